@@ -1,0 +1,1 @@
+//! Audio files read as mono sample blocks.

@@ -1,0 +1,1 @@
+//! The negative bank: vectors that InfoNCE scores the truth against.

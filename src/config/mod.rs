@@ -1,0 +1,1 @@
+//! The file, the environment and the flags as one value.

@@ -1,0 +1,1 @@
+//! The context network g_ar.

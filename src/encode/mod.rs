@@ -1,0 +1,1 @@
+//! The encoder g_enc.

@@ -1,0 +1,118 @@
+//! The record that travels from the detector to the publisher, and leaves the box as JSON.
+//!
+//! A [`Finding`] is what the detector says, a pure function of the sound; an [`Event`] is a finding with the
+//! name tag and the clock times of the daemon that heard it. As JSON the two are one flat object.
+
+use serde::{Deserialize, Serialize};
+
+/// Version of the JSON document; fields are only ever added within a version.
+pub const EVENT_SCHEMA: u32 = 1;
+
+/// Where in its life an event is. All documents of one event share its `id`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Phase {
+    /// The event has been confirmed and is still going on.
+    New,
+    /// The event goes on; figures have changed.
+    Update,
+    /// The event is over; figures are final.
+    End,
+}
+
+/// How improbable the event is under what was normal at calibration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Tier {
+    /// Rarer than the false-alarm budget asks for.
+    Alarm,
+    /// A hundred times rarer than the budget asks for.
+    Severe,
+}
+
+/// Which score gave the smallest tail probability of an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Evidence {
+    /// -PMI of what came against what the past predicted.
+    Surprise,
+    /// Distance of (z, c) from what was normal at calibration.
+    Novelty,
+}
+
+/// One statement of the detector about one event. Samples count from the start of the stream at 16 kHz;
+/// probabilities are per second of normal sound.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Finding {
+    /// Phase of the event.
+    pub phase: Phase,
+    /// Number of the event in its stream, from 0.
+    pub number: u64,
+    /// Sample index of the onset.
+    pub onset_sample: u64,
+    /// Onset in seconds from the start of the stream.
+    pub onset_s: f64,
+    /// Sample index just after the event; null until it is over.
+    pub offset_sample: Option<u64>,
+    /// Offset in seconds from the start of the stream.
+    pub offset_s: Option<f64>,
+    /// Audio time at which this statement was made, in seconds from the start of the stream: `emitted_s -
+    /// onset_s` is the decision delay, free of pacing and clock effects.
+    pub emitted_s: f64,
+    /// Time of the highest score, seconds from the start of the stream.
+    pub peak_s: f64,
+    /// Highest score so far: -log10 of the tail probability.
+    pub score: f64,
+    /// Mean score from onset until now.
+    pub score_mean: f64,
+    /// Smallest tail probability so far, per second of normal sound.
+    pub p: f64,
+    /// Tier of the smallest tail probability.
+    pub tier: Tier,
+    /// Which score gave it.
+    pub evidence: Evidence,
+    /// Surprise S at the peak, in robust deviations from normal (median 0, MAD 1).
+    pub surprise: f64,
+    /// -PMI at the peak in nats, for k = 1..=K; null where no context was old enough.
+    pub surprise_per_k: Vec<Option<f32>>,
+    /// Novelty at the peak (Mahalanobis distance over the square root of its dimension, no unit).
+    pub novelty: f64,
+    /// Highest level of a hop within the event, dB full scale.
+    pub level_dbfs: f32,
+    /// Median level at calibration, dB full scale.
+    pub background_dbfs: f32,
+    /// The false-alarm budget in force, events an hour.
+    pub budget_per_hour: f64,
+    /// Id of the calibration in force: the first 8 hex digits of its hash.
+    pub calibration: String,
+}
+
+/// One document about one event, as it is published. Times are RFC 3339 in UTC.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// [`EVENT_SCHEMA`].
+    pub schema: u32,
+    /// ULID, the same in all documents of the event: drop duplicates by `(id, seq)`.
+    pub id: String,
+    /// ULID of this run of the daemon.
+    pub boot: String,
+    /// Number of this document in its stream and boot, from 0 without holes: a hole is a loss.
+    pub seq: u64,
+    /// Node id from the configuration.
+    pub node: String,
+    /// Stream id from the configuration.
+    pub stream: String,
+    /// Time of the first sample of the event.
+    pub onset: String,
+    /// Time just after the last sample of the event; null until it is over.
+    pub offset: Option<String>,
+    /// Time when this document was made.
+    pub emitted: String,
+    /// Milliseconds from the arrival of the last sample of the deciding hop to this document.
+    pub latency_ms: f64,
+    /// First 12 hex digits of the model's sha256.
+    pub model: String,
+    /// What was found.
+    #[serde(flatten)]
+    pub finding: Finding,
+}

@@ -1,0 +1,18 @@
+//! The record that travels from the model to the detector.
+
+/// What the model says of one hop of one stream.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Frame {
+    /// Frame number `u` on the stream's sample clock: the hop covers samples `160 u ..= 160 u + 159`.
+    /// Numbers skip over gaps (lost samples), they never repeat.
+    pub index: u64,
+    /// Pointwise mutual information estimate of z_u and c_{u-k} against the negatives, in nats, for
+    /// k = 1..=K in this order. Entries for which fewer than k contexts exist since the last reset are NaN.
+    pub pmi: Vec<f32>,
+    /// Latent z_u, `[d]`.
+    pub z: Vec<f32>,
+    /// Context c_u, `[h]`.
+    pub c: Vec<f32>,
+    /// Level of the hop's samples in dB relative to full scale, -120 for silence.
+    pub level_dbfs: f32,
+}

@@ -1,0 +1,3 @@
+//! The `cpc-stream` program.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! g_enc, g_ar and W_k as one thing with a file format.

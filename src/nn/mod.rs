@@ -1,0 +1,1 @@
+//! Layers as immutable weights with state apart.

@@ -1,0 +1,1 @@
+//! Prediction heads W_k and delayed scoring.

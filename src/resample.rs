@@ -1,0 +1,1 @@
+//! From the device rate to the model rate.

@@ -1,0 +1,1 @@
+//! The lock-free ring between a source and the inference thread.

@@ -1,0 +1,75 @@
+//! The numbers that every stage agrees on, and conversions between samples, frames and seconds.
+//!
+//! A *sample* is one mono amplitude in [-1, 1] at [`MODEL_RATE`]. A *hop* is [`HOP`] samples, the stride of
+//! the encoder g_enc. *Frame* `u` is the latent z_u that exists once sample `160 u + 159` has arrived.
+
+/// Sample rate of every model, in Hz (CPC paper, section 3.1).
+pub const MODEL_RATE: u32 = 16_000;
+
+/// Samples a frame: the product of the encoder's strides 5 · 4 · 2 · 2 · 2.
+pub const HOP: usize = 160;
+
+/// Frames a second.
+pub const FRAME_RATE: u32 = MODEL_RATE / HOP as u32;
+
+/// Seconds from the first sample of the stream to sample `index`.
+#[must_use]
+pub fn samples_to_seconds(index: u64) -> f64 {
+    index as f64 / f64::from(MODEL_RATE)
+}
+
+/// Index of the sample nearest to `seconds` after the first sample of the stream (negative times give 0).
+#[must_use]
+pub fn seconds_to_samples(seconds: f64) -> u64 {
+    (seconds * f64::from(MODEL_RATE)).round().max(0.0) as u64
+}
+
+/// Whole frames in `seconds` (rounded to the nearest frame).
+#[must_use]
+pub fn seconds_to_frames(seconds: f64) -> usize {
+    (seconds * f64::from(FRAME_RATE)).round().max(0.0) as usize
+}
+
+/// First sample of the hop that completes frame `frame`: `160 · frame`.
+#[must_use]
+pub fn frame_start(frame: u64) -> u64 {
+    frame * HOP as u64
+}
+
+/// Sample index just past the hop of frame `frame`: `160 · (frame + 1)`.
+#[must_use]
+pub fn frame_end(frame: u64) -> u64 {
+    (frame + 1) * HOP as u64
+}
+
+/// Level of a block of samples in dB relative to full scale: 20·log10(RMS); -120 for silence.
+#[must_use]
+pub fn level_dbfs(samples: &[f32]) -> f32 {
+    if samples.is_empty() {
+        return -120.0;
+    }
+    let power = samples.iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>() / samples.len() as f64;
+    (10.0 * power.max(1e-12).log10()) as f32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn levels_of_known_signals() {
+        assert!((level_dbfs(&[1.0, -1.0, 1.0, -1.0]) - 0.0).abs() < 1e-5);
+        assert!((level_dbfs(&[0.1; 64]) + 20.0).abs() < 1e-4);
+        assert!((level_dbfs(&[0.0; 64]) + 120.0).abs() < 1e-4);
+    }
+
+    #[test]
+    fn seconds_and_samples_round_trip() {
+        for seconds in [0.0, 0.01, 1.5, 3600.0] {
+            assert!((samples_to_seconds(seconds_to_samples(seconds)) - seconds).abs() < 1e-4);
+        }
+        assert_eq!(seconds_to_samples(-1.0), 0);
+        assert_eq!(seconds_to_frames(0.2), 20);
+        assert_eq!(frame_end(0), 160);
+    }
+}
