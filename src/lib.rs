@@ -32,6 +32,7 @@ pub mod predict;
 pub mod publish;
 pub mod resample;
 
+pub mod corpus;
 pub mod model;
 
 pub mod config;

@@ -1,1 +1,17 @@
-//! g_enc, g_ar and W_k as one thing with a file format.
+//! g_enc, g_ar and the heads W_k as one thing with a file format.
+//!
+//! A model file is a safetensors file whose metadata holds a [`Manifest`]: architecture, units, data, licence
+//! and training figures, and the sha256 of the tensors. It is refused, with the reason, when tensors and
+//! manifest disagree.
+
+mod cpc;
+mod file;
+mod live;
+mod manifest;
+mod measure;
+
+pub use cpc::{Cpc, CpcOutput, CpcState};
+pub use file::{embedded, load, parse, save};
+pub use live::LiveBatch;
+pub use manifest::{Architecture, DataCard, Figures, MANIFEST_FORMAT, Manifest, TrainingCard};
+pub use measure::{WINDOW, measure};

@@ -1,1 +1,23 @@
-//! Layers as immutable weights with state apart.
+//! Layers as immutable weights, with the memory that streaming needs as a value apart.
+//!
+//! Two laws hold for every [`StreamingModule`] and are tested for each: the concatenated outputs of
+//! [`step`](StreamingModule::step) over any cutting of the input equal
+//! [`forward`](StreamingModule::forward) over the whole (to 1e-5, since the shapes of the matrix products
+//! differ), and no output frame changes when a later input does.
+//!
+//! Tensors are time-major, `[batch, time, channels]`, so that a strided convolution whose kernel is twice
+//! its stride is two plain matrix products on blocks ([`BlockConv`]).
+
+mod block_conv;
+mod channel_norm;
+mod gru;
+#[cfg(test)]
+pub(crate) mod laws;
+mod state;
+mod weights;
+
+pub use block_conv::{BlockConv, BlockConvState};
+pub use channel_norm::ChannelNorm;
+pub use gru::{Gru, GruState};
+pub use state::{BatchState, Geometry, StreamingModule};
+pub use weights::{Tensors, WeightSource, he_uniform, uniform};

@@ -1,0 +1,13 @@
+//! Recordings to train on and to measure with: found, read, split.
+//!
+//! A folder with a `manifest.csv` (columns `file` and `split`, optionally `set`, `speaker`, `source`) gives its
+//! rows of one split; a folder without one gives every WAV, FLAC and OGG file in it. Clips of one source are one
+//! [`Recording`], so that training and held-out parts never share a source.
+
+mod load;
+mod recording;
+mod split;
+
+pub use load::{Corpus, Selection};
+pub use recording::{Recording, windows_of};
+pub use split::hold_out;

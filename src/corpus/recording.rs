@@ -1,0 +1,74 @@
+//! One recording and the windows that can be cut from it.
+
+use crate::units::HOP;
+
+/// Sound from one source at 16 kHz, digital silence taken out.
+#[derive(Debug, Clone)]
+pub struct Recording {
+    /// What tells it from other recordings.
+    pub id: String,
+    /// Clips it was made of.
+    pub clips: usize,
+    /// Samples as 16 bit integers: half the memory of floats, and what the files hold.
+    samples: Vec<i16>,
+}
+
+impl Recording {
+    /// An empty recording.
+    #[must_use]
+    pub fn new(id: impl Into<String>) -> Self {
+        Self { id: id.into(), clips: 0, samples: Vec::new() }
+    }
+
+    /// Appends a clip at 16 kHz, values in [-1, 1]. Hops of digital silence (no sample beyond two steps of 16
+    /// bit) are left out: padded clips would teach that silence follows sound.
+    pub fn push_clip(&mut self, samples: &[f32]) {
+        self.clips += 1;
+        for hop in samples.chunks(HOP) {
+            if hop.iter().any(|x| x.abs() > 2.0 / 32768.0) {
+                self.samples
+                    .extend(hop.iter().map(|x| (x * 32767.0).round().clamp(-32768.0, 32767.0) as i16));
+            }
+        }
+    }
+
+    /// Samples there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.samples.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.samples.is_empty()
+    }
+
+    /// Writes `out.len()` samples from `start` on into `out`, multiplied by `gain`, clipped to [-1, 1]. False,
+    /// and nothing written, where the recording is too short.
+    pub fn copy_to(&self, start: usize, gain: f32, out: &mut [f32]) -> bool {
+        let Some(piece) = start.checked_add(out.len()).and_then(|end| self.samples.get(start..end)) else {
+            return false;
+        };
+        for (to, &from) in out.iter_mut().zip(piece) {
+            *to = (f32::from(from) / 32768.0 * gain).clamp(-1.0, 1.0);
+        }
+        true
+    }
+}
+
+/// All whole windows of `window` samples, in turn from each, so that neighbours come from different ones.
+#[must_use]
+pub fn windows_of(recordings: &[Recording], window: usize) -> Vec<Vec<f32>> {
+    let longest = recordings.iter().map(Recording::len).max().unwrap_or(0) / window;
+    let mut windows = Vec::new();
+    for round in 0..longest {
+        for recording in recordings {
+            let mut samples = vec![0.0; window];
+            if recording.copy_to(round * window, 1.0, &mut samples) {
+                windows.push(samples);
+            }
+        }
+    }
+    windows
+}
