@@ -26,10 +26,20 @@ pub struct Novelty {
 }
 
 impl Novelty {
-    /// D.
-    #[must_use]
-    pub fn width(&self) -> usize {
-        self.mean.len()
+    /// Whether this could have come from a fit to vectors of `width` values.
+    pub(crate) fn is_whole(&self, width: usize) -> bool {
+        let diagonal_is_positive = || {
+            let mut at = 0;
+            (0..width).all(|j| {
+                let positive = self.factor[at] > 0.0;
+                at += width - j;
+                positive
+            })
+        };
+        self.mean.len() == width
+            && self.factor.len() == width * (width + 1) / 2
+            && self.mean.iter().chain(&self.factor).all(|x| x.is_finite())
+            && diagonal_is_positive()
     }
 
     /// N of `e`, `[D]`. `rest` is scratch space.

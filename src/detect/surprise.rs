@@ -52,10 +52,12 @@ impl Surprise {
         (count > 0).then(|| sum / f64::from(count))
     }
 
-    /// K.
-    #[must_use]
-    pub fn horizons(&self) -> usize {
-        self.median.len()
+    /// Whether this could have come from a fit to rows of `horizons` values.
+    pub(crate) fn is_whole(&self, horizons: usize) -> bool {
+        self.median.len() == horizons
+            && self.spread.len() == horizons
+            && self.median.iter().all(|m| m.is_finite())
+            && self.spread.iter().all(|a| a.is_finite() && *a >= LEAST_SPREAD)
     }
 
     /// The number of horizons left out.

@@ -146,6 +146,18 @@ impl Tail {
         self.discarded
     }
 
+    /// Whether this could have come from a fit.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.maxima.len() >= MIN_BLOCKS
+            && self.maxima.iter().chain([&self.threshold]).all(|x| x.is_finite())
+            && self.maxima.is_sorted()
+            && self.share > 0.0
+            && self.share <= 1.0
+            && self.law.scale > 0.0
+            && self.law.scale.is_finite()
+            && self.law.shape.abs() <= 0.5
+    }
+
     fn share_above(&self, score: f64) -> f64 {
         (self.maxima.len() - self.maxima.partition_point(|&x| x <= score)) as f64 / self.maxima.len() as f64
     }
