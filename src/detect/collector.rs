@@ -122,7 +122,8 @@ impl Collector {
     }
 }
 
-const _: () = assert!(FRAME_RATE as u64 % EVERY == 0, "a block holds a whole number of novelty windows");
+const _: () =
+    assert!((FRAME_RATE as u64).is_multiple_of(EVERY), "a block holds a whole number of novelty windows");
 
 #[cfg(test)]
 mod tests {

@@ -142,8 +142,10 @@ impl Detector {
         self.last = Some(frame.index);
         let settled = self.since_break.frames >= ms_to_frames(self.config.settle_ms);
         self.since_break.frames += 1;
-        self.since_break.pool.push(frame);
-        let fresh = frame.index.is_multiple_of(EVERY) && self.since_break.pool.mean(&mut self.window);
+        let fresh = self.silent_run == 0 && {
+            self.since_break.pool.push(frame);
+            frame.index.is_multiple_of(EVERY) && self.since_break.pool.mean(&mut self.window)
+        };
         if !settled {
             reading.quality = Quality::Settling;
         }

@@ -101,7 +101,7 @@ impl Episode {
             emitted_s: samples_to_seconds(frame_end(now)),
             peak_s: samples_to_seconds(frame_start(self.peak.index)),
             score: self.peak.score,
-            score_mean: self.sure.score / self.sure.frames as f64,
+            score_mean: (self.sure.score / self.sure.frames as f64).min(self.peak.score),
             p: self.peak.p,
             tier: if self.peak.p < severe_below { Tier::Severe } else { Tier::Alarm },
             evidence: self.peak.evidence,

@@ -3,12 +3,15 @@
 use nalgebra::{Cholesky, DMatrix, DVector};
 use serde::{Deserialize, Serialize};
 
+use super::surprise::median;
 use crate::error::{Error, Result};
 
 /// λ of the shrinkage.
 const SHRINKAGE: f64 = 0.1;
 /// Share of the farthest vectors that a fit leaves out.
-const TRIM: f64 = 0.02;
+const TRIM: f64 = 0.10;
+/// How often the farthest are chosen anew under the fit without them.
+const CONCENTRATIONS: usize = 2;
 /// Contiguous pieces of time for cross-fitting.
 const FOLDS: usize = 5;
 
@@ -94,8 +97,11 @@ pub(crate) struct Fitted {
 /// wider the vectors, so their tail would promise too much. Hence time is cut into 5 contiguous pieces and each
 /// piece is scored by a fit to the other 4.
 ///
-/// Contamination: the 2 % of vectors that are farthest under a first fit to all are left out of all fits (but are
-/// scored). Moments are taken over every `stride`-th vector: neighbours share most of their window.
+/// Contamination: a tenth of the vectors, the farthest, is left out of all fits (but scored). Which are farthest is
+/// first told by each coordinate's median and MAD, then twice by the fit to the rest: the concentration steps of
+/// FAST-MCD (Rousseeuw and Van Driessen, Technometrics 41, 1999). Events of one kind widen the covariance in the
+/// direction of that kind, so a fit to everything would not see them as far: it would be blind to just them.
+/// Moments are taken over every `stride`-th vector: neighbours share most of their window.
 pub(crate) fn fit(vectors: &[f32], width: usize, stride: usize) -> Result<Fitted> {
     let n = vectors.len() / width;
     let chosen: Vec<usize> = (0..n).step_by(stride.max(1)).collect();
@@ -109,21 +115,20 @@ pub(crate) fn fit(vectors: &[f32], width: usize, stride: usize) -> Result<Fitted
     let fold = |i: usize| i * FOLDS / n;
     let shift = row(0);
 
-    let mut folds: Vec<Moments> = (0..FOLDS)
-        .map(|f| Moments::of(chosen.iter().filter(|&&i| fold(i) == f).map(|&i| row(i)), shift))
-        .collect();
-    let mut all = Moments::total(&folds, width);
-    let first = Novelty::from_moments(&all, shift)?;
     let mut rest = Vec::with_capacity(width);
-    let mut far: Vec<(f64, usize)> = chosen.iter().map(|&i| (first.score(row(i), &mut rest), i)).collect();
-    far.sort_by(|a, b| b.0.total_cmp(&a.0));
-    far.truncate((TRIM * chosen.len() as f64).round() as usize);
-    for (f, moments) in folds.iter_mut().enumerate() {
-        let trimmed = Moments::of(far.iter().filter(|x| fold(x.1) == f).map(|x| row(x.1)), shift);
-        moments.subtract(&trimmed);
-        all.subtract(&trimmed);
+    let scales = robust_scales(&chosen, width, row);
+    let mut kept = nearest(&chosen, |i| {
+        row(i).iter().zip(&scales).map(|(&x, (m, a))| ((f64::from(x) - m) / a).powi(2)).sum()
+    });
+    for _ in 0..CONCENTRATIONS {
+        let fit = Novelty::from_moments(&Moments::of(kept.iter().map(|&i| row(i)), shift), shift)?;
+        kept = nearest(&chosen, |i| fit.score(row(i), &mut rest));
     }
 
+    let folds: Vec<Moments> = (0..FOLDS)
+        .map(|f| Moments::of(kept.iter().filter(|&&i| fold(i) == f).map(|&i| row(i)), shift))
+        .collect();
+    let all = Moments::total(&folds, width);
     let mut scores = Vec::with_capacity(n);
     for (f, moments) in folds.iter().enumerate() {
         let mut others = all.clone();
@@ -132,6 +137,30 @@ pub(crate) fn fit(vectors: &[f32], width: usize, stride: usize) -> Result<Fitted
         scores.extend((0..n).filter(|&i| fold(i) == f).map(|i| unaware.score(row(i), &mut rest)));
     }
     Ok(Fitted { novelty: Novelty::from_moments(&all, shift)?, scores })
+}
+
+/// All of `chosen` but the share [`TRIM`] for which `distance` is largest, in the order of time.
+fn nearest(chosen: &[usize], mut distance: impl FnMut(usize) -> f64) -> Vec<usize> {
+    let mut ranked: Vec<(f64, usize)> = chosen.iter().map(|&i| (distance(i), i)).collect();
+    ranked.sort_by(|a, b| a.0.total_cmp(&b.0));
+    ranked.truncate(chosen.len() - (TRIM * chosen.len() as f64) as usize);
+    let mut kept: Vec<usize> = ranked.into_iter().map(|x| x.1).collect();
+    kept.sort_unstable();
+    kept
+}
+
+/// Median and median absolute deviation of each coordinate.
+fn robust_scales<'a>(chosen: &[usize], width: usize, row: impl Fn(usize) -> &'a [f32]) -> Vec<(f64, f64)> {
+    let mut values = Vec::with_capacity(chosen.len());
+    (0..width)
+        .map(|j| {
+            values.clear();
+            values.extend(chosen.iter().map(|&i| f64::from(row(i)[j])));
+            let middle = median(&mut values);
+            values.iter_mut().for_each(|x| *x = (*x - middle).abs());
+            (middle, median(&mut values).max(1e-9))
+        })
+        .collect()
 }
 
 /// Count, sum and sum of outer products of vectors, from which a fixed vector was subtracted for accuracy.
@@ -229,7 +258,7 @@ mod tests {
         let mut rest = Vec::new();
         let before = fit(&clean, width, 1).unwrap().novelty.score(&event, &mut rest);
         let after = fit(&dirty, width, 1).unwrap().novelty.score(&event, &mut rest);
-        assert!(after > 0.5 * before && after > 1.2, "{after} of {before}");
+        assert!(after > 0.8 * before, "{after} of {before}");
     }
 
     #[test]

@@ -41,10 +41,9 @@ pub struct Tail {
 impl Tail {
     /// Fits the tail to block maxima, in any order.
     ///
-    /// Contamination: up to a tenth of the maxima is put aside as events if they are outliers, i.e. if fewer
-    /// than 0.05 maxima that high were to be expected from n under a tail of shape γ = 0.1 laid through the
-    /// median and the 80 % quantile. Where more than a tenth stands out, that is what is normal here and nothing
-    /// is put aside.
+    /// Contamination: up to 15 % of the maxima are put aside as events if they are outliers, i.e. if fewer than
+    /// 0.05 maxima that high were to be expected from n under a tail of shape γ = 0.1 laid through the median and
+    /// the 75 % quantile. Where more than that stand out, that is what is normal here and nothing is put aside.
     ///
     /// # Errors
     /// If there are fewer than 8 maxima, or one is not finite.
@@ -170,16 +169,16 @@ fn count_outliers(maxima: &[f64]) -> usize {
     if n < FEWEST {
         return 0;
     }
-    let (median, high) = (maxima[n / 2], maxima[n * 4 / 5]);
+    let (median, high) = (maxima[n / 2], maxima[n * 3 / 4]);
     let shape = 0.1;
     let unit = Gpd { shape, scale: 1.0 };
-    let scale = (high - median) / unit.inverse_survival(0.2 / 0.5);
+    let scale = (high - median) / unit.inverse_survival(0.25 / 0.5);
     if scale <= 0.0 {
         return 0;
     }
     let limit = median + Gpd { shape, scale }.inverse_survival(0.05 / n as f64 / 0.5);
     let count = n - maxima.partition_point(|&x| x <= limit);
-    if count <= n / 10 { count } else { 0 }
+    if count <= n * 15 / 100 { count } else { 0 }
 }
 
 #[cfg(test)]
