@@ -1,5 +1,6 @@
 //! The detector on simulated streams: AR(1) noise in place of a model's frames, with planted changes.
 
+use proptest::prelude::*;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -318,4 +319,77 @@ fn a_new_budget_and_a_new_calibration_take_hold() {
     assert_eq!((out.len(), detector.state()), (1, DetectorState::Calibrating { done: 0.0 }));
     hear(&mut detector, &noise.event(6100, 12.0, 0.0));
     assert_eq!(hear(&mut detector, &noise.event(300, 12.0, 0.0)), []);
+}
+
+#[derive(Debug, Clone)]
+enum Act {
+    Normal(usize),
+    Event(usize, f32, f32),
+    Silence(usize),
+    Spoiled,
+    Lost(u64),
+    Gap,
+    Budget(f64),
+}
+
+fn act() -> impl Strategy<Value = Act> {
+    prop_oneof![
+        4 => (1..150usize).prop_map(Act::Normal),
+        4 => (1..80usize, 0.0..15f32, 0.0..9f32).prop_map(|(n, pmi, z)| Act::Event(n, pmi, z)),
+        1 => (1..30usize).prop_map(Act::Silence),
+        1 => Just(Act::Spoiled),
+        1 => (1..400u64).prop_map(Act::Lost),
+        1 => Just(Act::Gap),
+        1 => (0.01..3600f64).prop_map(Act::Budget),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn whatever_happens_events_are_well_formed(acts in prop::collection::vec(act(), 1..25)) {
+        let mut noise = Noise::new(13);
+        let config = DetectConfig { calibrate_seconds: 10.0, settle_ms: 200.0, ..Default::default() };
+        let mut detector = Detector::new(&config, SHAPE, MODEL).unwrap();
+        let mut out = hear(&mut detector, &noise.frames(1020));
+        prop_assert_eq!(detector.state(), DetectorState::Watching);
+        for act in acts {
+            match act {
+                Act::Normal(n) => out.extend(hear(&mut detector, &noise.frames(n))),
+                Act::Event(n, pmi, z) => out.extend(hear(&mut detector, &noise.event(n, pmi, z))),
+                Act::Silence(n) => {
+                    let mut frames = noise.event(n, 9.0, 9.0);
+                    frames.iter_mut().for_each(|f| f.level_dbfs = -120.0);
+                    out.extend(hear(&mut detector, &frames));
+                }
+                Act::Spoiled => {
+                    let mut frame = noise.next(0.0, 0.0);
+                    frame.z[0] = f32::NAN;
+                    out.extend(hear(&mut detector, &[frame]));
+                }
+                Act::Lost(n) => noise.index += n,
+                Act::Gap => detector.gap(&mut out),
+                Act::Budget(rate) => detector.set_events_per_hour(rate).unwrap(),
+            }
+        }
+        detector.finish(&mut out);
+        prop_assert!(!detector.in_event());
+        prop_assert_eq!(out.len() % 2, 0);
+        let mut end_of_last = 0;
+        for (number, pair) in out.chunks(2).enumerate() {
+            let (new, end) = (&pair[0], &pair[1]);
+            prop_assert_eq!((new.phase, end.phase), (Phase::New, Phase::End));
+            prop_assert_eq!((new.number, end.number), (number as u64, number as u64));
+            prop_assert_eq!(new.onset_sample, end.onset_sample);
+            let offset = end.offset_sample.unwrap();
+            prop_assert!(end_of_last <= new.onset_sample && new.onset_sample < offset);
+            prop_assert!(offset <= noise.index * 160);
+            prop_assert!(new.emitted_s > new.onset_s && end.emitted_s >= end.offset_s.unwrap());
+            prop_assert!(end.p <= new.p && end.score >= end.score_mean && end.score.is_finite());
+            let json = serde_json::to_string(end).unwrap();
+            prop_assert_eq!(&serde_json::from_str::<Finding>(&json).unwrap(), end);
+            end_of_last = offset;
+        }
+    }
 }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::gpd::Gpd;
 use crate::error::{Error, Result};
 
-/// No probability is given below this: 300 minutes of sound carry no information about less.
+/// No probability is given below this: minutes of sound say nothing about rarer things.
 pub const P_FLOOR: f64 = 1e-12;
 
 /// Share of block maxima below the threshold.
