@@ -1,1 +1,51 @@
-//! From frames to findings.
+//! From frames to findings: what is normal here is learnt, and what is improbable under it is told.
+//!
+//! ```text
+//! Frame ─▶ surprise S(u) = mean over k of (−PMI_k − m_k)/a_k ─▶ p_S ┐
+//!       └▶ novelty  N(u) = Mahalanobis distance of pooled [z; c] ─▶ p_N ┴▶ p = 2·min(p_S, p_N) ─▶ gate ─▶ Finding
+//! ```
+//!
+//! 1. *Calibration* listens to the first `calibrate_seconds` of usable sound and learns, for both scores, what
+//!    is normal ([`Surprise`], [`Novelty`]) and the tail of their maxima over blocks of 1 s ([`Tail`]). A few
+//!    events in these minutes do no harm: medians, trimmed moments and outlying maxima put aside see to it.
+//! 2. The two tail probabilities are joined by Bonferroni; the score is −log10 p.
+//! 3. The *gate* begins an event where p stays below q = `events_per_hour`/3600 and ends it where p stays above
+//!    10·q: one knob, [`DetectConfig::events_per_hour`].
+//!
+//! Surprise marks onsets and offsets and fades as the context adapts; novelty lasts as long as the sound does but
+//! lags by its window. Hence both.
+//!
+//! All this is a function of the frames alone: there are no clocks here, and frames pushed in any grouping give
+//! the same findings, bit for bit. Gaps, invalid frames and digital silence end a running event and are followed
+//! by `settle_ms` that are not scored.
+//!
+//! Limits. The budget holds for stationary sound: the threshold is blind to drift, and a handful of minutes know
+//! little about once an hour (a factor of several either way at 5 minutes). A single event longer than
+//! `max_event_s` is told once. Sources: CPC, arXiv 1807.03748 (PMI); Siffer et al., KDD 2017 (peaks over threshold);
+//! Ledoit and Wolf 2004 (shrinkage).
+
+mod calibration;
+mod collector;
+mod config;
+mod detector;
+mod episode;
+mod fuse;
+mod gate;
+mod gpd;
+mod novelty;
+mod pool;
+mod reading;
+mod surprise;
+mod tail;
+
+pub use calibration::{CALIBRATION_VERSION, Calibration, FrameShape};
+pub use config::DetectConfig;
+pub use detector::Detector;
+pub use gpd::Gpd;
+pub use novelty::Novelty;
+pub use reading::{DetectorState, Quality, Reading};
+pub use surprise::Surprise;
+pub use tail::{P_FLOOR, Tail};
+
+#[cfg(test)]
+mod simulation;

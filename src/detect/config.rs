@@ -1,0 +1,131 @@
+//! What the operator may set about detection.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::units::seconds_to_frames;
+
+/// How findings are made from frames. One knob matters, [`events_per_hour`](Self::events_per_hour); the rest is
+/// timing.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DetectConfig {
+    /// The false-alarm budget: how many events an hour normal sound may cause. 0.01 to 3600.
+    pub events_per_hour: f64,
+    /// Seconds of usable sound that calibration listens to before anything is reported. 10 to 3600.
+    pub calibrate_seconds: f64,
+    /// Horizons k = 1..=skip_k are left out of the surprise: for k ≤ 2 the receptive fields of z_u and z_{u−k}
+    /// (465 samples at a stride of 160) overlap. Less than the model's number of horizons.
+    pub skip_k: usize,
+    /// Milliseconds of sound that novelty averages over. 10 to 5000; shorter reacts faster, longer hears fainter
+    /// changes.
+    pub novelty_window_ms: f64,
+    /// Milliseconds for which the tail probability must stay below the budget's before an event is confirmed.
+    /// 10 to 1000.
+    pub min_duration_ms: f64,
+    /// Milliseconds for which the tail probability must stay above ten times the budget's before an event is
+    /// over. 10 to 10000.
+    pub hang_ms: f64,
+    /// The onset is looked for at most this many milliseconds before the frames that confirmed the event. 0 to
+    /// 2000.
+    pub onset_lookback_ms: f64,
+    /// An event that is over and is confirmed again within this many milliseconds goes on as the same event. 0
+    /// to 10000. The end is told once this has passed.
+    pub merge_gap_ms: f64,
+    /// No new event begins within this many milliseconds after the offset of one. 0 to 60000.
+    pub hold_off_ms: f64,
+    /// An event is ended after this many seconds; what still goes on must fall silent before it can alarm again.
+    /// 1 to 3600.
+    pub max_event_s: f64,
+    /// Milliseconds after a start or a gap that are neither scored nor calibrated on, because contexts settle.
+    /// 0 to 10000.
+    pub settle_ms: f64,
+}
+
+impl Default for DetectConfig {
+    fn default() -> Self {
+        Self {
+            events_per_hour: 1.0,
+            calibrate_seconds: 300.0,
+            skip_k: 2,
+            novelty_window_ms: 500.0,
+            min_duration_ms: 30.0,
+            hang_ms: 200.0,
+            onset_lookback_ms: 300.0,
+            merge_gap_ms: 200.0,
+            hold_off_ms: 500.0,
+            max_event_s: 30.0,
+            settle_ms: 1000.0,
+        }
+    }
+}
+
+impl DetectConfig {
+    /// Checks every key against its range.
+    ///
+    /// # Errors
+    /// Names the first key that is out of its range, and the range.
+    pub fn validate(&self) -> Result<()> {
+        let ranges = [
+            ("events_per_hour", self.events_per_hour, 0.01, 3600.0),
+            ("calibrate_seconds", self.calibrate_seconds, 10.0, 3600.0),
+            ("novelty_window_ms", self.novelty_window_ms, 10.0, 5000.0),
+            ("min_duration_ms", self.min_duration_ms, 10.0, 1000.0),
+            ("hang_ms", self.hang_ms, 10.0, 10_000.0),
+            ("onset_lookback_ms", self.onset_lookback_ms, 0.0, 2000.0),
+            ("merge_gap_ms", self.merge_gap_ms, 0.0, 10_000.0),
+            ("hold_off_ms", self.hold_off_ms, 0.0, 60_000.0),
+            ("max_event_s", self.max_event_s, 1.0, 3600.0),
+            ("settle_ms", self.settle_ms, 0.0, 10_000.0),
+        ];
+        for (key, value, low, high) in ranges {
+            if !(low..=high).contains(&value) {
+                return Err(Error::config(
+                    format!("detect.{key} is {value}, expected {low} to {high}"),
+                    format!("set {key} in [detect] to a number from {low} to {high}"),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// The budget as a probability per 1 s block of normal sound: `events_per_hour / 3600`.
+    #[must_use]
+    pub fn budget_per_block(&self) -> f64 {
+        self.events_per_hour / 3600.0
+    }
+}
+
+/// Frames in `ms` milliseconds, to the nearest.
+pub(crate) fn ms_to_frames(ms: f64) -> u64 {
+    seconds_to_frames(ms / 1000.0) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_are_valid_and_survive_toml() {
+        let config = DetectConfig::default();
+        config.validate().unwrap();
+        let text = toml::to_string(&config).unwrap();
+        assert_eq!(toml::from_str::<DetectConfig>(&text).unwrap(), config);
+        assert_eq!(toml::from_str::<DetectConfig>("").unwrap(), config);
+    }
+
+    #[test]
+    fn a_wrong_key_or_value_is_refused_with_its_name() {
+        assert!(toml::from_str::<DetectConfig>("threshold = 3.0").is_err());
+        for (config, key) in [
+            (DetectConfig { events_per_hour: 0.0, ..Default::default() }, "events_per_hour"),
+            (DetectConfig { events_per_hour: f64::NAN, ..Default::default() }, "events_per_hour"),
+            (DetectConfig { calibrate_seconds: 9.0, ..Default::default() }, "calibrate_seconds"),
+            (DetectConfig { max_event_s: 0.0, ..Default::default() }, "max_event_s"),
+        ] {
+            let error = config.validate().unwrap_err();
+            assert!(error.to_string().contains(key) && error.fix().contains(key), "{error}");
+            assert_eq!(error.kind().exit_code(), 2);
+        }
+    }
+}

@@ -1,0 +1,337 @@
+//! The detector of one stream: frames in, findings out.
+
+use super::calibration::{Calibration, FrameShape};
+use super::collector::Collector;
+use super::config::{DetectConfig, ms_to_frames};
+use super::episode::{Episode, Scored, Setting};
+use super::fuse::Fused;
+use super::gate::{Change, Gate, Rules};
+use super::pool::{EVERY, Pool};
+use super::reading::{DetectorState, Quality, Reading};
+use crate::error::{Error, Result};
+use crate::event::{Evidence, Finding, Phase};
+use crate::frame::Frame;
+
+/// Hops at or below this level, in dB full scale, are digital silence.
+const SILENCE_DBFS: f32 = -119.9;
+/// Frames in a row of digital silence after which the input counts as dead.
+const SILENCE_FRAMES: u64 = 10;
+/// No latent, context or PMI of a sound model is larger than this.
+const LARGEST: f32 = 1e9;
+
+#[derive(Debug, Clone)]
+struct Watch {
+    calibration: Calibration,
+    id: String,
+    gate: Gate,
+    /// The frame in hand; kept for its allocation.
+    scored: Scored,
+}
+
+#[derive(Debug, Clone)]
+enum Stage {
+    Calibrating(Box<Collector>),
+    Watching(Box<Watch>),
+}
+
+/// Detector of one stream: a function of the frames alone, without clocks.
+#[derive(Debug, Clone)]
+pub struct Detector {
+    config: DetectConfig,
+    shape: FrameShape,
+    model: String,
+    stage: Stage,
+    /// Index of the last frame.
+    last: Option<u64>,
+    /// Events begun.
+    number: u64,
+    invalid: u64,
+    silent_run: u64,
+    since_break: SinceBreak,
+    window: Vec<f32>,
+    rest: Vec<f64>,
+}
+
+/// What is remembered of the frames since the last start, gap, silence or invalid frame.
+#[derive(Debug, Clone)]
+struct SinceBreak {
+    frames: u64,
+    pool: Pool,
+    /// Novelty and its tail probability, held between evaluations.
+    novelty: Option<(f64, f64)>,
+}
+
+impl SinceBreak {
+    fn new(config: &DetectConfig, shape: FrameShape) -> Self {
+        let window = ms_to_frames(config.novelty_window_ms) as usize;
+        Self { frames: 0, pool: Pool::new(window, shape.latent + shape.context), novelty: None }
+    }
+}
+
+impl Detector {
+    /// A detector that begins by calibrating. `model` is the hash of the model that gives the frames.
+    ///
+    /// # Errors
+    /// If a key of `config` is out of its range, or leaves no horizon or nothing to score.
+    pub fn new(config: &DetectConfig, shape: FrameShape, model: impl Into<String>) -> Result<Self> {
+        config.validate()?;
+        if config.skip_k >= shape.horizons {
+            return Err(Error::config(
+                format!("detect.skip_k is {}, the model has {} horizons", config.skip_k, shape.horizons),
+                format!("set skip_k in [detect] below {}", shape.horizons),
+            ));
+        }
+        if shape.latent + shape.context == 0 {
+            return Err(Error::model("the model gives no latent and no context", "choose another model"));
+        }
+        Ok(Self {
+            config: config.clone(),
+            shape,
+            model: model.into(),
+            stage: Stage::Calibrating(Box::new(Collector::new(config, shape))),
+            last: None,
+            number: 0,
+            invalid: 0,
+            silent_run: 0,
+            since_break: SinceBreak::new(config, shape),
+            window: Vec::new(),
+            rest: Vec::new(),
+        })
+    }
+
+    /// A detector that watches at once, by a calibration made before.
+    ///
+    /// # Errors
+    /// As [`Detector::new`], or if the calibration does not fit ([`Calibration::check`]).
+    pub fn with_calibration(
+        config: &DetectConfig,
+        shape: FrameShape,
+        model: impl Into<String>,
+        calibration: Calibration,
+    ) -> Result<Self> {
+        let mut detector = Self::new(config, shape, model)?;
+        calibration.check(config, shape, &detector.model)?;
+        detector.watch(calibration);
+        Ok(detector)
+    }
+
+    /// Hears the next frame; appends what there is to say to `out`. A jump in the frame numbers is a
+    /// [`gap`](Self::gap).
+    pub fn push(&mut self, frame: &Frame, out: &mut Vec<Finding>) -> Reading {
+        if self.last.is_some_and(|last| frame.index != last + 1) {
+            self.gap(out);
+        }
+        let usable = self.is_usable(frame);
+        self.silent_run = if frame.level_dbfs <= SILENCE_DBFS { self.silent_run + 1 } else { 0 };
+        let mut reading = Reading {
+            state: self.state(),
+            quality: Quality::Good,
+            surprise: None,
+            novelty: None,
+            p: None,
+            score: None,
+            level_dbfs: frame.level_dbfs,
+        };
+        if !usable || self.silent_run > SILENCE_FRAMES {
+            self.break_off(out);
+            self.last = Some(frame.index);
+            self.invalid += u64::from(!usable);
+            reading.quality = if usable { Quality::Silent } else { Quality::Invalid };
+            return reading;
+        }
+        self.last = Some(frame.index);
+        let settled = self.since_break.frames >= ms_to_frames(self.config.settle_ms);
+        self.since_break.frames += 1;
+        let fresh = self.silent_run == 0 && {
+            self.since_break.pool.push(frame);
+            frame.index.is_multiple_of(EVERY) && self.since_break.pool.mean(&mut self.window)
+        };
+        if !settled {
+            reading.quality = Quality::Settling;
+        }
+        match &mut self.stage {
+            Stage::Calibrating(collector) => {
+                if settled && self.silent_run == 0 {
+                    collector.push(frame, fresh.then_some(&self.window));
+                    self.end_calibration();
+                    reading.state = self.state();
+                }
+            }
+            Stage::Watching(_) => self.score(frame, fresh, &mut reading, out),
+        }
+        reading
+    }
+
+    /// The stream lost samples, and the model began anew: a running event ends at the last frame before.
+    pub fn gap(&mut self, out: &mut Vec<Finding>) {
+        self.break_off(out);
+        self.last = None;
+        self.silent_run = 0;
+    }
+
+    /// The stream is over: a running event ends.
+    pub fn finish(&mut self, out: &mut Vec<Finding>) {
+        self.gap(out);
+    }
+
+    /// Forgets what is normal and learns it again. A running event ends.
+    pub fn recalibrate(&mut self, out: &mut Vec<Finding>) {
+        self.break_off(out);
+        self.stage = Stage::Calibrating(Box::new(Collector::new(&self.config, self.shape)));
+    }
+
+    /// Sets the false-alarm budget, from the next frame on.
+    ///
+    /// # Errors
+    /// If it is not within 0.01 to 3600.
+    pub fn set_events_per_hour(&mut self, events_per_hour: f64) -> Result<()> {
+        let config = DetectConfig { events_per_hour, ..self.config.clone() };
+        config.validate()?;
+        self.config = config;
+        if let Stage::Watching(watch) = &mut self.stage {
+            watch.gate.set_rules(Rules::new(&self.config));
+        }
+        Ok(())
+    }
+
+    /// What the detector is doing.
+    #[must_use]
+    pub fn state(&self) -> DetectorState {
+        match &self.stage {
+            Stage::Calibrating(collector) => DetectorState::Calibrating { done: collector.done() },
+            Stage::Watching(_) => DetectorState::Watching,
+        }
+    }
+
+    /// What is normal here, once it is known.
+    #[must_use]
+    pub fn calibration(&self) -> Option<&Calibration> {
+        match &self.stage {
+            Stage::Calibrating(_) => None,
+            Stage::Watching(watch) => Some(&watch.calibration),
+        }
+    }
+
+    /// Whether an event is going on.
+    #[must_use]
+    pub fn in_event(&self) -> bool {
+        matches!(&self.stage, Stage::Watching(watch) if watch.gate.episode().is_some())
+    }
+
+    /// How many events began so far; the next one has this number.
+    #[must_use]
+    pub fn number_of_events(&self) -> u64 {
+        self.number
+    }
+
+    /// How many frames were invalid so far.
+    #[must_use]
+    pub fn invalid_frames(&self) -> u64 {
+        self.invalid
+    }
+
+    fn is_usable(&self, frame: &Frame) -> bool {
+        let sound = |x: &f32| x.abs() <= LARGEST;
+        let young = |k: usize| self.since_break.frames <= k as u64;
+        frame.pmi.len() == self.shape.horizons
+            && frame.z.len() == self.shape.latent
+            && frame.c.len() == self.shape.context
+            && frame.level_dbfs.is_finite()
+            && frame.z.iter().chain(&frame.c).all(sound)
+            && frame.pmi.iter().enumerate().all(|(k, x)| sound(x) || (x.is_nan() && young(k)))
+    }
+
+    fn end_calibration(&mut self) {
+        let Stage::Calibrating(collector) = &mut self.stage else { return };
+        if !collector.is_full() {
+            return;
+        }
+        match collector.fit(&self.config, &self.model) {
+            Ok(calibration) => self.watch(calibration),
+            Err(error) => {
+                tracing::warn!(%error, "calibration failed and begins anew");
+                self.stage = Stage::Calibrating(Box::new(Collector::new(&self.config, self.shape)));
+            }
+        }
+    }
+
+    fn watch(&mut self, calibration: Calibration) {
+        let scored = Scored {
+            index: 0,
+            p: 1.0,
+            score: 0.0,
+            evidence: Evidence::Surprise,
+            surprise: 0.0,
+            novelty: 0.0,
+            level_dbfs: -120.0,
+            pmi: Vec::new(),
+        };
+        let (id, gate) = (calibration.id(), Gate::new(Rules::new(&self.config)));
+        self.stage = Stage::Watching(Box::new(Watch { calibration, id, gate, scored }));
+    }
+
+    fn score(&mut self, frame: &Frame, fresh: bool, reading: &mut Reading, out: &mut Vec<Finding>) {
+        let Stage::Watching(watch) = &mut self.stage else { return };
+        let known = &watch.calibration;
+        if fresh {
+            let novelty = known.novelty.score(&self.window, &mut self.rest);
+            self.since_break.novelty = Some((novelty, known.novelty_tail.tail_probability(novelty)));
+        }
+        reading.surprise = known.surprise.score(&frame.pmi);
+        reading.novelty = self.since_break.novelty.map(|x| x.0);
+        if reading.quality == Quality::Settling {
+            return;
+        }
+        let p_surprise = reading.surprise.map(|s| known.surprise_tail.tail_probability(s));
+        let fused = Fused::of(p_surprise, self.since_break.novelty.map(|x| x.1));
+        let Some(fused) = fused else { return };
+        let fused = if self.silent_run == 0 { fused } else { Fused { p: 1.0, ..fused } };
+        reading.p = Some(fused.p);
+        reading.score = Some(fused.score());
+
+        let scored = &mut watch.scored;
+        scored.index = frame.index;
+        scored.p = fused.p;
+        scored.score = fused.score();
+        scored.evidence = fused.evidence;
+        scored.surprise = reading.surprise.unwrap_or(0.0);
+        scored.novelty = reading.novelty.unwrap_or(0.0);
+        scored.level_dbfs = frame.level_dbfs;
+        scored.pmi.clone_from(&frame.pmi);
+        match watch.gate.push(scored) {
+            None => {}
+            Some(Change::Began) => {
+                self.number += 1;
+                if let Stage::Watching(watch) = &self.stage
+                    && let Some(episode) = watch.gate.episode()
+                {
+                    out.extend(self.finding(episode, Phase::New));
+                }
+            }
+            Some(Change::Ended(episode)) => out.extend(self.finding(&episode, Phase::End)),
+        }
+    }
+
+    /// Ends a running event and forgets all but what is normal.
+    fn break_off(&mut self, out: &mut Vec<Finding>) {
+        if let Stage::Watching(watch) = &mut self.stage {
+            let ended = watch.gate.finish();
+            watch.gate = Gate::new(*watch.gate.rules());
+            out.extend(ended.and_then(|episode| self.finding(&episode, Phase::End)));
+        }
+        if self.since_break.frames > 0 {
+            self.since_break = SinceBreak::new(&self.config, self.shape);
+        }
+    }
+
+    fn finding(&self, episode: &Episode, phase: Phase) -> Option<Finding> {
+        let (Stage::Watching(watch), Some(now)) = (&self.stage, self.last) else { return None };
+        let setting = Setting {
+            number: self.number.saturating_sub(1),
+            background_dbfs: watch.calibration.background_dbfs,
+            budget_per_hour: self.config.events_per_hour,
+            calibration: watch.id.clone(),
+        };
+        Some(episode.finding(phase, now, watch.gate.rules().severe_below(), &setting))
+    }
+}

@@ -1,0 +1,117 @@
+//! An event as it grows, frame by frame.
+
+use crate::event::{Evidence, Finding, Phase, Tier};
+use crate::units::{frame_end, frame_start, samples_to_seconds};
+
+/// One scored frame, as the gate sees it.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Scored {
+    pub(crate) index: u64,
+    pub(crate) p: f64,
+    pub(crate) score: f64,
+    pub(crate) evidence: Evidence,
+    pub(crate) surprise: f64,
+    pub(crate) novelty: f64,
+    pub(crate) level_dbfs: f32,
+    pub(crate) pmi: Vec<f32>,
+}
+
+/// What an event's findings say beside what its frames say.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Setting {
+    pub(crate) number: u64,
+    pub(crate) background_dbfs: f32,
+    pub(crate) budget_per_hour: f64,
+    pub(crate) calibration: String,
+}
+
+/// Score and level over a run of frames.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Totals {
+    score: f64,
+    frames: u64,
+    level_dbfs: f32,
+}
+
+impl Totals {
+    const NONE: Self = Self { score: 0.0, frames: 0, level_dbfs: -120.0 };
+
+    fn add(&mut self, other: Self) {
+        self.score += other.score;
+        self.frames += other.frames;
+        self.level_dbfs = self.level_dbfs.max(other.level_dbfs);
+    }
+}
+
+/// An event from its onset on. Quiet frames count only once the event is heard again after them.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Episode {
+    onset: u64,
+    last_active: u64,
+    sure: Totals,
+    quiet: Totals,
+    peak: Scored,
+}
+
+impl Episode {
+    /// An event that begins with `first`.
+    pub(crate) fn new(first: &Scored) -> Self {
+        let mut episode = Self {
+            onset: first.index,
+            last_active: first.index,
+            sure: Totals::NONE,
+            quiet: Totals::NONE,
+            peak: first.clone(),
+        };
+        episode.push(first, true);
+        episode
+    }
+
+    /// Adds a frame, which is part of the event (`active`) or perhaps a pause in it.
+    pub(crate) fn push(&mut self, frame: &Scored, active: bool) {
+        self.quiet.add(Totals { score: frame.score, frames: 1, level_dbfs: frame.level_dbfs });
+        if active {
+            self.sure.add(std::mem::replace(&mut self.quiet, Totals::NONE));
+            self.last_active = frame.index;
+        }
+        if frame.p < self.peak.p {
+            self.peak.clone_from(frame);
+        }
+    }
+
+    pub(crate) fn onset(&self) -> u64 {
+        self.onset
+    }
+
+    pub(crate) fn last_active(&self) -> u64 {
+        self.last_active
+    }
+
+    /// The finding of this event once frame `now` has been heard.
+    pub(crate) fn finding(&self, phase: Phase, now: u64, severe_below: f64, setting: &Setting) -> Finding {
+        let onset = frame_start(self.onset);
+        let offset = (phase == Phase::End).then(|| frame_end(self.last_active));
+        Finding {
+            phase,
+            number: setting.number,
+            onset_sample: onset,
+            onset_s: samples_to_seconds(onset),
+            offset_sample: offset,
+            offset_s: offset.map(samples_to_seconds),
+            emitted_s: samples_to_seconds(frame_end(now)),
+            peak_s: samples_to_seconds(frame_start(self.peak.index)),
+            score: self.peak.score,
+            score_mean: (self.sure.score / self.sure.frames as f64).min(self.peak.score),
+            p: self.peak.p,
+            tier: if self.peak.p < severe_below { Tier::Severe } else { Tier::Alarm },
+            evidence: self.peak.evidence,
+            surprise: self.peak.surprise,
+            surprise_per_k: self.peak.pmi.iter().map(|x| x.is_finite().then_some(-x)).collect(),
+            novelty: self.peak.novelty,
+            level_dbfs: self.sure.level_dbfs,
+            background_dbfs: setting.background_dbfs,
+            budget_per_hour: setting.budget_per_hour,
+            calibration: setting.calibration.clone(),
+        }
+    }
+}

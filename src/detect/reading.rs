@@ -1,0 +1,46 @@
+//! What the detector says of every frame, event or not.
+
+/// What a detector is doing.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum DetectorState {
+    /// Learning what is normal; nothing is reported.
+    Calibrating {
+        /// Share of the wanted seconds that was heard, 0 to 1.
+        done: f32,
+    },
+    /// Reporting what is not.
+    Watching,
+}
+
+/// Whether a frame could be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Quality {
+    /// Yes.
+    Good,
+    /// No: too soon after a start, a gap, silence or an invalid frame.
+    Settling,
+    /// No: more than 0.1 s of digital silence, as from a dead or muted microphone.
+    Silent,
+    /// No: a value is not finite or beyond 1e9, or a length is wrong.
+    Invalid,
+}
+
+/// What the detector says of one frame.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Reading {
+    /// What the detector is doing, after this frame.
+    pub state: DetectorState,
+    /// Whether the frame could be used.
+    pub quality: Quality,
+    /// Surprise S in robust deviations; none while calibrating or where the frame was not used.
+    pub surprise: Option<f64>,
+    /// Novelty N as of the last multiple of 5 frames (about 1 for normal sound); none as for `surprise`, and until
+    /// its window is full.
+    pub novelty: Option<f64>,
+    /// Fused tail probability, per second of normal sound, 1e-12 to 1; none unless watching and `Good`.
+    pub p: Option<f64>,
+    /// −log10 of it, 0 to 12.
+    pub score: Option<f64>,
+    /// Level of the hop, dB full scale.
+    pub level_dbfs: f32,
+}
