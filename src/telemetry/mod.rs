@@ -1,1 +1,11 @@
-//! Counters and logs.
+//! Logs, and figures about the process and its hops.
+//!
+//! Logs go to stderr, so that stdout holds nothing but events. The level is `RUST_LOG`, else `info`.
+
+mod hop_times;
+mod logs;
+mod process;
+
+pub use hop_times::{HopTimes, Percentiles};
+pub use logs::init_logs;
+pub use process::resident_bytes;
