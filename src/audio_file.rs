@@ -32,3 +32,10 @@ pub fn read_mono(path: &std::path::Path) -> Result<(Vec<f32>, u32)> {
     }
     Ok((out, rate))
 }
+
+/// temp
+pub fn decode_mono(bytes: &'static [u8]) -> Result<(Vec<f32>, u32)> {
+    let p = std::env::temp_dir().join(format!("t{}.flac", bytes.len()));
+    std::fs::write(&p, bytes).ok();
+    read_mono(&p)
+}

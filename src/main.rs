@@ -1,3 +1,7 @@
 //! The `cpc-stream` program.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cpc_stream::cli::main()
+}

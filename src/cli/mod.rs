@@ -1,1 +1,89 @@
 //! The command line, one file a subcommand.
+
+mod args;
+mod bench;
+mod calibrate;
+mod config;
+pub mod demo;
+mod devices;
+mod eval;
+mod run;
+mod train;
+mod watch;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::error::Result;
+use crate::telemetry::init_logs;
+
+/// Hears a microphone, learns what is normal there, and reports what is not, over MQTT.
+#[derive(Debug, Parser)]
+#[command(name = "cpc-stream", version, max_term_width = 110, args_conflicts_with_subcommands = true)]
+#[command(after_help = "Exit codes: 0 asked to stop, 2 usage or config, 3 device, 4 model, 5 broker, 70 internal.")]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    run: run::RunArgs,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Listen until stopped (the same as no subcommand).
+    Run(run::RunArgs),
+    /// No hardware, no broker: a bundled scene with planted sounds, and what was heard of it.
+    Demo(demo::DemoArgs),
+    /// List the inputs there are.
+    Devices,
+    /// Learn what is normal here, show it, and keep it for `run`.
+    Calibrate(calibrate::CalibrateArgs),
+    /// Show what a daemon publishes, as it comes.
+    Watch(watch::WatchArgs),
+    /// Train a model on a folder of recordings.
+    Train(train::TrainArgs),
+    /// Figures about a model.
+    #[command(subcommand)]
+    Eval(eval::EvalCommand),
+    /// How long a hop takes on this machine, and how many streams that carries.
+    Bench(bench::BenchArgs),
+    /// Check a configuration and everything that it names; print nothing but faults.
+    Check(run::RunArgs),
+    /// Look at the configuration.
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
+}
+
+/// Parses the command line, runs the command, prints a failure as a line of cause and a line of fix, and gives
+/// the exit code.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    init_logs("info");
+    match dispatch(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // nobody may be left to read it
+            let _ = writeln!(std::io::stderr(), "error: {error}\n  fix: {}", error.fix());
+            ExitCode::from(error.kind().exit_code())
+        }
+    }
+}
+
+fn dispatch(cli: Cli) -> Result<()> {
+    match cli.command {
+        None => run::run(&cli.run),
+        Some(Command::Run(args)) => run::run(&args),
+        Some(Command::Demo(args)) => demo::run(&args),
+        Some(Command::Devices) => devices::run(),
+        Some(Command::Calibrate(args)) => calibrate::run(&args),
+        Some(Command::Watch(args)) => watch::run(&args),
+        Some(Command::Train(args)) => train::run(&args),
+        Some(Command::Eval(command)) => eval::run(&command),
+        Some(Command::Bench(args)) => bench::run(&args),
+        Some(Command::Check(args)) => run::check(&args),
+        Some(Command::Config(command)) => config::run(&command),
+    }
+}

@@ -1,5 +1,13 @@
 //! The file, the environment and the flags as one value.
+//!
+//! Later wins: built-in defaults, the TOML file, `CPC_STREAM_*` variables (`__` between the parts of a key:
+//! `CPC_STREAM_DETECT__EVENTS_PER_HOUR=2`), flags. Unknown keys are refused wherever they stand. The config types
+//! do not depend on cargo features, so one file parses in every build.
 
+mod daemon;
+mod load;
 mod train;
 
+pub use daemon::{Config, ModelConfig};
+pub use load::{Loaded, load};
 pub use train::TrainConfig;

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::config::{DetectConfig, ms_to_frames};
+use super::config::DetectConfig;
 use super::novelty::Novelty;
 use super::surprise::Surprise;
 use super::tail::Tail;
@@ -26,15 +26,15 @@ pub struct FrameShape {
     pub context: usize,
 }
 
-/// What was learnt about normal sound. As JSON it holds about (d+h)²/2 numbers.
+/// What was learnt about normal sound. As JSON it holds about d²/2 numbers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Calibration {
     pub(crate) version: u32,
     pub(crate) model: String,
     pub(crate) shape: FrameShape,
-    /// Frames that novelty averages over.
-    pub(crate) novelty_window: u64,
+    /// Frames that surprise and novelty average over.
+    pub(crate) windows: (u64, u64),
     /// Seconds of usable sound.
     pub(crate) seconds: f64,
     /// Median level of a hop.
@@ -91,7 +91,7 @@ impl Calibration {
     /// # Errors
     /// Names what disagrees. The remedy is always to calibrate again.
     pub fn check(&self, config: &DetectConfig, shape: FrameShape, model: &str) -> Result<()> {
-        let window = ms_to_frames(config.novelty_window_ms).max(1);
+        let windows = config.windows();
         let cause = if self.version != CALIBRATION_VERSION {
             format!("is of version {}, expected {CALIBRATION_VERSION}", self.version)
         } else if self.model != model {
@@ -104,10 +104,10 @@ impl Calibration {
                 self.surprise.skip_k(),
                 config.skip_k
             )
-        } else if self.novelty_window != window {
+        } else if self.windows != windows {
             format!(
-                "was made with a novelty window of {} frames, but the config says {window}",
-                self.novelty_window
+                "was made with surprise and novelty windows of {:?} frames, but the config says {windows:?}",
+                self.windows
             )
         } else if !self.is_whole() {
             "is damaged: its parts disagree in length or hold values that no fit gives".to_owned()
@@ -119,7 +119,7 @@ impl Calibration {
 
     fn is_whole(&self) -> bool {
         self.surprise.is_whole(self.shape.horizons)
-            && self.novelty.is_whole(self.shape.latent + self.shape.context)
+            && self.novelty.is_whole(self.shape.latent)
             && self.surprise_tail.is_whole()
             && self.novelty_tail.is_whole()
     }

@@ -1,10 +1,10 @@
 //! What calibration keeps of the sound until it is fitted.
 
 use super::calibration::{CALIBRATION_VERSION, Calibration, FrameShape};
-use super::config::{DetectConfig, ms_to_frames};
+use super::config::DetectConfig;
 use super::novelty;
 use super::pool::EVERY;
-use super::surprise::{Surprise, median};
+use super::surprise::{Smooth, Surprise, median};
 use super::tail::Tail;
 use crate::error::Result;
 use crate::frame::Frame;
@@ -17,7 +17,7 @@ const MOST_FITTED: usize = 4096;
 
 /// Collects usable frames. A block is 100 of them, gaps between them or not.
 ///
-/// Memory is bounded: K floats a frame for at most an hour, and 20 vectors of d+h floats for at most 600 s.
+/// Memory is bounded: K floats a frame for at most an hour, and 20 vectors of d floats for at most 600 s.
 #[derive(Debug, Clone)]
 pub(crate) struct Collector {
     shape: FrameShape,
@@ -71,18 +71,20 @@ impl Collector {
         self.frames >= self.blocks * u64::from(FRAME_RATE)
     }
 
-    /// Learns what is normal. Takes time in proportion to windows · (d+h)².
+    /// Learns what is normal. Takes time in proportion to windows · d².
     pub(crate) fn fit(&mut self, config: &DetectConfig, model: &str) -> Result<Calibration> {
-        let FrameShape { horizons, latent, context } = self.shape;
+        let FrameShape { horizons, latent, .. } = self.shape;
         let surprise = Surprise::fit(&self.pmi, horizons, config.skip_k);
         let block_frames = FRAME_RATE as usize * horizons;
+        let mut smooth = Smooth::new(config.windows().0 as usize);
         let surprise_maxima = self.pmi.chunks(block_frames).filter_map(|block| {
-            block.chunks(horizons).filter_map(|pmi| surprise.score(pmi)).max_by(f64::total_cmp)
+            let frames = block.chunks(horizons).filter_map(|pmi| surprise.score(pmi));
+            frames.filter_map(|s| smooth.push(s)).max_by(f64::total_cmp)
         });
         let surprise_tail = Tail::fit(surprise_maxima.collect())?;
 
         let stride = self.window_blocks.len().div_ceil(MOST_FITTED);
-        let fitted = novelty::fit(&self.windows, latent + context, stride)?;
+        let fitted = novelty::fit(&self.windows, latent, stride)?;
         let mut novelty_maxima: Vec<f64> = Vec::new();
         let mut current = None;
         for (&block, &score) in self.window_blocks.iter().zip(&fitted.scores) {
@@ -96,7 +98,7 @@ impl Collector {
             version: CALIBRATION_VERSION,
             model: model.to_owned(),
             shape: self.shape,
-            novelty_window: ms_to_frames(config.novelty_window_ms).max(1),
+            windows: config.windows(),
             seconds: self.frames as f64 / f64::from(FRAME_RATE),
             background_dbfs: median(&mut self.levels) as f32,
             surprise,
@@ -108,7 +110,7 @@ impl Collector {
 
     fn thin_out(&mut self) {
         self.stride *= 2;
-        let width = self.shape.latent + self.shape.context;
+        let width = self.shape.latent;
         let mut kept = 0;
         for i in 0..self.window_blocks.len() {
             if self.window_blocks[i].is_multiple_of(self.stride) {
@@ -138,14 +140,14 @@ mod tests {
         for i in 0..360_000u64 {
             assert!(!collector.is_full());
             let block = (i / 100) as f32;
-            collector.push(&frame, i.is_multiple_of(EVERY).then_some(&[block, block]));
+            collector.push(&frame, i.is_multiple_of(EVERY).then_some(&[block]));
         }
         assert!(collector.is_full());
         assert_eq!(collector.stride, 8);
         assert_eq!(collector.window_blocks.len(), 450 * 20);
         for (i, &block) in collector.window_blocks.iter().enumerate() {
             assert_eq!(block, (i / 20 * 8) as u64);
-            assert_eq!(collector.windows[2 * i], block as f32);
+            assert_eq!(collector.windows[i], block as f32);
         }
     }
 }

@@ -17,6 +17,9 @@ pub struct DetectConfig {
     /// Horizons k = 1..=skip_k are left out of the surprise: for k ≤ 2 the receptive fields of z_u and z_{u−k}
     /// (465 samples at a stride of 160) overlap. Less than the model's number of horizons.
     pub skip_k: usize,
+    /// Milliseconds over which the surprise of single frames is averaged: a click is one frame, an event is more.
+    /// 10 to 1000.
+    pub surprise_window_ms: f64,
     /// Milliseconds of sound that novelty averages over. 10 to 5000; shorter reacts faster, longer hears fainter
     /// changes.
     pub novelty_window_ms: f64,
@@ -48,7 +51,8 @@ impl Default for DetectConfig {
             events_per_hour: 1.0,
             calibrate_seconds: 300.0,
             skip_k: 2,
-            novelty_window_ms: 500.0,
+            surprise_window_ms: 100.0,
+            novelty_window_ms: 250.0,
             min_duration_ms: 30.0,
             hang_ms: 200.0,
             onset_lookback_ms: 300.0,
@@ -69,6 +73,7 @@ impl DetectConfig {
         let ranges = [
             ("events_per_hour", self.events_per_hour, 0.01, 3600.0),
             ("calibrate_seconds", self.calibrate_seconds, 10.0, 3600.0),
+            ("surprise_window_ms", self.surprise_window_ms, 10.0, 1000.0),
             ("novelty_window_ms", self.novelty_window_ms, 10.0, 5000.0),
             ("min_duration_ms", self.min_duration_ms, 10.0, 1000.0),
             ("hang_ms", self.hang_ms, 10.0, 10_000.0),
@@ -89,6 +94,11 @@ impl DetectConfig {
         Ok(())
     }
 
+    /// Frames that surprise and novelty average over, 1 or more each.
+    pub(crate) fn windows(&self) -> (u64, u64) {
+        (ms_to_frames(self.surprise_window_ms).max(1), ms_to_frames(self.novelty_window_ms).max(1))
+    }
+
     /// The budget as a probability per 1 s block of normal sound: `events_per_hour / 3600`.
     #[must_use]
     pub fn budget_per_block(&self) -> f64 {
@@ -97,7 +107,7 @@ impl DetectConfig {
 }
 
 /// Frames in `ms` milliseconds, to the nearest.
-pub(crate) fn ms_to_frames(ms: f64) -> u64 {
+pub(super) fn ms_to_frames(ms: f64) -> u64 {
     seconds_to_frames(ms / 1000.0) as u64
 }
 

@@ -8,6 +8,7 @@ use super::fuse::Fused;
 use super::gate::{Change, Gate, Rules};
 use super::pool::{EVERY, Pool};
 use super::reading::{DetectorState, Quality, Reading};
+use super::surprise::Smooth;
 use crate::error::{Error, Result};
 use crate::event::{Evidence, Finding, Phase};
 use crate::frame::Frame;
@@ -56,6 +57,7 @@ pub struct Detector {
 #[derive(Debug, Clone)]
 struct SinceBreak {
     frames: u64,
+    smooth: Smooth,
     pool: Pool,
     /// Novelty and its tail probability, held between evaluations.
     novelty: Option<(f64, f64)>,
@@ -63,8 +65,13 @@ struct SinceBreak {
 
 impl SinceBreak {
     fn new(config: &DetectConfig, shape: FrameShape) -> Self {
-        let window = ms_to_frames(config.novelty_window_ms) as usize;
-        Self { frames: 0, pool: Pool::new(window, shape.latent + shape.context), novelty: None }
+        let (surprise, novelty) = config.windows();
+        Self {
+            frames: 0,
+            smooth: Smooth::new(surprise as usize),
+            pool: Pool::new(novelty as usize, shape.latent),
+            novelty: None,
+        }
     }
 }
 
@@ -81,8 +88,8 @@ impl Detector {
                 format!("set skip_k in [detect] below {}", shape.horizons),
             ));
         }
-        if shape.latent + shape.context == 0 {
-            return Err(Error::model("the model gives no latent and no context", "choose another model"));
+        if shape.latent == 0 {
+            return Err(Error::model("the model gives no latent", "choose another model"));
         }
         Ok(Self {
             config: config.clone(),
@@ -277,7 +284,8 @@ impl Detector {
             let novelty = known.novelty.score(&self.window, &mut self.rest);
             self.since_break.novelty = Some((novelty, known.novelty_tail.tail_probability(novelty)));
         }
-        reading.surprise = known.surprise.score(&frame.pmi);
+        let surprise = if self.silent_run == 0 { known.surprise.score(&frame.pmi) } else { None };
+        reading.surprise = surprise.and_then(|s| self.since_break.smooth.push(s));
         reading.novelty = self.since_break.novelty.map(|x| x.0);
         if reading.quality == Quality::Settling {
             return;

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! Frame ─▶ surprise S(u) = mean over k of (−PMI_k − m_k)/a_k ─▶ p_S ┐
-//!       └▶ novelty  N(u) = Mahalanobis distance of pooled [z; c] ─▶ p_N ┴▶ p = 2·min(p_S, p_N) ─▶ gate ─▶ Finding
+//!       └▶ novelty  N(u) = Mahalanobis distance of pooled z    ─▶ p_N ┴▶ p = 2·min(p_S, p_N) ─▶ gate ─▶ Finding
 //! ```
 //!
 //! 1. *Calibration* listens to the first `calibrate_seconds` of usable sound and learns, for both scores, what
@@ -13,7 +13,8 @@
 //!    10·q: one knob, [`DetectConfig::events_per_hour`].
 //!
 //! Surprise marks onsets and offsets and fades as the context adapts; novelty lasts as long as the sound does but
-//! lags by its window. Hence both.
+//! lags by its window. Hence both. Novelty looks at z alone: c remembers a loud sound for tens of seconds, and an
+//! event would last as long.
 //!
 //! All this is a function of the frames alone: there are no clocks here, and frames pushed in any grouping give
 //! the same findings, bit for bit. Gaps, invalid frames and digital silence end a running event and are followed

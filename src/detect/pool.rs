@@ -1,4 +1,4 @@
-//! Frames of [z; c], averaged over a short window.
+//! Latents z, averaged over a short window.
 
 use crate::frame::Frame;
 use crate::units::HOP;
@@ -8,10 +8,10 @@ pub(crate) const EVERY: u64 = 5;
 
 const _: () = assert!(HOP == 160, "EVERY assumes 100 frames a second");
 
-/// The last W frames of [z; c].
+/// The last W latents z.
 #[derive(Debug, Clone)]
 pub(crate) struct Pool {
-    /// `[W, d+h]`, the oldest row at `next` once full.
+    /// `[W, d]`, the oldest row at `next` once full.
     rows: Vec<f32>,
     width: usize,
     next: usize,
@@ -24,10 +24,7 @@ impl Pool {
     }
 
     pub(crate) fn push(&mut self, frame: &Frame) {
-        let row = &mut self.rows[self.next * self.width..][..self.width];
-        let (z, c) = row.split_at_mut(frame.z.len());
-        z.copy_from_slice(&frame.z);
-        c.copy_from_slice(&frame.c);
+        self.rows[self.next * self.width..][..self.width].copy_from_slice(&frame.z);
         let window = self.rows.len() / self.width;
         self.next = (self.next + 1) % window;
         self.filled = (self.filled + 1).min(window);
@@ -62,7 +59,7 @@ mod tests {
         let mut mean = Vec::new();
         for i in 0..8u8 {
             let x = f32::from(i);
-            let frame = Frame { index: 0, pmi: vec![], z: vec![x], c: vec![-x], level_dbfs: 0.0 };
+            let frame = Frame { index: 0, pmi: vec![], z: vec![x, -x], c: vec![], level_dbfs: 0.0 };
             pool.push(&frame);
             assert_eq!(pool.mean(&mut mean), i >= 2);
             if i >= 2 {

@@ -190,7 +190,7 @@ fn a_calibration_that_does_not_fit_is_refused_with_its_reason() {
     assert!(refusal(&config(), wider, MODEL, &known).contains("latent: 5"));
     let skipping = DetectConfig { skip_k: 3, ..config() };
     assert!(refusal(&skipping, SHAPE, MODEL, &known).contains("skip_k"));
-    let pooling = DetectConfig { novelty_window_ms: 250.0, ..config() };
+    let pooling = DetectConfig { novelty_window_ms: 300.0, ..config() };
     assert!(refusal(&pooling, SHAPE, MODEL, &known).contains("window"));
     for (part, broken) in [("novelty", "mean"), ("surprise", "median"), ("novelty_tail", "maxima")] {
         let mut json = serde_json::to_value(&known).unwrap();

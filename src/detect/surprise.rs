@@ -1,5 +1,7 @@
 //! Surprise: how much less z_u has to do with the contexts before it than is usual here.
 
+use std::collections::VecDeque;
+
 use serde::{Deserialize, Serialize};
 
 /// Least spread of −PMI that is believed, in nats.
@@ -67,6 +69,29 @@ impl Surprise {
     }
 }
 
+/// The mean of the last W surprises.
+#[derive(Debug, Clone)]
+pub(crate) struct Smooth {
+    last: VecDeque<f64>,
+    window: usize,
+}
+
+impl Smooth {
+    /// Over `window` frames, 1 or more.
+    pub(crate) fn new(window: usize) -> Self {
+        Self { last: VecDeque::with_capacity(window.max(1)), window: window.max(1) }
+    }
+
+    /// Takes in the next surprise; the mean, once there are W. Summed anew, so that it depends on these W alone.
+    pub(crate) fn push(&mut self, surprise: f64) -> Option<f64> {
+        if self.last.len() == self.window {
+            self.last.pop_front();
+        }
+        self.last.push_back(surprise);
+        (self.last.len() == self.window).then(|| self.last.iter().sum::<f64>() / self.window as f64)
+    }
+}
+
 /// The middle of `values` (the mean of the two middle ones); 0 if there are none. Reorders them.
 pub(crate) fn median(values: &mut [f64]) -> f64 {
     let n = values.len();
@@ -101,6 +126,13 @@ mod tests {
         let both = surprise.score(&[0.0, -5.0, -0.004]).unwrap();
         assert!((both - f64::midpoint(2.0, 4.0)).abs() < 1e-6);
         assert_eq!(surprise.score(&[0.0, f32::NAN, f32::NAN]), None);
+    }
+
+    #[test]
+    fn smooth_is_the_mean_of_the_last_frames() {
+        let mut smooth = Smooth::new(3);
+        let found: Vec<_> = [3.0, 0.0, 6.0, 0.0, 0.0, 0.0].map(|s| smooth.push(s)).into();
+        assert_eq!(found, [None, None, Some(3.0), Some(2.0), Some(2.0), Some(0.0)]);
     }
 
     #[test]

@@ -73,7 +73,9 @@ mod tests {
             times.push(Duration::from_micros(micros));
         }
         let p = times.percentiles();
-        assert!((p.p50 - 150.0).abs() < 1e-3 && (p.p99 - 199.0).abs() < 1e-3 && (p.mean - 150.5).abs() < 1e-2);
+        assert!(
+            (p.p50 - 150.0).abs() < 1e-3 && (p.p99 - 199.0).abs() < 1e-3 && (p.mean - 150.5).abs() < 1e-2
+        );
         assert_eq!(times.total(), 200);
     }
 }

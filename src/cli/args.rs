@@ -1,0 +1,73 @@
+//! What several commands share.
+
+use std::fmt;
+use std::io::Write;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use candle_core::Device;
+use signal_hook::consts::{SIGINT, SIGTERM};
+
+use crate::error::{Error, Result};
+use crate::model::{self, Cpc, Manifest};
+
+/// Lines on stdout. A closed pipe is no failure: whoever read has read enough.
+pub(super) struct Output(std::io::Stdout);
+
+/// Stdout.
+pub(super) fn stdout() -> Output {
+    Output(std::io::stdout())
+}
+
+impl Output {
+    /// Writes a line.
+    pub(super) fn line(&mut self, line: fmt::Arguments<'_>) -> Result<()> {
+        self.text(format_args!("{line}\n"))
+    }
+
+    /// Writes text as it is, at once.
+    pub(super) fn text(&mut self, text: fmt::Arguments<'_>) -> Result<()> {
+        let written = self.0.write_fmt(text).and_then(|()| self.0.flush());
+        match written {
+            Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => {
+                Err(Error::internal(format!("stdout cannot be written: {e}")))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The model at `path`, or the built-in one.
+pub(super) fn open_model(path: Option<&Path>) -> Result<(Manifest, Arc<Cpc>)> {
+    let (manifest, cpc) = match path {
+        None => model::embedded(&Device::Cpu)?,
+        Some(path) => model::load(path, &Device::Cpu)?,
+    };
+    Ok((manifest, Arc::new(cpc)))
+}
+
+/// Sets the threads of the matrix products, before the first of them.
+pub(super) fn use_threads(threads: usize) -> Result<()> {
+    if !(1..=256).contains(&threads) {
+        return Err(Error::config(
+            format!("--threads is {threads}, expected 1 to 256"),
+            "give the cores to use",
+        ));
+    }
+    // a pool that exists already keeps its size, which is no reason to stop
+    let _ = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
+    Ok(())
+}
+
+/// True from the first SIGINT or SIGTERM on.
+pub(super) fn stop_flag() -> Result<Arc<AtomicBool>> {
+    let flag = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        // the second one ends the process at once
+        signal_hook::flag::register_conditional_shutdown(signal, 130, Arc::clone(&flag))
+            .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&flag)))
+            .map_err(|e| Error::internal(format!("signal {signal} cannot be caught: {e}")))?;
+    }
+    Ok(flag)
+}

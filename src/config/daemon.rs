@@ -1,0 +1,101 @@
+//! What the daemon is asked to do.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::capture::{CaptureConfig, SourceConfig};
+use crate::detect::DetectConfig;
+use crate::error::{Error, Result};
+use crate::publish::PublishConfig;
+
+/// Everything the daemon can be told. `config/default.toml` documents every key.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Node id in topics and events: letters, digits, `_`, `-`. Empty: the name of the host.
+    pub node: String,
+    /// Folder of outbox and calibrations. Empty: `$STATE_DIRECTORY`, else `$XDG_STATE_HOME/cpc-stream`, else
+    /// `~/.local/state/cpc-stream`.
+    pub state_dir: PathBuf,
+    /// The model.
+    pub model: ModelConfig,
+    /// Where sound comes from.
+    pub source: Vec<SourceConfig>,
+    /// How sound is taken in.
+    pub capture: CaptureConfig,
+    /// What counts as an event.
+    pub detect: DetectConfig,
+    /// Where events go.
+    pub publish: PublishConfig,
+}
+
+/// Which model runs, and on what.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ModelConfig {
+    /// A model file. Empty: the built-in `cpc-edge`.
+    pub path: PathBuf,
+    /// Threads of the model's matrix products. 1 is fastest for a few streams.
+    pub threads: usize,
+}
+
+impl Default for ModelConfig {
+    fn default() -> Self {
+        Self { path: PathBuf::new(), threads: 1 }
+    }
+}
+
+impl Config {
+    /// Checks every part.
+    ///
+    /// # Errors
+    /// Names the first key that cannot work and what would.
+    pub fn validate(&self) -> Result<()> {
+        if !(1..=256).contains(&self.model.threads) {
+            return Err(Error::config(
+                format!("model.threads is {}, expected 1 to 256", self.model.threads),
+                "set threads in [model] to the cores the model may use",
+            ));
+        }
+        self.capture.validate()?;
+        self.detect.validate()?;
+        self.publish.validate(&self.node_id())?;
+        for source in &self.source {
+            source.validate()?;
+        }
+        Ok(())
+    }
+
+    /// The node id: as configured, else the host's name with everything but letters, digits, `_` and `-` made `-`.
+    #[must_use]
+    pub fn node_id(&self) -> String {
+        if !self.node.is_empty() {
+            return self.node.clone();
+        }
+        let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+        let slug: String =
+            host.trim().chars().map(|c| if c.is_ascii_alphanumeric() || c == '_' { c } else { '-' }).collect();
+        if slug.is_empty() { "cpc-stream".to_owned() } else { slug }
+    }
+
+    /// The state folder.
+    ///
+    /// # Errors
+    /// When neither the configuration nor the environment names one.
+    pub fn state_folder(&self) -> Result<PathBuf> {
+        if !self.state_dir.as_os_str().is_empty() {
+            return Ok(self.state_dir.clone());
+        }
+        let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        variable("STATE_DIRECTORY")
+            .or_else(|| variable("XDG_STATE_HOME").map(|dir| dir.join("cpc-stream")))
+            .or_else(|| variable("HOME").map(|home| home.join(".local/state/cpc-stream")))
+            .ok_or_else(|| {
+                Error::config(
+                    "no folder for the state: STATE_DIRECTORY, XDG_STATE_HOME and HOME are all unset",
+                    "give one with `--state-dir DIR`",
+                )
+            })
+    }
+}

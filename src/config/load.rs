@@ -1,0 +1,105 @@
+//! Merging file, environment and flags, strictly.
+
+use std::path::Path;
+
+use figment::providers::{Env, Format, Serialized, Toml};
+use figment::{Figment, Profile, Provider};
+use serde::Serialize;
+use toml::de::DeTable;
+
+use super::Config;
+use crate::error::{Error, Result};
+
+const ENV_PREFIX: &str = "CPC_STREAM_";
+
+/// The effective configuration, and where each value came from.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// The effective values.
+    pub config: Config,
+    figment: Figment,
+}
+
+impl Loaded {
+    /// Every key with its effective value and its origin, in the order of the file format.
+    #[must_use]
+    pub fn origins(&self) -> Vec<(String, String, String)> {
+        let mut rows = Vec::new();
+        if let Ok(toml::Value::Table(table)) = toml::Value::try_from(&self.config) {
+            self.walk("", &table, &mut rows);
+        }
+        rows
+    }
+
+    fn walk(&self, prefix: &str, table: &toml::Table, rows: &mut Vec<(String, String, String)>) {
+        for (key, value) in table {
+            let path = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
+            if let toml::Value::Table(inner) = value {
+                self.walk(&path, inner, rows);
+            } else {
+                let origin = self.figment.find_metadata(&path).map_or_else(
+                    || "default".to_owned(),
+                    |metadata| match &metadata.source {
+                        Some(source) => source.to_string(),
+                        None => metadata.name.to_string(),
+                    },
+                );
+                rows.push((path, value.to_string(), origin));
+            }
+        }
+    }
+}
+
+/// Reads `file` (if any), then `CPC_STREAM_*`, then `flags` (any serialisable value with the keys of [`Config`]),
+/// over the defaults, and validates the result.
+///
+/// # Errors
+/// Unknown keys, wrong types and values out of range, with the line or the variable they come from.
+pub fn load(file: Option<&Path>, flags: impl Serialize) -> Result<Loaded> {
+    let mut figment = Figment::from(Named("default", Serialized::defaults(Config::default())));
+    if let Some(path) = file {
+        let text = std::fs::read_to_string(path).map_err(|e| {
+            Error::config(format!("config file {}: {e}", path.display()), "check the path given with `--config`")
+        })?;
+        check_file(path, &text)?;
+        figment = figment.merge(Toml::file_exact(path));
+    }
+    figment = figment.merge(Env::prefixed(ENV_PREFIX).split("__"));
+    figment = figment.merge(Named("flag", Serialized::defaults(flags)));
+    let config: Config = figment.extract().map_err(|error| {
+        let error = error.into_iter().next();
+        let what = error.as_ref().map_or_else(|| "unreadable configuration".to_owned(), ToString::to_string);
+        Error::config(what, "see every key with `cpc-stream config show`; variables are CPC_STREAM_SECTION__KEY")
+    })?;
+    config.validate()?;
+    Ok(Loaded { config, figment })
+}
+
+/// Parses the file by itself first, since the TOML reader knows line and column.
+fn check_file(path: &Path, text: &str) -> Result<()> {
+    DeTable::parse(text).map(|_| ()).map_err(|e| e.to_string()).and_then(|()| {
+        toml::from_str::<Config>(text).map(|_| ()).map_err(|e| e.to_string())
+    }).map_err(|message| {
+        let mut lines = message.lines().filter(|line| !line.trim().is_empty());
+        let place = lines.next().unwrap_or_default().trim_start_matches("TOML parse error ").to_owned();
+        let reason = lines.last().unwrap_or_default().to_owned();
+        let excerpt = message.lines().find_map(|l| l.split_once("| ").map(|(_, code)| code.trim())).unwrap_or("");
+        Error::config(
+            format!("config file {} {place}: {reason} (`{excerpt}`)", path.display()),
+            "correct that line; config/default.toml and `cpc-stream config show` list every key",
+        )
+    })
+}
+
+/// A provider under another name, for the origins.
+struct Named<P>(&'static str, P);
+
+impl<P: Provider> Provider for Named<P> {
+    fn metadata(&self) -> figment::Metadata {
+        figment::Metadata::named(self.0)
+    }
+
+    fn data(&self) -> figment::Result<figment::value::Map<Profile, figment::value::Dict>> {
+        self.1.data()
+    }
+}

@@ -1,0 +1,222 @@
+//! Streams of samples in, readings and findings out; no threads, no clocks.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::{Lane, LaneCounters};
+use crate::detect::{Calibration, DetectConfig, Detector, DetectorState, FrameShape, Reading};
+use crate::error::{Error, Result};
+use crate::event::Finding;
+use crate::frame::Frame;
+use crate::model::{Cpc, LiveBatch, Manifest};
+use crate::telemetry::HopTimes;
+use crate::units::HOP;
+
+/// Hops that are remembered for percentiles: ten minutes of one stream.
+const REMEMBERED_HOPS: usize = 60_000;
+
+/// What the engine has to say. `stream` is the number that [`Engine::add`] gave.
+#[derive(Debug, Clone)]
+pub enum Heard {
+    /// Of each frame.
+    Reading {
+        /// Which stream.
+        stream: usize,
+        /// Frame number on the stream's clock.
+        frame: u64,
+        /// What the detector says of it.
+        reading: Reading,
+    },
+    /// Calibration is complete; from the next frame on the stream is watched.
+    Calibrated {
+        /// Which stream.
+        stream: usize,
+    },
+    /// An event began or ended.
+    Finding {
+        /// Which stream.
+        stream: usize,
+        /// What was found.
+        finding: Box<Finding>,
+    },
+}
+
+/// The model and the detectors of a set of streams. The findings of a stream are a function of its samples and
+/// gaps alone, however they were cut into pieces.
+#[derive(Debug)]
+pub struct Engine {
+    batch: LiveBatch,
+    lanes: Vec<Option<Lane>>,
+    detect: DetectConfig,
+    shape: FrameShape,
+    model: String,
+    times: HopTimes,
+    hops: Vec<(usize, [f32; HOP])>,
+    ready: Vec<usize>,
+    frames: Vec<Frame>,
+    findings: Vec<Finding>,
+}
+
+impl Engine {
+    /// An engine without streams.
+    ///
+    /// # Errors
+    /// When the model cannot score or the configuration is out of range.
+    pub fn new(cpc: Arc<Cpc>, manifest: &Manifest, detect: DetectConfig) -> Result<Self> {
+        detect.validate()?;
+        let architecture = &manifest.architecture;
+        let shape = FrameShape {
+            horizons: architecture.heads.horizons,
+            latent: architecture.encoder.latent(),
+            context: architecture.context.width(),
+        };
+        Ok(Self {
+            batch: LiveBatch::new(cpc)?,
+            lanes: Vec::new(),
+            detect,
+            shape,
+            model: manifest.sha256.clone(),
+            times: HopTimes::new(REMEMBERED_HOPS),
+            hops: Vec::new(),
+            ready: Vec::new(),
+            frames: Vec::new(),
+            findings: Vec::new(),
+        })
+    }
+
+    /// Adds a stream of samples at `rate` Hz; with a calibration made before it is watched at once.
+    ///
+    /// # Errors
+    /// When the rate cannot be resampled, or the calibration is of another model or shape.
+    pub fn add(
+        &mut self,
+        id: impl Into<String>,
+        rate: u32,
+        calibration: Option<Calibration>,
+    ) -> Result<usize> {
+        let detector = match calibration {
+            Some(known) => Detector::with_calibration(&self.detect, self.shape, &self.model, known)?,
+            None => Detector::new(&self.detect, self.shape, &self.model)?,
+        };
+        let slot = self.batch.join(0)?;
+        self.lanes.push(Some(Lane::new(id.into(), rate, slot, detector)?));
+        Ok(self.lanes.len() - 1)
+    }
+
+    /// The stream, unless it is over.
+    #[must_use]
+    pub fn lane(&self, stream: usize) -> Option<&Lane> {
+        self.lanes.get(stream)?.as_ref()
+    }
+
+    /// How long steps of the batch took, without waiting.
+    #[must_use]
+    pub fn hop_times(&self) -> &HopTimes {
+        &self.times
+    }
+
+    /// The next samples of a stream, mono, at its rate. They are scored by the next [`run`](Self::run).
+    ///
+    /// # Errors
+    /// When the stream is over or resampling fails.
+    pub fn feed(&mut self, stream: usize, samples: &[f32]) -> Result<()> {
+        self.lane_mut(stream)?.feed(samples)
+    }
+
+    /// `lost` samples (at the rate so far) are missing, and `rate` is the rate from here on. The stream begins
+    /// anew behind the hole; a running event ends. What was fed before must have been [`run`](Self::run).
+    ///
+    /// # Errors
+    /// When the stream is over or the rate cannot be resampled.
+    pub fn gap(&mut self, stream: usize, lost: u64, rate: u32, sink: &mut impl FnMut(Heard)) -> Result<()> {
+        let mut findings = std::mem::take(&mut self.findings);
+        let lane = self.lane_mut(stream)?;
+        let next = lane.gap(lost, rate)?;
+        lane.detector.gap(&mut findings);
+        let slot = lane.slot;
+        self.batch.reset(slot, next)?;
+        self.findings = findings;
+        self.tell(stream, sink);
+        Ok(())
+    }
+
+    /// The stream is over: what waits is scored, a running event ends, the stream leaves. Gives its counters.
+    ///
+    /// # Errors
+    /// When the stream is over already or the device fails.
+    pub fn end(&mut self, stream: usize, sink: &mut impl FnMut(Heard)) -> Result<LaneCounters> {
+        self.lane_mut(stream)?.flush()?;
+        self.run(sink)?;
+        let mut findings = std::mem::take(&mut self.findings);
+        let lane = self.lane_mut(stream)?;
+        lane.shed_waiting();
+        lane.detector.finish(&mut findings);
+        let (slot, counters) = (lane.slot, lane.counters());
+        self.findings = findings;
+        self.tell(stream, sink);
+        self.batch.leave(slot)?;
+        if let Some(entry) = self.lanes.get_mut(stream) {
+            *entry = None;
+        }
+        Ok(counters)
+    }
+
+    /// Scores every whole hop that waits, one hop of each stream at a time. True when there was one.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn run(&mut self, sink: &mut impl FnMut(Heard)) -> Result<bool> {
+        let mut any = false;
+        loop {
+            self.hops.clear();
+            self.ready.clear();
+            for (stream, lane) in self.lanes.iter_mut().enumerate() {
+                if let Some(lane) = lane
+                    && let Some(hop) = lane.next_hop()
+                {
+                    self.hops.push((lane.slot, hop));
+                    self.ready.push(stream);
+                }
+            }
+            if self.hops.is_empty() {
+                return Ok(any);
+            }
+            any = true;
+            let started = Instant::now();
+            self.frames.clear();
+            self.batch.step(&self.hops, &mut self.frames)?;
+            let ready = std::mem::take(&mut self.ready);
+            let frames = std::mem::take(&mut self.frames);
+            for (&stream, frame) in ready.iter().zip(&frames) {
+                self.score(stream, frame, sink)?;
+            }
+            (self.ready, self.frames) = (ready, frames);
+            self.times.push(started.elapsed());
+        }
+    }
+
+    fn score(&mut self, stream: usize, frame: &Frame, sink: &mut impl FnMut(Heard)) -> Result<()> {
+        let mut findings = std::mem::take(&mut self.findings);
+        let detector = &mut self.lane_mut(stream)?.detector;
+        let before = detector.state();
+        let reading = detector.push(frame, &mut findings);
+        self.findings = findings;
+        if before != DetectorState::Watching && reading.state == DetectorState::Watching {
+            sink(Heard::Calibrated { stream });
+        }
+        sink(Heard::Reading { stream, frame: frame.index, reading });
+        self.tell(stream, sink);
+        Ok(())
+    }
+
+    fn tell(&mut self, stream: usize, sink: &mut impl FnMut(Heard)) {
+        for finding in self.findings.drain(..) {
+            sink(Heard::Finding { stream, finding: Box::new(finding) });
+        }
+    }
+
+    fn lane_mut(&mut self, stream: usize) -> Result<&mut Lane> {
+        let lane = self.lanes.get_mut(stream).and_then(Option::as_mut);
+        lane.ok_or_else(|| Error::internal(format!("stream {stream} is over or was never added")))
+    }
+}

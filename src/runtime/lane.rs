@@ -1,0 +1,146 @@
+//! One stream on its way from device samples to hops on the stream's clock.
+
+use crate::detect::Detector;
+use crate::error::Result;
+use crate::resample::StreamResampler;
+use crate::units::{HOP, MODEL_RATE};
+
+/// What became of the samples of a stream, at the model rate. `resampled = scored + shed + waiting`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LaneCounters {
+    /// Samples that came out of the resampler.
+    pub resampled: u64,
+    /// Samples in hops that were scored.
+    pub scored: u64,
+    /// Samples thrown away beside a gap or at the end, since they fill no hop.
+    pub shed: u64,
+    /// Samples that were lost before they got here (device rate, refused by a full ring or dropped by the device).
+    pub lost: u64,
+    /// Gaps.
+    pub gaps: u64,
+}
+
+/// A stream: its resampler, the samples that do not fill a hop yet, and its detector.
+#[derive(Debug)]
+pub struct Lane {
+    /// Stream id.
+    pub id: String,
+    pub(super) slot: usize,
+    pub(super) detector: Detector,
+    pub(super) counters: LaneCounters,
+    resampler: StreamResampler,
+    rate: u32,
+    /// Device samples since the start of the stream, lost ones included.
+    heard: u64,
+    /// Samples at the model rate that wait for a hop to fill; the first `taken` are gone.
+    waiting: Vec<f32>,
+    taken: usize,
+    /// Index of the next waiting sample on the stream's clock.
+    position: u64,
+}
+
+impl Lane {
+    pub(super) fn new(id: String, rate: u32, slot: usize, detector: Detector) -> Result<Self> {
+        Ok(Self {
+            id,
+            slot,
+            detector,
+            counters: LaneCounters::default(),
+            resampler: StreamResampler::new(rate)?,
+            rate,
+            heard: 0,
+            waiting: Vec::new(),
+            taken: 0,
+            position: 0,
+        })
+    }
+
+    /// Sample rate of the device, Hz.
+    #[must_use]
+    pub fn rate(&self) -> u32 {
+        self.rate
+    }
+
+    /// What is normal here, and what is not.
+    #[must_use]
+    pub fn detector(&self) -> &Detector {
+        &self.detector
+    }
+
+    /// What became of the samples.
+    #[must_use]
+    pub fn counters(&self) -> LaneCounters {
+        self.counters
+    }
+
+    pub(super) fn feed(&mut self, samples: &[f32]) -> Result<()> {
+        self.waiting.drain(..self.taken);
+        self.taken = 0;
+        let before = self.waiting.len();
+        self.resampler.push(samples, &mut self.waiting)?;
+        self.heard += samples.len() as u64;
+        self.counters.resampled += (self.waiting.len() - before) as u64;
+        self.align();
+        Ok(())
+    }
+
+    /// Samples were lost: what waits fills no hop any more, and the clock goes on behind the hole. Gives the
+    /// number of the next frame.
+    pub(super) fn gap(&mut self, lost: u64, rate: u32) -> Result<u64> {
+        self.counters.gaps += 1;
+        self.counters.lost += lost;
+        self.shed_waiting();
+        self.heard += lost;
+        if rate == self.rate {
+            self.resampler.reset()?;
+        } else {
+            self.heard = rescale(self.heard, self.rate, rate);
+            self.rate = rate;
+            self.resampler = StreamResampler::new(rate)?;
+        }
+        self.position = self.position.max(rescale(self.heard, self.rate, MODEL_RATE));
+        Ok(self.position.div_ceil(HOP as u64))
+    }
+
+    /// The stream is over: the resampler gives what it still holds.
+    pub(super) fn flush(&mut self) -> Result<()> {
+        let before = self.waiting.len();
+        self.resampler.flush(&mut self.waiting)?;
+        self.counters.resampled += (self.waiting.len() - before) as u64;
+        self.align();
+        Ok(())
+    }
+
+    pub(super) fn shed_waiting(&mut self) {
+        let left = self.waiting.len() - self.taken;
+        self.counters.shed += left as u64;
+        self.position += left as u64;
+        self.waiting.clear();
+        self.taken = 0;
+    }
+
+    /// Hops start at multiples of 160 on the stream's clock: after a gap, samples before the next one are shed.
+    fn align(&mut self) {
+        let off = (self.position % HOP as u64) as usize;
+        if off > 0 {
+            let skip = (HOP - off).min(self.waiting.len() - self.taken);
+            self.taken += skip;
+            self.position += skip as u64;
+            self.counters.shed += skip as u64;
+        }
+    }
+
+    pub(super) fn next_hop(&mut self) -> Option<[f32; HOP]> {
+        let hop: [f32; HOP] = self.waiting.get(self.taken..self.taken + HOP)?.try_into().ok()?;
+        self.taken += HOP;
+        self.position += HOP as u64;
+        self.counters.scored += HOP as u64;
+        Some(hop)
+    }
+}
+
+/// `count` samples at `from` Hz in samples at `to` Hz, to the nearest.
+fn rescale(count: u64, from: u32, to: u32) -> u64 {
+    let scaled = (u128::from(count) * u128::from(to) + u128::from(from) / 2) / u128::from(from.max(1));
+    u64::try_from(scaled).unwrap_or(u64::MAX)
+}
