@@ -1,1 +1,12 @@
 //! From events to whoever subscribes.
+
+mod config;
+mod payload;
+mod topics;
+
+pub use config::{BrokerAddress, DEFAULT_PORT, PublishConfig, read_password};
+pub use payload::{
+    Availability, Gap, GapPhase, GapReason, Health, OutboxHealth, Presence, Score, Status, StreamHealth,
+    Watching, anomaly,
+};
+pub use topics::{Topics, check_id};
