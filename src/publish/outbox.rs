@@ -132,6 +132,12 @@ impl Outbox {
         self.out.len()
     }
 
+    /// Records that were not taken yet.
+    #[must_use]
+    pub fn waiting(&self) -> u64 {
+        self.tally.pending().saturating_sub(self.out.len() as u64)
+    }
+
     /// Confirmations that have not reached the disk.
     #[must_use]
     pub fn unflushed(&self) -> usize {
