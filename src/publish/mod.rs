@@ -1,1 +1,48 @@
 //! From events to whoever subscribes.
+//!
+//! ```text
+//! any thread ─ EventSender ─▶ channel ─▶ thread `publish` ─▶ Outbox (fsync) ─▶ thread `mqtt` ─▶ broker
+//!             (never waits,   (1024)     (Courier: commits,  (redb, one file)  (Session: window,
+//!              counts refusals)           counts, caps)          ▲              rebuilt on any error)
+//!                                                                └── PUBACK ◀──────┘
+//! ```
+//!
+//! An event is *accepted* once it is in the outbox on the disk, and leaves it when the broker has confirmed it:
+//! `accepted = acked + pending + dropped` at any moment, over restarts. A reader may see an event twice with the
+//! same id, never not at all.
+//!
+//! Two threads, because a slow disk must not keep the link from its keep-alive, and a slow link must not keep
+//! events from the disk. `publish` sleeps in a crossbeam `select!`; `mqtt` runs a tokio runtime of one thread.
+//! Towards `mqtt` goes a tokio channel (its sending side never waits), back a crossbeam one: nobody polls. At
+//! most 64 records are between the two, 16 of them with rumqttc.
+//!
+//! Without a broker, `publish` writes each event document as a line to stdout, and there is no outbox.
+
+mod config;
+#[cfg(feature = "mqtt")]
+mod courier;
+mod lines;
+#[cfg(feature = "mqtt")]
+pub(crate) mod link;
+mod outbox;
+mod payload;
+mod publisher;
+#[cfg(feature = "mqtt")]
+mod quiet;
+#[cfg(feature = "mqtt")]
+mod session;
+mod status;
+mod topics;
+
+pub use config::{BrokerAddress, DEFAULT_PORT, PublishConfig, read_password};
+pub use outbox::{Caps, MAX_PAYLOAD, Message, Outbox, Record, Tally};
+pub use payload::{
+    Availability, Gap, GapPhase, GapReason, Health, OutboxHealth, Presence, Score, Status, StreamHealth,
+    Watching, anomaly,
+};
+pub use publisher::{EventSender, Outgoing, Publisher, StopReport};
+pub use status::PublisherStatus;
+pub use topics::{Topics, check_id};
+
+#[cfg(test)]
+mod tests;

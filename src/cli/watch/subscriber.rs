@@ -1,0 +1,130 @@
+//! The subscribing side of `watch`.
+
+use std::io::{ErrorKind, Write};
+use std::time::{Duration, Instant};
+
+use rumqttc::{Event, Incoming, Publish, QoS};
+use tokio::time::{sleep, timeout_at};
+
+use super::{WatchArgs, lines};
+use crate::error::{Error, Result};
+use crate::publish::link::{self, Link};
+use crate::publish::{BrokerAddress, Topics};
+
+/// Time for the first connection.
+const FIRST: Duration = Duration::from_secs(5);
+const KEEP_ALIVE: Duration = Duration::from_secs(10);
+const PAUSES: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(4));
+
+struct Watch<'a> {
+    args: &'a WatchArgs,
+    filters: Vec<String>,
+    printed: u64,
+}
+
+enum End {
+    Done,
+    Lost(String),
+}
+
+pub(super) fn run(args: &WatchArgs) -> Result<()> {
+    let address = BrokerAddress::parse(&args.broker)?;
+    Topics::new(&args.prefix, args.node.as_deref().unwrap_or("any"))?;
+    let login = link::login(&address, args.username.as_deref(), args.password_file.as_deref())?;
+    let node = args.node.as_deref().unwrap_or("+");
+    let kinds = ["status", "health", "+/availability", "+/event", "+/anomaly"];
+    let kinds = kinds.iter().chain(args.scores.then_some(&"+/score"));
+    let filters = kinds.map(|kind| format!("{}/{node}/{kind}", args.prefix)).collect();
+    let options =
+        link::options(&address, &login, &format!("cpc-watch-{}", ulid::Ulid::generate()), KEEP_ALIVE);
+    let mut watch = Watch { args, filters, printed: 0 };
+    let runtime = link::runtime()?;
+    let result = runtime.block_on(async {
+        let by = Instant::now() + FIRST;
+        let mut connected = false;
+        let mut pause = PAUSES.0;
+        loop {
+            let mut link = Link::start(options.clone());
+            let session = watch.session(&mut link, &mut connected, by);
+            match session.await? {
+                End::Done => return Ok(()),
+                End::Lost(reason) if !connected && Instant::now() + pause >= by => {
+                    return Err(unreachable(&address, &reason));
+                }
+                End::Lost(reason) => {
+                    if connected {
+                        tracing::warn!("the broker is away ({reason}); trying again");
+                    }
+                }
+            }
+            sleep(pause).await;
+            pause = (pause * 2).min(PAUSES.1);
+        }
+    });
+    runtime.shutdown_background();
+    result
+}
+
+fn unreachable(address: &BrokerAddress, reason: &str) -> Error {
+    let BrokerAddress { host, port, .. } = address;
+    let fix = match reason {
+        reason if reason.contains("BadUserNamePassword") || reason.contains("NotAuthorized") => {
+            "check --username and --password-file"
+        }
+        reason if reason.contains("lookup") => "check the host name in --broker",
+        _ => {
+            "check that a broker listens there and no firewall is between (mosquitto_sub -h HOST -p PORT -t '#')"
+        }
+    };
+    Error::broker(format!("no connection to the broker at {host}:{port} within 5 s: {reason}"), fix)
+}
+
+impl Watch<'_> {
+    async fn session(&mut self, link: &mut Link, connected: &mut bool, by: Instant) -> Result<End> {
+        loop {
+            let event = if *connected {
+                link.events.recv().await
+            } else {
+                match timeout_at(by.into(), link.events.recv()).await {
+                    Ok(event) => event,
+                    Err(_) => return Ok(End::Lost("no answer".into())),
+                }
+            };
+            match event {
+                None => return Ok(End::Lost("the connection's task ended".into())),
+                Some(Err(error)) => return Ok(End::Lost(error.to_string())),
+                Some(Ok(Event::Incoming(Incoming::ConnAck(_)))) => {
+                    *connected = true;
+                    for filter in &self.filters {
+                        if link.client.try_subscribe(filter, QoS::AtLeastOnce).is_err() {
+                            return Ok(End::Lost("the connection closed".into()));
+                        }
+                    }
+                }
+                Some(Ok(Event::Incoming(Incoming::Publish(message)))) => {
+                    if !self.print(&message)? {
+                        return Ok(End::Done);
+                    }
+                }
+                Some(Ok(_)) => {}
+            }
+        }
+    }
+
+    /// False where there is no more to print or nobody to print to.
+    fn print(&mut self, message: &Publish) -> Result<bool> {
+        let text = String::from_utf8_lossy(&message.payload);
+        let line = match self.args.json {
+            true => lines::json(&message.topic, message.retain, &text),
+            false => lines::human(&self.args.prefix, &message.topic, &text),
+        };
+        let mut out = std::io::stdout().lock();
+        match writeln!(out, "{line}").and_then(|()| out.flush()) {
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(false),
+            Err(error) => return Err(Error::internal(format!("cannot write to stdout: {error}"))),
+            Ok(()) => {}
+        }
+        self.printed += 1;
+        Ok(self.args.count.is_none_or(|count| self.printed < count))
+    }
+}

@@ -1,0 +1,258 @@
+//! The thread `publish` where there is a broker: first into the outbox, then onto the wire.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, after, select};
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::outbox::{MAX_PAYLOAD, Message, Outbox};
+use super::payload::anomaly;
+use super::publisher::{Inbound, Outgoing, json};
+use super::session::{FromWire, ToWire};
+use super::status::PublisherStatus;
+use super::topics::Topics;
+
+/// Messages taken from the channel for one commit.
+const BATCH: usize = 256;
+/// Records that are with the wire at a time: it refills its window from these.
+const ON_THE_WIRE: usize = 64;
+/// Confirmations are brought to the disk after this many or this long.
+const FLUSH_EVERY: usize = 256;
+const FLUSH_AFTER: Duration = Duration::from_secs(1);
+/// What is too old goes at least this often, also when nothing happens.
+const TIDY_AFTER: Duration = Duration::from_secs(60);
+/// Pause after the disk has refused.
+const RETRY_AFTER: Duration = Duration::from_millis(500);
+/// Bytes that wait in memory at most while the disk refuses.
+const MEMORY_BYTES: usize = 8 << 20;
+
+pub(super) struct Courier {
+    pub(super) outbox: Outbox,
+    pub(super) topics: Topics,
+    pub(super) inbox: Receiver<Inbound>,
+    pub(super) stop: Receiver<Instant>,
+    pub(super) wire: UnboundedSender<ToWire>,
+    pub(super) receipts: Receiver<FromWire>,
+    pub(super) status: Arc<PublisherStatus>,
+}
+
+struct Running {
+    courier: Courier,
+    memory: VecDeque<Message>,
+    memory_bytes: usize,
+    waiters: Vec<crossbeam_channel::Sender<()>>,
+    flush_at: Option<Instant>,
+    tidy_at: Instant,
+    retry_at: Option<Instant>,
+    wire_gone: bool,
+}
+
+impl Courier {
+    /// Runs until it is stopped; true where nothing is left in memory only.
+    pub(super) fn run(self) -> bool {
+        let mut running = Running {
+            courier: self,
+            memory: VecDeque::new(),
+            memory_bytes: 0,
+            waiters: Vec::new(),
+            flush_at: None,
+            tidy_at: Instant::now() + TIDY_AFTER,
+            retry_at: None,
+            wire_gone: false,
+        };
+        let by = loop {
+            running.work();
+            if let Some(by) = running.wait() {
+                break by;
+            }
+        };
+        running.leave(by)
+    }
+}
+
+impl Running {
+    /// Sleeps until there is something to do; the deadline where that is to stop.
+    fn wait(&mut self) -> Option<Instant> {
+        let wake = [self.flush_at, self.retry_at].into_iter().flatten().fold(self.tidy_at, Instant::min);
+        let timer = after(wake.saturating_duration_since(Instant::now()));
+        let Courier { inbox, receipts, stop, .. } = &self.courier;
+        select! {
+            recv(stop) -> by => return Some(by.unwrap_or_else(|_| Instant::now())),
+            recv(receipts) -> receipt => self.receipt(receipt.unwrap_or(FromWire::Stopped)),
+            recv(inbox) -> first => match first {
+                Ok(first) => self.take_in(first),
+                Err(_) => return Some(Instant::now()),
+            },
+            recv(timer) -> _ => {}
+        }
+        None
+    }
+
+    /// Everything that is due: store, confirm, hand on, tell.
+    fn work(&mut self) {
+        for _ in 0..BATCH {
+            let Ok(next) = self.courier.inbox.try_recv() else { break };
+            self.take_in(next);
+        }
+        while let Ok(receipt) = self.courier.receipts.try_recv() {
+            self.receipt(receipt);
+        }
+        let now = Instant::now();
+        if self.retry_at.is_none_or(|at| now >= at) {
+            self.retry_at = None;
+            if !self.memory.is_empty() || self.flush_is_due(now) {
+                self.store();
+            }
+            self.hand_on();
+        }
+        let Courier { outbox, status, .. } = &self.courier;
+        status.set_tally(outbox.tally(), outbox.corrupt_files());
+        if self.memory.is_empty() {
+            for waiter in self.waiters.drain(..) {
+                let _ = waiter.try_send(());
+            }
+        }
+    }
+
+    fn flush_is_due(&self, now: Instant) -> bool {
+        self.courier.outbox.unflushed() >= FLUSH_EVERY
+            || self.flush_at.is_some_and(|at| now >= at)
+            || now >= self.tidy_at
+    }
+
+    fn take_in(&mut self, inbound: Inbound) {
+        let topics = &self.courier.topics;
+        match inbound {
+            Inbound::Flush(waiter) => self.waiters.push(waiter),
+            Inbound::Out(Outgoing::Event(event)) => {
+                let message = Message {
+                    topic: topics.event(&event.stream),
+                    payload: json(event.as_ref()),
+                    stream: event.stream,
+                };
+                self.remember(message);
+            }
+            Inbound::Out(Outgoing::Anomaly { stream, on }) => {
+                self.state(topics.anomaly(&stream), anomaly(on).into());
+            }
+            Inbound::Out(Outgoing::Availability { stream, availability }) => {
+                self.state(topics.availability(&stream), json(&availability));
+            }
+            Inbound::Out(Outgoing::Health(health)) => self.state(topics.health(), json(health.as_ref())),
+            Inbound::Out(Outgoing::Score { stream, score }) => {
+                if self.courier.status.connected() {
+                    let topic = topics.score(&stream);
+                    self.send(ToWire::Fleeting { topic, payload: json(&score) });
+                }
+            }
+        }
+    }
+
+    fn remember(&mut self, message: Message) {
+        let status = &self.courier.status;
+        if message.payload.len() > MAX_PAYLOAD {
+            status.refused.fetch_add(1, Relaxed);
+            return;
+        }
+        self.memory_bytes += message.payload.len();
+        self.memory.push_back(message);
+        while self.memory_bytes > MEMORY_BYTES
+            && let Some(oldest) = self.memory.pop_front()
+        {
+            self.memory_bytes -= oldest.payload.len();
+            status.refused.fetch_add(1, Relaxed);
+        }
+    }
+
+    fn state(&mut self, topic: String, payload: Vec<u8>) {
+        self.send(ToWire::State { topic, payload });
+    }
+
+    fn send(&mut self, command: ToWire) {
+        self.wire_gone |= self.courier.wire.send(command).is_err();
+    }
+
+    fn receipt(&mut self, receipt: FromWire) {
+        match receipt {
+            FromWire::Acked(seq) => {
+                self.courier.outbox.ack(seq);
+                self.flush_at.get_or_insert_with(|| Instant::now() + FLUSH_AFTER);
+            }
+            FromWire::LinkChanged => {}
+            FromWire::Stopped => self.wire_gone = true,
+        }
+    }
+
+    fn store(&mut self) {
+        let result = self.courier.outbox.append(self.memory.make_contiguous());
+        if self.disk(result).is_some() {
+            self.memory.clear();
+            self.memory_bytes = 0;
+            self.flush_at = None;
+            self.tidy_at = Instant::now() + TIDY_AFTER;
+        }
+    }
+
+    fn hand_on(&mut self) {
+        let room = ON_THE_WIRE.saturating_sub(self.courier.outbox.out());
+        if room == 0 || self.retry_at.is_some() || self.courier.outbox.waiting() == 0 {
+            return;
+        }
+        let result = self.courier.outbox.take(room);
+        for record in self.disk(result).unwrap_or_default() {
+            self.send(ToWire::Durable(record));
+        }
+    }
+
+    /// Keeps the flag, the log (once a change) and the time of the next try.
+    fn disk<T>(&mut self, result: crate::error::Result<T>) -> Option<T> {
+        let status = &self.courier.status;
+        match result {
+            Ok(value) => {
+                if status.degraded.swap(false, Relaxed) {
+                    tracing::info!("the outbox can be written again");
+                }
+                Some(value)
+            }
+            Err(error) => {
+                if !status.degraded.swap(true, Relaxed) {
+                    tracing::error!(fix = error.fix(), "{error}; new events wait in memory");
+                }
+                self.retry_at = Some(Instant::now() + RETRY_AFTER);
+                None
+            }
+        }
+    }
+
+    /// Takes in what is left, gives a present broker until `by` to confirm it, and says goodbye.
+    fn leave(mut self, by: Instant) -> bool {
+        while let Ok(next) = self.courier.inbox.try_recv() {
+            self.take_in(next);
+        }
+        self.retry_at = None;
+        self.work();
+        while self.courier.outbox.tally().pending() > 0 && !self.courier.status.away() && !self.wire_gone {
+            match self.courier.receipts.recv_deadline(by) {
+                Ok(receipt) => self.receipt(receipt),
+                Err(_) => break,
+            }
+            self.work();
+        }
+        let goodbye = by.max(Instant::now() + Duration::from_millis(500));
+        self.send(ToWire::Stop { by: goodbye });
+        while !self.wire_gone {
+            match self.courier.receipts.recv_deadline(goodbye + Duration::from_millis(200)) {
+                Ok(receipt) => self.receipt(receipt),
+                Err(_) => break,
+            }
+        }
+        self.store();
+        let Courier { outbox, status, .. } = &self.courier;
+        status.set_tally(outbox.tally(), outbox.corrupt_files());
+        status.refused.fetch_add(self.memory.len() as u64, Relaxed);
+        self.memory.is_empty()
+    }
+}

@@ -1,0 +1,237 @@
+//! What goes over the wire, besides [`Event`](crate::event::Event).
+//!
+//! Documents are JSON, one object each; fields are only ever added within a schema version.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::event::EVENT_SCHEMA;
+
+/// The daemon as a whole, as plain text on the status topic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    /// Connected.
+    Online,
+    /// Gone without a word: the broker says this for a daemon that it lost.
+    Offline,
+    /// Stopped because somebody asked.
+    Stopped,
+}
+
+impl Status {
+    /// The payload.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Online => "online",
+            Self::Offline => "offline",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
+/// Whether a source delivers sound.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Presence {
+    /// Samples arrive.
+    Online,
+    /// They do not.
+    Offline,
+}
+
+/// The availability document of a stream. In Home Assistant: `value_template: "{{ value_json.state }}"`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Availability {
+    /// Whether samples arrive.
+    pub state: Presence,
+    /// Why they do not, one line; null while they do.
+    pub reason: Option<String>,
+}
+
+impl Availability {
+    /// Samples arrive.
+    #[must_use]
+    pub fn online() -> Self {
+        Self { state: Presence::Online, reason: None }
+    }
+
+    /// Samples do not arrive, because of `reason`.
+    #[must_use]
+    pub fn offline(reason: impl Into<String>) -> Self {
+        Self { state: Presence::Offline, reason: Some(reason.into()) }
+    }
+}
+
+/// The payload of the anomaly topic: `ON` while an event goes on, else `OFF`.
+#[must_use]
+pub fn anomaly(on: bool) -> &'static str {
+    if on { "ON" } else { "OFF" }
+}
+
+/// What a stream is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Watching {
+    /// Learning what is normal; there is no probability yet.
+    Calibrating,
+    /// Comparing with what is normal.
+    Watching,
+}
+
+/// The figures of a moment, for a plot.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Score {
+    /// Seconds from the start of the stream.
+    pub t_s: f64,
+    /// The same moment, RFC 3339 in UTC.
+    pub time: String,
+    /// -PMI of what came against what the past predicted, nats.
+    pub surprise: f64,
+    /// Distance from what was normal, no unit.
+    pub novelty: f64,
+    /// Level, dB full scale.
+    pub level_dbfs: f32,
+    /// Tail probability per second of normal sound; null while calibrating.
+    pub p: Option<f64>,
+    /// -log10 of `p`; null while calibrating.
+    pub score: Option<f64>,
+    /// What the stream is doing.
+    pub state: Watching,
+}
+
+/// The state of the outbox within [`Health`].
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct OutboxHealth {
+    /// Documents waiting for the broker's receipt.
+    pub pending: u64,
+    /// Their size, bytes.
+    pub bytes: u64,
+    /// Documents that were given up because of age or size, since the outbox was made.
+    pub dropped: u64,
+    /// The disk refuses writes: new documents wait in memory.
+    pub degraded: bool,
+}
+
+/// One stream within [`Health`]. All are totals since the start of the daemon.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct StreamHealth {
+    /// Times the ring was full.
+    pub overruns: u64,
+    /// Times the sound card reported a gap.
+    pub xruns: u64,
+    /// Samples that never reached the model.
+    pub lost_samples: u64,
+    /// Samples at the model's rate that came in.
+    pub samples_in: u64,
+    /// Samples that were scored.
+    pub samples_scored: u64,
+    /// Samples that were let go under overload: in = scored + shed.
+    pub samples_shed: u64,
+}
+
+/// The health document of the node. Totals count from the start of the daemon where nothing else is said.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Health {
+    /// When this was written, RFC 3339 in UTC.
+    pub time: String,
+    /// Version of the program.
+    pub version: String,
+    /// ULID of this run of the daemon.
+    pub boot: String,
+    /// Seconds since the start, by the monotonic clock.
+    pub uptime_s: f64,
+    /// Samples that came in, all streams.
+    pub samples_in: u64,
+    /// Samples scored, all streams.
+    pub samples_scored: u64,
+    /// Samples let go under overload, all streams.
+    pub samples_shed: u64,
+    /// Documents that became durable since the outbox was made: accepted = acked + pending + dropped.
+    pub events_accepted: u64,
+    /// Of these, how many the broker has confirmed.
+    pub events_acked: u64,
+    /// Of these, how many wait.
+    pub events_pending: u64,
+    /// Of these, how many were given up.
+    pub events_dropped: u64,
+    /// Messages that the publisher could not even accept, because a queue was full.
+    pub events_refused: u64,
+    /// The outbox.
+    pub outbox: OutboxHealth,
+    /// Median time to process a hop, µs.
+    pub hop_p50_us: f64,
+    /// 99th percentile of the same, µs.
+    pub hop_p99_us: f64,
+    /// Time spent on a hop over the time a hop lasts, percent.
+    pub load_percent: f64,
+    /// Resident memory, bytes.
+    pub rss_bytes: u64,
+    /// The streams by id.
+    pub streams: BTreeMap<String, StreamHealth>,
+}
+
+/// Why documents were given up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum GapReason {
+    /// The outbox was full.
+    Size,
+    /// They were too old.
+    Age,
+}
+
+/// Stands in the queue where event documents were given up: an event document with phase `gap`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gap {
+    /// [`EVENT_SCHEMA`].
+    pub schema: u32,
+    /// Always `gap`.
+    pub phase: GapPhase,
+    /// ULID of this gap.
+    pub id: String,
+    /// Stream id.
+    pub stream: String,
+    /// Number of documents given up.
+    pub dropped: u64,
+    /// When the first of them was accepted, RFC 3339 in UTC.
+    pub from: String,
+    /// When the last of them was accepted, RFC 3339 in UTC.
+    pub until: String,
+    /// Why.
+    pub reason: GapReason,
+}
+
+/// The one phase of a [`Gap`].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum GapPhase {
+    /// Documents are missing here.
+    #[default]
+    Gap,
+}
+
+impl Gap {
+    /// A gap of `dropped` documents of `stream`, accepted between `from` and `until`.
+    #[must_use]
+    pub fn new(stream: &str, dropped: u64, from: String, until: String, reason: GapReason) -> Self {
+        Self {
+            schema: EVENT_SCHEMA,
+            phase: GapPhase::Gap,
+            id: ulid::Ulid::generate().to_string(),
+            stream: stream.to_owned(),
+            dropped,
+            from,
+            until,
+            reason,
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "payload_tests.rs"]
+mod tests;

@@ -1,0 +1,252 @@
+//! What the rest of the program sees of publishing: a channel in, counters out.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use serde::Serialize;
+
+use super::config::PublishConfig;
+use super::lines::Lines;
+use super::payload::{Availability, Health, Score};
+use super::status::PublisherStatus;
+use crate::error::{Error, Result};
+use crate::event::Event;
+
+/// Messages that wait for the publish thread at most.
+const QUEUE: usize = 1024;
+/// Time beyond its deadline after which a stop gives the publish thread up (a disk that hangs).
+const GIVE_UP: Duration = Duration::from_millis(1500);
+
+/// Something to publish.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outgoing {
+    /// An event document: kept until the broker has confirmed it.
+    Event(Box<Event>),
+    /// Whether an event goes on: retained, the latest counts.
+    Anomaly {
+        /// Stream id.
+        stream: String,
+        /// An event goes on.
+        on: bool,
+    },
+    /// The figures of a moment: nothing where there is no connection.
+    Score {
+        /// Stream id.
+        stream: String,
+        /// The figures.
+        score: Score,
+    },
+    /// Whether a source delivers sound: retained, the latest counts.
+    Availability {
+        /// Stream id.
+        stream: String,
+        /// What is so.
+        availability: Availability,
+    },
+    /// The state of the node: retained, the latest counts.
+    Health(Box<Health>),
+}
+
+pub(super) enum Inbound {
+    Out(Outgoing),
+    Flush(Sender<()>),
+}
+
+/// JSON of a document of ours. These have string keys only, so that nothing can fail; NaN becomes null.
+pub(super) fn json(document: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(document).unwrap_or_default()
+}
+
+/// The way in, for any number of threads.
+#[derive(Debug, Clone)]
+pub struct EventSender {
+    inbox: Sender<Inbound>,
+    status: Arc<PublisherStatus>,
+}
+
+impl EventSender {
+    /// Gives `message` to the publish thread without waiting. False where its queue of 1024 is full or it has
+    /// stopped; the message is gone then, and counted as refused.
+    pub fn try_send(&self, message: Outgoing) -> bool {
+        let sent = self.inbox.try_send(Inbound::Out(message)).is_ok();
+        self.count(sent)
+    }
+
+    /// The same, but waits for room up to `timeout`: for replays, where sound can wait.
+    pub fn send_timeout(&self, message: Outgoing, timeout: Duration) -> bool {
+        let sent = self.inbox.send_timeout(Inbound::Out(message), timeout).is_ok();
+        self.count(sent)
+    }
+
+    fn count(&self, sent: bool) -> bool {
+        if !sent {
+            self.status.refused.fetch_add(1, Relaxed);
+        }
+        sent
+    }
+}
+
+/// What a stop leaves behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StopReport {
+    /// Event documents accepted, over all runs of the outbox.
+    pub accepted: u64,
+    /// Of these, confirmed.
+    pub acked: u64,
+    /// Of these, kept in the outbox for the next run.
+    pub pending: u64,
+    /// Of these, given up.
+    pub dropped: u64,
+    /// Messages that were never accepted.
+    pub refused: u64,
+    /// Whether the publish thread ended in time with nothing in memory only.
+    pub clean: bool,
+}
+
+/// The publish thread, and the `mqtt` thread where a broker is configured.
+#[derive(Debug)]
+pub struct Publisher {
+    sender: EventSender,
+    stop: Sender<Instant>,
+    done: Receiver<bool>,
+}
+
+impl Publisher {
+    /// Starts to publish. With a broker: opens the outbox in `state_dir` and connects in the background, for
+    /// ever; a disk that refuses is not fatal either (see [`PublisherStatus::degraded`]). Without one: event
+    /// documents go to stdout, a line each.
+    ///
+    /// # Errors
+    /// A configuration error where a setting or id is wrong, the password file cannot be read, another
+    /// process holds the outbox, or the program was built without MQTT.
+    pub fn start(config: &PublishConfig, node: &str, state_dir: &Path) -> Result<Self> {
+        config.validate(node)?;
+        let (inbox, taken) = bounded(QUEUE);
+        let (stop, stopped) = bounded(1);
+        let status = Arc::new(PublisherStatus::default());
+        let done = if config.broker.is_some() {
+            start_courier(config, node, state_dir, (taken, stopped, status.clone()))?
+        } else {
+            let lines = Lines { inbox: taken, stop: stopped, status: status.clone(), out: std::io::stdout() };
+            spawn("publish", move || lines.run())?
+        };
+        Ok(Self { sender: EventSender { inbox, status }, stop, done })
+    }
+
+    /// A way in.
+    #[must_use]
+    pub fn sender(&self) -> EventSender {
+        self.sender.clone()
+    }
+
+    /// The counters.
+    #[must_use]
+    pub fn status(&self) -> Arc<PublisherStatus> {
+        self.sender.status.clone()
+    }
+
+    /// Waits until everything sent before is on the disk (on stdout: is written); false after `timeout`.
+    #[must_use]
+    pub fn flush_durable(&self, timeout: Duration) -> bool {
+        let by = Instant::now() + timeout;
+        let (waiter, woken) = bounded(1);
+        self.sender.inbox.send_deadline(Inbound::Flush(waiter), by).is_ok() && woken.recv_deadline(by).is_ok()
+    }
+
+    /// Stores what is queued, gives a broker that is there up to `timeout` to confirm what is pending, says
+    /// `stopped` and ends. What is not confirmed stays in the outbox. Returns within `timeout` + 2 s.
+    #[must_use]
+    pub fn stop(self, timeout: Duration) -> StopReport {
+        let _ = self.stop.try_send(Instant::now() + timeout);
+        let clean = self.done.recv_timeout(timeout + GIVE_UP).unwrap_or(false);
+        let status = &self.sender.status;
+        StopReport {
+            accepted: status.accepted(),
+            acked: status.acked(),
+            pending: status.pending(),
+            dropped: status.dropped(),
+            refused: status.refused(),
+            clean,
+        }
+    }
+}
+
+type Ends = (Receiver<Inbound>, Receiver<Instant>, Arc<PublisherStatus>);
+
+fn spawn(name: &str, work: impl FnOnce() -> bool + Send + 'static) -> Result<Receiver<bool>> {
+    let (done, ended) = bounded(1);
+    let run = move || {
+        let clean = work();
+        let _ = done.send(clean);
+    };
+    thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(run)
+        .map_err(|error| Error::internal(format!("cannot start the {name} thread: {error}")))?;
+    Ok(ended)
+}
+
+#[cfg(not(feature = "mqtt"))]
+fn start_courier(_: &PublishConfig, _: &str, _: &Path, _: Ends) -> Result<Receiver<bool>> {
+    Err(Error::config(
+        "a broker is configured, but this program was built without MQTT",
+        "build it with the feature `mqtt`, or leave the broker out: events then go to stdout",
+    ))
+}
+
+#[cfg(feature = "mqtt")]
+fn start_courier(config: &PublishConfig, node: &str, state_dir: &Path, ends: Ends) -> Result<Receiver<bool>> {
+    use super::config::BrokerAddress;
+    use super::courier::Courier;
+    use super::link;
+    use super::outbox::{Caps, Outbox};
+    use super::session::{Session, Settings};
+    use super::topics::Topics;
+    use crate::error::ErrorKind;
+
+    let topics = Topics::new(&config.prefix, node)?;
+    let address = BrokerAddress::parse(config.broker.as_deref().unwrap_or_default())?;
+    let login = link::login(&address, config.username.as_deref(), config.password_file.as_deref())?;
+    let caps = Caps {
+        max_bytes: config.outbox_max_bytes,
+        max_age: Duration::from_secs(u64::from(config.outbox_max_age_h) * 3600),
+    };
+    let outbox = match Outbox::open(state_dir, caps) {
+        Err(error) if error.kind() == ErrorKind::Config => return Err(error),
+        Err(error) => {
+            tracing::error!(fix = error.fix(), "{error}; events wait in memory");
+            ends.2.degraded.store(true, Relaxed);
+            Outbox::closed(state_dir, caps)
+        }
+        Ok(outbox) => outbox,
+    };
+    ends.2.set_tally(outbox.tally(), outbox.corrupt_files());
+
+    let keep_alive = Duration::from_secs(u64::from(config.keep_alive_s));
+    let settings = Settings {
+        options: link::options(&address, &login, &format!("cpc-stream-{node}"), keep_alive),
+        status_topic: topics.status(),
+        window: usize::from(config.window),
+        backoff: (
+            Duration::from_secs_f64(config.backoff_min_s),
+            Duration::from_secs_f64(config.backoff_max_s),
+        ),
+    };
+    let (inbox, stop, status) = ends;
+    let (wire, commands) = tokio::sync::mpsc::unbounded_channel();
+    let (receipts_in, receipts) = crossbeam_channel::unbounded();
+    let session = Session::new(settings, commands, receipts_in, status.clone());
+    let runtime = link::runtime()?;
+    let _ended = spawn("mqtt", move || {
+        runtime.block_on(session.run());
+        // a name lookup that hangs must not hold up the stop
+        runtime.shutdown_background();
+        true
+    })?;
+    let courier = Courier { outbox, topics, inbox, stop, wire, receipts, status };
+    spawn("publish", move || courier.run())
+}

@@ -1,0 +1,318 @@
+//! The thread `mqtt`: one connection after the other, each made anew, over what the publish thread hands in.
+//!
+//! rumqttc is only the wire: it holds at most a window of messages, and after any error client, event loop
+//! and packet ids are thrown away. What was not confirmed goes out again in order.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::Sender;
+use rumqttc::{Event, Incoming, LastWill, MqttOptions, Outgoing, QoS};
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::time::sleep_until;
+
+use super::link::Link;
+use super::outbox::Record;
+use super::payload::Status;
+use super::quiet::Quiet;
+use super::status::{Link as LinkState, PublisherStatus};
+
+/// A message without a receipt for this long means a broker that will not give one.
+const RECEIPT_TIMEOUT: Duration = Duration::from_secs(20);
+/// A connection that held this long was a good one: the next pause is short again.
+const GOOD_CONNECTION: Duration = Duration::from_secs(5);
+
+/// What the publish thread hands in.
+pub(super) enum ToWire {
+    /// To be confirmed by its number, again after a reconnect.
+    Durable(Record),
+    /// Retained; only the latest of a topic counts, and all are sent again after a reconnect.
+    State { topic: String, payload: Vec<u8> },
+    /// QoS 0; nothing where there is no connection.
+    Fleeting { topic: String, payload: Vec<u8> },
+    /// Say `stopped` and leave, until this time.
+    Stop { by: Instant },
+}
+
+/// What comes back.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum FromWire {
+    /// The broker has confirmed this record.
+    Acked(u64),
+    /// The link came or went; the status has it.
+    LinkChanged,
+    /// The thread is done.
+    Stopped,
+}
+
+/// What does not change from connection to connection.
+pub(super) struct Settings {
+    pub(super) options: MqttOptions,
+    pub(super) status_topic: String,
+    pub(super) window: usize,
+    pub(super) backoff: (Duration, Duration),
+}
+
+enum Slot {
+    Record(Record),
+    State,
+}
+
+enum End {
+    Lost(String),
+    Stopped,
+}
+
+pub(super) struct Session {
+    settings: Settings,
+    commands: UnboundedReceiver<ToWire>,
+    receipts: Sender<FromWire>,
+    status: Arc<PublisherStatus>,
+    queue: VecDeque<Record>,
+    handed: VecDeque<Slot>,
+    awaiting: BTreeMap<u16, (Instant, Slot)>,
+    retained: BTreeMap<String, Vec<u8>>,
+    dirty: VecDeque<String>,
+    stop_by: Option<Instant>,
+    quiet: Quiet,
+}
+
+impl Session {
+    pub(super) fn new(
+        mut settings: Settings,
+        commands: UnboundedReceiver<ToWire>,
+        receipts: Sender<FromWire>,
+        status: Arc<PublisherStatus>,
+    ) -> Self {
+        let will = LastWill::new(
+            &settings.status_topic,
+            Status::Offline.as_str(),
+            QoS::AtLeastOnce,
+            /* retain */ true,
+        );
+        settings.options.set_last_will(will);
+        let online = (settings.status_topic.clone(), Status::Online.as_str().into());
+        Self {
+            settings,
+            commands,
+            receipts,
+            status,
+            queue: VecDeque::new(),
+            handed: VecDeque::new(),
+            awaiting: BTreeMap::new(),
+            retained: BTreeMap::from([online]),
+            dirty: VecDeque::new(),
+            stop_by: None,
+            quiet: Quiet::default(),
+        }
+    }
+
+    /// Runs until it is stopped.
+    pub(super) async fn run(mut self) {
+        let (shortest, longest) = self.settings.backoff;
+        let mut pause = shortest;
+        loop {
+            let started = Instant::now();
+            self.link(LinkState::Connecting);
+            let end = self.connection().await;
+            self.requeue();
+            self.link(LinkState::Away);
+            let End::Lost(reason) = end else { break };
+            if started.elapsed() >= GOOD_CONNECTION {
+                pause = shortest;
+            }
+            self.quiet.say(true, format!("the broker is away ({reason}); events wait in the outbox"));
+            if self.wait(jittered(pause)).await {
+                break;
+            }
+            pause = (pause * 2).min(longest);
+        }
+        let _ = self.receipts.send(FromWire::Stopped);
+    }
+
+    fn link(&self, state: LinkState) {
+        self.status.set_link(state);
+        let _ = self.receipts.send(FromWire::LinkChanged);
+    }
+
+    /// Takes commands while there is no connection; true when asked to stop.
+    async fn wait(&mut self, pause: Duration) -> bool {
+        let until = Instant::now() + pause;
+        loop {
+            let wake = self.quiet.due().map_or(until, |due| due.min(until));
+            tokio::select! {
+                command = self.commands.recv() => match command {
+                    None | Some(ToWire::Stop { .. }) => return true,
+                    Some(command) => { self.absorb(command); }
+                },
+                () = sleep_until(wake.into()) => {
+                    let now = Instant::now();
+                    self.quiet.catch_up(now);
+                    if now >= until {
+                        return false;
+                    }
+                }
+            }
+        }
+    }
+
+    async fn connection(&mut self) -> End {
+        let mut link = Link::start(self.settings.options.clone());
+        let mut up = false;
+        let mut leaving = false;
+        loop {
+            if up {
+                self.hand_over(&link);
+            }
+            if let Some(by) = self.stop_by {
+                if !up || Instant::now() >= by {
+                    return End::Stopped;
+                }
+                if !leaving && self.nothing_of_ours_is_out() {
+                    leaving = link.client.try_disconnect().is_ok();
+                }
+            }
+            let wake = self.next_check();
+            tokio::select! {
+                command = self.commands.recv() => match command {
+                    None => return End::Stopped,
+                    Some(ToWire::Fleeting { topic, payload }) => if up && self.stop_by.is_none() {
+                        let _ = link.client.try_publish(topic, QoS::AtMostOnce, false, payload);
+                    },
+                    Some(command) => self.absorb(command),
+                },
+                event = link.events.recv() => match event {
+                    None => return End::Lost("the connection's task ended".into()),
+                    Some(Err(_)) if leaving => return End::Stopped,
+                    Some(Err(error)) => return End::Lost(error.to_string()),
+                    Some(Ok(Event::Outgoing(Outgoing::Disconnect))) => return End::Stopped,
+                    Some(Ok(Event::Incoming(Incoming::ConnAck(_)))) => {
+                        up = true;
+                        self.greet();
+                    }
+                    Some(Ok(event)) => if let Some(reason) = self.note(&event) {
+                        return End::Lost(reason);
+                    },
+                },
+                () = sleep_until(wake.into()) => {
+                    let now = Instant::now();
+                    self.quiet.catch_up(now);
+                    if self.oldest().is_some_and(|sent| now >= sent + RECEIPT_TIMEOUT) {
+                        return End::Lost("no receipt for a message".into());
+                    }
+                }
+            }
+        }
+    }
+
+    /// After CONNACK: everything retained goes out again, the status first.
+    fn greet(&mut self) {
+        self.link(LinkState::Connected);
+        self.quiet.say(false, "connected to the broker".into());
+        let status = &self.settings.status_topic;
+        self.dirty = std::iter::once(status.clone())
+            .chain(self.retained.keys().filter(|&topic| topic != status).cloned())
+            .collect();
+    }
+
+    fn absorb(&mut self, command: ToWire) {
+        match command {
+            ToWire::Durable(record) => self.queue.push_back(record),
+            ToWire::State { topic, payload } => self.retain(topic, payload),
+            ToWire::Fleeting { .. } => {}
+            ToWire::Stop { by } => {
+                self.stop_by = Some(by);
+                self.retain(self.settings.status_topic.clone(), Status::Stopped.as_str().into());
+            }
+        }
+    }
+
+    fn retain(&mut self, topic: String, payload: Vec<u8>) {
+        if !self.dirty.contains(&topic) {
+            self.dirty.push_back(topic.clone());
+        }
+        self.retained.insert(topic, payload);
+    }
+
+    fn hand_over(&mut self, link: &Link) {
+        let client = &link.client;
+        while self.handed.len() + self.awaiting.len() < self.settings.window {
+            if let Some(topic) = self.dirty.pop_front() {
+                let payload = self.retained.get(&topic).cloned().unwrap_or_default();
+                if client.try_publish(&topic, QoS::AtLeastOnce, /* retain */ true, payload).is_err() {
+                    self.dirty.push_front(topic);
+                    break;
+                }
+                self.handed.push_back(Slot::State);
+                continue;
+            }
+            if self.stop_by.is_some() {
+                break;
+            }
+            let Some(record) = self.queue.pop_front() else { break };
+            let sent = client.try_publish(&record.topic, QoS::AtLeastOnce, false, record.payload.clone());
+            if sent.is_err() {
+                self.queue.push_front(record);
+                break;
+            }
+            self.handed.push_back(Slot::Record(record));
+        }
+    }
+
+    /// Pairs packet ids with what was handed over; Some(reason) where the books no longer agree.
+    fn note(&mut self, event: &Event) -> Option<String> {
+        match event {
+            Event::Outgoing(Outgoing::Publish(id)) if *id != 0 => {
+                let Some(slot) = self.handed.pop_front() else { return Some("a packet nobody sent".into()) };
+                self.awaiting.insert(*id, (Instant::now(), slot));
+            }
+            Event::Outgoing(Outgoing::AwaitAck(_)) => return Some("packet ids collide".into()),
+            Event::Incoming(Incoming::PubAck(ack)) => {
+                if let Some((_, Slot::Record(record))) = self.awaiting.remove(&ack.pkid) {
+                    let _ = self.receipts.send(FromWire::Acked(record.seq));
+                }
+            }
+            Event::Incoming(Incoming::Disconnect) => return Some("the broker said goodbye".into()),
+            _ => {}
+        }
+        None
+    }
+
+    fn requeue(&mut self) {
+        let unconfirmed = std::mem::take(&mut self.awaiting).into_values().map(|(_, slot)| slot);
+        let mut records: Vec<Record> = unconfirmed
+            .chain(self.handed.drain(..))
+            .filter_map(|slot| match slot {
+                Slot::Record(record) => Some(record),
+                Slot::State => None,
+            })
+            .chain(self.queue.drain(..))
+            .collect();
+        records.sort_unstable_by_key(|record| record.seq);
+        self.queue = records.into();
+    }
+
+    fn nothing_of_ours_is_out(&self) -> bool {
+        self.dirty.is_empty()
+            && self.handed.is_empty()
+            && !self.awaiting.values().any(|(_, s)| matches!(s, Slot::State))
+    }
+
+    fn oldest(&self) -> Option<Instant> {
+        self.awaiting.values().map(|(sent, _)| *sent).min()
+    }
+
+    fn next_check(&self) -> Instant {
+        let receipt = self.oldest().map(|sent| sent + RECEIPT_TIMEOUT);
+        let far = Instant::now() + Duration::from_secs(3600);
+        [receipt, self.stop_by, self.quiet.due()].into_iter().flatten().fold(far, Instant::min)
+    }
+}
+
+/// Between three quarters of `pause` and all of it, so that a fleet does not knock at the same moment.
+fn jittered(pause: Duration) -> Duration {
+    let fraction = (RandomState::new().hash_one(0u8) >> 11) as f64 / (1u64 << 53) as f64;
+    pause.mul_f64(0.75 + 0.25 * fraction)
+}

@@ -1,0 +1,124 @@
+//! What the publisher tells about itself, readable by any thread at any time.
+
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
+
+use super::outbox::Tally;
+use super::payload::{Health, OutboxHealth};
+
+/// The link to the broker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Link {
+    Away = 0,
+    Connecting = 1,
+    Connected = 2,
+}
+
+/// Counters and flags of the publisher.
+#[derive(Debug, Default)]
+pub struct PublisherStatus {
+    link: AtomicU8,
+    accepted: AtomicU64,
+    acked: AtomicU64,
+    dropped: AtomicU64,
+    pending: AtomicU64,
+    bytes: AtomicU64,
+    corrupt_files: AtomicU64,
+    pub(super) refused: AtomicU64,
+    pub(super) degraded: AtomicBool,
+    pub(super) reader_gone: AtomicBool,
+}
+
+impl PublisherStatus {
+    /// Whether a broker has taken us in.
+    #[must_use]
+    pub fn connected(&self) -> bool {
+        self.link.load(Relaxed) == Link::Connected as u8
+    }
+
+    /// Event documents that became durable (on stdout: that were written), over all runs of the outbox.
+    #[must_use]
+    pub fn accepted(&self) -> u64 {
+        self.accepted.load(Relaxed)
+    }
+
+    /// Of the accepted, those that the broker confirmed.
+    #[must_use]
+    pub fn acked(&self) -> u64 {
+        self.acked.load(Relaxed)
+    }
+
+    /// Of the accepted, those that wait.
+    #[must_use]
+    pub fn pending(&self) -> u64 {
+        self.pending.load(Relaxed)
+    }
+
+    /// Of the accepted, those that were given up because of age or size.
+    #[must_use]
+    pub fn dropped(&self) -> u64 {
+        self.dropped.load(Relaxed)
+    }
+
+    /// Size of what waits, bytes.
+    #[must_use]
+    pub fn pending_bytes(&self) -> u64 {
+        self.bytes.load(Relaxed)
+    }
+
+    /// Messages that were never accepted: a queue in memory was full, or stdout was closed.
+    #[must_use]
+    pub fn refused(&self) -> u64 {
+        self.refused.load(Relaxed)
+    }
+
+    /// Whether the disk refuses writes, so that new events wait in memory.
+    #[must_use]
+    pub fn degraded(&self) -> bool {
+        self.degraded.load(Relaxed)
+    }
+
+    /// Corrupt outbox files moved aside since the start.
+    #[must_use]
+    pub fn corrupt_files(&self) -> u64 {
+        self.corrupt_files.load(Relaxed)
+    }
+
+    /// Whether the reader of stdout has gone (`cpc-stream | head`): a wish to stop, no failure.
+    #[must_use]
+    pub fn wants_stop(&self) -> bool {
+        self.reader_gone.load(Relaxed)
+    }
+
+    /// Writes the publisher's part of the health document.
+    pub fn fill(&self, health: &mut Health) {
+        health.events_accepted = self.accepted();
+        health.events_acked = self.acked();
+        health.events_pending = self.pending();
+        health.events_dropped = self.dropped();
+        health.events_refused = self.refused();
+        health.outbox = OutboxHealth {
+            pending: self.pending(),
+            bytes: self.pending_bytes(),
+            dropped: self.dropped(),
+            degraded: self.degraded(),
+        };
+    }
+
+    pub(super) fn set_link(&self, link: Link) {
+        self.link.store(link as u8, Relaxed);
+    }
+
+    pub(super) fn away(&self) -> bool {
+        self.link.load(Relaxed) == Link::Away as u8
+    }
+
+    pub(super) fn set_tally(&self, tally: Tally, corrupt_files: u64) {
+        self.accepted.store(tally.accepted, Relaxed);
+        self.acked.store(tally.acked, Relaxed);
+        self.dropped.store(tally.dropped, Relaxed);
+        self.pending.store(tally.pending(), Relaxed);
+        self.bytes.store(tally.bytes, Relaxed);
+        self.corrupt_files.store(corrupt_files, Relaxed);
+    }
+}

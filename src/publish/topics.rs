@@ -1,0 +1,190 @@
+//! Every topic name, in one place.
+
+use crate::error::{Error, Result};
+
+/// Words that stand where a stream id could stand; a stream may not take them.
+const RESERVED: [&str; 4] = ["status", "health", "request", "response"];
+
+/// Checks that `id` can be one level of a topic: 1 to 64 characters of `A-Z a-z 0-9 _ -`.
+///
+/// `what` names the id in the message ("node id", "stream id").
+///
+/// # Errors
+/// A configuration error where it is empty, too long, reserved or has another character.
+pub fn check_id(what: &str, id: &str) -> Result<()> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    if id.is_empty() || id.len() > 64 || !id.chars().all(plain) {
+        return Err(Error::config(
+            format!("{what} {id:?} cannot be part of an MQTT topic"),
+            "use 1 to 64 of the characters A-Z a-z 0-9 _ -",
+        ));
+    }
+    if RESERVED.contains(&id) {
+        return Err(Error::config(
+            format!("{what} {id:?} is a word that the topics use themselves"),
+            format!("choose another name than {}", RESERVED.join(", ")),
+        ));
+    }
+    Ok(())
+}
+
+/// The topics of one node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Topics {
+    base: String,
+    node: String,
+}
+
+impl Topics {
+    /// Topics under `prefix/node`. The prefix may have several levels (`site/audio`).
+    ///
+    /// # Errors
+    /// A configuration error where a level is no valid id (see [`check_id`]).
+    pub fn new(prefix: &str, node: &str) -> Result<Self> {
+        for level in prefix.split('/') {
+            check_id("MQTT topic prefix level", level)?;
+        }
+        check_id("node id", node)?;
+        Ok(Self { base: format!("{prefix}/{node}"), node: node.to_owned() })
+    }
+
+    /// The node id.
+    #[must_use]
+    pub fn node(&self) -> &str {
+        &self.node
+    }
+
+    /// Retained, QoS 1, last will: `online`, `offline` or `stopped`.
+    #[must_use]
+    pub fn status(&self) -> String {
+        format!("{}/status", self.base)
+    }
+
+    /// Retained, QoS 1: [`Health`](super::Health).
+    #[must_use]
+    pub fn health(&self) -> String {
+        format!("{}/health", self.base)
+    }
+
+    /// Retained, QoS 1: [`Availability`](super::Availability) of a stream.
+    #[must_use]
+    pub fn availability(&self, stream: &str) -> String {
+        format!("{}/{stream}/availability", self.base)
+    }
+
+    /// QoS 1, never retained: [`Event`](crate::event::Event) and [`Gap`](super::Gap) documents.
+    #[must_use]
+    pub fn event(&self, stream: &str) -> String {
+        format!("{}/{stream}/event", self.base)
+    }
+
+    /// Retained, QoS 1: `ON` or `OFF`.
+    #[must_use]
+    pub fn anomaly(&self, stream: &str) -> String {
+        format!("{}/{stream}/anomaly", self.base)
+    }
+
+    /// QoS 0: [`Score`](super::Score).
+    #[must_use]
+    pub fn score(&self, stream: &str) -> String {
+        format!("{}/{stream}/score", self.base)
+    }
+
+    /// QoS 0, only where asked for: contexts c_t.
+    #[must_use]
+    pub fn embedding(&self, stream: &str) -> String {
+        format!("{}/{stream}/embedding", self.base)
+    }
+
+    /// A setting of a stream as somebody wishes it.
+    #[must_use]
+    pub fn set(&self, stream: &str, key: &str) -> String {
+        format!("{}/{stream}/set/{key}", self.base)
+    }
+
+    /// A setting of a stream as it is, retained.
+    #[must_use]
+    pub fn state(&self, stream: &str, key: &str) -> String {
+        format!("{}/{stream}/state/{key}", self.base)
+    }
+
+    /// A command to the node.
+    #[must_use]
+    pub fn request(&self, command: &str) -> String {
+        format!("{}/request/{command}", self.base)
+    }
+
+    /// The answer to a command.
+    #[must_use]
+    pub fn response(&self, command: &str) -> String {
+        format!("{}/response/{command}", self.base)
+    }
+
+    /// Home Assistant's device-based discovery, retained.
+    #[must_use]
+    pub fn discovery(&self) -> String {
+        format!("homeassistant/device/{}/config", self.node)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_names_are_those_of_the_documentation() {
+        let topics = Topics::new("cpc-stream", "hall-3").unwrap();
+        let names = [
+            topics.status(),
+            topics.health(),
+            topics.availability("mic"),
+            topics.event("mic"),
+            topics.anomaly("mic"),
+            topics.score("mic"),
+            topics.embedding("mic"),
+            topics.set("mic", "budget"),
+            topics.state("mic", "budget"),
+            topics.request("reload"),
+            topics.response("reload"),
+            topics.discovery(),
+        ];
+        assert_eq!(
+            names,
+            [
+                "cpc-stream/hall-3/status",
+                "cpc-stream/hall-3/health",
+                "cpc-stream/hall-3/mic/availability",
+                "cpc-stream/hall-3/mic/event",
+                "cpc-stream/hall-3/mic/anomaly",
+                "cpc-stream/hall-3/mic/score",
+                "cpc-stream/hall-3/mic/embedding",
+                "cpc-stream/hall-3/mic/set/budget",
+                "cpc-stream/hall-3/mic/state/budget",
+                "cpc-stream/hall-3/request/reload",
+                "cpc-stream/hall-3/response/reload",
+                "homeassistant/device/hall-3/config",
+            ]
+        );
+    }
+
+    #[test]
+    fn names_that_would_break_a_topic_are_refused() {
+        assert!(Topics::new("site/audio", "a").is_ok());
+        for (prefix, node) in [
+            ("", "a"),
+            ("/x", "a"),
+            ("x/", "a"),
+            ("x/#", "a"),
+            ("x", ""),
+            ("x", "a/b"),
+            ("x", "+"),
+            ("x", "ä"),
+        ] {
+            assert!(Topics::new(prefix, node).is_err(), "{prefix:?} {node:?}");
+        }
+        for stream in ["status", "request", "a b", "mic#"] {
+            let error = check_id("stream id", stream).unwrap_err();
+            assert!(error.to_string().contains(stream) && !error.fix().is_empty());
+        }
+    }
+}

@@ -1,0 +1,278 @@
+//! A real Mosquitto on a free loopback port, and a gate in front of it that the test opens and shuts.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Waits until `done` gives a value, or fails with `what` after `limit`.
+pub fn await_for<T>(what: &str, limit: Duration, mut done: impl FnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(value) = done() {
+            return value;
+        }
+        assert!(start.elapsed() < limit, "waited {limit:?} in vain for {what}");
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// A Mosquitto without persistence. It is killed when this goes.
+pub struct Broker {
+    port: u16,
+    dir: tempfile::TempDir,
+    child: Option<Child>,
+}
+
+impl Broker {
+    /// Starts one and waits until it listens.
+    pub fn start() -> Self {
+        let free = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = free.local_addr().unwrap().port();
+        drop(free);
+        let mut broker = Self { port, dir: tempfile::tempdir().unwrap(), child: None };
+        broker.start_again();
+        broker
+    }
+
+    /// Starts it on the same port, with nothing of what it knew.
+    pub fn start_again(&mut self) {
+        assert!(self.child.is_none(), "it runs already");
+        let config = self.dir.path().join("mosquitto.conf");
+        let text = format!(
+            "listener {} 127.0.0.1\nallow_anonymous true\npersistence false\nmax_queued_messages 0\nuser root\n",
+            self.port
+        );
+        std::fs::write(&config, text).unwrap();
+        let log = std::fs::File::create(self.dir.path().join("mosquitto.log")).unwrap();
+        let path = ["/usr/sbin/mosquitto", "/usr/bin/mosquitto"].into_iter().map(PathBuf::from);
+        let binary = path.into_iter().find(|path| path.exists()).unwrap_or_else(|| "mosquitto".into());
+        let child = Command::new(binary)
+            .arg("-c")
+            .arg(&config)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .expect("mosquitto starts (apt-get install mosquitto mosquitto-clients)");
+        self.child = Some(child);
+        let address = self.address();
+        await_for("mosquitto to listen", Duration::from_secs(10), || TcpStream::connect(address).ok());
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        ([127, 0, 0, 1], self.port).into()
+    }
+
+    /// The same as a configuration has it.
+    pub fn url(&self) -> String {
+        format!("mqtt://{}", self.address())
+    }
+
+    /// Asks it to end (SIGTERM) and waits for that.
+    pub fn stop(&mut self) {
+        self.signal("TERM");
+        self.child.take().unwrap().wait().unwrap();
+    }
+
+    /// SIGKILL.
+    pub fn kill(&mut self) {
+        let mut child = self.child.take().unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    /// SIGSTOP: connections stay open, nothing answers.
+    pub fn freeze(&self) {
+        self.signal("STOP");
+    }
+
+    /// SIGCONT.
+    pub fn thaw(&self) {
+        self.signal("CONT");
+    }
+
+    fn signal(&self, name: &str) {
+        signal(self.child.as_ref().expect("it runs"), name);
+    }
+
+    /// A `mosquitto_sub` on `topic` (QoS 1), which is subscribed when this returns.
+    pub fn subscribe(&self, topic: &str) -> Subscriber {
+        let probe = format!("probe/{}", self.port);
+        let mut child = Command::new("mosquitto_sub")
+            .args(["-h", "127.0.0.1", "-p", &self.port.to_string(), "-q", "1", "-t", topic, "-t", &probe])
+            .args(["-F", "%r\t%t\t%p"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("mosquitto_sub starts");
+        let output = BufReader::new(child.stdout.take().unwrap());
+        let (sender, lines) = channel();
+        thread::spawn(move || {
+            for line in output.lines().map_while(Result::ok) {
+                let mut parts = line.splitn(3, '\t').map(str::to_owned);
+                let (Some(retained), Some(topic), Some(payload)) = (parts.next(), parts.next(), parts.next())
+                else {
+                    continue;
+                };
+                if sender.send(Heard { retained: retained == "1", topic, payload }).is_err() {
+                    break;
+                }
+            }
+        });
+        let subscriber = Subscriber { child, lines, early: Mutex::new(Vec::new()) };
+        let ready = await_for("the subscription", Duration::from_secs(10), || {
+            self.publish(&probe, "ready");
+            let heard: Vec<Heard> = subscriber.lines.try_iter().collect();
+            heard.iter().any(|heard| heard.topic == probe).then_some(heard)
+        });
+        subscriber.early.lock().unwrap().extend(ready.into_iter().filter(|heard| heard.topic != probe));
+        subscriber
+    }
+
+    /// Publishes a message (QoS 1, not retained).
+    pub fn publish(&self, topic: &str, payload: &str) {
+        let port = self.port.to_string();
+        let arguments = ["-h", "127.0.0.1", "-p", &port, "-q", "1", "-t", topic, "-m", payload];
+        assert!(Command::new("mosquitto_pub").args(arguments).status().unwrap().success());
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            signal(&child, "CONT");
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// Sends a signal by its name to a child of the test.
+pub fn signal(child: &Child, name: &str) {
+    let status = Command::new("kill").args([format!("-{name}"), child.id().to_string()]).status();
+    assert!(status.unwrap().success());
+}
+
+/// A message as `mosquitto_sub` got it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Heard {
+    /// It was kept by the broker and not fresh.
+    pub retained: bool,
+    /// Its topic.
+    pub topic: String,
+    /// Its payload.
+    pub payload: String,
+}
+
+/// A running `mosquitto_sub`.
+pub struct Subscriber {
+    child: Child,
+    lines: Receiver<Heard>,
+    early: Mutex<Vec<Heard>>,
+}
+
+impl Subscriber {
+    /// The next message whose topic ends in `suffix`, within `limit`; others are passed over.
+    pub fn next(&self, suffix: &str, limit: Duration) -> Heard {
+        let by = Instant::now() + limit;
+        loop {
+            let early = {
+                let mut early = self.early.lock().unwrap();
+                (!early.is_empty()).then(|| early.remove(0))
+            };
+            let heard = early.unwrap_or_else(|| {
+                let left = by.saturating_duration_since(Instant::now());
+                self.lines.recv_timeout(left).unwrap_or_else(|_| panic!("no {suffix} within {limit:?}"))
+            });
+            if heard.topic.ends_with(suffix) && !heard.topic.starts_with("probe/") {
+                return heard;
+            }
+        }
+    }
+
+    /// What has come so far and was not asked for.
+    pub fn rest(&self) -> Vec<Heard> {
+        let mut heard = std::mem::take(&mut *self.early.lock().unwrap());
+        heard.extend(self.lines.try_iter());
+        heard.retain(|heard| !heard.topic.starts_with("probe/"));
+        heard
+    }
+}
+
+impl Drop for Subscriber {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A TCP door to a broker. Shut, it refuses at once and cuts what is open.
+pub struct Gate {
+    port: u16,
+    open: Arc<AtomicBool>,
+    links: Arc<Mutex<Vec<TcpStream>>>,
+}
+
+impl Gate {
+    /// An open door to `target`.
+    pub fn to(target: SocketAddr) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (open, links) = (Arc::new(AtomicBool::new(true)), Arc::new(Mutex::new(Vec::new())));
+        let (is_open, all) = (open.clone(), links.clone());
+        thread::spawn(move || {
+            for client in listener.incoming().map_while(Result::ok) {
+                // the lock makes "shut" final: no link slips in behind it
+                let mut links = all.lock().unwrap();
+                let Some(server) = is_open.load(SeqCst).then(|| TcpStream::connect(target).ok()).flatten()
+                else {
+                    continue;
+                };
+                links.extend([client.try_clone().unwrap(), server.try_clone().unwrap()]);
+                pump(client.try_clone().unwrap(), server.try_clone().unwrap());
+                pump(server, client);
+            }
+        });
+        Self { port, open, links }
+    }
+
+    /// The door's address as a configuration has it.
+    pub fn url(&self) -> String {
+        format!("mqtt://127.0.0.1:{}", self.port)
+    }
+
+    /// Lets connections through from now on.
+    pub fn open(&self) {
+        self.open.store(true, SeqCst);
+    }
+
+    /// Cuts all connections; new ones are closed at once.
+    pub fn shut(&self) {
+        let mut links = self.links.lock().unwrap();
+        self.open.store(false, SeqCst);
+        for link in links.drain(..) {
+            let _ = link.shutdown(Shutdown::Both);
+        }
+    }
+}
+
+fn pump(mut from: TcpStream, mut to: TcpStream) {
+    use std::io::Read;
+    thread::spawn(move || {
+        let mut buffer = [0; 65_536];
+        while let Ok(count) = from.read(&mut buffer)
+            && count > 0
+            && to.write_all(&buffer[..count]).is_ok()
+        {}
+        let _ = to.shutdown(Shutdown::Both);
+        let _ = from.shutdown(Shutdown::Both);
+    });
+}
