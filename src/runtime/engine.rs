@@ -128,7 +128,7 @@ impl Engine {
     ///
     /// # Errors
     /// When the stream is over or the rate cannot be resampled.
-    pub fn gap(&mut self, stream: usize, lost: u64, rate: u32, sink: &mut impl FnMut(Heard)) -> Result<()> {
+    pub fn gap(&mut self, stream: usize, lost: u64, rate: u32, sink: &mut dyn FnMut(Heard)) -> Result<()> {
         let mut findings = std::mem::take(&mut self.findings);
         let lane = self.lane_mut(stream)?;
         let next = lane.gap(lost, rate)?;
@@ -144,7 +144,7 @@ impl Engine {
     ///
     /// # Errors
     /// When the stream is over already or the device fails.
-    pub fn end(&mut self, stream: usize, sink: &mut impl FnMut(Heard)) -> Result<LaneCounters> {
+    pub fn end(&mut self, stream: usize, sink: &mut dyn FnMut(Heard)) -> Result<LaneCounters> {
         self.lane_mut(stream)?.flush()?;
         self.run(sink)?;
         let mut findings = std::mem::take(&mut self.findings);
@@ -165,7 +165,7 @@ impl Engine {
     ///
     /// # Errors
     /// When the device fails.
-    pub fn run(&mut self, sink: &mut impl FnMut(Heard)) -> Result<bool> {
+    pub fn run(&mut self, sink: &mut dyn FnMut(Heard)) -> Result<bool> {
         let mut any = false;
         loop {
             self.hops.clear();
@@ -195,7 +195,7 @@ impl Engine {
         }
     }
 
-    fn score(&mut self, stream: usize, frame: &Frame, sink: &mut impl FnMut(Heard)) -> Result<()> {
+    fn score(&mut self, stream: usize, frame: &Frame, sink: &mut dyn FnMut(Heard)) -> Result<()> {
         let mut findings = std::mem::take(&mut self.findings);
         let detector = &mut self.lane_mut(stream)?.detector;
         let before = detector.state();
@@ -209,7 +209,7 @@ impl Engine {
         Ok(())
     }
 
-    fn tell(&mut self, stream: usize, sink: &mut impl FnMut(Heard)) {
+    fn tell(&mut self, stream: usize, sink: &mut dyn FnMut(Heard)) {
         for finding in self.findings.drain(..) {
             sink(Heard::Finding { stream, finding: Box::new(finding) });
         }

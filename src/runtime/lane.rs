@@ -2,8 +2,8 @@
 
 use crate::detect::Detector;
 use crate::error::Result;
-use crate::resample::StreamResampler;
-use crate::units::{HOP, MODEL_RATE};
+use crate::resample::{StreamResampler, to_model_samples};
+use crate::units::HOP;
 
 /// What became of the samples of a stream, at the model rate. `resampled = scored + shed + waiting`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -92,13 +92,13 @@ impl Lane {
         self.shed_waiting();
         self.heard += lost;
         if rate == self.rate {
-            self.resampler.reset()?;
+            self.resampler.reset();
         } else {
             self.heard = rescale(self.heard, self.rate, rate);
             self.rate = rate;
             self.resampler = StreamResampler::new(rate)?;
         }
-        self.position = self.position.max(rescale(self.heard, self.rate, MODEL_RATE));
+        self.position = self.position.max(to_model_samples(self.heard, self.rate));
         Ok(self.position.div_ceil(HOP as u64))
     }
 

@@ -1,0 +1,244 @@
+//! The supervisor: starts everything, watches it, stops it in order.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use candle_core::Device;
+use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
+use sd_notify::NotifyState;
+
+use super::health::HealthDesk;
+use super::inference::{Inference, Progress, Stream, score_every};
+use super::{CalibrationStore, Engine, Stamp};
+use crate::capture::{self, Change, Notice, OpenSource, SourceConfig};
+use crate::config::Config;
+use crate::detect::Calibration;
+use crate::error::{Error, Result};
+use crate::model::{self, Cpc, Manifest};
+use crate::publish::{Availability, Outgoing, Publisher};
+
+/// How often the supervisor looks around when nothing calls it.
+const ROUND: Duration = Duration::from_millis(100);
+/// An inference thread that makes no round for this long hangs; the watchdog is not fed any more.
+const HANG: Duration = Duration::from_secs(5);
+
+/// Runs the daemon until `stop` is set, every input has ended, or a part of it fails.
+///
+/// # Errors
+/// When it cannot start: configuration, model, a device name that cannot be, a file that is no audio. A broker or
+/// a device that is away is no error.
+pub fn run(config: &Config, stop: &AtomicBool) -> Result<()> {
+    let mut sources = config.source.clone();
+    if sources.is_empty() {
+        return Err(Error::config(
+            "no source of sound is configured",
+            "name one: `--device hw:0`, `--input FILE`, or [[source]] in the config; `cpc-stream devices` lists inputs",
+        ));
+    }
+    capture::assign_ids(&mut sources)?;
+    let (manifest, cpc) = open_model(&config.model.path)?;
+    let node = config.node_id();
+    let state = config.state_folder()?;
+    let mut daemon = Daemon::start(config, &sources, (manifest, cpc), (&node, &state))?;
+    let outcome = daemon.supervise(stop);
+    daemon.stop(outcome)
+}
+
+fn open_model(path: &Path) -> Result<(Manifest, Arc<Cpc>)> {
+    let (manifest, cpc) = if path.as_os_str().is_empty() {
+        model::embedded(&Device::Cpu)?
+    } else {
+        model::load(path, &Device::Cpu)?
+    };
+    tracing::info!("model {} ({})", manifest.name, manifest.short_hash());
+    Ok((manifest, Arc::new(cpc)))
+}
+
+struct Daemon {
+    sources: Vec<OpenSource>,
+    notices: Receiver<Notice>,
+    calibrations: Receiver<(String, Calibration)>,
+    store: CalibrationStore,
+    inference: Option<JoinHandle<Result<()>>>,
+    progress: Arc<Progress>,
+    publisher: Publisher,
+    desk: HealthDesk,
+    health_every: Duration,
+    drain: Duration,
+}
+
+impl Daemon {
+    fn start(
+        config: &Config,
+        sources: &[SourceConfig],
+        (manifest, cpc): (Manifest, Arc<Cpc>),
+        (node, state): (&str, &Path),
+    ) -> Result<Self> {
+        // the engine warms up before anything listens
+        let mut engine = Engine::new(cpc, &manifest, config.detect.clone())?;
+        engine.warm_up()?;
+        let stamp = Stamp::new(node, manifest.short_hash());
+        let (notify, notices) = bounded(256);
+        let mut open = Vec::with_capacity(sources.len());
+        for source in sources {
+            open.push(capture::open(source, &config.capture, notify.clone())?);
+        }
+        let publisher = Publisher::start(&config.publish, node, state)?;
+        let progress = Arc::new(Progress::default());
+        let desk = HealthDesk::new(stamp.boot(), Arc::clone(&progress), publisher.status(), &open);
+        let (keep, calibrations) = bounded(64);
+        let store = CalibrationStore::new(state);
+        let mut streams = Vec::new();
+        for (source, config) in open.iter_mut().zip(sources) {
+            let lasting = config.device.is_some();
+            for feed in source.feeds.drain(..) {
+                let known = if lasting { store.load(&feed.id) } else { None };
+                streams.push(Stream::new(feed, known, lasting));
+            }
+        }
+        let inference = Inference {
+            engine,
+            streams,
+            stamp,
+            sender: publisher.sender(),
+            patient: sources.iter().all(|source| source.device.is_none()),
+            score_every: score_every(config.publish.score_hz),
+            calibrations: keep,
+            progress: Arc::clone(&progress),
+        };
+        let inference = thread::Builder::new()
+            .name("inference".to_owned())
+            .spawn(move || inference.run())
+            .map_err(|e| Error::internal(format!("cannot start the inference thread: {e}")))?;
+        Ok(Self {
+            sources: open,
+            notices,
+            calibrations,
+            store,
+            inference: Some(inference),
+            progress,
+            publisher,
+            desk,
+            health_every: Duration::from_secs(u64::from(config.publish.health_s)),
+            drain: Duration::from_secs_f64(config.publish.drain_timeout_s),
+        })
+    }
+
+    fn supervise(&mut self, stop: &AtomicBool) -> Result<()> {
+        tell_systemd(&[NotifyState::Ready, NotifyState::Status("listening")]);
+        let watchdog = sd_notify::watchdog_enabled().map(|timeout| timeout / 3);
+        let (mut fed, mut moved, mut rounds) = (Instant::now(), Instant::now(), 0);
+        let mut reported = Instant::now();
+        self.report();
+        while !stop.load(Ordering::Relaxed) {
+            match self.notices.recv_timeout(ROUND) {
+                Ok(notice) => self.tell(&notice),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => thread::sleep(ROUND),
+            }
+            self.keep_calibrations();
+            if self.inference.as_ref().is_none_or(JoinHandle::is_finished) {
+                return Ok(());
+            }
+            if self.publisher.status().wants_stop() {
+                tracing::info!("nobody reads stdout any more; stopping");
+                return Ok(());
+            }
+            let now = self.progress.rounds.load(Ordering::Relaxed);
+            if now != rounds {
+                (rounds, moved) = (now, Instant::now());
+            }
+            if watchdog.is_some_and(|every| fed.elapsed() >= every) && moved.elapsed() < HANG {
+                tell_systemd(&[NotifyState::Watchdog]);
+                fed = Instant::now();
+            }
+            if reported.elapsed() >= self.health_every {
+                reported = Instant::now();
+                self.report();
+            }
+        }
+        tracing::info!("asked to stop");
+        Ok(())
+    }
+
+    /// Sources first, so that the rings run dry; then the engine, which ends running events; then the publisher,
+    /// which stores and delivers them.
+    fn stop(mut self, outcome: Result<()>) -> Result<()> {
+        tell_systemd(&[NotifyState::Stopping]);
+        for source in &self.sources {
+            source.handle.request_stop();
+        }
+        self.sources.clear();
+        let inference = match self.inference.take().map(JoinHandle::join) {
+            None | Some(Ok(Ok(()))) => Ok(()),
+            Some(Ok(Err(error))) => Err(error),
+            Some(Err(_)) => Err(Error::internal("the inference thread panicked")),
+        };
+        while let Ok(notice) = self.notices.try_recv() {
+            self.tell(&notice);
+        }
+        self.keep_calibrations();
+        self.report();
+        let health = self.desk.health();
+        let report = self.publisher.stop(self.drain);
+        tracing::info!(
+            "stopped: {} samples scored, {} shed; events accepted {}, acknowledged {}, pending {}, dropped {}",
+            health.samples_scored,
+            health.samples_shed,
+            report.accepted,
+            report.acked,
+            report.pending,
+            report.dropped
+        );
+        outcome.and(inference)
+    }
+
+    fn tell(&self, notice: &Notice) {
+        let (availability, source) = match &notice.change {
+            Change::Online { description } => {
+                tracing::info!("{}: {description}", notice.source);
+                (Availability::online(), &notice.source)
+            }
+            Change::Offline { reason } => {
+                tracing::warn!("{}: offline: {reason}", notice.source);
+                (Availability::offline(reason.clone()), &notice.source)
+            }
+            Change::Xrun { count } => {
+                tracing::warn!("{}: {count} overruns of the device", notice.source);
+                return;
+            }
+            Change::Ended { frames, failure } => {
+                let why = failure.clone().unwrap_or_else(|| "end of the input".to_owned());
+                tracing::info!("{}: {why} after {frames} samples", notice.source);
+                (Availability::offline(why), &notice.source)
+            }
+        };
+        for stream in notice.streams.iter() {
+            let message = Outgoing::Availability { stream: stream.clone(), availability: availability.clone() };
+            if !self.publisher.sender().try_send(message) {
+                tracing::warn!("{source}: the publish queue is full, availability was not sent");
+            }
+        }
+    }
+
+    fn keep_calibrations(&self) {
+        while let Ok((stream, calibration)) = self.calibrations.try_recv() {
+            match self.store.save(&stream, &calibration) {
+                Ok(path) => tracing::debug!("{stream}: calibration kept in {}", path.display()),
+                Err(error) => tracing::warn!("{stream}: {error}; the next start calibrates anew"),
+            }
+        }
+    }
+
+    fn report(&self) {
+        self.publisher.sender().try_send(Outgoing::Health(Box::new(self.desk.health())));
+    }
+}
+
+fn tell_systemd(state: &[NotifyState<'_>]) {
+    // without systemd there is nobody to tell
+    let _ = sd_notify::notify(state);
+}

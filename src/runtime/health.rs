@@ -1,0 +1,82 @@
+//! The health document.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use super::inference::Progress;
+use super::stamp::rfc3339;
+use crate::capture::{OpenSource, SourceCounters};
+use crate::publish::{Health, PublisherStatus, StreamHealth};
+use crate::ring::RingCounters;
+use crate::telemetry::resident_bytes;
+use crate::units::{FRAME_RATE, HOP};
+
+/// What the figures are gathered from.
+pub(super) struct HealthDesk {
+    boot: String,
+    started: Instant,
+    progress: Arc<Progress>,
+    status: Arc<PublisherStatus>,
+    streams: Vec<(String, Arc<RingCounters>, Arc<SourceCounters>)>,
+}
+
+impl HealthDesk {
+    pub(super) fn new(
+        boot: &str,
+        progress: Arc<Progress>,
+        status: Arc<PublisherStatus>,
+        sources: &[OpenSource],
+    ) -> Self {
+        let streams = sources
+            .iter()
+            .flat_map(|source| {
+                let of = |feed: &crate::capture::StreamFeed| {
+                    (feed.id.clone(), feed.reader.counters(), Arc::clone(&source.counters))
+                };
+                source.feeds.iter().map(of).collect::<Vec<_>>()
+            })
+            .collect();
+        Self { boot: boot.to_owned(), started: Instant::now(), progress, status, streams }
+    }
+
+    /// The document as of now.
+    pub(super) fn health(&self) -> Health {
+        let figures = self.progress.figures.lock().map(|f| f.clone()).unwrap_or_default();
+        let mut streams = BTreeMap::new();
+        for (id, ring, source) in &self.streams {
+            let lane = figures.streams.iter().find(|(name, _)| name == id).map(|(_, c)| *c).unwrap_or_default();
+            streams.insert(
+                id.clone(),
+                StreamHealth {
+                    overruns: ring.refused(),
+                    xruns: source.xruns(),
+                    lost_samples: ring.lost(),
+                    samples_in: lane.scored + lane.shed,
+                    samples_scored: lane.scored,
+                    samples_shed: lane.shed,
+                },
+            );
+        }
+        let total = |of: fn(&StreamHealth) -> u64| streams.values().map(of).sum();
+        let hop_us = 1e6 / f64::from(FRAME_RATE);
+        let mut health = Health {
+            time: rfc3339(SystemTime::now()),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            boot: self.boot.clone(),
+            uptime_s: (self.started.elapsed().as_secs_f64() * 10.0).round() / 10.0,
+            samples_in: total(|s| s.samples_in),
+            samples_scored: total(|s| s.samples_scored),
+            samples_shed: total(|s| s.samples_shed),
+            hop_p50_us: figures.hop.p50.round(),
+            hop_p99_us: figures.hop.p99.round(),
+            load_percent: (figures.hop.mean / hop_us * 1e4).round() / 100.0,
+            rss_bytes: resident_bytes().unwrap_or(0),
+            streams,
+            ..Health::default()
+        };
+        debug_assert_eq!(health.samples_scored % HOP as u64, 0);
+        self.status.fill(&mut health);
+        health
+    }
+}

@@ -1,0 +1,298 @@
+//! The thread that turns rings into readings and events.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant, SystemTime};
+
+use crossbeam_channel::Sender;
+
+use super::stamp::rfc3339;
+use super::{Engine, Heard, LaneCounters, Stamp};
+use crate::capture::StreamFeed;
+use crate::detect::{Calibration, DetectorState, Reading};
+use crate::error::Result;
+use crate::event::Phase;
+use crate::publish::{EventSender, Outgoing, Score, Watching};
+use crate::ring::{Read, RingReader, wait_any};
+use crate::telemetry::Percentiles;
+use crate::units::{FRAME_RATE, frame_end, samples_to_seconds};
+
+/// Samples taken from a ring at a time: 85 ms at 48 kHz, so that no stream keeps the others waiting for long.
+const PIECE: usize = 4096;
+/// Longest sleep of a loop that has nothing to do.
+const IDLE: Duration = Duration::from_millis(50);
+/// Patience with a full publish queue where sound can wait (replays).
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What the supervisor may look at while the thread runs.
+#[derive(Debug, Default)]
+pub(super) struct Progress {
+    /// Rounds of the loop: stands still only when the thread hangs.
+    pub(super) rounds: AtomicU64,
+    /// Figures, refreshed about once a second.
+    pub(super) figures: Mutex<Figures>,
+}
+
+/// Figures of the engine and its streams.
+#[derive(Debug, Default, Clone)]
+pub(super) struct Figures {
+    pub(super) hop: Percentiles,
+    pub(super) streams: Vec<(String, LaneCounters)>,
+}
+
+/// One stream on its way through the thread.
+pub(super) struct Stream {
+    feed: StreamFeed,
+    /// Its number in the engine, from its first sample until its end.
+    number: Option<usize>,
+    known: Option<Calibration>,
+    keep_calibration: bool,
+    closed: bool,
+    heard: f64,
+    /// Estimated moment of sample 0; none for a file that is read as fast as it goes.
+    zero: Option<Instant>,
+    started: SystemTime,
+    counters: LaneCounters,
+    summary: Summary,
+}
+
+impl Stream {
+    /// A stream that is watched at once if its normal is `known`; a calibration made here is handed on to be kept
+    /// if `keep_calibration`.
+    pub(super) fn new(feed: StreamFeed, known: Option<Calibration>, keep_calibration: bool) -> Self {
+        Self {
+            feed,
+            number: None,
+            known,
+            keep_calibration,
+            closed: false,
+            heard: 0.0,
+            zero: None,
+            started: SystemTime::now(),
+            counters: LaneCounters::default(),
+            summary: Summary::default(),
+        }
+    }
+
+    /// Wall-clock time of sample 0, by the clock as it is now.
+    fn wall_zero(&self) -> SystemTime {
+        self.zero.map_or(self.started, |zero| SystemTime::now() - zero.elapsed())
+    }
+}
+
+/// The most anomalous reading since the last score document.
+#[derive(Debug, Default, Clone, Copy)]
+struct Summary {
+    frames: u32,
+    worst: Option<Reading>,
+}
+
+/// Everything the thread owns.
+pub(super) struct Inference {
+    pub(super) engine: Engine,
+    pub(super) streams: Vec<Stream>,
+    pub(super) stamp: Stamp,
+    pub(super) sender: EventSender,
+    /// Sound can wait for the publisher (replays); live sound cannot.
+    pub(super) patient: bool,
+    /// Frames between two score documents of a stream; 0 for none.
+    pub(super) score_every: u32,
+    pub(super) calibrations: Sender<(String, Calibration)>,
+    pub(super) progress: Arc<Progress>,
+}
+
+impl Inference {
+    /// Runs until every ring is closed and read.
+    pub(super) fn run(mut self) -> Result<()> {
+        let mut piece = vec![0f32; PIECE];
+        let mut refreshed = Instant::now();
+        loop {
+            self.progress.rounds.fetch_add(1, Ordering::Relaxed);
+            let mut busy = false;
+            for index in 0..self.streams.len() {
+                busy |= self.take(index, &mut piece)?;
+            }
+            busy |= self.drive(|engine, sink| engine.run(sink))?;
+            let over = self.streams.iter().all(|stream| stream.closed);
+            if over || refreshed.elapsed() >= Duration::from_secs(1) {
+                self.refresh();
+                refreshed = Instant::now();
+            }
+            if over {
+                return Ok(());
+            }
+            if !busy {
+                let open: Vec<&RingReader> =
+                    self.streams.iter().filter(|s| !s.closed).map(|s| &s.feed.reader).collect();
+                wait_any(open.iter().copied(), IDLE);
+            }
+        }
+    }
+
+    /// Takes one piece from a ring; true when there was one.
+    fn take(&mut self, index: usize, piece: &mut [f32]) -> Result<bool> {
+        let Some(stream) = self.streams.get_mut(index).filter(|s| !s.closed) else { return Ok(false) };
+        match (stream.feed.reader.read(piece), stream.number) {
+            (Read::Empty, _) => return Ok(false),
+            (Read::Samples(count), Some(number)) => {
+                let rate = f64::from(stream.feed.reader.rate());
+                stream.heard += count as f64 / rate;
+                if let Some(next) = stream.feed.reader.captured_at() {
+                    stream.zero = next.checked_sub(Duration::from_secs_f64(stream.heard));
+                }
+                self.engine.feed(number, piece.get(..count).unwrap_or_default())?;
+            }
+            (Read::Samples(_), None) => tracing::error!("{}: samples before a rate", stream.feed.id),
+            (Read::Rate(rate), None) => {
+                stream.started = SystemTime::now();
+                let known = stream.known.take();
+                let added = match self.engine.add(&stream.feed.id, rate, known) {
+                    Err(error) if error.kind() == crate::error::ErrorKind::Config => {
+                        tracing::warn!("{}: {error}; calibrating anew", stream.feed.id);
+                        self.engine.add(&stream.feed.id, rate, None)
+                    }
+                    other => other,
+                };
+                stream.number = Some(added?);
+                let quiet = Outgoing::Anomaly { stream: stream.feed.id.clone(), on: false };
+                self.send(quiet);
+            }
+            (Read::Rate(rate), Some(number)) => {
+                tracing::info!("{}: the rate is {rate} Hz now", stream.feed.id);
+                self.drive(|engine, sink| engine.run(sink).and_then(|_| engine.gap(number, 0, rate, sink)))?;
+            }
+            (Read::Gap { lost }, Some(number)) => {
+                let rate = stream.feed.reader.rate();
+                stream.heard += lost as f64 / f64::from(rate.max(1));
+                self.drive(|engine, sink| engine.run(sink).and_then(|_| engine.gap(number, lost, rate, sink)))?;
+            }
+            (Read::Gap { .. }, None) => {}
+            (Read::Closed, number) => {
+                stream.closed = true;
+                if let Some(number) = number {
+                    let counters = self.drive(|engine, sink| engine.end(number, sink))?;
+                    if let Some(stream) = self.streams.get_mut(index) {
+                        stream.counters = counters;
+                        stream.number = None;
+                    }
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    /// Lets the engine work and publishes what it has to say.
+    fn drive<T>(
+        &mut self,
+        work: impl FnOnce(&mut Engine, &mut dyn FnMut(Heard)) -> Result<T>,
+    ) -> Result<T> {
+        let Self { engine, streams, stamp, sender, patient, score_every, .. } = self;
+        let mut calibrated = Vec::new();
+        let result = work(engine, &mut |heard| {
+            let number = match &heard {
+                Heard::Reading { stream, .. } | Heard::Calibrated { stream } | Heard::Finding { stream, .. } => *stream,
+            };
+            let Some(stream) = streams.iter_mut().find(|s| s.number == Some(number)) else { return };
+            match heard {
+                Heard::Reading { frame, reading, .. } => {
+                    if let Some(score) = summarise(stream, frame, reading, *score_every) {
+                        sender.try_send(Outgoing::Score { stream: stream.feed.id.clone(), score });
+                    }
+                }
+                Heard::Calibrated { .. } => calibrated.push(number),
+                Heard::Finding { finding, .. } => {
+                    let latency = stream.zero.map_or(Duration::ZERO, |zero| {
+                        zero.elapsed().saturating_sub(Duration::from_secs_f64(finding.emitted_s))
+                    });
+                    let on = finding.phase != Phase::End;
+                    let event = stamp.event(&stream.feed.id, *finding, stream.wall_zero(), latency);
+                    tracing::debug!(stream = stream.feed.id, id = event.id, score = event.finding.score, on, "event");
+                    publish(sender, *patient, Outgoing::Event(Box::new(event)));
+                    publish(sender, *patient, Outgoing::Anomaly { stream: stream.feed.id.clone(), on });
+                }
+            }
+        });
+        for number in calibrated {
+            self.tell_calibrated(number);
+        }
+        result
+    }
+
+    fn tell_calibrated(&self, number: usize) {
+        let Some(stream) = self.streams.iter().find(|s| s.number == Some(number)) else { return };
+        let Some(calibration) = self.engine.lane(number).and_then(|lane| lane.detector().calibration()) else {
+            return;
+        };
+        tracing::info!(
+            "{}: calibrated on {:.0} s of sound at {:.1} dBFS ({}); watching",
+            stream.feed.id,
+            calibration.seconds(),
+            calibration.background_dbfs(),
+            calibration.id()
+        );
+        if stream.keep_calibration {
+            // the supervisor writes it, since a disk may be slow; a full channel only loses a file
+            let _ = self.calibrations.try_send((stream.feed.id.clone(), calibration.clone()));
+        }
+    }
+
+    fn send(&self, message: Outgoing) {
+        publish(&self.sender, self.patient, message);
+    }
+
+    fn refresh(&mut self) {
+        for stream in &mut self.streams {
+            if let Some(lane) = stream.number.and_then(|number| self.engine.lane(number)) {
+                stream.counters = lane.counters();
+            }
+        }
+        // the supervisor holds this for the time of a copy; a missed refresh comes a second later
+        if let Ok(mut figures) = self.progress.figures.try_lock() {
+            figures.hop = self.engine.hop_times().percentiles();
+            figures.streams = self.streams.iter().map(|s| (s.feed.id.clone(), s.counters)).collect();
+        }
+    }
+}
+
+fn publish(sender: &EventSender, patient: bool, message: Outgoing) {
+    let sent = if patient { sender.send_timeout(message, PATIENCE) } else { sender.try_send(message) };
+    if !sent {
+        tracing::error!("the publish queue is full or gone; a document was refused (counted in health)");
+    }
+}
+
+/// Takes the reading into the stream's summary; a score document when one is due.
+fn summarise(stream: &mut Stream, frame: u64, reading: Reading, every: u32) -> Option<Score> {
+    if every == 0 {
+        return None;
+    }
+    let summary = &mut stream.summary;
+    summary.frames += 1;
+    let worse = |a: &Reading, b: &Reading| a.score.unwrap_or(-1.0) > b.score.unwrap_or(-1.0);
+    if summary.worst.as_ref().is_none_or(|worst| worse(&reading, worst)) {
+        summary.worst = Some(reading);
+    }
+    if summary.frames < every {
+        return None;
+    }
+    let worst = std::mem::take(summary).worst.unwrap_or(reading);
+    let t_s = samples_to_seconds(frame_end(frame));
+    Some(Score {
+        t_s,
+        time: rfc3339(stream.wall_zero() + Duration::from_secs_f64(t_s)),
+        surprise: worst.surprise.unwrap_or(f64::NAN),
+        novelty: worst.novelty.unwrap_or(f64::NAN),
+        level_dbfs: worst.level_dbfs,
+        p: worst.p,
+        score: worst.score,
+        state: match worst.state {
+            DetectorState::Calibrating { .. } => Watching::Calibrating,
+            DetectorState::Watching => Watching::Watching,
+        },
+    })
+}
+
+/// Frames between two score documents at `hz` documents a second of sound.
+pub(super) fn score_every(hz: f64) -> u32 {
+    if hz > 0.0 { (f64::from(FRAME_RATE) / hz).round().max(1.0) as u32 } else { 0 }
+}
