@@ -1,6 +1,6 @@
 //! From the device rate to the model rate.
 //!
-//! A synchronous FFT resampler ([`rubato::Fft`]) in chunks of about 10 ms. Its delay is taken off the output, so
+//! A synchronous FFT resampler ([`rubato::Fft`]) in chunks of 10 ms (20 ms at 44.1 kHz). Its delay is taken off the output, so
 //! output sample `m` stands at time `m / 16000` of the stream just as input sample `n` stands at `n / rate`; what
 //! it costs is waiting: an output sample leaves [`StreamResampler::latency_samples`] after its input at most.
 
@@ -8,7 +8,7 @@
 mod tests;
 
 use rubato::audioadapter_buffers::direct::InterleavedSlice;
-use rubato::{Fft, FixedSync, Resampler};
+use rubato::{Fft, FixedSync, Resampler, WindowFunction};
 
 use crate::error::{Error, Result};
 use crate::units::MODEL_RATE;
@@ -65,10 +65,16 @@ impl StreamResampler {
             given: 0,
         };
         if rate != MODEL_RATE {
-            let chunk = (rate as usize / CHUNKS_PER_SECOND).max(SHORTEST_CHUNK);
-            let inner =
-                Fft::new(rate as usize, MODEL_RATE as usize, chunk, /* channels */ 1, FixedSync::Both)
-                    .map_err(|e| refused(e.to_string()))?;
+            let inner = Fft::new_custom(
+                rate as usize,
+                MODEL_RATE as usize,
+                chunk_size(rate as usize),
+                /* sub-chunks */ 1,
+                /* channels */ 1,
+                WindowFunction::BlackmanHarris2,
+                FixedSync::Both,
+            )
+            .map_err(|e| refused(e.to_string()))?;
             resampler.chunk = inner.input_frames_next();
             resampler.waiting.reserve_exact(resampler.chunk);
             resampler.produced = vec![0.0; inner.output_frames_max()];
@@ -160,6 +166,18 @@ impl StreamResampler {
         out.extend_from_slice(&self.produced[skipped..count]);
         Ok(())
     }
+}
+
+/// Input samples a chunk: whole periods of the ratio of the rates, and even, because the filter of an odd chunk
+/// is centred between two samples and its delay cannot be taken off exactly (11,025 and 44,100 Hz).
+fn chunk_size(rate: usize) -> usize {
+    let (mut a, mut b) = (rate, MODEL_RATE as usize);
+    while b > 0 {
+        (a, b) = (b, a % b);
+    }
+    let period = rate / a;
+    let step = if period.is_multiple_of(2) { period } else { 2 * period };
+    (rate / CHUNKS_PER_SECOND).max(SHORTEST_CHUNK).next_multiple_of(step)
 }
 
 /// `samples` at `rate` Hz as samples at [`MODEL_RATE`], rounded to the nearest: the length of a gap on the model's
