@@ -11,10 +11,8 @@ use rubato::audioadapter_buffers::direct::InterleavedSlice;
 use rubato::{Fft, FixedSync, Resampler, WindowFunction};
 
 use crate::error::{Error, Result};
+use crate::ring::RATES;
 use crate::units::MODEL_RATE;
-
-/// The rates that are resampled, in Hz.
-pub const RATES: std::ops::RangeInclusive<u32> = 4_000..=384_000;
 
 /// Chunks a second that are aimed at; the resampler rounds to what the ratio of the rates allows.
 const CHUNKS_PER_SECOND: usize = 100;
@@ -43,7 +41,7 @@ impl StreamResampler {
     /// and [`reset`](Self::reset) it.
     ///
     /// # Errors
-    /// A device error for a rate outside [`RATES`].
+    /// A device error for a rate outside [`crate::ring::RATES`].
     pub fn new(rate: u32) -> Result<Self> {
         let refused = |why: String| {
             Error::device(

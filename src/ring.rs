@@ -39,6 +39,9 @@ use ringbuf::{HeapCons, HeapProd, HeapRb};
 
 use clock::Origin;
 
+/// Rates that a stream may have, in Hz.
+pub const RATES: std::ops::RangeInclusive<u32> = 4_000..=384_000;
+
 /// Marks (gaps, rate changes) that may wait for the reader at once.
 const MARKS: usize = 256;
 

@@ -1,0 +1,5 @@
+//! What several integration tests share; each uses a part of it.
+
+#![allow(dead_code)]
+
+pub mod microphone;
