@@ -1,1 +1,36 @@
-//! Sources of sound.
+//! Sources of sound: devices, files and a pipe, all behind [`open`].
+//!
+//! A source yields one stream (all channels mixed) or one stream a listed channel. Each stream is a ring
+//! ([`crate::ring`]) of mono samples at the rate of the source; whoever reads it gets samples, gaps and rate
+//! changes in order, and resamples. What happens to the source itself (online, offline, xrun, ended) comes as a
+//! [`Notice`] on a channel.
+//!
+//! ```text
+//! cpal's thread ── Intake ── ring ─▶ reader      device: a supervisor thread opens, watches, reopens
+//! file thread ──── Intake ── ring ─▶ reader      paced like a microphone, or as fast as the reader
+//! stdin thread ─── Intake ── ring ─▶ reader      raw PCM, as fast as it comes
+//! ```
+//!
+//! A device that is missing, at start or later, is no failure: the source is offline and is tried again every
+//! 1–2 s for ever. On its return the gap is marked by time; if it returns with another rate, the ring says so
+//! ([`crate::ring::Read::Rate`]).
+
+mod config;
+mod counters;
+#[cfg_attr(not(feature = "capture"), path = "no_device.rs")]
+mod device;
+mod file;
+mod ids;
+mod intake;
+mod names;
+mod source;
+mod stdin;
+mod timeline;
+
+pub use config::{CaptureConfig, PcmFormat, PcmForm, SourceConfig};
+pub use counters::SourceCounters;
+pub use device::list_inputs;
+pub use ids::assign_ids;
+pub use intake::{Intake, Pcm, Pick};
+pub use names::{InputInfo, suggest};
+pub use source::{Change, Notice, OpenSource, SourceHandle, StreamFeed, open};

@@ -21,7 +21,7 @@ const NEGATIVES: usize = 128;
 
 /// Measure a hop: samples in, z_t, c_t and scores against 128 negatives out.
 #[derive(Debug, clap::Args)]
-pub struct BenchArgs {
+pub(super) struct BenchArgs {
     /// Shapes to measure, with random weights: edge, 256, 512.
     #[arg(long, value_delimiter = ',', default_value = "edge,256,512")]
     arch: Vec<String>,
@@ -65,7 +65,7 @@ struct Table {
 ///
 /// # Errors
 /// When the model cannot be read or an argument is out of range.
-pub fn run(args: &BenchArgs) -> Result<()> {
+pub(super) fn run(args: &BenchArgs) -> Result<()> {
     use_threads(args.threads)?;
     if args.streams.iter().any(|&n| !(1..=65_536).contains(&n)) || !(0.05..=600.0).contains(&args.seconds) {
         return Err(Error::config(

@@ -11,14 +11,14 @@ use crate::model::{WINDOW, measure};
 
 /// What to measure.
 #[derive(Debug, clap::Subcommand)]
-pub enum EvalCommand {
+pub(super) enum EvalCommand {
     /// InfoNCE loss and accuracy for each horizon, beside what guessing gives.
     Infonce(InfonceArgs),
 }
 
 /// Recompute the figures of a model's manifest, or measure it on other recordings.
 #[derive(Debug, clap::Args)]
-pub struct InfonceArgs {
+pub(super) struct InfonceArgs {
     /// The folder that the model was trained on, or another one.
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
@@ -40,7 +40,7 @@ pub struct InfonceArgs {
 ///
 /// # Errors
 /// When the model or the data is not what it should be.
-pub fn run(command: &EvalCommand) -> Result<()> {
+pub(super) fn run(command: &EvalCommand) -> Result<()> {
     let EvalCommand::Infonce(args) = command;
     use_threads(args.threads)?;
     let (manifest, cpc) = open_model(args.model.as_deref())?;

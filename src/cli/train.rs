@@ -14,7 +14,7 @@ use crate::train::Trainer;
 
 /// Train a CPC model.
 #[derive(Debug, clap::Args)]
-pub struct TrainArgs {
+pub(super) struct TrainArgs {
     /// Folder with WAV, FLAC or OGG files; its manifest.csv, if it has one, says which are for training.
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
@@ -51,7 +51,7 @@ pub struct TrainArgs {
 ///
 /// # Errors
 /// When settings, data or disk are not what they should be.
-pub fn run(args: &TrainArgs) -> Result<()> {
+pub(super) fn run(args: &TrainArgs) -> Result<()> {
     use_threads(args.threads)?;
     let config = settings(args)?;
     let bar = ProgressBar::new(0).with_style(style("reading {pos}/{len} files {bar:30}")?);

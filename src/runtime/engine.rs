@@ -84,6 +84,19 @@ impl Engine {
         })
     }
 
+    /// Steps an unused stream a few times, so that the first hop of a real one is as fast as the next.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn warm_up(&mut self) -> Result<()> {
+        let slot = self.batch.join(0)?;
+        for _ in 0..10 {
+            self.batch.step(&[(slot, [0.0; HOP])], &mut self.frames)?;
+        }
+        self.frames.clear();
+        self.batch.leave(slot)
+    }
+
     /// Adds a stream of samples at `rate` Hz; with a calibration made before it is watched at once.
     ///
     /// # Errors

@@ -124,7 +124,7 @@ impl Inference {
             if !busy {
                 let open: Vec<&RingReader> =
                     self.streams.iter().filter(|s| !s.closed).map(|s| &s.feed.reader).collect();
-                wait_any(open.iter().copied(), IDLE);
+                let _ = wait_any(open.iter().copied(), IDLE);
             }
         }
     }

@@ -24,7 +24,7 @@ const COLLAR_S: f64 = 0.5;
 
 /// Hear a bundled scene: a running machine and six sounds that do not belong there.
 #[derive(Debug, clap::Args)]
-pub struct DemoArgs {
+pub(super) struct DemoArgs {
     /// How many times faster than real time the scene is played; 1 is real time.
     #[arg(long, default_value_t = 4.0)]
     speed: f64,
@@ -43,7 +43,7 @@ pub struct DemoArgs {
 ///
 /// # Errors
 /// When the model cannot be read or stdout cannot be written.
-pub fn run(args: &DemoArgs) -> Result<()> {
+pub(super) fn run(args: &DemoArgs) -> Result<()> {
     use_threads(1)?;
     let mut out = stdout();
     let (manifest, cpc) = open_model(args.model.as_deref())?;

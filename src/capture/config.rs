@@ -1,0 +1,292 @@
+//! What the user says about sources of sound.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::ids;
+use crate::error::{Error, Result};
+use crate::ring::RATES;
+
+/// One source: exactly one of `device`, `file` and `stdin`.
+///
+/// ```toml
+/// device = "hw:0"
+/// channels = [0, 1]   # two streams; without it, one stream that mixes all channels
+/// id = "kitchen"
+/// ```
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SourceConfig {
+    /// An ALSA capture device: `hw:0`, `hw:0,0`, `plughw:CARD=Mic`, `default`, or any PCM that
+    /// `cpc-stream devices` lists.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device: Option<String>,
+    /// An audio file (WAV, FLAC, OGG/Vorbis).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<PathBuf>,
+    /// Raw PCM on the standard input, in this form.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stdin: Option<PcmForm>,
+    /// Name of the stream in topics and records: letters, digits, `_` and `-`. Default: made from the device or
+    /// file name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// Channels, numbered from 0; each becomes a stream of its own. Default: one stream, the mean of all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub channels: Option<Vec<u16>>,
+    /// Read a file as fast as it is analysed rather than paced like a microphone.
+    pub fast: bool,
+}
+
+/// The form of raw PCM, which has no header that tells it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PcmForm {
+    /// Samples a second and channel, in Hz.
+    pub rate: u32,
+    /// Interleaved channels.
+    pub channels: u16,
+    /// How a sample is written.
+    pub format: PcmFormat,
+}
+
+impl Default for PcmForm {
+    fn default() -> Self {
+        Self { rate: 16_000, channels: 1, format: PcmFormat::S16le }
+    }
+}
+
+/// How a raw sample is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PcmFormat {
+    /// 16-bit signed integers, little-endian.
+    S16le,
+    /// 32-bit floats in [-1, 1], little-endian.
+    F32le,
+}
+
+impl PcmFormat {
+    /// Bytes a sample.
+    #[must_use]
+    pub fn bytes(self) -> usize {
+        match self {
+            Self::S16le => 2,
+            Self::F32le => 4,
+        }
+    }
+}
+
+/// What a checked [`SourceConfig`] reads from.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Input {
+    Device(String),
+    File(PathBuf),
+    Stdin(PcmForm),
+}
+
+impl SourceConfig {
+    /// A source that captures from the device `name`.
+    pub fn from_device(name: impl Into<String>) -> Self {
+        Self { device: Some(name.into()), ..Self::default() }
+    }
+
+    /// A source that replays the file at `path`, paced like a microphone unless `fast`.
+    pub fn from_file(path: impl Into<PathBuf>, fast: bool) -> Self {
+        Self { file: Some(path.into()), fast, ..Self::default() }
+    }
+
+    /// A source that reads raw PCM from the standard input.
+    #[must_use]
+    pub fn from_stdin(form: PcmForm) -> Self {
+        Self { stdin: Some(form), ..Self::default() }
+    }
+
+    /// Checks everything that can be checked without opening anything.
+    ///
+    /// # Errors
+    /// A config error for contradictory or senseless settings, a device error for a device name that can never
+    /// be one.
+    pub fn validate(&self) -> Result<()> {
+        self.input().map(|_| ())
+    }
+
+    /// The id of the source: as configured, else made from what it is. Not unique by itself; see
+    /// [`super::assign_ids`].
+    #[must_use]
+    pub fn id(&self) -> String {
+        if let Some(id) = &self.id {
+            return id.clone();
+        }
+        match (&self.device, &self.file) {
+            (Some(device), _) => ids::slug(device),
+            (None, Some(file)) => ids::slug(&file.file_stem().unwrap_or_default().to_string_lossy()),
+            (None, None) => "stdin".into(),
+        }
+    }
+
+    /// The ids of the streams that the source yields: its own, or one a channel (`kitchen_ch0`).
+    #[must_use]
+    pub fn stream_ids(&self) -> Vec<String> {
+        match self.channels.as_deref() {
+            None | Some([_]) => vec![self.id()],
+            Some(channels) => channels.iter().map(|c| format!("{}_ch{c}", self.id())).collect(),
+        }
+    }
+
+    pub(super) fn input(&self) -> Result<Input> {
+        if let Some(id) = self.id.as_deref().filter(|id| !ids::is_valid(id)) {
+            return Err(Error::config(
+                format!("the source id {id:?} is not made of letters, digits, _ and - (at most 64)"),
+                "choose an id like \"kitchen\"",
+            ));
+        }
+        if let Some(channels) = &self.channels {
+            let twice = channels.iter().enumerate().any(|(i, c)| channels[..i].contains(c));
+            if channels.is_empty() || twice {
+                return Err(Error::config(
+                    format!("channels = {channels:?} lists no channel, or one twice"),
+                    "list each wanted channel once, counted from 0, or leave `channels` out to mix them",
+                ));
+            }
+        }
+        let one_of = || {
+            Error::config(
+                format!("the source {} has not exactly one of `device`, `file` and `stdin`", self.id()),
+                "give it one of them, e.g. device = \"hw:0\"",
+            )
+        };
+        let input = match (&self.device, &self.file, self.stdin) {
+            (Some(device), None, None) => Input::Device(device.clone()),
+            (None, Some(file), None) => Input::File(file.clone()),
+            (None, None, Some(form)) => Input::Stdin(form),
+            _ => return Err(one_of()),
+        };
+        match &input {
+            Input::Device(_) if self.fast => Err(Error::config(
+                "`fast` is set for a device, which gives sound at its own pace",
+                "remove `fast`; it is for files",
+            )),
+            Input::Device(name) if name.trim().is_empty() => Err(Error::device(
+                "the device name is empty",
+                "run `cpc-stream devices` to see the names, or give \"default\"",
+            )),
+            Input::Stdin(form) if form.channels == 0 || !RATES.contains(&form.rate) => Err(Error::config(
+                format!("stdin with {} Hz and {} channels makes no sense", form.rate, form.channels),
+                "give the rate and the channels of the PCM, e.g. rate = 16000, channels = 1",
+            )),
+            _ => Ok(input),
+        }
+    }
+}
+
+/// How sound is captured; the same for all sources.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CaptureConfig {
+    /// Room between a source and the analysis, in seconds (at 48 kHz for devices): how long the analysis may
+    /// stall before samples are lost. 0.1 to 60.
+    pub ring_seconds: f64,
+    /// Length of a device's period in ms, 5 to 200: every so often samples arrive. ALSA buffers two of them.
+    pub period_ms: u32,
+    /// Length of the pieces in which a paced file arrives, in ms, 1 to 10,000.
+    pub chunk_ms: u32,
+    /// Rate to prefer where a device offers several, in Hz. Default: 48,000, else the nearest that is resampled
+    /// well.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rate_hz: Option<u32>,
+    /// Refuse to start while a device is missing, rather than wait for it.
+    pub must_exist: bool,
+}
+
+impl Default for CaptureConfig {
+    fn default() -> Self {
+        Self { ring_seconds: 4.0, period_ms: 20, chunk_ms: 20, rate_hz: None, must_exist: false }
+    }
+}
+
+impl CaptureConfig {
+    /// Checks the ranges.
+    ///
+    /// # Errors
+    /// A config error that names the key, its value and its range.
+    pub fn validate(&self) -> Result<()> {
+        let range = |key: &str, value: f64, low: f64, high: f64| {
+            if (low..=high).contains(&value) {
+                return Ok(());
+            }
+            Err(Error::config(
+                format!("capture.{key} = {value} is not between {low} and {high}"),
+                format!("set capture.{key} to a value between {low} and {high}"),
+            ))
+        };
+        range("ring_seconds", self.ring_seconds, 0.1, 60.0)?;
+        range("period_ms", f64::from(self.period_ms), 5.0, 200.0)?;
+        range("chunk_ms", f64::from(self.chunk_ms), 1.0, 10_000.0)?;
+        match self.rate_hz {
+            Some(rate) => {
+                range("rate_hz", f64::from(rate), f64::from(*RATES.start()), f64::from(*RATES.end()))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+
+    fn parse(text: &str) -> SourceConfig {
+        toml::from_str(text).unwrap()
+    }
+
+    #[test]
+    fn the_three_kinds_parse_and_go_round() {
+        for text in [
+            "device = \"hw:0\"\nchannels = [0, 1]\nid = \"kitchen\"",
+            "file = \"a/x.wav\"\nfast = true",
+            "stdin = { rate = 8000, channels = 2, format = \"f32le\" }",
+        ] {
+            let source = parse(text);
+            source.validate().unwrap();
+            assert_eq!(parse(&toml::to_string(&source).unwrap()), source);
+        }
+        assert_eq!(parse("stdin = {}").stdin, Some(PcmForm::default()));
+    }
+
+    #[test]
+    fn contradictions_are_refused_with_a_fix() {
+        for (text, cause, kind) in [
+            ("", "exactly one", ErrorKind::Config),
+            ("device = \"hw:0\"\nfile = \"x.wav\"", "exactly one", ErrorKind::Config),
+            ("device = \"hw:0\"\nid = \"a/b\"", "a/b", ErrorKind::Config),
+            ("device = \"hw:0\"\nchannels = []", "no channel", ErrorKind::Config),
+            ("device = \"hw:0\"\nchannels = [1, 1]", "twice", ErrorKind::Config),
+            ("device = \"hw:0\"\nfast = true", "fast", ErrorKind::Config),
+            ("device = \" \"", "empty", ErrorKind::Device),
+            ("stdin = { channels = 0 }", "makes no sense", ErrorKind::Config),
+            ("stdin = { rate = 1 }", "makes no sense", ErrorKind::Config),
+        ] {
+            let error = parse(text).validate().unwrap_err();
+            assert!(error.to_string().contains(cause), "{error}");
+            assert_eq!(error.kind(), kind, "{text}");
+        }
+        assert!(toml::from_str::<SourceConfig>("devise = \"hw:0\"").is_err());
+        assert!(toml::from_str::<CaptureConfig>("ring = 1").is_err());
+    }
+
+    #[test]
+    fn capture_settings_have_ranges() {
+        CaptureConfig::default().validate().unwrap();
+        for broken in [
+            CaptureConfig { ring_seconds: f64::NAN, ..CaptureConfig::default() },
+            CaptureConfig { period_ms: 1, ..CaptureConfig::default() },
+            CaptureConfig { chunk_ms: 0, ..CaptureConfig::default() },
+            CaptureConfig { rate_hz: Some(100), ..CaptureConfig::default() },
+        ] {
+            assert!(broken.validate().is_err(), "{broken:?}");
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! One opening of a device, from `open` to its loss.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use cpal::traits::{DeviceTrait, StreamTrait};
+use cpal::{ErrorKind, InputCallbackInfo, SampleFormat, SizedSample, StreamInstant};
+use crossbeam_channel::{Receiver, Sender, bounded};
+
+use super::super::config::CaptureConfig;
+use super::super::intake::{Intake, Pcm};
+use super::super::source::{Change, Link};
+use super::super::timeline::Timeline;
+use super::form::{self, Form};
+use crate::error::{Error, Result};
+
+/// A device that gives no sample for this long is reopened: a lost source does not always say so.
+const SILENT: Duration = Duration::from_secs(2);
+/// How often the session looks at what the callbacks report.
+const LOOK: Duration = Duration::from_millis(50);
+/// ALSA's poll timeout: without one the audio thread may never end.
+const POLL: Duration = Duration::from_millis(500);
+
+/// What the audio callback owns, and hands back when the stream is dropped.
+pub(super) struct Cargo {
+    pub(super) intake: Intake,
+    pub(super) timeline: Timeline,
+}
+
+/// What the callbacks report.
+#[derive(Default)]
+struct Report {
+    callbacks: AtomicU64,
+    xruns: AtomicU64,
+    /// An xrun came since the last samples.
+    xrun: AtomicBool,
+    fault: OnceLock<String>,
+}
+
+impl Report {
+    fn error(&self, error: &cpal::Error) {
+        match error.kind() {
+            ErrorKind::Xrun => {
+                self.xruns.fetch_add(1, Ordering::Relaxed);
+                self.xrun.store(true, Ordering::Relaxed);
+            }
+            ErrorKind::DeviceChanged | ErrorKind::RealtimeDenied => {}
+            // Anything else may come again at full speed until the stream is dropped: the first one counts.
+            _ => {
+                self.fault.get_or_init(|| failure("stopped", error).to_string());
+            }
+        }
+    }
+}
+
+/// An error of cpal as ours.
+pub(super) fn failure(what: &str, error: &cpal::Error) -> Error {
+    let fix = match error.kind() {
+        ErrorKind::DeviceBusy => "stop the other program that records from it, or use a dsnoop/default PCM",
+        ErrorKind::PermissionDenied => "add this user to the group `audio`",
+        ErrorKind::DeviceNotAvailable => "plug it in; `cpc-stream devices` lists what is there",
+        ErrorKind::UnsupportedConfig => "try it as plughw: instead of hw:, which converts",
+        _ => "run `cpc-stream devices`; replug it if it stays away",
+    };
+    Error::device(format!("the device {what}: {error}"), fix)
+}
+
+/// Gives the cargo back when the callback is dropped, on whatever thread that happens.
+struct Lease {
+    cargo: Option<Cargo>,
+    home: Sender<Cargo>,
+    report: Arc<Report>,
+}
+
+impl Lease {
+    fn take<T: Pcm>(&mut self, samples: &[T], info: &InputCallbackInfo) {
+        let Some(Cargo { intake, timeline }) = &mut self.cargo else { return };
+        let times = info.timestamp();
+        let age = times.callback.checked_duration_since(times.capture).unwrap_or_default();
+        let captured = Instant::now().checked_sub(age).unwrap_or_else(Instant::now);
+        let frames = samples.len() / intake.channels();
+        let xrun = self.report.xrun.swap(false, Ordering::Relaxed);
+        let lost = timeline.arrived(frames, since_zero(times.capture), captured, xrun);
+        if lost > 0 {
+            intake.mark_gap(lost);
+        }
+        intake.anchor(captured);
+        intake.take(samples);
+        self.report.callbacks.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+fn since_zero(instant: StreamInstant) -> Duration {
+    instant.checked_duration_since(StreamInstant::new(0, 0)).unwrap_or_default()
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if let Some(cargo) = self.cargo.take() {
+            let _ = self.home.try_send(cargo);
+        }
+    }
+}
+
+impl Pcm for cpal::I24 {
+    fn amplitude(self) -> f32 {
+        self.inner() as f32 / 8_388_608.0
+    }
+}
+
+pub(super) struct Session {
+    stream: cpal::Stream,
+    description: String,
+    report: Arc<Report>,
+    home: Receiver<Cargo>,
+}
+
+/// A failed opening gives the cargo back, unless the audio thread hangs with it.
+type Opened<T, E = Error> = std::result::Result<T, (E, Option<Cargo>)>;
+
+impl Session {
+    pub(super) fn open(device: &cpal::Device, capture: &CaptureConfig, cargo: Cargo) -> Opened<Self> {
+        let form = match form::choose(device, cargo.intake.channels_needed(), capture) {
+            Ok(form) => form,
+            Err(e) => return Err((e, Some(cargo))),
+        };
+        let mut built = Self::build(device, form, cargo);
+        if let Err((e, cargo @ Some(_))) = &mut built
+            && e.kind() == ErrorKind::UnsupportedConfig
+            && form.period.is_some()
+            && let Some(cargo) = cargo.take()
+        {
+            built = Self::build(device, Form { period: None, ..form }, cargo);
+        }
+        built.map_err(|(e, cargo)| (failure("cannot be opened", &e), cargo))
+    }
+
+    fn build(device: &cpal::Device, form: Form, mut cargo: Cargo) -> Opened<Self, cpal::Error> {
+        if let Err(e) = cargo.intake.expect(form.channels, form.rate) {
+            return Err((cpal::Error::with_message(ErrorKind::InvalidInput, e.to_string()), Some(cargo)));
+        }
+        cargo.timeline.reopened(form.rate);
+        let report = Arc::new(Report::default());
+        let (away, home) = bounded(1);
+        let lease = Lease { cargo: Some(cargo), home: away, report: Arc::clone(&report) };
+        let built = match form.format {
+            SampleFormat::I8 => stream::<i8>(device, form, lease),
+            SampleFormat::U8 => stream::<u8>(device, form, lease),
+            SampleFormat::I16 => stream::<i16>(device, form, lease),
+            SampleFormat::U16 => stream::<u16>(device, form, lease),
+            SampleFormat::I24 => stream::<cpal::I24>(device, form, lease),
+            SampleFormat::I32 => stream::<i32>(device, form, lease),
+            SampleFormat::F64 => stream::<f64>(device, form, lease),
+            _ => stream::<f32>(device, form, lease),
+        };
+        match built.and_then(|stream| stream.play().map(|()| stream)) {
+            Ok(stream) => {
+                let description = describe(device, form, &stream);
+                Ok(Self { stream, description, report, home })
+            }
+            Err(e) => Err((e, home.recv_timeout(SILENT).ok())),
+        }
+    }
+
+    pub(super) fn description(&self) -> &str {
+        &self.description
+    }
+
+    /// Watches the callbacks until the device is lost (why) or the source is to stop (`None`).
+    pub(super) fn watch(&self, link: &Link) -> Option<String> {
+        let (mut callbacks, mut heard, mut xruns) = (0, Instant::now(), 0);
+        while link.sleep_until(Instant::now() + LOOK) {
+            if let Some(fault) = self.report.fault.get() {
+                return Some(fault.clone());
+            }
+            let now = self.report.xruns.load(Ordering::Relaxed);
+            if now > xruns {
+                let count = now - xruns;
+                xruns = now;
+                link.counters.xruns.fetch_add(count, Ordering::Relaxed);
+                link.tell(Change::Xrun { count });
+            }
+            let now = self.report.callbacks.load(Ordering::Relaxed);
+            if now != callbacks {
+                (callbacks, heard) = (now, Instant::now());
+            } else if heard.elapsed() > SILENT {
+                return Some(format!("the device gave no sample for {} s", SILENT.as_secs()));
+            }
+        }
+        None
+    }
+
+    /// Ends the capture and gives the cargo back, unless the audio thread hangs with it.
+    pub(super) fn close(self) -> Option<Cargo> {
+        drop(self.stream);
+        self.home.recv_timeout(SILENT).ok()
+    }
+}
+
+fn stream<T: SizedSample + Pcm>(
+    device: &cpal::Device,
+    form: Form,
+    mut lease: Lease,
+) -> Result<cpal::Stream, cpal::Error> {
+    let report = Arc::clone(&lease.report);
+    device.build_input_stream::<T, _, _>(
+        form.stream_config(),
+        move |samples, info| lease.take(samples, info),
+        move |error| report.error(&error),
+        Some(POLL),
+    )
+}
+
+fn describe(device: &cpal::Device, form: Form, stream: &cpal::Stream) -> String {
+    let id = device.id().map_or_else(|_| "?".into(), |id| id.id().to_owned());
+    let name = device.description().map_or_else(|_| String::new(), |d| d.name().to_owned());
+    let period = stream.buffer_size().map_or_else(|_| String::new(), |n| format!(" period {n}"));
+    let Form { rate, channels, format, .. } = form;
+    format!("{id} \"{name}\" {rate} Hz {channels} ch {format}{period}")
+}

@@ -1,0 +1,75 @@
+//! A file as a source: paced like a microphone, or as fast as it is analysed.
+
+use std::time::{Duration, Instant};
+
+use super::intake::Intake;
+use super::source::{Change, Link};
+use crate::audio_file::AudioReader;
+
+/// How fast a file is given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pace {
+    /// In real time, in chunks; what the reader has no room for is lost, as from a microphone.
+    Microphone,
+    /// As fast as the reader takes it; nothing is lost.
+    Fast,
+}
+
+pub(super) fn run(mut reader: AudioReader, intake: &mut Intake, pace: Pace, chunk_ms: u32, link: &Link) {
+    let length = reader.duration_s().map_or_else(String::new, |s| format!(" {s:.1} s"));
+    let (rate, channels) = (reader.rate(), reader.channels());
+    link.tell(Change::Online { description: format!("file {rate} Hz {channels} ch{length}") });
+    let mut player = Player { start: Instant::now(), given: 0, pace, intake, link };
+    let chunk = (u64::from(rate) * u64::from(chunk_ms) / 1000).max(1) as usize * usize::from(channels);
+    let (mut waiting, mut block) = (Vec::new(), Vec::new());
+    let failure = loop {
+        match reader.next_block(&mut block) {
+            Ok(true) => waiting.extend_from_slice(&block),
+            Ok(false) => {
+                player.give(&waiting);
+                break None;
+            }
+            Err(e) => break Some(e.to_string()),
+        }
+        let whole = waiting.len() / chunk * chunk;
+        if !waiting[..whole].chunks(chunk).all(|chunk| player.give(chunk)) {
+            return;
+        }
+        waiting.drain(..whole);
+    };
+    let frames = player.given;
+    link.tell(Change::Ended { frames, failure });
+}
+
+struct Player<'a> {
+    start: Instant,
+    /// Frames given so far.
+    given: u64,
+    pace: Pace,
+    intake: &'a mut Intake,
+    link: &'a Link,
+}
+
+impl Player<'_> {
+    /// Gives one chunk, in time; false when the source is to stop.
+    fn give(&mut self, chunk: &[f32]) -> bool {
+        let first = self.time_of(self.given);
+        self.given += (chunk.len() / self.intake.channels()) as u64;
+        match self.pace {
+            Pace::Fast => self.intake.take_blocking(chunk, || !self.link.stopping()),
+            Pace::Microphone => {
+                if !self.link.sleep_until(self.time_of(self.given)) {
+                    return false;
+                }
+                self.intake.anchor(first);
+                self.intake.take(chunk);
+                true
+            }
+        }
+    }
+
+    /// When a microphone would have captured frame `index`.
+    fn time_of(&self, index: u64) -> Instant {
+        self.start + Duration::from_secs_f64(index as f64 / f64::from(self.intake.rate()))
+    }
+}

@@ -1,0 +1,91 @@
+//! Names of streams in topics and records.
+
+use std::collections::HashSet;
+
+use super::config::SourceConfig;
+use crate::error::{Error, Result};
+
+/// `text` as an id: what is no ASCII letter or digit becomes `_`, once.
+pub(super) fn slug(text: &str) -> String {
+    let mut slug = String::new();
+    for c in text.chars().take(64) {
+        match c {
+            c if c.is_ascii_alphanumeric() || c == '-' => slug.push(c),
+            _ if slug.ends_with('_') || slug.is_empty() => {}
+            _ => slug.push('_'),
+        }
+    }
+    let slug = slug.trim_end_matches('_');
+    if slug.is_empty() { "source".into() } else { slug.into() }
+}
+
+pub(super) fn is_valid(id: &str) -> bool {
+    (1..=64).contains(&id.len())
+        && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
+}
+
+/// Gives every source an id such that all stream ids differ: configured ids stay, made ones get `_2`, `_3`, …
+///
+/// # Errors
+/// A config error when configured ids collide.
+pub fn assign_ids(sources: &mut [SourceConfig]) -> Result<()> {
+    let mut taken = HashSet::new();
+    for source in sources.iter().filter(|s| s.id.is_some()) {
+        for id in source.stream_ids() {
+            if !taken.insert(id.clone()) {
+                return Err(Error::config(
+                    format!("two streams have the id {id:?}"),
+                    "give every source an `id` of its own",
+                ));
+            }
+        }
+    }
+    for source in sources.iter_mut().filter(|s| s.id.is_none()) {
+        let base = source.id();
+        let mut number = 1;
+        loop {
+            source.id = Some(if number == 1 { base.clone() } else { format!("{base}_{number}") });
+            let ids = source.stream_ids();
+            if ids.iter().all(|id| !taken.contains(id)) {
+                taken.extend(ids);
+                break;
+            }
+            number += 1;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slugs_are_valid_ids() {
+        for (name, id) in
+            [("hw:0,0", "hw_0_0"), ("hw:CARD=Mic,DEV=0", "hw_CARD_Mic_DEV_0"), ("küche 1", "k_che_1"), ("::", "source")]
+        {
+            assert_eq!(slug(name), id);
+            assert!(is_valid(id));
+        }
+        assert!(!is_valid("a/b") && !is_valid("") && !is_valid("a b") && !is_valid("+"));
+    }
+
+    #[test]
+    fn made_ids_step_aside_and_given_ids_must_differ() {
+        let mut sources = vec![
+            SourceConfig::from_file("a/x.wav", true),
+            SourceConfig::from_file("b/x.wav", true),
+            SourceConfig { id: Some("x".into()), ..SourceConfig::from_device("hw:0") },
+        ];
+        assign_ids(&mut sources).unwrap();
+        let ids: Vec<_> = sources.iter().map(SourceConfig::id).collect();
+        assert_eq!(ids, ["x_2", "x_3", "x"]);
+        sources[0].id = Some("x".into());
+        assert!(assign_ids(&mut sources).unwrap_err().to_string().contains("\"x\""));
+        sources[0] =
+            SourceConfig { channels: Some(vec![0, 3]), ..SourceConfig::from_device("hw:1") };
+        assign_ids(&mut sources).unwrap();
+        assert_eq!(sources[0].stream_ids(), ["hw_1_ch0", "hw_1_ch3"]);
+    }
+}

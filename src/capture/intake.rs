@@ -1,0 +1,244 @@
+//! What the audio callback does: convert, pick or mix channels, push, count. Nothing else.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use super::counters::SourceCounters;
+use crate::error::{Error, Result};
+use crate::ring::RingWriter;
+
+/// Samples of one stream that are converted at a time.
+const BLOCK: usize = 1024;
+
+/// A sample as a device or file gives it.
+pub trait Pcm: Copy {
+    /// The amplitude in [-1, 1).
+    fn amplitude(self) -> f32;
+}
+
+macro_rules! pcm {
+    ($($type:ty => |$x:ident| $amplitude:expr),* $(,)?) => {
+        $(impl Pcm for $type { fn amplitude(self) -> f32 { let $x = self; $amplitude } })*
+    };
+}
+
+pcm! {
+    i8 => |x| f32::from(x) / 128.0,
+    u8 => |x| (f32::from(x) - 128.0) / 128.0,
+    i16 => |x| f32::from(x) / 32_768.0,
+    u16 => |x| (f32::from(x) - 32_768.0) / 32_768.0,
+    i32 => |x| (f64::from(x) / 2_147_483_648.0) as f32,
+    f32 => |x| x,
+    f64 => |x| x as f32,
+}
+
+/// Which channels become streams.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Pick {
+    /// One stream: the mean of all channels.
+    Mix,
+    /// One stream a channel, numbered from 0.
+    Each(Vec<u16>),
+}
+
+impl Pick {
+    /// Streams that come out.
+    #[must_use]
+    pub fn streams(&self) -> usize {
+        match self {
+            Self::Mix => 1,
+            Self::Each(channels) => channels.len(),
+        }
+    }
+
+    /// Channels that a device must have for this.
+    #[must_use]
+    pub fn channels_needed(&self) -> u16 {
+        match self {
+            Self::Mix => 1,
+            Self::Each(channels) => channels.iter().max().map_or(1, |c| c.saturating_add(1)),
+        }
+    }
+}
+
+/// Takes interleaved samples in the form of the device and writes each stream to its ring.
+///
+/// [`Intake::take`] runs in the audio callback: it never allocates, locks or logs.
+pub struct Intake {
+    writers: Vec<RingWriter>,
+    pick: Pick,
+    channels: usize,
+    rate: u32,
+    scratch: Box<[f32; BLOCK]>,
+    counters: Arc<SourceCounters>,
+}
+
+impl Intake {
+    /// An intake for the streams of `pick`, with a writer for each.
+    ///
+    /// # Errors
+    /// An internal error when writers and streams differ in number.
+    pub fn new(writers: Vec<RingWriter>, pick: Pick, counters: Arc<SourceCounters>) -> Result<Self> {
+        if writers.len() != pick.streams() || writers.is_empty() {
+            return Err(Error::internal(format!("{} rings for {} streams", writers.len(), pick.streams())));
+        }
+        Ok(Self { writers, pick, channels: 1, rate: 0, scratch: Box::new([0.0; BLOCK]), counters })
+    }
+
+    /// Channels that the source must have.
+    #[must_use]
+    pub fn channels_needed(&self) -> u16 {
+        self.pick.channels_needed()
+    }
+
+    /// Says what follows: interleaved `channels` at `rate` Hz. Before the first sample and whenever it changes.
+    ///
+    /// # Errors
+    /// A device error when a picked channel does not exist.
+    pub fn expect(&mut self, channels: u16, rate: u32) -> Result<()> {
+        let needed = self.pick.channels_needed();
+        if channels < needed {
+            return Err(Error::device(
+                format!("channel {} is wanted, but there are only {channels} (numbered from 0)", needed - 1),
+                "list existing channels, or leave `channels` out to mix all",
+            ));
+        }
+        self.channels = usize::from(channels);
+        self.rate = rate;
+        self.writers.iter_mut().for_each(|w| w.set_rate(rate));
+        Ok(())
+    }
+
+    /// The rate of what follows, in Hz.
+    #[must_use]
+    pub fn rate(&self) -> u32 {
+        self.rate
+    }
+
+    /// Interleaved channels of what follows.
+    #[must_use]
+    pub fn channels(&self) -> usize {
+        self.channels
+    }
+
+    /// Takes interleaved samples; what finds no room is refused, counted and marked.
+    pub fn take<T: Pcm>(&mut self, interleaved: &[T]) {
+        self.each_block(interleaved, |writer, block| {
+            writer.push(block);
+            true
+        });
+    }
+
+    /// Takes interleaved samples, waiting for room; false when the readers are gone or `keep_going` said no.
+    pub fn take_blocking<T: Pcm>(&mut self, interleaved: &[T], keep_going: impl Fn() -> bool) -> bool {
+        self.each_block(interleaved, |writer, block| writer.push_blocking(block, &keep_going))
+    }
+
+    /// Marks `lost` samples as missing in every stream.
+    pub fn mark_gap(&mut self, lost: u64) {
+        self.writers.iter_mut().for_each(|w| w.mark_gap(lost));
+    }
+
+    /// Says when the next sample was captured.
+    pub fn anchor(&mut self, captured: Instant) {
+        self.writers.iter_mut().for_each(|w| w.anchor(captured));
+    }
+
+    fn each_block<T: Pcm>(
+        &mut self,
+        interleaved: &[T],
+        mut push: impl FnMut(&mut RingWriter, &[f32]) -> bool,
+    ) -> bool {
+        let mut bad = 0;
+        let mut going = true;
+        'blocks: for piece in interleaved.chunks(BLOCK * self.channels) {
+            for (stream, writer) in self.writers.iter_mut().enumerate() {
+                let frames = piece.chunks_exact(self.channels);
+                let block = &mut self.scratch[..frames.len()];
+                for (out, frame) in block.iter_mut().zip(frames) {
+                    let x = match &self.pick {
+                        Pick::Each(channels) => frame[usize::from(channels[stream])].amplitude(),
+                        Pick::Mix => frame.iter().map(|x| x.amplitude()).sum::<f32>() / frame.len() as f32,
+                    };
+                    bad += u64::from(!x.is_finite());
+                    *out = if x.is_finite() { x } else { 0.0 };
+                }
+                going = push(writer, block);
+                if !going {
+                    break 'blocks;
+                }
+            }
+        }
+        if bad > 0 {
+            self.counters.not_finite.fetch_add(bad, Ordering::Relaxed);
+        }
+        going
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ring::{Read, RingReader, ring};
+
+    fn intake(pick: Pick, channels: u16) -> (Intake, Vec<RingReader>, Arc<SourceCounters>) {
+        let counters = Arc::new(SourceCounters::default());
+        let (writers, readers) = (0..pick.streams()).map(|_| ring(10_000)).unzip();
+        let mut intake = Intake::new(writers, pick, Arc::clone(&counters)).unwrap();
+        intake.expect(channels, 48_000).unwrap();
+        (intake, readers, counters)
+    }
+
+    fn drain(reader: &mut RingReader) -> Vec<f32> {
+        let (mut all, mut out) = (Vec::new(), [0.0; 256]);
+        loop {
+            match reader.read(&mut out) {
+                Read::Samples(n) => all.extend_from_slice(&out[..n]),
+                Read::Rate(_) => {}
+                Read::Empty | Read::Closed => return all,
+                Read::Gap { lost } => panic!("{lost} lost"),
+            }
+        }
+    }
+
+    #[test]
+    fn every_format_spans_the_same_range() {
+        let (mut intake, mut readers, _) = intake(Pick::Mix, 1);
+        intake.take(&[i8::MIN, 0, 64]);
+        intake.take(&[0u8, 128, 192]);
+        intake.take(&[i16::MIN, 0, 16_384]);
+        intake.take(&[0u16, 32_768, 49_152]);
+        intake.take(&[i32::MIN, 0, 1 << 30]);
+        intake.take(&[-1.0f32, 0.0, 0.5]);
+        intake.take(&[-1.0f64, 0.0, 0.5]);
+        assert_eq!(drain(&mut readers[0]), [-1.0, 0.0, 0.5].repeat(7));
+    }
+
+    #[test]
+    fn channels_go_their_own_way_or_mix() {
+        let frames: Vec<f32> = (0..3000).flat_map(|i| [i as f32, -1.0, 0.5]).collect();
+        let (mut each, mut readers, _) = intake(Pick::Each(vec![2, 0]), 3);
+        each.take(&frames);
+        assert_eq!(drain(&mut readers[0]), vec![0.5; 3000]);
+        assert_eq!(drain(&mut readers[1]), (0..3000).map(|i| i as f32).collect::<Vec<_>>());
+        let (mut mix, mut readers, _) = intake(Pick::Mix, 2);
+        mix.take(&[1.0f32, 0.0, -1.0, 0.5]);
+        assert_eq!(drain(&mut readers[0]), [0.5, -0.25]);
+    }
+
+    #[test]
+    fn what_is_no_number_becomes_silence_and_is_counted() {
+        let (mut intake, mut readers, counters) = intake(Pick::Mix, 1);
+        intake.take(&[0.1f32, f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 0.2]);
+        assert_eq!(drain(&mut readers[0]), [0.1, 0.0, 0.0, 0.0, 0.2]);
+        assert_eq!(counters.not_finite(), 3);
+    }
+
+    #[test]
+    fn a_channel_that_does_not_exist_is_refused() {
+        let (mut intake, _, _) = intake(Pick::Each(vec![1]), 2);
+        let error = intake.expect(1, 48_000).unwrap_err();
+        assert!(error.to_string().contains("channel 1") && !error.fix().is_empty());
+    }
+}

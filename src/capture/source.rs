@@ -1,0 +1,244 @@
+//! The one thing that sources are to the rest of the program.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle, Thread};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::Sender;
+
+use super::config::{CaptureConfig, Input, SourceConfig};
+use super::counters::SourceCounters;
+use super::intake::{Intake, Pick};
+use super::{device, file, stdin};
+use crate::audio_file::AudioReader;
+use crate::error::{Error, Result};
+use crate::ring::{RingReader, ring};
+
+/// Rate for which a device's ring is made, in Hz, since the device may not be there yet.
+const DEVICE_RATE: u32 = 48_000;
+/// A source that does not end within this is left behind.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// A notice that nobody takes for this long is dropped.
+const NOTICE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Something that happened to a source.
+#[derive(Debug, Clone)]
+pub struct Notice {
+    /// The id of the source.
+    pub source: Arc<str>,
+    /// The streams that it concerns.
+    pub streams: Arc<[String]>,
+    /// When, on the monotonic clock.
+    pub at: Instant,
+    /// What.
+    pub change: Change,
+}
+
+/// What happened to a source.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// It gives sound now.
+    Online {
+        /// What was opened, e.g. `hw:CARD=0,DEV=0 "Test microphone" 48000 Hz 1 ch i16 period 960`.
+        description: String,
+    },
+    /// A device is not there or stopped giving sound; it is tried again every 1–2 s.
+    Offline {
+        /// The cause and the fix, one line.
+        reason: String,
+    },
+    /// The device overran: this process was late. The gap is in the ring.
+    Xrun {
+        /// Overruns since the last notice.
+        count: u64,
+    },
+    /// A file or the standard input came to its end; the rings are closed.
+    Ended {
+        /// Frames (samples a channel) that were read.
+        frames: u64,
+        /// Why it ended early, where it did.
+        failure: Option<String>,
+    },
+}
+
+/// One stream of an open source.
+pub struct StreamFeed {
+    /// The id of the stream, unique where [`super::assign_ids`] was used.
+    pub id: String,
+    /// Its samples, gaps and rates.
+    pub reader: RingReader,
+}
+
+/// A source that was opened (a device may still be offline).
+pub struct OpenSource {
+    /// The id of the source.
+    pub id: Arc<str>,
+    /// What it reads, for people: `device hw:0`, `file x.wav`, `stdin`.
+    pub name: String,
+    /// Its streams, in the order of the configured channels.
+    pub feeds: Vec<StreamFeed>,
+    /// What happened to it so far.
+    pub counters: Arc<SourceCounters>,
+    /// Ends it when stopped or dropped.
+    pub handle: SourceHandle,
+}
+
+/// Opens a source and starts its thread. Notices are sent to `notices`; take them, since a full channel holds the
+/// source up (never the audio callback) for a second each.
+///
+/// A file is opened here; a device by its own thread, which tries for ever, unless `must_exist`.
+///
+/// # Errors
+/// Senseless settings; a file that cannot be read; a device name that can never be one, or a device that is
+/// missing while `must_exist`.
+pub fn open(source: &SourceConfig, capture: &CaptureConfig, notices: Sender<Notice>) -> Result<OpenSource> {
+    capture.validate()?;
+    let input = source.input()?;
+    let pick = source.channels.clone().map_or(Pick::Mix, Pick::Each);
+    let counters = Arc::new(SourceCounters::default());
+    let stop = Arc::new(AtomicBool::new(false));
+    let id: Arc<str> = source.id().into();
+    let ids = source.stream_ids();
+    let link = Link {
+        source: Arc::clone(&id),
+        streams: ids.clone().into(),
+        notices,
+        stop: Arc::clone(&stop),
+        counters: Arc::clone(&counters),
+    };
+    let rings = |rate: u32| -> Result<(Intake, Vec<RingReader>)> {
+        let room = (capture.ring_seconds * f64::from(rate)).ceil() as usize;
+        let (writers, readers) = ids.iter().map(|_| ring(room)).unzip();
+        Ok((Intake::new(writers, pick.clone(), Arc::clone(&counters))?, readers))
+    };
+    let name = match &input {
+        Input::Device(name) => format!("device {name}"),
+        Input::File(path) => format!("file {}", path.display()),
+        Input::Stdin(_) => "stdin".into(),
+    };
+    let (readers, thread) = match input {
+        Input::Device(device) => {
+            device::check(&device, capture.must_exist)?;
+            let (intake, readers) = rings(DEVICE_RATE)?;
+            let capture = capture.clone();
+            (readers, start(&id, move || device::run(&device, &capture, intake, &link))?)
+        }
+        Input::File(path) => {
+            let reader = AudioReader::open(&path)?;
+            let (mut intake, readers) = rings(reader.rate())?;
+            intake.expect(reader.channels(), reader.rate()).map_err(|e| e.context(path.display()))?;
+            let pace = if source.fast { file::Pace::Fast } else { file::Pace::Microphone };
+            let chunk_ms = capture.chunk_ms;
+            (readers, start(&id, move || file::run(reader, &mut intake, pace, chunk_ms, &link))?)
+        }
+        Input::Stdin(form) => {
+            let (mut intake, readers) = rings(form.rate)?;
+            intake.expect(form.channels, form.rate)?;
+            (readers, start(&id, move || stdin::run(std::io::stdin(), form, &mut intake, &link))?)
+        }
+    };
+    let feeds = ids.into_iter().zip(readers).map(|(id, reader)| StreamFeed { id, reader }).collect();
+    let handle = SourceHandle { stop, wake: thread.thread().clone(), thread: Some(thread) };
+    Ok(OpenSource { id, name, feeds, counters, handle })
+}
+
+fn start(id: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>> {
+    thread::Builder::new()
+        .name(format!("source {id}"))
+        .spawn(work)
+        .map_err(|e| Error::internal(format!("cannot start the thread of source {id}: {e}")))
+}
+
+/// Ends a source: its rings are closed in order, its device is released.
+pub struct SourceHandle {
+    stop: Arc<AtomicBool>,
+    wake: Thread,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl SourceHandle {
+    /// Asks the source to end, without waiting for it.
+    pub fn request_stop(&self) {
+        self.stop.store(true, Ordering::Release);
+        self.wake.unpark();
+    }
+
+    /// Whether the thread of the source has ended.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.thread.as_ref().is_none_or(JoinHandle::is_finished)
+    }
+
+    /// Ends the source, like dropping the handle; true when it has ended. A thread that hangs in a driver or in
+    /// a read of the standard input is left behind after 3 s.
+    pub fn stop(mut self) -> bool {
+        self.end()
+    }
+
+    fn end(&mut self) -> bool {
+        self.request_stop();
+        let Some(thread) = self.thread.take() else { return true };
+        let deadline = Instant::now() + PATIENCE;
+        while !thread.is_finished() {
+            if Instant::now() > deadline {
+                tracing::warn!(thread = thread.thread().name(), "a source does not end; it is left behind");
+                return false;
+            }
+            thread.thread().unpark();
+            thread::sleep(Duration::from_millis(2));
+        }
+        if thread.join().is_err() {
+            tracing::error!("the thread of a source panicked");
+        }
+        true
+    }
+}
+
+impl Drop for SourceHandle {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// What the thread of a source holds of the outside.
+pub(super) struct Link {
+    pub(super) source: Arc<str>,
+    pub(super) streams: Arc<[String]>,
+    pub(super) notices: Sender<Notice>,
+    pub(super) stop: Arc<AtomicBool>,
+    pub(super) counters: Arc<SourceCounters>,
+}
+
+impl Link {
+    pub(super) fn tell(&self, change: Change) {
+        if matches!(change, Change::Online { .. }) {
+            self.counters.opened.fetch_add(1, Ordering::Relaxed);
+        }
+        let notice = Notice {
+            source: Arc::clone(&self.source),
+            streams: Arc::clone(&self.streams),
+            at: Instant::now(),
+            change,
+        };
+        if let Err(e) = self.notices.send_timeout(notice, NOTICE_TIMEOUT) {
+            tracing::warn!(source = %self.source, change = ?e.into_inner().change, "nobody takes this notice");
+        }
+    }
+
+    pub(super) fn stopping(&self) -> bool {
+        self.stop.load(Ordering::Acquire)
+    }
+
+    /// Sleeps until `deadline` or the stop, whichever is first; false when it is to stop.
+    pub(super) fn sleep_until(&self, deadline: Instant) -> bool {
+        while !self.stopping() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return true;
+            }
+            thread::park_timeout(left);
+        }
+        false
+    }
+}

@@ -1,0 +1,67 @@
+//! How much sound a device lost, from the times at which it captured what it gave.
+
+use std::time::{Duration, Instant};
+
+/// Follows the capture times of one device over xruns and reopenings.
+#[derive(Debug, Default)]
+pub(super) struct Timeline {
+    rate: u32,
+    /// When the next sample is due, on the clock of the open stream.
+    due: Option<Duration>,
+    /// The same on the wall, which outlives the stream.
+    due_wall: Option<Instant>,
+}
+
+impl Timeline {
+    /// A new stream at `rate` Hz starts; its clock has nothing to do with that of the last one.
+    pub(super) fn reopened(&mut self, rate: u32) {
+        self.rate = rate;
+        self.due = None;
+    }
+
+    /// `frames` samples arrived, the first captured at `at` on the stream's clock, `wall` on the wall. Returns
+    /// the samples lost before them: after an xrun by the stream's clock, after a reopening by the wall's.
+    /// Less than half of what arrived is jitter, no loss.
+    pub(super) fn arrived(&mut self, frames: usize, at: Duration, wall: Instant, xrun: bool) -> u64 {
+        let missing = match (self.due, self.due_wall) {
+            (Some(due), _) if xrun => at.saturating_sub(due),
+            (None, Some(due)) => wall.saturating_duration_since(due),
+            _ => Duration::ZERO,
+        };
+        let length = Duration::from_secs_f64(frames as f64 / f64::from(self.rate.max(1)));
+        self.due = Some(at + length);
+        self.due_wall = Some(wall + length);
+        if missing > length / 2 { (missing.as_secs_f64() * f64::from(self.rate)).round() as u64 } else { 0 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    #[test]
+    fn losses_are_measured_and_jitter_is_none() {
+        let start = Instant::now();
+        let mut line = Timeline::default();
+        line.reopened(48_000);
+        let mut arrived = |ms: u32, xrun| line.arrived(960, ms * MS, start + ms * MS, xrun);
+        assert_eq!(arrived(0, false), 0);
+        assert_eq!(arrived(20, false), 0);
+        assert_eq!(arrived(48, false), 0, "late, but nothing was lost");
+        assert_eq!(arrived(568, true), 24_000);
+        assert_eq!(arrived(590, true), 0, "an xrun that lost less than half a period");
+    }
+
+    #[test]
+    fn a_reopening_counts_the_time_away_at_the_new_rate() {
+        let start = Instant::now();
+        let mut line = Timeline::default();
+        line.reopened(48_000);
+        assert_eq!(line.arrived(960, 5 * MS, start, false), 0, "nothing is lost before the first sample");
+        line.reopened(16_000);
+        assert_eq!(line.arrived(320, MS, start + 2020 * MS, false), 32_000);
+        assert_eq!(line.arrived(320, 21 * MS, start + 2040 * MS, false), 0);
+    }
+}

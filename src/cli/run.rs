@@ -1,0 +1,156 @@
+//! `run`, the daemon; and `check`, the same without listening.
+
+use std::path::PathBuf;
+
+use figment::value::{Dict, Value};
+use serde::Serialize;
+
+use super::args::{open_model, stdout, stop_flag, use_threads};
+use crate::capture::{PcmForm, PcmFormat, SourceConfig};
+use crate::config::{Loaded, load};
+use crate::error::{Error, Result};
+use crate::runtime;
+
+/// What to listen to, and where events go.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub(super) struct RunArgs {
+    /// Input device: hw:0, plughw:CARD=…, default, or any name that `devices` lists; may be repeated.
+    #[arg(long, value_name = "NAME")]
+    device: Vec<String>,
+    /// Audio file to replay (WAV, FLAC, OGG), or - for raw PCM on stdin; may be repeated.
+    #[arg(long, value_name = "FILE")]
+    input: Vec<String>,
+    /// Replay files as fast as they are analysed, not as a microphone would give them.
+    #[arg(long)]
+    fast: bool,
+    /// Channels, from 0, each a stream of its own; without it, all channels are mixed into one.
+    #[arg(long, value_name = "N", value_delimiter = ',')]
+    channel: Option<Vec<u16>>,
+    /// Raw PCM on stdin: Hz.
+    #[arg(long, value_name = "HZ", default_value_t = 16_000)]
+    stdin_rate: u32,
+    /// Raw PCM on stdin: interleaved channels.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    stdin_channels: u16,
+    /// Raw PCM on stdin: 32-bit floats instead of 16-bit integers.
+    #[arg(long)]
+    stdin_float: bool,
+    /// Broker: mqtt://host[:port]. Without one, events go to stdout as JSON lines.
+    #[arg(long, value_name = "URL")]
+    broker: Option<String>,
+    /// Configuration file.
+    #[arg(long, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+    /// Node id in topics and events.
+    #[arg(long, value_name = "ID")]
+    node: Option<String>,
+    /// Model file; the built-in model if left out.
+    #[arg(long, value_name = "FILE")]
+    model: Option<PathBuf>,
+    /// Folder of outbox and calibrations.
+    #[arg(long, value_name = "DIR")]
+    state_dir: Option<PathBuf>,
+    /// The false-alarm budget: how many events an hour normal sound may cause.
+    #[arg(long, value_name = "N")]
+    events_per_hour: Option<f64>,
+    /// Seconds of sound from which normal is learnt before anything is reported.
+    #[arg(long, value_name = "S")]
+    calibrate_seconds: Option<f64>,
+    /// Length of the pieces in which a replayed file arrives, ms.
+    #[arg(long, value_name = "MS")]
+    chunk_ms: Option<u32>,
+    /// Refuse to start while a device is missing, rather than wait for it.
+    #[arg(long)]
+    must_exist: bool,
+    /// Threads of the model's matrix products.
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+}
+
+impl RunArgs {
+    /// The configuration with these flags on top.
+    pub(super) fn load(&self) -> Result<Loaded> {
+        load(self.config.as_deref(), self.flags()?)
+    }
+
+    fn flags(&self) -> Result<Dict> {
+        let mut flags = Dict::new();
+        let mut set = |section: &str, key: &str, value: Option<Value>| {
+            let Some(value) = value else { return };
+            if section.is_empty() {
+                flags.insert(key.to_owned(), value);
+            } else if let Value::Dict(_, keys) =
+                flags.entry(section.to_owned()).or_insert_with(|| Value::from(Dict::new()))
+            {
+                keys.insert(key.to_owned(), value);
+            }
+        };
+        let path = |path: &Option<PathBuf>| path.as_ref().map(|p| Value::from(p.display().to_string()));
+        set("", "node", self.node.clone().map(Value::from));
+        set("", "state_dir", path(&self.state_dir));
+        set("model", "path", path(&self.model));
+        set("model", "threads", self.threads.map(Value::from));
+        set("publish", "broker", self.broker.clone().map(Value::from));
+        set("detect", "events_per_hour", self.events_per_hour.map(Value::from));
+        set("detect", "calibrate_seconds", self.calibrate_seconds.map(Value::from));
+        set("capture", "chunk_ms", self.chunk_ms.map(Value::from));
+        set("capture", "must_exist", self.must_exist.then(|| Value::from(true)));
+        let sources = self.sources();
+        if !sources.is_empty() {
+            set("", "source", Some(value(&sources)?));
+        }
+        Ok(flags)
+    }
+
+    fn sources(&self) -> Vec<SourceConfig> {
+        let format = if self.stdin_float { PcmFormat::F32le } else { PcmFormat::S16le };
+        let pcm = PcmForm { rate: self.stdin_rate, channels: self.stdin_channels, format };
+        let devices = self.device.iter().map(SourceConfig::from_device);
+        let inputs = self.input.iter().map(|input| match input.as_str() {
+            "-" => SourceConfig::from_stdin(pcm),
+            file => SourceConfig::from_file(file, self.fast),
+        });
+        devices.chain(inputs).map(|source| SourceConfig { channels: self.channel.clone(), ..source }).collect()
+    }
+}
+
+fn value(of: &impl Serialize) -> Result<Value> {
+    Value::serialize(of).map_err(|e| Error::internal(format!("flags cannot be read: {e}")))
+}
+
+/// Listens until stopped.
+///
+/// # Errors
+/// When it cannot start; see the daemon.
+pub(super) fn run(args: &RunArgs) -> Result<()> {
+    let config = args.load()?.config;
+    use_threads(config.model.threads)?;
+    let stop = stop_flag()?;
+    runtime::run(&config, &stop)
+}
+
+/// Checks the configuration, the model and the files it names; silent when all is well.
+///
+/// # Errors
+/// What is wrong.
+pub(super) fn check(args: &RunArgs) -> Result<()> {
+    let config = args.load()?.config;
+    let path = &config.model.path;
+    let (manifest, _) = open_model((!path.as_os_str().is_empty()).then_some(path.as_path()))?;
+    for source in &config.source {
+        if let Some(file) = &source.file {
+            crate::audio_file::AudioReader::open(file)?;
+        }
+    }
+    if let Some(file) = &config.publish.password_file {
+        crate::publish::read_password(file)?;
+    }
+    stdout().line(format_args!(
+        "ok: node {}, {} sources, model {} ({}), {}",
+        config.node_id(),
+        config.source.len(),
+        manifest.name,
+        manifest.short_hash(),
+        config.publish.broker.as_deref().map_or_else(|| "events to stdout".to_owned(), |b| format!("events to {b}"))
+    ))
+}
