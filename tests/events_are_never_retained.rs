@@ -1,4 +1,5 @@
 //! State is retained and told again; events never are; a daemon that dies leaves `offline` behind.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 #![cfg(feature = "mqtt")]
 
 mod support;

@@ -1,4 +1,5 @@
 //! P1: kill -9 at random moments loses no accepted event.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 mod support;
 

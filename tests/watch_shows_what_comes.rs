@@ -1,4 +1,5 @@
 //! `watch` prints what a daemon says, and a broker that is not there is a plain failure.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 #![cfg(feature = "mqtt")]
 
 mod support;
@@ -43,8 +44,7 @@ fn lines_for_people_and_for_programs() {
     let publisher = Publisher::start(&config, "hall", dir.path()).unwrap();
     let status = publisher.status();
     await_for("a connection", LONG, || status.connected().then_some(()));
-    let mut seq = 0;
-    for as_json in [false, true] {
+    for (seq, as_json) in [(0, false), (1, true)] {
         let mut command = this_binary("child");
         command.env(BROKER, broker.url());
         if as_json {
@@ -63,7 +63,6 @@ fn lines_for_people_and_for_programs() {
             assert_eq!((&line["retained"], &line["payload"]["seq"]), (&false.into(), &seq.into()));
         }
         assert!(child.wait().unwrap().success(), "it ends after --count lines");
-        seq += 1;
     }
 }
 

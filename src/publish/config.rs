@@ -28,6 +28,7 @@ pub struct PublishConfig {
     /// Messages on their way to the broker at a time, 1 to 16 (mosquitto takes 20).
     pub window: u16,
     /// Size of the outbox in bytes, at least 1 MiB; past it the oldest documents go and a gap document says so.
+    /// An event takes about 1 KB, so that the default holds more than a day of one event a second.
     pub outbox_max_bytes: u64,
     /// Age in hours past which documents go the same way, at least 1.
     pub outbox_max_age_h: u32,
@@ -52,7 +53,7 @@ impl Default for PublishConfig {
             prefix: "cpc-stream".into(),
             keep_alive_s: 10,
             window: 16,
-            outbox_max_bytes: 64 << 20,
+            outbox_max_bytes: 128 << 20,
             outbox_max_age_h: 168,
             backoff_min_s: 0.25,
             backoff_max_s: 4.0,

@@ -81,7 +81,7 @@ impl Running {
         let Courier { inbox, receipts, stop, .. } = &self.courier;
         select! {
             recv(stop) -> by => return Some(by.unwrap_or_else(|_| Instant::now())),
-            recv(receipts) -> receipt => self.receipt(receipt.unwrap_or(FromWire::Stopped)),
+            recv(receipts) -> receipt => self.receipt(&receipt.unwrap_or(FromWire::Stopped)),
             recv(inbox) -> first => match first {
                 Ok(first) => self.take_in(first),
                 Err(_) => return Some(Instant::now()),
@@ -98,7 +98,7 @@ impl Running {
             self.take_in(next);
         }
         while let Ok(receipt) = self.courier.receipts.try_recv() {
-            self.receipt(receipt);
+            self.receipt(&receipt);
         }
         let now = Instant::now();
         if self.retry_at.is_none_or(|at| now >= at) {
@@ -175,10 +175,10 @@ impl Running {
         self.wire_gone |= self.courier.wire.send(command).is_err();
     }
 
-    fn receipt(&mut self, receipt: FromWire) {
+    fn receipt(&mut self, receipt: &FromWire) {
         match receipt {
             FromWire::Acked(seq) => {
-                self.courier.outbox.ack(seq);
+                self.courier.outbox.ack(*seq);
                 self.flush_at.get_or_insert_with(|| Instant::now() + FLUSH_AFTER);
             }
             FromWire::LinkChanged => {}
@@ -236,7 +236,7 @@ impl Running {
         self.work();
         while self.courier.outbox.tally().pending() > 0 && !self.courier.status.away() && !self.wire_gone {
             match self.courier.receipts.recv_deadline(by) {
-                Ok(receipt) => self.receipt(receipt),
+                Ok(receipt) => self.receipt(&receipt),
                 Err(_) => break,
             }
             self.work();
@@ -245,7 +245,7 @@ impl Running {
         self.send(ToWire::Stop { by: goodbye });
         while !self.wire_gone {
             match self.courier.receipts.recv_deadline(goodbye + Duration::from_millis(200)) {
-                Ok(receipt) => self.receipt(receipt),
+                Ok(receipt) => self.receipt(&receipt),
                 Err(_) => break,
             }
         }

@@ -68,6 +68,8 @@ pub struct EventSender {
     status: Arc<PublisherStatus>,
 }
 
+// a refusal is counted here: callers may ignore what these return
+#[allow(clippy::must_use_candidate)]
 impl EventSender {
     /// Gives `message` to the publish thread without waiting. False where its queue of 1024 is full or it has
     /// stopped; the message is gone then, and counted as refused.

@@ -6,6 +6,7 @@ use super::outbox::Tally;
 use super::payload::{Health, OutboxHealth};
 
 /// The link to the broker.
+#[cfg_attr(not(feature = "mqtt"), allow(dead_code))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub(super) enum Link {
@@ -105,10 +106,12 @@ impl PublisherStatus {
         };
     }
 
+    #[cfg(feature = "mqtt")]
     pub(super) fn set_link(&self, link: Link) {
         self.link.store(link as u8, Relaxed);
     }
 
+    #[cfg(feature = "mqtt")]
     pub(super) fn away(&self) -> bool {
         self.link.load(Relaxed) == Link::Away as u8
     }

@@ -230,6 +230,7 @@ fn a_payload_past_the_limit_is_refused_alone() {
 /// Prints the latency of a durable append on this disk; run with `--ignored --nocapture`.
 #[test]
 #[ignore = "a measurement, not a check"]
+#[allow(clippy::print_stdout)]
 fn append_latency() {
     let dir = tempfile::tempdir_in(std::env::var("OUTBOX_DIR").unwrap_or_else(|_| "/tmp".into())).unwrap();
     let mut outbox = Outbox::open(dir.path(), CAPS).unwrap();
