@@ -58,8 +58,9 @@ impl AudioReader {
         if size == 0 {
             return Err(Error::device(format!("the audio file {shown} is empty (0 bytes)"), READABLE));
         }
-        let not_audio =
-            |why: String| Error::device(format!("{shown} is no audio file that can be read: {why}"), READABLE);
+        let not_audio = |why: String| {
+            Error::device(format!("{shown} is no audio file that can be read: {why}"), READABLE)
+        };
         let mut hint = Hint::new();
         if let Some(extension) = path.extension().and_then(|e| e.to_str()) {
             hint.with_extension(extension);
@@ -68,8 +69,9 @@ impl AudioReader {
         let format = symphonia::default::get_probe()
             .probe(&hint, stream, FormatOptions::default(), MetadataOptions::default())
             .map_err(|e| not_audio(e.to_string()))?;
-        let track =
-            format.default_track(TrackType::Audio).ok_or_else(|| not_audio("it has no audio track".into()))?;
+        let track = format
+            .default_track(TrackType::Audio)
+            .ok_or_else(|| not_audio("it has no audio track".into()))?;
         let parameters = track
             .codec_params
             .as_ref()
@@ -207,7 +209,10 @@ impl AudioReader {
         }
         let (shown, rate, channels) = (self.path.display(), self.rate, self.channels);
         Err(Error::device(
-            format!("{shown} changes from {rate} Hz, {channels} channels to {} Hz, {} channels", found.0, found.1),
+            format!(
+                "{shown} changes from {rate} Hz, {channels} channels to {} Hz, {} channels",
+                found.0, found.1
+            ),
             "split it where it changes",
         ))
     }

@@ -34,7 +34,8 @@ pub fn list_inputs() -> Result<Vec<InputInfo>> {
     Ok(inputs(&host()?)?
         .map(|(id, device)| {
             let description = device.description().map_or_else(|_| String::new(), |d| d.name().to_owned());
-            let forms = if id.starts_with("hw:") { form::summary(&device) } else { "converted by ALSA".into() };
+            let forms =
+                if id.starts_with("hw:") { form::summary(&device) } else { "converted by ALSA".into() };
             InputInfo { id, description, forms }
         })
         .collect())

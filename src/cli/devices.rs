@@ -24,7 +24,10 @@ pub fn run() -> Result<()> {
 fn write_table(inputs: &[InputInfo], out: &mut impl Write) -> io::Result<()> {
     if inputs.is_empty() {
         writeln!(out, "No capture device is here.")?;
-        writeln!(out, "Plug a microphone in; if `arecord -l` lists one, add this user to the group `audio`:")?;
+        writeln!(
+            out,
+            "Plug a microphone in; if `arecord -l` lists one, add this user to the group `audio`:"
+        )?;
         writeln!(out, "  sudo usermod -aG audio $USER      (then log in again)")?;
         return writeln!(out, "Without a microphone: cpc-stream demo, or cpc-stream --input FILE.wav");
     }

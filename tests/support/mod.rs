@@ -2,4 +2,4 @@
 
 #![allow(dead_code)]
 
-pub mod microphone;
+pub(crate) mod microphone;
