@@ -1,5 +1,7 @@
 //! From the device rate to the model rate, 20 ms at a time.
 
+#![allow(missing_docs, clippy::expect_used, reason = "a bench")]
+
 use std::hint::black_box;
 
 use cpc_stream::resample::StreamResampler;

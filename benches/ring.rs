@@ -1,5 +1,7 @@
 //! The ring between the audio callback and the inference thread: a period in, a period out.
 
+#![allow(missing_docs, clippy::expect_used, reason = "a bench")]
+
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Instant;

@@ -1,5 +1,7 @@
 //! The audio callback's work (`Intake`, gaps, anchors, the ring) allocates nothing, full ring or not.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, reason = "a test")]
+
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::sync::Arc;

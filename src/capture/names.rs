@@ -40,6 +40,11 @@ pub(super) fn has_the_shape_of_a_device(name: &str) -> bool {
     }
 }
 
+/// Names that libasound lists though nothing can be heard there: templates without their argument, and silence.
+pub(super) fn is_no_input(id: &str) -> bool {
+    id == "null" || (KINDS.contains(&id) && !has_the_shape_of_a_device(id))
+}
+
 /// The names of `listed` that look most like `name`, best first, three at most.
 #[must_use]
 pub fn suggest(name: &str, listed: &[String]) -> Vec<String> {
@@ -97,6 +102,8 @@ mod tests {
             assert!(!has_the_shape_of_a_device(name), "{name}");
         }
         check("pulsemic", &listed()).unwrap();
+        assert!(["hw", "plughw", "null"].into_iter().all(is_no_input));
+        assert!(!["default", "pulse", "hw:0", "pulsemic"].into_iter().any(is_no_input));
     }
 
     #[test]

@@ -42,7 +42,8 @@ fn decode(bytes: &[u8], format: PcmFormat, samples: &mut Vec<f32>) {
     samples.clear();
     match format {
         PcmFormat::S16le => {
-            samples.extend(bytes.as_chunks().0.iter().map(|&b| f32::from(i16::from_le_bytes(b)) / 32_768.0))
+            let integers = bytes.as_chunks().0.iter().map(|&b| i16::from_le_bytes(b));
+            samples.extend(integers.map(|x| f32::from(x) / 32_768.0));
         }
         PcmFormat::F32le => samples.extend(bytes.as_chunks().0.iter().map(|&b| f32::from_le_bytes(b))),
     }
