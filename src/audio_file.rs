@@ -64,8 +64,9 @@ impl AudioReader {
     /// Reads a source of `size` bytes that is known to people as `path`.
     fn read(source: Box<dyn MediaSource>, path: &Path, size: u64) -> Result<Self> {
         let shown = path.display();
-        let not_audio =
-            |why: String| Error::device(format!("{shown} is no audio file that can be read: {why}"), READABLE);
+        let not_audio = |why: String| {
+            Error::device(format!("{shown} is no audio file that can be read: {why}"), READABLE)
+        };
         let mut hint = Hint::new();
         if let Some(extension) = path.extension().and_then(|e| e.to_str()) {
             hint.with_extension(extension);
@@ -74,8 +75,9 @@ impl AudioReader {
         let format = symphonia::default::get_probe()
             .probe(&hint, stream, FormatOptions::default(), MetadataOptions::default())
             .map_err(|e| not_audio(e.to_string()))?;
-        let track =
-            format.default_track(TrackType::Audio).ok_or_else(|| not_audio("it has no audio track".into()))?;
+        let track = format
+            .default_track(TrackType::Audio)
+            .ok_or_else(|| not_audio("it has no audio track".into()))?;
         let parameters = track
             .codec_params
             .as_ref()
@@ -213,7 +215,10 @@ impl AudioReader {
         }
         let (shown, rate, channels) = (self.path.display(), self.rate, self.channels);
         Err(Error::device(
-            format!("{shown} changes from {rate} Hz, {channels} channels to {} Hz, {} channels", found.0, found.1),
+            format!(
+                "{shown} changes from {rate} Hz, {channels} channels to {} Hz, {} channels",
+                found.0, found.1
+            ),
             "split it where it changes",
         ))
     }
@@ -256,7 +261,11 @@ pub fn read_mono(path: impl AsRef<Path>) -> Result<(Vec<f32>, u32)> {
 /// # Errors
 /// When it is no audio file.
 pub fn decode_mono(bytes: &'static [u8]) -> Result<(Vec<f32>, u32)> {
-    collect(AudioReader::read(Box::new(io::Cursor::new(bytes)), Path::new("a bundled clip"), bytes.len() as u64)?)
+    collect(AudioReader::read(
+        Box::new(io::Cursor::new(bytes)),
+        Path::new("a bundled clip"),
+        bytes.len() as u64,
+    )?)
 }
 
 fn collect(mut reader: AudioReader) -> Result<(Vec<f32>, u32)> {

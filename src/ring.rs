@@ -440,6 +440,7 @@ impl Drop for RingReader {
 /// The first thread that waits on a ring is the one its writer wakes (`Thread::unpark`, at once); any other
 /// thread finds out within 2 ms.
 #[must_use]
+#[expect(clippy::needless_pass_by_value, reason = "iterators over references are passed like references")]
 pub fn wait_any<'a>(readers: impl IntoIterator<Item = &'a RingReader> + Clone, timeout: Duration) -> bool {
     let deadline = Instant::now() + timeout;
     let me = thread::current();

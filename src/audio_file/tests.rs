@@ -114,12 +114,8 @@ fn a_cut_flac_gives_what_is_there() {
 fn what_is_no_sound_is_refused_with_its_cause() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("x.wav");
-    let spec = WavSpec {
-        channels: 1,
-        sample_rate: 16_000,
-        bits_per_sample: 16,
-        sample_format: SampleFormat::Int,
-    };
+    let spec =
+        WavSpec { channels: 1, sample_rate: 16_000, bits_per_sample: 16, sample_format: SampleFormat::Int };
     WavWriter::create(&path, spec).unwrap().finalize().unwrap();
     assert_eq!(std::fs::metadata(&path).unwrap().len(), 44);
     let cases = [

@@ -34,7 +34,8 @@ pub fn list_inputs() -> Result<Vec<InputInfo>> {
     Ok(inputs(&host()?)?
         .map(|(id, device)| {
             let description = device.description().map_or_else(|_| String::new(), |d| d.name().to_owned());
-            let forms = if id.starts_with("hw:") { form::summary(&device) } else { "converted by ALSA".into() };
+            let forms =
+                if id.starts_with("hw:") { form::summary(&device) } else { "converted by ALSA".into() };
             InputInfo { id, description, forms }
         })
         .collect())
@@ -44,7 +45,10 @@ fn inputs(host: &cpal::Host) -> Result<impl Iterator<Item = (String, cpal::Devic
     let devices = host.devices().map_err(|e| {
         Error::device(format!("the devices cannot be listed: {e}"), "check the permissions of /dev/snd")
     })?;
-    Ok(devices.filter(DeviceTrait::supports_input).filter_map(|d| Some((d.id().ok()?.id().to_owned(), d))))
+    Ok(devices
+        .filter(DeviceTrait::supports_input)
+        .filter_map(|d| Some((d.id().ok()?.id().to_owned(), d)))
+        .filter(|(id, _)| !names::is_no_input(id)))
 }
 
 fn listed(host: &cpal::Host) -> Vec<String> {
@@ -71,7 +75,7 @@ pub(super) fn check(name: &str, must_exist: bool) -> Result<()> {
 
 /// The life of a device source: open, watch, reopen, until told to stop.
 pub(super) fn run(name: &str, capture: &CaptureConfig, intake: Intake, link: &Link) {
-    let mut cargo = Cargo { intake, timeline: Timeline::default() };
+    let mut cargo = Box::new(Cargo { intake, timeline: Timeline::default() });
     let mut told: Option<String> = None;
     let mut wait = FIRST_RETRY;
     while !link.stopping() {

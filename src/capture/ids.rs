@@ -20,8 +20,7 @@ pub(super) fn slug(text: &str) -> String {
 }
 
 pub(super) fn is_valid(id: &str) -> bool {
-    (1..=64).contains(&id.len())
-        && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
+    (1..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
 }
 
 /// Gives every source an id such that all stream ids differ: configured ids stay, made ones get `_2`, `_3`, …
@@ -62,9 +61,12 @@ mod tests {
 
     #[test]
     fn slugs_are_valid_ids() {
-        for (name, id) in
-            [("hw:0,0", "hw_0_0"), ("hw:CARD=Mic,DEV=0", "hw_CARD_Mic_DEV_0"), ("küche 1", "k_che_1"), ("::", "source")]
-        {
+        for (name, id) in [
+            ("hw:0,0", "hw_0_0"),
+            ("hw:CARD=Mic,DEV=0", "hw_CARD_Mic_DEV_0"),
+            ("küche 1", "k_che_1"),
+            ("::", "source"),
+        ] {
             assert_eq!(slug(name), id);
             assert!(is_valid(id));
         }
@@ -83,8 +85,7 @@ mod tests {
         assert_eq!(ids, ["x_2", "x_3", "x"]);
         sources[0].id = Some("x".into());
         assert!(assign_ids(&mut sources).unwrap_err().to_string().contains("\"x\""));
-        sources[0] =
-            SourceConfig { channels: Some(vec![0, 3]), ..SourceConfig::from_device("hw:1") };
+        sources[0] = SourceConfig { channels: Some(vec![0, 3]), ..SourceConfig::from_device("hw:1") };
         assign_ids(&mut sources).unwrap();
         assert_eq!(sources[0].stream_ids(), ["hw_1_ch0", "hw_1_ch3"]);
     }

@@ -27,7 +27,7 @@ mod source;
 mod stdin;
 mod timeline;
 
-pub use config::{CaptureConfig, PcmFormat, PcmForm, SourceConfig};
+pub use config::{CaptureConfig, PcmForm, PcmFormat, SourceConfig};
 pub use counters::SourceCounters;
 pub use device::list_inputs;
 pub use ids::assign_ids;

@@ -15,18 +15,34 @@ pub struct InputInfo {
 
 /// Kinds of PCM that take arguments, so that a name of a device that is away can be told from a misspelt one.
 const KINDS: [&str; 11] = [
-    "hw", "plughw", "sysdefault", "default", "front", "dsnoop", "plug", "usbstream", "iec958", "pulse", "pipewire",
+    "hw",
+    "plughw",
+    "sysdefault",
+    "default",
+    "front",
+    "dsnoop",
+    "plug",
+    "usbstream",
+    "iec958",
+    "pulse",
+    "pipewire",
 ];
 
 /// Whether `name` can be a device that is merely not there now.
 pub(super) fn has_the_shape_of_a_device(name: &str) -> bool {
     let (kind, arguments) = name.split_once(':').map_or((name, None), |(k, a)| (k, Some(a)));
-    let word = |w: &str| !w.is_empty() && w.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-=.'\"".contains(&b));
+    let word =
+        |w: &str| !w.is_empty() && w.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-=.'\"".contains(&b));
     match (kind, arguments) {
         ("default" | "sysdefault" | "pulse" | "pipewire", None) => true,
         (kind, Some(arguments)) if KINDS.contains(&kind) => arguments.split(',').all(word),
         _ => false,
     }
+}
+
+/// Names that libasound lists though nothing can be heard there: templates without their argument, and silence.
+pub(super) fn is_no_input(id: &str) -> bool {
+    id == "null" || (KINDS.contains(&id) && !has_the_shape_of_a_device(id))
 }
 
 /// The names of `listed` that look most like `name`, best first, three at most.
@@ -72,7 +88,9 @@ mod tests {
     use super::*;
 
     fn listed() -> Vec<String> {
-        ["hw:CARD=0,DEV=0", "plughw:CARD=0,DEV=0", "hw:CARD=Webcam,DEV=0", "pulsemic"].map(String::from).into()
+        ["hw:CARD=0,DEV=0", "plughw:CARD=0,DEV=0", "hw:CARD=Webcam,DEV=0", "pulsemic"]
+            .map(String::from)
+            .into()
     }
 
     #[test]
@@ -84,6 +102,8 @@ mod tests {
             assert!(!has_the_shape_of_a_device(name), "{name}");
         }
         check("pulsemic", &listed()).unwrap();
+        assert!(["hw", "plughw", "null"].into_iter().all(is_no_input));
+        assert!(!["default", "pulse", "hw:0", "pulsemic"].into_iter().any(is_no_input));
     }
 
     #[test]

@@ -172,6 +172,7 @@ impl SourceHandle {
 
     /// Ends the source, like dropping the handle; true when it has ended. A thread that hangs in a driver or in
     /// a read of the standard input is left behind after 3 s.
+    #[must_use = "false means that a thread was left behind; drop the handle if that does not matter"]
     pub fn stop(mut self) -> bool {
         self.end()
     }

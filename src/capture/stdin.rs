@@ -41,8 +41,76 @@ pub(super) fn run(mut input: impl Read, form: PcmForm, intake: &mut Intake, link
 fn decode(bytes: &[u8], format: PcmFormat, samples: &mut Vec<f32>) {
     samples.clear();
     match format {
-        PcmFormat::S16le => samples
-            .extend(bytes.as_chunks().0.iter().map(|&b| f32::from(i16::from_le_bytes(b)) / 32_768.0)),
+        PcmFormat::S16le => {
+            let integers = bytes.as_chunks().0.iter().map(|&b| i16::from_le_bytes(b));
+            samples.extend(integers.map(|x| f32::from(x) / 32_768.0));
+        }
         PcmFormat::F32le => samples.extend(bytes.as_chunks().0.iter().map(|&b| f32::from_le_bytes(b))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::Arc;
+
+    use super::super::intake::Pick;
+    use super::*;
+    use crate::capture::SourceCounters;
+    use crate::ring::{Read as Found, ring};
+
+    /// A pipe that gives its bytes in odd pieces.
+    struct Pipe(Vec<u8>, usize);
+
+    impl io::Read for Pipe {
+        fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+            let count = (7 + 13 * (self.1 % 5)).min(self.0.len()).min(out.len());
+            self.1 += 1;
+            out[..count].copy_from_slice(&self.0[..count]);
+            self.0.drain(..count);
+            Ok(count)
+        }
+    }
+
+    fn heard(form: PcmForm, pick: Pick, bytes: Vec<u8>) -> (Vec<f32>, Change) {
+        let counters = Arc::new(SourceCounters::default());
+        let (sender, notices) = crossbeam_channel::unbounded();
+        let link = Link {
+            source: "stdin".into(),
+            streams: ["stdin".to_owned()].into(),
+            notices: sender,
+            stop: Arc::default(),
+            counters: Arc::clone(&counters),
+        };
+        let (writer, mut reader) = ring(100_000);
+        let mut intake = Intake::new(vec![writer], pick, counters).unwrap();
+        intake.expect(form.channels, form.rate).unwrap();
+        run(Pipe(bytes, 0), form, &mut intake, &link);
+        drop(intake);
+        let (mut all, mut out) = (Vec::new(), [0.0; 100]);
+        loop {
+            match reader.read(&mut out) {
+                Found::Samples(n) => all.extend_from_slice(&out[..n]),
+                Found::Closed => return (all, notices.try_iter().last().unwrap().change),
+                _ => {}
+            }
+        }
+    }
+
+    #[test]
+    fn both_formats_arrive_whole_however_the_pipe_cuts_them() {
+        let form = PcmForm { rate: 8000, channels: 2, format: PcmFormat::S16le };
+        let bytes: Vec<u8> = (0..6000i16).flat_map(|i| [i, -1].map(i16::to_le_bytes).concat()).collect();
+        let (samples, end) = heard(form, Pick::Each(vec![0]), bytes);
+        assert_eq!(samples, (0..6000).map(|i| i as f32 / 32_768.0).collect::<Vec<_>>());
+        assert_eq!(end, Change::Ended { frames: 6000, failure: None });
+
+        let form = PcmForm { rate: 8000, channels: 1, format: PcmFormat::F32le };
+        let mut bytes: Vec<u8> = (0..6000).flat_map(|i| (i as f32).to_le_bytes()).collect();
+        bytes.push(1);
+        let (samples, end) = heard(form, Pick::Mix, bytes);
+        assert_eq!(samples, (0..6000).map(|i| i as f32).collect::<Vec<_>>());
+        let Change::Ended { frames: 6000, failure: Some(why) } = end else { panic!("{end:?}") };
+        assert!(why.contains("1 bytes after"), "{why}");
     }
 }

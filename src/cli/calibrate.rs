@@ -127,7 +127,10 @@ fn show(calibration: &Calibration, budget: f64, out: &mut Output) -> Result<()> 
         out.line(format_args!("\n{name}: highest value of each second"))?;
         histogram(tail, budget, out)?;
     }
-    out.line(format_args!("\n{:>14} {:>10} {:>10} {:>24}", "events an hour", "surprise >", "novelty >", "seconds above, just now"))?;
+    out.line(format_args!(
+        "\n{:>14} {:>10} {:>10} {:>24}",
+        "events an hour", "surprise >", "novelty >", "seconds above, just now"
+    ))?;
     let (surprise, novelty) = (calibration.surprise().1, calibration.novelty().1);
     for budget in BUDGETS {
         // each score has half of the budget

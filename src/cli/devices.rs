@@ -1,25 +1,79 @@
-//! `devices`: the inputs there are.
+//! `cpc-stream devices`: the inputs of this machine.
 
-use super::args::stdout;
-use crate::capture::list_inputs;
-use crate::error::Result;
+use std::io::{self, Write};
 
-/// Prints the inputs with the names that `--device` takes.
+use crate::capture::{InputInfo, list_inputs};
+use crate::error::{Error, Result};
+
+/// Prints the inputs of this machine to the standard output, or what to do when there are none.
 ///
 /// # Errors
-/// When the sound system cannot be asked, or stdout cannot be written.
+/// A device error when ALSA cannot be reached or this build cannot capture; an internal error when the standard
+/// output is closed.
 pub(super) fn run() -> Result<()> {
     let inputs = list_inputs()?;
-    let mut out = stdout();
+    let mut out = io::stdout().lock();
+    match write_table(&inputs, &mut out) {
+        Err(e) if e.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Error::internal(format!("cannot write to the standard output: {e}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn write_table(inputs: &[InputInfo], out: &mut impl Write) -> io::Result<()> {
     if inputs.is_empty() {
-        out.line(format_args!("no capture device found"))?;
-        return out.line(format_args!(
-            "plug one in, check that your user is in the group `audio`, and that `arecord -l` lists it"
-        ));
+        writeln!(out, "No capture device is here.")?;
+        writeln!(
+            out,
+            "Plug a microphone in; if `arecord -l` lists one, add this user to the group `audio`:"
+        )?;
+        writeln!(out, "  sudo usermod -aG audio $USER      (then log in again)")?;
+        return writeln!(out, "Without a microphone: cpc-stream demo, or cpc-stream --input FILE.wav");
     }
-    let width = inputs.iter().map(|input| input.id.chars().count()).max().unwrap_or(0);
-    for input in &inputs {
-        out.line(format_args!("{:width$}  {}  ({})", input.id, input.description, input.forms))?;
+    let width = |of: fn(&InputInfo) -> &str, title: &str| {
+        inputs.iter().map(|i| of(i).chars().count()).max().unwrap_or(0).max(title.len())
+    };
+    let (id, forms) = (width(|i| &i.id, "DEVICE"), width(|i| &i.forms, "CAPTURES"));
+    writeln!(out, "{:id$}  {:forms$}  DESCRIPTION", "DEVICE", "CAPTURES")?;
+    // hardware first: the other names convert, which costs quality and sometimes samples
+    let (hardware, others): (Vec<_>, Vec<_>) = inputs.iter().partition(|i| i.id.starts_with("hw:"));
+    for input in hardware.into_iter().chain(others) {
+        writeln!(out, "{:id$}  {:forms$}  {}", input.id, input.forms, input.description)?;
     }
-    out.line(format_args!("\nlisten to one: cpc-stream --device '{}'", inputs.first().map_or("hw:0", |i| &i.id)))
+    writeln!(out, "\nCapture from one with: cpc-stream --device NAME   (hw:0 is short for the first card)")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn printed(inputs: &[InputInfo]) -> String {
+        let mut out = Vec::new();
+        write_table(inputs, &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn hardware_comes_first_in_straight_columns() {
+        let input = |id: &str, forms: &str, description: &str| InputInfo {
+            id: id.into(),
+            forms: forms.into(),
+            description: description.into(),
+        };
+        let table = printed(&[
+            input("default", "converted by ALSA", "Default"),
+            input("hw:CARD=0,DEV=0", "48000 Hz, 1 ch, i16", "Microphone"),
+        ]);
+        let lines: Vec<_> = table.lines().collect();
+        assert_eq!(lines[0], "DEVICE           CAPTURES             DESCRIPTION");
+        assert_eq!(lines[1], "hw:CARD=0,DEV=0  48000 Hz, 1 ch, i16  Microphone");
+        assert_eq!(lines[2], "default          converted by ALSA    Default");
+    }
+
+    #[test]
+    fn no_input_is_answered_with_what_to_do() {
+        let text = printed(&[]);
+        assert!(text.contains("group `audio`") && text.contains("cpc-stream demo"));
+    }
 }

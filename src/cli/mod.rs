@@ -22,7 +22,9 @@ use crate::telemetry::init_logs;
 /// Hears a microphone, learns what is normal there, and reports what is not, over MQTT.
 #[derive(Debug, Parser)]
 #[command(name = "cpc-stream", version, max_term_width = 110, args_conflicts_with_subcommands = true)]
-#[command(after_help = "Exit codes: 0 asked to stop, 2 usage or config, 3 device, 4 model, 5 broker, 70 internal.")]
+#[command(
+    after_help = "Exit codes: 0 asked to stop, 2 usage or config, 3 device, 4 model, 5 broker, 70 internal."
+)]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,

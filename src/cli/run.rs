@@ -110,7 +110,10 @@ impl RunArgs {
             "-" => SourceConfig::from_stdin(pcm),
             file => SourceConfig::from_file(file, self.fast),
         });
-        devices.chain(inputs).map(|source| SourceConfig { channels: self.channel.clone(), ..source }).collect()
+        devices
+            .chain(inputs)
+            .map(|source| SourceConfig { channels: self.channel.clone(), ..source })
+            .collect()
     }
 }
 
@@ -151,6 +154,10 @@ pub(super) fn check(args: &RunArgs) -> Result<()> {
         config.source.len(),
         manifest.name,
         manifest.short_hash(),
-        config.publish.broker.as_deref().map_or_else(|| "events to stdout".to_owned(), |b| format!("events to {b}"))
+        config
+            .publish
+            .broker
+            .as_deref()
+            .map_or_else(|| "events to stdout".to_owned(), |b| format!("events to {b}"))
     ))
 }

@@ -74,8 +74,11 @@ impl Config {
             return self.node.clone();
         }
         let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-        let slug: String =
-            host.trim().chars().map(|c| if c.is_ascii_alphanumeric() || c == '_' { c } else { '-' }).collect();
+        let slug: String = host
+            .trim()
+            .chars()
+            .map(|c| if c.is_ascii_alphanumeric() || c == '_' { c } else { '-' })
+            .collect();
         if slug.is_empty() { "cpc-stream".to_owned() } else { slug }
     }
 
@@ -87,7 +90,8 @@ impl Config {
         if !self.state_dir.as_os_str().is_empty() {
             return Ok(self.state_dir.clone());
         }
-        let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        let variable =
+            |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         variable("STATE_DIRECTORY")
             .or_else(|| variable("XDG_STATE_HOME").map(|dir| dir.join("cpc-stream")))
             .or_else(|| variable("HOME").map(|home| home.join(".local/state/cpc-stream")))

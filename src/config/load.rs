@@ -59,7 +59,10 @@ pub fn load(file: Option<&Path>, flags: impl Serialize) -> Result<Loaded> {
     let mut figment = Figment::from(Named("default", Serialized::defaults(Config::default())));
     if let Some(path) = file {
         let text = std::fs::read_to_string(path).map_err(|e| {
-            Error::config(format!("config file {}: {e}", path.display()), "check the path given with `--config`")
+            Error::config(
+                format!("config file {}: {e}", path.display()),
+                "check the path given with `--config`",
+            )
         })?;
         check_file(path, &text)?;
         figment = figment.merge(Toml::file_exact(path));
@@ -69,7 +72,10 @@ pub fn load(file: Option<&Path>, flags: impl Serialize) -> Result<Loaded> {
     let config: Config = figment.extract().map_err(|error| {
         let error = error.into_iter().next();
         let what = error.as_ref().map_or_else(|| "unreadable configuration".to_owned(), ToString::to_string);
-        Error::config(what, "see every key with `cpc-stream config show`; variables are CPC_STREAM_SECTION__KEY")
+        Error::config(
+            what,
+            "see every key with `cpc-stream config show`; variables are CPC_STREAM_SECTION__KEY",
+        )
     })?;
     config.validate()?;
     Ok(Loaded { config, figment })
@@ -77,18 +83,21 @@ pub fn load(file: Option<&Path>, flags: impl Serialize) -> Result<Loaded> {
 
 /// Parses the file by itself first, since the TOML reader knows line and column.
 fn check_file(path: &Path, text: &str) -> Result<()> {
-    DeTable::parse(text).map(|_| ()).map_err(|e| e.to_string()).and_then(|()| {
-        toml::from_str::<Config>(text).map(|_| ()).map_err(|e| e.to_string())
-    }).map_err(|message| {
-        let mut lines = message.lines().filter(|line| !line.trim().is_empty());
-        let place = lines.next().unwrap_or_default().trim_start_matches("TOML parse error ").to_owned();
-        let reason = lines.last().unwrap_or_default().to_owned();
-        let excerpt = message.lines().find_map(|l| l.split_once("| ").map(|(_, code)| code.trim())).unwrap_or("");
-        Error::config(
-            format!("config file {} {place}: {reason} (`{excerpt}`)", path.display()),
-            "correct that line; config/default.toml and `cpc-stream config show` list every key",
-        )
-    })
+    DeTable::parse(text)
+        .map(|_| ())
+        .map_err(|e| e.to_string())
+        .and_then(|()| toml::from_str::<Config>(text).map(|_| ()).map_err(|e| e.to_string()))
+        .map_err(|message| {
+            let mut lines = message.lines().filter(|line| !line.trim().is_empty());
+            let place = lines.next().unwrap_or_default().trim_start_matches("TOML parse error ").to_owned();
+            let reason = lines.last().unwrap_or_default().to_owned();
+            let excerpt =
+                message.lines().find_map(|l| l.split_once("| ").map(|(_, code)| code.trim())).unwrap_or("");
+            Error::config(
+                format!("config file {} {place}: {reason} (`{excerpt}`)", path.display()),
+                "correct that line; config/default.toml and `cpc-stream config show` list every key",
+            )
+        })
 }
 
 /// A provider under another name, for the origins.

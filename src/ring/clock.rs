@@ -52,6 +52,6 @@ impl Origin {
     /// Seconds after the epoch, if they belong to `segment`.
     pub(super) fn load(&self, segment: u16) -> Option<f64> {
         let word = self.word.load(Ordering::Acquire);
-        (word != UNSET && (word & 0xffff) as u16 == segment).then(|| (word >> 16) as f64 * 1e-6)
+        (word != UNSET && (word & 0xffff) as u16 == segment).then_some((word >> 16) as f64 * 1e-6)
     }
 }

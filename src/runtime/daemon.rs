@@ -217,7 +217,8 @@ impl Daemon {
             }
         };
         for stream in notice.streams.iter() {
-            let message = Outgoing::Availability { stream: stream.clone(), availability: availability.clone() };
+            let message =
+                Outgoing::Availability { stream: stream.clone(), availability: availability.clone() };
             if !self.publisher.sender().try_send(message) {
                 tracing::warn!("{source}: the publish queue is full, availability was not sent");
             }

@@ -45,7 +45,8 @@ impl HealthDesk {
         let figures = self.progress.figures.lock().map(|f| f.clone()).unwrap_or_default();
         let mut streams = BTreeMap::new();
         for (id, ring, source) in &self.streams {
-            let lane = figures.streams.iter().find(|(name, _)| name == id).map(|(_, c)| *c).unwrap_or_default();
+            let lane =
+                figures.streams.iter().find(|(name, _)| name == id).map(|(_, c)| *c).unwrap_or_default();
             streams.insert(
                 id.clone(),
                 StreamHealth {

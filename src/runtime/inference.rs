@@ -164,7 +164,9 @@ impl Inference {
             (Read::Gap { lost }, Some(number)) => {
                 let rate = stream.feed.reader.rate();
                 stream.heard += lost as f64 / f64::from(rate.max(1));
-                self.drive(|engine, sink| engine.run(sink).and_then(|_| engine.gap(number, lost, rate, sink)))?;
+                self.drive(|engine, sink| {
+                    engine.run(sink).and_then(|_| engine.gap(number, lost, rate, sink))
+                })?;
             }
             (Read::Gap { .. }, None) => {}
             (Read::Closed, number) => {
@@ -182,15 +184,14 @@ impl Inference {
     }
 
     /// Lets the engine work and publishes what it has to say.
-    fn drive<T>(
-        &mut self,
-        work: impl FnOnce(&mut Engine, &mut dyn FnMut(Heard)) -> Result<T>,
-    ) -> Result<T> {
+    fn drive<T>(&mut self, work: impl FnOnce(&mut Engine, &mut dyn FnMut(Heard)) -> Result<T>) -> Result<T> {
         let Self { engine, streams, stamp, sender, patient, score_every, .. } = self;
         let mut calibrated = Vec::new();
         let result = work(engine, &mut |heard| {
             let number = match &heard {
-                Heard::Reading { stream, .. } | Heard::Calibrated { stream } | Heard::Finding { stream, .. } => *stream,
+                Heard::Reading { stream, .. }
+                | Heard::Calibrated { stream }
+                | Heard::Finding { stream, .. } => *stream,
             };
             let Some(stream) = streams.iter_mut().find(|s| s.number == Some(number)) else { return };
             match heard {
@@ -206,7 +207,13 @@ impl Inference {
                     });
                     let on = finding.phase != Phase::End;
                     let event = stamp.event(&stream.feed.id, *finding, stream.wall_zero(), latency);
-                    tracing::debug!(stream = stream.feed.id, id = event.id, score = event.finding.score, on, "event");
+                    tracing::debug!(
+                        stream = stream.feed.id,
+                        id = event.id,
+                        score = event.finding.score,
+                        on,
+                        "event"
+                    );
                     publish(sender, *patient, Outgoing::Event(Box::new(event)));
                     publish(sender, *patient, Outgoing::Anomaly { stream: stream.feed.id.clone(), on });
                 }
@@ -220,7 +227,8 @@ impl Inference {
 
     fn tell_calibrated(&self, number: usize) {
         let Some(stream) = self.streams.iter().find(|s| s.number == Some(number)) else { return };
-        let Some(calibration) = self.engine.lane(number).and_then(|lane| lane.detector().calibration()) else {
+        let Some(calibration) = self.engine.lane(number).and_then(|lane| lane.detector().calibration())
+        else {
             return;
         };
         tracing::info!(

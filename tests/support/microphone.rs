@@ -6,20 +6,19 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-const NEEDED: &str =
-    "the tests capture from a test microphone built here: apt-get install gcc libc6-dev libasound2-dev pkg-config";
+const NEEDED: &str = "the tests capture from a test microphone built here: apt-get install gcc libc6-dev libasound2-dev pkg-config";
 
 /// A microphone `hw:0` (`plughw:0`, `default`) for child processes that get [`TestMicrophone::env`].
 ///
 /// Its sound starts with the first capture in a process and runs on in real time, captured or not; after its
 /// end there is silence.
-pub struct TestMicrophone {
+pub(crate) struct TestMicrophone {
     folder: TempDir,
 }
 
 impl TestMicrophone {
     /// A plugged-in microphone that hears `samples` (interleaved).
-    pub fn start(samples: &[i16], rate: u32, channels: u16) -> Self {
+    pub(crate) fn start(samples: &[i16], rate: u32, channels: u16) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = |name: &str| folder.path().join(name);
         let source = path("wavmic.c");
@@ -31,7 +30,8 @@ impl TestMicrophone {
         let cc = Command::new("cc")
             .args(["-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-DPIC", "-o"])
             .args([&library, &source])
-            .arg("-lasound")
+            // libasound unloads it with the last close; the time line of the sound must outlive that
+            .args(["-Wl,-z,nodelete", "-lasound"])
             .output()
             .unwrap_or_else(|e| panic!("cannot run cc: {e}\n{NEEDED}"));
         assert!(cc.status.success(), "{NEEDED}\n{}", String::from_utf8_lossy(&cc.stderr));
@@ -69,22 +69,22 @@ namehint.pcm [ "hw:CARD=0,DEV=0|Test microphone, USB Audio" "plughw:CARD=0,DEV=0
     }
 
     /// Environment for a process that is to hear this microphone; set before it first calls libasound.
-    pub fn env(&self) -> [(&'static str, PathBuf); 1] {
+    pub(crate) fn env(&self) -> [(&'static str, PathBuf); 1] {
         [("ALSA_CONFIG_PATH", self.folder.path().join("asound.conf"))]
     }
 
     /// The file that stands for the pulled plug, for a child that pulls it itself.
-    pub fn plug(&self) -> PathBuf {
+    pub(crate) fn plug(&self) -> PathBuf {
         self.folder.path().join("unplugged")
     }
 
     /// Pulls the plug.
-    pub fn unplug(&self) {
+    pub(crate) fn unplug(&self) {
         fs::write(self.plug(), "").expect("the temporary folder takes files");
     }
 
     /// Plugs it in again.
-    pub fn replug(&self) {
+    pub(crate) fn replug(&self) {
         fs::remove_file(self.plug()).expect("it was unplugged");
     }
 }

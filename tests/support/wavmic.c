@@ -27,7 +27,7 @@ struct mic {
 	unsigned long long base; /* frame of the time line at appl_ptr 0 */
 };
 
-/* The first start in this process is frame 0 of the file. */
+/* The first start in this process is frame 0 of the file; link with -z nodelete, so that a reopening keeps it. */
 static struct timespec epoch;
 
 static unsigned long long now_frame(const struct mic *m)

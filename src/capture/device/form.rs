@@ -51,7 +51,8 @@ pub(super) fn choose(device: &cpal::Device, needed: u16, capture: &CaptureConfig
     best(&offered, needed, capture).ok_or_else(|| {
         let most = offered.iter().map(SupportedStreamConfigRange::channels).max().unwrap_or(0);
         if most < needed {
-            let cause = format!("channel {} is wanted, but the device has {most} (numbered from 0)", needed - 1);
+            let cause =
+                format!("channel {} is wanted, but the device has {most} (numbered from 0)", needed - 1);
             return Error::device(cause, "list existing channels, or leave `channels` out to mix all");
         }
         Error::device(
@@ -82,7 +83,8 @@ fn best(offered: &[SupportedStreamConfigRange], needed: u16, capture: &CaptureCo
 }
 
 fn rate(range: &SupportedStreamConfigRange, wanted: Option<u32>) -> Option<u32> {
-    let (low, high) = (range.min_sample_rate().max(*RATES.start()), range.max_sample_rate().min(*RATES.end()));
+    let (low, high) =
+        (range.min_sample_rate().max(*RATES.start()), range.max_sample_rate().min(*RATES.end()));
     if low > high {
         return None;
     }
@@ -170,7 +172,8 @@ mod tests {
 
     #[test]
     fn the_summary_is_short() {
-        let offered = [range(1, 48_000, 48_000, SampleFormat::I16), range(2, 8000, 96_000, SampleFormat::I16)];
+        let offered =
+            [range(1, 48_000, 48_000, SampleFormat::I16), range(2, 8000, 96_000, SampleFormat::I16)];
         assert_eq!(describe(&offered), "48000/8000-96000 Hz, 1-2 ch, i16");
     }
 }

@@ -68,14 +68,14 @@ pub(super) fn failure(what: &str, error: &cpal::Error) -> Error {
 
 /// Gives the cargo back when the callback is dropped, on whatever thread that happens.
 struct Lease {
-    cargo: Option<Cargo>,
-    home: Sender<Cargo>,
+    cargo: Option<Box<Cargo>>,
+    home: Sender<Box<Cargo>>,
     report: Arc<Report>,
 }
 
 impl Lease {
     fn take<T: Pcm>(&mut self, samples: &[T], info: &InputCallbackInfo) {
-        let Some(Cargo { intake, timeline }) = &mut self.cargo else { return };
+        let Some(Cargo { intake, timeline }) = self.cargo.as_deref_mut() else { return };
         let times = info.timestamp();
         let age = times.callback.checked_duration_since(times.capture).unwrap_or_default();
         let captured = Instant::now().checked_sub(age).unwrap_or_else(Instant::now);
@@ -113,14 +113,14 @@ pub(super) struct Session {
     stream: cpal::Stream,
     description: String,
     report: Arc<Report>,
-    home: Receiver<Cargo>,
+    home: Receiver<Box<Cargo>>,
 }
 
 /// A failed opening gives the cargo back, unless the audio thread hangs with it.
-type Opened<T, E = Error> = std::result::Result<T, (E, Option<Cargo>)>;
+type Opened<T, E = Error> = std::result::Result<T, (E, Option<Box<Cargo>>)>;
 
 impl Session {
-    pub(super) fn open(device: &cpal::Device, capture: &CaptureConfig, cargo: Cargo) -> Opened<Self> {
+    pub(super) fn open(device: &cpal::Device, capture: &CaptureConfig, cargo: Box<Cargo>) -> Opened<Self> {
         let form = match form::choose(device, cargo.intake.channels_needed(), capture) {
             Ok(form) => form,
             Err(e) => return Err((e, Some(cargo))),
@@ -136,7 +136,7 @@ impl Session {
         built.map_err(|(e, cargo)| (failure("cannot be opened", &e), cargo))
     }
 
-    fn build(device: &cpal::Device, form: Form, mut cargo: Cargo) -> Opened<Self, cpal::Error> {
+    fn build(device: &cpal::Device, form: Form, mut cargo: Box<Cargo>) -> Opened<Self, cpal::Error> {
         if let Err(e) = cargo.intake.expect(form.channels, form.rate) {
             return Err((cpal::Error::with_message(ErrorKind::InvalidInput, e.to_string()), Some(cargo)));
         }
@@ -192,7 +192,7 @@ impl Session {
     }
 
     /// Ends the capture and gives the cargo back, unless the audio thread hangs with it.
-    pub(super) fn close(self) -> Option<Cargo> {
+    pub(super) fn close(self) -> Option<Box<Cargo>> {
         drop(self.stream);
         self.home.recv_timeout(SILENT).ok()
     }

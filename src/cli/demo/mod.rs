@@ -3,7 +3,7 @@
 mod chart;
 mod scene;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 pub use scene::{Planted, Scene};
@@ -11,7 +11,7 @@ pub use scene::{Planted, Scene};
 use self::chart::Chart;
 use super::args::{Output, open_model, stdout, stop_flag, use_threads};
 use crate::detect::DetectConfig;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::event::{Finding, Phase};
 use crate::runtime::{Engine, Heard};
 use crate::units::{HOP, MODEL_RATE};
@@ -34,6 +34,9 @@ pub(super) struct DemoArgs {
     /// Model file; the built-in model if left out.
     #[arg(long, value_name = "FILE")]
     model: Option<PathBuf>,
+    /// Write the scene to this WAV file, to listen to, and end.
+    #[arg(long, value_name = "FILE")]
+    save: Option<PathBuf>,
     /// False alarms an hour that are put up with.
     #[arg(long, default_value_t = 10.0)]
     events_per_hour: f64,
@@ -48,6 +51,9 @@ pub(super) fn run(args: &DemoArgs) -> Result<()> {
     let mut out = stdout();
     let (manifest, cpc) = open_model(args.model.as_deref())?;
     let scene = Scene::machine_room(QUIET_S, SPACING_S, args.seed)?;
+    if let Some(path) = &args.save {
+        return save(&scene, path, &mut out);
+    }
     let detect = DetectConfig {
         events_per_hour: args.events_per_hour,
         calibrate_seconds: QUIET_S - 1.0,
@@ -97,6 +103,29 @@ pub(super) fn run(args: &DemoArgs) -> Result<()> {
     out.line(format_args!(
         "Now with your microphone: `cpc-stream devices`, then `cpc-stream --device hw:0 --calibrate-seconds 60`."
     ))
+}
+
+fn save(scene: &Scene, path: &Path, out: &mut Output) -> Result<()> {
+    let spec = hound::WavSpec {
+        channels: 1,
+        sample_rate: MODEL_RATE,
+        bits_per_sample: 16,
+        sample_format: hound::SampleFormat::Int,
+    };
+    let write = || -> hound::Result<()> {
+        let mut file = hound::WavWriter::create(path, spec)?;
+        for sample in &scene.samples {
+            file.write_sample((sample * 32767.0).round() as i16)?;
+        }
+        file.finalize()
+    };
+    write().map_err(|e| {
+        Error::config(format!("cannot write {}: {e}", path.display()), "check the folder and the free space")
+    })?;
+    for planted in &scene.planted {
+        out.line(format_args!("{:7.2} s  {}", planted.onset_s, planted.name))?;
+    }
+    out.line(format_args!("wrote {} ({:.0} s)", path.display(), scene.seconds()))
 }
 
 fn show(heard: Heard, chart: &mut Chart, found: &mut Vec<Finding>, out: &mut Output) -> Result<()> {

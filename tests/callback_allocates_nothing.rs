@@ -1,0 +1,86 @@
+//! The audio callback's work (`Intake`, gaps, anchors, the ring) allocates nothing, full ring or not.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, reason = "a test")]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::sync::Arc;
+use std::time::Instant;
+
+use cpc_stream::capture::{Intake, Pcm, Pick, SourceCounters};
+use cpc_stream::ring::{Read, RingReader, ring};
+
+thread_local! {
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+}
+
+struct Counting;
+
+// SAFETY: everything is passed on to the system's allocator; counting touches only a constant thread-local.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.with(|n| n.set(n.get() + 1));
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+        ALLOCATIONS.with(|n| n.set(n.get() + 1));
+        unsafe { System.dealloc(memory, layout) }
+    }
+
+    unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        ALLOCATIONS.with(|n| n.set(n.get() + 1));
+        unsafe { System.realloc(memory, layout, size) }
+    }
+}
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+fn allocations(work: impl FnOnce()) -> u64 {
+    let before = ALLOCATIONS.with(Cell::get);
+    work();
+    ALLOCATIONS.with(Cell::get) - before
+}
+
+fn intake(pick: Pick, channels: u16) -> (Intake, Vec<RingReader>) {
+    let (writers, readers) = (0..pick.streams()).map(|_| ring(48_000)).unzip();
+    let mut intake = Intake::new(writers, pick, Arc::new(SourceCounters::default())).unwrap();
+    intake.expect(channels, 48_000).unwrap();
+    (intake, readers)
+}
+
+fn callbacks<T: Pcm>(pick: Pick, channels: u16, sample: T) {
+    let (mut intake, mut readers) = intake(pick, channels);
+    let period = vec![sample; 960 * usize::from(channels)];
+    // a waiting reader makes the writer call unpark
+    let _ = readers[0].wait(std::time::Duration::ZERO);
+    let counted = allocations(|| {
+        for round in 0..1000 {
+            intake.anchor(Instant::now());
+            if round % 50 == 0 {
+                intake.mark_gap(7);
+            }
+            intake.take(&period);
+        }
+    });
+    assert_eq!(counted, 0, "allocations in 1000 callbacks of {}", std::any::type_name::<T>());
+    assert!(readers[0].counters().refused() > 0, "the full ring was tried too");
+    let mut out = [0.0; 960];
+    let counted = allocations(|| while readers[0].read(&mut out) != Read::Empty {});
+    assert_eq!(counted, 0, "allocations while reading");
+}
+
+#[test]
+fn the_count_itself_works() {
+    assert_eq!(allocations(|| drop(std::hint::black_box(Box::new(1)))), 2);
+}
+
+#[test]
+fn a_thousand_callbacks_allocate_nothing() {
+    callbacks(Pick::Mix, 1, 1i16);
+    callbacks(Pick::Mix, 2, 1i32);
+    callbacks(Pick::Each(vec![0, 3]), 4, 0.1f32);
+    callbacks(Pick::Mix, 8, f32::NAN);
+    callbacks(Pick::Each(vec![1]), 2, 3u8);
+}
