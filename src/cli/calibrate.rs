@@ -6,7 +6,7 @@ use std::time::Duration;
 use crossbeam_channel::unbounded;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::args::{Output, open_model, stdout, stop_flag, use_threads};
+use super::args::{Output, SetThreads, open_model, stdout, stop_flag, use_threads};
 use super::run::RunArgs;
 use crate::capture::{self, Change};
 use crate::detect::{Calibration, DetectorState, Tail};
@@ -33,9 +33,9 @@ pub(super) struct CalibrateArgs {
 ///
 /// # Errors
 /// When there is not exactly one source with one stream, or its sound ends before normal is known.
-pub(super) fn run(args: &CalibrateArgs) -> Result<()> {
+pub(super) fn run(args: &CalibrateArgs, set: SetThreads) -> Result<()> {
     let config = args.run.load()?.config;
-    use_threads(config.model.threads)?;
+    use_threads(config.model.threads, set)?;
     let mut sources = config.source.clone();
     capture::assign_ids(&mut sources)?;
     let [source] = sources.as_slice() else {

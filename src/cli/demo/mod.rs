@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 pub use scene::{Planted, Scene};
 
 use self::chart::Chart;
-use super::args::{Output, open_model, stdout, stop_flag, use_threads};
+use super::args::{Output, SetThreads, open_model, stdout, stop_flag, use_threads};
 use crate::detect::DetectConfig;
 use crate::error::{Error, Result};
 use crate::event::{Finding, Phase};
@@ -46,8 +46,8 @@ pub(super) struct DemoArgs {
 ///
 /// # Errors
 /// When the model cannot be read or stdout cannot be written.
-pub(super) fn run(args: &DemoArgs) -> Result<()> {
-    use_threads(1)?;
+pub(super) fn run(args: &DemoArgs, set: SetThreads) -> Result<()> {
+    use_threads(1, set)?;
     let mut out = stdout();
     let (manifest, cpc) = open_model(args.model.as_deref())?;
     let scene = Scene::machine_room(QUIET_S, SPACING_S, args.seed)?;
