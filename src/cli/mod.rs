@@ -9,7 +9,7 @@ mod devices;
 mod eval;
 mod run;
 mod train;
-mod watch;
+pub mod watch;
 
 use std::io::Write;
 use std::process::ExitCode;

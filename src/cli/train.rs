@@ -97,9 +97,9 @@ pub(super) fn run(args: &TrainArgs, set: SetThreads) -> Result<()> {
                 report.step, figures.loss, figures.chance_loss, figures.accuracy, figures.chance_accuracy
             );
             if bar.is_hidden() {
-                out.line(format_args!("{line}"))?
+                out.line(format_args!("{line}"))?;
             } else {
-                bar.println(line)
+                bar.println(line);
             }
             if checkpoint.elapsed() >= pause {
                 trainer.save_best(&args.out, &args.name, &args.licence)?;
