@@ -36,7 +36,7 @@ pub enum Tier {
 pub enum Evidence {
     /// -PMI of what came against what the past predicted.
     Surprise,
-    /// Distance of (z, c) from what was normal at calibration.
+    /// Distance of pooled z from what was normal at calibration.
     Novelty,
 }
 

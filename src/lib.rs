@@ -1,15 +1,62 @@
 //! Streaming audio representations and anomaly events by Contrastive Predictive Coding (CPC).
 //!
+//! # Flow
+//!
 //! ```text
 //! device/file ─ Intake ─▶ ring ─▶ StreamResampler ─▶ [B,160] ─▶ Encoder z_t ─▶ ContextNetwork c_t ─▶ PredictionHeads
 //!    (callback: downmix, push, count)                                              │ last K contexts
 //!                                                      surprise of z_t against what c_{t-k} expected ◀┘ + negatives
-//!                                                      novelty of (z,c) against the memory of what is normal here
-//!                                                            ▼ Frame
+//!                                                      novelty of pooled z against the memory of what is normal here
+//!                                                            ▼ Frame, Reading
 //!                                   Calibration ▶ tail probability ▶ Gate (hysteresis, duration, budget) ▶ Finding
 //!                                                            ▼ Event, bounded channel
 //!                                             Outbox (durable) ▶ MQTT ▶ broker ▶ anyone who subscribes
 //! ```
+//!
+//! The shortest way through it without threads is [`runtime::Engine`]: samples in, readings and findings out. The
+//! whole daemon is [`runtime::run`]. Networks and their memory are two types, and every causal module gives the
+//! same output over a whole clip and over any cutting of it ([`nn::StreamingModule`]).
+//!
+//! # Floors
+//!
+//! ```text
+//! 7  main                                                           the program
+//! 6  cli                                                            the command line, one file a subcommand
+//! 5  runtime, train                                                 two ways to drive a model
+//! 4  config                                                         the file, the environment and the flags as one value
+//! 3  model, corpus                                                  the network with its file format; recordings to learn from
+//! 2  capture, resample, encode, context, predict, detect, publish   the stages, in the order of the data
+//! 1  ring, nn, audio_file, telemetry                                machinery that knows no stage
+//! 0  units, frame, event, error                                     the words
+//! ```
+//!
+//! A module imports from lower floors only; modules on one floor do not import each other. A test holds the table,
+//! which also stands in `ARCHITECTURE.md` beside the threads and the reasons.
+//!
+//! # Words
+//!
+//! - *sample*: one mono amplitude in [-1, 1]. *Hop*: 160 samples at 16 kHz, 10 ms. *Frame* u: the latent of one hop.
+//! - *latent* z_t: output of the encoder g_enc; it depends on the 465 samples of its *receptive field*. *Context* c_t:
+//!   output of the recurrent network g_ar. *Head* W_k: predicts z_{t+k} from c_t, for k = 1..=K, the *horizon*.
+//! - *positive*: the z that came; *negatives*: the others it is told from; *bank*: the negatives of live scoring.
+//!   *InfoNCE*: the loss of telling them apart (arXiv 1807.03748).
+//! - *surprise*: -PMI of z_u and c_{u-k} in nats, standardised and averaged over k. *Novelty*: Mahalanobis distance of
+//!   pooled z from what was normal.
+//! - *calibration*: what is normal for a stream. *Tail probability*: how often normal sound scores as high, per second.
+//!   *Budget*: accepted false alarms an hour. *Gate*: the rules that make events of tail probabilities.
+//! - *stream*: one microphone channel. *Source*: a device, file or pipe with one or more streams. *Overrun*: samples
+//!   that a full ring refused. *Outbox*: the durable queue before the broker. *Latency*: from the last sample of a
+//!   hop to its event leaving the process.
+//!
+//! # Features
+//!
+//! | feature | default | what it adds | needs at build time |
+//! | --- | --- | --- | --- |
+//! | `capture` | yes | devices, through cpal | ALSA headers |
+//! | `mqtt` | yes | the link to a broker; without it events go to stdout | – |
+//! | `cuda` | no | candle's CUDA backend | nvcc |
+//!
+//! Configuration types do not depend on features: one file is read by every build.
 
 #![forbid(unsafe_code)]
 
@@ -19,7 +66,6 @@ pub mod frame;
 pub mod units;
 
 pub mod audio_file;
-pub mod bank;
 pub mod nn;
 pub mod ring;
 pub mod telemetry;
@@ -37,7 +83,6 @@ pub mod model;
 
 pub mod config;
 
-pub mod eval;
 pub mod runtime;
 pub mod train;
 

@@ -1,5 +1,7 @@
 //! However streams are cut, batched, joined or left, each gives the frames of the whole clip.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -51,11 +53,11 @@ proptest! {
         let mut at = [0usize; 4];
         let mut heard: Vec<Vec<cpc_stream::frame::Frame>> = vec![Vec::new(); 4];
         while at.iter().any(|&t| t < 12) {
-            for stream in 0..4 {
-                if at[stream] == 0 && !slots.contains_key(&stream) && rng.random_bool(0.5) {
+            for (stream, &time) in at.iter().enumerate() {
+                if time == 0 && !slots.contains_key(&stream) && rng.random_bool(0.5) {
                     slots.insert(stream, batch.join(0).unwrap());
                 }
-                if at[stream] == 12 && let Some(slot) = slots.remove(&stream) {
+                if time == 12 && let Some(slot) = slots.remove(&stream) {
                     batch.leave(slot).unwrap();
                 }
             }

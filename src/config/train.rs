@@ -6,6 +6,7 @@ use crate::error::{Error, Result};
 use crate::predict::Negatives;
 
 /// A training run. The same values and the same data give the same model on the same machine.
+/// `config/train.toml` documents every key.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TrainConfig {
@@ -93,5 +94,29 @@ impl TrainConfig {
                 Err(Error::config(format!("train: `{key}` is out of range"), format!("set it to {range}")))
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FILE: &str = include_str!("../../config/train.toml");
+
+    #[test]
+    fn the_documented_file_holds_the_defaults_and_every_key() {
+        let read: TrainConfig = toml::from_str(FILE).unwrap();
+        assert_eq!(read, TrainConfig::default());
+        let written: toml::Table = toml::from_str(FILE).unwrap();
+        let known = toml::Table::try_from(TrainConfig::default()).unwrap();
+        let keys = |table: &toml::Table| table.keys().cloned().collect::<Vec<_>>();
+        assert_eq!(keys(&written), keys(&known));
+    }
+
+    #[test]
+    fn a_value_out_of_range_is_refused_by_its_key() {
+        assert!(TrainConfig::default().validate().is_ok());
+        let wrong = TrainConfig { hold_out: 0.5, ..TrainConfig::default() };
+        assert!(wrong.validate().unwrap_err().to_string().contains("`hold_out`"));
     }
 }

@@ -16,7 +16,7 @@ const CONCENTRATIONS: usize = 2;
 const FOLDS: usize = 5;
 
 /// Mahalanobis distance of e_u, the mean of z over the novelty window, from its mean at calibration:
-/// N(u) = √( (e−μ)ᵀ Σ̂⁻¹ (e−μ) / D ) with Σ̂ = (1−λ)·S + λ·(tr S/D)·I, λ = 0.1 and D = d + h, about 1 for normal
+/// N(u) = √( (e−μ)ᵀ Σ̂⁻¹ (e−μ) / D ) with Σ̂ = (1−λ)·S + λ·(tr S/D)·I, λ = 0.1, D the width of z, about 1 for normal
 /// sound. Shrinkage towards a multiple of the identity as in Ledoit and Wolf, J. Multivariate Analysis 88 (2004),
 /// with a fixed λ.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

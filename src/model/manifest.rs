@@ -171,7 +171,7 @@ pub struct Manifest {
     pub data: DataCard,
     /// Training run.
     pub training: TrainingCard,
-    /// sha256 over architecture and tensors, hex; see [`content_hash`].
+    /// sha256, hex, over the architecture (as JSON) and every tensor in the order of names: name, shape, values.
     pub sha256: String,
 }
 

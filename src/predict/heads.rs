@@ -66,6 +66,12 @@ impl PredictionHeads {
         self.weights.dims().get(1).copied().unwrap_or(0)
     }
 
+    /// Width d of the latents they predict.
+    #[must_use]
+    pub fn latent(&self) -> usize {
+        self.weights.dims().get(2).copied().unwrap_or(0)
+    }
+
     /// Device of the weights.
     #[must_use]
     pub fn device(&self) -> &Device {

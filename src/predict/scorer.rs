@@ -37,12 +37,18 @@ impl BatchState for ScorerState {
 }
 
 impl DelayedScorer {
-    /// `negatives` is `[N, d]`.
+    /// `negatives` is `[N, d]`, N ≥ 2. They never change while a stream runs, so scores stay comparable.
     ///
     /// # Errors
-    /// When it is not a matrix as wide as the heads predict.
+    /// When it is not such a matrix, as wide as the heads predict.
     pub fn new(heads: PredictionHeads, negatives: &Tensor) -> Result<Self> {
-        let (count, _) = negatives.dims2()?;
+        let (count, width) = negatives.dims2()?;
+        if count < 2 || width != heads.latent() {
+            candle_core::bail!(
+                "bank of negatives: {count} vectors of {width} values found, at least 2 of {} expected",
+                heads.latent()
+            );
+        }
         Ok(Self { heads, negatives: negatives.t()?.contiguous()?, log_count: (count as f64).ln() })
     }
 
@@ -108,6 +114,15 @@ mod tests {
         let heads = PredictionHeads::load(WeightSource::new(&tensors), &config, 5, 3).unwrap();
         let bank = noise(seed ^ 1, &[7, 5]);
         (DelayedScorer::new(heads, &bank).unwrap(), weight, bank)
+    }
+
+    #[test]
+    fn a_bank_that_does_not_fit_is_refused() {
+        let (scorer, ..) = scorer(3);
+        for shape in [[1, 5], [7, 4]] {
+            let error = DelayedScorer::new(scorer.heads.clone(), &noise(1, &shape)).unwrap_err();
+            assert!(error.to_string().contains("at least 2 of 5 expected"), "{error}");
+        }
     }
 
     #[test]

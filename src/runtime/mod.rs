@@ -2,9 +2,11 @@
 //!
 //! | thread | runs |
 //! | --- | --- |
-//! | one a source | the audio callback, or the reading of a file or pipe: pushes samples into rings |
+//! | cpal's, one a device | the audio callback: pushes samples into rings |
+//! | `source ID`, one a source | opens, watches and reopens a device, or reads a file or pipe |
 //! | `inference` | rings → [`Engine`] (resample, step the batch, score, detect) → publisher |
-//! | `publish` | the outbox and the MQTT session, or JSON lines on stdout |
+//! | `publish` | the outbox, or JSON lines on stdout |
+//! | `mqtt` | the link to the broker, where one is configured |
 //! | `main` | [`run`]: signals, device notices, health, the watchdog, the ordered stop |
 
 mod calibrations;

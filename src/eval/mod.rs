@@ -1,1 +1,0 @@
-//! Figures and tables about a model.
