@@ -52,7 +52,7 @@ enum Command {
     Eval(eval::EvalCommand),
     /// How long a hop takes on this machine, and how many streams that carries.
     Bench(bench::BenchArgs),
-    /// Check a configuration and everything that it names; print nothing but faults.
+    /// Check a configuration and everything that it names, without listening.
     Check(run::RunArgs),
     /// Look at the configuration.
     #[command(subcommand)]
