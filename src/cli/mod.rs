@@ -16,7 +16,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::telemetry::init_logs;
 
 /// Hears a microphone, learns what is normal there, and reports what is not, over MQTT.
@@ -62,9 +62,16 @@ enum Command {
 /// the exit code.
 #[must_use]
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
-    init_logs("info");
-    match dispatch(cli) {
+    let outcome = match Cli::try_parse() {
+        Ok(cli) => {
+            init_logs("info");
+            dispatch(cli)
+        }
+        Err(error) if error.use_stderr() => Err(usage(&error)),
+        // help and version
+        Err(error) => error.exit(),
+    };
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // nobody may be left to read it
@@ -72,6 +79,18 @@ pub fn main() -> ExitCode {
             ExitCode::from(error.kind().exit_code())
         }
     }
+}
+
+/// clap's report in our form: a line of cause and a line of fix.
+fn usage(error: &clap::Error) -> Error {
+    let text = error.to_string();
+    let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let is_advice = |line: &&&str| ["tip:", "Usage:", "For more"].iter().any(|word| line.starts_with(word));
+    let cause: Vec<&str> = lines.iter().take_while(|line| !is_advice(line)).copied().collect();
+    let cause = cause.join(" ");
+    let tip = lines.iter().find_map(|line| line.strip_prefix("tip: "));
+    let fix = tip.map_or_else(|| "see `cpc-stream --help`".to_owned(), |tip| format!("{tip}; see `--help`"));
+    Error::config(cause.strip_prefix("error: ").unwrap_or(&cause), fix)
 }
 
 fn dispatch(cli: Cli) -> Result<()> {

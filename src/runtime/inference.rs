@@ -115,7 +115,7 @@ impl Inference {
             busy |= self.drive(|engine, sink| engine.run(sink))?;
             let over = self.streams.iter().all(|stream| stream.closed);
             if over || refreshed.elapsed() >= Duration::from_secs(1) {
-                self.refresh();
+                self.refresh(over);
                 refreshed = Instant::now();
             }
             if over {
@@ -248,14 +248,15 @@ impl Inference {
         publish(&self.sender, self.patient, message);
     }
 
-    fn refresh(&mut self) {
+    fn refresh(&mut self, last: bool) {
         for stream in &mut self.streams {
             if let Some(lane) = stream.number.and_then(|number| self.engine.lane(number)) {
                 stream.counters = lane.counters();
             }
         }
-        // the supervisor holds this for the time of a copy; a missed refresh comes a second later
-        if let Ok(mut figures) = self.progress.figures.try_lock() {
+        // the supervisor holds this for the time of a copy; a missed refresh comes a second later, save the last
+        let figures = &self.progress.figures;
+        if let Some(mut figures) = if last { figures.lock().ok() } else { figures.try_lock().ok() } {
             figures.hop = self.engine.hop_times().percentiles();
             figures.streams = self.streams.iter().map(|s| (s.feed.id.clone(), s.counters)).collect();
         }
