@@ -182,6 +182,7 @@ impl Daemon {
             source.handle.request_stop();
         }
         self.sources.clear();
+        self.progress.sources_gone.store(true, Ordering::Release);
         let inference = match self.inference.take().map(JoinHandle::join) {
             None | Some(Ok(Ok(()))) => Ok(()),
             Some(Ok(Err(error))) => Err(error),

@@ -1,6 +1,6 @@
 //! The thread that turns rings into readings and events.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -29,6 +29,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub(super) struct Progress {
     /// Rounds of the loop: stands still only when the thread hangs.
     pub(super) rounds: AtomicU64,
+    /// Set when no source gives anything any more: a ring that one of them left open counts as closed.
+    pub(super) sources_gone: AtomicBool,
     /// Figures, refreshed about once a second.
     pub(super) figures: Mutex<Figures>,
 }
@@ -102,7 +104,7 @@ pub(super) struct Inference {
 }
 
 impl Inference {
-    /// Runs until every ring is closed and read.
+    /// Runs until every ring is closed, or its source gone, and read.
     pub(super) fn run(mut self) -> Result<()> {
         let mut piece = vec![0f32; PIECE];
         let mut refreshed = Instant::now();
@@ -121,7 +123,11 @@ impl Inference {
             if over {
                 return Ok(());
             }
-            if !busy {
+            if !busy && self.progress.sources_gone.load(Ordering::Acquire) {
+                for index in 0..self.streams.len() {
+                    self.close(index)?;
+                }
+            } else if !busy {
                 let open: Vec<&RingReader> =
                     self.streams.iter().filter(|s| !s.closed).map(|s| &s.feed.reader).collect();
                 let _ = wait_any(open.iter().copied(), IDLE);
@@ -169,18 +175,23 @@ impl Inference {
                 })?;
             }
             (Read::Gap { .. }, None) => {}
-            (Read::Closed, number) => {
-                stream.closed = true;
-                if let Some(number) = number {
-                    let counters = self.drive(|engine, sink| engine.end(number, sink))?;
-                    if let Some(stream) = self.streams.get_mut(index) {
-                        stream.counters = counters;
-                        stream.number = None;
-                    }
-                }
-            }
+            (Read::Closed, _) => self.close(index)?,
         }
         Ok(true)
+    }
+
+    /// Ends a stream: what waits is scored, a running event ends.
+    fn close(&mut self, index: usize) -> Result<()> {
+        let Some(stream) = self.streams.get_mut(index) else { return Ok(()) };
+        stream.closed = true;
+        if let Some(number) = stream.number {
+            let counters = self.drive(|engine, sink| engine.end(number, sink))?;
+            if let Some(stream) = self.streams.get_mut(index) {
+                stream.counters = counters;
+                stream.number = None;
+            }
+        }
+        Ok(())
     }
 
     /// Lets the engine work and publishes what it has to say.
