@@ -3,5 +3,19 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    cpc_stream::cli::main()
+    cpc_stream::cli::main(set_threads)
+}
+
+/// candle asks `RAYON_NUM_THREADS` at every matrix product, and reads `/proc/cpuinfo` where it is not set: that
+/// alone took half of the time of a hop.
+fn set_threads(threads: usize) {
+    // SAFETY: commands call this first, before they start a thread; nothing else reads or writes the environment
+    // at the same time.
+    #[allow(
+        unsafe_code,
+        reason = "the one way to tell candle, from the one place where no other thread runs"
+    )]
+    unsafe {
+        std::env::set_var("RAYON_NUM_THREADS", threads.to_string());
+    }
 }

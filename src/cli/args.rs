@@ -47,14 +47,18 @@ pub(super) fn open_model(path: Option<&Path>) -> Result<(Manifest, Arc<Cpc>)> {
     Ok((manifest, Arc::new(cpc)))
 }
 
-/// Sets the threads of the matrix products, before the first of them.
-pub(super) fn use_threads(threads: usize) -> Result<()> {
+/// How the program tells candle its number of threads; only `main` can, since it changes the environment.
+pub type SetThreads = fn(usize);
+
+/// Checks the number of threads of the matrix products and sets it, before the first of them.
+pub(super) fn use_threads(threads: usize, set: SetThreads) -> Result<()> {
     if !(1..=256).contains(&threads) {
         return Err(Error::config(
             format!("--threads is {threads}, expected 1 to 256"),
             "give the cores to use",
         ));
     }
+    set(threads);
     // a pool that exists already keeps its size, which is no reason to stop
     let _ = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
     Ok(())

@@ -9,7 +9,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
 
-use super::args::{open_model, stdout, use_threads};
+use super::args::{SetThreads, open_model, stdout, use_threads};
 use crate::error::{Error, Result};
 use crate::model::{Architecture, Cpc, LiveBatch};
 use crate::nn::{Tensors, uniform};
@@ -65,8 +65,8 @@ struct Table {
 ///
 /// # Errors
 /// When the model cannot be read or an argument is out of range.
-pub(super) fn run(args: &BenchArgs) -> Result<()> {
-    use_threads(args.threads)?;
+pub(super) fn run(args: &BenchArgs, set: SetThreads) -> Result<()> {
+    use_threads(args.threads, set)?;
     if args.streams.iter().any(|&n| !(1..=65_536).contains(&n)) || !(0.05..=600.0).contains(&args.seconds) {
         return Err(Error::config(
             "--streams must lie within 1..=65536 and --seconds within 0.05..=600",

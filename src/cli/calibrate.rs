@@ -6,13 +6,13 @@ use std::time::Duration;
 use crossbeam_channel::unbounded;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::args::{Output, open_model, stdout, stop_flag, use_threads};
+use super::args::{Output, SetThreads, open_model, stdout, stop_flag, use_threads};
 use super::run::RunArgs;
 use crate::capture::{self, Change};
-use crate::detect::{Calibration, DetectorState, Tail};
+use crate::detect::{Calibration, Detector, DetectorState, Tail};
 use crate::error::{Error, Result};
 use crate::ring::Read;
-use crate::runtime::{CalibrationStore, Engine, Heard};
+use crate::runtime::{CalibrationStore, Engine, Heard, Lane};
 
 /// Budgets that are compared, events an hour.
 const BUDGETS: [f64; 5] = [0.1, 0.5, 1.0, 4.0, 20.0];
@@ -33,9 +33,9 @@ pub(super) struct CalibrateArgs {
 ///
 /// # Errors
 /// When there is not exactly one source with one stream, or its sound ends before normal is known.
-pub(super) fn run(args: &CalibrateArgs) -> Result<()> {
+pub(super) fn run(args: &CalibrateArgs, set: SetThreads) -> Result<()> {
     let config = args.run.load()?.config;
-    use_threads(config.model.threads)?;
+    use_threads(config.model.threads, set)?;
     let mut sources = config.source.clone();
     capture::assign_ids(&mut sources)?;
     let [source] = sources.as_slice() else {
@@ -82,12 +82,12 @@ pub(super) fn run(args: &CalibrateArgs) -> Result<()> {
                 engine.feed(number, piece.get(..count).unwrap_or_default())?;
                 let mut known = false;
                 engine.run(&mut |heard| known |= matches!(heard, Heard::Calibrated { .. }))?;
-                let detector = engine.lane(number).map(|lane| lane.detector());
-                if let Some(DetectorState::Calibrating { done }) = detector.map(|d| d.state()) {
+                let detector = engine.lane(number).map(Lane::detector);
+                if let Some(DetectorState::Calibrating { done }) = detector.map(Detector::state) {
                     bar.set_position((done * 100.0) as u64);
                 }
                 if known {
-                    break detector.and_then(|d| d.calibration()).cloned();
+                    break detector.and_then(Detector::calibration).cloned();
                 }
             }
             (Read::Empty, _) => {

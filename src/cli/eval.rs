@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::args::{open_model, stdout, use_threads};
+use super::args::{SetThreads, open_model, stdout, use_threads};
 use super::train::figures;
 use crate::config::TrainConfig;
 use crate::corpus::{Corpus, Selection, hold_out, windows_of};
@@ -40,9 +40,9 @@ pub(super) struct InfonceArgs {
 ///
 /// # Errors
 /// When the model or the data is not what it should be.
-pub(super) fn run(command: &EvalCommand) -> Result<()> {
+pub(super) fn run(command: &EvalCommand, set: SetThreads) -> Result<()> {
     let EvalCommand::Infonce(args) = command;
-    use_threads(args.threads)?;
+    use_threads(args.threads, set)?;
     let (manifest, cpc) = open_model(args.model.as_deref())?;
     let protocol = manifest.training.protocol.unwrap_or_else(|| {
         let train = TrainConfig::default();

@@ -9,13 +9,14 @@ mod devices;
 mod eval;
 mod run;
 mod train;
-mod watch;
+pub mod watch;
 
 use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
 
+pub use self::args::SetThreads;
 use crate::error::{Error, Result};
 use crate::telemetry::init_logs;
 
@@ -59,13 +60,13 @@ enum Command {
 }
 
 /// Parses the command line, runs the command, prints a failure as a line of cause and a line of fix, and gives
-/// the exit code.
+/// the exit code. `set_threads` is called at most once, before any thread is started.
 #[must_use]
-pub fn main() -> ExitCode {
+pub fn main(set_threads: SetThreads) -> ExitCode {
     let outcome = match Cli::try_parse() {
         Ok(cli) => {
             init_logs("info");
-            dispatch(cli)
+            dispatch(cli, set_threads)
         }
         Err(error) if error.use_stderr() => Err(usage(&error)),
         // help and version
@@ -93,17 +94,17 @@ fn usage(error: &clap::Error) -> Error {
     Error::config(cause.strip_prefix("error: ").unwrap_or(&cause), fix)
 }
 
-fn dispatch(cli: Cli) -> Result<()> {
+fn dispatch(cli: Cli, set: SetThreads) -> Result<()> {
     match cli.command {
-        None => run::run(&cli.run),
-        Some(Command::Run(args)) => run::run(&args),
-        Some(Command::Demo(args)) => demo::run(&args),
+        None => run::run(&cli.run, set),
+        Some(Command::Run(args)) => run::run(&args, set),
+        Some(Command::Demo(args)) => demo::run(&args, set),
         Some(Command::Devices) => devices::run(),
-        Some(Command::Calibrate(args)) => calibrate::run(&args),
+        Some(Command::Calibrate(args)) => calibrate::run(&args, set),
         Some(Command::Watch(args)) => watch::run(&args),
-        Some(Command::Train(args)) => train::run(&args),
-        Some(Command::Eval(command)) => eval::run(&command),
-        Some(Command::Bench(args)) => bench::run(&args),
+        Some(Command::Train(args)) => train::run(&args, set),
+        Some(Command::Eval(command)) => eval::run(&command, set),
+        Some(Command::Bench(args)) => bench::run(&args, set),
         Some(Command::Check(args)) => run::check(&args),
         Some(Command::Config(command)) => config::run(&command),
     }

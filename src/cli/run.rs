@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use figment::value::{Dict, Value};
 use serde::Serialize;
 
-use super::args::{open_model, stdout, stop_flag, use_threads};
+use super::args::{SetThreads, open_model, stdout, stop_flag, use_threads};
 use crate::capture::{PcmForm, PcmFormat, SourceConfig};
 use crate::config::{Loaded, load};
 use crate::error::{Error, Result};
@@ -125,9 +125,9 @@ fn value(of: &impl Serialize) -> Result<Value> {
 ///
 /// # Errors
 /// When it cannot start; see the daemon.
-pub(super) fn run(args: &RunArgs) -> Result<()> {
+pub(super) fn run(args: &RunArgs, set: SetThreads) -> Result<()> {
     let config = args.load()?.config;
-    use_threads(config.model.threads)?;
+    use_threads(config.model.threads, set)?;
     let stop = stop_flag()?;
     runtime::run(&config, &stop)
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::args::{stdout, use_threads};
+use super::args::{SetThreads, stdout, use_threads};
 use crate::config::TrainConfig;
 use crate::corpus::{Corpus, Selection, hold_out};
 use crate::error::{Error, Result};
@@ -51,8 +51,8 @@ pub(super) struct TrainArgs {
 ///
 /// # Errors
 /// When settings, data or disk are not what they should be.
-pub(super) fn run(args: &TrainArgs) -> Result<()> {
-    use_threads(args.threads)?;
+pub(super) fn run(args: &TrainArgs, set: SetThreads) -> Result<()> {
+    use_threads(args.threads, set)?;
     let config = settings(args)?;
     let bar = ProgressBar::new(0).with_style(style("reading {pos}/{len} files {bar:30}")?);
     let corpus = Corpus::load(&args.data, Selection::Train, |done, total| {
@@ -97,9 +97,9 @@ pub(super) fn run(args: &TrainArgs) -> Result<()> {
                 report.step, figures.loss, figures.chance_loss, figures.accuracy, figures.chance_accuracy
             );
             if bar.is_hidden() {
-                out.line(format_args!("{line}"))?
+                out.line(format_args!("{line}"))?;
             } else {
-                bar.println(line)
+                bar.println(line);
             }
             if checkpoint.elapsed() >= pause {
                 trainer.save_best(&args.out, &args.name, &args.licence)?;

@@ -6,7 +6,7 @@ use crate::error::Result;
 
 /// Show events, availability and health of one node or of all, as they come.
 #[derive(Debug, Clone, clap::Args)]
-pub(super) struct WatchArgs {
+pub struct WatchArgs {
     /// Broker to subscribe at: mqtt://host, mqtt://host:port or mqtt://user@host
     #[arg(long, value_name = "URL")]
     pub broker: String,
@@ -40,7 +40,7 @@ pub(super) struct WatchArgs {
 /// A configuration error for a bad address, node or password file; a broker error where no connection comes
 /// about within 5 s.
 #[cfg(feature = "mqtt")]
-pub(super) fn run(args: &WatchArgs) -> Result<()> {
+pub fn run(args: &WatchArgs) -> Result<()> {
     subscriber::run(args)
 }
 
@@ -49,7 +49,7 @@ pub(super) fn run(args: &WatchArgs) -> Result<()> {
 /// # Errors
 /// Always a configuration error.
 #[cfg(not(feature = "mqtt"))]
-pub(super) fn run(_: &WatchArgs) -> Result<()> {
+pub fn run(_: &WatchArgs) -> Result<()> {
     Err(crate::error::Error::config(
         "this program was built without MQTT",
         "build it with the feature `mqtt`",

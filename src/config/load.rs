@@ -90,7 +90,7 @@ fn check_file(path: &Path, text: &str) -> Result<()> {
         .map_err(|message| {
             let mut lines = message.lines().filter(|line| !line.trim().is_empty());
             let place = lines.next().unwrap_or_default().trim_start_matches("TOML parse error ").to_owned();
-            let reason = lines.last().unwrap_or_default().to_owned();
+            let reason = lines.next_back().unwrap_or_default().to_owned();
             let excerpt =
                 message.lines().find_map(|l| l.split_once("| ").map(|(_, code)| code.trim())).unwrap_or("");
             Error::config(

@@ -70,7 +70,7 @@ impl Corpus {
         let mut corpus = Self { recordings: Vec::new(), skipped: Vec::new(), licences: BTreeMap::new() };
         let total = rows.len();
         for (done, row) in rows.into_iter().enumerate() {
-            match read_mono(&folder.join(&row.file)).and_then(|(samples, rate)| resample_clip(&samples, rate))
+            match read_mono(folder.join(&row.file)).and_then(|(samples, rate)| resample_clip(&samples, rate))
             {
                 Ok(samples) => {
                     let id = row.recording();

@@ -179,9 +179,8 @@ mod tests {
         // latents are one-hot by time and contexts name the time, so W_k can point at t + k
         let (frames, horizons) = (10, 2);
         let eye = Tensor::eye(frames, DType::F32, &Device::Cpu).unwrap();
-        let shift = |k: usize| {
-            (Tensor::cat(&[eye.narrow(0, k, frames - k).unwrap(), eye.narrow(0, 0, k).unwrap()], 0))
-        };
+        let shift =
+            |k: usize| Tensor::cat(&[eye.narrow(0, k, frames - k).unwrap(), eye.narrow(0, 0, k).unwrap()], 0);
         let weight =
             Tensor::stack(&[shift(1).unwrap().t().unwrap(), shift(2).unwrap().t().unwrap()], 0).unwrap();
         let heads = heads((weight * 60.0).unwrap());

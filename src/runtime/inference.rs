@@ -185,6 +185,7 @@ impl Inference {
         let Some(stream) = self.streams.get_mut(index) else { return Ok(()) };
         stream.closed = true;
         if let Some(number) = stream.number {
+            warn_unfinished(&self.engine, number);
             let counters = self.drive(|engine, sink| engine.end(number, sink))?;
             if let Some(stream) = self.streams.get_mut(index) {
                 stream.counters = counters;
@@ -271,6 +272,19 @@ impl Inference {
             figures.hop = self.engine.hop_times().percentiles();
             figures.streams = self.streams.iter().map(|s| (s.feed.id.clone(), s.counters)).collect();
         }
+    }
+}
+
+/// Sound that ends while normal is still being learnt was listened to for nothing: say so.
+fn warn_unfinished(engine: &Engine, number: usize) {
+    let Some(lane) = engine.lane(number) else { return };
+    if let DetectorState::Calibrating { done } = lane.detector().state() {
+        tracing::warn!(
+            "{}: the sound ended when calibration was {:.0} % done, so nothing was reported; give more of it, or a \
+             smaller calibrate_seconds",
+            lane.id,
+            done * 100.0
+        );
     }
 }
 

@@ -62,12 +62,78 @@ impl Stamp {
             emitted: rfc3339(SystemTime::now()),
             latency_ms: (latency.as_secs_f64() * 1e5).round() / 100.0,
             model: self.model.clone(),
-            finding,
+            finding: tidy(finding),
         }
     }
+}
+
+/// The finding with as many digits as mean something.
+fn tidy(mut finding: Finding) -> Finding {
+    let milli = |x: f64| (x * 1e3).round() / 1e3;
+    finding.score = milli(finding.score);
+    finding.score_mean = milli(finding.score_mean);
+    finding.surprise = milli(finding.surprise);
+    finding.novelty = milli(finding.novelty);
+    finding.p = format!("{:.2e}", finding.p).parse().unwrap_or(finding.p);
+    finding.level_dbfs = (finding.level_dbfs * 10.0).round() / 10.0;
+    finding.background_dbfs = (finding.background_dbfs * 10.0).round() / 10.0;
+    for pmi in finding.surprise_per_k.iter_mut().flatten() {
+        *pmi = (*pmi * 1e3).round() / 1e3;
+    }
+    finding
 }
 
 /// RFC 3339 in UTC with milliseconds.
 pub(super) fn rfc3339(time: SystemTime) -> String {
     Timestamp::try_from(time).map_or_else(|_| "invalid".to_owned(), |t| format!("{t:.3}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{Evidence, Tier};
+
+    fn finding(phase: Phase, number: u64) -> Finding {
+        Finding {
+            phase,
+            number,
+            onset_sample: 16_000,
+            onset_s: 1.0,
+            offset_sample: (phase == Phase::End).then_some(24_000),
+            offset_s: (phase == Phase::End).then_some(1.5),
+            emitted_s: 1.1,
+            peak_s: 1.05,
+            score: 3.456_789,
+            score_mean: 2.0,
+            p: 3.493_1e-4,
+            tier: Tier::Alarm,
+            evidence: Evidence::Surprise,
+            surprise: 9.0,
+            surprise_per_k: vec![None, Some(1.234_567)],
+            novelty: 1.0,
+            level_dbfs: -20.04,
+            background_dbfs: -40.0,
+            budget_per_hour: 1.0,
+            calibration: "89abcdef".to_owned(),
+        }
+    }
+
+    #[test]
+    fn one_id_for_an_event_and_numbers_without_holes() {
+        let mut stamp = Stamp::new("box", "0123456789ab");
+        let zero = SystemTime::UNIX_EPOCH + Duration::from_secs(1000);
+        let mut next = |stream: &str, phase, number| {
+            stamp.event(stream, finding(phase, number), zero, Duration::from_millis(40))
+        };
+        let (a, b) = (next("mic", Phase::New, 0), next("mic", Phase::End, 0));
+        let (c, other) = (next("mic", Phase::New, 1), next("door", Phase::New, 0));
+        assert_eq!(a.id, b.id);
+        assert!(c.id != a.id && other.id != a.id && other.id != c.id);
+        assert_eq!([a.seq, b.seq, c.seq, other.seq], [0, 1, 2, 0]);
+        assert_eq!(a.onset, "1970-01-01T00:16:41.000Z");
+        assert_eq!((a.offset, b.offset.as_deref()), (None, Some("1970-01-01T00:16:41.500Z")));
+        assert!((a.latency_ms - 40.0).abs() < 1e-9);
+        assert_eq!((a.finding.score, a.finding.p), (3.457, 3.49e-4));
+        assert_eq!(a.finding.surprise_per_k, [None, Some(1.235)]);
+    }
 }

@@ -1,6 +1,6 @@
 //! The training loop.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Instant;
 
@@ -46,7 +46,8 @@ pub struct Report {
 pub struct Trainer {
     config: TrainConfig,
     architecture: Architecture,
-    vars: HashMap<String, Var>,
+    /// In the order of names, so that sums over them are the same in every run.
+    vars: BTreeMap<String, Var>,
     optimizer: AdamW,
     sampler: Sampler,
     loss: InfoNce,
@@ -74,12 +75,10 @@ impl Trainer {
         let architecture = Architecture::named(&config.architecture)?;
         let device = Device::Cpu;
         let mut rng = ChaCha8Rng::seed_from_u64(config.seed);
-        let vars: HashMap<String, Var> = Cpc::init(&mut rng, &architecture, &device)?.into_iter().collect();
-        let mut ordered: Vec<_> = vars.iter().collect();
-        ordered.sort_by_key(|(name, _)| name.as_str());
+        let vars: BTreeMap<String, Var> = Cpc::init(&mut rng, &architecture, &device)?.into_iter().collect();
         let parameters =
             ParamsAdamW { lr: config.learning_rate, weight_decay: 0.0, ..ParamsAdamW::default() };
-        let optimizer = AdamW::new(ordered.into_iter().map(|(_, var)| var.clone()).collect(), parameters)?;
+        let optimizer = AdamW::new(vars.values().cloned().collect(), parameters)?;
         data.clips = train.iter().map(|r| r.clips).sum();
         data.hours = train.iter().map(|r| samples_to_seconds(r.len() as u64)).sum::<f64>() / 3600.0;
         let sampler = Sampler::new(train, config.batch, config.gain_db, config.seed.wrapping_add(1));

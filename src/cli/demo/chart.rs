@@ -12,7 +12,7 @@ const BLOCKS: [char; 9] = [' ', '▁', '▂', '▃', '▄', '▅', '▆', '▇',
 const ROW_S: usize = 60;
 
 /// What the signs mean.
-pub(super) const LEGEND: &str = "· learning, ▁ normal … █ 8 or more; ▲ planted, ● event";
+pub(super) const LEGEND: &str = "· learning, ▁ normal … █ 8 or more; ● heard, ▲ missed, ○ false alarm";
 
 /// One row a minute: scores as they come, then what was planted and what was reported.
 pub(super) struct Chart<'a> {
@@ -71,12 +71,12 @@ impl<'a> Chart<'a> {
         let mut line = String::new();
         let within = |t: f64, second: usize| t as usize == second;
         for second in from..from + seconds {
-            let planted = self.planted.iter().any(|p| within(p.onset_s, second));
-            let event = self.events.iter().any(|&t| within(t, second));
-            let sign = match (planted, event) {
-                (_, true) => '●',
-                (true, false) => '▲',
-                _ => ' ',
+            let missed = |p: &Planted| !self.events.iter().any(|&t| p.explains(t));
+            let sign = match self.events.iter().find(|&&t| within(t, second)) {
+                Some(&t) if self.planted.iter().any(|p| p.explains(t)) => '●',
+                Some(_) => '○',
+                None if self.planted.iter().any(|p| within(p.onset_s, second) && missed(p)) => '▲',
+                None => ' ',
             };
             let _ = write!(line, "{sign}");
         }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 pub use scene::{Planted, Scene};
 
 use self::chart::Chart;
-use super::args::{Output, open_model, stdout, stop_flag, use_threads};
+use super::args::{Output, SetThreads, open_model, stdout, stop_flag, use_threads};
 use crate::detect::DetectConfig;
 use crate::error::{Error, Result};
 use crate::event::{Finding, Phase};
@@ -19,8 +19,6 @@ use crate::units::{HOP, MODEL_RATE};
 /// Seconds of the machine alone, on which the demo calibrates (the first second settles).
 const QUIET_S: f64 = 61.0;
 const SPACING_S: f64 = 14.0;
-/// An event belongs to a planted sound if it begins this near to it.
-const COLLAR_S: f64 = 0.5;
 
 /// Hear a bundled scene: a running machine and six sounds that do not belong there.
 #[derive(Debug, clap::Args)]
@@ -38,16 +36,23 @@ pub(super) struct DemoArgs {
     #[arg(long, value_name = "FILE")]
     save: Option<PathBuf>,
     /// False alarms an hour that are put up with.
-    #[arg(long, default_value_t = 10.0)]
+    #[arg(long, default_value_t = 1.0)]
     events_per_hour: f64,
+}
+
+/// What the demo remembers of an event.
+struct Event {
+    /// When it was confirmed, seconds of sound.
+    decided_s: f64,
+    finding: Finding,
 }
 
 /// Plays it and shows what was planted and what was heard.
 ///
 /// # Errors
 /// When the model cannot be read or stdout cannot be written.
-pub(super) fn run(args: &DemoArgs) -> Result<()> {
-    use_threads(1)?;
+pub(super) fn run(args: &DemoArgs, set: SetThreads) -> Result<()> {
+    use_threads(1, set)?;
     let mut out = stdout();
     let (manifest, cpc) = open_model(args.model.as_deref())?;
     let scene = Scene::machine_room(QUIET_S, SPACING_S, args.seed)?;
@@ -128,22 +133,23 @@ fn save(scene: &Scene, path: &Path, out: &mut Output) -> Result<()> {
     out.line(format_args!("wrote {} ({:.0} s)", path.display(), scene.seconds()))
 }
 
-fn show(heard: Heard, chart: &mut Chart, found: &mut Vec<Finding>, out: &mut Output) -> Result<()> {
+fn show(heard: Heard, chart: &mut Chart, found: &mut Vec<Event>, out: &mut Output) -> Result<()> {
     match heard {
         Heard::Reading { reading, .. } => chart.frame(reading.score, out),
         Heard::Calibrated { .. } => Ok(()),
         Heard::Finding { finding, .. } => {
             if finding.phase == Phase::New {
                 chart.event(&finding);
-            } else {
-                found.push(*finding);
+                found.push(Event { decided_s: finding.emitted_s, finding: *finding });
+            } else if let Some(event) = found.iter_mut().find(|e| e.finding.number == finding.number) {
+                event.finding = *finding;
             }
             Ok(())
         }
     }
 }
 
-fn summary(scene: &Scene, found: &[Finding], heard_s: f64, out: &mut Output) -> Result<()> {
+fn summary(scene: &Scene, found: &[Event], heard_s: f64, out: &mut Output) -> Result<()> {
     out.line(format_args!(
         "\n{:>8}  {:<16} {:>8} {:>8} {:>9}  by",
         "planted", "what", "heard", "score", "decided"
@@ -151,20 +157,16 @@ fn summary(scene: &Scene, found: &[Finding], heard_s: f64, out: &mut Output) -> 
     let mut explained = vec![false; found.len()];
     let mut hits = 0;
     for planted in &scene.planted {
-        let inside = |f: &Finding| {
-            f.onset_s > planted.onset_s - COLLAR_S
-                && f.onset_s < planted.offset_s.max(planted.onset_s + COLLAR_S)
-        };
-        let first = found.iter().position(inside);
-        for (mark, finding) in explained.iter_mut().zip(found) {
-            *mark |= inside(finding);
+        let first = found.iter().find(|event| planted.explains(event.finding.onset_s));
+        for (mark, event) in explained.iter_mut().zip(found) {
+            *mark |= planted.explains(event.finding.onset_s);
         }
-        match first.and_then(|i| found.get(i)) {
-            Some(f) => {
+        match first {
+            Some(Event { decided_s, finding: f }) => {
                 hits += 1;
                 let evidence = format!("{:?}", f.evidence).to_lowercase();
                 let by = format!("{evidence}, {:+.0} dB over the room", f.level_dbfs - f.background_dbfs);
-                let delay = f.peak_s - planted.onset_s;
+                let delay = decided_s - planted.onset_s;
                 out.line(format_args!(
                     "{:>7.2}s  {:<16} {:>7.2}s {:>8.1} {:>6.0} ms  {by}",
                     planted.onset_s,

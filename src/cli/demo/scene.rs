@@ -18,6 +18,14 @@ pub struct Planted {
     pub offset_s: f64,
 }
 
+impl Planted {
+    /// Whether an event that begins at `onset_s` can be this sound: within it, or half a second beside its onset.
+    #[must_use]
+    pub fn explains(&self, onset_s: f64) -> bool {
+        onset_s > self.onset_s - COLLAR_S && onset_s < self.offset_s.max(self.onset_s + COLLAR_S)
+    }
+}
+
 /// Sound with known events, at 16 kHz.
 #[derive(Debug, Clone)]
 pub struct Scene {
@@ -39,6 +47,8 @@ const SOUNDS: [(&str, f32, &[u8]); 6] = [
 
 /// The recorded hiss crackles: an event to whoever listens closely, so it stays low.
 const HISS_GAIN: f32 = 0.15;
+/// An event belongs to a sound if it begins this near to its onset, seconds.
+const COLLAR_S: f64 = 0.5;
 /// Seconds of two pieces of background that overlap.
 const FADE_S: f64 = 0.5;
 /// A planted sound counts as audible until it has faded to this share of its peak.
