@@ -1,6 +1,10 @@
 //! Raw PCM from a pipe as a source.
 
-use std::io::{ErrorKind, Read};
+use std::io::{self, ErrorKind, Read};
+use std::thread;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
 
 use super::config::{PcmForm, PcmFormat};
 use super::intake::Intake;
@@ -8,34 +12,63 @@ use super::source::{Change, Link};
 
 /// Bytes read at once at most.
 const BUFFER: usize = 16 * 1024;
+/// How long a stop may go unnoticed while no byte comes.
+const ROUND: Duration = Duration::from_millis(100);
 
-pub(super) fn run(mut input: impl Read, form: PcmForm, intake: &mut Intake, link: &Link) {
+pub(super) fn run(input: impl Read + Send + 'static, form: PcmForm, intake: &mut Intake, link: &Link) {
     let PcmForm { rate, channels, format } = form;
     link.tell(Change::Online { description: format!("stdin {rate} Hz {channels} ch {format:?}") });
     let frame = format.bytes() * usize::from(channels);
-    let mut bytes = vec![0; BUFFER.next_multiple_of(frame)];
-    let mut samples = Vec::with_capacity(bytes.len() / format.bytes());
-    let (mut filled, mut frames) = (0, 0);
+    let mut bytes = Vec::with_capacity(BUFFER + frame);
+    let mut samples = Vec::with_capacity(bytes.capacity() / format.bytes());
+    let mut frames = 0;
+    let pieces = match read_aside(input) {
+        Ok(pieces) => pieces,
+        Err(e) => return link.tell(Change::Ended { frames, failure: Some(e.to_string()) }),
+    };
     let failure = loop {
         if link.stopping() {
             return;
         }
-        match input.read(&mut bytes[filled..]) {
-            Ok(0) => break (filled > 0).then(|| format!("{filled} bytes after the last whole frame")),
-            Ok(n) => filled += n,
-            Err(e) if e.kind() == ErrorKind::Interrupted => continue,
-            Err(e) => break Some(e.to_string()),
+        match pieces.recv_timeout(ROUND) {
+            Ok(Ok(piece)) => bytes.extend_from_slice(&piece),
+            Ok(Err(e)) => break Some(e.to_string()),
+            Err(RecvTimeoutError::Timeout) => continue,
+            Err(RecvTimeoutError::Disconnected) => {
+                let left = bytes.len();
+                break (left > 0).then(|| format!("{left} bytes after the last whole frame"));
+            }
         }
-        let whole = filled / frame * frame;
-        decode(&bytes[..whole], format, &mut samples);
+        let whole = bytes.len() / frame * frame;
+        decode(bytes.get(..whole).unwrap_or_default(), format, &mut samples);
         if !intake.take_blocking(&samples, || !link.stopping()) {
             return;
         }
         frames += (whole / frame) as u64;
-        bytes.copy_within(whole..filled, 0);
-        filled -= whole;
+        bytes.drain(..whole);
     };
     link.tell(Change::Ended { frames, failure });
+}
+
+/// Reads on a thread of its own, which a stop leaves behind where it waits for a byte that never comes.
+fn read_aside(mut input: impl Read + Send + 'static) -> io::Result<Receiver<io::Result<Vec<u8>>>> {
+    let (sender, pieces) = bounded(1);
+    let work = move || {
+        let mut buffer = vec![0; BUFFER];
+        loop {
+            let piece = match input.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(count) => Ok(buffer.get(..count).unwrap_or_default().to_vec()),
+                Err(e) if e.kind() == ErrorKind::Interrupted => continue,
+                Err(e) => Err(e),
+            };
+            let last = piece.is_err();
+            if sender.send(piece).is_err() || last {
+                break;
+            }
+        }
+    };
+    thread::Builder::new().name("stdin".into()).spawn(work).map(|_| pieces)
 }
 
 fn decode(bytes: &[u8], format: PcmFormat, samples: &mut Vec<f32>) {

@@ -7,7 +7,7 @@ use super::train::figures;
 use crate::config::TrainConfig;
 use crate::corpus::{Corpus, Selection, hold_out, windows_of};
 use crate::error::{Error, Result};
-use crate::model::{WINDOW, measure};
+use crate::model::{Protocol, WINDOW, measure};
 
 /// What to measure.
 #[derive(Debug, clap::Subcommand)]
@@ -44,13 +44,16 @@ pub(super) fn run(command: &EvalCommand, set: SetThreads) -> Result<()> {
     let EvalCommand::Infonce(args) = command;
     use_threads(args.threads, set)?;
     let (manifest, cpc) = open_model(args.model.as_deref())?;
-    let config = TrainConfig::default();
+    let protocol = manifest.training.protocol.unwrap_or_else(|| {
+        let train = TrainConfig::default();
+        Protocol { hold_out: train.hold_out, batch: train.batch, negatives: train.negatives() }
+    });
     let recordings = if args.split == "eval" {
         Corpus::load(&args.data, Selection::Eval, |_, _| ())?.recordings
     } else {
-        hold_out(Corpus::load(&args.data, Selection::Train, |_, _| ())?.recordings, config.hold_out)?.1
+        hold_out(Corpus::load(&args.data, Selection::Train, |_, _| ())?.recordings, protocol.hold_out)?.1
     };
-    let mut found = measure(&cpc, &windows_of(&recordings, WINDOW), config.batch, config.negatives())?;
+    let mut found = measure(&cpc, &windows_of(&recordings, WINDOW), protocol.batch, protocol.negatives)?;
     found.clips = recordings.iter().map(|r| r.clips).sum();
     let mut out = stdout();
     if args.json {

@@ -17,7 +17,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 pub use self::args::SetThreads;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::telemetry::init_logs;
 
 /// Hears a microphone, learns what is normal there, and reports what is not, over MQTT.
@@ -63,9 +63,16 @@ enum Command {
 /// the exit code. `set_threads` is called at most once, before any thread is started.
 #[must_use]
 pub fn main(set_threads: SetThreads) -> ExitCode {
-    let cli = Cli::parse();
-    init_logs("info");
-    match dispatch(cli, set_threads) {
+    let outcome = match Cli::try_parse() {
+        Ok(cli) => {
+            init_logs("info");
+            dispatch(cli, set_threads)
+        }
+        Err(error) if error.use_stderr() => Err(usage(&error)),
+        // help and version
+        Err(error) => error.exit(),
+    };
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // nobody may be left to read it
@@ -73,6 +80,18 @@ pub fn main(set_threads: SetThreads) -> ExitCode {
             ExitCode::from(error.kind().exit_code())
         }
     }
+}
+
+/// clap's report in our form: a line of cause and a line of fix.
+fn usage(error: &clap::Error) -> Error {
+    let text = error.to_string();
+    let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let is_advice = |line: &&&str| ["tip:", "Usage:", "For more"].iter().any(|word| line.starts_with(word));
+    let cause: Vec<&str> = lines.iter().take_while(|line| !is_advice(line)).copied().collect();
+    let cause = cause.join(" ");
+    let tip = lines.iter().find_map(|line| line.strip_prefix("tip: "));
+    let fix = tip.map_or_else(|| "see `cpc-stream --help`".to_owned(), |tip| format!("{tip}; see `--help`"));
+    Error::config(cause.strip_prefix("error: ").unwrap_or(&cause), fix)
 }
 
 fn dispatch(cli: Cli, set: SetThreads) -> Result<()> {

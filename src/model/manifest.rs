@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 use crate::context::ContextConfig;
 use crate::encode::EncoderConfig;
 use crate::error::{Error, Result};
-use crate::predict::HeadsConfig;
+use crate::predict::{HeadsConfig, Negatives};
 use crate::units::{HOP, MODEL_RATE};
 
 /// Version of the manifest; a file of a later version is refused.
@@ -127,6 +127,18 @@ pub struct Figures {
     pub accuracy_per_k: Vec<f64>,
 }
 
+/// What it takes to measure the validation figures again.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Protocol {
+    /// Share of the sound that was held out.
+    pub hold_out: f64,
+    /// Windows of a batch: they are one another's negatives.
+    pub batch: usize,
+    /// Which latents were negatives.
+    pub negatives: Negatives,
+}
+
 /// How the model was trained.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -143,6 +155,9 @@ pub struct TrainingCard {
     pub seed: u64,
     /// What the negatives were.
     pub negatives: String,
+    /// How the figures below were measured; files that do not say were measured with the defaults of training.
+    #[serde(default)]
+    pub protocol: Option<Protocol>,
     /// Figures on the clips held out from training.
     pub validation: Figures,
 }

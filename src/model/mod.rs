@@ -13,5 +13,5 @@ mod measure;
 pub use cpc::{Cpc, CpcOutput, CpcState};
 pub use file::{embedded, load, parse, save};
 pub use live::LiveBatch;
-pub use manifest::{Architecture, DataCard, Figures, MANIFEST_FORMAT, Manifest, TrainingCard};
+pub use manifest::{Architecture, DataCard, Figures, MANIFEST_FORMAT, Manifest, Protocol, TrainingCard};
 pub use measure::{WINDOW, measure};

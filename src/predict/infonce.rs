@@ -1,11 +1,13 @@
 //! The InfoNCE loss of training and evaluation.
 
 use candle_core::{D, DType, Device, Result, Tensor};
+use serde::{Deserialize, Serialize};
 
 use super::PredictionHeads;
 
 /// Which latents the true future is told apart from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Negatives {
     /// Frames of the same window count as negatives unless they lie within this many frames of the positive
     /// (circularly, so that every anchor has the same number of them); `None`: none of them count.

@@ -131,6 +131,8 @@ pub struct StreamHealth {
     pub samples_scored: u64,
     /// Samples that were let go under overload: in = scored + shed.
     pub samples_shed: u64,
+    /// Samples of the source that were NaN or infinite and were taken as 0.
+    pub not_finite: u64,
 }
 
 /// The health document of the node. Totals count from the start of the daemon where nothing else is said.

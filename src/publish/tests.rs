@@ -77,16 +77,16 @@ fn events_are_kept_where_no_broker_is() {
 #[test]
 fn a_disk_that_refuses_degrades_and_recovers() {
     let dir = tempfile::tempdir().unwrap();
-    let blocked = dir.path().join("state");
-    std::fs::write(&blocked, "a file where the folder should be").unwrap();
-    let publisher = Publisher::start(&nobody_listens(), "node", &blocked).unwrap();
+    let blocked = dir.path().join("outbox.redb");
+    std::fs::create_dir(&blocked).unwrap();
+    let publisher = Publisher::start(&nobody_listens(), "node", dir.path()).unwrap();
     let (sender, status) = (publisher.sender(), publisher.status());
     for seq in 0..20 {
         assert!(sender.try_send(Outgoing::Event(Box::new(event("mic", seq)))));
     }
     assert!(!publisher.flush_durable(Duration::from_millis(700)));
     assert!(status.degraded() && status.accepted() == 0);
-    std::fs::remove_file(&blocked).unwrap();
+    std::fs::remove_dir(&blocked).unwrap();
     assert!(publisher.flush_durable(Duration::from_secs(20)));
     assert!(!status.degraded());
     let report = publisher.stop(Duration::ZERO);

@@ -43,8 +43,8 @@ pub fn run(config: &Config, stop: &AtomicBool) -> Result<()> {
     let node = config.node_id();
     let state = config.state_folder()?;
     let mut daemon = Daemon::start(config, &sources, (manifest, cpc), (&node, &state))?;
-    let outcome = daemon.supervise(stop);
-    daemon.stop(outcome)
+    let ended = daemon.supervise(stop);
+    daemon.stop(ended)
 }
 
 fn open_model(path: &Path) -> Result<(Manifest, Arc<Cpc>)> {
@@ -55,6 +55,15 @@ fn open_model(path: &Path) -> Result<(Manifest, Arc<Cpc>)> {
     };
     tracing::info!("model {} ({})", manifest.name, manifest.short_hash());
     Ok((manifest, Arc::new(cpc)))
+}
+
+/// Why the daemon ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// Somebody wants it.
+    Asked,
+    /// Every input has ended.
+    OfInput,
 }
 
 struct Daemon {
@@ -127,7 +136,8 @@ impl Daemon {
         })
     }
 
-    fn supervise(&mut self, stop: &AtomicBool) -> Result<()> {
+    /// Watches over everything; says what ended it.
+    fn supervise(&mut self, stop: &AtomicBool) -> End {
         tell_systemd(&[NotifyState::Ready, NotifyState::Status("listening")]);
         let watchdog = sd_notify::watchdog_enabled().map(|timeout| timeout / 3);
         let (mut fed, mut moved, mut rounds) = (Instant::now(), Instant::now(), 0);
@@ -141,11 +151,11 @@ impl Daemon {
             }
             self.keep_calibrations();
             if self.inference.as_ref().is_none_or(JoinHandle::is_finished) {
-                return Ok(());
+                return End::OfInput;
             }
             if self.publisher.status().wants_stop() {
                 tracing::info!("nobody reads stdout any more; stopping");
-                return Ok(());
+                return End::Asked;
             }
             let now = self.progress.rounds.load(Ordering::Relaxed);
             if now != rounds {
@@ -161,17 +171,18 @@ impl Daemon {
             }
         }
         tracing::info!("asked to stop");
-        Ok(())
+        End::Asked
     }
 
     /// Sources first, so that the rings run dry; then the engine, which ends running events; then the publisher,
     /// which stores and delivers them.
-    fn stop(mut self, outcome: Result<()>) -> Result<()> {
+    fn stop(mut self, ended: End) -> Result<()> {
         tell_systemd(&[NotifyState::Stopping]);
         for source in &self.sources {
             source.handle.request_stop();
         }
         self.sources.clear();
+        self.progress.sources_gone.store(true, Ordering::Release);
         let inference = match self.inference.take().map(JoinHandle::join) {
             None | Some(Ok(Ok(()))) => Ok(()),
             Some(Ok(Err(error))) => Err(error),
@@ -193,7 +204,20 @@ impl Daemon {
             report.pending,
             report.dropped
         );
-        outcome.and(inference)
+        for (stream, figures) in health.streams.iter().filter(|(_, figures)| figures.not_finite > 0) {
+            tracing::warn!("{stream}: {} samples were not finite and were taken as 0", figures.not_finite);
+        }
+        if !report.clean {
+            tracing::error!("events that only memory held are lost; the outbox could not take them");
+        }
+        inference?;
+        if ended == End::OfInput && health.samples_in == 0 {
+            return Err(Error::device(
+                "the input ended before its first sample",
+                "check what is written into the pipe, or the file",
+            ));
+        }
+        Ok(())
     }
 
     fn tell(&self, notice: &Notice) {

@@ -56,6 +56,7 @@ impl HealthDesk {
                     samples_in: lane.scored + lane.shed,
                     samples_scored: lane.scored,
                     samples_shed: lane.shed,
+                    not_finite: source.not_finite(),
                 },
             );
         }

@@ -1,6 +1,6 @@
 //! The thread that turns rings into readings and events.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -29,6 +29,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub(super) struct Progress {
     /// Rounds of the loop: stands still only when the thread hangs.
     pub(super) rounds: AtomicU64,
+    /// Set when no source gives anything any more: a ring that one of them left open counts as closed.
+    pub(super) sources_gone: AtomicBool,
     /// Figures, refreshed about once a second.
     pub(super) figures: Mutex<Figures>,
 }
@@ -102,7 +104,7 @@ pub(super) struct Inference {
 }
 
 impl Inference {
-    /// Runs until every ring is closed and read.
+    /// Runs until every ring is closed, or its source gone, and read.
     pub(super) fn run(mut self) -> Result<()> {
         let mut piece = vec![0f32; PIECE];
         let mut refreshed = Instant::now();
@@ -115,13 +117,17 @@ impl Inference {
             busy |= self.drive(|engine, sink| engine.run(sink))?;
             let over = self.streams.iter().all(|stream| stream.closed);
             if over || refreshed.elapsed() >= Duration::from_secs(1) {
-                self.refresh();
+                self.refresh(over);
                 refreshed = Instant::now();
             }
             if over {
                 return Ok(());
             }
-            if !busy {
+            if !busy && self.progress.sources_gone.load(Ordering::Acquire) {
+                for index in 0..self.streams.len() {
+                    self.close(index)?;
+                }
+            } else if !busy {
                 let open: Vec<&RingReader> =
                     self.streams.iter().filter(|s| !s.closed).map(|s| &s.feed.reader).collect();
                 let _ = wait_any(open.iter().copied(), IDLE);
@@ -169,19 +175,24 @@ impl Inference {
                 })?;
             }
             (Read::Gap { .. }, None) => {}
-            (Read::Closed, number) => {
-                stream.closed = true;
-                if let Some(number) = number {
-                    warn_unfinished(&self.engine, number);
-                    let counters = self.drive(|engine, sink| engine.end(number, sink))?;
-                    if let Some(stream) = self.streams.get_mut(index) {
-                        stream.counters = counters;
-                        stream.number = None;
-                    }
-                }
-            }
+            (Read::Closed, _) => self.close(index)?,
         }
         Ok(true)
+    }
+
+    /// Ends a stream: what waits is scored, a running event ends.
+    fn close(&mut self, index: usize) -> Result<()> {
+        let Some(stream) = self.streams.get_mut(index) else { return Ok(()) };
+        stream.closed = true;
+        if let Some(number) = stream.number {
+            warn_unfinished(&self.engine, number);
+            let counters = self.drive(|engine, sink| engine.end(number, sink))?;
+            if let Some(stream) = self.streams.get_mut(index) {
+                stream.counters = counters;
+                stream.number = None;
+            }
+        }
+        Ok(())
     }
 
     /// Lets the engine work and publishes what it has to say.
@@ -249,14 +260,15 @@ impl Inference {
         publish(&self.sender, self.patient, message);
     }
 
-    fn refresh(&mut self) {
+    fn refresh(&mut self, last: bool) {
         for stream in &mut self.streams {
             if let Some(lane) = stream.number.and_then(|number| self.engine.lane(number)) {
                 stream.counters = lane.counters();
             }
         }
-        // the supervisor holds this for the time of a copy; a missed refresh comes a second later
-        if let Ok(mut figures) = self.progress.figures.try_lock() {
+        // the supervisor holds this for the time of a copy; a missed refresh comes a second later, save the last
+        let figures = &self.progress.figures;
+        if let Some(mut figures) = if last { figures.lock().ok() } else { figures.try_lock().ok() } {
             figures.hop = self.engine.hop_times().percentiles();
             figures.streams = self.streams.iter().map(|s| (s.feed.id.clone(), s.counters)).collect();
         }

@@ -15,7 +15,8 @@ use crate::context::ContextState;
 use crate::corpus::{Recording, windows_of};
 use crate::error::{Error, Result};
 use crate::model::{
-    Architecture, Cpc, DataCard, Figures, MANIFEST_FORMAT, Manifest, TrainingCard, WINDOW, measure, save,
+    Architecture, Cpc, DataCard, Figures, MANIFEST_FORMAT, Manifest, Protocol, TrainingCard, WINDOW, measure,
+    save,
 };
 use crate::nn::{BatchState, Tensors};
 use crate::predict::InfoNce;
@@ -180,6 +181,11 @@ impl Trainer {
                 minutes: self.started.elapsed().as_secs_f64() / 60.0,
                 seed: self.config.seed,
                 negatives: format!("{}{} of other recordings", within.unwrap_or_default(), self.config.cross),
+                protocol: Some(Protocol {
+                    hold_out: self.config.hold_out,
+                    batch: self.config.batch,
+                    negatives: self.config.negatives(),
+                }),
                 validation,
             },
             sha256: String::new(),

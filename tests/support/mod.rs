@@ -2,6 +2,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each test uses a part of it")]
 
 pub mod broker;
-
+pub mod daemon;
 pub mod events;
 pub mod microphone;
+pub mod sound;

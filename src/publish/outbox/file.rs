@@ -20,6 +20,8 @@ pub(super) const TALLY: TableDefinition<'_, &str, u64> = TableDefinition::new("t
 pub(super) const EVENT: u8 = 0;
 pub(super) const GAP: u8 = 1;
 
+const FOLDER: &str = "name a folder with `--state-dir` where the daemon's user may write";
+
 const FORMAT: u64 = 1;
 const CACHE_BYTES: usize = 4 << 20;
 const ROW_OVERHEAD: u64 = 64;
@@ -48,7 +50,13 @@ pub(super) fn entries(tally: &Tally) -> [(&'static str, u64); 6] {
 
 pub(super) fn open(path: &Path) -> Result<Opened> {
     if let Some(dir) = path.parent() {
-        std::fs::create_dir_all(dir).map_err(|error| refused(path, &redb::Error::Io(error)))?;
+        std::fs::create_dir_all(dir).map_err(|error| match error.kind() {
+            // no waiting mends these, unlike a disk that is full or read-only
+            Io::NotFound | Io::PermissionDenied | Io::AlreadyExists | Io::NotADirectory => {
+                Error::config(format!("the state folder {} cannot be made: {error}", dir.display()), FOLDER)
+            }
+            _ => refused(path, &redb::Error::Io(error)),
+        })?;
     }
     let attempt = match catch_unwind(AssertUnwindSafe(|| load(path))) {
         Ok(attempt) => attempt,
@@ -150,6 +158,9 @@ pub(super) fn refused(path: &Path, error: &redb::Error) -> Error {
             format!("the outbox {} was written by a newer version", path.display()),
             "run that version, or move the file away",
         ),
+        redb::Error::Io(error) if error.kind() == Io::PermissionDenied => {
+            Error::config(format!("the outbox {} cannot be opened: {error}", path.display()), FOLDER)
+        }
         other => Error::broker(
             format!("the outbox {} cannot be used: {other}", path.display()),
             "check free space, owner and health of the disk under the state folder",

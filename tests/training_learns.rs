@@ -1,0 +1,90 @@
+//! A few steps on a small corpus teach the model something; what it says of itself can be measured again.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
+
+mod support;
+
+use std::path::Path;
+use std::time::Duration;
+
+use candle_core::Device;
+use cpc_stream::model::{Figures, load};
+use support::daemon::run;
+use support::sound::write_wav;
+
+const LIMIT: Duration = Duration::from_secs(240);
+/// Nats below ln(N + 1).
+const MARGIN: f64 = 0.2;
+const SETTINGS: &str = "\
+architecture = \"edge\"
+batch = 4
+cross = 256
+learning_rate = 3e-3
+warm_up = 0.1
+gain_db = [-6.0, 6.0]
+hold_out = 0.2
+validate_every = 30
+validate_windows = 8
+";
+
+/// Six seconds of a sound that goes on as it began: a gliding tone with overtones, or noise of some colour that
+/// beats, or pulses.
+fn recording(number: u32) -> Vec<i16> {
+    let own = |salt: u32| f64::from((number * 7 + salt).wrapping_mul(2_654_435_761) >> 16) / 65_536.0;
+    let (low, span, turn) = (150.0 + 900.0 * own(1), 100.0 + 400.0 * own(2), 0.3 + 2.0 * own(3));
+    let (beat, colour) = (2.0 + 6.0 * own(4), 0.05 + 0.9 * own(5));
+    let (mut phase, mut noise, mut random) = (0.0f64, 0.0f64, number.wrapping_add(1));
+    let sample = |i: u32| {
+        let t = f64::from(i) / 16_000.0;
+        let sway = 0.5 - 0.5 * (std::f64::consts::TAU * turn * t).cos();
+        phase += (low + span * sway) / 16_000.0;
+        random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        let white = f64::from(random >> 8) / 8_388_608.0 - 1.0;
+        noise += colour * (white - noise);
+        let overtone = |h: f64| (std::f64::consts::TAU * phase * h).sin() / h;
+        let sound = match number % 3 {
+            0 => 0.5 * (1..=6).map(|h| overtone(f64::from(h))).sum::<f64>(),
+            1 => 0.2 * noise + noise * (0.5 + 0.5 * (std::f64::consts::TAU * beat * t).sin()),
+            _ => white * (-30.0 * (t * 2.0 * beat).fract()).exp() + 0.1 * overtone(8.0),
+        };
+        ((sound + 0.01 * white) * 9000.0).clamp(-32_000.0, 32_000.0) as i16
+    };
+    (0..6 * 16_000).map(sample).collect()
+}
+
+fn succeed(home: &Path, arguments: &[&str]) -> String {
+    let outcome = run(home, arguments, LIMIT);
+    assert_eq!(outcome.code, Some(0), "{}\n{}", outcome.stdout, outcome.stderr);
+    outcome.stdout
+}
+
+#[test]
+fn a_small_run_beats_guessing_and_its_figures_can_be_measured_again() {
+    let home = tempfile::tempdir().unwrap();
+    let corpus = home.path().join("corpus");
+    std::fs::create_dir(&corpus).unwrap();
+    for number in 0..12 {
+        write_wav(&corpus.join(format!("{number:02}.wav")), &recording(number), 16_000);
+    }
+    std::fs::write(home.path().join("small.toml"), SETTINGS).unwrap();
+    let train = ["train", "--data", "corpus", "--out", "small.safetensors", "--config", "small.toml"];
+    print!("{}", succeed(home.path(), &[train.as_slice(), &["--steps", "30", "--name", "small"]].concat()));
+
+    let (manifest, model) = load(&home.path().join("small.safetensors"), &Device::Cpu).unwrap();
+    assert!(model.scores(), "it has a bank of negatives");
+    assert_eq!((manifest.name.as_str(), manifest.training.steps), ("small", 30));
+    let figures = &manifest.training.validation;
+    let chance = ((figures.negatives + 1) as f64).ln();
+    assert!((figures.chance_loss - chance).abs() < 1e-3, "{} is not ln(N + 1)", figures.chance_loss);
+    println!("validation loss {:.4} of {chance:.4}, accuracy {:.4}", figures.loss, figures.accuracy);
+    assert!(figures.loss < chance - MARGIN, "loss {} of {chance}: nothing was learnt", figures.loss);
+    assert!(figures.accuracy > figures.chance_accuracy, "accuracy {}", figures.accuracy);
+
+    let eval = ["eval", "infonce", "--data", "corpus", "--model", "small.safetensors", "--json"];
+    let again: Figures = serde_json::from_str(&succeed(home.path(), &eval)).unwrap();
+    assert_eq!(&again, figures, "the manifest states what cannot be measured again");
+
+    let listen = ["--model", "small.safetensors", "--input", "corpus/00.wav", "--fast"];
+    let outcome = run(home.path(), &listen, LIMIT);
+    assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("96000 samples scored"), "{}", outcome.stderr);
+}
