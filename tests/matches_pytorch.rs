@@ -1,5 +1,4 @@
 //! z and c are what PyTorch computes with the same weights (a CPC_audio checkpoint, its own padding).
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
 

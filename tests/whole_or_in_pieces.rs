@@ -1,5 +1,4 @@
 //! However streams are cut, batched, joined or left, each gives the frames of the whole clip.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::needless_range_loop)]
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
 
