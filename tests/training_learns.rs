@@ -12,7 +12,7 @@ use support::daemon::run;
 use support::sound::write_wav;
 
 const LIMIT: Duration = Duration::from_secs(240);
-/// Nats below ln(N + 1).
+/// Nats below ln(N + 1); 0.48 was measured.
 const MARGIN: f64 = 0.2;
 const SETTINGS: &str = "\
 architecture = \"edge\"
@@ -67,11 +67,11 @@ fn a_small_run_beats_guessing_and_its_figures_can_be_measured_again() {
     }
     std::fs::write(home.path().join("small.toml"), SETTINGS).unwrap();
     let train = ["train", "--data", "corpus", "--out", "small.safetensors", "--config", "small.toml"];
-    print!("{}", succeed(home.path(), &[train.as_slice(), &["--steps", "30", "--name", "small"]].concat()));
+    print!("{}", succeed(home.path(), &[train.as_slice(), &["--steps", "60", "--name", "small"]].concat()));
 
     let (manifest, model) = load(&home.path().join("small.safetensors"), &Device::Cpu).unwrap();
     assert!(model.scores(), "it has a bank of negatives");
-    assert_eq!((manifest.name.as_str(), manifest.training.steps), ("small", 30));
+    assert_eq!((manifest.name.as_str(), manifest.training.steps), ("small", 60));
     let figures = &manifest.training.validation;
     let chance = ((figures.negatives + 1) as f64).ln();
     assert!((figures.chance_loss - chance).abs() < 1e-3, "{} is not ln(N + 1)", figures.chance_loss);
