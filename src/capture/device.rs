@@ -112,7 +112,6 @@ pub(super) fn run(name: &str, capture: &CaptureConfig, intake: Intake, link: &Li
 /// Says once for each cause that the device is away.
 fn tell_offline(link: &Link, told: &mut Option<String>, reason: String) {
     if told.as_ref() != Some(&reason) {
-        tracing::warn!(source = %link.source, %reason, "offline; trying again until the device is there");
         link.tell(Change::Offline { reason: reason.clone() });
         *told = Some(reason);
     }

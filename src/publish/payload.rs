@@ -129,7 +129,8 @@ pub struct StreamHealth {
     pub samples_in: u64,
     /// Samples that were scored.
     pub samples_scored: u64,
-    /// Samples that were let go under overload: in = scored + shed.
+    /// Samples that fill no whole hop, beside a gap or at the end: in = scored + shed + less than a hop that waits
+    /// (nothing waits once the stream is over).
     pub samples_shed: u64,
     /// Samples of the source that were NaN or infinite and were taken as 0.
     pub not_finite: u64,
@@ -151,7 +152,7 @@ pub struct Health {
     pub samples_in: u64,
     /// Samples scored, all streams.
     pub samples_scored: u64,
-    /// Samples let go under overload, all streams.
+    /// Samples that fill no whole hop, all streams.
     pub samples_shed: u64,
     /// Documents that became durable since the outbox was made: accepted = acked + pending + dropped.
     pub events_accepted: u64,

@@ -53,7 +53,7 @@ impl HealthDesk {
                     overruns: ring.refused(),
                     xruns: source.xruns(),
                     lost_samples: ring.lost(),
-                    samples_in: lane.scored + lane.shed,
+                    samples_in: lane.resampled,
                     samples_scored: lane.scored,
                     samples_shed: lane.shed,
                     not_finite: source.not_finite(),
