@@ -13,7 +13,7 @@ use super::{Mark, Read, RingCounters, Shared};
 /// A thread that waits on a ring of another thread looks this often.
 const POLL: Duration = Duration::from_millis(2);
 
-/// The reading end; dropping it makes [`RingWriter::push_blocking`] return false.
+/// The reading end; dropping it makes [`RingWriter::push_blocking`](super::RingWriter::push_blocking) return false.
 pub struct RingReader {
     samples: HeapCons<f32>,
     marks: HeapCons<Mark>,

@@ -158,7 +158,7 @@ impl RingWriter {
         Arc::clone(&self.shared.counters)
     }
 
-    /// Closes the stream, like dropping the writer: the reader gets what is left, then [`Read::Closed`].
+    /// Closes the stream, like dropping the writer: the reader gets what is left, then [`Read::Closed`](super::Read::Closed).
     pub fn close(self) {}
 
     fn wake(&self) {
