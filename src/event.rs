@@ -116,3 +116,53 @@ pub struct Event {
     #[serde(flatten)]
     pub finding: Finding,
 }
+
+/// Documents for the tests of those who handle them.
+#[cfg(test)]
+pub(crate) mod samples {
+    use super::*;
+
+    /// Event `number` of its stream, confirmed in the second of the same number.
+    pub(crate) fn finding(number: u64) -> Finding {
+        Finding {
+            phase: Phase::New,
+            number,
+            onset_sample: 16_000 * number,
+            onset_s: number as f64,
+            offset_sample: None,
+            offset_s: None,
+            emitted_s: number as f64 + 0.5,
+            peak_s: number as f64 + 0.25,
+            score: 6.5,
+            score_mean: 4.25,
+            p: 3e-7,
+            tier: Tier::Alarm,
+            evidence: Evidence::Surprise,
+            surprise: 9.5,
+            surprise_per_k: vec![None, Some(1.5)],
+            novelty: 2.5,
+            level_dbfs: -20.5,
+            background_dbfs: -60.0,
+            budget_per_hour: 0.5,
+            calibration: "89abcdef".into(),
+        }
+    }
+
+    /// Document `seq` of `stream`.
+    pub(crate) fn event(stream: &str, seq: u64) -> Event {
+        Event {
+            schema: EVENT_SCHEMA,
+            id: format!("{seq:026}"),
+            boot: "01J00000000000000000000001".into(),
+            seq,
+            node: "node".into(),
+            stream: stream.to_owned(),
+            onset: "2026-01-02T03:04:05.5Z".into(),
+            offset: None,
+            emitted: "2026-01-02T03:04:06.25Z".into(),
+            latency_ms: 12.5,
+            model: "0123456789ab".into(),
+            finding: finding(seq),
+        }
+    }
+}

@@ -25,8 +25,8 @@ fn score() -> Score {
     Score {
         t_s: 1.0,
         time: "2026-01-02T03:04:05Z".into(),
-        surprise: 1.0,
-        novelty: 1.0,
+        surprise: Some(1.0),
+        novelty: Some(1.0),
         level_dbfs: -50.0,
         p: None,
         score: None,

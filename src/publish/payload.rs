@@ -87,10 +87,10 @@ pub struct Score {
     pub t_s: f64,
     /// The same moment, RFC 3339 in UTC.
     pub time: String,
-    /// -PMI of what came against what the past predicted, nats.
-    pub surprise: f64,
-    /// Distance from what was normal, no unit.
-    pub novelty: f64,
+    /// Surprise in robust deviations from normal; null while calibrating.
+    pub surprise: Option<f64>,
+    /// Distance from what was normal, no unit; null while calibrating.
+    pub novelty: Option<f64>,
     /// Level, dB full scale.
     pub level_dbfs: f32,
     /// Tail probability per second of normal sound; null while calibrating.

@@ -2,47 +2,8 @@ use std::time::{Duration, Instant};
 
 use super::*;
 use crate::error::ErrorKind;
-use crate::event::{EVENT_SCHEMA, Event, Evidence, Finding, Phase, Tier};
 
-/// An event document for tests.
-pub(super) fn event(stream: &str, seq: u64) -> Event {
-    let finding = Finding {
-        phase: Phase::New,
-        number: seq,
-        onset_sample: 16_000 * seq,
-        onset_s: seq as f64,
-        offset_sample: None,
-        offset_s: None,
-        emitted_s: seq as f64 + 0.5,
-        peak_s: seq as f64 + 0.25,
-        score: 6.5,
-        score_mean: 4.25,
-        p: 3e-7,
-        tier: Tier::Alarm,
-        evidence: Evidence::Surprise,
-        surprise: 9.5,
-        surprise_per_k: vec![None, Some(1.5)],
-        novelty: 2.5,
-        level_dbfs: -20.5,
-        background_dbfs: -60.0,
-        budget_per_hour: 0.5,
-        calibration: "89abcdef".into(),
-    };
-    Event {
-        schema: EVENT_SCHEMA,
-        id: format!("{seq:026}"),
-        boot: "01J00000000000000000000001".into(),
-        seq,
-        node: "node".into(),
-        stream: stream.to_owned(),
-        onset: "2026-01-02T03:04:05.5Z".into(),
-        offset: None,
-        emitted: "2026-01-02T03:04:06.25Z".into(),
-        latency_ms: 12.5,
-        model: "0123456789ab".into(),
-        finding,
-    }
-}
+pub(super) use crate::event::samples::event;
 
 fn nobody_listens() -> PublishConfig {
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

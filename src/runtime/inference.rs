@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crossbeam_channel::Sender;
 
-use super::stamp::rfc3339;
+use super::stamp::{milli, rfc3339, three_digits};
 use super::{Engine, Heard, LaneCounters, Stamp};
 use crate::capture::StreamFeed;
 use crate::detect::{Calibration, DetectorState, Reading};
@@ -314,11 +314,11 @@ fn summarise(stream: &mut Stream, frame: u64, reading: Reading, every: u32) -> O
     Some(Score {
         t_s,
         time: rfc3339(stream.wall_zero() + Duration::from_secs_f64(t_s)),
-        surprise: worst.surprise.unwrap_or(f64::NAN),
-        novelty: worst.novelty.unwrap_or(f64::NAN),
-        level_dbfs: worst.level_dbfs,
-        p: worst.p,
-        score: worst.score,
+        surprise: worst.surprise.map(milli),
+        novelty: worst.novelty.map(milli),
+        level_dbfs: (worst.level_dbfs * 10.0).round() / 10.0,
+        p: worst.p.map(three_digits),
+        score: worst.score.map(milli),
         state: match worst.state {
             DetectorState::Calibrating { .. } => Watching::Calibrating,
             DetectorState::Watching => Watching::Watching,

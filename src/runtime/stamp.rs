@@ -69,18 +69,27 @@ impl Stamp {
 
 /// The finding with as many digits as mean something.
 fn tidy(mut finding: Finding) -> Finding {
-    let milli = |x: f64| (x * 1e3).round() / 1e3;
     finding.score = milli(finding.score);
     finding.score_mean = milli(finding.score_mean);
     finding.surprise = milli(finding.surprise);
     finding.novelty = milli(finding.novelty);
-    finding.p = format!("{:.2e}", finding.p).parse().unwrap_or(finding.p);
+    finding.p = three_digits(finding.p);
     finding.level_dbfs = (finding.level_dbfs * 10.0).round() / 10.0;
     finding.background_dbfs = (finding.background_dbfs * 10.0).round() / 10.0;
     for pmi in finding.surprise_per_k.iter_mut().flatten() {
         *pmi = (*pmi * 1e3).round() / 1e3;
     }
     finding
+}
+
+/// Three decimals.
+pub(super) fn milli(x: f64) -> f64 {
+    (x * 1e3).round() / 1e3
+}
+
+/// Three significant digits, for probabilities.
+pub(super) fn three_digits(p: f64) -> f64 {
+    format!("{p:.2e}").parse().unwrap_or(p)
 }
 
 /// RFC 3339 in UTC with milliseconds.
@@ -91,30 +100,19 @@ pub(super) fn rfc3339(time: SystemTime) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{Evidence, Tier};
+    use crate::event::samples;
 
     fn finding(phase: Phase, number: u64) -> Finding {
+        let over = phase == Phase::End;
         Finding {
             phase,
             number,
             onset_sample: 16_000,
-            onset_s: 1.0,
-            offset_sample: (phase == Phase::End).then_some(24_000),
-            offset_s: (phase == Phase::End).then_some(1.5),
-            emitted_s: 1.1,
-            peak_s: 1.05,
+            offset_sample: over.then_some(24_000),
             score: 3.456_789,
-            score_mean: 2.0,
             p: 3.493_1e-4,
-            tier: Tier::Alarm,
-            evidence: Evidence::Surprise,
-            surprise: 9.0,
             surprise_per_k: vec![None, Some(1.234_567)],
-            novelty: 1.0,
-            level_dbfs: -20.04,
-            background_dbfs: -40.0,
-            budget_per_hour: 1.0,
-            calibration: "89abcdef".to_owned(),
+            ..samples::finding(number)
         }
     }
 
