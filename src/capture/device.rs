@@ -85,7 +85,6 @@ pub(super) fn run(name: &str, capture: &CaptureConfig, intake: Intake, link: &Li
         };
         let returned = match attempt {
             Ok(session) => {
-                tracing::info!(source = %link.source, device = session.description(), "capturing");
                 link.tell(Change::Online { description: session.description().to_owned() });
                 (told, wait) = (None, FIRST_RETRY);
                 let reason = session.watch(link);
