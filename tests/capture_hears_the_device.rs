@@ -219,11 +219,15 @@ fn child_is_stopped() {
     let mut listener = Listener::open();
     listener.hear_until("the first sound", |l| l.clock >= 24_000);
     println!("{CAPTURING}");
-    listener.hear_until("the gap", |l| !l.gaps.is_empty() && !l.after_gap);
+    let asked = Instant::now();
+    // a busy machine may overrun by itself before or after: what matters is the long gap
+    let is_long = |gap: &&(i64, i64)| gap.0 >= 20_000;
+    listener.hear_until("the gap", |l| l.gaps.iter().any(|gap| is_long(&gap)) && !l.after_gap);
     listener.notice(Duration::from_secs(2), |c| matches!(c, Change::Xrun { .. }));
-    let (lost, error) = listener.gaps[0];
+    let &(lost, error) = listener.gaps.iter().find(is_long).unwrap();
     assert!(error.abs() <= PERIOD, "a gap of {lost} is off by {error}");
-    assert!((20_000..60_000).contains(&lost), "{lost} lost in 0.7 s");
+    let seconds = lost as f64 / f64::from(RATE);
+    assert!(seconds <= asked.elapsed().as_secs_f64() + 0.1, "{lost} lost in {:?}", asked.elapsed());
     let more = listener.clock + 24_000;
     listener.hear_until("more sound", |l| l.clock >= more);
     assert!(listener.source.counters.xruns() >= 1);

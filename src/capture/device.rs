@@ -31,6 +31,7 @@ fn host() -> Result<cpal::Host> {
 /// # Errors
 /// A device error when ALSA cannot be reached.
 pub fn list_inputs() -> Result<Vec<InputInfo>> {
+    hush();
     Ok(inputs(&host()?)?
         .map(|(id, device)| {
             let description = device.description().map_or_else(|_| String::new(), |d| d.name().to_owned());
@@ -65,6 +66,7 @@ fn find(host: &cpal::Host, name: &str) -> Result<cpal::Device> {
 
 /// Refuses a name that can never be a device, and, where it `must_exist`, a device that is not there.
 pub(super) fn check(name: &str, must_exist: bool) -> Result<()> {
+    hush();
     let host = host()?;
     let found = find(&host, name).map(|_| ());
     if found.is_err() {
@@ -79,6 +81,7 @@ pub(super) fn run(name: &str, capture: &CaptureConfig, intake: Intake, link: &Li
     let mut told: Option<String> = None;
     let mut wait = FIRST_RETRY;
     while !link.stopping() {
+        hush();
         let attempt = match host().and_then(|host| find(&host, name)) {
             Ok(device) => Session::open(&device, capture, cargo),
             Err(e) => Err((e, Some(cargo))),
@@ -106,6 +109,13 @@ pub(super) fn run(name: &str, capture: &CaptureConfig, intake: Intake, link: &Li
         link.sleep_until(Instant::now() + wait);
         wait = (wait * 2).min(LAST_RETRY);
     }
+}
+
+/// Keeps what libasound would print on stderr on this thread: eight lines for every try of a device that is away.
+/// What it means comes back as an error. Calling again empties the memory.
+fn hush() {
+    // without it libasound prints, which does no harm
+    let _ = alsa::Output::local_error_handler();
 }
 
 /// Says once for each cause that the device is away.

@@ -22,9 +22,11 @@ mod device;
 mod file;
 mod ids;
 mod intake;
+#[cfg_attr(not(feature = "capture"), expect(dead_code, reason = "only devices have names"))]
 mod names;
 mod source;
 mod stdin;
+#[cfg(feature = "capture")]
 mod timeline;
 
 pub use config::{CaptureConfig, PcmForm, PcmFormat, SourceConfig};
