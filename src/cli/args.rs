@@ -38,13 +38,9 @@ impl Output {
     }
 }
 
-/// The model at `path`, or the built-in one.
+/// The model at `path`, or the built-in one, on the CPU.
 pub(super) fn open_model(path: Option<&Path>) -> Result<(Manifest, Arc<Cpc>)> {
-    let (manifest, cpc) = match path {
-        None => model::embedded(&Device::Cpu)?,
-        Some(path) => model::load(path, &Device::Cpu)?,
-    };
-    Ok((manifest, Arc::new(cpc)))
+    model::open(path, &Device::Cpu)
 }
 
 /// How the program tells candle its number of threads; only `main` can, since it changes the environment.

@@ -44,8 +44,7 @@ pub(super) fn run(args: &CalibrateArgs, set: SetThreads) -> Result<()> {
             "name one with `--device NAME` or `--input FILE`",
         ));
     };
-    let path = &config.model.path;
-    let (manifest, cpc) = open_model((!path.as_os_str().is_empty()).then_some(path.as_path()))?;
+    let (manifest, cpc) = open_model(config.model.file())?;
     let mut engine = Engine::new(cpc, &manifest, config.detect.clone())?;
     let (notify, notices) = unbounded();
     let mut open = capture::open(source, &config.capture, notify)?;

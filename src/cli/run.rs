@@ -138,8 +138,7 @@ pub(super) fn run(args: &RunArgs, set: SetThreads) -> Result<()> {
 /// What is wrong.
 pub(super) fn check(args: &RunArgs) -> Result<()> {
     let config = args.load()?.config;
-    let path = &config.model.path;
-    let (manifest, _) = open_model((!path.as_os_str().is_empty()).then_some(path.as_path()))?;
+    let (manifest, _) = open_model(config.model.file())?;
     for source in &config.source {
         if let Some(file) = &source.file {
             crate::audio_file::AudioReader::open(file)?;

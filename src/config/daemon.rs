@@ -1,6 +1,6 @@
 //! What the daemon is asked to do.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -38,6 +38,14 @@ pub struct ModelConfig {
     pub path: PathBuf,
     /// Threads of the model's matrix products. 1 is fastest for a few streams.
     pub threads: usize,
+}
+
+impl ModelConfig {
+    /// The model file; none for the built-in model.
+    #[must_use]
+    pub fn file(&self) -> Option<&Path> {
+        (!self.path.as_os_str().is_empty()).then_some(self.path.as_path())
+    }
 }
 
 impl Default for ModelConfig {

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
 use safetensors::SafeTensors;
@@ -23,6 +24,15 @@ const RETRAIN: &str = "use another model file, or leave `--model` out to run the
 pub fn embedded(device: &Device) -> Result<(Manifest, Cpc)> {
     parse(include_bytes!("../../models/cpc-edge.safetensors"), device)
         .map_err(|error| error.context("the built-in model"))
+}
+
+/// The model at `path`, or the one inside this binary, on `device`, for all who run it.
+///
+/// # Errors
+/// As [`load`].
+pub fn open(path: Option<&Path>, device: &Device) -> Result<(Manifest, Arc<Cpc>)> {
+    let (manifest, cpc) = path.map_or_else(|| embedded(device), |path| load(path, device))?;
+    Ok((manifest, Arc::new(cpc)))
 }
 
 /// Reads the model file at `path` onto `device`.

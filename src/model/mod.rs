@@ -11,7 +11,7 @@ mod manifest;
 mod measure;
 
 pub use cpc::{Cpc, CpcOutput, CpcState};
-pub use file::{embedded, load, parse, save};
+pub use file::{embedded, load, open, parse, save};
 pub use live::LiveBatch;
 pub use manifest::{Architecture, DataCard, Figures, MANIFEST_FORMAT, Manifest, Protocol, TrainingCard};
 pub use measure::{WINDOW, measure};

@@ -39,22 +39,13 @@ pub fn run(config: &Config, stop: &AtomicBool) -> Result<()> {
         ));
     }
     capture::assign_ids(&mut sources)?;
-    let (manifest, cpc) = open_model(&config.model.path)?;
+    let (manifest, cpc) = model::open(config.model.file(), &Device::Cpu)?;
+    tracing::info!("model {} ({})", manifest.name, manifest.short_hash());
     let node = config.node_id();
     let state = config.state_folder()?;
     let mut daemon = Daemon::start(config, &sources, (manifest, cpc), (&node, &state))?;
     let ended = daemon.supervise(stop);
     daemon.stop(ended)
-}
-
-fn open_model(path: &Path) -> Result<(Manifest, Arc<Cpc>)> {
-    let (manifest, cpc) = if path.as_os_str().is_empty() {
-        model::embedded(&Device::Cpu)?
-    } else {
-        model::load(path, &Device::Cpu)?
-    };
-    tracing::info!("model {} ({})", manifest.name, manifest.short_hash());
-    Ok((manifest, Arc::new(cpc)))
 }
 
 /// Why the daemon ends.
