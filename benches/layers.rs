@@ -59,7 +59,7 @@ fn rest(c: &mut Criterion) {
         let z = noise(&mut rng, &[1, 1, latent]);
         steps(c, &format!("{name}/gru"), &gru, &z);
 
-        let config = HeadsConfig { horizons: 12, scale: 1.0 / (latent as f64).sqrt() };
+        let config = HeadsConfig { horizons: 12, scale: 1.0 / (latent as f64).sqrt(), hidden: None };
         let vars =
             PredictionHeads::init(&mut rng, &config, (latent, hidden), &CPU).expect("the CPU holds it");
         let tensors = named(vars);

@@ -7,7 +7,7 @@ use std::path::Path;
 use candle_core::pickle::PthTensors;
 use candle_core::{Device, Tensor};
 use cpc_stream::context::ContextConfig;
-use cpc_stream::encode::{EncoderConfig, Padding};
+use cpc_stream::encode::{EncoderConfig, Normalisation, Padding};
 use cpc_stream::model::{Architecture, Cpc};
 use cpc_stream::nn::Tensors;
 use cpc_stream::predict::HeadsConfig;
@@ -67,9 +67,9 @@ fn largest_difference(a: &Tensor, b: &Tensor) -> f32 {
 #[test]
 fn latents_and_contexts_match_pytorch() {
     let architecture = Architecture {
-        encoder: EncoderConfig::Raw { channels: [32; 5] },
+        encoder: EncoderConfig::Raw { channels: [32; 5], normalisation: Normalisation::Channel },
         context: ContextConfig::Gru { hidden: 32, layers: 1 },
-        heads: HeadsConfig { horizons: 12, scale: 1.0 / 32.0 },
+        heads: Some(HeadsConfig { horizons: 12, scale: 1.0 / 32.0, hidden: None }),
     };
     let cpc = Cpc::load(&weights(), &architecture).unwrap();
     let samples: Vec<f32> = hound::WavReader::open(Path::new(FOLDER).join("input.wav"))
@@ -86,7 +86,7 @@ fn latents_and_contexts_match_pytorch() {
     assert!(dz <= 1e-4 && dc <= 1e-4, "z differs by {dz}, c by {dc}");
     // heads.npy holds W_k, [K, d, h]; a prediction is W_k c
     let context = golden("c.npy").narrow(0, 5, 1).unwrap();
-    let found = cpc.heads().predict_all(&context.unsqueeze(0).unwrap()).unwrap().squeeze(0).unwrap();
+    let found = cpc.heads().unwrap().predict_all(&context.unsqueeze(0).unwrap()).unwrap().squeeze(0).unwrap();
     let heads = golden("heads.npy");
     for k in 0..12 {
         let expected =

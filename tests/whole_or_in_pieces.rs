@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
 use cpc_stream::model::{Architecture, Cpc, LiveBatch};
-use cpc_stream::nn::Tensors;
+use cpc_stream::nn::{StreamingModule, Tensors};
 use cpc_stream::predict::{InfoNce, Negatives};
 use cpc_stream::units::HOP;
 use proptest::prelude::*;
@@ -16,9 +16,12 @@ use rand_chacha::ChaCha8Rng;
 
 fn small() -> Architecture {
     let mut architecture = Architecture::edge();
-    architecture.encoder = cpc_stream::encode::EncoderConfig::Raw { channels: [4, 6, 8, 8, 12] };
+    architecture.encoder = cpc_stream::encode::EncoderConfig::Raw {
+        channels: [4, 6, 8, 8, 12],
+        normalisation: cpc_stream::encode::Normalisation::Channel,
+    };
     architecture.context = cpc_stream::context::ContextConfig::Gru { hidden: 10, layers: 2 };
-    architecture.heads.horizons = 5;
+    architecture.heads.as_mut().unwrap().horizons = 5;
     architecture
 }
 
@@ -121,11 +124,11 @@ fn gradients_reach_every_variable() {
     let cpc = Cpc::load(&tensors, &small()).unwrap();
     let samples: Vec<f32> = noise(&mut rng, 3 * 16);
     let samples = Tensor::from_vec(samples, (3, 16 * HOP), &Device::Cpu).unwrap();
-    let mut context = cpc.zero_context(3).unwrap();
-    let (z, c) = cpc.train_step(&samples, &mut context).unwrap();
+    let z = cpc.encoder().forward(&samples).unwrap();
+    let c = cpc.context().forward(&z).unwrap();
     let negatives = Negatives { within_zone: Some(1), cross: 5 };
     let loss = InfoNce::new(negatives, 16, 5, &Device::Cpu).unwrap();
-    let terms = loss.terms(cpc.heads(), &z, &c, |below| rng.random_range(0..below)).unwrap();
+    let terms = loss.terms(cpc.heads().unwrap(), &z, &c, |below| rng.random_range(0..below)).unwrap();
     let gradients = terms.loss.mean_all().unwrap().backward().unwrap();
     for (name, var) in &vars {
         let gradient = gradients.get(var).unwrap_or_else(|| panic!("no gradient for {name}"));

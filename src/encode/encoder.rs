@@ -3,7 +3,7 @@
 use candle_core::{Device, Result, Tensor, Var};
 use rand::Rng;
 
-use super::{EncoderConfig, Padding, RawEncoder, RawEncoderState};
+use super::{EncoderConfig, Padding, RawEncoder, RawEncoderState, SpectralEncoder, SpectralEncoderState};
 use crate::nn::{BatchState, Geometry, StreamingModule, WeightSource};
 
 /// g_enc in any of its forms: `[batch, samples]` to `[batch, frames, d]`.
@@ -11,6 +11,8 @@ use crate::nn::{BatchState, Geometry, StreamingModule, WeightSource};
 pub enum Encoder {
     /// Convolutions on raw samples.
     Raw(RawEncoder),
+    /// Convolutions on log-mel bands.
+    Spectral(SpectralEncoder),
 }
 
 /// Memory of an [`Encoder`].
@@ -18,18 +20,22 @@ pub enum Encoder {
 pub enum EncoderState {
     /// Of a [`RawEncoder`].
     Raw(RawEncoderState),
+    /// Of a [`SpectralEncoder`].
+    Spectral(SpectralEncoderState),
 }
 
 impl BatchState for EncoderState {
     fn tensors(&self) -> Vec<&Tensor> {
         match self {
             Self::Raw(state) => state.tensors(),
+            Self::Spectral(state) => state.tensors(),
         }
     }
 
     fn with_tensors(&self, tensors: Vec<Tensor>) -> Self {
         match self {
             Self::Raw(state) => Self::Raw(state.with_tensors(tensors)),
+            Self::Spectral(state) => Self::Spectral(state.with_tensors(tensors)),
         }
     }
 }
@@ -41,7 +47,13 @@ impl Encoder {
     /// When a tensor is missing or has another shape than `config` says.
     pub fn load(source: WeightSource<'_>, config: &EncoderConfig) -> Result<Self> {
         match config {
-            EncoderConfig::Raw { channels } => Ok(Self::Raw(RawEncoder::load(source, *channels)?)),
+            EncoderConfig::Raw { channels, normalisation } => {
+                Ok(Self::Raw(RawEncoder::load(source, *channels, *normalisation)?))
+            }
+            EncoderConfig::Spectral { bands, channels, site_seconds, statistics } => {
+                let encoder = SpectralEncoder::load(source, *bands, channels, *site_seconds, statistics)?;
+                Ok(Self::Spectral(encoder))
+            }
         }
     }
 
@@ -51,18 +63,26 @@ impl Encoder {
     /// When the device cannot hold them.
     pub fn init<R: Rng>(rng: &mut R, config: &EncoderConfig, device: &Device) -> Result<Vec<(String, Var)>> {
         match config {
-            EncoderConfig::Raw { channels } => RawEncoder::init(rng, *channels, device),
+            EncoderConfig::Raw { channels, normalisation } => {
+                RawEncoder::init(rng, *channels, *normalisation, device)
+            }
+            EncoderConfig::Spectral { bands, channels, .. } => {
+                SpectralEncoder::init(rng, *bands, channels, device)
+            }
         }
     }
 
     /// A whole clip with the given padding.
     ///
     /// # Errors
-    /// When the clip is shorter than one frame.
+    /// When the clip is shorter than one frame, or the encoder is spectral and the padding is not causal.
     pub fn forward_padded(&self, samples: &Tensor, padding: Padding) -> Result<Tensor> {
         match (self, padding) {
             (_, Padding::Causal) => self.forward(samples),
             (Self::Raw(raw), Padding::FbExact) => raw.forward_fb_exact(samples),
+            (Self::Spectral(_), Padding::FbExact) => {
+                candle_core::bail!("padding fb-exact is for encoders on raw samples; this one is spectral")
+            }
         }
     }
 }
@@ -73,18 +93,22 @@ impl StreamingModule for Encoder {
     fn geometry(&self) -> Geometry {
         match self {
             Self::Raw(raw) => raw.geometry(),
+            Self::Spectral(spectral) => spectral.geometry(),
         }
     }
 
     fn zero_state(&self, batch: usize) -> Result<EncoderState> {
         match self {
             Self::Raw(raw) => raw.zero_state(batch).map(EncoderState::Raw),
+            Self::Spectral(spectral) => spectral.zero_state(batch).map(EncoderState::Spectral),
         }
     }
 
     fn step(&self, xs: &Tensor, state: &mut EncoderState) -> Result<Tensor> {
         match (self, state) {
             (Self::Raw(raw), EncoderState::Raw(state)) => raw.step(xs, state),
+            (Self::Spectral(spectral), EncoderState::Spectral(state)) => spectral.step(xs, state),
+            _ => candle_core::bail!("the state belongs to another form of encoder"),
         }
     }
 }

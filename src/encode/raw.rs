@@ -3,6 +3,7 @@
 use candle_core::{Device, Result, Tensor, Var};
 use rand::Rng;
 
+use super::Normalisation;
 use super::config::STRIDES;
 use crate::nn::{
     BatchState, BlockConv, BlockConvState, ChannelNorm, Geometry, StreamingModule, WeightSource,
@@ -15,7 +16,7 @@ const FB_PADDING: [usize; 5] = [3, 2, 1, 1, 1];
 /// `[batch, samples / 160, d]`, every number ≥ 0.
 #[derive(Debug, Clone)]
 pub struct RawEncoder {
-    layers: Vec<(BlockConv, ChannelNorm)>,
+    layers: Vec<(BlockConv, Option<ChannelNorm>)>,
 }
 
 /// The last block of each layer.
@@ -41,16 +42,33 @@ fn plan(channels: [usize; 5]) -> impl Iterator<Item = (usize, usize, usize, usiz
     (0..5).map(move |i| (i, inputs[i], channels[i], STRIDES[i]))
 }
 
+fn rectified(norm: Option<&ChannelNorm>, xs: Tensor) -> Result<Tensor> {
+    match norm {
+        Some(norm) => norm.forward(&xs)?.relu(),
+        None => xs.relu(),
+    }
+}
+
 impl RawEncoder {
-    /// Reads `encoder.conv{i}.*` and `encoder.norm{i}.*` for i = 0..5.
+    /// Reads `encoder.conv{i}.*` and, where there are norms, `encoder.norm{i}.*` for i = 0..5.
     ///
     /// # Errors
     /// When a tensor is missing or has another shape.
-    pub fn load(source: WeightSource<'_>, channels: [usize; 5]) -> Result<Self> {
+    pub fn load(
+        source: WeightSource<'_>,
+        channels: [usize; 5],
+        normalisation: Normalisation,
+    ) -> Result<Self> {
         let layers = plan(channels)
             .map(|(i, c_in, c_out, stride)| {
                 let conv = BlockConv::load(source, &format!("encoder.conv{i}"), c_in, c_out, stride)?;
-                Ok((conv, ChannelNorm::load(source, &format!("encoder.norm{i}"), c_out)?))
+                let norm = match normalisation {
+                    Normalisation::Channel => {
+                        Some(ChannelNorm::load(source, &format!("encoder.norm{i}"), c_out)?)
+                    }
+                    Normalisation::Folded => None,
+                };
+                Ok((conv, norm))
             })
             .collect::<Result<Vec<_>>>()?;
         Ok(Self { layers })
@@ -60,11 +78,18 @@ impl RawEncoder {
     ///
     /// # Errors
     /// When the device cannot hold them.
-    pub fn init<R: Rng>(rng: &mut R, channels: [usize; 5], device: &Device) -> Result<Vec<(String, Var)>> {
+    pub fn init<R: Rng>(
+        rng: &mut R,
+        channels: [usize; 5],
+        normalisation: Normalisation,
+        device: &Device,
+    ) -> Result<Vec<(String, Var)>> {
         let mut vars = Vec::new();
         for (i, c_in, c_out, stride) in plan(channels) {
             vars.extend(BlockConv::init(rng, &format!("encoder.conv{i}"), (c_in, c_out, stride), device)?);
-            vars.extend(ChannelNorm::init(&format!("encoder.norm{i}"), c_out, device)?);
+            if normalisation == Normalisation::Channel {
+                vars.extend(ChannelNorm::init(&format!("encoder.norm{i}"), c_out, device)?);
+            }
         }
         Ok(vars)
     }
@@ -77,7 +102,7 @@ impl RawEncoder {
         let mut xs = samples.unsqueeze(2)?;
         for ((conv, norm), padding) in self.layers.iter().zip(FB_PADDING) {
             let padded = xs.pad_with_zeros(1, padding, padding)?;
-            xs = norm.forward(&conv.valid(&padded)?)?.relu()?;
+            xs = rectified(norm.as_ref(), conv.valid(&padded)?)?;
         }
         Ok(xs)
     }
@@ -100,7 +125,7 @@ impl StreamingModule for RawEncoder {
     fn step(&self, xs: &Tensor, state: &mut RawEncoderState) -> Result<Tensor> {
         let mut xs = xs.unsqueeze(2)?;
         for ((conv, norm), state) in self.layers.iter().zip(&mut state.layers) {
-            xs = norm.forward(&conv.step(&xs, state)?)?.relu()?;
+            xs = rectified(norm.as_ref(), conv.step(&xs, state)?)?;
         }
         Ok(xs)
     }
@@ -118,9 +143,9 @@ mod tests {
     fn encoder() -> RawEncoder {
         let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
         let channels = [4, 6, 8, 8, 10];
-        let vars = RawEncoder::init(&mut rng, channels, &Device::Cpu).unwrap();
+        let vars = RawEncoder::init(&mut rng, channels, Normalisation::Channel, &Device::Cpu).unwrap();
         let tensors: Tensors = vars.into_iter().map(|(n, v)| (n, v.as_detached_tensor())).collect();
-        RawEncoder::load(WeightSource::new(&tensors), channels).unwrap()
+        RawEncoder::load(WeightSource::new(&tensors), channels, Normalisation::Channel).unwrap()
     }
 
     #[test]

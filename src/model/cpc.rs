@@ -6,16 +6,22 @@ use rand::Rng;
 use super::Architecture;
 use crate::context::{ContextNetwork, ContextState};
 use crate::encode::{Encoder, EncoderState, Padding};
+use crate::error::{self, Error};
 use crate::nn::{BatchState, Geometry, StreamingModule, Tensors, WeightSource};
 use crate::predict::{DelayedScorer, PredictionHeads, ScorerState};
+
+/// Name of the tensor that holds the negatives of live scoring, `[N, d]`.
+pub const BANK: &str = "bank.prototypes";
 
 /// g_enc, g_ar, W_k and, once it has a bank of negatives, the scorer.
 #[derive(Debug, Clone)]
 pub struct Cpc {
     encoder: Encoder,
     context: ContextNetwork,
-    heads: PredictionHeads,
+    /// `None` for a network that came without.
+    heads: Option<PredictionHeads>,
     scorer: Option<DelayedScorer>,
+    device: Device,
 }
 
 /// What the model remembers of a batch of streams.
@@ -57,24 +63,34 @@ pub struct CpcOutput {
     pub pmi: Option<Tensor>,
 }
 
+fn features_only(missing: &str) -> Error {
+    Error::model(
+        format!("the model has no {missing}, so it gives features (`encode`) but cannot score surprise"),
+        "make them with `cpc-stream train --heads-only --init MODEL --data DIR --out FILE`",
+    )
+}
+
 impl Cpc {
-    /// Builds the model from named tensors; `bank.prototypes` `[N, d]`, if there, become the negatives.
+    /// Builds the model from named tensors; those called [`BANK`], if there, become the negatives.
     ///
     /// # Errors
     /// When a tensor is missing or has another shape than the architecture says.
     pub fn load(tensors: &Tensors, architecture: &Architecture) -> Result<Self> {
         let source = WeightSource::new(tensors);
         let (latent, width) = (architecture.encoder.latent(), architecture.context.width());
-        let heads = PredictionHeads::load(source, &architecture.heads, latent, width)?;
-        let scorer = match tensors.get("bank.prototypes") {
-            Some(bank) => Some(DelayedScorer::new(heads.clone(), bank)?),
-            None => None,
+        let heads = architecture.heads.as_ref();
+        let heads = heads.map(|config| PredictionHeads::load(source, config, latent, width)).transpose()?;
+        let scorer = match (tensors.get(BANK), &heads) {
+            (Some(bank), Some(heads)) => Some(DelayedScorer::new(heads.clone(), bank)?),
+            _ => None,
         };
+        let device = tensors.values().next().map_or(Device::Cpu, |tensor| tensor.device().clone());
         Ok(Self {
             encoder: Encoder::load(source, &architecture.encoder)?,
             context: ContextNetwork::load(source, &architecture.context, latent)?,
             heads,
             scorer,
+            device,
         })
     }
 
@@ -90,7 +106,9 @@ impl Cpc {
         let (latent, width) = (architecture.encoder.latent(), architecture.context.width());
         let mut vars = Encoder::init(rng, &architecture.encoder, device)?;
         vars.extend(ContextNetwork::init(rng, &architecture.context, latent, device)?);
-        vars.extend(PredictionHeads::init(rng, &architecture.heads, (latent, width), device)?);
+        if let Some(config) = &architecture.heads {
+            vars.extend(PredictionHeads::init(rng, config, (latent, width), device)?);
+        }
         Ok(vars)
     }
 
@@ -100,10 +118,22 @@ impl Cpc {
         self.encoder.geometry()
     }
 
-    /// The heads.
+    /// The heads, if the model has any.
     #[must_use]
-    pub fn heads(&self) -> &PredictionHeads {
-        &self.heads
+    pub fn heads(&self) -> Option<&PredictionHeads> {
+        self.heads.as_ref()
+    }
+
+    /// The encoder.
+    #[must_use]
+    pub fn encoder(&self) -> &Encoder {
+        &self.encoder
+    }
+
+    /// The context network.
+    #[must_use]
+    pub fn context(&self) -> &ContextNetwork {
+        &self.context
     }
 
     /// Whether the model can score surprise: it has negatives.
@@ -112,10 +142,27 @@ impl Cpc {
         self.scorer.is_some()
     }
 
+    /// The heads of a model that must have them.
+    ///
+    /// # Errors
+    /// When it has none; the fix says how to make them.
+    pub fn require_heads(&self) -> error::Result<&PredictionHeads> {
+        self.heads.as_ref().ok_or_else(|| features_only("prediction heads"))
+    }
+
+    /// Refuses a model that cannot score surprise.
+    ///
+    /// # Errors
+    /// When it has no heads, or no negatives; the fix says how to make them.
+    pub fn can_score(&self) -> error::Result<()> {
+        self.require_heads()?;
+        self.scorer.as_ref().map(|_| ()).ok_or_else(|| features_only("bank of negatives"))
+    }
+
     /// Where the weights live.
     #[must_use]
     pub fn device(&self) -> &Device {
-        self.heads.device()
+        &self.device
     }
 
     /// Streams that have heard nothing yet.
@@ -161,25 +208,5 @@ impl Cpc {
         let latents = self.encoder.forward_padded(samples, padding)?;
         let contexts = self.context.forward(&latents)?;
         Ok((latents, contexts))
-    }
-
-    /// Latents and contexts of a training window, `[batch, samples]`, with the context carried over from the
-    /// window before and cut from its gradients.
-    ///
-    /// # Errors
-    /// When shapes do not fit.
-    pub fn train_step(&self, samples: &Tensor, state: &mut ContextState) -> Result<(Tensor, Tensor)> {
-        let latents = self.encoder.forward(samples)?;
-        let contexts = self.context.step(&latents, state)?;
-        *state = state.detach();
-        Ok((latents, contexts))
-    }
-
-    /// Contexts that have seen nothing, for training.
-    ///
-    /// # Errors
-    /// When the device cannot hold them.
-    pub fn zero_context(&self, batch: usize) -> Result<ContextState> {
-        self.context.zero_state(batch)
     }
 }

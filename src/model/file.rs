@@ -9,7 +9,7 @@ use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 
 use super::manifest::content_hash;
-use super::{Cpc, Manifest};
+use super::{BANK, Cpc, Manifest};
 use crate::error::{Error, Result};
 use crate::nn::Tensors;
 
@@ -92,7 +92,7 @@ pub fn parse(bytes: &[u8], device: &Device) -> Result<(Manifest, Cpc)> {
         }
         tensors.insert(name.clone(), Tensor::from_vec(values, view.shape(), device)?);
     }
-    let bank = tensors.get("bank.prototypes").map_or(0, |bank| bank.dims().first().copied().unwrap_or(0));
+    let bank = tensors.get(BANK).map_or(0, |bank| bank.dims().first().copied().unwrap_or(0));
     if bank != manifest.bank {
         return Err(damaged(format!("its bank holds {bank} vectors, its manifest says {}", manifest.bank)));
     }
@@ -116,7 +116,7 @@ pub fn parse(bytes: &[u8], device: &Device) -> Result<(Manifest, Cpc)> {
 pub fn save(path: &Path, tensors: &Tensors, mut manifest: Manifest) -> Result<Manifest> {
     let cpc = Cpc::load(tensors, &manifest.architecture)?;
     manifest.receptive_field = cpc.geometry().receptive_field;
-    manifest.bank = tensors.get("bank.prototypes").map_or(Ok(0), |bank| bank.dim(0))?;
+    manifest.bank = tensors.get(BANK).map_or(Ok(0), |bank| bank.dim(0))?;
     let mut raw: Vec<(String, Vec<usize>, Vec<u8>)> = Vec::with_capacity(tensors.len());
     for (name, tensor) in tensors {
         let values = tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;

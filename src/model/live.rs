@@ -32,12 +32,7 @@ impl LiveBatch {
     /// # Errors
     /// When the model has no negatives to score with, or the device fails.
     pub fn new(cpc: Arc<Cpc>) -> Result<Self> {
-        if !cpc.scores() {
-            return Err(Error::model(
-                "the model has no bank of negatives, so it cannot score surprise",
-                "use a model written by `cpc-stream train`",
-            ));
-        }
+        cpc.can_score()?;
         let fresh = cpc.zero_state(1)?;
         let state = fresh.leave(0)?;
         Ok(Self { cpc, state, fresh, rows: Vec::new(), next: Vec::new(), input: Vec::new() })

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::context::ContextConfig;
-use crate::encode::EncoderConfig;
+use crate::encode::{BandStatistics, EncoderConfig, Normalisation};
 use crate::error::{Error, Result};
 use crate::predict::{HeadsConfig, Negatives};
 use crate::units::{HOP, MODEL_RATE};
@@ -20,8 +20,9 @@ pub struct Architecture {
     pub encoder: EncoderConfig,
     /// g_ar.
     pub context: ContextConfig,
-    /// W_1 … W_K.
-    pub heads: HeadsConfig,
+    /// W_1 … W_K; none in a network that came without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub heads: Option<HeadsConfig>,
 }
 
 impl Architecture {
@@ -43,28 +44,53 @@ impl Architecture {
         Self::raw([512; 5], 256)
     }
 
-    /// The architecture called `edge`, `256` or `512`.
+    /// The edge size on log-mel bands: 64 bands, channels 128, 128, 128, GRU 192, K = 12; 0.55 M weights.
+    #[must_use]
+    pub fn spectral() -> Self {
+        let bands = 64;
+        let encoder = EncoderConfig::Spectral {
+            bands,
+            channels: vec![128; 3],
+            site_seconds: 0,
+            statistics: BandStatistics::usual(bands),
+        };
+        Self::with(encoder, 192)
+    }
+
+    /// The architecture called `spectral`, `edge`, `256` or `512`.
     ///
     /// # Errors
     /// Any other name.
     pub fn named(name: &str) -> Result<Self> {
         match name {
+            "spectral" => Ok(Self::spectral()),
             "edge" => Ok(Self::edge()),
             "256" => Ok(Self::cpc256()),
             "512" => Ok(Self::cpc512()),
-            other => {
-                Err(Error::config(format!("unknown architecture `{other}`"), "choose one of: edge, 256, 512"))
-            }
+            other => Err(Error::config(
+                format!("unknown architecture `{other}`"),
+                "choose one of: spectral, edge, 256, 512",
+            )),
         }
     }
 
     fn raw(channels: [usize; 5], hidden: usize) -> Self {
-        let [.., latent] = channels;
+        Self::with(EncoderConfig::Raw { channels, normalisation: Normalisation::Channel }, hidden)
+    }
+
+    fn with(encoder: EncoderConfig, hidden: usize) -> Self {
+        let scale = 1.0 / (encoder.latent() as f64).sqrt();
         Self {
-            encoder: EncoderConfig::Raw { channels },
+            encoder,
             context: ContextConfig::Gru { hidden, layers: 1 },
-            heads: HeadsConfig { horizons: 12, scale: 1.0 / (latent as f64).sqrt() },
+            heads: Some(HeadsConfig { horizons: 12, scale, hidden: None }),
         }
+    }
+
+    /// K, or 0 without heads.
+    #[must_use]
+    pub fn horizons(&self) -> usize {
+        self.heads.as_ref().map_or(0, |heads| heads.horizons)
     }
 
     /// Refuses sizes that no machine should be asked for.
@@ -73,17 +99,23 @@ impl Architecture {
     /// Zero or oversized widths, horizons or layers; a scale that is not a positive number.
     pub fn validate(&self) -> Result<()> {
         let refuse = |what: String| Err(Error::model(what, "use a model file written by `cpc-stream train`"));
-        let EncoderConfig::Raw { channels } = &self.encoder;
-        let ContextConfig::Gru { hidden, layers } = self.context;
-        if channels.iter().chain([&hidden]).any(|&width| !(2..=4096).contains(&width)) {
-            return refuse(format!("widths {channels:?} and {hidden} must lie within 2..=4096"));
+        let (channels, hidden) = (self.encoder.widths(), self.context.width());
+        let units = self.heads.as_ref().and_then(|heads| heads.hidden);
+        if channels.iter().chain([&hidden]).chain(&units).any(|&width| !(2..=4096).contains(&width)) {
+            return refuse(format!("widths {channels:?}, {hidden} and {units:?} must lie within 2..=4096"));
         }
-        if !(1..=4).contains(&layers) || !(1..=64).contains(&self.heads.horizons) {
-            let horizons = self.heads.horizons;
-            return refuse(format!("{layers} layers (1..=4) and K = {horizons} (1..=64) are out of range"));
+        if let Some(fault) = self.encoder.fault() {
+            return refuse(format!("encoder: {fault}"));
         }
-        if !self.heads.scale.is_finite() || self.heads.scale <= 0.0 {
-            return refuse(format!("logit scale {} must be a positive number", self.heads.scale));
+        if !(1..=4).contains(&self.context.layers()) {
+            return refuse(format!("{} layers of the context network (1..=4)", self.context.layers()));
+        }
+        let Some(heads) = &self.heads else { return Ok(()) };
+        if !(1..=64).contains(&heads.horizons) {
+            return refuse(format!("K = {} (1..=64) is out of range", heads.horizons));
+        }
+        if !heads.scale.is_finite() || heads.scale <= 0.0 {
+            return refuse(format!("logit scale {} must be a positive number", heads.scale));
         }
         Ok(())
     }

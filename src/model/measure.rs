@@ -23,7 +23,8 @@ const SEED: u64 = 20_480;
 /// When there are fewer windows than one batch, or the device fails.
 pub fn measure(cpc: &Cpc, windows: &[Vec<f32>], batch: usize, negatives: Negatives) -> Result<Figures> {
     let device = Device::Cpu;
-    let horizons = cpc.heads().horizons();
+    let heads = cpc.require_heads()?;
+    let horizons = heads.horizons();
     let loss = InfoNce::new(negatives, WINDOW / HOP, horizons, &device)?;
     let mut rng = ChaCha8Rng::seed_from_u64(SEED);
     let (mut losses, mut accuracies) = (vec![0.0; horizons], vec![0.0; horizons]);
@@ -33,7 +34,7 @@ pub fn measure(cpc: &Cpc, windows: &[Vec<f32>], batch: usize, negatives: Negativ
         let samples = Tensor::from_vec(flat, (batch, WINDOW), cpc.device())?;
         let output = cpc.forward(&samples)?;
         let draw = |below: usize| rng.random_range(0..below);
-        let terms = loss.terms(cpc.heads(), &output.latents, &output.contexts, draw)?;
+        let terms = loss.terms(heads, &output.latents, &output.contexts, draw)?;
         let add = |sums: &mut [f64], means: Vec<f32>| {
             for (sum, mean) in sums.iter_mut().zip(means) {
                 *sum += f64::from(mean);

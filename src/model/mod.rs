@@ -10,7 +10,7 @@ mod live;
 mod manifest;
 mod measure;
 
-pub use cpc::{Cpc, CpcOutput, CpcState};
+pub use cpc::{BANK, Cpc, CpcOutput, CpcState};
 pub use file::{embedded, load, open, parse, save};
 pub use live::LiveBatch;
 pub use manifest::{Architecture, DataCard, Figures, MANIFEST_FORMAT, Manifest, Protocol, TrainingCard};

@@ -76,6 +76,12 @@ impl BlockConv {
         ])
     }
 
+    /// Device of the weights.
+    #[must_use]
+    pub fn device(&self) -> &Device {
+        self.now.device()
+    }
+
     /// The convolution without any frames before or after `xs`: `⌊(time - 2 s) / s⌋ + 1` outputs.
     ///
     /// # Errors

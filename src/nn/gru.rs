@@ -3,7 +3,8 @@
 use candle_core::{Device, Result, Tensor, Var};
 use rand::Rng;
 
-use super::{BatchState, Geometry, StreamingModule, WeightSource, uniform};
+use super::recurrent::{RecurrentWeights, frames_of, sigmoid};
+use super::{BatchState, Geometry, StreamingModule, WeightSource};
 
 /// One GRU layer over `[batch, time, inputs]`:
 ///
@@ -16,28 +17,13 @@ use super::{BatchState, Geometry, StreamingModule, WeightSource, uniform};
 /// for the whole piece.
 #[derive(Debug, Clone)]
 pub struct Gru {
-    /// `[inputs, 3 h]`.
-    w_input: Tensor,
-    /// `[h, 3 h]`.
-    w_hidden: Tensor,
-    b_input: Tensor,
-    b_hidden: Tensor,
-    hidden: usize,
-    inputs: usize,
+    weights: RecurrentWeights,
 }
 
 /// The hidden vector of each stream, `[batch, h]`, each number within (-1, 1).
 #[derive(Debug, Clone)]
 pub struct GruState {
     h: Tensor,
-}
-
-impl GruState {
-    /// The same values, cut from the graph of gradients (truncated back-propagation through time).
-    #[must_use]
-    pub fn detach(&self) -> Self {
-        Self { h: self.h.detach() }
-    }
 }
 
 impl BatchState for GruState {
@@ -57,18 +43,7 @@ impl Gru {
     /// # Errors
     /// When a tensor is missing or has another shape.
     pub fn load(source: WeightSource<'_>, name: &str, inputs: usize, hidden: usize) -> Result<Self> {
-        let weight = |part: &str, width: usize| {
-            source.get(&format!("{name}.weight_{part}"), &[3 * hidden, width])?.t()?.contiguous()
-        };
-        let bias = |part: &str| source.get(&format!("{name}.bias_{part}"), &[3 * hidden]);
-        Ok(Self {
-            w_input: weight("ih", inputs)?,
-            w_hidden: weight("hh", hidden)?,
-            b_input: bias("ih")?,
-            b_hidden: bias("hh")?,
-            hidden,
-            inputs,
-        })
+        Ok(Self { weights: RecurrentWeights::load(source, name, 3, (inputs, hidden))? })
     }
 
     /// Variables for a new layer, uniform in ±1/√h as `torch.nn.GRU` starts.
@@ -78,44 +53,21 @@ impl Gru {
     pub fn init<R: Rng>(
         rng: &mut R,
         name: &str,
-        (inputs, hidden): (usize, usize),
+        shape: (usize, usize),
         device: &Device,
     ) -> Result<Vec<(String, Var)>> {
-        let bound = 1.0 / (hidden as f32).sqrt();
-        Ok(vec![
-            (format!("{name}.weight_ih"), uniform(rng, &[3 * hidden, inputs], bound, device)?),
-            (format!("{name}.weight_hh"), uniform(rng, &[3 * hidden, hidden], bound, device)?),
-            (format!("{name}.bias_ih"), uniform(rng, &[3 * hidden], bound, device)?),
-            (format!("{name}.bias_hh"), uniform(rng, &[3 * hidden], bound, device)?),
-        ])
+        RecurrentWeights::init(rng, name, 3, shape, device)
     }
 
     fn cell(&self, from_input: &Tensor, h: &Tensor) -> Result<Tensor> {
-        let n = self.hidden;
-        let from_hidden = h.matmul(&self.w_hidden)?.broadcast_add(&self.b_hidden)?;
+        let n = self.weights.hidden;
+        let from_hidden = self.weights.from_hidden(h)?;
         let gates = sigmoid(&(from_input.narrow(1, 0, 2 * n)? + from_hidden.narrow(1, 0, 2 * n)?)?)?;
         let (reset, update) = (gates.narrow(1, 0, n)?, gates.narrow(1, n, n)?);
         let new = (from_input.narrow(1, 2 * n, n)? + (reset * from_hidden.narrow(1, 2 * n, n)?)?)?.tanh()?;
         // h' = n + q ⊙ (h - n): the same as (1 - q) ⊙ n + q ⊙ h with one product less
         &new + (update * (h - &new)?)?
     }
-}
-
-fn sigmoid(x: &Tensor) -> Result<Tensor> {
-    ((x * 0.5)?.tanh()? + 1.0)? * 0.5
-}
-
-/// Cuts `[batch, time, channels]` into frames by halves: the gradient of a narrow is as large as what it was cut
-/// from, so cutting frame by frame would cost time² in the backward pass.
-fn split_frames(xs: &Tensor, frames: &mut Vec<Tensor>) -> Result<()> {
-    let time = xs.dim(1)?;
-    if time == 1 {
-        frames.push(xs.clone());
-        return Ok(());
-    }
-    let half = time / 2;
-    split_frames(&xs.narrow(1, 0, half)?, frames)?;
-    split_frames(&xs.narrow(1, half, time - half)?, frames)
 }
 
 impl StreamingModule for Gru {
@@ -126,27 +78,14 @@ impl StreamingModule for Gru {
     }
 
     fn zero_state(&self, batch: usize) -> Result<GruState> {
-        Ok(GruState {
-            h: Tensor::zeros((batch, self.hidden), self.w_hidden.dtype(), self.w_hidden.device())?,
-        })
+        Ok(GruState { h: self.weights.zeros(batch)? })
     }
 
     fn step(&self, xs: &Tensor, state: &mut GruState) -> Result<Tensor> {
-        let (batch, time, width) = xs.dims3()?;
-        if width != self.inputs || time == 0 {
-            candle_core::bail!(
-                "a piece of {time} frames of {width} channels; expected at least 1 of {}",
-                self.inputs
-            );
-        }
-        let flat = xs.contiguous()?.reshape((batch * time, width))?;
-        let from_input = flat.matmul(&self.w_input)?.broadcast_add(&self.b_input)?;
-        let from_input = from_input.reshape((batch, time, 3 * self.hidden))?;
-        let mut frames = Vec::with_capacity(time);
-        split_frames(&from_input, &mut frames)?;
-        let mut outputs = Vec::with_capacity(time);
+        let frames = frames_of(&self.weights.from_inputs(xs)?)?;
+        let mut outputs = Vec::with_capacity(frames.len());
         for frame in &frames {
-            state.h = self.cell(&frame.squeeze(1)?, &state.h)?;
+            state.h = self.cell(frame, &state.h)?;
             outputs.push(state.h.clone());
         }
         Tensor::stack(&outputs, 1)

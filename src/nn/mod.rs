@@ -13,11 +13,18 @@ mod channel_norm;
 mod gru;
 #[cfg(test)]
 pub(crate) mod laws;
+mod log_mel;
+mod lstm;
+mod recurrent;
+mod site_norm;
 mod state;
 mod weights;
 
 pub use block_conv::{BlockConv, BlockConvState};
 pub use channel_norm::ChannelNorm;
 pub use gru::{Gru, GruState};
+pub use log_mel::{LogMel, LogMelState, WINDOW_SAMPLES};
+pub use lstm::{Lstm, LstmState};
+pub use site_norm::{SiteNorm, SiteNormState};
 pub use state::{BatchState, Geometry, StreamingModule};
 pub use weights::{Tensors, WeightSource, he_uniform, uniform};

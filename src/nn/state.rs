@@ -35,6 +35,12 @@ pub trait BatchState: Sized {
     /// A state like `self` made of `tensors`, in the order of [`tensors`](Self::tensors).
     fn with_tensors(&self, tensors: Vec<Tensor>) -> Self;
 
+    /// The same values, cut from the graph of gradients (truncated back-propagation through time).
+    #[must_use]
+    fn detach(&self) -> Self {
+        self.with_tensors(self.tensors().into_iter().map(Tensor::detach).collect())
+    }
+
     /// Number of streams.
     fn batch(&self) -> usize {
         self.tensors().first().map_or(0, |t| t.dims().first().copied().unwrap_or(0))

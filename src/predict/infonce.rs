@@ -153,7 +153,7 @@ mod tests {
     fn heads(weight: Tensor) -> PredictionHeads {
         let (horizons, latent, context) = weight.dims3().unwrap();
         let tensors = Tensors::from([("heads.weight".to_owned(), weight)]);
-        let config = HeadsConfig { horizons, scale: 1.0 };
+        let config = HeadsConfig { horizons, scale: 1.0, hidden: None };
         PredictionHeads::load(WeightSource::new(&tensors), &config, latent, context).unwrap()
     }
 

@@ -110,7 +110,7 @@ mod tests {
     fn scorer(seed: u64) -> (DelayedScorer, Tensor, Tensor) {
         let weight = noise(seed, &[4, 5, 3]);
         let tensors = Tensors::from([("heads.weight".to_owned(), weight.clone())]);
-        let config = HeadsConfig { horizons: 4, scale: 0.5 };
+        let config = HeadsConfig { horizons: 4, scale: 0.5, hidden: None };
         let heads = PredictionHeads::load(WeightSource::new(&tensors), &config, 5, 3).unwrap();
         let bank = noise(seed ^ 1, &[7, 5]);
         (DelayedScorer::new(heads, &bank).unwrap(), weight, bank)

@@ -66,7 +66,7 @@ impl Engine {
         detect.validate()?;
         let architecture = &manifest.architecture;
         let shape = FrameShape {
-            horizons: architecture.heads.horizons,
+            horizons: architecture.horizons(),
             latent: architecture.encoder.latent(),
             context: architecture.context.width(),
         };

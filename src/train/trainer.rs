@@ -18,7 +18,7 @@ use crate::model::{
     Architecture, Cpc, DataCard, Figures, MANIFEST_FORMAT, Manifest, Protocol, TrainingCard, WINDOW, measure,
     save,
 };
-use crate::nn::{BatchState, Tensors};
+use crate::nn::{BatchState, StreamingModule, Tensors};
 use crate::predict::InfoNce;
 use crate::units::{HOP, MODEL_RATE, samples_to_seconds};
 
@@ -92,7 +92,7 @@ impl Trainer {
                 "give more recordings, or set a smaller `batch`",
             ));
         }
-        let loss = InfoNce::new(config.negatives(), WINDOW / HOP, architecture.heads.horizons, &device)?;
+        let loss = InfoNce::new(config.negatives(), WINDOW / HOP, architecture.horizons(), &device)?;
         let held_out_clips = held_out.iter().map(|r| r.clips).sum();
         Ok(Self {
             architecture,
@@ -133,10 +133,16 @@ impl Trainer {
         let samples = Tensor::from_vec(samples, (self.config.batch, WINDOW), &Device::Cpu)?;
         let cpc = self.model()?;
         let mut context = self.context(&cpc)?;
-        let (latents, contexts) = cpc.train_step(&samples, &mut context)?;
+        let (latents, contexts) = {
+            let latents = cpc.encoder().forward(&samples)?;
+            let contexts = cpc.context().step(&latents, &mut context)?;
+            context = context.detach();
+            (latents, contexts)
+        };
         self.carried = Some(context);
         let sampler = &mut self.sampler;
-        let terms = self.loss.terms(cpc.heads(), &latents, &contexts, |below| sampler.draw(below))?;
+        let terms =
+            self.loss.terms(cpc.require_heads()?, &latents, &contexts, |below| sampler.draw(below))?;
         let loss = terms.loss.mean_all()?;
         let value = f64::from(loss.to_scalar::<f32>()?);
         if !value.is_finite() {
@@ -201,7 +207,7 @@ impl Trainer {
 
     /// The contexts at the end of the windows before, some of them forgotten.
     fn context(&mut self, cpc: &Cpc) -> Result<ContextState> {
-        let fresh = cpc.zero_context(self.config.batch)?;
+        let fresh = cpc.context().zero_state(self.config.batch)?;
         let Some(carried) = self.carried.take() else { return Ok(fresh) };
         let forgotten: Vec<u32> = (0..self.config.batch as u32)
             .filter(|_| self.sampler.chance(self.config.reset_probability))
