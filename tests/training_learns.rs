@@ -17,13 +17,23 @@ const MARGIN: f64 = 0.2;
 const SETTINGS: &str = "\
 architecture = \"edge\"
 batch = 4
-cross = 256
+anchors = 0
 learning_rate = 3e-3
 warm_up = 0.1
 gain_db = [-6.0, 6.0]
 hold_out = 0.2
 validate_every = 30
 validate_windows = 8
+[negatives]
+cross = 256
+foreign = 0
+[augment]
+reverb = 0.0
+noise = 0.0
+band_reject = 0.0
+dropout = 0.0
+clip = 0.0
+microphone_db = 0.0
 ";
 
 /// Six seconds of a sound that goes on as it began: a gliding tone with overtones, or noise of some colour that

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use candle_core::{Device, Tensor};
 use cpc_stream::model::{Architecture, Cpc, LiveBatch};
 use cpc_stream::nn::{StreamingModule, Tensors};
-use cpc_stream::predict::{InfoNce, Negatives};
+use cpc_stream::predict::{Anchors, NegativeSet, from_other_windows};
 use cpc_stream::units::HOP;
 use proptest::prelude::*;
 use rand::{RngExt, SeedableRng};
@@ -126,9 +126,11 @@ fn gradients_reach_every_variable() {
     let samples = Tensor::from_vec(samples, (3, 16 * HOP), &Device::Cpu).unwrap();
     let z = cpc.encoder().forward(&samples).unwrap();
     let c = cpc.context().forward(&z).unwrap();
-    let negatives = Negatives { within_zone: Some(1), cross: 5 };
-    let loss = InfoNce::new(negatives, 16, 5, &Device::Cpu).unwrap();
-    let terms = loss.terms(cpc.heads().unwrap(), &z, &c, |below| rng.random_range(0..below)).unwrap();
+    let anchors = Anchors::new(cpc.heads().unwrap(), &c, &Anchors::all(16, 5)).unwrap();
+    let others = from_other_windows(&z, 5, |below| rng.random_range(0..below)).unwrap();
+    let sets =
+        [NegativeSet::Within { zone: 1, weight: 1.0 }, NegativeSet::Shared { latents: others, weight: 1.0 }];
+    let terms = anchors.info_nce(&z, &sets).unwrap();
     let gradients = terms.loss.mean_all().unwrap().backward().unwrap();
     for (name, var) in &vars {
         let gradient = gradients.get(var).unwrap_or_else(|| panic!("no gradient for {name}"));

@@ -43,6 +43,26 @@ pub(super) fn open_model(path: Option<&Path>) -> Result<(Manifest, Arc<Cpc>)> {
     model::open(path, &Device::Cpu)
 }
 
+/// The device called `cpu`, `cuda` or `cuda:N`.
+pub(super) fn compute_device(name: &str) -> Result<Device> {
+    let (kind, number) = name.split_once(':').unwrap_or((name, "0"));
+    let number: Option<usize> = number.parse().ok();
+    match (kind, number) {
+        ("cpu", _) => Ok(Device::Cpu),
+        ("cuda", Some(_)) if !cfg!(feature = "cuda") => Err(Error::config(
+            "this build has no GPU code",
+            "build with `--features cuda`, or give `--device cpu`",
+        )),
+        ("cuda", Some(number)) => Device::new_cuda(number).map_err(|e| {
+            Error::config(
+                format!("GPU {number} cannot be opened: {e}").lines().next().unwrap_or_default(),
+                "check the driver with `nvidia-smi`, or give `--device cpu`",
+            )
+        }),
+        _ => Err(Error::config(format!("unknown device `{name}`"), "give cpu, cuda or cuda:N")),
+    }
+}
+
 /// How the program tells candle its number of threads; only `main` can, since it changes the environment.
 pub type SetThreads = fn(usize);
 

@@ -46,14 +46,14 @@ pub(super) fn run(command: &EvalCommand, set: SetThreads) -> Result<()> {
     let (manifest, cpc) = open_model(args.model.as_deref())?;
     let protocol = manifest.training.protocol.unwrap_or_else(|| {
         let train = TrainConfig::default();
-        Protocol { hold_out: train.hold_out, batch: train.batch, negatives: train.negatives() }
+        Protocol { hold_out: train.hold_out, batch: train.batch, negatives: train.negatives }
     });
     let recordings = if args.split == "eval" {
         Corpus::load(&args.data, Selection::Eval, |_, _| ())?.recordings
     } else {
         hold_out(Corpus::load(&args.data, Selection::Train, |_, _| ())?.recordings, protocol.hold_out)?.1
     };
-    let mut found = measure(&cpc, &windows_of(&recordings, WINDOW), protocol.batch, protocol.negatives)?;
+    let mut found = measure(&cpc, &windows_of(&recordings, WINDOW), protocol.batch, &protocol.negatives)?;
     found.clips = recordings.iter().map(|r| r.clips).sum();
     let mut out = stdout();
     if args.json {

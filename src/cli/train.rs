@@ -1,25 +1,27 @@
 //! `train`: a model from a folder of recordings.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use candle_core::Device;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::args::{SetThreads, stdout, use_threads};
+use super::args::{Output, SetThreads, compute_device, stdout, use_threads};
 use crate::config::TrainConfig;
 use crate::corpus::{Corpus, Selection, hold_out};
 use crate::error::{Error, Result};
-use crate::model::{DataCard, Figures, Manifest};
-use crate::train::Trainer;
+use crate::model::{self, DataCard, Figures, Manifest};
+use crate::train::{Journal, Start, Trainer, Validation, checkpoint_path};
 
-/// Train a CPC model.
+/// Train a CPC model, or go on with one.
 #[derive(Debug, clap::Args)]
 pub(super) struct TrainArgs {
-    /// Folder with WAV, FLAC or OGG files; its manifest.csv, if it has one, says which are for training.
-    #[arg(long, value_name = "DIR")]
+    /// Folder with WAV, FLAC or OGG files, or a manifest.csv: its rows with split = train.
+    #[arg(long, value_name = "DIR|manifest.csv")]
     data: PathBuf,
-    /// Where to write the model.
-    #[arg(long, value_name = "FILE")]
+    /// Where to write the model; checkpoint, log (.log.jsonl) and curves (.svg) stand beside it.
+    #[arg(long, value_name = "FILE", default_value = "runs/cpc.safetensors")]
     out: PathBuf,
     /// TOML file with the settings of the run (config/train.toml documents them).
     #[arg(long, value_name = "FILE")]
@@ -27,24 +29,39 @@ pub(super) struct TrainArgs {
     /// Optimiser steps.
     #[arg(long)]
     steps: Option<usize>,
-    /// Shape: edge, 256 or 512.
+    /// Shape: spectral, edge, 256 or 512.
     #[arg(long)]
     arch: Option<String>,
     /// Seed of every random choice.
     #[arg(long)]
     seed: Option<u64>,
-    /// Name in the manifest.
-    #[arg(long, default_value = "cpc-edge")]
-    name: String,
+    /// Begin with the weights of this model.
+    #[arg(long, value_name = "FILE")]
+    init: Option<PathBuf>,
+    /// Leave encoder and context network of `--init` as they are; make heads and negatives for them.
+    #[arg(long, requires = "init")]
+    heads_only: bool,
+    /// Go on from the checkpoint of a run that was interrupted.
+    #[arg(long, conflicts_with = "restart")]
+    resume: bool,
+    /// Begin anew although there is a checkpoint.
+    #[arg(long)]
+    restart: bool,
+    /// Name in the manifest; the name of the file if left out.
+    #[arg(long)]
+    name: Option<String>,
     /// Licence of the weights in the manifest.
     #[arg(long, default_value = "unspecified")]
     licence: String,
     /// Threads of the matrix products.
     #[arg(long, default_value_t = 2)]
     threads: usize,
-    /// Minutes between two checkpoints: the best model so far is written to `--out`.
-    #[arg(long, default_value_t = 10.0)]
-    checkpoint_minutes: f64,
+    /// Minutes between two checkpoints.
+    #[arg(long)]
+    checkpoint_minutes: Option<f64>,
+    /// Where the model trains: cpu, or cuda[:N] in a build with that feature.
+    #[arg(long, default_value = "cpu")]
+    device: String,
 }
 
 /// Runs it.
@@ -53,16 +70,111 @@ pub(super) struct TrainArgs {
 /// When settings, data or disk are not what they should be.
 pub(super) fn run(args: &TrainArgs, set: SetThreads) -> Result<()> {
     use_threads(args.threads, set)?;
+    let device = compute_device(&args.device)?;
     let config = settings(args)?;
+    let checkpoint = checkpoint_path(&args.out);
+    guard(args, &checkpoint)?;
+    let mut out = stdout();
+    let mut trainer = prepare(args, &config, &device, &mut out)?;
+    if args.resume {
+        trainer.resume(&checkpoint)?;
+        out.line(format_args!("goes on after step {}", trainer.steps_done()))?;
+    }
+    let mut journal = Journal::open(&args.out, trainer.steps_done())?;
+    let chance = trainer.chance_loss();
+    let steps = config.steps as u64;
+    let bar = ProgressBar::new(steps).with_style(style("{msg} {bar:30} {pos}/{len} eta {eta}")?);
+    bar.set_position(trainer.steps_done() as u64);
+    let stop = super::args::stop_flag()?;
+    let pause = Duration::from_secs_f64(config.checkpoint_minutes * 60.0);
+    let mut written = Instant::now();
+    while trainer.steps_done() < config.steps && !trainer.has_stalled() {
+        if stop.load(Ordering::Relaxed) {
+            trainer.write_checkpoint(&checkpoint)?;
+            bar.finish_and_clear();
+            let done = trainer.steps_done();
+            return out
+                .line(format_args!("stopped after step {done} of {steps}; `--resume` goes on from there"));
+        }
+        let report = trainer.step()?;
+        journal.write(&report, chance)?;
+        bar.set_message(format!("loss {:.3} of {chance:.3}", report.loss));
+        bar.set_position(report.step as u64);
+        if let Some(validation) = &report.validation {
+            for line in lines_of(report.step, validation) {
+                if bar.is_hidden() {
+                    out.line(format_args!("{line}"))?;
+                } else {
+                    bar.println(line);
+                }
+            }
+        }
+        if written.elapsed() >= pause {
+            trainer.write_checkpoint(&checkpoint)?;
+            written = Instant::now();
+        }
+    }
+    bar.finish_and_clear();
+    if trainer.has_stalled() {
+        let done = trainer.steps_done();
+        out.line(format_args!(
+            "no better validation for {} in a row: ended after step {done}",
+            config.patience
+        ))?;
+    }
+    let manifest = trainer.save_best(&args.out, &name_of(args), &args.licence)?;
+    match std::fs::remove_file(&checkpoint) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+            tracing::warn!(file = %checkpoint.display(), error = %e, "the checkpoint of the finished run cannot be removed");
+        }
+        _ => {}
+    }
+    out.line(format_args!("wrote {} ({})", args.out.display(), manifest.short_hash()))?;
+    figures(&mut out, &manifest.training.validation)?;
+    report_margin(&mut out, &manifest)
+}
+
+fn name_of(args: &TrainArgs) -> String {
+    let stem = args.out.file_stem().and_then(|stem| stem.to_str());
+    args.name.clone().unwrap_or_else(|| stem.unwrap_or("cpc").to_owned())
+}
+
+/// An unfinished run is not overwritten by accident.
+fn guard(args: &TrainArgs, checkpoint: &Path) -> Result<()> {
+    if args.resume && !checkpoint.exists() {
+        return Err(Error::config(
+            format!("there is no checkpoint {} to resume", checkpoint.display()),
+            "leave out `--resume`, or give the `--out` of the run that was interrupted",
+        ));
+    }
+    if checkpoint.exists() && !args.resume && !args.restart {
+        return Err(Error::config(
+            format!("{} holds a run that was interrupted", checkpoint.display()),
+            "go on with `--resume`, or begin anew with `--restart`",
+        ));
+    }
+    Ok(())
+}
+
+fn prepare(args: &TrainArgs, config: &TrainConfig, device: &Device, out: &mut Output) -> Result<Trainer> {
+    let start = match &args.init {
+        None => Start::Random,
+        Some(path) => {
+            let (manifest, tensors) = model::read(path, &Device::Cpu)?;
+            Start::Model { manifest: Box::new(manifest), tensors, heads_only: args.heads_only }
+        }
+    };
     let bar = ProgressBar::new(0).with_style(style("reading {pos}/{len} files {bar:30}")?);
     let corpus = Corpus::load(&args.data, Selection::Train, |done, total| {
         bar.set_length(total as u64);
         bar.set_position(done as u64);
     })?;
     bar.finish_and_clear();
-    let mut out = stdout();
     for line in &corpus.skipped {
         out.line(format_args!("skipped {line}"))?;
+    }
+    for line in &corpus.handled {
+        out.line(format_args!("note {line}"))?;
     }
     let licences =
         corpus.licences.iter().map(|(licence, clips)| format!("{licence} ({clips} clips)")).collect();
@@ -71,50 +183,35 @@ pub(super) fn run(args: &TrainArgs, set: SetThreads) -> Result<()> {
         sources: licences,
         ..DataCard::default()
     };
+    let description = data.description.clone();
     let (train, held_out) = hold_out(corpus.recordings, config.hold_out)?;
+    let held = held_out.len();
+    let trainer = Trainer::new(config.clone(), start, train, &held_out, data, device)?;
     out.line(format_args!(
-        "{}; {} recordings held out; architecture {}, {} steps of {} windows",
-        data.description,
-        held_out.len(),
-        config.architecture,
+        "{description}, {held} held out; {} weights learn, {} steps of {} windows",
+        trainer.parameters(),
         config.steps,
         config.batch
     ))?;
-    let steps = config.steps;
-    let mut trainer = Trainer::new(config, train, &held_out, data)?;
-    let chance = trainer.chance_loss();
-    let bar = ProgressBar::new(steps as u64).with_style(style("{msg} {bar:30} {pos}/{len} eta {eta}")?);
-    let stop = super::args::stop_flag()?;
-    let mut checkpoint = Instant::now();
-    let pause = Duration::from_secs_f64(args.checkpoint_minutes.max(0.1) * 60.0);
-    while trainer.steps_done() < steps && !stop.load(std::sync::atomic::Ordering::Relaxed) {
-        let report = trainer.step()?;
-        bar.set_message(format!("loss {:.3} of {chance:.3}", report.loss));
-        bar.inc(1);
-        if let Some(figures) = &report.validation {
-            let line = format!(
-                "step {:6}  validation loss {:.4} (guess {:.4})  accuracy {:.4} (guess {:.4})",
-                report.step, figures.loss, figures.chance_loss, figures.accuracy, figures.chance_accuracy
-            );
-            if bar.is_hidden() {
-                out.line(format_args!("{line}"))?;
-            } else {
-                bar.println(line);
-            }
-            if checkpoint.elapsed() >= pause {
-                trainer.save_best(&args.out, &args.name, &args.licence)?;
-                checkpoint = Instant::now();
-            }
-        }
-    }
-    bar.finish_and_clear();
-    let manifest = trainer.save_best(&args.out, &args.name, &args.licence)?;
-    out.line(format_args!("wrote {} ({})", args.out.display(), manifest.short_hash()))?;
-    figures(&mut out, &manifest.training.validation)?;
-    report_margin(&mut out, &manifest)
+    Ok(trainer)
 }
 
-fn report_margin(out: &mut super::args::Output, manifest: &Manifest) -> Result<()> {
+fn lines_of(step: usize, validation: &Validation) -> Vec<String> {
+    let Validation { figures, vitals, alarms, best } = validation;
+    let mut lines = vec![format!(
+        "step {step:6}  held out: loss {:.4} (guess {:.4})  accuracy {:.4} (guess {:.4})  rank {:.0}{}",
+        figures.loss,
+        figures.chance_loss,
+        figures.accuracy,
+        figures.chance_accuracy,
+        vitals.effective_rank,
+        if *best { "  best" } else { "" }
+    )];
+    lines.extend(alarms.iter().map(|alarm| format!("step {step:6}  warning: {alarm}")));
+    lines
+}
+
+fn report_margin(out: &mut Output, manifest: &Manifest) -> Result<()> {
     let figures = &manifest.training.validation;
     let margin = figures.chance_loss - figures.loss;
     out.line(format_args!("validation loss lies {margin:.3} nats below ln(N + 1)"))
@@ -124,7 +221,7 @@ fn report_margin(out: &mut super::args::Output, manifest: &Manifest) -> Result<(
 ///
 /// # Errors
 /// When stdout is closed.
-pub(super) fn figures(out: &mut super::args::Output, figures: &Figures) -> Result<()> {
+pub(super) fn figures(out: &mut Output, figures: &Figures) -> Result<()> {
     out.line(format_args!(
         "held out: {} clips, {} windows of 1.28 s, N = {} negatives",
         figures.clips, figures.windows, figures.negatives
@@ -158,6 +255,9 @@ fn settings(args: &TrainArgs) -> Result<TrainConfig> {
     }
     if let Some(seed) = args.seed {
         config.seed = seed;
+    }
+    if let Some(minutes) = args.checkpoint_minutes {
+        config.checkpoint_minutes = minutes;
     }
     config.validate_every = config.validate_every.min(config.steps);
     config.validate()?;

@@ -10,4 +10,4 @@ mod train;
 
 pub use daemon::{Config, ModelConfig};
 pub use load::{Loaded, load};
-pub use train::TrainConfig;
+pub use train::{Augment, Compose, Queue, Scale, TrainConfig};

@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::Recording;
-use crate::audio_file::read_mono;
+use crate::audio_file::AudioReader;
 use crate::error::{Error, Result};
-use crate::resample::resample_clip;
-use crate::units::{MODEL_RATE, samples_to_seconds};
+use crate::resample::StreamResampler;
+use crate::units::{HOP, MODEL_RATE, samples_to_seconds};
 
 /// Which rows of a manifest to read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,8 +25,10 @@ pub enum Selection {
 pub struct Corpus {
     /// Recordings, ordered by id.
     pub recordings: Vec<Recording>,
-    /// Files that could not be read, with the reason, one line each.
+    /// Files that were left out, with the reason, one line each.
     pub skipped: Vec<String>,
+    /// Files that were changed on the way in, and how, one line each.
+    pub handled: Vec<String>,
     /// Licences named in the manifest with the number of clips of each.
     pub licences: BTreeMap<String, usize>,
 }
@@ -58,33 +60,59 @@ impl Row {
     }
 }
 
+/// A recording shorter than this has no use: a quarter of a second.
+const SHORTEST: usize = MODEL_RATE as usize / 4;
+/// More sound than this in one file is worth a word: it stays in memory.
+const LONG_S: f64 = 3600.0;
+
 impl Corpus {
-    /// Reads the selected files of `folder`; `progress` is called with files done and files in all. Files that
-    /// cannot be read are listed in `skipped`, not fatal.
+    /// Reads the selected files of `data`, a folder or a `manifest.csv`; `progress` is called with files done and
+    /// files in all. Files that cannot be read are listed in `skipped`, not fatal. Sound is kept in memory as 16
+    /// bit samples, 115 MB an hour.
     ///
     /// # Errors
     /// When the folder or its manifest cannot be read, or no file is selected.
-    pub fn load(folder: &Path, selection: Selection, mut progress: impl FnMut(usize, usize)) -> Result<Self> {
-        let rows = list(folder, selection)?;
+    pub fn load(data: &Path, selection: Selection, mut progress: impl FnMut(usize, usize)) -> Result<Self> {
+        let (folder, rows) = list(data, selection)?;
         let mut recordings: BTreeMap<String, Recording> = BTreeMap::new();
-        let mut corpus = Self { recordings: Vec::new(), skipped: Vec::new(), licences: BTreeMap::new() };
+        let mut corpus = Self {
+            recordings: Vec::new(),
+            skipped: Vec::new(),
+            handled: Vec::new(),
+            licences: BTreeMap::new(),
+        };
         let total = rows.len();
         for (done, row) in rows.into_iter().enumerate() {
-            match read_mono(folder.join(&row.file)).and_then(|(samples, rate)| resample_clip(&samples, rate))
-            {
-                Ok(samples) => {
-                    let id = row.recording();
-                    recordings.entry(id.clone()).or_insert_with(|| Recording::new(id)).push_clip(&samples);
+            let id = row.recording();
+            let recording = recordings.entry(id.clone()).or_insert_with(|| {
+                let mut recording = Recording::new(id);
+                (recording.set, recording.speaker) = (row.set.clone(), row.speaker.clone());
+                recording
+            });
+            let (length, clips) = (recording.len(), recording.clips);
+            match append(&folder.join(&row.file), recording) {
+                Ok(note) => {
+                    corpus.handled.extend(note.map(|note| format!("{}: {note}", row.file)));
                     if !row.licence.is_empty() {
                         *corpus.licences.entry(format!("{}: {}", row.set, row.licence)).or_default() += 1;
                     }
                 }
-                Err(error) => corpus.skipped.push(error.to_string()),
+                Err(error) => {
+                    recording.rewind(length, clips);
+                    corpus.skipped.push(error.to_string());
+                }
             }
             progress(done + 1, total);
         }
-        corpus.recordings =
-            recordings.into_values().filter(|recording| recording.len() >= MODEL_RATE as usize / 4).collect();
+        for mut recording in recordings.into_values() {
+            if recording.len() >= SHORTEST {
+                recording.finish();
+                corpus.recordings.push(recording);
+            } else if recording.clips > 0 {
+                let (id, found) = (&recording.id, recording.len());
+                corpus.skipped.push(format!("{id}: {found} samples of sound, at least {SHORTEST} expected"));
+            }
+        }
         Ok(corpus)
     }
 
@@ -101,8 +129,52 @@ impl Corpus {
     }
 }
 
-fn list(folder: &Path, selection: Selection) -> Result<Vec<Row>> {
-    let manifest = folder.join("manifest.csv");
+/// Appends a file block by block; gives what was done to it, where anything was.
+fn append(path: &Path, recording: &mut Recording) -> Result<Option<String>> {
+    let mut reader = AudioReader::open(path)?;
+    let mut resampler = StreamResampler::new(reader.rate())?;
+    let (mut block, mut ready) = (Vec::new(), Vec::new());
+    recording.clips += 1;
+    let mut heard = 0u64;
+    loop {
+        let more = reader.next_mono(None, &mut block)?;
+        if more {
+            heard += block.len() as u64;
+            resampler.push(&block, &mut ready)?;
+        } else {
+            resampler.flush(&mut ready)?;
+        }
+        let whole = if more { ready.len() / HOP * HOP } else { ready.len() };
+        recording.push_piece(ready.get(..whole).unwrap_or(&ready));
+        ready.drain(..whole);
+        if !more {
+            break;
+        }
+    }
+    let mut done = Vec::new();
+    if reader.channels() > 1 {
+        done.push(format!("{} channels mixed to one", reader.channels()));
+    }
+    if reader.rate() < MODEL_RATE {
+        done.push(format!("{} Hz resampled, nothing above {} Hz", reader.rate(), reader.rate() / 2));
+    }
+    let seconds = heard as f64 / f64::from(reader.rate());
+    if seconds > LONG_S {
+        done.push(format!("{:.1} h of sound kept in memory", seconds / 3600.0));
+    }
+    if reader.is_damaged() {
+        done.push(format!("damaged, {seconds:.1} s of it used"));
+    }
+    Ok((!done.is_empty()).then(|| done.join(", ")))
+}
+
+/// The folder that the files are in, and the rows.
+fn list(data: &Path, selection: Selection) -> Result<(PathBuf, Vec<Row>)> {
+    let (folder, manifest) = if data.is_file() {
+        (data.parent().unwrap_or(Path::new(".")).to_owned(), data.to_owned())
+    } else {
+        (data.to_owned(), data.join("manifest.csv"))
+    };
     let rows = if manifest.is_file() {
         let unreadable = |e: csv::Error| {
             Error::config(
@@ -119,17 +191,17 @@ fn list(folder: &Path, selection: Selection) -> Result<Vec<Row>> {
         rows.into_iter().filter(|row| row.split == wanted).collect()
     } else {
         let mut files = Vec::new();
-        walk(folder, &mut files)?;
+        walk(&folder, &mut files)?;
         files.sort();
-        files.into_iter().filter_map(|path| row_of(folder, &path)).collect::<Vec<_>>()
+        files.into_iter().filter_map(|path| row_of(&folder, &path)).collect::<Vec<_>>()
     };
     if rows.is_empty() {
         return Err(Error::config(
-            format!("no audio selected in {}", folder.display()),
+            format!("no audio selected in {}", data.display()),
             "give a folder with WAV, FLAC or OGG files, or a manifest.csv with rows of that split",
         ));
     }
-    Ok(rows)
+    Ok((folder, rows))
 }
 
 fn row_of(folder: &Path, path: &Path) -> Option<Row> {

@@ -7,6 +7,10 @@ use crate::units::HOP;
 pub struct Recording {
     /// What tells it from other recordings.
     pub id: String,
+    /// The collection it belongs to; empty where none is named.
+    pub set: String,
+    /// Who speaks; empty where nobody is named.
+    pub speaker: String,
     /// Clips it was made of.
     pub clips: usize,
     /// Samples as 16 bit integers: half the memory of floats, and what the files hold.
@@ -17,13 +21,18 @@ impl Recording {
     /// An empty recording.
     #[must_use]
     pub fn new(id: impl Into<String>) -> Self {
-        Self { id: id.into(), clips: 0, samples: Vec::new() }
+        Self { id: id.into(), set: String::new(), speaker: String::new(), clips: 0, samples: Vec::new() }
     }
 
-    /// Appends a clip at 16 kHz, values in [-1, 1]. Hops of digital silence (no sample beyond two steps of 16
-    /// bit) are left out: padded clips would teach that silence follows sound.
+    /// Appends a clip at 16 kHz, values in [-1, 1]; see [`Recording::push_piece`].
     pub fn push_clip(&mut self, samples: &[f32]) {
         self.clips += 1;
+        self.push_piece(samples);
+    }
+
+    /// Appends a piece of a clip, whole hops but for the last piece. Hops of digital silence (no sample beyond two
+    /// steps of 16 bit) are left out: padded clips would teach that silence follows sound.
+    pub fn push_piece(&mut self, samples: &[f32]) {
         for hop in samples.chunks(HOP) {
             if hop.iter().any(|x| x.abs() > 2.0 / 32768.0) {
                 self.samples
@@ -36,6 +45,17 @@ impl Recording {
     #[must_use]
     pub fn len(&self) -> usize {
         self.samples.len()
+    }
+
+    /// Gives back memory that is kept for more samples.
+    pub fn finish(&mut self) {
+        self.samples.shrink_to_fit();
+    }
+
+    /// Drops everything after the first `length` samples, and `clips` clips.
+    pub(super) fn rewind(&mut self, length: usize, clips: usize) {
+        self.samples.truncate(length);
+        self.clips = clips;
     }
 
     /// Whether there are none.

@@ -1,6 +1,7 @@
 //! Reading and writing model files.
 
 use std::collections::HashMap;
+use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -40,6 +41,16 @@ pub fn open(path: Option<&Path>, device: &Device) -> Result<(Manifest, Arc<Cpc>)
 /// # Errors
 /// When it cannot be read, is damaged, or tensors and manifest disagree; the message says which.
 pub fn load(path: &Path, device: &Device) -> Result<(Manifest, Cpc)> {
+    let (manifest, tensors) = read(path, device)?;
+    let cpc = Cpc::load(&tensors, &manifest.architecture)?;
+    Ok((manifest, cpc))
+}
+
+/// The manifest and the tensors of the model file at `path`, which form a model that can be built.
+///
+/// # Errors
+/// As [`load`].
+pub fn read(path: &Path, device: &Device) -> Result<(Manifest, Tensors)> {
     let name = path.display();
     let unreadable = |e: std::io::Error| {
         Error::model(format!("model file {name}: {e}"), "check the path and its permissions")
@@ -52,7 +63,8 @@ pub fn load(path: &Path, device: &Device) -> Result<(Manifest, Cpc)> {
         ));
     }
     let bytes = std::fs::read(path).map_err(unreadable)?;
-    parse(&bytes, device).map_err(|error| error.context(format!("model file {name}")))
+    let read = parse_tensors(&bytes, device).map_err(|error| error.context(format!("model file {name}")))?;
+    Ok((read.0, read.1))
 }
 
 /// Reads a model from the bytes of its file.
@@ -60,6 +72,11 @@ pub fn load(path: &Path, device: &Device) -> Result<(Manifest, Cpc)> {
 /// # Errors
 /// As [`load`].
 pub fn parse(bytes: &[u8], device: &Device) -> Result<(Manifest, Cpc)> {
+    let (manifest, _, cpc) = parse_tensors(bytes, device)?;
+    Ok((manifest, cpc))
+}
+
+fn parse_tensors(bytes: &[u8], device: &Device) -> Result<(Manifest, Tensors, Cpc)> {
     let damaged = |what: String| Error::model(what, RETRAIN);
     let (_, metadata) = SafeTensors::read_metadata(bytes)
         .map_err(|e| damaged(format!("not a safetensors file, or a damaged one ({e})")))?;
@@ -105,7 +122,7 @@ pub fn parse(bytes: &[u8], device: &Device) -> Result<(Manifest, Cpc)> {
             manifest.receptive_field
         )));
     }
-    Ok((manifest, cpc))
+    Ok((manifest, tensors, cpc))
 }
 
 /// Writes `tensors` with `manifest` (whose hash, bank size and receptive field are filled in) to `path`, by way
@@ -141,11 +158,28 @@ pub fn save(path: &Path, tensors: &Tensors, mut manifest: Manifest) -> Result<Ma
     let metadata = HashMap::from([(MANIFEST_KEY.to_owned(), json)]);
     let bytes = safetensors::serialize(views, Some(metadata))
         .map_err(|e| Error::internal(format!("the model cannot be serialised: {e}")))?;
-    let failed = |e: std::io::Error| {
-        Error::model(format!("cannot write {}: {e}", path.display()), "check the folder and the free space")
-    };
-    let beside = path.with_extension("safetensors.part");
-    std::fs::write(&beside, bytes).map_err(failed)?;
-    std::fs::rename(&beside, path).map_err(failed)?;
+    replace_file(path, &bytes)?;
     Ok(manifest)
+}
+
+/// Puts `bytes` at `path` by way of a file beside it, flushed to the disk, so that a reader or a kill never meets half
+/// of them. Folders that are missing are made.
+///
+/// # Errors
+/// When the disk refuses.
+pub fn replace_file(path: &Path, bytes: &[u8]) -> Result<()> {
+    let write = || -> std::io::Result<()> {
+        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            std::fs::create_dir_all(folder)?;
+        }
+        let mut beside = path.as_os_str().to_owned();
+        beside.push(".part");
+        let mut file = std::fs::File::create(&beside)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        std::fs::rename(&beside, path)
+    };
+    write().map_err(|e| {
+        Error::model(format!("cannot write {}: {e}", path.display()), "check the folder and the free space")
+    })
 }

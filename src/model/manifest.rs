@@ -175,7 +175,7 @@ pub struct Protocol {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrainingCard {
-    /// Optimiser steps.
+    /// Optimiser steps up to the weights that were kept.
     pub steps: usize,
     /// Windows a step.
     pub batch: usize,
@@ -187,6 +187,9 @@ pub struct TrainingCard {
     pub seed: u64,
     /// What the negatives were.
     pub negatives: String,
+    /// All settings of the run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settings: Option<serde_json::Value>,
     /// How the figures below were measured; files that do not say were measured with the defaults of training.
     #[serde(default)]
     pub protocol: Option<Protocol>,
@@ -223,6 +226,29 @@ pub struct Manifest {
 }
 
 impl Manifest {
+    /// A manifest to be completed by [`save`](super::save): hash, bank and receptive field are those of the tensors.
+    #[must_use]
+    pub fn new(
+        name: &str,
+        licence: &str,
+        architecture: Architecture,
+        (data, training): (DataCard, TrainingCard),
+    ) -> Self {
+        Self {
+            format: MANIFEST_FORMAT,
+            name: name.to_owned(),
+            architecture,
+            sample_rate: MODEL_RATE,
+            hop: HOP,
+            receptive_field: 0,
+            bank: 0,
+            licence: licence.to_owned(),
+            data,
+            training,
+            sha256: String::new(),
+        }
+    }
+
     /// First 12 hex digits of the hash: how events name the model.
     #[must_use]
     pub fn short_hash(&self) -> &str {

@@ -4,14 +4,16 @@
 //! and training figures, and the sha256 of the tensors. It is refused, with the reason, when tensors and
 //! manifest disagree.
 
+mod bank;
 mod cpc;
 mod file;
 mod live;
 mod manifest;
 mod measure;
 
+pub use bank::bank_of;
 pub use cpc::{BANK, Cpc, CpcOutput, CpcState};
-pub use file::{embedded, load, open, parse, save};
+pub use file::{embedded, load, open, parse, read, replace_file, save};
 pub use live::LiveBatch;
 pub use manifest::{Architecture, DataCard, Figures, MANIFEST_FORMAT, Manifest, Protocol, TrainingCard};
 pub use measure::{WINDOW, measure};

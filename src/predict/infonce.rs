@@ -1,28 +1,40 @@
 //! The InfoNCE loss of training and evaluation.
 
 use candle_core::{D, DType, Device, Result, Tensor};
-use serde::{Deserialize, Serialize};
 
 use super::PredictionHeads;
 
-/// Which latents the true future is told apart from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Negatives {
-    /// Frames of the same window count as negatives unless they lie within this many frames of the positive
-    /// (circularly, so that every anchor has the same number of them); `None`: none of them count.
-    pub within_zone: Option<usize>,
-    /// Latents drawn from the *other* windows of the batch for each window.
-    pub cross: usize,
-}
+/// Logit of what is not to be counted.
+const NEVER: f32 = -1e9;
 
-impl Negatives {
-    /// N: negatives that each positive is told apart from, in windows of `frames` frames.
-    #[must_use]
-    pub fn count(&self, frames: usize) -> usize {
-        let within = self.within_zone.map_or(0, |zone| frames.saturating_sub(2 * zone + 1));
-        within + self.cross
-    }
+/// Latents that the true future is told apart from. A set of weight w counts w times: ln w is added to its logits.
+#[derive(Debug, Clone)]
+pub enum NegativeSet {
+    /// The other frames of the same window, but for those within `zone` frames of the positive (circularly, so that
+    /// every anchor has the same number).
+    Within {
+        /// Frames on either side that do not count.
+        zone: usize,
+        /// Weight.
+        weight: f64,
+    },
+    /// The same latents for every anchor of a window, `[batch, n, d]`: of other recordings, or of a queue.
+    Shared {
+        /// The latents.
+        latents: Tensor,
+        /// Weight.
+        weight: f64,
+    },
+    /// For the anchor t and the horizon k the frame t + k of these, `[batch, frames, d]`: the window's own future
+    /// with something added.
+    Own {
+        /// The latents.
+        latents: Tensor,
+        /// `[batch, frames]`: 1 where nothing audible was added, so that the frame does not count.
+        untouched: Tensor,
+        /// Weight.
+        weight: f64,
+    },
 }
 
 /// Loss and accuracy of one batch.
@@ -34,113 +46,134 @@ pub struct InfoNceTerms {
     pub accuracy: Tensor,
 }
 
-/// The InfoNCE loss over windows of a fixed number of frames:
-/// `L_k = −E ln( e^{l⁺} / (e^{l⁺} + Σ_j e^{l_j}) )` with N negatives j (arXiv 1807.03748, equation 4).
+/// Predictions of all heads from some frames of each window.
 #[derive(Debug, Clone)]
-pub struct InfoNce {
-    negatives: Negatives,
-    frames: usize,
-    anchors: usize,
+pub struct Anchors {
+    /// `[batch, K · anchors, d]`.
+    predictions: Tensor,
+    /// Frame t + k of each row.
+    targets: Vec<u32>,
+    count: usize,
     horizons: usize,
-    /// `[K · anchors, frames]`: 0 for the positive and for negatives, a large negative number elsewhere.
-    mask: Tensor,
-    /// `[K · anchors]`: the column of the positive.
-    targets: Tensor,
 }
 
-impl InfoNce {
-    /// For windows of `frames` frames and `horizons` heads.
+impl Anchors {
+    /// Predicts from the contexts `[batch, frames, h]` at the frames `at`, each followed by K frames or more.
     ///
     /// # Errors
-    /// When the window is not longer than the horizon, or no negatives are asked for.
-    pub fn new(negatives: Negatives, frames: usize, horizons: usize, device: &Device) -> Result<Self> {
-        if frames <= horizons || negatives.count(frames) == 0 {
+    /// When a frame is too late, or shapes do not fit.
+    pub fn new(heads: &PredictionHeads, contexts: &Tensor, at: &[u32]) -> Result<Self> {
+        let (batch, frames, _) = contexts.dims3()?;
+        let horizons = heads.horizons();
+        if at.is_empty() || at.iter().any(|&t| t as usize + horizons >= frames) {
             candle_core::bail!(
-                "windows of {frames} frames with {negatives:?} leave no pairs for K = {horizons}"
+                "anchors {at:?} in windows of {frames} frames leave no pairs for K = {horizons}"
             );
         }
-        let anchors = frames - horizons;
-        let mut mask = vec![-1e9f32; horizons * anchors * frames];
-        let mut targets = Vec::with_capacity(horizons * anchors);
-        for (row, line) in mask.chunks_exact_mut(frames).enumerate() {
-            let (k, t) = (row / anchors + 1, row % anchors);
-            for (column, entry) in line.iter_mut().enumerate() {
-                let apart = column.abs_diff(t + k);
-                let circular = apart.min(frames - apart);
-                if apart == 0 || negatives.within_zone.is_some_and(|zone| circular > zone) {
-                    *entry = 0.0;
-                }
-            }
-            targets.push((t + k) as u32);
-        }
-        Ok(Self {
-            negatives,
-            frames,
-            anchors,
-            horizons,
-            mask: Tensor::from_vec(mask, (horizons * anchors, frames), device)?,
-            targets: Tensor::from_vec(targets, horizons * anchors, device)?,
-        })
+        let chosen = contexts.index_select(&Tensor::new(at, contexts.device())?, 1)?;
+        let predictions = heads.predict_all(&chosen)?;
+        let predictions = predictions.reshape((batch, horizons * at.len(), heads.latent()))?;
+        let targets = (1..=horizons as u32).flat_map(|k| at.iter().map(move |t| t + k)).collect();
+        Ok(Self { predictions, targets, count: at.len(), horizons })
     }
 
-    /// N.
+    /// Every frame that is followed by K frames in windows of `frames`.
     #[must_use]
-    pub fn negatives(&self) -> usize {
-        self.negatives.count(self.frames)
+    pub fn all(frames: usize, horizons: usize) -> Vec<u32> {
+        (0..frames.saturating_sub(horizons) as u32).collect()
     }
 
-    /// Loss and accuracy of predictions from contexts `[b, frames, h]` for latents `[b, frames, d]`. `draw`
-    /// gives a number below its argument: which latents of the other windows serve as negatives.
+    /// The InfoNCE loss `L_k = −E ln( e^{l⁺} / (e^{l⁺} + Σ_j w_j e^{l_j}) )` (arXiv 1807.03748, equation 4) where
+    /// the positives are the frames t + k of `latents`, `[batch, frames, d]`.
     ///
     /// # Errors
-    /// When shapes do not fit, or cross negatives are asked of a batch of one.
-    pub fn terms(
-        &self,
-        heads: &PredictionHeads,
-        latents: &Tensor,
-        contexts: &Tensor,
-        mut draw: impl FnMut(usize) -> usize,
-    ) -> Result<InfoNceTerms> {
-        let (batch, frames, latent) = latents.dims3()?;
-        let rows = self.horizons * self.anchors;
-        let predictions = heads.predict_all(&contexts.narrow(1, 0, self.anchors)?)?;
-        let predictions = predictions.reshape((batch, rows, latent))?;
-        let within =
-            predictions.matmul(&latents.transpose(1, 2)?.contiguous()?)?.broadcast_add(&self.mask)?;
-        let logits = if self.negatives.cross == 0 {
-            within
-        } else {
-            if batch < 2 {
-                candle_core::bail!("negatives from other recordings need a batch of 2 or more");
-            }
-            let mut picks = Vec::with_capacity(batch * self.negatives.cross);
-            for window in 0..batch {
-                for _ in 0..self.negatives.cross {
-                    let other = (window + 1 + draw(batch - 1)) % batch;
-                    picks.push((other * frames + draw(frames)) as u32);
+    /// When there is no set, or shapes do not fit.
+    pub fn info_nce(&self, latents: &Tensor, sets: &[NegativeSet]) -> Result<InfoNceTerms> {
+        let (batch, frames, _) = latents.dims3()?;
+        if sets.is_empty() {
+            candle_core::bail!("InfoNCE without negatives");
+        }
+        let positive = self.own_logits(latents)?;
+        let mut columns = vec![positive.clone()];
+        for set in sets {
+            let (logits, weight) = match set {
+                NegativeSet::Within { zone, weight } => {
+                    let all = self.predictions.matmul(&latents.transpose(1, 2)?.contiguous()?)?;
+                    (all.broadcast_add(&self.zone_mask(*zone, frames, latents.device())?)?, *weight)
                 }
-            }
-            let picks = Tensor::from_vec(picks, batch * self.negatives.cross, latents.device())?;
-            let others = latents.contiguous()?.reshape((batch * frames, latent))?.index_select(&picks, 0)?;
-            let others =
-                others.reshape((batch, self.negatives.cross, latent))?.transpose(1, 2)?.contiguous()?;
-            Tensor::cat(&[within, predictions.matmul(&others)?], 2)?
-        };
-        self.reduce(&logits, batch)
+                NegativeSet::Shared { latents, weight } => {
+                    (self.predictions.matmul(&latents.transpose(1, 2)?.contiguous()?)?, *weight)
+                }
+                NegativeSet::Own { latents, untouched, weight } => {
+                    let mask = (untouched.index_select(&self.target_index(untouched.device())?, 1)?
+                        * f64::from(NEVER))?;
+                    (self.own_logits(latents)?.add(&mask.unsqueeze(2)?)?, *weight)
+                }
+            };
+            columns.push(if (weight - 1.0).abs() < 1e-9 { logits } else { (logits + weight.ln())? });
+        }
+        self.reduce(&positive, &Tensor::cat(&columns, 2)?, batch)
     }
 
-    fn reduce(&self, logits: &Tensor, batch: usize) -> Result<InfoNceTerms> {
-        let rows = self.horizons * self.anchors;
-        let targets = self.targets.reshape((1, rows, 1))?.broadcast_as((batch, rows, 1))?.contiguous()?;
+    /// The logit of each row's own frame t + k of `latents`, `[batch, rows, 1]`.
+    fn own_logits(&self, latents: &Tensor) -> Result<Tensor> {
+        let own = latents.index_select(&self.target_index(latents.device())?, 1)?;
+        (&self.predictions * own)?.sum_keepdim(D::Minus1)
+    }
+
+    fn target_index(&self, device: &Device) -> Result<Tensor> {
+        Tensor::new(self.targets.as_slice(), device)
+    }
+
+    /// `[rows, frames]`: 0 for negatives, [`NEVER`] for the positive and its zone.
+    fn zone_mask(&self, zone: usize, frames: usize, device: &Device) -> Result<Tensor> {
+        let mut mask = vec![0f32; self.targets.len() * frames];
+        for (line, &target) in mask.chunks_exact_mut(frames).zip(&self.targets) {
+            for (column, entry) in line.iter_mut().enumerate() {
+                let apart = column.abs_diff(target as usize);
+                if apart.min(frames - apart) <= zone {
+                    *entry = NEVER;
+                }
+            }
+        }
+        Tensor::from_vec(mask, (self.targets.len(), frames), device)
+    }
+
+    fn reduce(&self, positive: &Tensor, logits: &Tensor, batch: usize) -> Result<InfoNceTerms> {
         let peak = logits.detach().max_keepdim(D::Minus1)?;
-        let positive = logits.gather(&targets, D::Minus1)?;
         let total = logits.broadcast_sub(&peak)?.exp()?.sum_keepdim(D::Minus1)?.log()?;
-        let loss = ((total + &peak)? - &positive)?.reshape((batch, self.horizons, self.anchors))?;
+        let shape = (batch, self.horizons, self.count);
+        let loss = ((total + &peak)? - positive)?.reshape(shape)?;
         // ties count for the negatives: constant latents must not look accurate
         let ahead = logits.detach().broadcast_ge(&positive.detach())?.to_dtype(DType::F32)?.sum(D::Minus1)?;
-        let right = ahead.eq(1.0)?.to_dtype(DType::F32)?.reshape((batch, self.horizons, self.anchors))?;
+        let right = ahead.eq(1.0)?.to_dtype(DType::F32)?.reshape(shape)?;
         Ok(InfoNceTerms { loss: loss.mean((0, 2))?, accuracy: right.mean((0, 2))? })
     }
+}
+
+/// `count` latents for each window from the other windows of `latents`, `[batch, frames, d]`: `[batch, count, d]`.
+/// `draw` gives a number below its argument.
+///
+/// # Errors
+/// For a batch of one.
+pub fn from_other_windows(
+    latents: &Tensor,
+    count: usize,
+    mut draw: impl FnMut(usize) -> usize,
+) -> Result<Tensor> {
+    let (batch, frames, width) = latents.dims3()?;
+    if batch < 2 {
+        candle_core::bail!("negatives from other recordings need a batch of 2 or more");
+    }
+    let mut picks = Vec::with_capacity(batch * count);
+    for window in 0..batch {
+        for _ in 0..count {
+            let other = (window + 1 + draw(batch - 1)) % batch;
+            picks.push((other * frames + draw(frames)) as u32);
+        }
+    }
+    let flat = latents.contiguous()?.reshape((batch * frames, width))?;
+    flat.index_select(&Tensor::new(picks, latents.device())?, 0)?.reshape((batch, count, width))
 }
 
 #[cfg(test)]
@@ -157,21 +190,53 @@ mod tests {
         PredictionHeads::load(WeightSource::new(&tensors), &config, latent, context).unwrap()
     }
 
+    fn every_kind() -> Vec<(NegativeSet, usize)> {
+        let untouched = Tensor::zeros((2, 20), DType::F32, &Device::Cpu).unwrap();
+        vec![
+            (NegativeSet::Within { zone: 2, weight: 1.0 }, 15),
+            (NegativeSet::Within { zone: 0, weight: 1.0 }, 19),
+            (NegativeSet::Shared { latents: noise(4, &[2, 7, 4]), weight: 1.0 }, 7),
+            (NegativeSet::Own { latents: noise(5, &[2, 20, 4]), untouched, weight: 1.0 }, 1),
+        ]
+    }
+
     #[test]
     fn equal_logits_cost_ln_of_n_plus_1() {
         let flat = heads(Tensor::zeros((3, 4, 5), DType::F32, &Device::Cpu).unwrap());
-        for (within_zone, cross) in [(Some(2), 0), (None, 7), (Some(1), 16), (Some(0), 3)] {
-            let negatives = Negatives { within_zone, cross };
-            let loss = InfoNce::new(negatives, 20, 3, &Device::Cpu).unwrap();
-            let terms =
-                loss.terms(&flat, &noise(1, &[2, 20, 4]), &noise(2, &[2, 20, 5]), |below| below / 2).unwrap();
-            let expected = ((negatives.count(20) + 1) as f32).ln();
+        let (latents, contexts) = (noise(1, &[2, 20, 4]), noise(2, &[2, 20, 5]));
+        let anchors = Anchors::new(&flat, &contexts, &Anchors::all(20, 3)).unwrap();
+        let (sets, counts): (Vec<_>, Vec<_>) = every_kind().into_iter().unzip();
+        let alone = sets.iter().cloned().zip(&counts).map(|(set, &n)| (vec![set], n));
+        for (sets, n) in alone.chain([(sets.clone(), counts.iter().sum())]) {
+            let terms = anchors.info_nce(&latents, &sets).unwrap();
+            let expected = ((n + 1) as f32).ln();
             for value in terms.loss.to_vec1::<f32>().unwrap() {
-                assert!((value - expected).abs() < 1e-5, "{negatives:?}: {value} for {expected}");
+                assert!((value - expected).abs() < 1e-5, "{value} for {expected}");
             }
             // a tie is not a hit
             assert!(terms.accuracy.to_vec1::<f32>().unwrap().iter().all(|&a| a == 0.0));
         }
+    }
+
+    #[test]
+    fn a_set_of_weight_3_counts_three_times() {
+        let flat = heads(Tensor::zeros((3, 4, 5), DType::F32, &Device::Cpu).unwrap());
+        let anchors = Anchors::new(&flat, &noise(2, &[2, 20, 5]), &[0, 4, 9]).unwrap();
+        let set = NegativeSet::Shared { latents: noise(4, &[2, 7, 4]), weight: 3.0 };
+        let loss = anchors.info_nce(&noise(1, &[2, 20, 4]), &[set]).unwrap().loss.to_vec1::<f32>().unwrap();
+        assert!(loss.iter().all(|l| (l - 22f32.ln()).abs() < 1e-5), "{loss:?}");
+    }
+
+    #[test]
+    fn what_was_not_touched_is_no_negative() {
+        let some = heads(noise(6, &[3, 4, 5]));
+        let anchors = Anchors::new(&some, &noise(2, &[2, 20, 5]), &[0, 4, 9]).unwrap();
+        let latents = noise(1, &[2, 20, 4]);
+        let untouched = Tensor::ones((2, 20), DType::F32, &Device::Cpu).unwrap();
+        let set = NegativeSet::Own { latents: latents.clone(), untouched, weight: 1.0 };
+        let terms = anchors.info_nce(&latents, &[set]).unwrap();
+        assert!(terms.loss.to_vec1::<f32>().unwrap().iter().all(|l| l.abs() < 1e-6));
+        assert!(terms.accuracy.to_vec1::<f32>().unwrap().iter().all(|&a| a == 1.0));
     }
 
     #[test]
@@ -184,18 +249,35 @@ mod tests {
         let weight =
             Tensor::stack(&[shift(1).unwrap().t().unwrap(), shift(2).unwrap().t().unwrap()], 0).unwrap();
         let heads = heads((weight * 60.0).unwrap());
-        let loss = InfoNce::new(Negatives { within_zone: Some(0), cross: 0 }, frames, horizons, &Device::Cpu)
-            .unwrap();
         let window = eye.unsqueeze(0).unwrap();
-        let terms = loss.terms(&heads, &window, &window, |_| 0).unwrap();
+        let anchors = Anchors::new(&heads, &window, &Anchors::all(frames, horizons)).unwrap();
+        let terms = anchors.info_nce(&window, &[NegativeSet::Within { zone: 0, weight: 1.0 }]).unwrap();
         assert!(terms.loss.to_vec1::<f32>().unwrap().iter().all(|&l| l < 1e-5));
         assert!(terms.accuracy.to_vec1::<f32>().unwrap().iter().all(|&a| a == 1.0));
     }
 
     #[test]
-    fn a_batch_of_one_has_no_other_recordings() {
+    fn others_are_never_the_window_itself() {
+        // latents that name their window
+        let rows: Vec<f32> = (0..3u8).flat_map(|w| vec![f32::from(w); 8]).collect();
+        let latents = Tensor::from_vec(rows, (3, 4, 2), &Device::Cpu).unwrap();
+        let mut state = 1usize;
+        let draw = |below: usize| {
+            state = state.wrapping_mul(31).wrapping_add(7);
+            (state >> 3) % below
+        };
+        let others = from_other_windows(&latents, 40, draw).unwrap().to_vec3::<f32>().unwrap();
+        for (window, rows) in others.iter().enumerate() {
+            let seen: std::collections::BTreeSet<u8> = rows.iter().map(|r| r[0] as u8).collect();
+            assert!(!seen.contains(&(window as u8)) && seen.len() == 2, "{window}: {seen:?}");
+        }
+        assert!(from_other_windows(&noise(1, &[1, 20, 4]), 4, |_| 0).is_err());
+    }
+
+    #[test]
+    fn anchors_without_a_future_are_refused() {
         let flat = heads(Tensor::zeros((3, 4, 5), DType::F32, &Device::Cpu).unwrap());
-        let loss = InfoNce::new(Negatives { within_zone: None, cross: 4 }, 20, 3, &Device::Cpu).unwrap();
-        assert!(loss.terms(&flat, &noise(1, &[1, 20, 4]), &noise(2, &[1, 20, 5]), |_| 0).is_err());
+        assert!(Anchors::new(&flat, &noise(2, &[2, 20, 5]), &[17]).is_err());
+        assert!(Anchors::new(&flat, &noise(2, &[2, 20, 5]), &[]).is_err());
     }
 }

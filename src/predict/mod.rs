@@ -7,8 +7,10 @@
 
 mod heads;
 mod infonce;
+mod negatives;
 mod scorer;
 
 pub use heads::{HeadsConfig, PredictionHeads};
-pub use infonce::{InfoNce, InfoNceTerms, Negatives};
+pub use infonce::{Anchors, InfoNceTerms, NegativeSet, from_other_windows};
+pub use negatives::{Negatives, mixtures};
 pub use scorer::{DelayedScorer, ScorerState};

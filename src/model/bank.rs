@@ -1,13 +1,51 @@
 //! The bank of negatives that ships with a model: latents that stand for all of the training sound.
 
+use candle_core::Tensor;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use super::Cpc;
+use crate::error::{Error, Result};
+use crate::nn::StreamingModule;
+use crate::units::HOP;
+
 const ROUNDS: usize = 12;
+/// Vectors in a bank.
+const COUNT: usize = 64;
+/// Latents that it is chosen from, at most.
+const CANDIDATES: usize = 12_000;
+/// Windows that are encoded at once.
+const BATCH: usize = 16;
+
+/// A bank of 64 negatives `[64, d]` for `cpc` out of the latents of `windows`, which are equally long and of 16 hops or
+/// more each.
+///
+/// # Errors
+/// When there are too few, or the device fails.
+pub fn bank_of(cpc: &Cpc, windows: impl Iterator<Item = Vec<f32>>, seed: u64) -> Result<Tensor> {
+    let mut latents: Vec<Vec<f32>> = Vec::new();
+    let mut windows = windows.peekable();
+    while windows.peek().is_some() && latents.len() < CANDIDATES {
+        let batch: Vec<Vec<f32>> = windows.by_ref().take(BATCH).collect();
+        let length = batch.first().map_or(0, Vec::len) / HOP * HOP;
+        let flat: Vec<f32> = batch.iter().flat_map(|window| window.iter().take(length)).copied().collect();
+        let samples = Tensor::from_vec(flat, (batch.len(), length), cpc.device())?;
+        // neighbours are alike, and the first frames hear the silence before the window
+        let frames = cpc.encoder().forward(&samples)?.to_vec3::<f32>()?;
+        latents.extend(frames.into_iter().flat_map(|frames| frames.into_iter().skip(8).step_by(8)));
+    }
+    if latents.len() < 2 * COUNT {
+        return Err(Error::config(
+            format!("{} latents to choose negatives from, at least {} expected", latents.len(), 2 * COUNT),
+            "give more sound: half a minute or longer",
+        ));
+    }
+    Ok(Tensor::new(prototypes(&latents, COUNT, seed), cpc.device())?)
+}
 
 /// Picks `count` of the latents (each as wide as the first) by k-means, seeded as k-means++ does: the latent
 /// nearest to each centre. Real latents rather than centres, since a mean is shorter than what it stands for.
-pub(super) fn prototypes(latents: &[Vec<f32>], count: usize, seed: u64) -> Vec<Vec<f32>> {
+fn prototypes(latents: &[Vec<f32>], count: usize, seed: u64) -> Vec<Vec<f32>> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let Some(first) = latents.get(rng.random_range(0..latents.len().max(1))) else { return Vec::new() };
     let mut centres = vec![first.clone()];
