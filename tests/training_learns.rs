@@ -9,13 +9,13 @@ use std::time::Duration;
 use candle_core::Device;
 use cpc_stream::model::{Figures, load};
 use support::daemon::run;
-use support::sound::write_wav;
+use support::sound::{teachable, write_wav};
 
 const LIMIT: Duration = Duration::from_secs(240);
 /// Nats below ln(N + 1); 0.48 was measured.
 const MARGIN: f64 = 0.2;
 const SETTINGS: &str = "\
-architecture = \"edge\"
+architecture = \"spectral\"
 batch = 4
 anchors = 0
 learning_rate = 3e-3
@@ -36,31 +36,6 @@ clip = 0.0
 microphone_db = 0.0
 ";
 
-/// Six seconds of a sound that goes on as it began: a gliding tone with overtones, or noise of some colour that
-/// beats, or pulses.
-fn recording(number: u32) -> Vec<i16> {
-    let own = |salt: u32| f64::from((number * 7 + salt).wrapping_mul(2_654_435_761) >> 16) / 65_536.0;
-    let (low, span, turn) = (150.0 + 900.0 * own(1), 100.0 + 400.0 * own(2), 0.3 + 2.0 * own(3));
-    let (beat, colour) = (2.0 + 6.0 * own(4), 0.05 + 0.9 * own(5));
-    let (mut phase, mut noise, mut random) = (0.0f64, 0.0f64, number.wrapping_add(1));
-    let sample = |i: u32| {
-        let t = f64::from(i) / 16_000.0;
-        let sway = 0.5 - 0.5 * (std::f64::consts::TAU * turn * t).cos();
-        phase += (low + span * sway) / 16_000.0;
-        random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        let white = f64::from(random >> 8) / 8_388_608.0 - 1.0;
-        noise += colour * (white - noise);
-        let overtone = |h: f64| (std::f64::consts::TAU * phase * h).sin() / h;
-        let sound = match number % 3 {
-            0 => 0.5 * (1..=6).map(|h| overtone(f64::from(h))).sum::<f64>(),
-            1 => 0.2 * noise + noise * (0.5 + 0.5 * (std::f64::consts::TAU * beat * t).sin()),
-            _ => white * (-30.0 * (t * 2.0 * beat).fract()).exp() + 0.1 * overtone(8.0),
-        };
-        ((sound + 0.01 * white) * 9000.0).clamp(-32_000.0, 32_000.0) as i16
-    };
-    (0..6 * 16_000).map(sample).collect()
-}
-
 fn succeed(home: &Path, arguments: &[&str]) -> String {
     let outcome = run(home, arguments, LIMIT);
     assert_eq!(outcome.code, Some(0), "{}\n{}", outcome.stdout, outcome.stderr);
@@ -73,7 +48,7 @@ fn a_small_run_beats_guessing_and_its_figures_can_be_measured_again() {
     let corpus = home.path().join("corpus");
     std::fs::create_dir(&corpus).unwrap();
     for number in 0..12 {
-        write_wav(&corpus.join(format!("{number:02}.wav")), &recording(number), 16_000);
+        write_wav(&corpus.join(format!("{number:02}.wav")), &teachable(number), 16_000);
     }
     std::fs::write(home.path().join("small.toml"), SETTINGS).unwrap();
     let train = ["train", "--data", "corpus", "--out", "small.safetensors", "--config", "small.toml"];

@@ -257,14 +257,50 @@ mod tests {
     }
 
     #[test]
+    fn gradients_are_the_slopes_of_the_loss() {
+        let some = heads(noise(6, &[3, 4, 5]));
+        let (z0, c0) = (noise(1, &[2, 12, 4]), noise(2, &[2, 12, 5]));
+        let loss = |z: &Tensor, c: &Tensor| {
+            let anchors = Anchors::new(&some, c, &[0, 3, 8]).unwrap();
+            let untouched = Tensor::zeros((2, 12), DType::F32, &Device::Cpu).unwrap();
+            let own = (z.flip(&[1]).unwrap() * 0.5).unwrap();
+            let sets = [
+                NegativeSet::Within { zone: 1, weight: 1.0 },
+                NegativeSet::Shared {
+                    latents: from_other_windows(z, 3, |below| below / 2).unwrap(),
+                    weight: 2.0,
+                },
+                NegativeSet::Own { latents: own, untouched, weight: 1.0 },
+            ];
+            anchors.info_nce(z, &sets).unwrap().loss.mean_all().unwrap()
+        };
+        let (z, c) =
+            (candle_core::Var::from_tensor(&z0).unwrap(), candle_core::Var::from_tensor(&c0).unwrap());
+        let gradients = loss(z.as_tensor(), c.as_tensor()).backward().unwrap();
+        for (seed, towards_z) in [(21, true), (22, true), (23, false), (24, false)] {
+            let (at, var) = if towards_z { (&z0, &z) } else { (&c0, &c) };
+            let way = noise(seed, at.dims());
+            let value = |step: f64| {
+                let moved = (at + (&way * step).unwrap()).unwrap();
+                let loss = if towards_z { loss(&moved, &c0) } else { loss(&z0, &moved) };
+                f64::from(loss.to_scalar::<f32>().unwrap())
+            };
+            let slope = (value(1e-2) - value(-1e-2)) / 2e-2;
+            let gradient = gradients.get(var).unwrap();
+            let found = (gradient * &way).unwrap().sum_all().unwrap().to_scalar::<f32>().unwrap();
+            assert!((slope - f64::from(found)).abs() < 2e-3 * (1.0 + slope.abs()), "{slope} and {found}");
+        }
+    }
+
+    #[test]
     fn others_are_never_the_window_itself() {
         // latents that name their window
         let rows: Vec<f32> = (0..3u8).flat_map(|w| vec![f32::from(w); 8]).collect();
         let latents = Tensor::from_vec(rows, (3, 4, 2), &Device::Cpu).unwrap();
-        let mut state = 1usize;
+        let mut state = 1u32;
         let draw = |below: usize| {
-            state = state.wrapping_mul(31).wrapping_add(7);
-            (state >> 3) % below
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 16) as usize % below
         };
         let others = from_other_windows(&latents, 40, draw).unwrap().to_vec3::<f32>().unwrap();
         for (window, rows) in others.iter().enumerate() {

@@ -40,3 +40,28 @@ pub fn planted<'a>(scene: &'a Scene, name: &str) -> &'a Planted {
 pub fn is_of(finding: &Finding, planted: &Planted) -> bool {
     (finding.onset_s - planted.onset_s).abs() <= 0.5
 }
+
+/// Six seconds of a sound that goes on as it began: a gliding tone with overtones, or noise of some colour that
+/// beats, or pulses.
+pub fn teachable(number: u32) -> Vec<i16> {
+    let own = |salt: u32| f64::from((number * 7 + salt).wrapping_mul(2_654_435_761) >> 16) / 65_536.0;
+    let (low, span, turn) = (150.0 + 900.0 * own(1), 100.0 + 400.0 * own(2), 0.3 + 2.0 * own(3));
+    let (beat, colour) = (2.0 + 6.0 * own(4), 0.05 + 0.9 * own(5));
+    let (mut phase, mut noise, mut random) = (0.0f64, 0.0f64, number.wrapping_add(1));
+    let sample = |i: u32| {
+        let t = f64::from(i) / 16_000.0;
+        let sway = 0.5 - 0.5 * (std::f64::consts::TAU * turn * t).cos();
+        phase += (low + span * sway) / 16_000.0;
+        random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        let white = f64::from(random >> 8) / 8_388_608.0 - 1.0;
+        noise += colour * (white - noise);
+        let overtone = |h: f64| (std::f64::consts::TAU * phase * h).sin() / h;
+        let sound = match number % 3 {
+            0 => 0.5 * (1..=6).map(|h| overtone(f64::from(h))).sum::<f64>(),
+            1 => 0.2 * noise + noise * (0.5 + 0.5 * (std::f64::consts::TAU * beat * t).sin()),
+            _ => white * (-30.0 * (t * 2.0 * beat).fract()).exp() + 0.1 * overtone(8.0),
+        };
+        ((sound + 0.01 * white) * 9000.0).clamp(-32_000.0, 32_000.0) as i16
+    };
+    (0..6 * 16_000).map(sample).collect()
+}
