@@ -1,5 +1,6 @@
 //! `encode`: z and c of recordings, for other programs.
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -56,7 +57,8 @@ pub(super) fn run(args: &EncodeArgs, set: SetThreads) -> Result<()> {
             }
             Progress::Done { seconds } => bar.set_position((seconds * 1e3) as u64),
             Progress::Failed { error } => {
-                bar.suspend(|| tracing::warn!("left out: {error}"));
+                // nobody may be left to read it
+                bar.suspend(|| drop(writeln!(std::io::stderr(), "left out: {error}")));
             }
         }
         !stop.load(Ordering::Relaxed)

@@ -1,16 +1,16 @@
 //! One recording through the model.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use candle_core::Tensor;
 
 use super::output::Rows;
 use crate::corpus::SoundFile;
-use crate::encode::Padding;
+use crate::encode::{Encoder, Padding};
 use crate::error::{Error, Result};
 use crate::model::Cpc;
-use crate::units::{HOP, MODEL_RATE, samples_to_seconds};
+use crate::nn::StreamingModule;
+use crate::units::{HOP, MODEL_RATE};
 
 /// Samples of a piece: 5.12 s, long enough for large matrix products.
 const PIECE: usize = 512 * HOP;
@@ -28,6 +28,12 @@ impl Extractor {
     /// # Errors
     /// A model error when the encoder has no form with that padding.
     pub fn new(cpc: Arc<Cpc>, padding: Padding) -> Result<Self> {
+        if padding == Padding::FbExact && !matches!(cpc.encoder(), Encoder::Raw(_)) {
+            return Err(Error::model(
+                "the padding fb-exact is of encoders on raw samples, and this model's is another",
+                "leave `--padding` out: causal is what every model has",
+            ));
+        }
         Ok(Self { cpc, padding })
     }
 
@@ -53,7 +59,9 @@ impl Extractor {
                 frames += give(&id, 0, (&z, &c), sink)?;
             }
         } else {
-            let mut state = self.cpc.zero_state(1)?;
+            // the two networks alone: scores are not asked for
+            let (encoder, context) = (self.cpc.encoder(), self.cpc.context());
+            let (mut near, mut far) = (encoder.zero_state(1)?, context.zero_state(1)?);
             let mut more = true;
             while more {
                 let before = samples.len();
@@ -61,8 +69,9 @@ impl Extractor {
                 heard += samples.len() - before;
                 let ready = if more { samples.len() / PIECE * PIECE } else { samples.len() / HOP * HOP };
                 for piece in samples.get(..ready).unwrap_or_default().chunks(PIECE) {
-                    let out = self.cpc.step(&self.tensor(piece)?, &mut state)?;
-                    frames += give(&id, frames, (&out.latents, &out.contexts), sink)?;
+                    let z = encoder.step(&self.tensor(piece)?, &mut near)?;
+                    let c = context.step(&z, &mut far)?;
+                    frames += give(&id, frames, (&z, &c), sink)?;
                 }
                 samples.drain(..ready);
             }

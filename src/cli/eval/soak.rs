@@ -64,7 +64,10 @@ pub(super) fn run(args: &SoakArgs, set: SetThreads) -> Result<()> {
     let report = soak(
         &cpc,
         args.seconds,
-        &mut |samples| files.as_mut().map_or_else(|| scenes.more(samples), |files| files.more(samples)),
+        &mut |samples| match &mut files {
+            Some(files) => files.more(samples),
+            None => scenes.more(samples),
+        },
         &mut |seconds, row| {
             bar.set_position(seconds as u64);
             if let Some(row) = row.filter(|_| !args.json) {
