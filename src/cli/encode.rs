@@ -27,7 +27,7 @@ pub(super) struct EncodeArgs {
     #[arg(long, value_name = "FILE")]
     model: Option<PathBuf>,
     /// `causal`: silence before the recording, as the daemon hears it, in constant memory. `fb-exact`: the padding of
-    /// CPC_audio, which looks 19 ms ahead, to compare with PyTorch; it needs the whole recording in memory.
+    /// CPC_audio, which looks 9.5 ms beyond a frame's hop, to compare with PyTorch; it needs the whole recording in memory.
     #[arg(long, default_value = "causal", value_parser = ["causal", "fb-exact"])]
     padding: String,
     /// Threads of the matrix products.
