@@ -77,7 +77,7 @@ pub fn encode(
         let mut frames = 0;
         let done = SoundFile::open(path).and_then(|mut sound| {
             go_on &= watch(Progress::Begins { file, path, seconds: sound.duration_s() });
-            extractor.run(&mut sound, (file as u32, Arc::clone(&name)), &mut |rows| {
+            extractor.run(&mut sound, &(file as u32, Arc::clone(&name)), &mut |rows| {
                 frames = rows.first + rows.frames() as u64;
                 out.write(rows)?;
                 go_on &= watch(Progress::Done { seconds: samples_to_seconds(frame_end(frames - 1)) });
@@ -88,7 +88,7 @@ pub fn encode(
             _ if !go_on => return Ok(None),
             Ok(_) => {}
             Err(error) if error.kind() == ErrorKind::Device => {
-                go_on &= watch(Progress::Failed { error: &error })
+                go_on &= watch(Progress::Failed { error: &error });
             }
             Err(error) => return Err(error),
         }

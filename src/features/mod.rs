@@ -6,7 +6,7 @@
 //!
 //! | format | what it holds |
 //! | --- | --- |
-//! | `F.safetensors` | `z` [T, d] and `c` [T, h] f32, `t` [T] f64, `file` [T] u32; a [`Card`] as JSON in the metadata |
+//! | `F.safetensors` | `z` `[T, d]` and `c` `[T, h]` f32, `t` `[T]` f64, `file` `[T]` u32; a [`Card`] in the metadata |
 //! | `F.npy` | c in `F.npy`, z in `F.z.npy`, t in `F.t.npy`, and `F.file.npy` where there is more than one recording |
 //! | `F.parquet` | a row a frame: `file` (string), `t_s` (f64), `z` and `c` (lists of f32); a [`Card`] in the metadata |
 //!

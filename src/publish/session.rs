@@ -179,11 +179,11 @@ impl Session {
             tokio::select! {
                 command = self.commands.recv() => match command {
                     None => return End::Stopped,
-                    Some(ToWire::Fleeting { topic, payload }) => if up && self.stop_by.is_none() {
+                    Some(ToWire::Fleeting { topic, payload }) if up && self.stop_by.is_none() => {
                         if link.client.try_publish(topic, QoS::AtMostOnce, false, payload).is_err() {
                             self.status.refused.fetch_add(1, Relaxed);
                         }
-                    },
+                    }
                     Some(command) => self.absorb(command),
                 },
                 event = link.events.recv() => match event {
