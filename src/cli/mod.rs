@@ -6,6 +6,7 @@ mod calibrate;
 mod config;
 pub mod demo;
 mod devices;
+mod encode;
 mod eval;
 mod run;
 mod train;
@@ -45,6 +46,8 @@ enum Command {
     Calibrate(calibrate::CalibrateArgs),
     /// Show what a daemon publishes, as it comes.
     Watch(watch::WatchArgs),
+    /// Write z and c of recordings, for other programs.
+    Encode(encode::EncodeArgs),
     /// Train a model on a folder of recordings.
     Train(train::TrainArgs),
     /// Figures about a model.
@@ -102,6 +105,7 @@ fn dispatch(cli: Cli, set: SetThreads) -> Result<()> {
         Some(Command::Devices) => devices::run(),
         Some(Command::Calibrate(args)) => calibrate::run(&args, set),
         Some(Command::Watch(args)) => watch::run(&args),
+        Some(Command::Encode(args)) => encode::run(&args, set),
         Some(Command::Train(args)) => train::run(&args, set),
         Some(Command::Eval(command)) => eval::run(&command, set),
         Some(Command::Bench(args)) => bench::run(&args, set),

@@ -217,7 +217,7 @@ fn row_of(folder: &Path, path: &Path) -> Option<Row> {
     })
 }
 
-fn walk(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
+pub(super) fn walk(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
     let entries = std::fs::read_dir(folder).map_err(|e| {
         Error::config(format!("folder {}: {e}", folder.display()), "give `--data` a folder that exists")
     })?;

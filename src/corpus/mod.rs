@@ -6,8 +6,10 @@
 
 mod load;
 mod recording;
+mod sound;
 mod split;
 
 pub use load::{Corpus, Selection};
 pub use recording::{Recording, windows_of};
+pub use sound::{SoundFile, sound_files};
 pub use split::hold_out;

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::embedding::EmbeddingConfig;
 use super::topics::Topics;
 use crate::error::{Error, Result};
 
@@ -42,6 +43,8 @@ pub struct PublishConfig {
     pub health_s: u32,
     /// Seconds that a stop waits at most for the broker to take what is pending, 0 to 60.
     pub drain_timeout_s: f64,
+    /// Contexts for other programs; none by default.
+    pub embedding: EmbeddingConfig,
 }
 
 impl Default for PublishConfig {
@@ -60,6 +63,7 @@ impl Default for PublishConfig {
             score_hz: 1.0,
             health_s: 30,
             drain_timeout_s: 2.0,
+            embedding: EmbeddingConfig::default(),
         }
     }
 }
@@ -80,6 +84,7 @@ impl PublishConfig {
         range("score_hz", self.score_hz, 0.0, 10.0)?;
         range("health_s", f64::from(self.health_s), 1.0, 3600.0)?;
         range("drain_timeout_s", self.drain_timeout_s, 0.0, 60.0)?;
+        self.embedding.validate()?;
         if let Some(broker) = &self.broker {
             let address = BrokerAddress::parse(broker)?;
             if let (Some(a), Some(b)) = (&address.user, &self.username)
@@ -256,6 +261,7 @@ mod tests {
             ("outbox_max_bytes = 1000", "outbox_max_bytes"),
             ("backoff_min_s = 5.0", "backoff_max_s"),
             ("score_hz = nan", "score_hz"),
+            ("[embedding]\nrate_hz = 3", "embedding.rate_hz"),
             ("broker = 'mqtt://a@b'\nusername = 'c'", "username"),
             ("broker = 'mqtt://b'\npassword_file = '/x'", "password_file"),
         ] {

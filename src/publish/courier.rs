@@ -148,6 +148,17 @@ impl Running {
                     self.send(ToWire::Fleeting { topic, payload: json(&score) });
                 }
             }
+            Inbound::Out(Outgoing::Embedding { stream, embedding }) => {
+                let status = &self.courier.status;
+                match embedding.to_bytes() {
+                    _ if !status.connected() => {}
+                    Ok(payload) => {
+                        let topic = topics.embedding(&stream);
+                        self.send(ToWire::Fleeting { topic, payload });
+                    }
+                    Err(_) => drop(status.refused.fetch_add(1, Relaxed)),
+                }
+            }
         }
     }
 

@@ -17,10 +17,17 @@
 //! most 64 records are between the two, 16 of them with rumqttc.
 //!
 //! Without a broker, `publish` writes each event document as a line to stdout, and there is no outbox.
+//!
+//! Scores and embeddings are for the moment: QoS 0, never kept, nothing while there is no connection. They take at most
+//! half of the channel, so that they never crowd out events; what is refused is counted with the rest. Embeddings are
+//! contexts c_t, averaged over the frames since the last one, as numbers behind a header ([`Embedding`] tells the
+//! layout). They are off unless `[publish.embedding] rate_hz` asks for them: no sound can be played from them, but
+//! they tell more of what was heard than events do, and whoever may read the topic reads that.
 
 mod config;
 #[cfg(feature = "mqtt")]
 mod courier;
+mod embedding;
 mod lines;
 #[cfg(feature = "mqtt")]
 pub(crate) mod link;
@@ -35,6 +42,10 @@ mod status;
 mod topics;
 
 pub use config::{BrokerAddress, DEFAULT_PORT, PublishConfig, read_password};
+pub use embedding::{
+    EMBEDDING_HEADER, EMBEDDING_MAGIC, EMBEDDING_VERSION, Embedding, EmbeddingConfig, EmbeddingSource,
+    EmbeddingType,
+};
 pub use outbox::{Caps, MAX_PAYLOAD, Message, Outbox, Record, Tally};
 pub use payload::{
     Availability, Gap, GapPhase, GapReason, Health, OutboxHealth, Presence, Score, Status, StreamHealth,

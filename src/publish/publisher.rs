@@ -10,6 +10,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use serde::Serialize;
 
 use super::config::PublishConfig;
+use super::embedding::Embedding;
 use super::lines::Lines;
 use super::payload::{Availability, Health, Score};
 use super::status::PublisherStatus;
@@ -18,6 +19,8 @@ use crate::event::Event;
 
 /// Messages that wait for the publish thread at most.
 const QUEUE: usize = 1024;
+/// Of these, how many may wait where a fleeting message comes: the rest is for events.
+const FLEETING: usize = QUEUE / 2;
 /// Time beyond its deadline after which a stop gives the publish thread up (a disk that hangs).
 const GIVE_UP: Duration = Duration::from_millis(1500);
 
@@ -39,6 +42,13 @@ pub enum Outgoing {
         stream: String,
         /// The figures.
         score: Score,
+    },
+    /// The mean of some contexts: nothing where there is no connection.
+    Embedding {
+        /// Stream id.
+        stream: String,
+        /// The mean.
+        embedding: Box<Embedding>,
     },
     /// Whether a source delivers sound: retained, the latest counts.
     Availability {
@@ -71,10 +81,12 @@ pub struct EventSender {
 // a refusal is counted here: callers may ignore what these return
 #[allow(clippy::must_use_candidate)]
 impl EventSender {
-    /// Gives `message` to the publish thread without waiting. False where its queue of 1024 is full or it has
-    /// stopped; the message is gone then, and counted as refused.
+    /// Gives `message` to the publish thread without waiting. False where its queue of 1024 is full (for scores and
+    /// embeddings: half full) or it has stopped; the message is gone then, and counted as refused.
     pub fn try_send(&self, message: Outgoing) -> bool {
-        let sent = self.inbox.try_send(Inbound::Out(message)).is_ok();
+        let fleeting = matches!(message, Outgoing::Score { .. } | Outgoing::Embedding { .. });
+        let room = !fleeting || self.inbox.len() < FLEETING;
+        let sent = room && self.inbox.try_send(Inbound::Out(message)).is_ok();
         self.count(sent)
     }
 
@@ -251,4 +263,35 @@ fn start_courier(config: &PublishConfig, node: &str, state_dir: &Path, ends: End
     })?;
     let courier = Courier { outbox, topics, inbox, stop, wire, receipts, status };
     spawn("publish", move || courier.run())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::publish::{EmbeddingSource, EmbeddingType};
+
+    fn embedding() -> Outgoing {
+        let embedding = Embedding {
+            dtype: EmbeddingType::F32,
+            source: EmbeddingSource::C,
+            model: [0; 6],
+            first_frame: 0,
+            time_ns: 0,
+            frames: 1,
+            seq: 0,
+            values: vec![0.0; 4],
+        };
+        Outgoing::Embedding { stream: "mic".into(), embedding: Box::new(embedding) }
+    }
+
+    #[test]
+    fn embeddings_leave_room_for_events() {
+        let (inbox, taken) = bounded(QUEUE);
+        let sender = EventSender { inbox, status: Arc::default() };
+        let sent = (0..QUEUE).filter(|_| sender.try_send(embedding())).count();
+        assert_eq!((sent, sender.status.refused()), (FLEETING, (QUEUE - FLEETING) as u64));
+        let event = || Outgoing::Event(Box::new(crate::event::samples::event("mic", 0)));
+        let sent = (0..QUEUE).filter(|_| sender.try_send(event())).count();
+        assert_eq!((sent, taken.len()), (QUEUE - FLEETING, QUEUE));
+    }
 }

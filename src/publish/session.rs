@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
@@ -178,9 +179,11 @@ impl Session {
             tokio::select! {
                 command = self.commands.recv() => match command {
                     None => return End::Stopped,
-                    Some(ToWire::Fleeting { topic, payload }) => if up && self.stop_by.is_none() {
-                        let _ = link.client.try_publish(topic, QoS::AtMostOnce, false, payload);
-                    },
+                    Some(ToWire::Fleeting { topic, payload }) if up && self.stop_by.is_none() => {
+                        if link.client.try_publish(topic, QoS::AtMostOnce, false, payload).is_err() {
+                            self.status.refused.fetch_add(1, Relaxed);
+                        }
+                    }
                     Some(command) => self.absorb(command),
                 },
                 event = link.events.recv() => match event {

@@ -12,6 +12,7 @@ use sd_notify::NotifyState;
 
 use super::health::HealthDesk;
 use super::inference::{Inference, Progress, Stream, score_every};
+use super::pool::Embedder;
 use super::{CalibrationStore, Engine, Stamp};
 use crate::capture::{self, Change, Notice, OpenSource, SourceConfig};
 use crate::config::Config;
@@ -80,6 +81,12 @@ impl Daemon {
         // the engine warms up before anything listens
         let mut engine = Engine::new(cpc, &manifest, config.detect.clone())?;
         engine.warm_up()?;
+        let embeddings = config.publish.embedding;
+        if config.publish.broker.is_some() {
+            engine.pool_contexts(embeddings.frames());
+        } else if embeddings.rate_hz > 0 {
+            tracing::warn!("embeddings go to a broker, and none is configured: there are none");
+        }
         let stamp = Stamp::new(node, manifest.short_hash());
         let (notify, notices) = bounded(256);
         let mut open = Vec::with_capacity(sources.len());
@@ -106,6 +113,7 @@ impl Daemon {
             sender: publisher.sender(),
             patient: sources.iter().all(|source| source.device.is_none()),
             score_every: score_every(config.publish.score_hz),
+            embedder: Embedder::new(embeddings, &manifest)?,
             calibrations: keep,
             progress: Arc::clone(&progress),
         };

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::{Lane, LaneCounters};
+use super::{Lane, LaneCounters, Pooled};
 use crate::detect::{Calibration, DetectConfig, Detector, DetectorState, FrameShape, Reading};
 use crate::error::{Error, Result};
 use crate::event::Finding;
@@ -32,6 +32,13 @@ pub enum Heard {
         /// Which stream.
         stream: usize,
     },
+    /// The mean of the contexts of some frames, where the engine was asked for it.
+    Embedding {
+        /// Which stream.
+        stream: usize,
+        /// The mean.
+        pooled: Box<Pooled>,
+    },
     /// An event began or ended.
     Finding {
         /// Which stream.
@@ -50,6 +57,8 @@ pub struct Engine {
     detect: DetectConfig,
     shape: FrameShape,
     model: String,
+    /// Frames an embedding; 0 for none.
+    pool_frames: u32,
     times: HopTimes,
     hops: Vec<(usize, [f32; HOP])>,
     ready: Vec<usize>,
@@ -76,12 +85,18 @@ impl Engine {
             detect,
             shape,
             model: manifest.sha256.clone(),
+            pool_frames: 0,
             times: HopTimes::new(REMEMBERED_HOPS),
             hops: Vec::new(),
             ready: Vec::new(),
             frames: Vec::new(),
             findings: Vec::new(),
         })
+    }
+
+    /// Gives the mean of every `frames` contexts in a row of each stream from here on; none for 0.
+    pub fn pool_contexts(&mut self, frames: u32) {
+        self.pool_frames = frames;
     }
 
     /// Steps an unused stream a few times, so that the first hop of a real one is as fast as the next.
@@ -209,8 +224,13 @@ impl Engine {
     }
 
     fn score(&mut self, stream: usize, frame: &Frame, sink: &mut dyn FnMut(Heard)) -> Result<()> {
-        let mut findings = std::mem::take(&mut self.findings);
-        let detector = &mut self.lane_mut(stream)?.detector;
+        let (mut findings, pool_frames) = (std::mem::take(&mut self.findings), self.pool_frames);
+        let lane = self.lane_mut(stream)?;
+        let pooled = match pool_frames {
+            0 => None,
+            every => lane.pool.push(every, frame.index, &frame.c),
+        };
+        let detector = &mut lane.detector;
         let before = detector.state();
         let reading = detector.push(frame, &mut findings);
         self.findings = findings;
@@ -218,6 +238,9 @@ impl Engine {
             sink(Heard::Calibrated { stream });
         }
         sink(Heard::Reading { stream, frame: frame.index, reading });
+        if let Some(pooled) = pooled {
+            sink(Heard::Embedding { stream, pooled: Box::new(pooled) });
+        }
         self.tell(stream, sink);
         Ok(())
     }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crossbeam_channel::Sender;
 
+use super::pool::Embedder;
 use super::stamp::{milli, rfc3339, three_digits};
 use super::{Engine, Heard, LaneCounters, Stamp};
 use crate::capture::StreamFeed;
@@ -56,6 +57,8 @@ pub(super) struct Stream {
     started: SystemTime,
     counters: LaneCounters,
     summary: Summary,
+    /// Embeddings so far.
+    embeddings: u32,
 }
 
 impl Stream {
@@ -73,6 +76,7 @@ impl Stream {
             started: SystemTime::now(),
             counters: LaneCounters::default(),
             summary: Summary::default(),
+            embeddings: 0,
         }
     }
 
@@ -99,6 +103,7 @@ pub(super) struct Inference {
     pub(super) patient: bool,
     /// Frames between two score documents of a stream; 0 for none.
     pub(super) score_every: u32,
+    pub(super) embedder: Embedder,
     pub(super) calibrations: Sender<(String, Calibration)>,
     pub(super) progress: Arc<Progress>,
 }
@@ -197,12 +202,13 @@ impl Inference {
 
     /// Lets the engine work and publishes what it has to say.
     fn drive<T>(&mut self, work: impl FnOnce(&mut Engine, &mut dyn FnMut(Heard)) -> Result<T>) -> Result<T> {
-        let Self { engine, streams, stamp, sender, patient, score_every, .. } = self;
+        let Self { engine, streams, stamp, sender, patient, score_every, embedder, .. } = self;
         let mut calibrated = Vec::new();
         let result = work(engine, &mut |heard| {
             let number = match &heard {
                 Heard::Reading { stream, .. }
                 | Heard::Calibrated { stream }
+                | Heard::Embedding { stream, .. }
                 | Heard::Finding { stream, .. } => *stream,
             };
             let Some(stream) = streams.iter_mut().find(|s| s.number == Some(number)) else { return };
@@ -213,6 +219,12 @@ impl Inference {
                     }
                 }
                 Heard::Calibrated { .. } => calibrated.push(number),
+                Heard::Embedding { pooled, .. } => {
+                    let embedding = embedder.embedding(*pooled, stream.wall_zero(), stream.embeddings);
+                    stream.embeddings = stream.embeddings.wrapping_add(1);
+                    let stream = stream.feed.id.clone();
+                    sender.try_send(Outgoing::Embedding { stream, embedding: Box::new(embedding) });
+                }
                 Heard::Finding { finding, .. } => {
                     let latency = stream.zero.map_or(Duration::ZERO, |zero| {
                         zero.elapsed().saturating_sub(Duration::from_secs_f64(finding.emitted_s))

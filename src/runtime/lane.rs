@@ -1,5 +1,6 @@
 //! One stream on its way from device samples to hops on the stream's clock.
 
+use super::pool::Pool;
 use crate::detect::Detector;
 use crate::error::Result;
 use crate::resample::{StreamResampler, to_model_samples};
@@ -28,6 +29,7 @@ pub struct Lane {
     pub(super) slot: usize,
     pub(super) detector: Detector,
     pub(super) counters: LaneCounters,
+    pub(super) pool: Pool,
     resampler: StreamResampler,
     rate: u32,
     /// Device samples since the start of the stream, lost ones included.
@@ -46,6 +48,7 @@ impl Lane {
             slot,
             detector,
             counters: LaneCounters::default(),
+            pool: Pool::default(),
             resampler: StreamResampler::new(rate)?,
             rate,
             heard: 0,
@@ -88,6 +91,7 @@ impl Lane {
     /// number of the next frame.
     pub(super) fn gap(&mut self, lost: u64, rate: u32) -> Result<u64> {
         self.counters.gaps += 1;
+        self.pool.reset();
         self.counters.lost += lost;
         self.shed_waiting();
         self.heard += lost;

@@ -15,10 +15,12 @@ mod engine;
 mod health;
 mod inference;
 mod lane;
+mod pool;
 mod stamp;
 
 pub use calibrations::CalibrationStore;
 pub use daemon::run;
 pub use engine::{Engine, Heard};
 pub use lane::{Lane, LaneCounters};
+pub use pool::Pooled;
 pub use stamp::Stamp;

@@ -104,10 +104,19 @@ impl Broker {
 
     /// A `mosquitto_sub` on `topic` (QoS 1), which is subscribed when this returns.
     pub fn subscribe(&self, topic: &str) -> Subscriber {
+        self.subscribe_as(topic, "%p")
+    }
+
+    /// The same with payloads in hex, for those that are no text.
+    pub fn subscribe_hex(&self, topic: &str) -> Subscriber {
+        self.subscribe_as(topic, "%x")
+    }
+
+    fn subscribe_as(&self, topic: &str, payload: &str) -> Subscriber {
         let probe = format!("probe/{}", self.port);
         let mut child = Command::new("mosquitto_sub")
             .args(["-h", "127.0.0.1", "-p", &self.port.to_string(), "-q", "1", "-t", topic, "-t", &probe])
-            .args(["-F", "%r\t%t\t%p"])
+            .args(["-F", &format!("%r\t%t\t{payload}")])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())

@@ -1,0 +1,80 @@
+//! `encode`: z and c of recordings, for other programs.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::args::{SetThreads, open_model, stdout, stop_flag, use_threads};
+use crate::encode::Padding;
+use crate::error::{Error, Result};
+use crate::features::{Job, Progress, encode};
+
+/// Write z [T, d] and c [T, h] of recordings, a row every 10 ms, with the time at which each frame ends in its own
+/// recording. A last hop that a recording does not fill is left out.
+#[derive(Debug, clap::Args)]
+pub(super) struct EncodeArgs {
+    /// Recordings (WAV, FLAC, OGG/Vorbis, any rate, all channels mixed into one), each a stream of its own.
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// Where to write: F.safetensors (z, c, t, file), F.npy (c, with z in F.z.npy and times in F.t.npy) or F.parquet (a
+    /// row a frame).
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// Model file; the built-in model if left out.
+    #[arg(long, value_name = "FILE")]
+    model: Option<PathBuf>,
+    /// `causal`: silence before the recording, as the daemon hears it, in constant memory. `fb-exact`: the padding of
+    /// CPC_audio, which looks 9.5 ms beyond a frame's hop, to compare with PyTorch; it needs the whole recording in memory.
+    #[arg(long, default_value = "causal", value_parser = ["causal", "fb-exact"])]
+    padding: String,
+    /// Threads of the matrix products.
+    #[arg(long, default_value_t = 1)]
+    threads: usize,
+}
+
+/// Runs it. A recording that cannot be read is told on stderr and left out.
+///
+/// # Errors
+/// When none can be read, the output cannot be written, or the model has no such padding.
+pub(super) fn run(args: &EncodeArgs, set: SetThreads) -> Result<()> {
+    use_threads(args.threads, set)?;
+    let padding = if args.padding == "fb-exact" { Padding::FbExact } else { Padding::Causal };
+    let job = Job { files: args.files.clone(), out: args.out.clone(), padding };
+    let (manifest, cpc) = open_model(args.model.as_deref())?;
+    let stop = stop_flag()?;
+    let style = ProgressStyle::with_template("{prefix} {wide_msg} {bar:30} {elapsed} eta {eta}");
+    let bar = ProgressBar::new(0).with_style(style.map_err(|e| Error::internal(e.to_string()))?);
+    let card = encode(&job, (&manifest, cpc), &mut |progress| {
+        match progress {
+            Progress::Begins { file, path, seconds } => {
+                bar.set_prefix(format!("{}/{}", file + 1, job.files.len()));
+                bar.set_message(path.display().to_string());
+                bar.set_length((seconds.unwrap_or(0.0) * 1e3) as u64);
+                bar.reset();
+            }
+            Progress::Done { seconds } => bar.set_position((seconds * 1e3) as u64),
+            Progress::Failed { error } => {
+                // nobody may be left to read it
+                bar.suspend(|| drop(writeln!(std::io::stderr(), "left out: {error}")));
+            }
+        }
+        !stop.load(Ordering::Relaxed)
+    });
+    bar.finish_and_clear();
+    let mut out = stdout();
+    let Some(card) = card? else {
+        return out.line(format_args!("asked to stop: nothing was written"));
+    };
+    let frames: u64 = card.files.iter().map(|file| file.frames).sum();
+    let sound = Duration::from_millis(10 * frames).as_secs_f64();
+    out.line(format_args!(
+        "wrote {}: {frames} frames ({sound:.1} s) of {} recordings, model {} ({})",
+        args.out.display(),
+        card.files.iter().filter(|file| file.frames > 0).count(),
+        manifest.name,
+        manifest.short_hash()
+    ))
+}

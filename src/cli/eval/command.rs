@@ -1,0 +1,25 @@
+//! The subcommands of `eval`.
+
+use super::super::args::SetThreads;
+use super::{infonce, soak};
+use crate::error::Result;
+
+/// What to measure.
+#[derive(Debug, clap::Subcommand)]
+pub(in crate::cli) enum EvalCommand {
+    /// InfoNCE loss and accuracy for each horizon, beside what guessing gives.
+    Infonce(infonce::InfonceArgs),
+    /// Whether contexts stay bounded over hours: the same passage heard at the start and again at the end.
+    Soak(soak::SoakArgs),
+}
+
+/// Runs it.
+///
+/// # Errors
+/// When the model or the data is not what it should be.
+pub(in crate::cli) fn run(command: &EvalCommand, set: SetThreads) -> Result<()> {
+    match command {
+        EvalCommand::Infonce(args) => infonce::run(args, set),
+        EvalCommand::Soak(args) => soak::run(args, set),
+    }
+}

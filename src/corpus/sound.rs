@@ -1,0 +1,73 @@
+//! A sound file at the rate of the model, in constant memory.
+
+use std::path::{Path, PathBuf};
+
+use super::load::walk;
+use crate::audio_file::AudioReader;
+use crate::error::{Error, Result};
+use crate::resample::StreamResampler;
+
+/// An audio file of any rate and number of channels as mono samples at
+/// [`MODEL_RATE`](crate::units::MODEL_RATE), block by block.
+pub struct SoundFile {
+    reader: AudioReader,
+    resampler: StreamResampler,
+    block: Vec<f32>,
+    ended: bool,
+}
+
+impl SoundFile {
+    /// Opens the file at `path`.
+    ///
+    /// # Errors
+    /// A device error when it is no audio file that can be read, or its rate cannot be resampled.
+    pub fn open(path: &Path) -> Result<Self> {
+        let reader = AudioReader::open(path)?;
+        let resampler = StreamResampler::new(reader.rate())
+            .map_err(|error| error.context(format!("the audio file {}", path.display())))?;
+        Ok(Self { reader, resampler, block: Vec::new(), ended: false })
+    }
+
+    /// Length in seconds as the header tells it, where it does.
+    #[must_use]
+    pub fn duration_s(&self) -> Option<f64> {
+        self.reader.duration_s()
+    }
+
+    /// Appends the next samples to `out`, the mean of all channels, finite; false at the end.
+    ///
+    /// # Errors
+    /// A device error when the file changes its form on the way or cannot be read.
+    pub fn read(&mut self, out: &mut Vec<f32>) -> Result<bool> {
+        if self.ended {
+            return Ok(false);
+        }
+        if self.reader.next_mono(None, &mut self.block)? {
+            self.resampler.push(&self.block, out)?;
+        } else {
+            self.ended = true;
+            self.resampler.flush(out)?;
+        }
+        Ok(true)
+    }
+}
+
+/// The file at `path`, or every WAV, FLAC and OGG file in the folder at `path`, by name.
+///
+/// # Errors
+/// A configuration error when there is no such file or folder, or no audio in it.
+pub fn sound_files(path: &Path) -> Result<Vec<PathBuf>> {
+    if path.is_file() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let mut files = Vec::new();
+    walk(path, &mut files)?;
+    files.sort();
+    if files.is_empty() {
+        return Err(Error::config(
+            format!("no audio in the folder {}", path.display()),
+            "give a WAV, FLAC or OGG file, or a folder with such files",
+        ));
+    }
+    Ok(files)
+}
