@@ -7,6 +7,7 @@ mod config;
 pub mod demo;
 mod devices;
 mod eval;
+mod import;
 mod run;
 mod train;
 pub mod watch;
@@ -47,6 +48,8 @@ enum Command {
     Watch(watch::WatchArgs),
     /// Train a model on a folder of recordings.
     Train(train::TrainArgs),
+    /// Make a model of a PyTorch checkpoint of CPC_audio.
+    Import(import::ImportArgs),
     /// Figures about a model.
     #[command(subcommand)]
     Eval(eval::EvalCommand),
@@ -103,6 +106,7 @@ fn dispatch(cli: Cli, set: SetThreads) -> Result<()> {
         Some(Command::Calibrate(args)) => calibrate::run(&args, set),
         Some(Command::Watch(args)) => watch::run(&args),
         Some(Command::Train(args)) => train::run(&args, set),
+        Some(Command::Import(args)) => import::run(&args, set),
         Some(Command::Eval(command)) => eval::run(&command, set),
         Some(Command::Bench(args)) => bench::run(&args, set),
         Some(Command::Check(args)) => run::check(&args),
