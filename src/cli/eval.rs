@@ -44,6 +44,7 @@ pub(super) fn run(command: &EvalCommand, set: SetThreads) -> Result<()> {
     let EvalCommand::Infonce(args) = command;
     use_threads(args.threads, set)?;
     let (manifest, cpc) = open_model(args.model.as_deref())?;
+    cpc.require_heads()?;
     let protocol = manifest.training.protocol.unwrap_or_else(|| {
         let train = TrainConfig::default();
         Protocol { hold_out: train.hold_out, batch: train.batch, negatives: train.negatives }

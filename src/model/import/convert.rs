@@ -50,7 +50,7 @@ fn convert(opened: Checkpoint, without_heads: bool) -> Result<Imported> {
     let has_heads = weights.names().any(|name| !of_network(name));
     foreign::refuse(&settings, &weights, has_heads)?;
     for (key, default) in [("encoder_type", "cpc"), ("cpc_mode", "none")] {
-        if settings.text(key)?.is_none() {
+        if !settings.is_given(key) {
             report.assumed.push(format!("{key} {default}, the default of CPC_audio"));
         }
     }

@@ -10,9 +10,11 @@ use crate::torch_file::{Kind, Value};
 
 const MAX_BYTES: u64 = 1 << 20;
 
-/// A plain value of a setting; `None` counts as not given.
+/// A plain value of a setting.
 #[derive(Debug, Clone, PartialEq)]
 enum Setting {
+    /// Given as nothing, which is an answer for some and none for the others.
+    None,
     Bool(bool),
     Int(i64),
     Text(String),
@@ -41,15 +43,15 @@ impl Settings {
         let object: serde_json::Map<String, serde_json::Value> =
             serde_json::from_str(&text).map_err(|e| failed(&e))?;
         let plain = |value: serde_json::Value| match value {
-            serde_json::Value::Null => None,
-            serde_json::Value::Bool(value) => Some(Setting::Bool(value)),
-            serde_json::Value::String(text) => Some(Setting::Text(text)),
+            serde_json::Value::Null => Setting::None,
+            serde_json::Value::Bool(value) => Setting::Bool(value),
+            serde_json::Value::String(text) => Setting::Text(text),
             serde_json::Value::Number(number) => {
-                Some(number.as_i64().map_or_else(|| Setting::Other(number.to_string()), Setting::Int))
+                number.as_i64().map_or_else(|| Setting::Other(number.to_string()), Setting::Int)
             }
-            other => Some(Setting::Other(other.to_string())),
+            other => Setting::Other(other.to_string()),
         };
-        let values = object.into_iter().filter_map(|(key, value)| Some((key, plain(value)?))).collect();
+        let values = object.into_iter().map(|(key, value)| (key, plain(value))).collect();
         let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
         Ok(Self { values, origin: name.into_owned() })
     }
@@ -57,16 +59,16 @@ impl Settings {
     /// Reads the `config` of a checkpoint.
     pub(super) fn from_value(config: Value<'_>) -> Self {
         let plain = |value: Value<'_>| match value.kind() {
-            Kind::None => None,
-            Kind::Bool(value) => Some(Setting::Bool(value)),
-            Kind::Int(value) => Some(Setting::Int(value)),
-            Kind::Text(text) => Some(Setting::Text(text.to_owned())),
-            Kind::Float(value) => Some(Setting::Other(value.to_string())),
-            Kind::Other(class) => Some(Setting::Other(format!("an object of {class}"))),
-            Kind::List | Kind::Dict | Kind::Tensor(_) => Some(Setting::Other("a collection".to_owned())),
+            Kind::None => Setting::None,
+            Kind::Bool(value) => Setting::Bool(value),
+            Kind::Int(value) => Setting::Int(value),
+            Kind::Text(text) => Setting::Text(text.to_owned()),
+            Kind::Float(value) => Setting::Other(value.to_string()),
+            Kind::Other(class) => Setting::Other(format!("an object of {class}")),
+            Kind::List | Kind::Dict | Kind::Tensor(_) => Setting::Other("a collection".to_owned()),
         };
         let entry = |(key, value): (Value<'_>, Value<'_>)| match key.kind() {
-            Kind::Text(key) => Some((key.to_owned(), plain(value)?)),
+            Kind::Text(key) => Some((key.to_owned(), plain(value))),
             _ => None,
         };
         let values = config.entries().filter_map(entry).collect();
@@ -78,10 +80,15 @@ impl Settings {
         if self.values.is_empty() { "none" } else { &self.origin }
     }
 
+    /// Whether `key` is given, be it as nothing.
+    pub(super) fn is_given(&self, key: &str) -> bool {
+        self.values.contains_key(key)
+    }
+
     /// The integer called `key`, if it is given.
     pub(super) fn int(&self, key: &str) -> Result<Option<i64>> {
         match self.values.get(key) {
-            None => Ok(None),
+            None | Some(Setting::None) => Ok(None),
             Some(Setting::Int(value)) => Ok(Some(*value)),
             Some(other) => Err(self.wrong(key, other, "an integer")),
         }
@@ -90,7 +97,7 @@ impl Settings {
     /// The text called `key`, if it is given.
     pub(super) fn text(&self, key: &str) -> Result<Option<&str>> {
         match self.values.get(key) {
-            None => Ok(None),
+            None | Some(Setting::None) => Ok(None),
             Some(Setting::Text(value)) => Ok(Some(value)),
             Some(other) => Err(self.wrong(key, other, "a text")),
         }
@@ -134,6 +141,7 @@ impl Settings {
 
     fn wrong(&self, key: &str, found: &Setting, expected: &str) -> Error {
         let shown = match found {
+            Setting::None => "None".to_owned(),
             Setting::Bool(value) => value.to_string(),
             Setting::Int(value) => value.to_string(),
             Setting::Text(text) => format!("`{text}`"),
