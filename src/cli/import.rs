@@ -2,8 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use candle_core::Device;
-
 use super::args::{Output, SetThreads, stdout, use_threads};
 use crate::audio_file::read_mono;
 use crate::context::ContextConfig;
@@ -11,11 +9,9 @@ use crate::corpus::{Corpus, Recording, Selection};
 use crate::encode::{EncoderConfig, Normalisation};
 use crate::error::{Error, Result};
 use crate::model::import::{ImportOptions, Imported, import};
-use crate::model::{
-    Architecture, BANK, Cpc, DataCard, MANIFEST_FORMAT, Manifest, TrainingCard, WINDOW, bank_of, save,
-};
+use crate::model::{Architecture, BANK, Cpc, DataCard, Manifest, TrainingCard, WINDOW, bank_of, save};
 use crate::resample::resample_clip;
-use crate::units::{HOP, MODEL_RATE, samples_to_seconds};
+use crate::units::samples_to_seconds;
 
 /// Windows that the bank is chosen from, at most.
 const BANK_WINDOWS: usize = 1000;
@@ -71,19 +67,8 @@ pub(super) fn run(args: &ImportArgs, set: SetThreads) -> Result<()> {
             names(&args.bank_from)
         ));
     }
-    let manifest = Manifest {
-        format: MANIFEST_FORMAT,
-        name: args.name.clone(),
-        architecture: imported.architecture,
-        sample_rate: MODEL_RATE,
-        hop: HOP,
-        receptive_field: 0,
-        bank: 0,
-        licence: args.licence.clone(),
-        data,
-        training: TrainingCard::default(),
-        sha256: String::new(),
-    };
+    let cards = (data, TrainingCard::default());
+    let manifest = Manifest::new(&args.name, &args.licence, imported.architecture, cards);
     let manifest = save(&args.out, &imported.tensors, manifest)?;
     let model = args.out.display();
     out.line(format_args!("wrote     {model} ({})", manifest.short_hash()))?;
@@ -160,11 +145,7 @@ fn add_bank(imported: &mut Imported, paths: &[PathBuf], out: &mut Output) -> Res
     let cpc = Cpc::load(&imported.tensors, &imported.architecture)?;
     let bank = bank_of(&cpc, windows, 0)?;
     let seconds = samples_to_seconds(recordings.iter().map(|r| r.len() as u64).sum());
-    out.line(format_args!(
-        "bank      {} negatives from {:.1} min of sound",
-        bank.to_device(&Device::Cpu)?.dim(0)?,
-        seconds / 60.0
-    ))?;
+    out.line(format_args!("bank      {} negatives from {:.1} min of sound", bank.dim(0)?, seconds / 60.0))?;
     imported.tensors.insert(BANK.to_owned(), bank);
     Ok(seconds)
 }

@@ -8,8 +8,8 @@ use super::damaged;
 use super::file::Source;
 use super::pickle;
 use super::tensor::Storage;
-use super::value::{Kind, Node, Pickle};
-use crate::error::Result;
+use super::value::{Kind, Node, Pickle, Value};
+use crate::error::{Error, Result};
 
 /// 0x1950a86a20f9469cfc6c.
 const MAGIC: [u8; 10] = [0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
@@ -34,7 +34,7 @@ impl Legacy {
             return Err(damaged(format!("a format other than {VERSION} of old PyTorch files")));
         }
         let machine = pickle::read(&mut source)?;
-        if !matches!(machine.root().get("little_endian").map(|v| v.kind()), Some(Kind::Bool(true))) {
+        if !matches!(machine.root().get("little_endian").map(Value::kind), Some(Kind::Bool(true))) {
             return Err(damaged("it was written by a machine that is not little-endian"));
         }
         let object = pickle::read(&mut source)?;
@@ -54,14 +54,14 @@ impl Legacy {
                 return Err(damaged(format!("storage {} has two types or sizes", storage.key)));
             }
         }
-        let mut at = self.source.stream_position().map_err(unreadable)?;
+        let mut at = self.source.stream_position().map_err(|e| unreadable(&e))?;
         for key in keys.root().items() {
             let Kind::Text(key) = key.kind() else { return Err(damaged("a storage key that is no text")) };
             let storage =
                 storages.get(key).ok_or_else(|| damaged(format!("storage {key:.64} has no tensor")))?;
             let mut count = [0; 8];
-            self.source.seek(SeekFrom::Start(at)).map_err(unreadable)?;
-            self.source.read_exact(&mut count).map_err(unreadable)?;
+            self.source.seek(SeekFrom::Start(at)).map_err(|e| unreadable(&e))?;
+            self.source.read_exact(&mut count).map_err(|e| unreadable(&e))?;
             let count = u64::from_le_bytes(count);
             if count != storage.count {
                 return Err(damaged(format!(
@@ -82,9 +82,9 @@ impl Legacy {
         let missing = || damaged(format!("storage {} is not in the file", storage.key));
         let place = *self.places.get(&storage.key).ok_or_else(missing)?;
         let expected = storage.bytes()?;
-        self.source.seek(SeekFrom::Start(place)).map_err(unreadable)?;
+        self.source.seek(SeekFrom::Start(place)).map_err(|e| unreadable(&e))?;
         let mut bytes = Vec::new();
-        let got = self.source.by_ref().take(expected).read_to_end(&mut bytes).map_err(unreadable)?;
+        let got = self.source.by_ref().take(expected).read_to_end(&mut bytes).map_err(|e| unreadable(&e))?;
         if got as u64 != expected {
             return Err(missing());
         }
@@ -92,6 +92,6 @@ impl Legacy {
     }
 }
 
-fn unreadable(error: std::io::Error) -> crate::error::Error {
+fn unreadable(error: &std::io::Error) -> Error {
     damaged(format!("it cannot be read to its end: {error}"))
 }

@@ -64,7 +64,7 @@ fn values_are_what_python_wrote() {
     let file = TorchFile::read(Cursor::new(legacy(object))).unwrap();
     let root = file.root();
     assert!(matches!(root.get("a").unwrap().kind(), Kind::Int(3)), "the last of two equal keys counts");
-    assert!(matches!(root.entries().nth(0).unwrap().1.kind(), Kind::Int(-2)));
+    assert!(matches!(root.entries().next().unwrap().1.kind(), Kind::Int(-2)));
     let kinds: Vec<String> = root.get("b").unwrap().items().map(|v| format!("{:?}", v.kind())).collect();
     assert_eq!(kinds, ["None", "Bool(true)", "Float(0.5)"]);
     assert!(matches!(root.get("c").unwrap().get("x").unwrap().kind(), Kind::Text("é")));

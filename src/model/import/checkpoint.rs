@@ -1,7 +1,7 @@
 //! The forms in which checkpoints come.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::settings::Settings;
 use super::weights::Weights;
@@ -57,7 +57,7 @@ pub(super) fn open(path: &Path, args: Option<&Path>) -> Result<Checkpoint> {
     Ok(Checkpoint { form, weights: Weights::new(file, tensors), settings, skipped })
 }
 
-fn beside_it(path: &PathBuf) -> Result<Settings> {
+fn beside_it(path: &Path) -> Result<Settings> {
     if path.is_file() { Settings::from_json(path) } else { Ok(Settings::default()) }
 }
 

@@ -72,6 +72,6 @@ fn convert(opened: Checkpoint, without_heads: bool) -> Result<Imported> {
     }
     report.tensors = weights.read();
     let architecture = Architecture { encoder, context, heads };
-    architecture.validate()?;
+    architecture.validate().map_err(|e| Error::model(e.to_string(), "give a model within these sizes"))?;
     Ok(Imported { architecture, tensors, report })
 }
