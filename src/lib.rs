@@ -26,7 +26,7 @@
 //! 4  config                                                         the file, the environment and the flags as one value
 //! 3  model, corpus                                                  the network with its file format; recordings to learn from
 //! 2  capture, resample, encode, context, predict, detect, publish   the stages, in the order of the data
-//! 1  ring, nn, audio_file, telemetry                                machinery that knows no stage
+//! 1  ring, nn, audio_file, torch_file, telemetry                    machinery that knows no stage
 //! 0  units, frame, event, error                                     the words
 //! ```
 //!
@@ -69,6 +69,7 @@ pub mod audio_file;
 pub mod nn;
 pub mod ring;
 pub mod telemetry;
+pub mod torch_file;
 
 pub mod capture;
 pub mod context;

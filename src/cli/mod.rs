@@ -8,6 +8,7 @@ pub mod demo;
 mod devices;
 mod encode;
 mod eval;
+mod import;
 mod run;
 mod train;
 pub mod watch;
@@ -50,6 +51,8 @@ enum Command {
     Encode(encode::EncodeArgs),
     /// Train a model on a folder of recordings.
     Train(train::TrainArgs),
+    /// Make a model of a PyTorch checkpoint of CPC_audio.
+    Import(import::ImportArgs),
     /// Figures about a model.
     #[command(subcommand)]
     Eval(eval::EvalCommand),
@@ -107,6 +110,7 @@ fn dispatch(cli: Cli, set: SetThreads) -> Result<()> {
         Some(Command::Watch(args)) => watch::run(&args),
         Some(Command::Encode(args)) => encode::run(&args, set),
         Some(Command::Train(args)) => train::run(&args, set),
+        Some(Command::Import(args)) => import::run(&args, set),
         Some(Command::Eval(command)) => eval::run(&command, set),
         Some(Command::Bench(args)) => bench::run(&args, set),
         Some(Command::Check(args)) => run::check(&args),

@@ -13,6 +13,10 @@ use crate::predict::{DelayedScorer, PredictionHeads, ScorerState};
 /// Name of the tensor that holds the negatives of live scoring, `[N, d]`.
 pub const BANK: &str = "bank.prototypes";
 
+const NO_HEADS: &str = "make them with `cpc-stream train --heads-only --init MODEL --data DIR --out FILE`";
+const NO_BANK: &str =
+    "import it again with `--bank-from DIR`, or run `cpc-stream train --heads-only --init MODEL`";
+
 /// g_enc, g_ar, W_k and, once it has a bank of negatives, the scorer.
 #[derive(Debug, Clone)]
 pub struct Cpc {
@@ -63,10 +67,10 @@ pub struct CpcOutput {
     pub pmi: Option<Tensor>,
 }
 
-fn features_only(missing: &str) -> Error {
+fn features_only(missing: &str, fix: &str) -> Error {
     Error::model(
         format!("the model has no {missing}, so it gives features (`encode`) but cannot score surprise"),
-        "make them with `cpc-stream train --heads-only --init MODEL --data DIR --out FILE`",
+        fix,
     )
 }
 
@@ -147,7 +151,7 @@ impl Cpc {
     /// # Errors
     /// When it has none; the fix says how to make them.
     pub fn require_heads(&self) -> error::Result<&PredictionHeads> {
-        self.heads.as_ref().ok_or_else(|| features_only("prediction heads"))
+        self.heads.as_ref().ok_or_else(|| features_only("prediction heads", NO_HEADS))
     }
 
     /// Refuses a model that cannot score surprise.
@@ -156,7 +160,7 @@ impl Cpc {
     /// When it has no heads, or no negatives; the fix says how to make them.
     pub fn can_score(&self) -> error::Result<()> {
         self.require_heads()?;
-        self.scorer.as_ref().map(|_| ()).ok_or_else(|| features_only("bank of negatives"))
+        self.scorer.as_ref().map(|_| ()).ok_or_else(|| features_only("bank of negatives", NO_BANK))
     }
 
     /// Where the weights live.

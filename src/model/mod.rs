@@ -7,6 +7,7 @@
 mod bank;
 mod cpc;
 mod file;
+pub mod import;
 mod live;
 mod manifest;
 mod measure;

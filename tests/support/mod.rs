@@ -2,7 +2,9 @@
 #![allow(dead_code, unreachable_pub, reason = "each test uses a part of it")]
 
 pub mod broker;
+pub mod checkpoint;
 pub mod daemon;
 pub mod events;
+pub mod golden;
 pub mod microphone;
 pub mod sound;

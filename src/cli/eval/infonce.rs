@@ -36,6 +36,7 @@ pub(in crate::cli) struct InfonceArgs {
 pub(super) fn run(args: &InfonceArgs, set: SetThreads) -> Result<()> {
     use_threads(args.threads, set)?;
     let (manifest, cpc) = open_model(args.model.as_deref())?;
+    cpc.require_heads()?;
     let protocol = manifest.training.protocol.unwrap_or_else(|| {
         let train = TrainConfig::default();
         Protocol { hold_out: train.hold_out, batch: train.batch, negatives: train.negatives }

@@ -1,0 +1,19 @@
+//! Checkpoints of CPC_audio (PyTorch) as models of this program.
+//!
+//! Training checkpoints (`{"gEncoder", "cpcCriterion", "optimizer", "best"}` with a `checkpoint_args.json` beside them), the form
+//! of torch.hub (`{"config", "weights"}`) and bare state dicts are read. Settings are compared with the shapes of the
+//! tensors; where both say nothing, the defaults of CPC_audio hold and the [`ImportReport`] says so. What a causal stream cannot
+//! run is refused by name, and so is every tensor that nobody asked for.
+
+mod checkpoint;
+mod context;
+mod convert;
+mod encoder;
+mod foreign;
+mod heads;
+mod report;
+mod settings;
+mod weights;
+
+pub use convert::{ImportOptions, Imported, import};
+pub use report::ImportReport;
