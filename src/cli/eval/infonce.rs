@@ -1,24 +1,17 @@
-//! `eval`: figures about a model.
+//! `eval infonce`: the figures of a model's manifest, measured again.
 
 use std::path::PathBuf;
 
-use super::args::{SetThreads, open_model, stdout, use_threads};
-use super::train::figures;
+use super::super::args::{SetThreads, open_model, stdout, use_threads};
+use super::super::train::figures;
 use crate::config::TrainConfig;
 use crate::corpus::{Corpus, Selection, hold_out, windows_of};
 use crate::error::{Error, Result};
 use crate::model::{Protocol, WINDOW, measure};
 
-/// What to measure.
-#[derive(Debug, clap::Subcommand)]
-pub(super) enum EvalCommand {
-    /// InfoNCE loss and accuracy for each horizon, beside what guessing gives.
-    Infonce(InfonceArgs),
-}
-
 /// Recompute the figures of a model's manifest, or measure it on other recordings.
 #[derive(Debug, clap::Args)]
-pub(super) struct InfonceArgs {
+pub(in crate::cli) struct InfonceArgs {
     /// The folder that the model was trained on, or another one.
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
@@ -40,8 +33,7 @@ pub(super) struct InfonceArgs {
 ///
 /// # Errors
 /// When the model or the data is not what it should be.
-pub(super) fn run(command: &EvalCommand, set: SetThreads) -> Result<()> {
-    let EvalCommand::Infonce(args) = command;
+pub(super) fn run(args: &InfonceArgs, set: SetThreads) -> Result<()> {
     use_threads(args.threads, set)?;
     let (manifest, cpc) = open_model(args.model.as_deref())?;
     let protocol = manifest.training.protocol.unwrap_or_else(|| {

@@ -1,0 +1,14 @@
+//! Measuring what a model has learnt, beside what needs no learning.
+//!
+//! [`probe::measure`] is the CPC paper's table (arXiv 1807.03748, table 1): how well a linear classifier tells
+//! classes, words and speakers apart from frozen features. [`table`] and [`plot`] show figures of any evaluation.
+
+pub mod baselines;
+pub mod columns;
+pub mod features;
+pub mod logistic;
+pub mod plot;
+pub mod pool;
+pub mod probe;
+pub mod supervised;
+pub mod table;
