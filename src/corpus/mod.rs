@@ -2,13 +2,16 @@
 //!
 //! A folder with a `manifest.csv` (columns `file` and `split`, optionally `set`, `speaker`, `source`) gives its
 //! rows of one split; a folder without one gives every WAV, FLAC and OGG file in it. Clips of one source are one
-//! [`Recording`], so that training and held-out parts never share a source.
+//! [`Recording`], so that training and held-out parts never share a source. Evaluations that need labels read
+//! [`Clip`]s, one a row of the manifest.
 
+mod clips;
 mod load;
 mod recording;
 mod sound;
 mod split;
 
+pub use clips::{Clip, ClipRow, LONGEST_CLIP_S, read_clips, read_rows};
 pub use load::{Corpus, Selection};
 pub use recording::{Recording, windows_of};
 pub use sound::{SoundFile, sound_files};

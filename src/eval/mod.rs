@@ -1,5 +1,16 @@
-//! Measuring a model beyond its training loss.
+//! Measuring what a model has learnt, beside what needs no learning.
 //!
-//! [`soak::soak`] tells whether contexts stay bounded over hours of sound.
+//! [`probe::measure`] is the CPC paper's table (arXiv 1807.03748, table 1): how well a linear classifier tells
+//! classes, words and speakers apart from frozen features. [`soak::soak`] tells whether contexts stay bounded over hours of
+//! sound. [`table`] and [`plot`] show figures of any evaluation.
 
+pub mod baselines;
+pub mod columns;
+pub mod features;
+pub mod logistic;
+pub mod plot;
+pub mod pool;
+pub mod probe;
 pub mod soak;
+pub mod supervised;
+pub mod table;

@@ -2,6 +2,7 @@
 
 mod command;
 mod infonce;
+mod probe;
 mod soak;
 
 pub(super) use command::{EvalCommand, run};
