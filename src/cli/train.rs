@@ -236,17 +236,21 @@ pub(super) fn figures(out: &mut Output, figures: &Figures) -> Result<()> {
     out.line(format_args!(" mean   {:.4}                {:.4}", figures.loss, figures.accuracy))
 }
 
-fn settings(args: &TrainArgs) -> Result<TrainConfig> {
-    let mut config = match &args.config {
-        None => TrainConfig::default(),
-        Some(path) => {
-            let cause = |what: String| {
-                Error::config(format!("{}: {what}", path.display()), "config/train.toml documents every key")
-            };
-            let text = std::fs::read_to_string(path).map_err(|e| cause(e.to_string()))?;
-            toml::from_str(&text).map_err(|e| cause(e.to_string().lines().collect::<Vec<_>>().join(" ")))?
-        }
+/// The settings in a file, or the defaults.
+///
+/// # Errors
+/// When the file cannot be read, or has an unknown key.
+pub(super) fn read_settings(path: Option<&Path>) -> Result<TrainConfig> {
+    let Some(path) = path else { return Ok(TrainConfig::default()) };
+    let cause = |what: String| {
+        Error::config(format!("{}: {what}", path.display()), "config/train.toml documents every key")
     };
+    let text = std::fs::read_to_string(path).map_err(|e| cause(e.to_string()))?;
+    toml::from_str(&text).map_err(|e| cause(e.to_string().lines().collect::<Vec<_>>().join(" ")))
+}
+
+fn settings(args: &TrainArgs) -> Result<TrainConfig> {
+    let mut config = read_settings(args.config.as_deref())?;
     if let Some(steps) = args.steps {
         config.steps = steps;
     }

@@ -1,12 +1,14 @@
 //! Measuring what a model has learnt, beside what needs no learning.
 //!
 //! [`probe::measure`] is the CPC paper's table (arXiv 1807.03748, table 1): how well a linear classifier tells
-//! classes, words and speakers apart from frozen features. [`soak::soak`] tells whether contexts stay bounded over hours of
+//! classes, words and speakers apart from frozen features. [`foreign`] asks whether a foreign
+//! sound stands out, [`soak::soak`] tells whether contexts stay bounded over hours of
 //! sound. [`table`] and [`plot`] show figures of any evaluation.
 
 pub mod baselines;
 pub mod columns;
 pub mod features;
+pub mod foreign;
 pub mod logistic;
 pub mod plot;
 pub mod pool;

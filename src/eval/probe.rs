@@ -133,6 +133,22 @@ pub fn measure(
     Ok(table)
 }
 
+/// Accuracy in % of a probe on mean and standard deviation of the last row of `source` (c of a model), for each
+/// column, cross-validated over the clips to learn from: no clip of a test takes part. For choosing between models.
+///
+/// # Errors
+/// When the model or the solver fails.
+pub fn validated(clips: &[Clip], columns: &[Column], source: &Features) -> Result<Vec<f64>> {
+    let pooled = source.pooled(clips, 0, &mut |_| ())?;
+    let Some(last) = pooled.last() else { return Ok(Vec::new()) };
+    let of_column = |column: &Column| {
+        let groups: Vec<usize> = column.train.iter().map(|e| e.group).collect();
+        let (x, y) = part(&last.view(), &column.train);
+        Ok(100.0 * choose_c(x.view(), &y, &groups)?.1)
+    };
+    columns.iter().map(of_column).collect()
+}
+
 impl ProbeTable {
     /// Adds a row that was measured in another way, to both tables.
     pub fn push(&mut self, row: &Row) {

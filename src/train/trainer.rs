@@ -265,16 +265,31 @@ impl Trainer {
         })
     }
 
+    /// The model with the lowest validation loss so far, with its bank.
+    ///
+    /// # Errors
+    /// When no validation was made yet, or the device fails.
+    pub fn best_model(&self) -> Result<Cpc> {
+        Ok(Cpc::load(&self.best_tensors()?.1, &self.architecture)?)
+    }
+
+    /// The step of the lowest validation loss so far, and its tensors with the bank.
+    fn best_tensors(&self) -> Result<(usize, Tensors)> {
+        let Some((_, step, mut tensors)) = self.best.clone() else {
+            return Err(Error::internal("no validated model yet"));
+        };
+        let bank = self.bank(&Cpc::load(&tensors, &self.architecture)?)?;
+        tensors.insert(BANK.to_owned(), bank);
+        Ok((step, tensors))
+    }
+
     /// Writes the model with the lowest validation loss so far, with its bank and figures, to `path`.
     ///
     /// # Errors
     /// When no validation was made yet, or the disk refuses.
     pub fn save_best(&self, path: &Path, name: &str, licence: &str) -> Result<Manifest> {
-        let Some((_, step, mut tensors)) = self.best.clone() else {
-            return Err(Error::internal("no validated model to save yet"));
-        };
+        let (step, tensors) = self.best_tensors()?;
         let cpc = Cpc::load(&tensors, &self.architecture)?;
-        tensors.insert(BANK.to_owned(), self.bank(&cpc)?);
         let mut validation = measure(&cpc, &self.held_out, self.config.batch, &self.config.negatives)?;
         validation.clips = self.held_out_clips;
         let heard = (self.step * self.config.batch * WINDOW) as u64;
@@ -401,7 +416,9 @@ impl Trainer {
         Ok(())
     }
 
-    fn minutes(&self) -> f64 {
+    /// Minutes that the run has taken, over interruptions.
+    #[must_use]
+    pub fn minutes(&self) -> f64 {
         self.minutes_before + self.started.elapsed().as_secs_f64() / 60.0
     }
 

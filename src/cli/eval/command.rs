@@ -1,7 +1,7 @@
 //! The subcommands of `eval`.
 
 use super::super::args::SetThreads;
-use super::{infonce, probe, soak};
+use super::{ablation, infonce, probe, soak};
 use crate::error::Result;
 
 /// What to measure.
@@ -11,6 +11,8 @@ pub(in crate::cli) enum EvalCommand {
     Infonce(infonce::InfonceArgs),
     /// Whether contexts stay bounded over hours: the same passage heard at the start and again at the end.
     Soak(soak::SoakArgs),
+    /// Variants of training at the same cost, compared on what training did not hear.
+    Ablation(ablation::AblationArgs),
     /// Linear probes on frozen features: classes, words and speakers, beside MFCC, log-mel and random weights.
     Probe(probe::ProbeArgs),
 }
@@ -23,6 +25,7 @@ pub(in crate::cli) fn run(command: &EvalCommand, set: SetThreads) -> Result<()> 
     match command {
         EvalCommand::Infonce(args) => infonce::run(args, set),
         EvalCommand::Soak(args) => soak::run(args, set),
+        EvalCommand::Ablation(args) => ablation::run(args, set),
         EvalCommand::Probe(args) => probe::run(args, set),
     }
 }

@@ -1,5 +1,6 @@
 //! `eval`: figures about a model, one file a subcommand.
 
+mod ablation;
 mod command;
 mod infonce;
 mod probe;

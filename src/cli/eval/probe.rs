@@ -128,7 +128,7 @@ fn sources(paths: &[PathBuf]) -> Result<Sources> {
 }
 
 /// The clips that some column needs, the columns over them, and what was left out.
-fn clips_and_columns(
+pub(super) fn clips_and_columns(
     folder: &Path,
     show: &mut dyn FnMut(&str, usize, usize),
 ) -> Result<(Vec<Clip>, Vec<Column>, Vec<String>)> {
@@ -192,7 +192,7 @@ fn markdown(report: &Report) -> String {
     text
 }
 
-fn write(folder: &Path, name: &str, text: &str) -> Result<()> {
+pub(super) fn write(folder: &Path, name: &str, text: &str) -> Result<()> {
     let path = folder.join(name);
     std::fs::create_dir_all(folder).and_then(|()| std::fs::write(&path, text)).map_err(|e| {
         Error::config(format!("cannot write {}: {e}", path.display()), "check the folder and the free space")
