@@ -35,7 +35,7 @@ impl Weights {
         self.left.get(name).map(TensorSpec::shape)
     }
 
-    /// Reads a tensor, which must have one of `shapes`, as `f32`.
+    /// Reads a tensor, which must have this shape and finite numbers, as `f32`.
     pub(super) fn take(&mut self, name: &str, shape: &[usize]) -> Result<Tensor> {
         let fix = "give a whole checkpoint of CPC_audio";
         let spec = self.left.remove(name).ok_or_else(|| {
