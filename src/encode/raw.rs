@@ -42,9 +42,9 @@ fn plan(channels: [usize; 5]) -> impl Iterator<Item = (usize, usize, usize, usiz
     (0..5).map(move |i| (i, inputs[i], channels[i], STRIDES[i]))
 }
 
-fn rectified(norm: Option<&ChannelNorm>, xs: Tensor) -> Result<Tensor> {
+fn rectified(norm: Option<&ChannelNorm>, xs: &Tensor) -> Result<Tensor> {
     match norm {
-        Some(norm) => norm.forward(&xs)?.relu(),
+        Some(norm) => norm.forward(xs)?.relu(),
         None => xs.relu(),
     }
 }
@@ -102,7 +102,7 @@ impl RawEncoder {
         let mut xs = samples.unsqueeze(2)?;
         for ((conv, norm), padding) in self.layers.iter().zip(FB_PADDING) {
             let padded = xs.pad_with_zeros(1, padding, padding)?;
-            xs = rectified(norm.as_ref(), conv.valid(&padded)?)?;
+            xs = rectified(norm.as_ref(), &conv.valid(&padded)?)?;
         }
         Ok(xs)
     }
@@ -125,7 +125,7 @@ impl StreamingModule for RawEncoder {
     fn step(&self, xs: &Tensor, state: &mut RawEncoderState) -> Result<Tensor> {
         let mut xs = xs.unsqueeze(2)?;
         for ((conv, norm), state) in self.layers.iter().zip(&mut state.layers) {
-            xs = rectified(norm.as_ref(), conv.step(&xs, state)?)?;
+            xs = rectified(norm.as_ref(), &conv.step(&xs, state)?)?;
         }
         Ok(xs)
     }

@@ -61,7 +61,7 @@ impl Gru {
 
     fn cell(&self, from_input: &Tensor, h: &Tensor) -> Result<Tensor> {
         let n = self.weights.hidden;
-        let from_hidden = self.weights.from_hidden(h)?;
+        let from_hidden = self.weights.hidden_sums(h)?;
         let gates = sigmoid(&(from_input.narrow(1, 0, 2 * n)? + from_hidden.narrow(1, 0, 2 * n)?)?)?;
         let (reset, update) = (gates.narrow(1, 0, n)?, gates.narrow(1, n, n)?);
         let new = (from_input.narrow(1, 2 * n, n)? + (reset * from_hidden.narrow(1, 2 * n, n)?)?)?.tanh()?;
@@ -82,7 +82,7 @@ impl StreamingModule for Gru {
     }
 
     fn step(&self, xs: &Tensor, state: &mut GruState) -> Result<Tensor> {
-        let frames = frames_of(&self.weights.from_inputs(xs)?)?;
+        let frames = frames_of(&self.weights.input_sums(xs)?)?;
         let mut outputs = Vec::with_capacity(frames.len());
         for frame in &frames {
             state.h = self.cell(frame, &state.h)?;

@@ -66,7 +66,7 @@ impl Lstm {
 
     fn cell(&self, from_input: &Tensor, state: &LstmState) -> Result<LstmState> {
         let n = self.weights.hidden;
-        let sums = (from_input + self.weights.from_hidden(&state.h)?)?;
+        let sums = (from_input + self.weights.hidden_sums(&state.h)?)?;
         let admit = sigmoid(&sums.narrow(1, 0, 2 * n)?)?;
         let (input, forget) = (admit.narrow(1, 0, n)?, admit.narrow(1, n, n)?);
         let new = sums.narrow(1, 2 * n, n)?.tanh()?;
@@ -90,7 +90,7 @@ impl StreamingModule for Lstm {
     }
 
     fn step(&self, xs: &Tensor, state: &mut LstmState) -> Result<Tensor> {
-        let frames = frames_of(&self.weights.from_inputs(xs)?)?;
+        let frames = frames_of(&self.weights.input_sums(xs)?)?;
         let mut outputs = Vec::with_capacity(frames.len());
         for frame in &frames {
             *state = self.cell(frame, state)?;

@@ -58,7 +58,7 @@ impl RecurrentWeights {
     }
 
     /// `W_i x + b_i` of every frame of a piece, `[batch, time, gates · h]`, as one product.
-    pub(super) fn from_inputs(&self, xs: &Tensor) -> Result<Tensor> {
+    pub(super) fn input_sums(&self, xs: &Tensor) -> Result<Tensor> {
         let (batch, time, width) = xs.dims3()?;
         if width != self.inputs || time == 0 {
             candle_core::bail!(
@@ -71,7 +71,7 @@ impl RecurrentWeights {
     }
 
     /// `W_h h + b_h`, `[batch, gates · h]`.
-    pub(super) fn from_hidden(&self, h: &Tensor) -> Result<Tensor> {
+    pub(super) fn hidden_sums(&self, h: &Tensor) -> Result<Tensor> {
         h.matmul(&self.w_hidden)?.broadcast_add(&self.b_hidden)
     }
 

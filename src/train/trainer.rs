@@ -151,6 +151,16 @@ impl Trainer {
                 }
             }
         }
+        let held_windows = windows_of(held_out, WINDOW);
+        if held_windows.len() < 2 {
+            return Err(Error::config(
+                format!(
+                    "{} windows of 1.28 s held out for validation; 2 or more are needed",
+                    held_windows.len()
+                ),
+                "give more or longer recordings, or a larger `hold_out`",
+            ));
+        }
         let wants_queue = config.negatives.queue() > 0 && !heads_only;
         let keys =
             wants_queue.then(|| Keys::new(&architecture.encoder, &vars, config.queue.size)).transpose()?;
@@ -165,7 +175,7 @@ impl Trainer {
             dice: Dice::new(config.seed, 3),
             keys,
             carried: None,
-            held_out: windows_of(held_out, WINDOW),
+            held_out: held_windows,
             held_out_clips: held_out.iter().map(|r| r.clips).sum(),
             best: None,
             worse: 0,
@@ -290,7 +300,7 @@ impl Trainer {
     pub fn save_best(&self, path: &Path, name: &str, licence: &str) -> Result<Manifest> {
         let (step, tensors) = self.best_tensors()?;
         let cpc = Cpc::load(&tensors, &self.architecture)?;
-        let mut validation = measure(&cpc, &self.held_out, self.config.batch, &self.config.negatives)?;
+        let mut validation = measure(&cpc, &self.held_out, self.validation_batch(), &self.config.negatives)?;
         validation.clips = self.held_out_clips;
         let heard = (self.step * self.config.batch * WINDOW) as u64;
         let training = TrainingCard {
@@ -303,7 +313,7 @@ impl Trainer {
             settings: serde_json::to_value(&self.config).ok(),
             protocol: Some(Protocol {
                 hold_out: self.config.hold_out,
-                batch: self.config.batch,
+                batch: self.validation_batch(),
                 negatives: self.config.negatives,
             }),
             validation,
@@ -554,6 +564,11 @@ impl Trainer {
         Ok(terms)
     }
 
+    /// Windows of a batch in validation: as in training, or fewer where fewer are held out.
+    fn validation_batch(&self) -> usize {
+        self.config.batch.min(self.held_out.len())
+    }
+
     fn learning_rate(&self) -> f64 {
         let done = self.step as f64 / self.config.steps as f64;
         let rise = (done / self.config.warm_up.max(f64::MIN_POSITIVE)).clamp(1e-3, 1.0);
@@ -565,7 +580,7 @@ impl Trainer {
         let cpc = self.model()?;
         let most = self.config.validate_windows.min(self.held_out.len());
         let windows = self.held_out.get(..most).unwrap_or(&self.held_out);
-        let figures = measure(&cpc, windows, self.config.batch, &self.config.negatives)?;
+        let figures = measure(&cpc, windows, self.validation_batch(), &self.config.negatives)?;
         let vitals = Vitals::of(&cpc, windows)?;
         let warmed_up = self.step as f64 > 2.0 * self.config.warm_up * self.config.steps as f64;
         let alarms = vitals.alarms(&figures, warmed_up);
