@@ -18,7 +18,7 @@ use cpc_stream::publish::{Embedding, EmbeddingSource, EmbeddingType};
 use cpc_stream::runtime::{Engine, Heard, Pooled};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use support::broker::Broker;
+use support::broker::{Broker, Heard as Message, Subscriber};
 use support::daemon::{Daemon, program};
 use support::sound::write_wav;
 
@@ -62,6 +62,12 @@ fn bytes(hex: &str) -> Vec<u8> {
     (0..hex.len() / 2).map(|i| u8::from_str_radix(&hex[2 * i..2 * i + 2], 16).unwrap()).collect()
 }
 
+/// Everything up to the status `stopped`, in hex.
+fn until_stopped(live: &Subscriber) -> Vec<Message> {
+    let stopped = |heard: &Message| heard.topic.ends_with("/status") && bytes(&heard.payload) == b"stopped";
+    std::iter::from_fn(|| Some(live.next("", LONG))).take_while(|heard| !stopped(heard)).collect()
+}
+
 #[test]
 fn what_comes_is_the_mean_of_the_contexts() {
     let home = tempfile::tempdir().unwrap();
@@ -73,9 +79,8 @@ fn what_comes_is_the_mean_of_the_contexts() {
     let began = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos() as i64;
     let outcome = daemon(home.path(), &samples, &broker, "rate_hz = 10").finish(LONG);
     assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
-    let stopped = std::iter::from_fn(|| Some(live.next("", LONG)))
-        .take_while(|heard| !(heard.topic.ends_with("/status") && heard.payload == "73746f70706564"));
-    let embeddings: Vec<_> = stopped.filter(|heard| heard.topic.contains("embedding")).collect();
+    let heard = until_stopped(&live);
+    let embeddings: Vec<_> = heard.iter().filter(|heard| heard.topic.contains("embedding")).collect();
     // what was heard before the connection stood is gone
     assert!(embeddings.len() >= 20, "{} of 50 came", embeddings.len());
     let mut last = None;
@@ -100,8 +105,8 @@ fn nothing_is_sent_unless_asked_for() {
     let live = broker.subscribe_hex("cpc-stream/#");
     let outcome = daemon(home.path(), &sound(3), &broker, "").finish(LONG);
     assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
-    while live.next("/status", LONG).payload != "73746f70706564" {}
-    let heard = live.rest();
+    let heard = until_stopped(&live);
+    assert!(heard.iter().any(|heard| heard.topic.ends_with("/score")), "scores come by themselves");
     assert!(heard.iter().all(|heard| !heard.topic.contains("embedding")), "{heard:?}");
 }
 
