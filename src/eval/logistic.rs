@@ -10,7 +10,7 @@ use ndarray::{Array1, Array2, ArrayView2, Axis};
 use crate::error::{Error, Result};
 
 /// C, the weight of the data against the penalty ½ |W|², in rising order.
-pub const C_GRID: [f64; 7] = [1e-4, 1e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0];
+pub const C_GRID: [f64; 9] = [1e-4, 1e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0, 3.0, 10.0];
 
 /// Iterations of L-BFGS at most.
 const ITERATIONS: u64 = 300;
@@ -158,6 +158,7 @@ pub fn choose_c(x: ArrayView2<'_, f64>, y: &[usize], groups: &[usize]) -> Result
             *start = Some(probe);
         }
         if !settled {
+            tracing::debug!(c, "the probe does not settle: larger C are not tried");
             break;
         }
         let accuracy = right / f64::max(asked, 1.0);
