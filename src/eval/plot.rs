@@ -6,7 +6,7 @@ use plotters::prelude::*;
 use super::table::{Cell, Row, Table};
 use crate::error::{Error, Result};
 
-const PANEL_WIDTH: u32 = 460;
+const PANEL_WIDTH: u32 = 500;
 const ROW_HEIGHT: i32 = 24;
 const HEAD: i32 = 34;
 const FONT: (&str, i32) = ("sans-serif", 13);
@@ -46,7 +46,7 @@ type Drawn = std::result::Result<(), Box<dyn std::error::Error>>;
 
 fn panel(area: &Area<'_>, title: &str, column: usize, table: &Table, full: f64, decimals: usize) -> Drawn {
     // where bars begin and how long a full one is; the rest is for the names and the figures
-    let (start, length) = (200, PANEL_WIDTH as i32 - 200 - 96);
+    let (start, length) = (224, PANEL_WIDTH as i32 - 224 - 96);
     let text = |words: String, at: (i32, i32)| Text::new(words, at, FONT.into_font().color(&INK));
     let draw_text = |words: String, at| area.draw(&text(words, at)).map_err(|e| e.to_string());
     draw_text(title.to_owned(), (start, 10))?;
