@@ -30,7 +30,8 @@ fn heads_and_negatives_are_made_and_nothing_else_changes() {
     }
     std::fs::write(home.path().join("small.toml"), SETTINGS).unwrap();
     let fixture = std::env::current_dir().unwrap().join("tests/fixtures/cpc_audio/lstm_hub/checkpoint.pt");
-    let import = run(home.path(), &["import", fixture.to_str().unwrap(), "--out", "features.safetensors"], LIMIT);
+    let import =
+        run(home.path(), &["import", fixture.to_str().unwrap(), "--out", "features.safetensors"], LIMIT);
     assert_eq!(import.code, Some(0), "{}", import.stderr);
 
     let listen = ["--model", "features.safetensors", "--input", "corpus/00.wav", "--fast"];

@@ -205,7 +205,7 @@ impl Default for TrainConfig {
             compose: Compose::Uniform,
             compose_windows: 8,
             anchors: 32,
-            learning_rate: 1e-3,
+            learning_rate: 1.5e-3,
             warm_up: 0.05,
             clip_norm: 1.0,
             gain_db: (-24.0, 6.0),
