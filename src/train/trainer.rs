@@ -1,14 +1,15 @@
 //! The training loop.
 
+mod best;
+mod saved;
+mod terms;
+
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::time::Instant;
 
 use candle_core::{Device, Tensor, Var};
 
 use super::adam::Adam;
-use super::augment;
-use super::checkpoint::{self, Progress};
 use super::dice::Dice;
 use super::keys::Keys;
 use super::sampler::{Batch, Sampler, Sampling};
@@ -19,18 +20,13 @@ use crate::context::ContextState;
 use crate::corpus::{Recording, windows_of};
 use crate::encode::{EncoderConfig, EncoderState};
 use crate::error::{Error, Result};
-use crate::model::{
-    Architecture, BANK, Cpc, DataCard, Figures, Manifest, Protocol, TrainingCard, WINDOW, bank_of, measure,
-    save,
-};
+use crate::model::{Architecture, Cpc, DataCard, Figures, WINDOW, measure};
 use crate::nn::{BatchState, StreamingModule, Tensors};
-use crate::predict::{Anchors, InfoNceTerms, NegativeSet, from_other_windows, mixtures};
+use crate::predict::Anchors;
 use crate::units::{HOP, samples_to_seconds};
 
 /// Frames of a window.
 const FRAMES: usize = WINDOW / HOP;
-/// Windows that the bank is chosen from.
-const BANK_WINDOWS: usize = 800;
 
 /// Figures of one step, or of a validation.
 #[derive(Debug, Clone)]
@@ -275,157 +271,6 @@ impl Trainer {
         })
     }
 
-    /// The model with the lowest validation loss so far, with its bank.
-    ///
-    /// # Errors
-    /// When no validation was made yet, or the device fails.
-    pub fn best_model(&self) -> Result<Cpc> {
-        Ok(Cpc::load(&self.best_tensors()?.1, &self.architecture)?)
-    }
-
-    /// The step of the lowest validation loss so far, and its tensors with the bank.
-    fn best_tensors(&self) -> Result<(usize, Tensors)> {
-        let Some((_, step, mut tensors)) = self.best.clone() else {
-            return Err(Error::internal("no validated model yet"));
-        };
-        let bank = self.bank(&Cpc::load(&tensors, &self.architecture)?)?;
-        tensors.insert(BANK.to_owned(), bank);
-        Ok((step, tensors))
-    }
-
-    /// Writes the model with the lowest validation loss so far, with its bank and figures, to `path`.
-    ///
-    /// # Errors
-    /// When no validation was made yet, or the disk refuses.
-    pub fn save_best(&self, path: &Path, name: &str, licence: &str) -> Result<Manifest> {
-        let (step, tensors) = self.best_tensors()?;
-        let cpc = Cpc::load(&tensors, &self.architecture)?;
-        let mut validation = measure(&cpc, &self.held_out, self.validation_batch(), &self.config.negatives)?;
-        validation.clips = self.held_out_clips;
-        let heard = (self.step * self.config.batch * WINDOW) as u64;
-        let training = TrainingCard {
-            steps: step,
-            batch: self.config.batch,
-            hours_heard: samples_to_seconds(heard) / 3600.0,
-            minutes: self.minutes(),
-            seed: self.config.seed,
-            negatives: self.config.negatives.description(),
-            settings: serde_json::to_value(&self.config).ok(),
-            protocol: Some(Protocol {
-                hold_out: self.config.hold_out,
-                batch: self.validation_batch(),
-                negatives: self.config.negatives,
-            }),
-            validation,
-        };
-        let card = (self.data.clone(), training);
-        save(path, &tensors, Manifest::new(name, licence, self.architecture.clone(), card))
-    }
-
-    /// Writes all that the next step depends on.
-    ///
-    /// # Errors
-    /// When the disk refuses.
-    pub fn write_checkpoint(&self, path: &Path) -> Result<()> {
-        let (moments, adam_steps) = self.adam.written();
-        let mut all = Tensors::new();
-        all.extend(moments);
-        all.extend(self.vars.iter().map(|(name, var)| (format!("var.{name}"), var.as_tensor().clone())));
-        if let Some((.., best)) = &self.best {
-            all.extend(best.iter().map(|(name, tensor)| (format!("best.{name}"), tensor.clone())));
-        }
-        let mut rows = |name: &str, tensors: Vec<&Tensor>| {
-            all.extend(tensors.into_iter().enumerate().map(|(i, t)| (format!("{name}.{i}"), t.clone())));
-        };
-        if let Some(carried) = &self.carried {
-            rows("encoder", carried.encoder.tensors());
-            rows("context", carried.context.tensors());
-        }
-        if let Some(state) = self.keys.as_ref().and_then(|keys| keys.state.as_ref()) {
-            rows("keys", state.tensors());
-        }
-        if let Some(keys) = &self.keys {
-            all.extend(keys.written()?);
-        }
-        let progress = Progress {
-            format: Progress::FORMAT,
-            config: self.config.clone(),
-            architecture: self.architecture.clone(),
-            heads_only: self.heads_only,
-            data: self.fingerprint.clone(),
-            step: self.step,
-            adam_steps,
-            best_loss: self.best.as_ref().map(|(loss, ..)| *loss),
-            best_step: self.best.as_ref().map_or(0, |(_, step, _)| *step),
-            worse: self.worse,
-            minutes: self.minutes(),
-            sampler: self.sampler.place(),
-            dice: self.dice.place(),
-            queue_next: self.keys.as_ref().map_or(0, |keys| keys.next),
-            queue_recordings: self.keys.as_ref().map_or(Vec::new(), |keys| keys.recordings.clone()),
-        };
-        checkpoint::write(path, &progress, &all)
-    }
-
-    /// Goes on from a checkpoint of the same run: the same configuration, the same data.
-    ///
-    /// # Errors
-    /// When it is of another run, or damaged.
-    pub fn resume(&mut self, path: &Path) -> Result<()> {
-        let (progress, tensors) = checkpoint::read(path, &self.device)?;
-        let differs = if progress.config != self.config {
-            "settings"
-        } else if progress.data != self.fingerprint {
-            "recordings"
-        } else if (&progress.architecture, progress.heads_only) != (&self.architecture, self.heads_only) {
-            "architecture"
-        } else {
-            ""
-        };
-        if !differs.is_empty() {
-            return Err(Error::config(
-                format!("checkpoint {} is of a run with other {differs}", path.display()),
-                "give the same settings and data, or begin anew with `--restart`",
-            ));
-        }
-        let missing =
-            |name: &str| Error::model(format!("checkpoint: `{name}` is missing"), "use `--restart`");
-        for (name, var) in &self.vars {
-            let key = format!("var.{name}");
-            var.set(tensors.get(&key).ok_or_else(|| missing(&key))?)?;
-        }
-        self.adam = Adam::read(&tensors, progress.adam_steps);
-        if let Some(loss) = progress.best_loss {
-            let best = tensors
-                .iter()
-                .filter_map(|(name, t)| Some((name.strip_prefix("best.")?.to_owned(), t.clone())));
-            self.best = Some((loss, progress.best_step, best.collect()));
-        }
-        let rows = |name: &str, fresh: Vec<&Tensor>| -> Option<Vec<Tensor>> {
-            (0..fresh.len()).map(|i| tensors.get(&format!("{name}.{i}")).cloned()).collect()
-        };
-        let cpc = self.model()?;
-        let fresh = self.fresh(&cpc)?;
-        if let (Some(encoder), Some(context)) =
-            (rows("encoder", fresh.encoder.tensors()), rows("context", fresh.context.tensors()))
-        {
-            self.carried = Some(Carried {
-                encoder: fresh.encoder.with_tensors(encoder),
-                context: fresh.context.with_tensors(context),
-            });
-        }
-        if let Some(keys) = &mut self.keys {
-            keys.read(&tensors)?;
-            keys.state = rows("keys", fresh.encoder.tensors()).map(|state| fresh.encoder.with_tensors(state));
-            (keys.next, keys.recordings) = (progress.queue_next, progress.queue_recordings);
-        }
-        self.sampler.go_to(progress.sampler);
-        self.dice = Dice::at(&progress.dice);
-        (self.step, self.worse, self.minutes_before) = (progress.step, progress.worse, progress.minutes);
-        self.started = Instant::now();
-        Ok(())
-    }
-
     /// Minutes that the run has taken, over interruptions.
     #[must_use]
     pub fn minutes(&self) -> f64 {
@@ -474,96 +319,6 @@ impl Trainer {
         })
     }
 
-    /// The latents that are predicted, and those that the contexts hear.
-    fn heard(
-        &mut self,
-        cpc: &Cpc,
-        batch: &Batch,
-        start: &EncoderState,
-        latents: Tensor,
-    ) -> Result<(Tensor, Tensor)> {
-        let settings = self.config.augment;
-        if !settings.changes_windows() {
-            return Ok((latents.clone(), latents));
-        }
-        let (mut changed, mut other) = (Vec::with_capacity(batch.samples.len()), Vec::new());
-        for (row, &recording) in batch.recordings.iter().enumerate() {
-            let mut window = batch.window(row).to_vec();
-            self.sampler.foreign(recording, &mut self.dice, &mut other);
-            augment::change(&mut window, &other, &settings, &mut self.dice);
-            changed.extend_from_slice(&window);
-        }
-        let heard = cpc.encoder().step(&self.tensor(changed)?, &mut start.clone())?;
-        Ok(if settings.past_only { (latents, heard) } else { (heard.clone(), heard) })
-    }
-
-    fn anchors(&mut self, horizons: usize) -> Vec<u32> {
-        let mut all = Anchors::all(FRAMES, horizons);
-        if self.config.anchors == 0 || self.config.anchors >= all.len() {
-            return all;
-        }
-        // the first places of a shuffle
-        for i in 0..self.config.anchors {
-            let j = i + self.dice.below(all.len() - i);
-            all.swap(i, j);
-        }
-        all.truncate(self.config.anchors);
-        all.sort_unstable();
-        all
-    }
-
-    fn shared_term(
-        &mut self,
-        cpc: &Cpc,
-        anchors: &Anchors,
-        batch: &Batch,
-        latents: &Tensor,
-        start: &EncoderState,
-    ) -> Result<Option<InfoNceTerms>> {
-        let wanted = self.config.negatives;
-        let mut sets = Vec::new();
-        if wanted.has_within() {
-            sets.push(NegativeSet::Within { zone: wanted.within_zone, weight: wanted.within_weight });
-        }
-        if wanted.cross() > 0 {
-            let others = from_other_windows(latents, wanted.cross(), |below| self.dice.below(below))?;
-            sets.push(NegativeSet::Shared { latents: others, weight: wanted.cross_weight });
-        }
-        for _ in 0..wanted.foreign() {
-            let (mut others, mut levels, mut other) = (Vec::new(), Vec::new(), Vec::new());
-            for &recording in &batch.recordings {
-                self.sampler.foreign(recording, &mut self.dice, &mut other);
-                others.push(other.clone());
-                levels.push(self.dice.between(wanted.foreign_db));
-            }
-            let pairs = others.iter().zip(levels).enumerate();
-            let (mixed, untouched) =
-                mixtures(pairs.map(|(i, (other, db))| (batch.window(i), other.as_slice(), db)));
-            let latents = cpc.encoder().step(&self.tensor(mixed)?, &mut start.clone())?;
-            let untouched = Tensor::from_vec(untouched, (self.config.batch, FRAMES), &self.device)?;
-            sets.push(NegativeSet::Own { latents, untouched, weight: wanted.foreign_weight });
-        }
-        if sets.is_empty() { Ok(None) } else { Ok(Some(anchors.info_nce(latents, &sets)?)) }
-    }
-
-    fn queue_term(
-        &mut self,
-        anchors: &Anchors,
-        batch: &Batch,
-        samples: &Tensor,
-        start: &EncoderState,
-    ) -> Result<Option<InfoNceTerms>> {
-        let Some(keys) = &mut self.keys else { return Ok(None) };
-        keys.follow(&self.vars, self.config.queue.momentum)?;
-        let state = keys.state.take().unwrap_or_else(|| start.clone());
-        let latents = keys.encode(samples, state)?;
-        let drawn = keys.draw(&batch.recordings, self.config.negatives.queue(), &mut self.dice)?;
-        let set = drawn.map(|latents| NegativeSet::Shared { latents, weight: 1.0 });
-        let terms = set.map(|set| anchors.info_nce(&latents, &[set])).transpose()?;
-        keys.push(&latents, &batch.recordings, &mut self.dice)?;
-        Ok(terms)
-    }
-
     /// Windows of a batch in validation: as in training, or fewer where fewer are held out.
     fn validation_batch(&self) -> usize {
         self.config.batch.min(self.held_out.len())
@@ -594,15 +349,5 @@ impl Trainer {
         }
         self.worse = if best { 0 } else { self.worse + 1 };
         Ok(Validation { figures, vitals, alarms, best })
-    }
-
-    fn bank(&self, cpc: &Cpc) -> Result<Tensor> {
-        let mut dice = Dice::new(self.config.seed, 4);
-        let windows = (0..BANK_WINDOWS).map(|_| {
-            let mut window = Vec::new();
-            self.sampler.foreign(u32::MAX, &mut dice, &mut window);
-            window
-        });
-        bank_of(cpc, windows, self.config.seed)
     }
 }
