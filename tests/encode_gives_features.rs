@@ -11,9 +11,7 @@ use candle_core::{Device, Tensor};
 use cpc_stream::audio_file::read_mono;
 use cpc_stream::encode::{EncoderConfig, Padding};
 use cpc_stream::features::{CARD_KEY, Card};
-use cpc_stream::model::{
-    Architecture, Cpc, DataCard, MANIFEST_FORMAT, Manifest, TrainingCard, embedded, load, save,
-};
+use cpc_stream::model::{Architecture, Cpc, DataCard, Manifest, TrainingCard, embedded, load, save};
 use cpc_stream::nn::Tensors;
 use cpc_stream::resample::resample_clip;
 use hound::{SampleFormat, WavSpec, WavWriter};
@@ -221,8 +219,10 @@ fn the_padding_of_cpc_audio_is_that_of_the_whole_clip() {
     let home = tempfile::tempdir().unwrap();
     let a = home.path().join("a.wav");
     record(&a, 16_000, 1, 6 * 16_000 + 31);
-    let (_, cpc) = embedded(&Device::Cpu).unwrap();
-    succeed(home.path(), &["a.wav", "--out", "F.safetensors", "--padding", "fb-exact"]);
+    random_model(&home.path().join("raw.safetensors"), Architecture::edge());
+    let (_, cpc) = load(&home.path().join("raw.safetensors"), &Device::Cpu).unwrap();
+    let model = ["--model", "raw.safetensors", "--padding", "fb-exact"];
+    succeed(home.path(), &[["a.wav", "--out", "F.safetensors"].as_slice(), &model].concat());
     let (z, c, t, _, card) = tensors(&home.path().join("F.safetensors"));
     let whole = expected(&cpc, &a, Padding::FbExact);
     assert_same(&z, &whole.0, "z");
@@ -235,19 +235,8 @@ fn random_model(path: &Path, architecture: Architecture) {
     let mut rng = ChaCha8Rng::seed_from_u64(3);
     let vars = Cpc::init(&mut rng, &architecture, &Device::Cpu).unwrap();
     let tensors: Tensors = vars.into_iter().map(|(n, v)| (n, v.as_detached_tensor())).collect();
-    let manifest = Manifest {
-        format: MANIFEST_FORMAT,
-        name: "random".into(),
-        architecture,
-        sample_rate: 16_000,
-        hop: 160,
-        receptive_field: 0,
-        bank: 0,
-        licence: "none".into(),
-        data: DataCard::default(),
-        training: TrainingCard::default(),
-        sha256: String::new(),
-    };
+    let card = (DataCard::default(), TrainingCard::default());
+    let manifest = Manifest::new("random", "none", architecture, card);
     save(path, &tensors, manifest).unwrap();
 }
 
@@ -294,8 +283,10 @@ fn what_cannot_be_read_is_told_and_left_out() {
     assert_eq!((t.len(), card.files.len()), (100, 5));
     assert!(file.iter().all(|&f| f == 4), "`file` counts what was given");
 
+    random_model(&home.path().join("raw.safetensors"), Architecture::edge());
     for padding in ["causal", "fb-exact"] {
-        let arguments = [&files[..4], &["--out", "g.npy", "--padding", padding]].concat();
+        let model = ["--model", "raw.safetensors", "--out", "g.npy", "--padding", padding];
+        let arguments = [&files[..4], &model].concat();
         let outcome = encode(home.path(), &arguments);
         assert_eq!(outcome.code, Some(3), "{}", outcome.stderr);
         assert!(!home.path().join("g.npy").exists());

@@ -111,8 +111,16 @@ fn every_row_and_column_is_there_and_easy_classes_are_told_apart() {
     let report: Value = serde_json::from_str(&read("probe.json")).unwrap();
     for table in ["mean_std", "mean"] {
         for column in ["class (4)", "word (4)", "speaker (2)", "speaker (6)"] {
-            for row in ["guess", "random z", "random c", "MFCC-13", "log-mel", "CPC z", "CPC c", "supervised"]
-            {
+            for row in [
+                "guess",
+                "random edge z",
+                "random cpc-edge c",
+                "MFCC-13",
+                "log-mel",
+                "CPC z",
+                "CPC c",
+                "supervised",
+            ] {
                 let accuracy = figure(&report, table, row, column);
                 assert!((0.0..=100.0).contains(&accuracy), "{table}, {row}, {column}: {accuracy}");
             }

@@ -12,9 +12,7 @@ use cpc_stream::cli::demo::Scene;
 use cpc_stream::context::ContextConfig;
 use cpc_stream::encode::{EncoderConfig, Normalisation};
 use cpc_stream::eval::soak::{PASSAGE_S, SoakReport, TOLERANCE, soak};
-use cpc_stream::model::{
-    Architecture, Cpc, DataCard, MANIFEST_FORMAT, Manifest, TrainingCard, embedded, save,
-};
+use cpc_stream::model::{Architecture, Cpc, DataCard, Manifest, TrainingCard, embedded, save};
 use cpc_stream::nn::Tensors;
 use rand::SeedableRng;
 use support::daemon::{Outcome, run};
@@ -37,19 +35,8 @@ fn random(architecture: &Architecture) -> Tensors {
 }
 
 fn keep(path: &Path, tensors: &Tensors, architecture: Architecture) {
-    let manifest = Manifest {
-        format: MANIFEST_FORMAT,
-        name: "random".into(),
-        architecture,
-        sample_rate: 16_000,
-        hop: 160,
-        receptive_field: 0,
-        bank: 0,
-        licence: "none".into(),
-        data: DataCard::default(),
-        training: TrainingCard::default(),
-        sha256: String::new(),
-    };
+    let card = (DataCard::default(), TrainingCard::default());
+    let manifest = Manifest::new("drifting", "none", architecture, card);
     save(path, tensors, manifest).unwrap();
 }
 

@@ -22,8 +22,8 @@ const NEGATIVES: usize = 128;
 /// Measure a hop: samples in, z_t, c_t and scores against 128 negatives out.
 #[derive(Debug, clap::Args)]
 pub(super) struct BenchArgs {
-    /// Shapes to measure, with random weights: edge, 256, 512.
-    #[arg(long, value_delimiter = ',', default_value = "edge,256,512")]
+    /// Shapes to measure, with random weights: spectral, edge, 256, 512.
+    #[arg(long, value_delimiter = ',', default_value = "spectral,edge,256,512")]
     arch: Vec<String>,
     /// Measure this model file instead.
     #[arg(long, value_name = "FILE")]

@@ -21,7 +21,7 @@ pub struct SiteNorm {
     least: f64,
 }
 
-/// Mean, variance `[batch, channels]` and 1/weight of the next frame `[batch, 1]` of each stream.
+/// Mean and variance, `[batch, channels]`, and the frames that they count for, `[batch, 1]`, of each stream.
 #[derive(Debug, Clone)]
 pub struct SiteNormState {
     mean: Tensor,
