@@ -6,6 +6,7 @@ use candle_core::Tensor;
 
 use super::super::dice::Dice;
 use super::Trainer;
+use crate::corpus::Recording;
 use crate::error::{Error, Result};
 use crate::model::{BANK, Cpc, Manifest, Protocol, TrainingCard, WINDOW, bank_of, measure, save};
 use crate::nn::Tensors;
@@ -64,7 +65,10 @@ impl Trainer {
 
     fn bank(&self, cpc: &Cpc) -> Result<Tensor> {
         let mut dice = Dice::new(self.config.seed, 4);
-        let windows = (0..BANK_WINDOWS).map(|_| {
+        // a small corpus is not drawn from again and again
+        let sound: usize = self.sampler.recordings().iter().map(Recording::len).sum();
+        let count = BANK_WINDOWS.min(2 * sound / WINDOW).max(16);
+        let windows = (0..count).map(|_| {
             let mut window = Vec::new();
             self.sampler.foreign(u32::MAX, &mut dice, &mut window);
             window
