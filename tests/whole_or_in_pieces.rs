@@ -6,32 +6,43 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
-use cpc_stream::model::{Architecture, Cpc, LiveBatch};
+use cpc_stream::context::ContextConfig;
+use cpc_stream::encode::{BandStatistics, EncoderConfig, Normalisation};
+use cpc_stream::model::{Architecture, BANK, Cpc, LiveBatch};
 use cpc_stream::nn::{StreamingModule, Tensors};
-use cpc_stream::predict::{Anchors, NegativeSet, from_other_windows};
+use cpc_stream::predict::{Anchors, HeadsConfig, NegativeSet, from_other_windows};
 use cpc_stream::units::HOP;
 use proptest::prelude::*;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-fn small() -> Architecture {
-    let mut architecture = Architecture::edge();
-    architecture.encoder = cpc_stream::encode::EncoderConfig::Raw {
-        channels: [4, 6, 8, 8, 12],
-        normalisation: cpc_stream::encode::Normalisation::Channel,
+/// The paper's form, and one that has everything else: bands of the place, LSTM, heads with a hidden layer.
+fn forms() -> [Architecture; 2] {
+    let raw = Architecture {
+        encoder: EncoderConfig::Raw { channels: [4, 6, 8, 8, 12], normalisation: Normalisation::Channel },
+        context: ContextConfig::Gru { hidden: 10, layers: 2 },
+        heads: Some(HeadsConfig { horizons: 5, scale: 0.3, hidden: None }),
     };
-    architecture.context = cpc_stream::context::ContextConfig::Gru { hidden: 10, layers: 2 };
-    architecture.heads.as_mut().unwrap().horizons = 5;
-    architecture
+    let spectral = Architecture {
+        encoder: EncoderConfig::Spectral {
+            bands: 16,
+            channels: vec![8, 12],
+            site_seconds: 3,
+            statistics: BandStatistics::usual(16),
+        },
+        context: ContextConfig::Lstm { hidden: 10, layers: 2 },
+        heads: Some(HeadsConfig { horizons: 5, scale: 0.3, hidden: Some(7) }),
+    };
+    [raw, spectral]
 }
 
-fn random_model() -> Arc<Cpc> {
+fn random_model(architecture: &Architecture) -> Arc<Cpc> {
     let mut rng = ChaCha8Rng::seed_from_u64(4);
-    let vars = Cpc::init(&mut rng, &small(), &Device::Cpu).unwrap();
+    let vars = Cpc::init(&mut rng, architecture, &Device::Cpu).unwrap();
     let mut tensors: Tensors = vars.into_iter().map(|(n, v)| (n, v.as_detached_tensor())).collect();
     let bank: Vec<f32> = (0..6 * 12).map(|_| rng.random_range(0.0..1.0)).collect();
-    tensors.insert("bank.prototypes".to_owned(), Tensor::from_vec(bank, (6, 12), &Device::Cpu).unwrap());
-    Arc::new(Cpc::load(&tensors, &small()).unwrap())
+    tensors.insert(BANK.to_owned(), Tensor::from_vec(bank, (6, 12), &Device::Cpu).unwrap());
+    Arc::new(Cpc::load(&tensors, architecture).unwrap())
 }
 
 fn noise(rng: &mut ChaCha8Rng, hops: usize) -> Vec<f32> {
@@ -47,8 +58,8 @@ proptest! {
 
     /// Streams start at different times, pause at random, leave in between: nobody's frames change.
     #[test]
-    fn streams_in_a_shared_batch_give_the_frames_of_the_whole_clip(seed: u64) {
-        let cpc = random_model();
+    fn streams_in_a_shared_batch_give_the_frames_of_the_whole_clip(seed: u64, form in 0usize..2) {
+        let cpc = random_model(&forms()[form]);
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let clips: Vec<Vec<f32>> = (0..4).map(|_| noise(&mut rng, 12)).collect();
         let mut batch = LiveBatch::new(Arc::clone(&cpc)).unwrap();
@@ -93,7 +104,12 @@ proptest! {
 
 #[test]
 fn a_reset_stream_is_a_fresh_one() {
-    let cpc = random_model();
+    for architecture in forms() {
+        a_reset_stream_is_fresh(random_model(&architecture));
+    }
+}
+
+fn a_reset_stream_is_fresh(cpc: Arc<Cpc>) {
     let mut rng = ChaCha8Rng::seed_from_u64(1);
     let (before, after) = (noise(&mut rng, 7), noise(&mut rng, 6));
     let mut used = LiveBatch::new(Arc::clone(&cpc)).unwrap();
@@ -118,10 +134,16 @@ fn a_reset_stream_is_a_fresh_one() {
 
 #[test]
 fn gradients_reach_every_variable() {
+    for architecture in forms() {
+        gradients_reach_all_of(&architecture);
+    }
+}
+
+fn gradients_reach_all_of(architecture: &Architecture) {
     let mut rng = ChaCha8Rng::seed_from_u64(2);
-    let vars = Cpc::init(&mut rng, &small(), &Device::Cpu).unwrap();
+    let vars = Cpc::init(&mut rng, architecture, &Device::Cpu).unwrap();
     let tensors: Tensors = vars.iter().map(|(n, v)| (n.clone(), v.as_tensor().clone())).collect();
-    let cpc = Cpc::load(&tensors, &small()).unwrap();
+    let cpc = Cpc::load(&tensors, architecture).unwrap();
     let samples: Vec<f32> = noise(&mut rng, 3 * 16);
     let samples = Tensor::from_vec(samples, (3, 16 * HOP), &Device::Cpu).unwrap();
     let z = cpc.encoder().forward(&samples).unwrap();
