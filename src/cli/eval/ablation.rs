@@ -168,12 +168,14 @@ pub(super) fn run(args: &AblationArgs, set: SetThreads) -> Result<()> {
         rows: vec![bench.random(&base, args.seeds)?],
     };
     for (name, config) in args.what.variants(&base) {
-        let mut runs = Vec::new();
+        let (mut runs, mut minutes) = (Vec::new(), 0.0);
         for seed in 0..args.seeds {
             let config = TrainConfig { seed: base.seed + seed, ..config.clone() };
-            runs.push(bench.measure(config, |done, total| show(&name, done, total))?);
+            let (spent, figures) = bench.measure(config, |done, total| show(&name, done, total))?;
+            minutes += spent / args.seeds as f64;
+            runs.push(figures);
         }
-        table.rows.push(row(name, &runs));
+        table.rows.push(row(format!("{name}, {minutes:.1} min"), &runs));
     }
     bar.finish_and_clear();
     let report = Report { what: args.what.name(), steps: base.steps, seeds: args.seeds, table };
@@ -192,7 +194,7 @@ pub(super) fn run(args: &AblationArgs, set: SetThreads) -> Result<()> {
 }
 
 /// Columns that do not depend on the corpus.
-const FIXED: usize = 7;
+const FIXED: usize = 6;
 
 /// The part of the table that has accuracies.
 fn probes_of(table: &Table) -> Table {
@@ -227,7 +229,7 @@ struct Bench {
 
 impl Bench {
     fn titles(&self) -> Vec<String> {
-        let fixed = ["minutes", "same window", "others", "queue", "foreign", "AUC surprise", "AUC distance"];
+        let fixed = ["same window", "others", "queue", "foreign", "AUC surprise", "AUC distance"];
         let fixed = fixed.into_iter().map(str::to_owned);
         fixed.chain(self.columns.iter().map(|column| column.name.clone())).collect()
     }
@@ -251,7 +253,12 @@ impl Bench {
         Trainer::new(config, Start::Random, train, &self.held_out, DataCard::default(), &Device::Cpu)
     }
 
-    fn measure(&self, config: TrainConfig, mut progress: impl FnMut(usize, usize)) -> Result<Vec<f64>> {
+    /// Minutes of training, and the figures of the model that came of it.
+    fn measure(
+        &self,
+        config: TrainConfig,
+        mut progress: impl FnMut(usize, usize),
+    ) -> Result<(f64, Vec<f64>)> {
         let (steps, batch) = (config.steps, config.batch);
         let mut trainer = self.trainer(config)?;
         while trainer.steps_done() < steps {
@@ -261,14 +268,14 @@ impl Bench {
         let minutes = trainer.minutes();
         let cpc = trainer.best_model()?;
         let windows = windows_of(&self.held_out, WINDOW);
-        let mut figures = vec![minutes];
+        let mut figures = Vec::new();
         for Kind { figures: found, .. } in by_kind(&cpc, &windows, batch)? {
             figures.push(found.chance_loss - found.loss);
         }
         let auc = foreign_auc(&cpc, windows.get(..200.min(windows.len())).unwrap_or(&windows), FOREIGN_DB)?;
         figures.extend([auc.surprise, auc.distance]);
         figures.extend(self.probes(cpc)?);
-        Ok(figures)
+        Ok((minutes, figures))
     }
 
     fn probes(&self, cpc: Cpc) -> Result<Vec<f64>> {
