@@ -36,7 +36,8 @@
 //! # Words
 //!
 //! - *sample*: one mono amplitude in [-1, 1]. *Hop*: 160 samples at 16 kHz, 10 ms. *Frame* u: the latent of one hop.
-//! - *latent* z_t: output of the encoder g_enc; it depends on the 465 samples of its *receptive field*. *Context* c_t:
+//! - *latent* z_t: output of the encoder g_enc; it depends on the samples of its *receptive field* (465
+//!   on raw samples, 880 in the built-in model). *Context* c_t:
 //!   output of the recurrent network g_ar. *Head* W_k: predicts z_{t+k} from c_t, for k = 1..=K, the *horizon*.
 //! - *positive*: the z that came; *negatives*: the others it is told from; *bank*: the negatives of live scoring.
 //!   *InfoNCE*: the loss of telling them apart (arXiv 1807.03748).
