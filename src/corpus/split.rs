@@ -6,7 +6,8 @@ use super::Recording;
 use crate::error::{Error, Result};
 
 /// Splits recordings into a part to train on and a part held out: whole recordings, about `share` (0..0.5) of
-/// the sound, at least two on each side. The choice depends on the ids alone, so that it can be made again.
+/// the sound, at most twice as much and half of the recordings, at least two on each side (the shortest, where all are long). The choice depends on
+/// ids and lengths alone, so that it can be made again.
 ///
 /// # Errors
 /// With fewer than four recordings.
@@ -21,16 +22,22 @@ pub fn hold_out(recordings: Vec<Recording>, share: f64) -> Result<(Vec<Recording
     let mut ranked: Vec<(Vec<u8>, Recording)> =
         recordings.into_iter().map(|r| (Sha256::digest(r.id.as_bytes()).to_vec(), r)).collect();
     ranked.sort_by(|a, b| a.0.cmp(&b.0));
-    let most = ranked.len() - 2;
+    let most = ranked.len() / 2;
     let (mut train, mut held, mut heard) = (Vec::new(), Vec::new(), 0usize);
     for (_, recording) in ranked {
         let wanted = held.len() < 2 || (heard as f64) < share * total as f64;
-        if wanted && held.len() < most {
+        let fits = (heard + recording.len()) as f64 <= 2.0 * share * total as f64;
+        if wanted && fits && held.len() < most {
             heard += recording.len();
             held.push(recording);
         } else {
             train.push(recording);
         }
+    }
+    while held.len() < 2 {
+        let shortest = train.iter().enumerate().min_by_key(|(_, recording)| recording.len());
+        let Some((index, _)) = shortest else { break };
+        held.push(train.remove(index));
     }
     Ok((train, held))
 }
@@ -59,6 +66,14 @@ mod tests {
             let ids = |rs: &[Recording]| rs.iter().map(|r| r.id.clone()).collect::<Vec<_>>();
             prop_assert_eq!(ids(&again), ids(&train));
         }
+    }
+
+    #[test]
+    fn a_recording_that_is_most_of_the_sound_is_trained_on() {
+        let (train, held) = hold_out(recordings(&[900_000, 1600, 1600, 1600, 1600, 1600]), 0.06).unwrap();
+        assert!(train.iter().any(|r| r.len() == 900_000) && held.len() == 3, "{}", held.len());
+        let (train, held) = hold_out(recordings(&[5000, 4000, 6000, 7000]), 0.06).unwrap();
+        assert_eq!((train.len(), held.iter().map(Recording::len).sum::<usize>()), (2, 9000));
     }
 
     #[test]

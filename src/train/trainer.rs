@@ -118,9 +118,9 @@ impl Trainer {
         };
         let sampler = Sampler::new(train, sampling, config.seed);
         let found = sampler.recordings().len();
-        if found < config.batch.min(4) {
+        if found < 2 {
             return Err(Error::config(
-                format!("{found} recordings of 1.28 s or more found to train on; 4 or more are needed"),
+                format!("{found} recordings of 1.28 s or more found to train on; 2 or more are needed"),
                 "give more recordings, or longer ones",
             ));
         }
