@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use candle_core::Device;
-use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use super::super::args::{SetThreads, stdout, use_threads};
+use super::bar::{bar, show_on};
 use super::infonce::{Kind, by_kind};
 use super::probe::{clips_and_columns, write};
 use crate::config::{Augment, TrainConfig};
@@ -143,14 +143,8 @@ pub(super) fn run(args: &AblationArgs, set: SetThreads) -> Result<()> {
     base.steps = args.steps;
     base.validate_every = args.steps;
     base.validate()?;
-    let style = ProgressStyle::with_template("{msg} {bar:30} {pos}/{len}")
-        .map_err(|e| Error::internal(e.to_string()))?;
-    let bar = ProgressBar::new(0).with_style(style);
-    let mut show = |what: &str, done: usize, total: usize| {
-        bar.set_message(what.to_owned());
-        bar.set_length(total as u64);
-        bar.set_position(done as u64);
-    };
+    let bar = bar()?;
+    let mut show = show_on(&bar);
     let corpus = Corpus::load(&args.data, Selection::Train, |done, total| show("reading", done, total))?;
     let (train, held_out) = hold_out(corpus.recordings, base.hold_out)?;
     let (clips, columns, left_out) = clips_and_columns(&args.data, &mut show)?;

@@ -1,6 +1,7 @@
 //! `eval`: figures about a model, one file a subcommand.
 
 mod ablation;
+mod bar;
 mod command;
 mod infonce;
 mod probe;

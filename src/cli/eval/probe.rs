@@ -3,10 +3,10 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use super::super::args::{SetThreads, open_model, stdout, use_threads};
+use super::bar::{bar, show_on};
 use crate::corpus::{Clip, ClipRow, read_clips, read_rows};
 use crate::error::{Error, Result};
 use crate::eval::columns::{Column, plan};
@@ -67,14 +67,8 @@ struct ModelCard {
 pub(super) fn run(args: &ProbeArgs, set: SetThreads) -> Result<()> {
     use_threads(args.threads, set)?;
     let Sources { models, features, first } = sources(&args.model)?;
-    let style = ProgressStyle::with_template("{msg} {bar:30} {percent} %")
-        .map_err(|e| Error::internal(e.to_string()))?;
-    let bar = ProgressBar::new(0).with_style(style);
-    let mut show = |what: &str, done: usize, total: usize| {
-        bar.set_message(what.to_owned());
-        bar.set_length(total as u64);
-        bar.set_position(done as u64);
-    };
+    let bar = bar()?;
+    let mut show = show_on(&bar);
     let (clips, columns, left_out) = clips_and_columns(&args.data, &mut show)?;
     let options = Options { seeds: args.seeds, ..Options::default() };
     let mut table = measure(&clips, &columns, &features, &options, &mut show)?;
