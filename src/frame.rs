@@ -1,5 +1,7 @@
 //! The record that travels from the model to the detector.
 
+use serde::{Deserialize, Serialize};
+
 /// What the model says of one hop of one stream.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Frame {
@@ -15,4 +17,16 @@ pub struct Frame {
     pub c: Vec<f32>,
     /// Level of the hop's samples in dB relative to full scale, -120 for silence.
     pub level_dbfs: f32,
+}
+
+/// The lengths of what a [`Frame`] holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FrameShape {
+    /// K, the number of horizons.
+    pub horizons: usize,
+    /// d, the width of z.
+    pub latent: usize,
+    /// h, the width of c.
+    pub context: usize,
 }

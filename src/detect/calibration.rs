@@ -10,21 +10,10 @@ use super::novelty::Novelty;
 use super::surprise::Surprise;
 use super::tail::Tail;
 use crate::error::{Error, Result};
+use crate::frame::FrameShape;
 
 /// Version of the JSON form of [`Calibration`].
 pub const CALIBRATION_VERSION: u32 = 1;
-
-/// The lengths of what a [`Frame`](crate::frame::Frame) holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct FrameShape {
-    /// K, the number of horizons.
-    pub horizons: usize,
-    /// d, the width of z.
-    pub latent: usize,
-    /// h, the width of c.
-    pub context: usize,
-}
 
 /// What was learnt about normal sound. As JSON it holds about d²/2 numbers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -1,13 +1,13 @@
 //! What calibration keeps of the sound until it is fitted.
 
-use super::calibration::{CALIBRATION_VERSION, Calibration, FrameShape};
+use super::calibration::{CALIBRATION_VERSION, Calibration};
 use super::config::DetectConfig;
 use super::novelty;
 use super::pool::EVERY;
 use super::surprise::{Smooth, Surprise, median};
 use super::tail::Tail;
 use crate::error::Result;
-use crate::frame::Frame;
+use crate::frame::{Frame, FrameShape};
 use crate::units::FRAME_RATE;
 
 /// Most blocks of 1 s whose novelty windows are kept; past it every second block is dropped, again and again.
@@ -84,7 +84,7 @@ impl Collector {
         let surprise_tail = Tail::fit(surprise_maxima.collect())?;
 
         let stride = self.window_blocks.len().div_ceil(MOST_FITTED);
-        let fitted = novelty::fit(&self.windows, latent, stride)?;
+        let fitted = novelty::fit(&self.windows, latent, stride, novelty::TRIM)?;
         let mut novelty_maxima: Vec<f64> = Vec::new();
         let mut current = None;
         for (&block, &score) in self.window_blocks.iter().zip(&fitted.scores) {

@@ -1,6 +1,6 @@
 //! The detector of one stream: frames in, findings out.
 
-use super::calibration::{Calibration, FrameShape};
+use super::calibration::Calibration;
 use super::collector::Collector;
 use super::config::{DetectConfig, ms_to_frames};
 use super::episode::{Episode, Scored, Setting};
@@ -11,7 +11,7 @@ use super::reading::{DetectorState, Quality, Reading};
 use super::surprise::Smooth;
 use crate::error::{Error, Result};
 use crate::event::{Evidence, Finding, Phase};
-use crate::frame::Frame;
+use crate::frame::{Frame, FrameShape};
 
 /// Hops at or below this level, in dB full scale, are digital silence.
 const SILENCE_DBFS: f32 = -119.9;

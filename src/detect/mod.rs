@@ -38,8 +38,9 @@ mod pool;
 mod reading;
 mod surprise;
 mod tail;
+mod untaught;
 
-pub use calibration::{CALIBRATION_VERSION, Calibration, FrameShape};
+pub use calibration::{CALIBRATION_VERSION, Calibration};
 pub use config::DetectConfig;
 pub use detector::Detector;
 pub use gpd::Gpd;
@@ -47,6 +48,7 @@ pub use novelty::Novelty;
 pub use reading::{DetectorState, Quality, Reading};
 pub use surprise::Surprise;
 pub use tail::{P_FLOOR, Tail};
+pub use untaught::{alarms_of, density_scores};
 
 #[cfg(test)]
 mod simulation;

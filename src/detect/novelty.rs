@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 /// λ of the shrinkage.
 const SHRINKAGE: f64 = 0.1;
 /// Share of the farthest vectors that a fit leaves out.
-const TRIM: f64 = 0.10;
+pub(crate) const TRIM: f64 = 0.10;
 /// How often the farthest are chosen anew under the fit without them.
 const CONCENTRATIONS: usize = 2;
 /// Contiguous pieces of time for cross-fitting.
@@ -102,7 +102,7 @@ pub(crate) struct Fitted {
 /// FAST-MCD (Rousseeuw and Van Driessen, Technometrics 41, 1999). Events of one kind widen the covariance in the
 /// direction of that kind, so a fit to everything would not see them as far: it would be blind to just them.
 /// Moments are taken over every `stride`-th vector: neighbours share most of their window.
-pub(crate) fn fit(vectors: &[f32], width: usize, stride: usize) -> Result<Fitted> {
+pub(crate) fn fit(vectors: &[f32], width: usize, stride: usize, trim: f64) -> Result<Fitted> {
     let n = vectors.len() / width;
     let chosen: Vec<usize> = (0..n).step_by(stride.max(1)).collect();
     if chosen.len() < 2 * FOLDS {
@@ -117,12 +117,12 @@ pub(crate) fn fit(vectors: &[f32], width: usize, stride: usize) -> Result<Fitted
 
     let mut rest = Vec::with_capacity(width);
     let scales = robust_scales(&chosen, width, row);
-    let mut kept = nearest(&chosen, |i| {
+    let mut kept = nearest(&chosen, trim, |i| {
         row(i).iter().zip(&scales).map(|(&x, (m, a))| ((f64::from(x) - m) / a).powi(2)).sum()
     });
     for _ in 0..CONCENTRATIONS {
         let fit = Novelty::from_moments(&Moments::of(kept.iter().map(|&i| row(i)), shift), shift)?;
-        kept = nearest(&chosen, |i| fit.score(row(i), &mut rest));
+        kept = nearest(&chosen, trim, |i| fit.score(row(i), &mut rest));
     }
 
     let folds: Vec<Moments> = (0..FOLDS)
@@ -139,11 +139,11 @@ pub(crate) fn fit(vectors: &[f32], width: usize, stride: usize) -> Result<Fitted
     Ok(Fitted { novelty: Novelty::from_moments(&all, shift)?, scores })
 }
 
-/// All of `chosen` but the share [`TRIM`] for which `distance` is largest, in the order of time.
-fn nearest(chosen: &[usize], mut distance: impl FnMut(usize) -> f64) -> Vec<usize> {
+/// All of `chosen` but the share `trim` for which `distance` is largest, in the order of time.
+fn nearest(chosen: &[usize], trim: f64, mut distance: impl FnMut(usize) -> f64) -> Vec<usize> {
     let mut ranked: Vec<(f64, usize)> = chosen.iter().map(|&i| (distance(i), i)).collect();
     ranked.sort_by(|a, b| a.0.total_cmp(&b.0));
-    ranked.truncate(chosen.len() - (TRIM * chosen.len() as f64) as usize);
+    ranked.truncate(chosen.len() - (trim * chosen.len() as f64) as usize);
     let mut kept: Vec<usize> = ranked.into_iter().map(|x| x.1).collect();
     kept.sort_unstable();
     kept
@@ -232,7 +232,7 @@ mod tests {
     #[test]
     fn cross_fitted_scores_are_those_of_new_vectors() {
         let (n, width) = (400, 64);
-        let fitted = fit(&noise(n, width, 2), width, 1).unwrap();
+        let fitted = fit(&noise(n, width, 2), width, 1, TRIM).unwrap();
         let mut rest = Vec::new();
         let mean_of = |x: &[f64]| x.iter().sum::<f64>() / x.len() as f64;
         let score_all = |vectors: &[f32], rest: &mut Vec<f64>| -> Vec<f64> {
@@ -256,16 +256,16 @@ mod tests {
         let mut event = vec![100.0f32; width];
         event[0] += 10.0;
         let mut rest = Vec::new();
-        let before = fit(&clean, width, 1).unwrap().novelty.score(&event, &mut rest);
-        let after = fit(&dirty, width, 1).unwrap().novelty.score(&event, &mut rest);
+        let before = fit(&clean, width, 1, TRIM).unwrap().novelty.score(&event, &mut rest);
+        let after = fit(&dirty, width, 1, TRIM).unwrap().novelty.score(&event, &mut rest);
         assert!(after > 0.8 * before, "{after} of {before}");
     }
 
     #[test]
     fn constant_vectors_still_have_a_distance() {
-        let fitted = fit(&[1.0; 200], 4, 1).unwrap();
+        let fitted = fit(&[1.0; 200], 4, 1, TRIM).unwrap();
         assert!(fitted.scores.iter().all(|s| s.abs() < 1e-6));
         assert!(fitted.novelty.score(&[1.0, 1.0, 2.0, 1.0], &mut Vec::new()) > 1.0);
-        assert!(fit(&[1.0; 20], 4, 1).is_err());
+        assert!(fit(&[1.0; 20], 4, 1, TRIM).is_err());
     }
 }

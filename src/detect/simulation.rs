@@ -4,9 +4,10 @@ use proptest::prelude::*;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::{Calibration, DetectConfig, Detector, DetectorState, FrameShape, Quality};
+use super::{Calibration, DetectConfig, Detector, DetectorState, Quality};
 use crate::event::{Evidence, Finding, Phase, Tier};
 use crate::frame::Frame;
+use crate::frame::FrameShape;
 
 const SHAPE: FrameShape = FrameShape { horizons: 6, latent: 4, context: 4 };
 const MODEL: &str = "0123456789ab";

@@ -12,7 +12,7 @@ use super::pool::pool;
 use crate::corpus::Clip;
 use crate::encode::Padding;
 use crate::error::{Error, Result};
-use crate::model::{Architecture, Cpc};
+use crate::model::{Architecture, BANK, Cpc, bank_of};
 use crate::nn::{LogMel, StreamingModule, Tensors};
 use crate::units::HOP;
 
@@ -129,9 +129,27 @@ fn cepstra(bands: &Tensor) -> Result<Tensor> {
 /// # Errors
 /// When the device cannot hold it.
 pub fn untrained(architecture: &Architecture, seed: u64) -> Result<Cpc> {
-    let vars = Cpc::init(&mut ChaCha8Rng::seed_from_u64(seed), architecture, &Device::Cpu)?;
-    let tensors: Tensors = vars.into_iter().map(|(name, var)| (name, var.as_detached_tensor())).collect();
+    Ok(Cpc::load(&initial(architecture, seed)?, architecture)?)
+}
+
+/// The same with negatives out of `windows`, so that it can score.
+///
+/// # Errors
+/// When there are too few windows, or the device cannot hold it.
+pub fn untrained_with_bank(
+    architecture: &Architecture,
+    seed: u64,
+    windows: impl Iterator<Item = Vec<f32>>,
+) -> Result<Cpc> {
+    let mut tensors = initial(architecture, seed)?;
+    let bank = bank_of(&Cpc::load(&tensors, architecture)?, windows, seed)?;
+    tensors.insert(BANK.to_owned(), bank);
     Ok(Cpc::load(&tensors, architecture)?)
+}
+
+fn initial(architecture: &Architecture, seed: u64) -> Result<Tensors> {
+    let vars = Cpc::init(&mut ChaCha8Rng::seed_from_u64(seed), architecture, &Device::Cpu)?;
+    Ok(vars.into_iter().map(|(name, var)| (name, var.as_detached_tensor())).collect())
 }
 
 /// Clips of equal length together, at most [`BATCH_FRAMES`] or one clip.

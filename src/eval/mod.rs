@@ -7,12 +7,16 @@
 
 pub mod baselines;
 pub mod columns;
+pub mod detection;
 pub mod features;
 pub mod foreign;
 pub mod logistic;
 pub mod plot;
 pub mod pool;
 pub mod probe;
+pub mod rare;
+pub mod rivals;
+pub mod roc;
 pub mod soak;
 pub mod supervised;
 pub mod table;

@@ -6,6 +6,7 @@ use sha2::{Digest, Sha256};
 use crate::context::ContextConfig;
 use crate::encode::{BandStatistics, EncoderConfig, Normalisation};
 use crate::error::{Error, Result};
+use crate::frame::FrameShape;
 use crate::predict::{HeadsConfig, Negatives};
 use crate::units::{HOP, MODEL_RATE};
 
@@ -226,6 +227,16 @@ pub struct Manifest {
 }
 
 impl Manifest {
+    /// The lengths of what its frames hold.
+    #[must_use]
+    pub fn frame_shape(&self) -> FrameShape {
+        FrameShape {
+            horizons: self.architecture.horizons(),
+            latent: self.architecture.encoder.latent(),
+            context: self.architecture.context.width(),
+        }
+    }
+
     /// A manifest to be completed by [`save`](super::save): hash, bank and receptive field are those of the tensors.
     #[must_use]
     pub fn new(

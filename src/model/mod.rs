@@ -11,6 +11,7 @@ pub mod import;
 mod live;
 mod manifest;
 mod measure;
+mod passage;
 
 pub use bank::bank_of;
 pub use cpc::{BANK, Cpc, CpcOutput, CpcState};
@@ -18,3 +19,4 @@ pub use file::{embedded, load, open, parse, read, replace_file, save};
 pub use live::LiveBatch;
 pub use manifest::{Architecture, DataCard, Figures, MANIFEST_FORMAT, Manifest, Protocol, TrainingCard};
 pub use measure::{WINDOW, measure};
+pub use passage::Passage;

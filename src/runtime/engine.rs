@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::{Lane, LaneCounters, Pooled};
-use crate::detect::{Calibration, DetectConfig, Detector, DetectorState, FrameShape, Reading};
+use crate::detect::{Calibration, DetectConfig, Detector, DetectorState, Reading};
 use crate::error::{Error, Result};
 use crate::event::Finding;
-use crate::frame::Frame;
+use crate::frame::{Frame, FrameShape};
 use crate::model::{Cpc, LiveBatch, Manifest};
 use crate::telemetry::HopTimes;
 use crate::units::HOP;
@@ -73,17 +73,11 @@ impl Engine {
     /// When the model cannot score or the configuration is out of range.
     pub fn new(cpc: Arc<Cpc>, manifest: &Manifest, detect: DetectConfig) -> Result<Self> {
         detect.validate()?;
-        let architecture = &manifest.architecture;
-        let shape = FrameShape {
-            horizons: architecture.horizons(),
-            latent: architecture.encoder.latent(),
-            context: architecture.context.width(),
-        };
         Ok(Self {
             batch: LiveBatch::new(cpc)?,
             lanes: Vec::new(),
             detect,
-            shape,
+            shape: manifest.frame_shape(),
             model: manifest.sha256.clone(),
             pool_frames: 0,
             times: HopTimes::new(REMEMBERED_HOPS),

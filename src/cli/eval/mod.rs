@@ -3,6 +3,7 @@
 mod ablation;
 mod bar;
 mod command;
+mod detect;
 mod infonce;
 mod probe;
 mod soak;

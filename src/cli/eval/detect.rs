@@ -1,0 +1,203 @@
+//! `eval detect`: how well rare events are found, beside what others would build.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::super::args::{SetThreads, open_model, stdout, use_threads};
+use super::bar::{bar, show_on};
+use crate::corpus::Selection;
+use crate::detect::DetectConfig;
+use crate::error::{Error, Result};
+use crate::eval::detection::{self, Contender, Judged, Options, Ours, Resampler};
+use crate::eval::features::untrained_with_bank;
+use crate::eval::rare::{Material, Recipe, Stream};
+use crate::eval::rivals;
+use crate::model::WINDOW;
+use crate::units::seconds_to_samples;
+
+/// Plant foreign sounds in long backgrounds, and count what is found, what is not and what is found in error, beside
+/// baselines with the same calibration. Without `--data` the sounds are synthetic.
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct DetectArgs {
+    /// Folder with a manifest.csv whose rows of set `esc50` have the labels of ESC-50.
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Part of the manifest: `eval` for figures, `train` to choose by.
+    #[arg(long, default_value = "eval", value_parser = ["eval", "train"])]
+    split: String,
+    /// Model file; the built-in model if left out. Give it several times to compare.
+    #[arg(long, value_name = "FILE")]
+    model: Vec<PathBuf>,
+    /// Seed of the streams.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Streams of each background.
+    #[arg(long, default_value_t = 1)]
+    takes: usize,
+    /// Length of a stream in seconds.
+    #[arg(long, default_value_t = 600.0)]
+    seconds: f64,
+    /// Seconds of each stream that detectors learn from.
+    #[arg(long, default_value_t = 90.0)]
+    calibrate_seconds: f64,
+    /// Budgets in events an hour at which alarms are counted.
+    #[arg(long, value_delimiter = ',', default_value = "1,10")]
+    budgets: Vec<f64>,
+    /// Draws of the bootstrap.
+    #[arg(long, default_value_t = 200)]
+    draws: usize,
+    /// Small streams, for a test: 150 s with 60 s to learn from.
+    #[arg(long)]
+    slice: bool,
+    /// Ours only: no baselines, no model without training.
+    #[arg(long)]
+    ours_only: bool,
+    /// Folder to write report.md, report.json and the plots to.
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Write the streams (16 kHz WAV) and truth.csv to this folder, and stop.
+    #[arg(long, value_name = "DIR")]
+    write_streams: Option<PathBuf>,
+    /// Threads of the matrix products.
+    #[arg(long, default_value_t = 1)]
+    threads: usize,
+}
+
+/// Runs it.
+///
+/// # Errors
+/// When the model or the data is not what it should be.
+pub(super) fn run(args: &DetectArgs, set: SetThreads) -> Result<()> {
+    use_threads(args.threads, set)?;
+    let progress = bar()?;
+    let recipe = Recipe {
+        seed: args.seed,
+        takes: args.takes,
+        ..if args.slice {
+            Recipe::slice()
+        } else {
+            Recipe { seconds: args.seconds, quiet_s: args.calibrate_seconds, ..Recipe::default() }
+        }
+    };
+    recipe.validate()?;
+    let material = match &args.data {
+        Some(data) => {
+            let selection = if args.split == "eval" { Selection::Eval } else { Selection::Train };
+            let mut show = show_on(&progress);
+            Material::read(data, selection, |done, total| show("reading clips", done, total))?
+        }
+        None => Material::synthetic(args.seed),
+    };
+    material.skipped.iter().for_each(|line| tracing::warn!("left out: {line}"));
+    let streams = recipe.streams(&material);
+    if let Some(folder) = &args.write_streams {
+        return write_streams(folder, &streams);
+    }
+    let mut contenders = ours(&args.model)?;
+    if !args.ours_only {
+        contenders.extend(random(&args.model, &streams)?);
+        contenders.extend(rivals::all().into_iter().map(|rival| Box::new(rival) as Box<dyn Contender>));
+    }
+    let options = Options {
+        detect: DetectConfig::default(),
+        budgets: args.budgets.clone(),
+        resampler: Resampler { draws: args.draws, seed: 1 },
+    };
+    let mut plotted: Vec<(Stream, Vec<(String, Judged)>)> = Vec::new();
+    let mut keep = |stream: &Stream, name: &str, judged: &Judged| {
+        if args.out.is_none() {
+            return;
+        }
+        if plotted.last().is_none_or(|p| p.0.name != stream.name) {
+            plotted.push((stream.clone(), Vec::new()));
+        }
+        if let Some((_, all)) = plotted.last_mut() {
+            all.push((name.to_owned(), judged.clone()));
+        }
+    };
+    let (report, outcomes) =
+        detection::measure(&recipe, &streams, &mut contenders, &options, &mut show_on(&progress), &mut keep)?;
+    progress.finish_and_clear();
+    let text = detection::markdown(&report);
+    stdout().text(format_args!("{text}"))?;
+    let Some(folder) = &args.out else { return Ok(()) };
+    let write = |name: &str, text: &str| {
+        let path = folder.join(name);
+        std::fs::create_dir_all(folder)
+            .and_then(|()| std::fs::write(&path, text))
+            .map_err(|e| refused(&path, &e))
+    };
+    write("report.md", &text)?;
+    let json = serde_json::to_string_pretty(&report).map_err(|e| Error::internal(e.to_string()))?;
+    write("report.json", &json)?;
+    let named: Vec<_> =
+        report.detectors.iter().map(|d| d.name.clone()).zip(outcomes.iter().map(Vec::as_slice)).collect();
+    write("roc.svg", &detection::roc_plot(&named)?)?;
+    for (stream, judged) in &plotted {
+        write(&format!("{}.svg", stream.name.replace(' ', "-")), &detection::time_plot(stream, judged)?)?;
+    }
+    stdout().line(format_args!("report.md, report.json and plots are in {}", folder.display()))
+}
+
+fn ours(models: &[PathBuf]) -> Result<Vec<Box<dyn Contender>>> {
+    let paths: Vec<Option<&Path>> =
+        if models.is_empty() { vec![None] } else { models.iter().map(|m| Some(m.as_path())).collect() };
+    let several = paths.len() > 1;
+    let one = |path: Option<&Path>| -> Result<Box<dyn Contender>> {
+        let (manifest, cpc) = open_model(path)?;
+        let name = if several { format!("cpc-stream, {}", manifest.name) } else { "cpc-stream".to_owned() };
+        Ok(Box::new(Ours { name, cpc, manifest }))
+    };
+    paths.into_iter().map(one).collect()
+}
+
+/// The first model before training.
+fn random(models: &[PathBuf], streams: &[Stream]) -> Result<Option<Box<dyn Contender>>> {
+    let (manifest, _) = open_model(models.first().map(PathBuf::as_path))?;
+    let quiet = streams.iter().flat_map(|s| {
+        let quiet = s.samples.get(..seconds_to_samples(s.quiet_s) as usize).unwrap_or_default();
+        quiet.chunks_exact(WINDOW).step_by(8).map(<[f32]>::to_vec)
+    });
+    let cpc = Arc::new(untrained_with_bank(&manifest.architecture, 1, quiet)?);
+    Ok(Some(Box::new(Ours { name: "the same, random weights".to_owned(), cpc, manifest })))
+}
+
+fn write_streams(folder: &Path, streams: &[Stream]) -> Result<()> {
+    std::fs::create_dir_all(folder).map_err(|e| refused(folder, &e))?;
+    let mut truth = "file,kind,label,ratio_db,onset_s,offset_s\n".to_owned();
+    for stream in streams {
+        let file = format!("{}.wav", stream.name.replace(' ', "-"));
+        let path = folder.join(&file);
+        let spec = hound::WavSpec {
+            channels: 1,
+            sample_rate: crate::units::MODEL_RATE,
+            bits_per_sample: 16,
+            sample_format: hound::SampleFormat::Int,
+        };
+        let write = || -> std::result::Result<(), hound::Error> {
+            let mut wav = hound::WavWriter::create(&path, spec)?;
+            for x in &stream.samples {
+                wav.write_sample((x * 32767.0).round() as i16)?;
+            }
+            wav.finalize()
+        };
+        write().map_err(|e| refused(&path, &e))?;
+        for e in &stream.events {
+            truth += &format!("{file},event,{},{},{:.3},{:.3}\n", e.label, e.ratio_db, e.onset_s, e.offset_s);
+        }
+        for c in &stream.controls {
+            let kind = serde_json::to_string(&c.kind).unwrap_or_default();
+            truth +=
+                &format!("{file},control,{},,{:.3},{:.3}\n", kind.trim_matches('"'), c.onset_s, c.offset_s);
+        }
+    }
+    std::fs::write(folder.join("truth.csv"), truth).map_err(|e| refused(folder, &e))?;
+    stdout().line(format_args!("{} streams and truth.csv are in {}", streams.len(), folder.display()))
+}
+
+fn refused(path: &Path, error: &dyn std::fmt::Display) -> Error {
+    Error::config(
+        format!("cannot write {}: {error}", path.display()),
+        "check the folder, its permissions and the free space",
+    )
+}

@@ -1,0 +1,70 @@
+//! A model with the detector of the daemon.
+
+use std::sync::Arc;
+
+use super::measure::{Contender, Judged, Options};
+use super::outcome::Alarm;
+use crate::detect::{DetectConfig, Detector};
+use crate::error::Result;
+use crate::eval::rare::Stream;
+use crate::eval::rivals::{ROW, Sound};
+use crate::event::Phase;
+use crate::model::{Cpc, Manifest, Passage};
+use crate::units::HOP;
+
+/// Hops that the model hears at once.
+const PIECE: usize = 500;
+
+/// The detector of the daemon on the frames of a model, as the daemon runs it.
+#[derive(Debug, Clone)]
+pub struct Ours {
+    /// What it is called.
+    pub name: String,
+    /// The model.
+    pub cpc: Arc<Cpc>,
+    /// What is known of it.
+    pub manifest: Manifest,
+}
+
+impl Contender for Ours {
+    fn name(&self) -> String {
+        self.name.clone()
+    }
+
+    fn judge(&mut self, stream: &Stream, _: &Sound, options: &Options) -> Result<Judged> {
+        let whole = stream.samples.len() / HOP * HOP;
+        let mut passage = Passage::new(Arc::clone(&self.cpc))?;
+        let shape = self.manifest.frame_shape();
+        let mut detectors = options
+            .budgets
+            .iter()
+            .map(|&events_per_hour| {
+                let calibrate_seconds = stream.quiet_s - options.detect.settle_ms / 1000.0 - 0.1;
+                let config = DetectConfig {
+                    events_per_hour,
+                    calibrate_seconds: calibrate_seconds.floor(),
+                    ..options.detect.clone()
+                };
+                Detector::new(&config, shape, self.manifest.sha256.clone())
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let (mut frames, mut findings) = (Vec::new(), Vec::new());
+        let mut rows = Vec::with_capacity(whole / HOP / ROW);
+        let mut alarms: Vec<(f64, Vec<Alarm>)> = options.budgets.iter().map(|&b| (b, Vec::new())).collect();
+        for piece in stream.samples.get(..whole).unwrap_or_default().chunks(PIECE * HOP) {
+            frames.clear();
+            passage.step(piece, &mut frames)?;
+            for (number, (detector, (_, alarms))) in detectors.iter_mut().zip(&mut alarms).enumerate() {
+                for frame in &frames {
+                    let reading = detector.push(frame, &mut findings);
+                    if number == 0 && (frame.index + 1).is_multiple_of(ROW as u64) {
+                        rows.push(reading.score.unwrap_or(0.0));
+                    }
+                }
+                let begun = findings.drain(..).filter(|f| f.phase == Phase::New);
+                alarms.extend(begun.map(|f| Alarm { onset_s: f.onset_s, emitted_s: f.emitted_s }));
+            }
+        }
+        Ok(Judged { rows, alarms })
+    }
+}

@@ -1,0 +1,206 @@
+//! One detector on one stream.
+
+use serde::Serialize;
+
+use crate::eval::rare::{Control, ControlKind, Planted, Stream};
+use crate::eval::rivals::ROW;
+use crate::units::FRAME_RATE;
+
+/// Length of the segments that scores are compared over.
+pub const SEGMENT_S: f64 = 0.5;
+/// An alarm belongs to a sound that begins this near to it.
+const COLLAR_S: f64 = 0.5;
+/// An alarm this long after a control has ended is still its doing.
+const AFTER_S: f64 = 1.0;
+
+/// When a detector said that an event began, and when it said so.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Alarm {
+    /// Onset in seconds from the start of the stream.
+    pub onset_s: f64,
+    /// The moment of the statement.
+    pub emitted_s: f64,
+}
+
+/// Half a second of a stream after its quiet part.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Segment {
+    /// Its start, seconds from the start of the stream.
+    pub at_s: f64,
+    /// The highest score in it.
+    pub score: f64,
+    /// The number of the sound that fills at least half of it; none where there is no sound.
+    pub event: Option<usize>,
+}
+
+/// What became of a planted sound.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct EventOutcome {
+    /// Its level over the background, dB.
+    pub ratio_db: f32,
+    /// Whether an alarm began while it was heard, or half a second beside its onset.
+    pub found: bool,
+    /// Whether an alarm began within half a second of its onset.
+    pub on_time: bool,
+    /// Seconds from its onset to the first statement about it.
+    pub delay_s: Option<f64>,
+}
+
+/// What a detector's alarms are worth at one budget.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Verdict {
+    /// The budget in events an hour.
+    pub budget: f64,
+    /// Every planted sound.
+    pub events: Vec<EventOutcome>,
+    /// Alarms that no sound explains, those at controls among them.
+    pub false_alarms: usize,
+    /// Alarms at controls: how many of each kind fired, of how many.
+    pub fired: Vec<(ControlKind, usize, usize)>,
+    /// Hours after the quiet part that are free of planted sounds.
+    pub hours: f64,
+}
+
+/// One detector on one stream.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Outcome {
+    /// The stream.
+    pub stream: String,
+    /// Its background.
+    pub background: String,
+    /// Segments after the quiet part that are clearly one or the other.
+    pub segments: Vec<Segment>,
+    /// Ratio of each planted sound, dB.
+    pub ratios_db: Vec<f32>,
+    /// At each budget.
+    pub verdicts: Vec<Verdict>,
+}
+
+impl Outcome {
+    /// Compares scores (a row each [`ROW`] frames) and the alarms at each budget with the truth.
+    #[must_use]
+    pub fn of(stream: &Stream, rows: &[f64], alarms: &[(f64, Vec<Alarm>)]) -> Self {
+        Self {
+            stream: stream.name.clone(),
+            background: stream.background.clone(),
+            segments: segments(stream, rows),
+            ratios_db: stream.events.iter().map(|e| e.ratio_db).collect(),
+            verdicts: alarms.iter().map(|(budget, alarms)| verdict(stream, *budget, alarms)).collect(),
+        }
+    }
+
+    /// Scores of segments without a sound.
+    pub fn normal(&self) -> impl Iterator<Item = f64> + '_ {
+        self.segments.iter().filter(|s| s.event.is_none()).map(|s| s.score)
+    }
+
+    /// Scores of segments of the sounds that `wanted` picks by ratio.
+    pub fn strange(&self, wanted: impl Fn(f32) -> bool) -> impl Iterator<Item = f64> {
+        let of = move |s: &Segment| {
+            s.event.and_then(|e| self.ratios_db.get(e)).is_some_and(|&r| wanted(r)).then_some(s.score)
+        };
+        self.segments.iter().filter_map(of)
+    }
+}
+
+fn segments(stream: &Stream, rows: &[f64]) -> Vec<Segment> {
+    let rows_a_second = f64::from(FRAME_RATE) / ROW as f64;
+    let in_segment = (SEGMENT_S * rows_a_second) as usize;
+    let mut out = Vec::new();
+    for (number, scores) in rows.chunks_exact(in_segment).enumerate() {
+        let at_s = number as f64 * SEGMENT_S;
+        if at_s < stream.quiet_s {
+            continue;
+        }
+        let shared = |e: &Planted| (e.offset_s.min(at_s + SEGMENT_S) - e.onset_s.max(at_s)).max(0.0);
+        let most = stream.events.iter().map(shared).enumerate().max_by(|a, b| a.1.total_cmp(&b.1));
+        let event = match most {
+            Some((i, shared)) if shared >= SEGMENT_S / 2.0 => Some(i),
+            // a touch of a sound is neither one nor the other
+            Some((_, shared)) if shared > 0.0 => continue,
+            _ => None,
+        };
+        let score = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        out.push(Segment { at_s, score, event });
+    }
+    out
+}
+
+fn verdict(stream: &Stream, budget: f64, alarms: &[Alarm]) -> Verdict {
+    let alarms: Vec<&Alarm> = alarms.iter().filter(|a| a.onset_s >= stream.quiet_s).collect();
+    let about = |e: &Planted, a: &Alarm| {
+        a.onset_s >= e.onset_s - COLLAR_S && a.onset_s <= e.offset_s.max(e.onset_s + COLLAR_S)
+    };
+    let events = stream.events.iter().map(|e| {
+        let first = alarms.iter().filter(|a| about(e, a)).map(|a| a.emitted_s).min_by(f64::total_cmp);
+        EventOutcome {
+            ratio_db: e.ratio_db,
+            found: first.is_some(),
+            on_time: alarms.iter().any(|a| (a.onset_s - e.onset_s).abs() <= COLLAR_S),
+            delay_s: first.map(|t| t - e.onset_s),
+        }
+    });
+    let unexplained: Vec<&&Alarm> =
+        alarms.iter().filter(|a| !stream.events.iter().any(|e| about(e, a))).collect();
+    let near = |c: &Control, a: &Alarm| a.onset_s >= c.onset_s - 0.3 && a.onset_s <= c.offset_s + AFTER_S;
+    let fired = [ControlKind::Join, ControlKind::GainStep, ControlKind::SecondClip].map(|kind| {
+        let all: Vec<&Control> =
+            stream.controls.iter().filter(|c| c.kind == kind && c.onset_s >= stream.quiet_s).collect();
+        (kind, all.iter().filter(|c| unexplained.iter().any(|a| near(c, a))).count(), all.len())
+    });
+    let sounding: f64 = stream.events.iter().map(|e| e.offset_s - e.onset_s).sum();
+    let length = stream.samples.len() as f64 / f64::from(crate::units::MODEL_RATE);
+    Verdict {
+        budget,
+        events: events.collect(),
+        false_alarms: unexplained.len(),
+        fired: fired.to_vec(),
+        hours: (length - stream.quiet_s - sounding).max(0.0) / 3600.0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stream() -> Stream {
+        let event = |onset_s, offset_s| Planted { label: "x".into(), ratio_db: 6.0, onset_s, offset_s };
+        let step = Control { kind: ControlKind::GainStep, onset_s: 30.0, offset_s: 30.0 };
+        Stream {
+            name: "s 1".into(),
+            background: "s".into(),
+            samples: vec![0.0; 40 * 16_000],
+            quiet_s: 10.0,
+            events: vec![event(20.0, 21.1), event(35.0, 35.5)],
+            controls: vec![step],
+        }
+    }
+
+    #[test]
+    fn segments_are_normal_strange_or_left_out() {
+        let rows: Vec<f64> = (0..800).map(|row| f64::from(row) / 20.0).collect();
+        let outcome = Outcome::of(&stream(), &rows, &[]);
+        assert_eq!(outcome.segments.len(), 60 - 1, "21.0 to 21.5 holds 0.1 s");
+        assert_eq!(outcome.segments[0], Segment { at_s: 10.0, score: 10.45, event: None });
+        let strange: Vec<f64> =
+            outcome.segments.iter().filter(|s| s.event.is_some()).map(|s| s.at_s).collect();
+        assert_eq!(strange, [20.0, 20.5, 35.0]);
+        assert_eq!(
+            outcome.strange(|r| r < 0.0).count() + 59,
+            outcome.strange(|_| true).count() + outcome.normal().count()
+        );
+    }
+
+    #[test]
+    fn alarms_are_sorted_out() {
+        let alarm = |onset_s| Alarm { onset_s, emitted_s: onset_s + 0.1 };
+        let alarms = [5.0, 19.8, 20.9, 30.2, 37.0].map(alarm).to_vec();
+        let verdict = &Outcome::of(&stream(), &[], &[(1.0, alarms)]).verdicts[0];
+        assert_eq!((verdict.events[0].found, verdict.events[0].on_time), (true, true));
+        assert!((verdict.events[0].delay_s.unwrap() + 0.1).abs() < 1e-9);
+        assert!(!verdict.events[1].found);
+        assert_eq!(verdict.false_alarms, 2);
+        assert_eq!(verdict.fired[1], (ControlKind::GainStep, 1, 1));
+        assert!((verdict.hours - 28.4 / 3600.0).abs() < 1e-9);
+    }
+}

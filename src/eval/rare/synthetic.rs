@@ -1,0 +1,119 @@
+//! Material from noise and oscillators.
+
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use super::material::{Background, Material, active_part, to_level};
+use crate::units::MODEL_RATE;
+
+const RATE: f32 = MODEL_RATE as f32;
+/// Seconds of a clip of background.
+const CLIP_S: usize = 12;
+/// Variants of each foreign sound.
+const VARIANTS: u64 = 4;
+
+/// How a background sounds.
+struct Voice {
+    name: &'static str,
+    /// Pole of a low pass on white noise, 0 to 1: the larger, the duller.
+    dull: f32,
+    /// Share of the noise that passes a second difference: hiss.
+    hiss: f32,
+    /// Fundamental of a hum in Hz, and its share.
+    hum: (f32, f32),
+    /// How often a drop falls, a second.
+    drops: f32,
+    /// Depth and rate in Hz of a swell.
+    swell: (f32, f32),
+}
+
+const VOICES: [Voice; 4] = [
+    Voice { name: "fan", dull: 0.9, hiss: 0.05, hum: (97.0, 0.3), drops: 0.0, swell: (0.1, 0.3) },
+    Voice { name: "rain", dull: 0.3, hiss: 0.5, hum: (100.0, 0.0), drops: 40.0, swell: (0.2, 0.15) },
+    Voice { name: "engine", dull: 0.96, hiss: 0.02, hum: (43.0, 2.0), drops: 0.0, swell: (0.3, 7.0) },
+    Voice { name: "surf", dull: 0.7, hiss: 0.2, hum: (50.0, 0.0), drops: 0.0, swell: (0.8, 0.12) },
+];
+
+/// Four backgrounds with three clips and a second recording each, five kinds of foreign sounds.
+pub(super) fn material(seed: u64) -> Material {
+    let background = |voice: &Voice| {
+        let clip = |i: u64| to_level(play(voice, seed.wrapping_add(i)));
+        let mut clips: Vec<Vec<f32>> = (0..4).filter_map(clip).collect();
+        Background { name: voice.name.to_owned(), second: clips.pop(), clips }
+    };
+    let kinds: [(&str, fn(f32, f32, &mut ChaCha8Rng) -> f32); 5] = [
+        ("siren", |t, pitch, _| {
+            let swept = 600.0 * pitch * t + 60.0 * pitch * (1.0 - (TAU * 2.0 * t).cos());
+            (TAU * swept).sin()
+        }),
+        ("bark", |t, pitch, rng| {
+            let envelope = (-8.0 * (t % 0.4)).exp();
+            let tone: f32 = (1..6).map(|n| (TAU * 320.0 * pitch * n as f32 * t).sin() / n as f32).sum();
+            envelope * (tone + rng.random_range(-0.4..0.4))
+        }),
+        ("glass", |t, pitch, rng| {
+            let ring: f32 = [3100.0, 4430.0, 5210.0].iter().map(|f| (TAU * f * pitch * t).sin()).sum();
+            (-5.0 * t).exp() * ring + (-40.0 * t).exp() * rng.random_range(-3.0..3.0)
+        }),
+        ("knock", |t, pitch, rng| {
+            let since = t % 0.25;
+            (-50.0 * since).exp() * ((TAU * 180.0 * pitch * since).sin() + rng.random_range(-0.3..0.3))
+        }),
+        ("alarm", |t, pitch, _| if t % 0.3 < 0.15 { (TAU * 2050.0 * pitch * t).sin() } else { 0.0 }),
+    ];
+    let foreign = kinds.iter().flat_map(|(name, voice)| {
+        (0..VARIANTS).filter_map(move |variant| {
+            let mut rng = ChaCha8Rng::seed_from_u64(seed ^ (variant << 8));
+            let (pitch, seconds) = (rng.random_range(0.8..1.25f32), rng.random_range(0.6..2.0f32));
+            let samples: Vec<f32> =
+                (0..(seconds * RATE) as usize).map(|i| voice(i as f32 / RATE, pitch, &mut rng)).collect();
+            active_part(&samples).map(|part| ((*name).to_owned(), part))
+        })
+    });
+    Material {
+        backgrounds: VOICES.iter().map(background).collect(),
+        foreign: foreign.collect(),
+        skipped: Vec::new(),
+    }
+}
+
+const TAU: f32 = std::f32::consts::TAU;
+
+fn play(voice: &Voice, seed: u64) -> Vec<f32> {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let (mut low, mut last, mut drop) = (0f32, 0f32, 0f32);
+    let phase = rng.random_range(0.0..TAU);
+    (0..CLIP_S * MODEL_RATE as usize)
+        .map(|i| {
+            let t = i as f32 / RATE;
+            let white = rng.random_range(-1.0..1.0f32);
+            low = voice.dull * low + (1.0 - voice.dull) * white;
+            let hiss = white - last;
+            last = white;
+            if rng.random::<f32>() < voice.drops / RATE {
+                drop = rng.random_range(0.2..1.0);
+            }
+            drop *= 0.992;
+            let hum: f32 = (1..4).map(|n| (TAU * voice.hum.0 * n as f32 * t).sin() / n as f32).sum();
+            let swell = 1.0 + voice.swell.0 * (TAU * voice.swell.1 * t + phase).sin();
+            swell * (low + voice.hiss * hiss + drop * white) + 0.1 * voice.hum.1 * hum
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everything_has_a_name_and_a_sound() {
+        let material = material(1);
+        assert_eq!((material.backgrounds.len(), material.foreign.len()), (4, 20));
+        for background in &material.backgrounds {
+            assert_eq!(background.clips.len(), 3);
+            assert!(background.second.is_some());
+            assert!(background.clips.iter().flatten().all(|x| x.is_finite()));
+        }
+        assert!(material.foreign.iter().all(|(_, sound)| sound.iter().any(|x| x.abs() > 0.01)));
+    }
+}
