@@ -28,6 +28,7 @@
 mod calibration;
 mod collector;
 mod config;
+mod conformal;
 mod detector;
 mod episode;
 mod fuse;
@@ -41,6 +42,7 @@ mod tail;
 
 pub use calibration::{CALIBRATION_VERSION, Calibration, FrameShape};
 pub use config::DetectConfig;
+pub use conformal::Conformal;
 pub use detector::Detector;
 pub use gpd::Gpd;
 pub use novelty::Novelty;
