@@ -25,6 +25,7 @@
 //! `max_event_s` is told once. Sources: CPC, arXiv 1807.03748 (PMI); Siffer et al., KDD 2017 (peaks over threshold);
 //! Ledoit and Wolf 2004 (shrinkage).
 
+mod adwin;
 mod budget;
 mod calibration;
 mod collector;
@@ -41,6 +42,7 @@ mod reading;
 mod surprise;
 mod tail;
 
+pub use adwin::Adwin;
 pub use budget::{CALIBRATED_SCALE, Controller, TokenBucket, Verdict};
 pub use calibration::{CALIBRATION_VERSION, Calibration, FrameShape};
 pub use config::DetectConfig;
