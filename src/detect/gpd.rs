@@ -145,6 +145,60 @@ mod tests {
         assert!((near.survival(3.0) - exponential.survival(3.0)).abs() < 1e-5);
     }
 
+    /// Made with scipy 1.17.1: `genpareto.sf(y, shape, scale=scale)`.
+    #[test]
+    fn survival_agrees_with_scipy() {
+        for (shape, scale, y, expected) in [
+            (-0.4, 1.0, 0.5, 5.724_334_022_399e-1),
+            (-0.4, 1.0, 2.4, 3.2e-4),
+            (-0.2, 2.0, 3.0, 1.6807e-1),
+            (-0.2, 2.0, 11.0, 0.0),
+            (0.0, 0.434, 2.0, 9.968_801_320_468e-3),
+            (0.1, 1.5, 4.0, 9.405_385_072_968e-2),
+            (0.1, 1.5, 40.0, 2.276_594_569_752e-6),
+            (0.25, 0.3, 7.0, 4.586_375_139_299e-4),
+            (0.5, 2.0, 100.0, 1.479_289_940_828e-3),
+        ] {
+            let survival = Gpd { shape, scale }.survival(y);
+            let told = format!("{survival} for {shape} {scale} {y}, scipy gives {expected}");
+            assert!((survival - expected).abs() <= 1e-11 * expected, "{told}");
+        }
+    }
+
+    /// Made with scipy 1.17.1: `genpareto.fit(excesses, floc=0)`, polished with Nelder-Mead, and the sum of
+    /// `genpareto.logpdf` there. The mode under the prior is where that sum less the penalty is largest, again by
+    /// Nelder-Mead.
+    ///
+    /// The prior moves the fit off the maximum of the likelihood; being a mode, it loses at most the difference of
+    /// the two penalties. For these 20 and 21 values the loss is 0.03 and 0.31 nats.
+    #[test]
+    fn fits_agree_with_scipy() {
+        let heavy = [
+            0.05, 0.11, 0.18, 0.26, 0.33, 0.42, 0.50, 0.61, 0.72, 0.85, 0.99, 1.14, 1.32, 1.54, 1.80, 2.15,
+            2.62, 3.38, 4.71, 7.90,
+        ];
+        let light = [
+            0.02, 0.05, 0.09, 0.13, 0.17, 0.22, 0.26, 0.31, 0.37, 0.43, 0.49, 0.56, 0.64, 0.73, 0.82, 0.95,
+            1.08, 1.27, 1.52, 1.90, 2.15,
+        ];
+        let penalty = |shape: f64| ((shape - SHAPE_PRIOR.0) / SHAPE_PRIOR.1).powi(2) / 2.0;
+        for (excesses, likeliest, log_likelihood, mode) in [
+            (&heavy[..], (0.206_878, 1.261_619), -28.785_483_6, (0.138_239, 1.343_231)),
+            (&light[..], (-0.229_251, 0.836_095), -12.426_446_2, (0.005_597, 0.671_366)),
+        ] {
+            let (shape, scale) = likeliest;
+            let reference = Gpd { shape, scale };
+            assert!((reference.log_likelihood(excesses) - log_likelihood).abs() < 1e-6);
+            assert!((best_scale(excesses, shape) - scale).abs() < 1e-4);
+
+            let law = Gpd::fit(excesses);
+            assert!((law.shape - mode.0).abs() < 1e-3 && (law.scale - mode.1).abs() < 1e-3, "{law:?}");
+            let lost = log_likelihood - law.log_likelihood(excesses);
+            assert!((-1e-6..=penalty(shape) - penalty(law.shape)).contains(&lost), "{lost}");
+            assert!(lost < 0.32, "{lost}");
+        }
+    }
+
     #[test]
     fn the_best_scale_of_an_exponential_is_its_mean() {
         let excesses = [0.5, 1.0, 1.5, 4.0];

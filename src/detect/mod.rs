@@ -25,14 +25,18 @@
 //! `max_event_s` is told once. Sources: CPC, arXiv 1807.03748 (PMI); Siffer et al., KDD 2017 (peaks over threshold);
 //! Ledoit and Wolf 2004 (shrinkage).
 
+mod adwin;
+mod budget;
 mod calibration;
 mod collector;
 mod config;
+mod conformal;
 mod detector;
 mod episode;
 mod fuse;
 mod gate;
 mod gpd;
+mod input;
 mod novelty;
 mod pool;
 mod reading;
@@ -40,10 +44,15 @@ mod surprise;
 mod tail;
 mod untaught;
 
+pub use adwin::Adwin;
+pub use budget::{CALIBRATED_SCALE, Controller, TokenBucket, Verdict};
 pub use calibration::{CALIBRATION_VERSION, Calibration};
+pub use calibration::{CALIBRATION_VERSION, Calibration, FrameShape};
 pub use config::DetectConfig;
+pub use conformal::Conformal;
 pub use detector::Detector;
 pub use gpd::Gpd;
+pub use input::{InputCounts, InputMonitor, InputState};
 pub use novelty::Novelty;
 pub use reading::{DetectorState, Quality, Reading};
 pub use surprise::Surprise;
