@@ -47,7 +47,6 @@ mod untaught;
 pub use adwin::Adwin;
 pub use budget::{CALIBRATED_SCALE, Controller, TokenBucket, Verdict};
 pub use calibration::{CALIBRATION_VERSION, Calibration};
-pub use calibration::{CALIBRATION_VERSION, Calibration, FrameShape};
 pub use config::DetectConfig;
 pub use conformal::Conformal;
 pub use detector::Detector;
