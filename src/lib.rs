@@ -24,8 +24,8 @@
 //! 6  cli                                                            the command line, one file a subcommand
 //! 5  runtime, train, eval, features                                 ways to drive a model: live, to learn, to measure
 //! 4  config                                                         the file, the environment and the flags as one value
-//! 3  model, corpus                                                  the network with its file format; recordings to learn from
-//! 2  capture, resample, encode, context, predict, detect, publish   the stages, in the order of the data
+//! 3  model, corpus, detect                                          the network with its file format; recordings to learn from; scores, calibration, events
+//! 2  capture, resample, encode, context, predict, critic, publish   the stages, in the order of the data
 //! 1  ring, nn, audio_file, torch_file, telemetry                    machinery that knows no stage
 //! 0  units, frame, event, error                                     the words
 //! ```
@@ -74,13 +74,14 @@ pub mod torch_file;
 
 pub mod capture;
 pub mod context;
-pub mod detect;
+pub mod critic;
 pub mod encode;
 pub mod predict;
 pub mod publish;
 pub mod resample;
 
 pub mod corpus;
+pub mod detect;
 pub mod model;
 
 pub mod config;

@@ -9,6 +9,9 @@ pub const MODEL_RATE: u32 = 16_000;
 /// Samples a frame: the product of the encoder's strides 5 · 4 · 2 · 2 · 2.
 pub const HOP: usize = 160;
 
+/// Log-mel bands that detection looks at: 50 Hz to 8 kHz, evenly on the mel scale.
+pub const BANDS: usize = 64;
+
 /// Frames a second.
 pub const FRAME_RATE: u32 = MODEL_RATE / HOP as u32;
 

@@ -22,6 +22,7 @@ fn forms() -> [Architecture; 2] {
         encoder: EncoderConfig::Raw { channels: [4, 6, 8, 8, 12], normalisation: Normalisation::Channel },
         context: ContextConfig::Gru { hidden: 10, layers: 2 },
         heads: Some(HeadsConfig { horizons: 5, scale: 0.3, hidden: None }),
+        critic: None,
     };
     let spectral = Architecture {
         encoder: EncoderConfig::Spectral {
@@ -32,6 +33,7 @@ fn forms() -> [Architecture; 2] {
         },
         context: ContextConfig::Lstm { hidden: 10, layers: 2 },
         heads: Some(HeadsConfig { horizons: 5, scale: 0.3, hidden: Some(7) }),
+        critic: None,
     };
     [raw, spectral]
 }

@@ -76,7 +76,7 @@ pub(super) fn run(args: &ImportArgs, set: SetThreads) -> Result<()> {
 }
 
 fn describe(out: &mut Output, imported: &Imported) -> Result<()> {
-    let (report, Architecture { encoder, context, heads }) = (&imported.report, &imported.architecture);
+    let (report, Architecture { encoder, context, heads, .. }) = (&imported.report, &imported.architecture);
     out.line(format_args!("found     {}; settings: {}", report.form, report.settings))?;
     if let EncoderConfig::Raw { channels, normalisation } = encoder {
         let norm = match normalisation {

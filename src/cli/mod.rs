@@ -1,6 +1,7 @@
 //! The command line, one file a subcommand.
 
 mod args;
+mod bar;
 mod bench;
 mod calibrate;
 mod config;

@@ -1,5 +1,7 @@
 //! `train`: a model from a folder of recordings.
 
+mod critic;
+
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -41,6 +43,9 @@ pub(super) struct TrainArgs {
     /// Leave encoder and context network of `--init` as they are; make heads and negatives for them.
     #[arg(long, requires = "init")]
     heads_only: bool,
+    /// Leave the model of `--init` as it is; teach a critic for it, from a folder with a manifest.csv.
+    #[arg(long, requires = "init", conflicts_with_all = ["heads_only", "resume", "restart"])]
+    critic_only: bool,
     /// Go on from the checkpoint of a run that was interrupted.
     #[arg(long, conflicts_with = "restart")]
     resume: bool,
@@ -72,6 +77,9 @@ pub(super) fn run(args: &TrainArgs, set: SetThreads) -> Result<()> {
     use_threads(args.threads, set)?;
     let device = compute_device(&args.device)?;
     let config = settings(args)?;
+    if args.critic_only {
+        return critic::run(args, &config);
+    }
     let checkpoint = checkpoint_path(&args.out);
     guard(args, &checkpoint)?;
     let mut out = stdout();

@@ -4,10 +4,12 @@
 //! `CPC_STREAM_DETECT__EVENTS_PER_HOUR=2`), flags. Unknown keys are refused wherever they stand. The config types
 //! do not depend on cargo features, so one file parses in every build.
 
+mod critic;
 mod daemon;
 mod load;
 mod train;
 
+pub use critic::CriticTraining;
 pub use daemon::{Config, ModelConfig};
 pub use load::{Loaded, load};
 pub use train::{Augment, Compose, Queue, Scale, TrainConfig};

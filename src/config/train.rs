@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::CriticTraining;
 use crate::error::{Error, Result};
 use crate::predict::Negatives;
 
@@ -61,6 +62,8 @@ pub struct TrainConfig {
     pub queue: Queue,
     /// What is done to the sound that the contexts hear.
     pub augment: Augment,
+    /// How the critic is taught, once the model is.
+    pub critic: CriticTraining,
 }
 
 /// Factor of the inner product zᵀ ŷ.
@@ -221,6 +224,7 @@ impl Default for TrainConfig {
             negatives: Negatives::default(),
             queue: Queue::default(),
             augment: Augment::default(),
+            critic: CriticTraining::default(),
         }
     }
 }
@@ -263,6 +267,14 @@ impl TrainConfig {
             ("augment.dropout", share(augment.dropout), "within 0..=1"),
             ("augment.dropout_ms", (1.0..=500.0).contains(&augment.dropout_ms), "1 to 500"),
             ("augment.clip", share(augment.clip), "within 0..=1"),
+            ("critic.lessons", (24..=100_000).contains(&self.critic.lessons), "24 to 100000"),
+            ("critic.batch", (1..=4096).contains(&self.critic.batch), "1 to 4096"),
+            (
+                "critic.learning_rate",
+                self.critic.learning_rate > 0.0 && self.critic.learning_rate < 1.0,
+                "above 0, below 1",
+            ),
+            ("critic.channels", (1..=16).contains(&self.critic.channels.len()), "1 to 16 of them"),
             ("augment.microphone_db", (0.0..=24.0).contains(&augment.microphone_db), "0 to 24"),
         ];
         let wrong =

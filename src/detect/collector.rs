@@ -136,7 +136,14 @@ mod tests {
         let shape = FrameShape { horizons: 3, latent: 1, context: 1 };
         let config = DetectConfig { calibrate_seconds: 3600.0, ..Default::default() };
         let mut collector = Collector::new(&config, shape);
-        let frame = Frame { index: 0, pmi: vec![0.0; 3], z: vec![0.0], c: vec![0.0], level_dbfs: -40.0 };
+        let frame = Frame {
+            index: 0,
+            pmi: vec![0.0; 3],
+            z: vec![0.0],
+            c: vec![0.0],
+            bands: vec![0.0; 64],
+            level_dbfs: -40.0,
+        };
         for i in 0..360_000u64 {
             assert!(!collector.is_full());
             let block = (i / 100) as f32;

@@ -59,7 +59,8 @@ mod tests {
         let mut mean = Vec::new();
         for i in 0..8u8 {
             let x = f32::from(i);
-            let frame = Frame { index: 0, pmi: vec![], z: vec![x, -x], c: vec![], level_dbfs: 0.0 };
+            let frame =
+                Frame { index: 0, pmi: vec![], z: vec![x, -x], c: vec![], bands: vec![], level_dbfs: 0.0 };
             pool.push(&frame);
             assert_eq!(pool.mean(&mut mean), i >= 2);
             if i >= 2 {

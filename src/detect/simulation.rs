@@ -42,6 +42,7 @@ impl Noise {
             pmi: (0..).zip(p).map(|(k, x)| if self.index <= k { f32::NAN } else { 2.0 + x - pmi }).collect(),
             z: latent.iter().map(|x| x + z).collect(),
             c: context.to_vec(),
+            bands: vec![-6.0 + self.state[0]; 64],
             level_dbfs: -40.0 + self.state[0],
         };
         self.index += 1;

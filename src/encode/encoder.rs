@@ -72,6 +72,28 @@ impl Encoder {
         }
     }
 
+    /// The next latents, and the log-mel bands beneath them where the encoder makes them.
+    ///
+    /// # Errors
+    /// When shapes do not fit.
+    pub fn step_with_bands(&self, xs: &Tensor, state: &mut EncoderState) -> Result<(Tensor, Option<Tensor>)> {
+        match (self, state) {
+            (Self::Spectral(spectral), EncoderState::Spectral(state)) => {
+                spectral.step_with_bands(xs, state).map(|(latents, bands)| (latents, Some(bands)))
+            }
+            (encoder, state) => encoder.step(xs, state).map(|latents| (latents, None)),
+        }
+    }
+
+    /// Log-mel bands that the encoder makes; none on raw samples.
+    #[must_use]
+    pub fn bands(&self) -> Option<usize> {
+        match self {
+            Self::Raw(_) => None,
+            Self::Spectral(spectral) => Some(spectral.bands()),
+        }
+    }
+
     /// A whole clip with the given padding.
     ///
     /// # Errors

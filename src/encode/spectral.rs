@@ -119,12 +119,28 @@ impl StreamingModule for SpectralEncoder {
     }
 
     fn step(&self, xs: &Tensor, state: &mut SpectralEncoderState) -> Result<Tensor> {
+        self.step_with_bands(xs, state).map(|(latents, _)| latents)
+    }
+}
+
+impl SpectralEncoder {
+    /// Log-mel bands.
+    #[must_use]
+    pub fn bands(&self) -> usize {
+        self.bands.bands()
+    }
+
+    /// [`step`](StreamingModule::step), with the log-mel bands as they were before any normalisation.
+    ///
+    /// # Errors
+    /// When shapes do not fit.
+    pub fn step_with_bands(&self, xs: &Tensor, state: &mut SpectralEncoderState) -> Result<(Tensor, Tensor)> {
         let bands = self.bands.step(xs, &mut state.bands)?;
         let mut xs = self.site.step(&bands, &mut state.site)?;
         for ((conv, norm), state) in self.layers.iter().zip(&mut state.layers) {
             xs = norm.forward(&conv.step(&xs, state)?)?.relu()?;
         }
-        Ok(xs)
+        Ok((xs, bands))
     }
 }
 

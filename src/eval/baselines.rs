@@ -2,8 +2,8 @@
 
 use std::f64::consts::PI;
 
-/// Mel bands.
-pub const BANDS: usize = 64;
+pub use crate::units::BANDS;
+
 /// Cepstral coefficients, the 0th among them.
 pub const COEFFICIENTS: usize = 13;
 /// Frames on each side of the regression for Δ.

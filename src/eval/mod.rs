@@ -14,7 +14,6 @@ pub mod logistic;
 pub mod plot;
 pub mod pool;
 pub mod probe;
-pub mod rare;
 pub mod rivals;
 pub mod roc;
 pub mod soak;

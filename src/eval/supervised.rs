@@ -68,7 +68,7 @@ pub fn row(
 impl Network {
     fn new(architecture: &Architecture, classes: usize, seed: u64) -> Result<Self> {
         let (mut rng, device) = (ChaCha8Rng::seed_from_u64(seed), Device::Cpu);
-        let architecture = Architecture { heads: None, ..architecture.clone() };
+        let architecture = Architecture { heads: None, critic: None, ..architecture.clone() };
         let vars = Cpc::init(&mut rng, &architecture, &device)?.into_iter().collect();
         let width = architecture.context.width();
         let bound = 1.0 / (width as f32).sqrt();

@@ -5,10 +5,12 @@ use rand::Rng;
 
 use super::Architecture;
 use crate::context::{ContextNetwork, ContextState};
+use crate::critic::Critic;
 use crate::encode::{Encoder, EncoderState, Padding};
 use crate::error::{self, Error};
-use crate::nn::{BatchState, Geometry, StreamingModule, Tensors, WeightSource};
+use crate::nn::{BatchState, Geometry, LogMel, LogMelState, StreamingModule, Tensors, WeightSource};
 use crate::predict::{DelayedScorer, PredictionHeads, ScorerState};
+use crate::units::BANDS;
 
 /// Name of the tensor that holds the negatives of live scoring, `[N, d]`.
 pub const BANK: &str = "bank.prototypes";
@@ -25,6 +27,9 @@ pub struct Cpc {
     /// `None` for a network that came without.
     heads: Option<PredictionHeads>,
     scorer: Option<DelayedScorer>,
+    critic: Option<Critic>,
+    /// For an encoder that does not make the bands that detection looks at.
+    ears: Option<LogMel>,
     device: Device,
 }
 
@@ -34,6 +39,7 @@ pub struct CpcState {
     encoder: EncoderState,
     context: ContextState,
     scorer: Option<ScorerState>,
+    ears: Option<LogMelState>,
 }
 
 impl BatchState for CpcState {
@@ -41,16 +47,20 @@ impl BatchState for CpcState {
         let mut all = self.encoder.tensors();
         all.extend(self.context.tensors());
         all.extend(self.scorer.iter().flat_map(BatchState::tensors));
+        all.extend(self.ears.iter().flat_map(BatchState::tensors));
         all
     }
 
     fn with_tensors(&self, mut tensors: Vec<Tensor>) -> Self {
         let mut rest = tensors.split_off(self.encoder.tensors().len().min(tensors.len()));
-        let last = rest.split_off(self.context.tensors().len().min(rest.len()));
+        let mut last = rest.split_off(self.context.tensors().len().min(rest.len()));
+        let scorer = self.scorer.as_ref().map_or(0, |state| state.tensors().len());
+        let ears = last.split_off(scorer.min(last.len()));
         Self {
             encoder: self.encoder.with_tensors(tensors),
             context: self.context.with_tensors(rest),
             scorer: self.scorer.as_ref().map(|state| state.with_tensors(last)),
+            ears: self.ears.as_ref().map(|state| state.with_tensors(ears)),
         }
     }
 }
@@ -65,6 +75,8 @@ pub struct CpcOutput {
     /// PMI of z_u with c_{u-k} in nats, `[batch, frames, K]`; NaN where that context does not exist. `None`
     /// for a model without a bank of negatives.
     pub pmi: Option<Tensor>,
+    /// Log-mel bands, `[batch, frames, 64]`.
+    pub bands: Tensor,
 }
 
 fn features_only(missing: &str, fix: &str) -> Error {
@@ -89,11 +101,16 @@ impl Cpc {
             _ => None,
         };
         let device = tensors.values().next().map_or(Device::Cpu, |tensor| tensor.device().clone());
+        let critic = architecture.critic.as_ref().map(|config| Critic::load(source, config)).transpose()?;
+        let encoder = Encoder::load(source, &architecture.encoder)?;
+        let ears = if encoder.bands() == Some(BANDS) { None } else { Some(LogMel::new(BANDS, &device)?) };
         Ok(Self {
-            encoder: Encoder::load(source, &architecture.encoder)?,
+            encoder,
             context: ContextNetwork::load(source, &architecture.context, latent)?,
             heads,
             scorer,
+            critic,
+            ears,
             device,
         })
     }
@@ -126,6 +143,12 @@ impl Cpc {
     #[must_use]
     pub fn heads(&self) -> Option<&PredictionHeads> {
         self.heads.as_ref()
+    }
+
+    /// The critic, if the model has one.
+    #[must_use]
+    pub fn critic(&self) -> Option<&Critic> {
+        self.critic.as_ref()
     }
 
     /// The encoder.
@@ -178,6 +201,7 @@ impl Cpc {
             encoder: self.encoder.zero_state(batch)?,
             context: self.context.zero_state(batch)?,
             scorer: self.scorer.as_ref().map(|scorer| scorer.zero_state(batch)).transpose()?,
+            ears: self.ears.as_ref().map(|ears| ears.zero_state(batch)).transpose()?,
         })
     }
 
@@ -186,13 +210,18 @@ impl Cpc {
     /// # Errors
     /// When shapes do not fit.
     pub fn step(&self, samples: &Tensor, state: &mut CpcState) -> Result<CpcOutput> {
-        let latents = self.encoder.step(samples, &mut state.encoder)?;
+        let (latents, own) = self.encoder.step_with_bands(samples, &mut state.encoder)?;
         let contexts = self.context.step(&latents, &mut state.context)?;
         let pmi = match (&self.scorer, &mut state.scorer) {
             (Some(scorer), Some(memory)) => Some(scorer.step(&latents, &contexts, memory)?),
             _ => None,
         };
-        Ok(CpcOutput { latents, contexts, pmi })
+        let bands = match (&self.ears, &mut state.ears, own) {
+            (Some(ears), Some(memory), _) => ears.step(samples, memory)?,
+            (_, _, Some(bands)) => bands,
+            _ => candle_core::bail!("the state belongs to another model"),
+        };
+        Ok(CpcOutput { latents, contexts, pmi, bands })
     }
 
     /// Whole clips at once, `[batch, samples]`, with silence before them.

@@ -118,9 +118,11 @@ impl LiveBatch {
         let pmi = pmi.i((.., 0))?.to_vec2::<f32>()?;
         let latents = output.latents.i((.., 0))?.to_vec2::<f32>()?;
         let contexts = output.contexts.i((.., 0))?.to_vec2::<f32>()?;
-        for (((slot, samples), pmi), (z, c)) in hops.iter().zip(pmi).zip(latents.into_iter().zip(contexts)) {
+        let bands = output.bands.i((.., 0))?.to_vec2::<f32>()?;
+        let of_model = pmi.into_iter().zip(latents).zip(contexts).zip(bands);
+        for ((slot, samples), (((pmi, z), c), bands)) in hops.iter().zip(of_model) {
             let Some(next) = self.next.get_mut(*slot) else { continue };
-            frames.push(Frame { index: *next, pmi, z, c, level_dbfs: level_dbfs(samples) });
+            frames.push(Frame { index: *next, pmi, z, c, bands, level_dbfs: level_dbfs(samples) });
             *next += 1;
         }
         Ok(())

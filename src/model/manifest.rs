@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::context::ContextConfig;
+use crate::critic::CriticConfig;
 use crate::encode::{BandStatistics, EncoderConfig, Normalisation};
 use crate::error::{Error, Result};
 use crate::frame::FrameShape;
@@ -24,6 +25,9 @@ pub struct Architecture {
     /// W_1 … W_K; none in a network that came without.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub heads: Option<HeadsConfig>,
+    /// The critic; none in a model that came without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub critic: Option<CriticConfig>,
 }
 
 impl Architecture {
@@ -85,6 +89,7 @@ impl Architecture {
             encoder,
             context: ContextConfig::Gru { hidden, layers: 1 },
             heads: Some(HeadsConfig { horizons: 12, scale, hidden: None }),
+            critic: None,
         }
     }
 
@@ -110,6 +115,9 @@ impl Architecture {
         }
         if !(1..=4).contains(&self.context.layers()) {
             return refuse(format!("{} layers of the context network (1..=4)", self.context.layers()));
+        }
+        if let Some(Err(fault)) = self.critic.as_ref().map(CriticConfig::validate) {
+            return refuse(fault);
         }
         let Some(heads) = &self.heads else { return Ok(()) };
         if !(1..=64).contains(&heads.horizons) {

@@ -41,9 +41,10 @@ impl Passage {
         let output = self.cpc.step(&input, &mut self.state)?;
         let pmi = output.pmi.ok_or_else(|| Error::internal("the model gave no scores"))?;
         let rows = |t: &Tensor| -> Result<Vec<Vec<f32>>> { Ok(t.squeeze(0)?.to_vec2::<f32>()?) };
-        let of_hop = rows(&pmi)?.into_iter().zip(rows(&output.latents)?).zip(rows(&output.contexts)?);
-        for (((pmi, z), c), hop) in of_hop.zip(samples.chunks(HOP)) {
-            frames.push(Frame { index: self.next, pmi, z, c, level_dbfs: level_dbfs(hop) });
+        let of_hop = rows(&pmi)?.into_iter().zip(rows(&output.latents)?);
+        let of_hop = of_hop.zip(rows(&output.contexts)?).zip(rows(&output.bands)?);
+        for ((((pmi, z), c), bands), hop) in of_hop.zip(samples.chunks(HOP)) {
+            frames.push(Frame { index: self.next, pmi, z, c, bands, level_dbfs: level_dbfs(hop) });
             self.next += 1;
         }
         Ok(())

@@ -72,6 +72,12 @@ impl LogMel {
             bins,
         })
     }
+
+    /// How many bands.
+    #[must_use]
+    pub fn bands(&self) -> usize {
+        self.mel.dims().last().copied().unwrap_or(0)
+    }
 }
 
 /// `[bins, bands]`.

@@ -6,9 +6,9 @@ use candle_core::Device;
 use serde::Serialize;
 
 use super::super::args::{SetThreads, stdout, use_threads};
-use super::bar::{bar, show_on};
 use super::infonce::{Kind, by_kind};
 use super::probe::{clips_and_columns, write};
+use crate::cli::bar::{bar, show_on};
 use crate::config::{Augment, TrainConfig};
 use crate::corpus::{Clip, Corpus, Recording, Selection, hold_out, windows_of};
 use crate::error::{Error, Result};

@@ -4,13 +4,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::super::args::{SetThreads, open_model, stdout, use_threads};
-use super::bar::{bar, show_on};
+use crate::cli::bar::{bar, show_on};
 use crate::corpus::Selection;
+use crate::corpus::rare::{Material, Recipe, Stream};
 use crate::detect::DetectConfig;
 use crate::error::{Error, Result};
 use crate::eval::detection::{self, Contender, Judged, Options, Ours, Resampler};
 use crate::eval::features::untrained_with_bank;
-use crate::eval::rare::{Material, Recipe, Stream};
 use crate::eval::rivals;
 use crate::model::WINDOW;
 use crate::units::seconds_to_samples;

@@ -1,7 +1,6 @@
 //! `eval`: figures about a model, one file a subcommand.
 
 mod ablation;
-mod bar;
 mod command;
 mod detect;
 mod infonce;

@@ -5,9 +5,9 @@ use std::time::Instant;
 use super::bootstrap::Resampler;
 use super::outcome::{Alarm, Outcome};
 use super::summary::{Report, Summary};
+use crate::corpus::rare::{Recipe, Stream};
 use crate::detect::{DetectConfig, alarms_of};
 use crate::error::Result;
-use crate::eval::rare::{Recipe, Stream};
 use crate::eval::rivals::{ROW, Rival, Sound};
 use crate::units::seconds_to_frames;
 

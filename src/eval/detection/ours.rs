@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use super::measure::{Contender, Judged, Options};
 use super::outcome::Alarm;
+use crate::corpus::rare::Stream;
 use crate::detect::{DetectConfig, Detector};
 use crate::error::Result;
-use crate::eval::rare::Stream;
 use crate::eval::rivals::{ROW, Sound};
 use crate::event::Phase;
 use crate::model::{Cpc, Manifest, Passage};

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::eval::rare::{Control, ControlKind, Planted, Stream};
+use crate::corpus::rare::{Control, ControlKind, Planted, Stream};
 use crate::eval::rivals::ROW;
 use crate::units::FRAME_RATE;
 

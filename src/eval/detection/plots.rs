@@ -4,8 +4,8 @@ use plotters::prelude::*;
 
 use super::measure::Judged;
 use super::outcome::Outcome;
+use crate::corpus::rare::{ControlKind, Stream};
 use crate::error::{Error, Result};
-use crate::eval::rare::{ControlKind, Stream};
 use crate::eval::rivals::ROW;
 use crate::eval::roc::Roc;
 use crate::units::FRAME_RATE;

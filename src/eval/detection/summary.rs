@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::bootstrap::Resampler;
 use super::outcome::{EventOutcome, Outcome, Verdict};
-use crate::eval::rare::{ControlKind, Recipe};
+use crate::corpus::rare::{ControlKind, Recipe};
 use crate::eval::roc::Roc;
 
 /// Areas under the ROC curve over segments of 0.5 s.

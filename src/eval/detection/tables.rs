@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::summary::{AtBudget, Interval, Report, Summary};
-use crate::eval::rare::ControlKind;
+use crate::corpus::rare::ControlKind;
 
 /// All tables of a report.
 #[must_use]

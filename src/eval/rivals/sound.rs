@@ -8,8 +8,8 @@ use crate::units::{HOP, level_dbfs};
 
 /// Frames of a row: 50 ms.
 pub const ROW: usize = 5;
-/// Log-mel bands.
-pub(super) const BANDS: usize = 64;
+pub(super) use crate::units::BANDS;
+
 /// Frames that are transformed at once.
 const PIECE: usize = 2000;
 

@@ -71,7 +71,7 @@ fn convert(opened: Checkpoint, without_heads: bool) -> Result<Imported> {
         ));
     }
     report.tensors = weights.read();
-    let architecture = Architecture { encoder, context, heads };
+    let architecture = Architecture { encoder, context, heads, critic: None };
     architecture.validate().map_err(|e| Error::model(e.to_string(), "give a model within these sizes"))?;
     Ok(Imported { architecture, tensors, report })
 }

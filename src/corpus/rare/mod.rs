@@ -14,5 +14,7 @@ mod recipe;
 mod synthetic;
 
 pub use material::{Background, Material};
+pub(crate) use material::{active_part, to_level, without_padding};
 pub use mixer::Stream;
+pub(crate) use mixer::{join, plant};
 pub use recipe::{Control, ControlKind, Planted, Recipe};

@@ -135,13 +135,13 @@ fn background(name: String, mut clips: Vec<Vec<f32>>) -> Option<Background> {
 }
 
 /// Without hops of digital silence.
-fn without_padding(samples: &[f32]) -> Vec<f32> {
+pub(crate) fn without_padding(samples: &[f32]) -> Vec<f32> {
     let heard = |hop: &&[f32]| hop.iter().any(|x| x.abs() > 2.0 / 32768.0);
     samples.chunks_exact(HOP).filter(heard).flatten().copied().collect()
 }
 
 /// Brought to [`LEVEL_DBFS`]; none where there is too little of it to be a piece of background.
-pub(super) fn to_level(samples: Vec<f32>) -> Option<Vec<f32>> {
+pub(crate) fn to_level(samples: Vec<f32>) -> Option<Vec<f32>> {
     if samples.len() < seconds_to_samples(2.0) as usize {
         return None;
     }
@@ -151,7 +151,7 @@ pub(super) fn to_level(samples: Vec<f32>) -> Option<Vec<f32>> {
 
 /// The loudest moment of a clip and what goes on around it, 0.5 to 3 s, with 10 ms fades; none where a clip is too
 /// short.
-pub(super) fn active_part(samples: &[f32]) -> Option<Vec<f32>> {
+pub(crate) fn active_part(samples: &[f32]) -> Option<Vec<f32>> {
     let step = MODEL_RATE as usize / 20;
     let levels: Vec<f32> = samples.chunks_exact(step).map(level_dbfs).collect();
     let (peak, &loudest) = levels.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1))?;

@@ -104,7 +104,7 @@ impl Recipe {
 }
 
 /// Pieces of `clips` at random places, joined by equal-power cross-fades.
-fn join(rng: &mut ChaCha8Rng, clips: &[Vec<f32>], length: usize) -> (Vec<f32>, Vec<Control>) {
+pub(crate) fn join(rng: &mut ChaCha8Rng, clips: &[Vec<f32>], length: usize) -> (Vec<f32>, Vec<Control>) {
     let fade = seconds_to_samples(FADE_S) as usize;
     let (mut out, mut joins) = (vec![0f32; length], Vec::new());
     let mut at = 0;
@@ -148,7 +148,13 @@ fn replace(rng: &mut ChaCha8Rng, samples: &mut [f32], second: &[f32], at_s: f64)
 }
 
 /// Adds `sound` at `ratio_db` over the background beneath it; nothing where the background is silent.
-fn plant(samples: &mut [f32], label: &str, sound: &[f32], ratio_db: f32, at_s: f64) -> Option<Planted> {
+pub(crate) fn plant(
+    samples: &mut [f32],
+    label: &str,
+    sound: &[f32],
+    ratio_db: f32,
+    at_s: f64,
+) -> Option<Planted> {
     let at = seconds_to_samples(at_s) as usize;
     let beneath = samples.get_mut(at..at + sound.len())?;
     let power =

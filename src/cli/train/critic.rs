@@ -1,0 +1,58 @@
+//! `train --critic-only`: a critic for a model that is there.
+
+use std::sync::Arc;
+
+use candle_core::Device;
+
+use super::TrainArgs;
+use crate::cli::args::{stdout, stop_flag};
+use crate::cli::bar::{bar, show_on};
+use crate::config::TrainConfig;
+use crate::corpus::Selection;
+use crate::error::{Error, Result};
+use crate::model::{self, Cpc};
+use crate::train::{Lessons, teach_critic};
+
+/// Runs it.
+///
+/// # Errors
+/// When the data has no lessons in it, or the disk refuses.
+pub(super) fn run(args: &TrainArgs, config: &TrainConfig) -> Result<()> {
+    let Some(path) = &args.init else {
+        return Err(Error::config("no model to teach a critic for", "name it with `--init MODEL`"));
+    };
+    let (mut manifest, mut tensors) = model::read(path, &Device::Cpu)?;
+    let cpc = Arc::new(Cpc::load(&tensors, &manifest.architecture)?);
+    let mut out = stdout();
+    let progress = bar()?;
+    let lessons = {
+        let mut show = show_on(&progress);
+        Lessons::read(&args.data, Selection::Train, |done, total| show("reading", done, total))?
+    };
+    for line in &lessons.skipped {
+        out.line(format_args!("skipped {line}"))?;
+    }
+    let (places, foreign) = lessons.count();
+    out.line(format_args!(
+        "{places} places and {foreign} foreign sounds; {} lessons of 220 s, {} steps",
+        config.critic.lessons, config.critic.steps
+    ))?;
+    let stop = stop_flag()?;
+    let show = |what: &str, done: usize, total: usize| {
+        progress.set_message(what.to_owned());
+        progress.set_length(total as u64);
+        progress.set_position(done as u64);
+    };
+    let (shape, critic, mark) =
+        teach_critic(&cpc, &manifest, &lessons, &config.critic, config.seed, &stop, &show)?;
+    progress.finish_and_clear();
+    tensors.retain(|name, _| !name.starts_with("critic."));
+    tensors.extend(critic);
+    manifest.architecture.critic = Some(shape);
+    let manifest = model::save(&args.out, &tensors, manifest)?;
+    out.line(format_args!(
+        "critic: loss {:.4}, held out {:.4} nats, AUC {:.4} over rows of 50 ms",
+        mark.loss, mark.held_out, mark.auc
+    ))?;
+    out.line(format_args!("wrote {} ({})", args.out.display(), manifest.short_hash()))
+}

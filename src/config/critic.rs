@@ -1,0 +1,40 @@
+//! How the critic is taught.
+
+use serde::{Deserialize, Serialize};
+
+use crate::critic::Channel;
+
+/// The part of a training run that teaches the critic, once the model is there.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CriticTraining {
+    /// Lessons of 220 s each: a place, then foreign sounds in it.
+    pub lessons: usize,
+    /// Optimiser steps; 0 for no critic.
+    pub steps: usize,
+    /// Windows of 4 s a step.
+    pub batch: usize,
+    /// Peak learning rate of Adam.
+    pub learning_rate: f64,
+    /// What it hears of each band.
+    pub channels: Vec<Channel>,
+}
+
+impl Default for CriticTraining {
+    fn default() -> Self {
+        Self {
+            lessons: 300,
+            steps: 3000,
+            batch: 24,
+            learning_rate: 0.002,
+            channels: vec![
+                Channel::Band,
+                Channel::White,
+                Channel::Unexpected,
+                Channel::Unforeseen,
+                Channel::Shape,
+                Channel::Slow,
+            ],
+        }
+    }
+}

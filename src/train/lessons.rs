@@ -1,0 +1,280 @@
+//! What the critic learns from: places, and the same places with something foreign in them.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::augment::microphone;
+use super::dice::Dice;
+use crate::corpus::rare::{Planted, active_part, join, plant, to_level, without_padding};
+use crate::corpus::{ClipRow, Selection, read_clips, read_rows};
+use crate::error::{Error, Result};
+use crate::units::{MODEL_RATE, level_dbfs, samples_to_seconds, seconds_to_samples};
+
+/// Seconds of a lesson from which the place is learnt.
+pub(super) const QUIET_S: f64 = 90.0;
+/// Length of a lesson.
+const LESSON_S: f64 = 220.0;
+/// A clip is a background if at least this share of it lies within 20 dB of its loudest moment.
+const STEADY: f64 = 0.6;
+/// Seconds of steady sound that make a place.
+const LEAST_PLACE_S: f64 = 8.0;
+/// Clips that a lesson's place is made of, at most.
+const PLACE_CLIPS: (usize, usize) = (3, 9);
+/// Level of a planted sound over the background, dB.
+const RATIO_DB: (f32, f32) = (-16.0, 7.0);
+/// Seconds between planted sounds.
+const GAP_S: (f32, f32) = (1.8, 4.5);
+/// Share of places that are synthetic noise.
+const NOISE_SHARE: f64 = 0.12;
+/// Share of places that get another response, and its size in dB.
+const RESPONSE: (f64, f32) = (0.6, 9.0);
+/// Share of places where a second one is heard beneath the first.
+const DOUBLE_SHARE: f64 = 0.2;
+
+/// Recordings by kind: those with the same label, or each alone.
+#[derive(Debug, Clone)]
+pub struct Lessons {
+    places: Vec<(String, Vec<Vec<f32>>)>,
+    foreign: Vec<(String, Vec<f32>)>,
+    /// Files that were left out, a line each.
+    pub skipped: Vec<String>,
+}
+
+/// A stream and what is foreign in it.
+#[derive(Debug, Clone)]
+pub(super) struct Lesson {
+    pub(super) samples: Vec<f32>,
+    pub(super) events: Vec<Planted>,
+}
+
+impl Lessons {
+    /// The clips of a folder with a `manifest.csv`, its rows of `selection`.
+    ///
+    /// # Errors
+    /// When it cannot be read, or holds fewer than two kinds of sound or no steady one.
+    pub fn read(data: &Path, selection: Selection, progress: impl FnMut(usize, usize)) -> Result<Self> {
+        let folder = if data.is_file() { data.parent().unwrap_or(Path::new(".")) } else { data };
+        let rows = read_rows(folder)?;
+        let rows: Vec<&ClipRow> = rows.iter().filter(|row| row.is(selection)).collect();
+        let (clips, skipped) = read_clips(folder, &rows, progress);
+        let kinds = clips.iter().map(|clip| {
+            let row = &clip.row;
+            let kind = if row.label.is_empty() { row.file.clone() } else { row.label.to_lowercase() };
+            (kind, clip.samples().collect::<Vec<f32>>())
+        });
+        Self::of(kinds, skipped)
+    }
+
+    /// Of sounds with their kind.
+    fn of(sounds: impl Iterator<Item = (String, Vec<f32>)>, skipped: Vec<String>) -> Result<Self> {
+        let (mut places, mut foreign) = (BTreeMap::<String, Vec<Vec<f32>>>::new(), Vec::new());
+        for (kind, samples) in sounds {
+            let samples = without_padding(&samples);
+            foreign.extend(active_part(&samples).map(|part| (kind.clone(), part)));
+            if is_steady(&samples) {
+                places.entry(kind).or_default().extend(to_level(samples));
+            }
+        }
+        places.retain(|_, clips| {
+            samples_to_seconds(clips.iter().map(Vec::len).sum::<usize>() as u64) >= LEAST_PLACE_S
+        });
+        let kinds: std::collections::BTreeSet<&String> = foreign.iter().map(|f| &f.0).collect();
+        if places.is_empty() || kinds.len() < 2 {
+            return Err(Error::config(
+                format!(
+                    "{} kinds of sound, {} of them steady, to teach a critic with",
+                    kinds.len(),
+                    places.len()
+                ),
+                "give recordings of at least two kinds, one of them a steady background of 8 s or more",
+            ));
+        }
+        Ok(Self { places: places.into_iter().collect(), foreign, skipped })
+    }
+
+    /// How many places and foreign sounds there are.
+    #[must_use]
+    pub fn count(&self) -> (usize, usize) {
+        (self.places.len(), self.foreign.len())
+    }
+
+    /// Lesson `number` of a course: a place, 90 s of it alone, and then foreign sounds at all levels, steps of the
+    /// gain and other recordings of its own kind. What is asked for is only the foreign sounds.
+    pub(super) fn lesson(&self, seed: u64, number: u64) -> Lesson {
+        let mut dice = Dice::new(seed, 100 + number);
+        let length = seconds_to_samples(LESSON_S) as usize;
+        let noise = dice.chance(NOISE_SHARE);
+        let (mut kinds, mut samples, own) = if noise {
+            (Vec::new(), coloured_noise(length, &mut dice), Vec::new())
+        } else {
+            let (kind, samples, own) = self.place(number as usize % self.places.len(), length, &mut dice);
+            (vec![kind], samples, own)
+        };
+        if !noise && dice.chance(DOUBLE_SHARE) {
+            let (kind, other, _) = self.place(dice.below(self.places.len()), length, &mut dice);
+            let gain = 10f32.powf(dice.between((-12.0, 3.0)) / 20.0);
+            samples.iter_mut().zip(&other).for_each(|(x, y)| *x += gain * y);
+            kinds.push(kind);
+        }
+        let level = dice.between((-46.0, -26.0));
+        let gain = 10f32.powf((level - level_dbfs(&samples)) / 20.0);
+        samples.iter_mut().for_each(|x| *x *= gain);
+
+        for _ in 0..3 {
+            if let Some(clip) = own.get(dice.below(own.len())) {
+                add_own(&mut samples, clip, &mut dice);
+            }
+        }
+        let events = self.plant_foreign(&mut samples, &kinds, &mut dice);
+        gain_steps(&mut samples, &mut dice);
+        samples.iter_mut().for_each(|x| *x = x.clamp(-1.0, 1.0));
+        Lesson { samples, events }
+    }
+
+    /// A stream of some clips of a kind, and those of its clips that were left out.
+    fn place(&self, number: usize, length: usize, dice: &mut Dice) -> (String, Vec<f32>, Vec<Vec<f32>>) {
+        let Some((kind, clips)) = self.places.get(number) else {
+            return (String::new(), coloured_noise(length, dice), Vec::new());
+        };
+        let mut clips = clips.clone();
+        for i in (1..clips.len()).rev() {
+            clips.swap(i, dice.below(i + 1));
+        }
+        let most = PLACE_CLIPS.0 + dice.below(PLACE_CLIPS.1 - PLACE_CLIPS.0 + 1);
+        let own = if clips.len() > most { clips.split_off(most) } else { Vec::new() };
+        let (mut samples, _) = join(dice.rng(), &clips, length);
+        let mut own: Vec<Vec<f32>> = own.into_iter().take(4).collect();
+        if own.is_empty() {
+            own = clips.into_iter().take(1).collect();
+        }
+        if dice.chance(RESPONSE.0) {
+            for bell in microphone(dice, RESPONSE.1).iter().flatten() {
+                bell.run(&mut samples);
+                own.iter_mut().for_each(|clip| bell.run(clip));
+            }
+        }
+        (kind.clone(), samples, own)
+    }
+
+    fn plant_foreign(&self, samples: &mut [f32], kinds: &[String], dice: &mut Dice) -> Vec<Planted> {
+        let mut events = Vec::new();
+        let mut at = QUIET_S + f64::from(dice.between(GAP_S));
+        let end = samples_to_seconds(samples.len() as u64) - 4.0;
+        while at < end {
+            let Some((kind, sound)) = self.foreign.get(dice.below(self.foreign.len())) else { break };
+            if kinds.contains(kind) {
+                continue;
+            }
+            let mut sound = sound.clone();
+            if dice.chance(0.5) {
+                microphone(dice, 8.0).iter().flatten().for_each(|bell| bell.run(&mut sound));
+            }
+            let ratio_db = dice.between(RATIO_DB);
+            let Some(planted) = plant(samples, kind, &sound, ratio_db, at) else { break };
+            at = planted.offset_s + f64::from(dice.between(GAP_S));
+            events.push(planted);
+        }
+        events
+    }
+}
+
+fn is_steady(samples: &[f32]) -> bool {
+    let levels: Vec<f32> = samples.chunks_exact(MODEL_RATE as usize / 20).map(level_dbfs).collect();
+    let loudest = levels.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let near = levels.iter().filter(|&&l| l > loudest - 20.0).count();
+    !levels.is_empty() && near as f64 >= STEADY * levels.len() as f64
+}
+
+/// Another recording of the place's own kind for some seconds: not foreign.
+fn add_own(samples: &mut [f32], clip: &[f32], dice: &mut Dice) {
+    let length = (dice.between((1.5, 4.0)) * MODEL_RATE as f32) as usize;
+    let length = length.min(clip.len());
+    let quiet = seconds_to_samples(QUIET_S) as usize;
+    let room = samples.len().saturating_sub(quiet + length);
+    let at = quiet + dice.below(room);
+    let from = dice.below(clip.len() - length);
+    let fade = (length / 3).min(4000).max(1);
+    let Some(beneath) = samples.get_mut(at..at + length) else { return };
+    let ratio = dice.between((-6.0, 2.0));
+    let gain = 10f32.powf((level_dbfs(beneath) + ratio - level_dbfs(clip)) / 20.0);
+    for (i, (to, new)) in beneath.iter_mut().zip(clip.iter().skip(from)).enumerate() {
+        let rise = i.min(length - 1 - i) as f32 / fade as f32;
+        *to += gain * rise.min(1.0) * new;
+    }
+}
+
+/// Changes of gain that stay for a while, after the quiet part.
+fn gain_steps(samples: &mut [f32], dice: &mut Dice) {
+    let mut at = QUIET_S;
+    loop {
+        at += f64::from(dice.between((3.0, 12.0)));
+        let until = at + f64::from(dice.between((12.0, 24.0)));
+        let db = match dice.below(3) {
+            0 => -6.0,
+            1 => 6.0,
+            _ => dice.between((-9.0, 9.0)),
+        };
+        let range = seconds_to_samples(at) as usize..seconds_to_samples(until) as usize;
+        let Some(part) = samples.get_mut(range) else { return };
+        let gain = 10f32.powf(db / 20.0);
+        part.iter_mut().for_each(|x| *x *= gain);
+        at = until;
+    }
+}
+
+/// Noise of a random colour with hum, slowly swelling.
+fn coloured_noise(length: usize, dice: &mut Dice) -> Vec<f32> {
+    let (dull, hum) = (dice.between((0.0, 0.98)), dice.between((50.0, 500.0)));
+    let hum_share = if dice.chance(0.5) { dice.between((0.02, 0.3)) } else { 0.0 };
+    let (depth, turns) = (dice.between((0.0, 0.5)), dice.between((0.05, 2.0)));
+    let bells = microphone(dice, 12.0);
+    let mut low = 0f32;
+    let mut samples: Vec<f32> = (0..length)
+        .map(|i| {
+            let t = i as f32 / MODEL_RATE as f32;
+            low = dull * low + (1.0 - dull) * dice.between((-1.0, 1.0));
+            let phase = std::f32::consts::TAU * (hum * t).fract();
+            let tone: f32 = (1..8).map(|n| (n as f32 * phase).sin() / n as f32).sum();
+            let swell = 1.0 + depth * (std::f32::consts::TAU * turns * t).sin();
+            swell * low / (1.0 - dull).sqrt() + hum_share * tone
+        })
+        .collect();
+    bells.iter().flatten().for_each(|bell| bell.run(&mut samples));
+    samples
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lessons() -> Lessons {
+        let mut dice = Dice::new(1, 1);
+        let mut sounds: Vec<(String, Vec<f32>)> =
+            (0..4).map(|_| ("hum".to_owned(), coloured_noise(80_000, &mut dice))).collect();
+        let chirp = |f: f32| (0..16_000).map(|i| 0.2 * (i as f32 * i as f32 * f).sin()).collect::<Vec<f32>>();
+        sounds.extend((1..4).map(|k| ("chirp".to_owned(), chirp(1e-5 * k as f32))));
+        Lessons::of(sounds.into_iter(), Vec::new()).unwrap()
+    }
+
+    #[test]
+    fn a_lesson_repeats_and_knows_what_is_foreign() {
+        let lessons = lessons();
+        let (a, b) = (lessons.lesson(1, 0), lessons.lesson(1, 0));
+        assert_eq!(a.samples, b.samples);
+        assert!(a.samples != lessons.lesson(1, 1).samples);
+        assert_eq!(a.samples.len(), 220 * 16_000);
+        assert!(a.events.len() > 10, "{}", a.events.len());
+        for event in &a.events {
+            assert!(event.onset_s > QUIET_S && event.offset_s < 220.0);
+            assert!((-16.0..=7.0).contains(&event.ratio_db));
+        }
+        assert!(a.samples.iter().all(|x| x.abs() <= 1.0));
+    }
+
+    #[test]
+    fn one_kind_of_sound_is_not_enough() {
+        let sounds = (0..3).map(|_| ("a".to_owned(), vec![0.1f32; 80_000]));
+        let error = Lessons::of(sounds, Vec::new()).unwrap_err();
+        assert!(error.to_string().contains("1 kinds of sound"), "{error}");
+    }
+}
