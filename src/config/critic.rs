@@ -12,7 +12,7 @@ pub struct CriticTraining {
     pub lessons: usize,
     /// Optimiser steps; 0 for no critic.
     pub steps: usize,
-    /// Windows of 4 s a step.
+    /// Windows of 5 s a step.
     pub batch: usize,
     /// Peak learning rate of Adam.
     pub learning_rate: f64,
@@ -23,16 +23,16 @@ pub struct CriticTraining {
 impl Default for CriticTraining {
     fn default() -> Self {
         Self {
-            lessons: 300,
-            steps: 3000,
-            batch: 24,
-            learning_rate: 0.002,
+            lessons: 360,
+            steps: 2000,
+            batch: 32,
+            learning_rate: 0.003,
             channels: vec![
-                Channel::Band,
-                Channel::White,
+                Channel::Brief,
+                Channel::Short,
+                Channel::Half,
+                Channel::Level,
                 Channel::Unexpected,
-                Channel::Unforeseen,
-                Channel::Shape,
                 Channel::Slow,
             ],
         }

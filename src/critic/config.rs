@@ -2,48 +2,81 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Frames for each output: 50 ms.
-pub const FRAMES_A_ROW: usize = 5;
+use crate::units::BANDS;
 
-/// One feature of each of the 64 log-mel bands of a frame, in units of what is normal at the place.
+/// What the critic hears of the log-mel bands of a row, in units of what is normal at the place. Rows come every 50 ms and
+/// look back over a window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Channel {
-    /// The band, from its mean in its deviations.
-    Band,
-    /// The bands, decorrelated (ZCA: the nearest to them that is white).
-    White,
-    /// What of the band the context of 30 ms before did not foretell.
+    /// Means over 0.1 s, whitened.
+    Brief,
+    /// Means and deviations over 0.25 s, whitened together.
+    Short,
+    /// Means and deviations over 0.5 s, whitened together.
+    Half,
+    /// Means over 0.5 s, each in its own deviations.
+    Level,
+    /// Means and deviations over 0.5 s of what the context of 30 ms before did not foretell, whitened together.
     Unexpected,
-    /// What of the band its own past did not foretell.
-    Unforeseen,
-    /// The band from the middle of all bands: what a change of gain leaves alone.
-    Shape,
-    /// The band over the last 3 s.
+    /// Averages over some 3 s, each in its own deviations.
     Slow,
+}
+
+impl Channel {
+    /// Values of each band that it gives: 1, or 2 for means and deviations.
+    #[must_use]
+    pub fn planes(self) -> usize {
+        match self {
+            Self::Brief | Self::Level | Self::Slow => 1,
+            Self::Short | Self::Half | Self::Unexpected => 2,
+        }
+    }
+
+    /// Whether it gives a distance as well: ln(‖y‖²/128 + 0.001) of the whitened vector y.
+    #[must_use]
+    pub fn has_distance(self) -> bool {
+        self.planes() == 2
+    }
 }
 
 /// Shape of a [`Critic`](super::Critic).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CriticConfig {
-    /// What it hears of each band: 1 to 16 channels.
+    /// What it hears, 1 to 16 channels.
     pub channels: Vec<Channel>,
     /// Width of the first layer, for each pair of bands. 1 to 256.
     pub narrow: usize,
     /// Width of the second layer, for each four bands. 1 to 256.
     pub wide: usize,
-    /// Width of the layer over time. 1 to 1024.
+    /// Units of the GRU. 1 to 1024.
     pub hidden: usize,
-    /// Rows of 50 ms that the layer over time sees. 1 to 64.
-    pub rows: usize,
 }
 
 impl CriticConfig {
     /// The shape that ships, for these channels.
     #[must_use]
     pub fn edge(channels: Vec<Channel>) -> Self {
-        Self { channels, narrow: 32, wide: 64, hidden: 96, rows: 8 }
+        Self { channels, narrow: 32, wide: 64, hidden: 64 }
+    }
+
+    /// Values of each band.
+    #[must_use]
+    pub fn planes(&self) -> usize {
+        self.channels.iter().map(|c| c.planes()).sum()
+    }
+
+    /// Distances.
+    #[must_use]
+    pub fn distances(&self) -> usize {
+        self.channels.iter().filter(|c| c.has_distance()).count()
+    }
+
+    /// Numbers in a row: planes of 64 bands, then distances.
+    #[must_use]
+    pub fn inputs(&self) -> usize {
+        self.planes() * BANDS + self.distances()
     }
 
     /// Whether every size is in its range.
@@ -56,7 +89,6 @@ impl CriticConfig {
             ("narrow", self.narrow, 256),
             ("wide", self.wide, 256),
             ("hidden", self.hidden, 1024),
-            ("rows", self.rows, 64),
         ];
         match sizes.into_iter().find(|&(_, size, most)| !(1..=most).contains(&size)) {
             Some((name, size, most)) => Err(format!("critic.{name} = {size} (1..={most}) is out of range")),

@@ -3,22 +3,22 @@
 use candle_core::{D, DType, Device, Result, Tensor, Var};
 use rand::Rng;
 
-use super::{CriticConfig, FRAMES_A_ROW};
-use crate::nn::{BatchState, Geometry, StreamingModule, WeightSource, he_uniform, uniform};
+use super::CriticConfig;
+use crate::nn::{BatchState, Geometry, Gru, GruState, StreamingModule, WeightSource, he_uniform, uniform};
 use crate::units::BANDS;
 
-/// `[batch, frames, channels · 64]` to logits `[batch, frames / 5, 1]`, causal.
+/// `[batch, rows, inputs]` to logits `[batch, rows, 1]`, causal; a row is the planes of 64 bands, then the distances.
 ///
-/// Three layers: one shared by all pairs of bands (5 frames, a pair and the pairs beside it), one shared by all fours
-/// of bands (the last two rows, a four and the fours beside it), both rectified; the mean and the maximum over bands;
-/// then one over the last rows, and the output. What a foreign sound looks like does not depend much on its pitch: hence
+/// One layer is shared by all pairs of bands (a pair and the pairs beside it), one by all fours of bands (this row and the
+/// row 0.1 s before, a four and the fours beside it), both rectified; the mean and the maximum over bands and the distances
+/// go into a GRU, and its state to the output. What a foreign sound looks like does not depend much on its pitch: hence
 /// weights are shared over bands.
 #[derive(Debug, Clone)]
 pub struct Critic {
     config: CriticConfig,
     first: Affine,
     second: Affine,
-    third: Affine,
+    memory: Gru,
     last: Affine,
 }
 
@@ -62,51 +62,57 @@ impl Affine {
     }
 }
 
-/// The last row of the first layer, `[batch, 1, 32 · narrow]`, and the last rows over bands, `[batch, rows − 1, 2 ·
-/// wide]`.
+/// The last two rows of the first layer, `[batch, 2, 32 · narrow]`, and the state of the GRU.
 #[derive(Debug, Clone)]
 pub struct CriticState {
     first: Tensor,
-    pooled: Tensor,
+    memory: GruState,
 }
 
 impl BatchState for CriticState {
     fn tensors(&self) -> Vec<&Tensor> {
-        vec![&self.first, &self.pooled]
+        let mut all = vec![&self.first];
+        all.extend(self.memory.tensors());
+        all
     }
 
     fn with_tensors(&self, tensors: Vec<Tensor>) -> Self {
         let mut tensors = tensors.into_iter();
-        match (tensors.next(), tensors.next()) {
-            (Some(first), Some(pooled)) => Self { first, pooled },
-            _ => self.clone(),
-        }
+        let first = tensors.next().unwrap_or_else(|| self.first.clone());
+        Self { first, memory: self.memory.with_tensors(tensors.collect()) }
     }
 }
 
 const PAIRS: usize = BANDS / 2;
 const FOURS: usize = BANDS / 4;
 
-/// `(name, inputs, outputs)` of the layers.
-fn plan(config: &CriticConfig) -> [(&'static str, (usize, usize)); 4] {
-    let CriticConfig { ref channels, narrow, wide, hidden, rows } = *config;
+/// Rows between the two that the second layer looks at: 0.1 s.
+const APART: usize = 2;
+
+/// `(name, inputs, outputs)` of the layers that are no recurrence.
+fn plan(config: &CriticConfig) -> [(&'static str, (usize, usize)); 3] {
+    let CriticConfig { narrow, wide, hidden, .. } = *config;
     [
-        ("critic.first", (3 * 2 * FRAMES_A_ROW * channels.len(), narrow)),
+        ("critic.first", (3 * 2 * config.planes(), narrow)),
         ("critic.second", (2 * 3 * 2 * narrow, wide)),
-        ("critic.third", (rows * 2 * wide, hidden)),
         ("critic.last", (hidden, 1)),
     ]
 }
 
+/// Inputs of the GRU: mean and maximum over bands, distances.
+fn pooled_width(config: &CriticConfig) -> usize {
+    2 * config.wide + config.distances()
+}
+
 impl Critic {
-    /// Reads `critic.{first,second,third,last}.{weight,bias}`.
+    /// Reads `critic.{first,second,last}.{weight,bias}` and the GRU `critic.memory`.
     ///
     /// # Errors
     /// When a tensor is missing or has another shape.
     pub fn load(source: WeightSource<'_>, config: &CriticConfig) -> Result<Self> {
-        let [first, second, third, last] =
-            plan(config).map(|(name, shape)| Affine::load(source, name, shape));
-        Ok(Self { config: config.clone(), first: first?, second: second?, third: third?, last: last? })
+        let [first, second, last] = plan(config).map(|(name, shape)| Affine::load(source, name, shape));
+        let memory = Gru::load(source, "critic.memory", pooled_width(config), config.hidden)?;
+        Ok(Self { config: config.clone(), first: first?, second: second?, memory, last: last? })
     }
 
     /// Variables for a new critic, by the names that [`load`](Self::load) reads.
@@ -118,6 +124,7 @@ impl Critic {
         for (name, shape) in plan(config) {
             vars.extend(Affine::init(rng, name, shape, device)?);
         }
+        vars.extend(Gru::init(rng, "critic.memory", (pooled_width(config), config.hidden), device)?);
         Ok(vars)
     }
 
@@ -141,54 +148,38 @@ impl StreamingModule for Critic {
     type State = CriticState;
 
     fn geometry(&self) -> Geometry {
-        Geometry { stride: FRAMES_A_ROW, receptive_field: FRAMES_A_ROW * (self.config.rows + 1) }
+        Geometry { stride: 1, receptive_field: usize::MAX }
     }
 
     fn zero_state(&self, batch: usize) -> Result<CriticState> {
         let device = self.first.bias.device();
-        let zeros = |rows: usize, width: usize| Tensor::zeros((batch, rows, width), DType::F32, device);
-        Ok(CriticState {
-            first: zeros(1, PAIRS * self.config.narrow)?,
-            pooled: zeros(self.config.rows - 1, 2 * self.config.wide)?,
-        })
+        let shape = (batch, APART, PAIRS * self.config.narrow);
+        let first = Tensor::zeros(shape, DType::F32, device)?;
+        Ok(CriticState { first, memory: self.memory.zero_state(batch)? })
     }
 
     fn step(&self, xs: &Tensor, state: &mut CriticState) -> Result<Tensor> {
-        let (batch, frames, width) = xs.dims3()?;
-        let CriticConfig { narrow, wide, rows: span, .. } = self.config;
-        let channels = self.config.channels.len();
-        if width != channels * BANDS || frames == 0 || frames % FRAMES_A_ROW != 0 {
-            candle_core::bail!(
-                "a piece of {frames} frames of {width} features; expected a multiple of {FRAMES_A_ROW} frames of {}",
-                channels * BANDS
-            );
+        let (batch, rows, width) = xs.dims3()?;
+        let (planes, narrow) = (self.config.planes(), self.config.narrow);
+        if width != self.config.inputs() || rows == 0 {
+            candle_core::bail!("{rows} rows of {width} numbers; expected rows of {}", self.config.inputs());
         }
-        let rows = frames / FRAMES_A_ROW;
-        let cells = xs.contiguous()?.reshape((batch * rows, FRAMES_A_ROW * channels, PAIRS, 2))?;
-        let cells = cells.transpose(1, 2)?.contiguous()?;
-        let cells = cells.reshape((batch, rows, PAIRS, FRAMES_A_ROW * channels * 2))?;
+        let cells = xs.narrow(2, 0, planes * BANDS)?.reshape((batch * rows, planes, PAIRS, 2))?;
+        let cells = cells.transpose(1, 2)?.contiguous()?.reshape((batch, rows, PAIRS, planes * 2))?;
         let first = self.first.forward(&with_neighbours(&cells)?)?.relu()?;
 
         let flat = first.reshape((batch, rows, PAIRS * narrow))?;
         let known = Tensor::cat(&[&state.first, &flat], 1)?;
-        state.first = known.narrow(1, rows, 1)?.contiguous()?;
-        let fours = |rows_from: usize| {
-            with_neighbours(&known.narrow(1, rows_from, rows)?.contiguous()?.reshape((
-                batch,
-                rows,
-                FOURS,
-                2 * narrow,
-            ))?)
+        state.first = known.narrow(1, rows, APART)?.contiguous()?;
+        let fours = |from: usize| {
+            let part = known.narrow(1, from, rows)?.contiguous()?;
+            with_neighbours(&part.reshape((batch, rows, FOURS, 2 * narrow))?)
         };
-        let second = self.second.forward(&Tensor::cat(&[fours(0)?, fours(1)?], 3)?)?.relu()?;
-        let pooled = Tensor::cat(&[second.mean(2)?, second.max(2)?], D::Minus1)?;
+        let second = self.second.forward(&Tensor::cat(&[fours(0)?, fours(APART)?], 3)?)?.relu()?;
+        let distances = xs.narrow(2, planes * BANDS, self.config.distances())?;
+        let pooled = Tensor::cat(&[second.mean(2)?, second.max(2)?, distances], D::Minus1)?;
 
-        let known = Tensor::cat(&[&state.pooled, &pooled], 1)?;
-        state.pooled = known.narrow(1, rows, span - 1)?.contiguous()?;
-        let shifted: Vec<Tensor> = (0..span).map(|i| known.narrow(1, i, rows)).collect::<Result<_>>()?;
-        let window = Tensor::cat(&shifted, 2)?;
-        debug_assert_eq!(window.dim(2)?, span * 2 * wide);
-        self.last.forward(&self.third.forward(&window)?.relu()?)
+        self.last.forward(&self.memory.step(&pooled, &mut state.memory)?)
     }
 }
 
@@ -207,13 +198,8 @@ mod tests {
     }
 
     fn critic() -> Critic {
-        let config = CriticConfig {
-            channels: vec![Channel::Band, Channel::Shape],
-            narrow: 6,
-            wide: 8,
-            hidden: 10,
-            rows: 3,
-        };
+        let config =
+            CriticConfig { channels: vec![Channel::Brief, Channel::Half], narrow: 6, wide: 8, hidden: 10 };
         let tensors: Tensors = vars(&config).into_iter().map(|(n, v)| (n, v.as_detached_tensor())).collect();
         Critic::load(WeightSource::new(&tensors), &config).unwrap()
     }
@@ -223,28 +209,28 @@ mod tests {
 
         #[test]
         fn pieces_equal_the_whole(seed: u64, pieces in cuttings()) {
-            let xs = noise(seed, &[2, 60, 128]);
+            let xs = noise(seed, &[2, 20, 193]);
             prop_assert!(difference_of_pieces(&critic(), &xs, &pieces).unwrap() <= 1e-5);
         }
 
         #[test]
-        fn later_frames_change_no_earlier_row(seed: u64, at in 0usize..60) {
-            assert_causal(&critic(), &noise(seed, &[1, 60, 128]), at).unwrap();
+        fn later_frames_change_no_earlier_row(seed: u64, at in 0usize..20) {
+            assert_causal(&critic(), &noise(seed, &[1, 20, 193]), at).unwrap();
         }
     }
 
     #[test]
     fn streams_do_not_hear_one_another() {
-        assert_streams_independent(&critic(), &noise(6, &[3, 40, 128])).unwrap();
+        assert_streams_independent(&critic(), &noise(6, &[3, 9, 193])).unwrap();
     }
 
     #[test]
     fn every_weight_learns() {
-        let config = CriticConfig { channels: vec![Channel::Band], narrow: 4, wide: 4, hidden: 5, rows: 2 };
+        let config = CriticConfig { channels: vec![Channel::Half], narrow: 4, wide: 4, hidden: 5 };
         let vars = vars(&config);
         let tensors: Tensors = vars.iter().map(|(n, v)| (n.clone(), v.as_tensor().clone())).collect();
         let critic = Critic::load(WeightSource::new(&tensors), &config).unwrap();
-        let loss = critic.forward(&noise(2, &[2, 30, 64])).unwrap().sqr().unwrap().mean_all().unwrap();
+        let loss = critic.forward(&noise(2, &[2, 9, 129])).unwrap().sqr().unwrap().mean_all().unwrap();
         let gradients = loss.backward().unwrap();
         for (name, var) in &vars {
             let gradient = gradients.get(var).unwrap_or_else(|| panic!("{name} has none"));
@@ -256,12 +242,12 @@ mod tests {
 
     #[test]
     fn sizes_are_checked() {
-        assert!(CriticConfig::edge(vec![Channel::Band]).validate().is_ok());
+        assert!(CriticConfig::edge(vec![Channel::Brief]).validate().is_ok());
         assert!(
-            CriticConfig { rows: 0, ..CriticConfig::edge(vec![Channel::Band]) }
+            CriticConfig { wide: 0, ..CriticConfig::edge(vec![Channel::Brief]) }
                 .validate()
                 .unwrap_err()
-                .contains("rows")
+                .contains("wide")
         );
     }
 }

@@ -1,155 +1,57 @@
-//! What is normal at a place, band by band, and features in its units.
+//! What is normal at a place, band by band, and rows of statistics in its units.
 
-use nalgebra::{Cholesky, DMatrix, DVector, SymmetricEigen};
+use nalgebra::DMatrix;
 use serde::{Deserialize, Serialize};
 
+use super::prediction::Prediction;
+use super::whitening::Whitening;
 use crate::critic::Channel;
 use crate::error::{Error, Result};
 use crate::units::BANDS;
 
-/// Frames at the start of calibration that contexts take to settle.
-const WARM_UP: usize = 100;
-/// Frames between a context (or a past) and what it foretells: their windows share no sample.
+/// Frames of a row: 50 ms.
+pub const ROW: usize = 5;
+/// Windows of the statistics, in frames.
+const BRIEF: usize = 10;
+const SHORT: usize = 25;
+const HALF: usize = 50;
+/// Frames between a context and what it foretells: their windows share no sample.
 const LAG: usize = 3;
-/// Weight of the penalty of predictions, for each frame that they are fitted to.
-const PENALTY: f64 = 0.22;
-/// Shrinkage of the covariance that is whitened.
-const SHRINKAGE: f64 = 0.1;
-/// Least deviation of a band, ln of power: what steady noise of digital origin can have.
-const LEAST_DEVIATION: f64 = 0.05;
-/// Memories of the averages of a band's past, in frames.
-const PAST_FRAMES: [f32; 2] = [5.0, 30.0];
-/// Memory of the average from which the middle of all bands is taken, in frames.
-const MIDDLE_FRAMES: f32 = 20.0;
-/// Memory of the slow average, in frames.
-const SLOW_FRAMES: f32 = 300.0;
-/// Features are cut at so many deviations.
+/// Frames at the start that contexts and windows take to fill.
+const WARM_UP: usize = 100;
+/// Rows that the slow average remembers.
+const SLOW_ROWS: f32 = 60.0;
+/// Values are cut at so many deviations.
 const LARGEST: f32 = 8.0;
+/// Least deviations: of a mean over 0.1 s, of a mean over longer, of a deviation (ln of power).
+const LEAST_BRIEF: f32 = 0.05;
+const LEAST_MEAN: f32 = 0.03;
+const LEAST_DEVIATION: f32 = 0.02;
+/// Of a residual, before it is pooled.
+const FEWEST_FRAMES: usize = 600;
 
-/// The statistics of a place: of its log-mel bands, and of how its contexts and its past foretell them.
+/// The statistics of a place: of its log-mel bands over windows of 0.1 to 0.5 s, and of what its contexts do not foretell.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Site {
-    /// `[64]`, ln of power.
-    mean: Vec<f32>,
-    /// `[64]`, ln of power.
-    deviation: Vec<f32>,
-    /// `[64, 64]`, symmetric; applied to bands in their deviations.
-    whitening: Vec<f32>,
+    brief: Whitening,
+    short: Whitening,
+    half: Whitening,
+    slow: Whitening,
     from_context: Prediction,
-    from_past: Prediction,
+    unexpected: Whitening,
 }
 
-/// A linear prediction of the bands, fitted by ridge regression, and the deviation of what it leaves.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Prediction {
-    /// `[inputs, 64]`.
-    weights: Vec<f32>,
-    /// `[64]`.
-    offset: Vec<f32>,
-    /// `[64]`.
-    deviation: Vec<f32>,
-}
-
-impl Prediction {
-    /// Of the rows of `targets` `[n, 64]` from those of `inputs` `[n, width]`.
-    fn fit(inputs: &DMatrix<f32>, targets: &DMatrix<f32>) -> Result<Self> {
-        let n = inputs.nrows() as f64;
-        let column_mean = |m: &DMatrix<f32>| m.row_mean().transpose();
-        let (input_mean, target_mean) = (column_mean(inputs), column_mean(targets));
-        let centred = |m: &DMatrix<f32>, mean: &DVector<f32>| {
-            let mut m = m.clone();
-            m.row_iter_mut().for_each(|mut row| row -= mean.transpose());
-            m
-        };
-        let mut x = centred(inputs, &input_mean);
-        let y = centred(targets, &target_mean);
-        let scale: Vec<f32> = x.column_iter().map(|c| (c.norm_squared() / n as f32).sqrt() + 1e-3).collect();
-        for (mut column, scale) in x.column_iter_mut().zip(&scale) {
-            column /= *scale;
-        }
-        let mut gram = (x.transpose() * &x).cast::<f64>();
-        for i in 0..gram.nrows() {
-            gram[(i, i)] += PENALTY * n;
-        }
-        let Some(cholesky) = Cholesky::new(gram) else {
-            return Err(Error::internal("the regression of calibration has no solution"));
-        };
-        let mut weights = cholesky.solve(&(x.transpose() * &y).cast::<f64>()).cast::<f32>();
-        let rest = &y - &x * &weights;
-        let deviation =
-            rest.column_iter().map(|c| (f64::from(c.norm_squared()) / n).sqrt() + LEAST_DEVIATION);
-        let deviation = deviation.map(|d| d as f32).collect();
-        for (mut row, scale) in weights.row_iter_mut().zip(&scale) {
-            row /= *scale;
-        }
-        let offset = target_mean - weights.transpose() * input_mean;
-        Ok(Self {
-            // row after row
-            weights: weights.transpose().as_slice().to_vec(),
-            offset: offset.as_slice().to_vec(),
-            deviation,
-        })
-    }
-
-    /// Writes (bands − prediction) / deviation to `out`.
-    fn residual(&self, input: &[f32], bands: &[f32], out: &mut [f32]) {
-        out.iter_mut().zip(bands).zip(&self.offset).for_each(|((o, x), b)| *o = x - b);
-        for (&x, row) in input.iter().zip(self.weights.chunks_exact(BANDS)) {
-            out.iter_mut().zip(row).for_each(|(o, w)| *o -= x * w);
-        }
-        out.iter_mut().zip(&self.deviation).for_each(|(o, d)| *o /= d);
-    }
-
-    fn is_whole(&self, inputs: usize) -> bool {
-        let finite = |xs: &[f32]| xs.iter().all(|x| x.is_finite());
-        self.weights.len() == inputs * BANDS
-            && self.offset.len() == BANDS
-            && self.deviation.len() == BANDS
-            && finite(&self.weights)
-            && finite(&self.offset)
-            && self.deviation.iter().all(|d| d.is_finite() && *d > 0.0)
-    }
-}
-
-/// What features remember of a stream.
+/// What a stream's rows are made from: the last half second.
 #[derive(Debug, Clone)]
 pub struct SiteState {
-    /// The last [`LAG`] contexts and pasts, oldest first.
+    /// The last [`HALF`] frames, `[64]` each: bands, and what was not foretold of them. A ring.
+    bands: Vec<f32>,
+    residuals: Vec<f32>,
+    /// Contexts of the last [`LAG`] frames, a ring.
     contexts: Vec<Vec<f32>>,
-    pasts: Vec<Vec<f32>>,
-    averages: [Vec<f32>; 2],
-    middle: Vec<f32>,
     slow: Vec<f32>,
-    frames: u64,
-    scratch: Vec<f32>,
-}
-
-impl SiteState {
-    /// Of a stream that has heard nothing.
-    #[must_use]
-    pub fn new() -> Self {
-        Self {
-            contexts: Vec::new(),
-            pasts: Vec::new(),
-            averages: [Vec::new(), Vec::new()],
-            middle: Vec::new(),
-            slow: Vec::new(),
-            frames: 0,
-            scratch: Vec::new(),
-        }
-    }
-
-    /// Moves the averages of the past on and gives the past as of now: bands, short and longer average.
-    fn past(&mut self, bands: &[f32]) -> Vec<f32> {
-        let mut past = bands.to_vec();
-        for (average, memory) in self.averages.iter_mut().zip(PAST_FRAMES) {
-            follow(average, bands, memory);
-            past.extend_from_slice(average);
-        }
-        past
-    }
+    frames: usize,
 }
 
 impl Default for SiteState {
@@ -158,149 +60,223 @@ impl Default for SiteState {
     }
 }
 
-/// Exponential average with a memory of `frames`; the first value is taken as it is.
-fn follow(average: &mut Vec<f32>, now: &[f32], frames: f32) {
-    if average.is_empty() {
-        average.extend_from_slice(now);
-    } else {
-        let rate = 1.0 - (-1.0 / frames).exp();
-        average.iter_mut().zip(now).for_each(|(a, x)| *a += rate * (x - *a));
+impl SiteState {
+    /// Of a stream that has heard nothing.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            bands: vec![0.0; HALF * BANDS],
+            residuals: vec![0.0; HALF * BANDS],
+            contexts: Vec::new(),
+            slow: Vec::new(),
+            frames: 0,
+        }
+    }
+
+    /// Whether the windows are full.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.frames >= HALF + LAG
+    }
+
+    /// Means, then deviations, over the last `window` frames of a ring.
+    fn moments(&self, ring: &[f32], window: usize, out: &mut Vec<f32>) {
+        out.clear();
+        out.resize(2 * BANDS, 0.0);
+        let (means, deviations) = out.split_at_mut(BANDS);
+        let held = window.min(self.frames).max(1);
+        let rows = || {
+            (0..held).filter_map(|back| {
+                let at = (self.frames + HALF - 1 - back) % HALF;
+                ring.get(at * BANDS..(at + 1) * BANDS)
+            })
+        };
+        let share = 1.0 / held as f32;
+        rows().for_each(|row| means.iter_mut().zip(row).for_each(|(m, x)| *m += share * x));
+        for row in rows() {
+            for ((d, m), x) in deviations.iter_mut().zip(means.iter()).zip(row) {
+                *d += share * (x - m) * (x - m);
+            }
+        }
+        deviations.iter_mut().for_each(|d| *d = d.sqrt());
     }
 }
 
-fn remember(last: &mut Vec<Vec<f32>>, now: Vec<f32>) {
-    if last.len() == LAG {
-        last.remove(0);
-    }
-    last.push(now);
+/// Rows of raw statistics that a place is fitted to.
+#[derive(Default)]
+struct Heard {
+    brief: Vec<f32>,
+    short: Vec<f32>,
+    half: Vec<f32>,
+    slow: Vec<f32>,
+    unexpected: Vec<f32>,
 }
 
 impl Site {
-    /// Learns the place from consecutive frames: `bands` `[n, 64]` and `contexts` `[n, width]`.
+    /// Learns the place from frames: `bands` `[n, 64]` and `contexts` `[n, width]`, in the order of time. Those for which
+    /// `left_out` is true are passed over.
     ///
     /// # Errors
-    /// When there are fewer than 3 s of it.
-    pub fn fit(bands: &[f32], contexts: &[f32], width: usize) -> Result<Self> {
+    /// When fewer than 6 s are left.
+    pub fn fit(
+        bands: &[f32],
+        contexts: &[f32],
+        width: usize,
+        left_out: impl Fn(usize) -> bool,
+    ) -> Result<Self> {
         let n = bands.len() / BANDS;
-        if n < 3 * WARM_UP {
+        let chosen: Vec<usize> = (WARM_UP..n).filter(|&i| !left_out(i)).collect();
+        if chosen.len() < FEWEST_FRAMES {
             return Err(Error::config(
-                format!("calibration heard {n} frames in a row, expected at least {}", 3 * WARM_UP),
+                format!(
+                    "calibration heard {} usable frames, expected at least {FEWEST_FRAMES}",
+                    chosen.len()
+                ),
                 "let calibration listen longer, or run `calibrate` again",
             ));
         }
-        let heard = |values: &[f32], width: usize, from: usize, to: usize| {
-            DMatrix::from_row_slice(
-                to - from,
-                width,
-                values.get(from * width..to * width).unwrap_or_default(),
-            )
+        let rows = |values: &[f32], width: usize, back: usize| {
+            let row = |&i: &usize| values.get((i - back) * width..(i - back + 1) * width).unwrap_or_default();
+            let flat: Vec<f32> = chosen.iter().flat_map(row).copied().collect();
+            DMatrix::from_row_slice(chosen.len(), width, &flat)
         };
-        let targets = heard(bands, BANDS, WARM_UP, n);
-        let mean: Vec<f32> = targets.row_mean().iter().copied().collect();
-        let mut normal = targets.clone();
-        normal.row_iter_mut().for_each(|mut row| row.iter_mut().zip(&mean).for_each(|(x, m)| *x -= m));
-        let rows = normal.nrows() as f32;
-        let deviation: Vec<f32> =
-            normal.column_iter().map(|c| (c.norm_squared() / rows).sqrt() + LEAST_DEVIATION as f32).collect();
-        normal.column_iter_mut().zip(&deviation).for_each(|(mut c, d)| c /= *d);
-        let mut covariance = (normal.transpose() * &normal).cast::<f64>() / f64::from(rows);
-        covariance *= 1.0 - SHRINKAGE;
-        (0..BANDS).for_each(|i| covariance[(i, i)] += SHRINKAGE);
-        let eigen = SymmetricEigen::new(covariance);
-        let roots = eigen.eigenvalues.map(|v| 1.0 / v.max(1e-6).sqrt());
-        let whitening = &eigen.eigenvectors * DMatrix::from_diagonal(&roots) * eigen.eigenvectors.transpose();
+        let from_context = Prediction::fit(&rows(contexts, width, LAG), &rows(bands, BANDS, 0))?;
 
-        let mut state = SiteState::new();
-        let pasts: Vec<f32> = bands.chunks_exact(BANDS).flat_map(|frame| state.past(frame)).collect();
-        let past_width = BANDS * (1 + PAST_FRAMES.len());
+        let (mut state, mut heard, mut scratch) = (SiteState::new(), Heard::default(), Vec::new());
+        for (i, frame) in bands.chunks_exact(BANDS).zip(contexts.chunks_exact(width.max(1))).enumerate() {
+            push(&from_context, frame, &mut state);
+            if i < WARM_UP || (i + 1) % ROW != 0 || left_out(i) {
+                if (i + 1) % ROW == 0 {
+                    state.moments(&state.bands, BRIEF, &mut scratch);
+                    follow(&mut state.slow, scratch.get(..BANDS).unwrap_or_default());
+                }
+                continue;
+            }
+            state.moments(&state.bands, BRIEF, &mut scratch);
+            let brief = scratch.get(..BANDS).unwrap_or_default();
+            heard.brief.extend_from_slice(brief);
+            follow(&mut state.slow, brief);
+            heard.slow.extend_from_slice(&state.slow);
+            for (window, ring, to) in [
+                (SHORT, &state.bands, &mut heard.short),
+                (HALF, &state.bands, &mut heard.half),
+                (HALF, &state.residuals, &mut heard.unexpected),
+            ] {
+                state.moments(ring, window, &mut scratch);
+                to.extend_from_slice(&scratch);
+            }
+        }
+        let both = |i: usize| if i < BANDS { LEAST_MEAN } else { LEAST_DEVIATION };
         Ok(Self {
-            mean,
-            deviation,
-            whitening: whitening.iter().map(|&x| x as f32).collect(),
-            from_context: Prediction::fit(&heard(contexts, width, WARM_UP - LAG, n - LAG), &targets)?,
-            from_past: Prediction::fit(&heard(&pasts, past_width, WARM_UP - LAG, n - LAG), &targets)?,
+            brief: Whitening::fit(&heard.brief, BANDS, |_| LEAST_BRIEF)?,
+            short: Whitening::fit(&heard.short, 2 * BANDS, both)?,
+            half: Whitening::fit(&heard.half, 2 * BANDS, both)?,
+            slow: Whitening::scales(&heard.slow, BANDS, |_| LEAST_MEAN),
+            from_context,
+            unexpected: Whitening::fit(&heard.unexpected, 2 * BANDS, both)?,
         })
     }
 
-    /// Features of the next frame in the order of `channels`, 64 each, appended to `out`; each within ±8.
-    pub fn features(
-        &self,
-        channels: &[Channel],
-        (bands, context): (&[f32], &[f32]),
-        state: &mut SiteState,
-        out: &mut Vec<f32>,
-    ) {
-        let mut normal = std::mem::take(&mut state.scratch);
-        normal.clear();
-        let of_band = bands.iter().zip(&self.mean).zip(&self.deviation);
-        normal.extend(of_band.map(|((x, m), d)| (x - m) / d));
-        follow(&mut state.middle, &normal, MIDDLE_FRAMES);
-        follow(&mut state.slow, &normal, SLOW_FRAMES);
-        let past = state.past(bands);
+    /// Hears the next frame: `bands` `[64]` and the context `[width]`.
+    pub fn push(&self, frame: (&[f32], &[f32]), state: &mut SiteState) {
+        push(&self.from_context, frame, state);
+    }
+
+    /// The row that ends with the last frame, in the order of `channels`: planes of 64 bands, each within ±8, then
+    /// distances. To be called once in [`ROW`] frames.
+    pub fn row(&self, channels: &[Channel], state: &mut SiteState, out: &mut Vec<f32>) {
+        let (mut raw, mut white) = (Vec::with_capacity(2 * BANDS), Vec::with_capacity(2 * BANDS));
+        let mut distances = Vec::new();
+        out.clear();
+        state.moments(&state.bands, BRIEF, &mut raw);
+        raw.truncate(BANDS);
+        follow(&mut state.slow, &raw);
         for channel in channels {
-            let start = out.len();
-            out.resize(start + BANDS, 0.0);
-            let Some(own) = out.get_mut(start..) else { continue };
             match channel {
-                Channel::Band => own.copy_from_slice(&normal),
-                Channel::White => {
-                    for (&x, row) in normal.iter().zip(self.whitening.chunks_exact(BANDS)) {
-                        own.iter_mut().zip(row).for_each(|(o, w)| *o += x * w);
-                    }
-                }
+                Channel::Brief => self.brief.apply(&raw_of(state, BRIEF, BANDS), &mut white),
+                Channel::Short => self.short.apply(&raw_of(state, SHORT, 2 * BANDS), &mut white),
+                Channel::Half => self.half.apply(&raw_of(state, HALF, 2 * BANDS), &mut white),
+                Channel::Level => self.half.normal(&raw_of(state, HALF, BANDS), &mut white),
                 Channel::Unexpected => {
-                    if let Some(before) = state.contexts.first().filter(|_| state.contexts.len() == LAG) {
-                        self.from_context.residual(before, bands, own);
-                    }
+                    state.moments(&state.residuals, HALF, &mut raw);
+                    self.unexpected.apply(&raw, &mut white);
                 }
-                Channel::Unforeseen => {
-                    if let Some(before) = state.pasts.first().filter(|_| state.pasts.len() == LAG) {
-                        self.from_past.residual(before, bands, own);
-                    }
-                }
-                Channel::Shape => {
-                    let middle = middle_of(&state.middle);
-                    own.iter_mut().zip(&normal).for_each(|(o, x)| *o = x - middle);
-                }
-                Channel::Slow => own.copy_from_slice(&state.slow),
+                Channel::Slow => self.slow.normal(&state.slow, &mut white),
             }
-            own.iter_mut().for_each(|x| *x = x.clamp(-LARGEST, LARGEST));
+            if channel.has_distance() {
+                distances.push(distance(&white));
+            }
+            out.extend(white.iter().map(|x| x.clamp(-LARGEST, LARGEST)));
         }
-        remember(&mut state.contexts, context.to_vec());
-        remember(&mut state.pasts, past);
-        state.frames += 1;
-        state.scratch = normal;
+        out.extend(distances);
     }
 
-    /// Mean of the log-mel bands, `[64]`.
+    /// Mahalanobis distance of means and deviations over the last 0.5 s from what is normal, about 1 for normal sound: the
+    /// density by itself, without a critic.
     #[must_use]
-    pub fn mean(&self) -> &[f32] {
-        &self.mean
+    pub fn distance(&self, state: &SiteState) -> f64 {
+        let mut white = Vec::with_capacity(2 * BANDS);
+        self.half.apply(&raw_of(state, HALF, 2 * BANDS), &mut white);
+        f64::from(white.iter().map(|x| x * x).sum::<f32>() / white.len().max(1) as f32).sqrt()
     }
 
-    /// Deviation of the log-mel bands, `[64]`.
-    #[must_use]
-    pub fn deviation(&self) -> &[f32] {
-        &self.deviation
+    /// How far each band lies above its mean over the last 0.25 s, in its deviations, `[64]`.
+    pub fn band_excess(&self, state: &SiteState, out: &mut Vec<f32>) {
+        self.short.normal(&raw_of(state, SHORT, BANDS), out);
     }
 
     /// Whether this could have come from a fit to contexts of `width` values.
     pub(crate) fn is_whole(&self, width: usize) -> bool {
-        self.mean.len() == BANDS
-            && self.deviation.len() == BANDS
-            && self.whitening.len() == BANDS * BANDS
-            && self.mean.iter().chain(&self.whitening).all(|x| x.is_finite())
-            && self.deviation.iter().all(|d| d.is_finite() && *d > 0.0)
+        self.brief.is_whole(BANDS, true)
+            && self.short.is_whole(2 * BANDS, true)
+            && self.half.is_whole(2 * BANDS, true)
+            && self.slow.is_whole(BANDS, false)
             && self.from_context.is_whole(width)
-            && self.from_past.is_whole(BANDS * (1 + PAST_FRAMES.len()))
+            && self.unexpected.is_whole(2 * BANDS, true)
     }
 }
 
-/// The median of the bands.
-fn middle_of(values: &[f32]) -> f32 {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f32::total_cmp);
-    sorted.get(sorted.len() / 2).copied().unwrap_or(0.0)
+/// Statistics of the bands, the first `width` of means and deviations.
+fn raw_of(state: &SiteState, window: usize, width: usize) -> Vec<f32> {
+    let mut raw = Vec::with_capacity(2 * BANDS);
+    state.moments(&state.bands, window, &mut raw);
+    raw.truncate(width);
+    raw
+}
+
+fn distance(white: &[f32]) -> f32 {
+    (white.iter().map(|x| x * x).sum::<f32>() / white.len().max(1) as f32 + 1e-3).ln()
+}
+
+fn push(from_context: &Prediction, (bands, context): (&[f32], &[f32]), state: &mut SiteState) {
+    let at = state.frames % HALF;
+    let range = at * BANDS..(at + 1) * BANDS;
+    if let Some(place) = state.bands.get_mut(range.clone()) {
+        place.iter_mut().zip(bands).for_each(|(to, x)| *to = *x);
+    }
+    if let Some(place) = state.residuals.get_mut(range) {
+        match state.contexts.get(state.frames % LAG) {
+            Some(before) if state.contexts.len() == LAG => from_context.residual(before, bands, place),
+            _ => place.iter_mut().for_each(|x| *x = 0.0),
+        }
+    }
+    if state.contexts.len() < LAG {
+        state.contexts.push(context.to_vec());
+    } else if let Some(oldest) = state.contexts.get_mut(state.frames % LAG) {
+        oldest.clear();
+        oldest.extend_from_slice(context);
+    }
+    state.frames += 1;
+}
+
+/// Exponential average; the first value is taken as it is.
+fn follow(average: &mut Vec<f32>, now: &[f32]) {
+    if average.is_empty() {
+        average.extend_from_slice(now);
+    } else {
+        let rate = 1.0 - (-1.0 / SLOW_ROWS).exp();
+        average.iter_mut().zip(now).for_each(|(a, x)| *a += rate * (x - *a));
+    }
 }
 
 #[cfg(test)]
@@ -310,20 +286,13 @@ mod tests {
     use rand_chacha::ChaCha8Rng;
 
     const WIDTH: usize = 5;
-    const ALL: [Channel; 6] = [
-        Channel::Band,
-        Channel::White,
-        Channel::Unexpected,
-        Channel::Unforeseen,
-        Channel::Shape,
-        Channel::Slow,
-    ];
+    const ALL: [Channel; 6] =
+        [Channel::Brief, Channel::Short, Channel::Half, Channel::Level, Channel::Unexpected, Channel::Slow];
 
     /// Bands that follow context 0 three frames later, each with another strength, and noise.
     fn place(frames: usize, seed: u64) -> (Vec<f32>, Vec<f32>) {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        let mut contexts = Vec::new();
-        let mut bands = Vec::new();
+        let (mut contexts, mut bands) = (Vec::new(), Vec::new());
         for u in 0..frames {
             contexts.extend((0..WIDTH).map(|_| rng.random_range(-1.0..1.0f32)));
             let told = if u >= LAG { contexts[(u - LAG) * WIDTH] } else { 0.0 };
@@ -332,63 +301,63 @@ mod tests {
         (bands, contexts)
     }
 
-    fn features(site: &Site, bands: &[f32], contexts: &[f32]) -> Vec<Vec<f32>> {
+    fn rows(site: &Site, bands: &[f32], contexts: &[f32]) -> Vec<Vec<f32>> {
         let mut state = SiteState::new();
-        bands
-            .chunks_exact(BANDS)
-            .zip(contexts.chunks_exact(WIDTH))
-            .map(|frame| {
-                let mut out = Vec::new();
-                site.features(&ALL, frame, &mut state, &mut out);
-                out
-            })
-            .collect()
-    }
-
-    fn deviation(rows: &[Vec<f32>], column: usize) -> f32 {
-        let values: Vec<f32> = rows.iter().skip(100).map(|r| r[column]).collect();
-        let mean = values.iter().sum::<f32>() / values.len() as f32;
-        (values.iter().map(|x| (x - mean).powi(2)).sum::<f32>() / values.len() as f32).sqrt()
-    }
-
-    #[test]
-    fn features_are_in_the_units_of_the_place() {
-        let (bands, contexts) = place(4000, 1);
-        let site = Site::fit(&bands, &contexts, WIDTH).unwrap();
-        let (bands, contexts) = place(3000, 2);
-        let rows = features(&site, &bands, &contexts);
-        for column in [0, 1, 2, 40, BANDS + 2, BANDS + 7] {
-            let d = deviation(&rows, column);
-            assert!((0.7..1.3).contains(&d), "{column}: {d}");
+        let mut out = Vec::new();
+        for (i, frame) in bands.chunks_exact(BANDS).zip(contexts.chunks_exact(WIDTH)).enumerate() {
+            site.push(frame, &mut state);
+            if (i + 1) % ROW == 0 {
+                let mut row = Vec::new();
+                site.row(&ALL, &mut state, &mut row);
+                out.push(row);
+            }
         }
-        // band 2 moves by 2 for a step of the context, and the noise beside it is small
-        let raw = deviation(&rows, 2) * site.deviation[2];
-        let left = deviation(&rows, 2 * BANDS + 2) * site.from_context.deviation[2];
-        assert!(left < 0.5 * raw, "the context foretells band 2: {raw} before, {left} after");
-        let past = deviation(&rows, 3 * BANDS + 2) * site.from_past.deviation[2];
-        assert!(past > 0.8 * raw, "its past does not");
+        out.split_off(20)
     }
 
     #[test]
-    fn a_gain_leaves_the_shape_alone() {
-        let (mut bands, contexts) = place(3000, 3);
-        let site = Site::fit(&bands, &contexts, WIDTH).unwrap();
-        let before = features(&site, &bands, &contexts);
-        bands.iter_mut().for_each(|x| *x += 1.4);
-        let after = features(&site, &bands, &contexts);
-        let moved = |channel: usize| {
-            let at = channel * BANDS + 3;
-            let sum: f32 = before.iter().zip(&after).skip(200).map(|(b, a)| a[at] - b[at]).sum();
-            sum / 2800.0
-        };
-        assert!(moved(0) > 2.0 && moved(4).abs() < 0.5, "{} {}", moved(0), moved(4));
+    fn rows_are_in_the_units_of_the_place() {
+        let (bands, contexts) = place(8000, 1);
+        let site = Site::fit(&bands, &contexts, WIDTH, |_| false).unwrap();
+        let (bands, contexts) = place(4000, 2);
+        let rows = rows(&site, &bands, &contexts);
+        assert_eq!(rows[0].len(), 9 * BANDS + 3);
+        // all but the slow plane, whose average hardly moves
+        for column in (0..8 * BANDS).step_by(37) {
+            let values: Vec<f32> = rows.iter().map(|r| r[column]).collect();
+            let mean = values.iter().sum::<f32>() / values.len() as f32;
+            let d = (values.iter().map(|x| (x - mean).powi(2)).sum::<f32>() / values.len() as f32).sqrt();
+            assert!(mean.abs() < 0.4 && (0.4..1.6).contains(&d), "{column}: {mean} ± {d}");
+        }
+        let distance = rows.iter().map(|r| r[9 * BANDS]).sum::<f32>() / rows.len() as f32;
+        assert!(distance.abs() < 0.4, "{distance}");
+    }
+
+    #[test]
+    fn a_foreign_band_is_far_and_told_by_its_number() {
+        let (mut bands, contexts) = place(8000, 3);
+        let site = Site::fit(&bands, &contexts, WIDTH, |i| (2000..4000).contains(&i)).unwrap();
+        bands.chunks_exact_mut(BANDS).skip(7900).for_each(|frame| frame[20] += 3.0);
+        let mut state = SiteState::new();
+        let mut before = 0.0;
+        for (i, frame) in bands.chunks_exact(BANDS).zip(contexts.chunks_exact(WIDTH)).enumerate() {
+            site.push(frame, &mut state);
+            if i == 7890 {
+                before = site.distance(&state);
+            }
+        }
+        assert!(site.distance(&state) > 2.0 * before, "{} after {before}", site.distance(&state));
+        let mut excess = Vec::new();
+        site.band_excess(&state, &mut excess);
+        let loudest = (0..BANDS).max_by(|&a, &b| excess[a].total_cmp(&excess[b])).unwrap();
+        assert_eq!(loudest, 20);
     }
 
     #[test]
     fn a_short_calibration_is_refused_and_a_fit_is_whole() {
-        let (bands, contexts) = place(400, 4);
-        assert!(Site::fit(&bands[..200 * BANDS], &contexts, WIDTH).is_err());
-        let site = Site::fit(&bands, &contexts, WIDTH).unwrap();
+        let (bands, contexts) = place(1200, 4);
+        assert!(Site::fit(&bands[..600 * BANDS], &contexts, WIDTH, |_| false).is_err());
+        let site = Site::fit(&bands, &contexts, WIDTH, |_| false).unwrap();
         assert!(site.is_whole(WIDTH) && !site.is_whole(WIDTH + 1));
         let json = serde_json::to_string(&site).unwrap();
         assert_eq!(serde_json::from_str::<Site>(&json).unwrap(), site);

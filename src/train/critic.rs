@@ -11,15 +11,17 @@ use super::adam::Adam;
 use super::dice::Dice;
 use super::lessons::{Lesson, Lessons, QUIET_S};
 use crate::config::CriticTraining;
-use crate::critic::{Channel, Critic, CriticConfig, FRAMES_A_ROW};
-use crate::detect::{Site, SiteState};
+use crate::critic::{Channel, Critic, CriticConfig};
+use crate::detect::{ROW, Site, SiteState};
 use crate::error::{Error, Result};
 use crate::model::{Cpc, Manifest, Passage};
 use crate::nn::{StreamingModule, Tensors, WeightSource};
-use crate::units::{BANDS, FRAME_RATE, HOP, seconds_to_frames};
+use crate::units::{FRAME_RATE, HOP, seconds_to_frames};
 
-/// Rows of a training window: 4 s.
-const ROWS: usize = 80;
+/// Rows of a training window: 5 s.
+const ROWS: usize = 100;
+/// Rows before it that are heard but not asked about.
+const LEAD: usize = 6;
 /// Steps of features that an integer holds.
 const STEPS_A_UNIT: f32 = 15.0;
 /// A row counts as foreign if at least this share of it is.
@@ -35,9 +37,9 @@ const HELD_OUT: u64 = 12;
 
 /// Features of a lesson after its quiet part, and what each row is.
 struct Notes {
-    /// `[frames, channels · 64]`, 15 steps a deviation.
+    /// `[rows, inputs]`, 15 steps a unit.
     features: Vec<i8>,
-    /// 1 foreign, 0 not, none to leave out; a row of 5 frames each.
+    /// 1 foreign, 0 not, none to leave out.
     answers: Vec<Option<f32>>,
 }
 
@@ -121,29 +123,30 @@ fn take_notes(cpc: &Arc<Cpc>, width: usize, channels: &[Channel], lesson: &Lesso
         passage.step(piece, &mut frames)?;
     }
     let quiet = seconds_to_frames(QUIET_S);
-    let (before, after) = frames.split_at(quiet.min(frames.len()));
+    let before = frames.get(..quiet).unwrap_or_default();
     let bands: Vec<f32> = before.iter().flat_map(|f| &f.bands).copied().collect();
     let contexts: Vec<f32> = before.iter().flat_map(|f| &f.c).copied().collect();
-    let site = Site::fit(&bands, &contexts, width)?;
+    let site = Site::fit(&bands, &contexts, width, |_| false)?;
     let (mut state, mut row) = (SiteState::new(), Vec::new());
-    // the averages know the end of the quiet part
-    for frame in before.iter().skip(quiet.saturating_sub(1000)) {
-        row.clear();
-        site.features(&[], (&frame.bands, &frame.c), &mut state, &mut row);
+    let (mut features, mut answers) = (Vec::new(), Vec::new());
+    // the windows and the slow average know the end of the quiet part
+    let lead = quiet.saturating_sub(1000) / ROW * ROW;
+    for (i, frame) in frames.iter().enumerate().skip(lead) {
+        site.push((&frame.bands, &frame.c), &mut state);
+        if (i + 1) % ROW > 0 {
+            continue;
+        }
+        site.row(channels, &mut state, &mut row);
+        if i >= quiet {
+            features.extend(row.iter().map(|x| (x * STEPS_A_UNIT).round().clamp(-127.0, 127.0) as i8));
+            answers.push(answer(lesson, (i + 1 - ROW) as f64 / f64::from(FRAME_RATE)));
+        }
     }
-    let count = after.len() / FRAMES_A_ROW * FRAMES_A_ROW;
-    let mut features = Vec::with_capacity(count * channels.len() * BANDS);
-    for frame in after.iter().take(count) {
-        row.clear();
-        site.features(channels, (&frame.bands, &frame.c), &mut state, &mut row);
-        features.extend(row.iter().map(|x| (x * STEPS_A_UNIT).round() as i8));
-    }
-    let answers = (0..count / FRAMES_A_ROW).map(|r| answer(lesson, QUIET_S + r as f64 * row_s())).collect();
     Ok(Notes { features, answers })
 }
 
 fn row_s() -> f64 {
-    FRAMES_A_ROW as f64 / f64::from(FRAME_RATE)
+    ROW as f64 / f64::from(FRAME_RATE)
 }
 
 /// What the row that begins at `at_s` is.
@@ -168,22 +171,21 @@ struct Batch {
 }
 
 fn batch_of(windows: &[(&Notes, usize, usize)], shape: &CriticConfig) -> Result<Batch> {
-    let width = shape.channels.len() * BANDS;
+    let width = shape.inputs();
     let rows = windows.first().map_or(0, |w| w.2);
     let (mut features, mut answers, mut weights) = (Vec::new(), Vec::new(), Vec::new());
     for &(notes, from, rows) in windows {
-        let range = from * FRAMES_A_ROW * width..(from + rows) * FRAMES_A_ROW * width;
-        let values = notes.features.get(range).unwrap_or_default();
+        let values = notes.features.get(from * width..(from + rows) * width).unwrap_or_default();
         features.extend(values.iter().map(|&x| f32::from(x) / STEPS_A_UNIT));
         // the first rows have no past
         for (i, answer) in notes.answers.iter().skip(from).take(rows).enumerate() {
             answers.push(answer.unwrap_or(0.0));
-            weights.push(if answer.is_some() && i >= shape.rows { 1.0f32 } else { 0.0 });
+            weights.push(if answer.is_some() && i >= LEAD { 1.0f32 } else { 0.0 });
         }
     }
     let count = windows.len();
     Ok(Batch {
-        features: Tensor::from_vec(features, (count, rows * FRAMES_A_ROW, width), &Device::Cpu)?,
+        features: Tensor::from_vec(features, (count, rows, width), &Device::Cpu)?,
         answers: Tensor::from_vec(answers, (count, rows), &Device::Cpu)?,
         weights: Tensor::from_vec(weights, (count, rows), &Device::Cpu)?,
     })
@@ -193,7 +195,7 @@ fn draw(learnt: &[(u64, Notes)], batch: usize, shape: &CriticConfig, dice: &mut 
     let windows: Vec<(&Notes, usize, usize)> = (0..batch)
         .filter_map(|_| {
             let (_, notes) = learnt.get(dice.below(learnt.len()))?;
-            let rows = ROWS + shape.rows;
+            let rows = ROWS + LEAD;
             Some((notes, dice.below(notes.answers.len().saturating_sub(rows)), rows))
         })
         .collect();
@@ -215,7 +217,7 @@ fn examine(critic: &Critic, held: &[(u64, Notes)], shape: &CriticConfig) -> Resu
         let batch = batch_of(&[(notes, 0, notes.answers.len())], shape)?;
         losses.push(f64::from(loss_of(critic, &batch)?.to_scalar::<f32>()?));
         let logits = critic.forward(&batch.features)?.flatten_all()?.to_vec1::<f32>()?;
-        let known = notes.answers.iter().zip(logits).skip(shape.rows);
+        let known = notes.answers.iter().zip(logits).skip(LEAD);
         scores.extend(known.filter_map(|(answer, logit)| answer.map(|a| (logit, a > 0.5))));
     }
     scores.sort_by(|a, b| a.0.total_cmp(&b.0));

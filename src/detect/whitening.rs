@@ -1,0 +1,146 @@
+//! Statistics in units of what is normal: standardised, and made white.
+
+use nalgebra::{DMatrix, SymmetricEigen};
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+
+/// Shrinkage of the correlation matrix towards the identity.
+const SHRINKAGE: f64 = 0.1;
+
+/// Mean and deviation of each coordinate, and the symmetric matrix that makes the standardised vector white (ZCA: of all
+/// white vectors the nearest to it, so that coordinate b is still about band b). The norm of the white vector is the
+/// Mahalanobis distance.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Whitening {
+    mean: Vec<f32>,
+    deviation: Vec<f32>,
+    /// The rows of the matrix from the diagonal on; empty where the vector is standardised alone.
+    upper: Vec<f32>,
+}
+
+impl Whitening {
+    /// Of rows `[n, width]`; deviations get `least` of their coordinate added.
+    pub(super) fn fit(rows: &[f32], width: usize, least: impl Fn(usize) -> f32) -> Result<Self> {
+        let mut fitted = Self::scales(rows, width, least);
+        let n = rows.len() / width;
+        if n < 2 {
+            return Err(Error::config(
+                format!("calibration heard {n} rows"),
+                "let calibration listen longer, or run `calibrate` again",
+            ));
+        }
+        let mut normal = DMatrix::from_row_slice(n, width, rows);
+        for ((mut column, mean), deviation) in
+            normal.column_iter_mut().zip(&fitted.mean).zip(&fitted.deviation)
+        {
+            column.iter_mut().for_each(|x| *x = (*x - mean) / deviation);
+        }
+        let mut covariance = (normal.transpose() * &normal).cast::<f64>() / n as f64;
+        covariance *= 1.0 - SHRINKAGE;
+        (0..width).for_each(|i| covariance[(i, i)] += SHRINKAGE);
+        let eigen = SymmetricEigen::new(covariance);
+        let roots = eigen.eigenvalues.map(|v| 1.0 / v.max(1e-6).sqrt());
+        let matrix = &eigen.eigenvectors * DMatrix::from_diagonal(&roots) * eigen.eigenvectors.transpose();
+        fitted.upper =
+            (0..width).flat_map(|i| (i..width).map(move |j| (i, j))).map(|at| matrix[at] as f32).collect();
+        Ok(fitted)
+    }
+
+    /// Mean and deviation alone.
+    pub(super) fn scales(rows: &[f32], width: usize, least: impl Fn(usize) -> f32) -> Self {
+        let n = (rows.len() / width.max(1)).max(1) as f64;
+        let (mut sum, mut squares) = (vec![0f64; width], vec![0f64; width]);
+        for row in rows.chunks_exact(width) {
+            row.iter().zip(&mut sum).for_each(|(&x, s)| *s += f64::from(x) / n);
+        }
+        for row in rows.chunks_exact(width) {
+            for ((&x, mean), q) in row.iter().zip(&sum).zip(&mut squares) {
+                *q += (f64::from(x) - mean).powi(2) / n;
+            }
+        }
+        Self {
+            mean: sum.iter().map(|&m| m as f32).collect(),
+            deviation: squares.iter().enumerate().map(|(i, q)| q.sqrt() as f32 + least(i)).collect(),
+            upper: Vec::new(),
+        }
+    }
+
+    /// Writes the standardised vector to `out`, as far as `raw` goes.
+    pub(super) fn normal(&self, raw: &[f32], out: &mut Vec<f32>) {
+        out.clear();
+        out.extend(raw.iter().zip(&self.mean).zip(&self.deviation).map(|((x, m), d)| (x - m) / d));
+    }
+
+    /// Writes the white vector to `out`.
+    pub(super) fn apply(&self, raw: &[f32], out: &mut Vec<f32>) {
+        let width = self.mean.len();
+        let mut normal = Vec::with_capacity(width);
+        self.normal(raw, &mut normal);
+        out.clear();
+        out.resize(width, 0.0);
+        let mut rest = self.upper.as_slice();
+        for i in 0..normal.len() {
+            let (row, after) = rest.split_at((width - i).min(rest.len()));
+            rest = after;
+            let (Some(&x), Some((own, others))) = (normal.get(i), row.split_first()) else { continue };
+            let mut sum = own * x;
+            let beyond = normal.get(i + 1..).unwrap_or_default();
+            for ((&w, &y), to) in others.iter().zip(beyond).zip(out.iter_mut().skip(i + 1)) {
+                sum += w * y;
+                *to += w * x;
+            }
+            if let Some(to) = out.get_mut(i) {
+                *to += sum;
+            }
+        }
+    }
+
+    /// Whether this could have come from a fit to vectors of `width` values, `white` or only standardised.
+    pub(super) fn is_whole(&self, width: usize, white: bool) -> bool {
+        self.mean.len() == width
+            && self.deviation.len() == width
+            && self.upper.len() == if white { width * (width + 1) / 2 } else { 0 }
+            && self.mean.iter().chain(&self.upper).all(|x| x.is_finite())
+            && self.deviation.iter().all(|d| d.is_finite() && *d > 0.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand::{RngExt, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
+
+    #[test]
+    fn correlated_rows_become_white_and_keep_their_places() {
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        let mut rows = Vec::new();
+        for _ in 0..5000 {
+            let common = rng.random_range(-1.0..1.0f32);
+            rows.extend([
+                5.0 + common,
+                3.0 * common + rng.random_range(-1.0..1.0),
+                rng.random_range(-2.0..2.0),
+            ]);
+        }
+        let whitening = Whitening::fit(&rows, 3, |_| 0.01).unwrap();
+        let mut white = Vec::new();
+        let mut products = [[0f32; 3]; 3];
+        for row in rows.chunks_exact(3) {
+            whitening.apply(row, &mut white);
+            for i in 0..3 {
+                for j in 0..3 {
+                    products[i][j] += white[i] * white[j] / 5000.0;
+                }
+            }
+        }
+        // shrinkage leaves what is correlated a little short of white
+        assert!((0.5..1.3).contains(&products[0][0]) && (0.8..1.2).contains(&products[2][2]), "{products:?}");
+        assert!(products[0][1].abs() < 0.3, "{products:?}");
+        whitening.apply(&[5.0, 0.0, 10.0], &mut white);
+        assert!(white[2] > 5.0 && white[0].abs() < 1.0, "{white:?}");
+        assert!(whitening.is_whole(3, true) && !whitening.is_whole(3, false) && !whitening.is_whole(2, true));
+    }
+}
