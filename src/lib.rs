@@ -22,7 +22,7 @@
 //! ```text
 //! 7  main                                                           the program
 //! 6  cli                                                            the command line, one file a subcommand
-//! 5  runtime, train, eval, features                                 ways to drive a model: live, to learn, to measure
+//! 5  runtime, train, eval, features, archive                        ways to drive a model: live, to learn, to measure
 //! 4  config                                                         the file, the environment and the flags as one value
 //! 3  model, corpus, detect                                          the network with its file format; recordings to learn from; scores, calibration, events
 //! 2  capture, resample, encode, context, predict, critic, publish   the stages, in the order of the data
@@ -86,6 +86,7 @@ pub mod model;
 
 pub mod config;
 
+pub mod archive;
 pub mod eval;
 pub mod features;
 pub mod runtime;

@@ -11,6 +11,7 @@ mod encode;
 mod eval;
 mod import;
 mod run;
+mod score;
 mod train;
 pub mod watch;
 
@@ -50,6 +51,8 @@ enum Command {
     Watch(watch::WatchArgs),
     /// Write z and c of recordings, for other programs.
     Encode(encode::EncodeArgs),
+    /// Find events in recordings, faster than real time.
+    Score(score::ScoreArgs),
     /// Train a model on a folder of recordings.
     Train(train::TrainArgs),
     /// Make a model of a PyTorch checkpoint of CPC_audio.
@@ -110,6 +113,7 @@ fn dispatch(cli: Cli, set: SetThreads) -> Result<()> {
         Some(Command::Calibrate(args)) => calibrate::run(&args, set),
         Some(Command::Watch(args)) => watch::run(&args),
         Some(Command::Encode(args)) => encode::run(&args, set),
+        Some(Command::Score(args)) => score::run(&args, set),
         Some(Command::Train(args)) => train::run(&args, set),
         Some(Command::Import(args)) => import::run(&args, set),
         Some(Command::Eval(command)) => eval::run(&command, set),

@@ -1,0 +1,287 @@
+//! One recording: what is normal in it, and what is not.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::row::{Row, Rows};
+use crate::corpus::SoundFile;
+use crate::detect::{Calibration, DetectConfig, Detector, DetectorState};
+use crate::error::Result;
+use crate::event::{Finding, Phase};
+use crate::frame::{Frame, FrameShape};
+use crate::model::{Cpc, Manifest, Passage};
+use crate::units::{FRAME_RATE, HOP, frame_end, samples_to_seconds};
+
+/// Hops that the model hears at once: 5 s, long enough for large matrix products. Pieces are cut the same from the
+/// start of every recording, so that its result is the same to the bit each time.
+const PIECE: usize = 500;
+/// Seconds to watch below which a recording is not worth it.
+const LEAST_WATCHED_S: f64 = 1.0;
+/// The least that `detect.calibrate_seconds` may be.
+const LEAST_CALIBRATION_S: f64 = 10.0;
+
+/// Hears what a [`Scorer`] finds, in the order of the sound.
+pub trait Listener {
+    /// An event is over: its final figures, with `emitted_s` as of when it was first told.
+    ///
+    /// # Errors
+    /// Ends the recording.
+    fn event(&mut self, finding: &Finding) -> Result<()>;
+
+    /// The next 0.1 s.
+    ///
+    /// # Errors
+    /// Ends the recording.
+    fn row(&mut self, row: &Row) -> Result<()>;
+
+    /// So many seconds of the recording are done; false ends it.
+    fn heard(&mut self, seconds: f64) -> bool;
+}
+
+/// What became of a recording.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome {
+    /// It was scored to its end.
+    Scored {
+        /// Seconds of sound.
+        seconds: f64,
+    },
+    /// It holds too little sound to learn from and to watch.
+    TooShort {
+        /// What was found, what was expected and what would help, one line.
+        reason: String,
+    },
+    /// The listener ended it.
+    Stopped,
+}
+
+/// A model with the settings of the detector, for any number of recordings.
+#[derive(Debug, Clone)]
+pub struct Scorer {
+    cpc: Arc<Cpc>,
+    shape: FrameShape,
+    model: String,
+    detect: DetectConfig,
+    /// Whether rows are wanted.
+    rows: bool,
+}
+
+impl Scorer {
+    /// A scorer. Without `rows`, [`Listener::row`] is not called, and no sound is heard twice.
+    ///
+    /// # Errors
+    /// When the model cannot score or a setting is out of range.
+    pub fn new((manifest, cpc): (&Manifest, Arc<Cpc>), detect: &DetectConfig, rows: bool) -> Result<Self> {
+        cpc.can_score()?;
+        let (shape, model) = (manifest.frame_shape(), manifest.sha256.clone());
+        Detector::new(detect, shape, model.clone())?;
+        Ok(Self { cpc, shape, model, detect: detect.clone(), rows })
+    }
+
+    /// Scores the recording at `path`.
+    ///
+    /// # Errors
+    /// A device error when it cannot be read; what the listener fails with.
+    pub fn run(&self, path: &Path, listener: &mut dyn Listener) -> Result<Outcome> {
+        let mut recording = Recording::open(path, &self.cpc)?;
+        if let Some(seconds) = recording.sound.duration_s().filter(|&s| s < self.least_s()) {
+            let reason = self.too_short(&format!("it is {seconds:.1} s long"), seconds);
+            return Ok(Outcome::TooShort { reason });
+        }
+        let mut detector = Detector::new(&self.detect, self.shape, self.model.clone())?;
+        let mut watched_from = None;
+        let (mut rows, mut events) = (Rows::default(), Events::default());
+        let (mut frames, mut findings) = (Vec::new(), Vec::new());
+        while recording.next(&mut frames)? {
+            for frame in &frames {
+                let reading = detector.push(frame, &mut findings);
+                if watched_from.is_some() {
+                    if self.rows {
+                        rows.push(&reading).map_or(Ok(()), |row| listener.row(&row))?;
+                    }
+                } else if let Some(calibration) = detector.calibration() {
+                    watched_from = Some(frame.index + 1);
+                    if self.rows && !self.look_back(path, frame.index, calibration, &mut rows, listener)? {
+                        return Ok(Outcome::Stopped);
+                    }
+                }
+            }
+            events.take(&mut findings, listener)?;
+            if !listener.heard(recording.seconds()) {
+                return Ok(Outcome::Stopped);
+            }
+        }
+        let watched = recording.frames - watched_from.unwrap_or(recording.frames);
+        if (watched as f64) < LEAST_WATCHED_S * f64::from(FRAME_RATE) {
+            let usable = match detector.state() {
+                DetectorState::Calibrating { done } => f64::from(done) * self.detect.calibrate_seconds,
+                DetectorState::Watching => self.detect.calibrate_seconds,
+            };
+            let found = format!("{:.1} s of its {:.1} s are usable sound", usable, recording.seconds());
+            return Ok(Outcome::TooShort { reason: self.too_short(&found, usable) });
+        }
+        rows.finish().filter(|_| self.rows).map_or(Ok(()), |row| listener.row(&row))?;
+        detector.finish(&mut findings);
+        events.take(&mut findings, listener)?;
+        events.finish(recording.frames, listener)?;
+        Ok(Outcome::Scored { seconds: recording.seconds() })
+    }
+
+    /// Hears the recording again up to frame `last` and makes its rows by what was learnt from it; false when the
+    /// listener ended it.
+    fn look_back(
+        &self,
+        path: &Path,
+        last: u64,
+        calibration: &Calibration,
+        rows: &mut Rows,
+        listener: &mut dyn Listener,
+    ) -> Result<bool> {
+        let mut recording = Recording::open(path, &self.cpc)?;
+        let (shape, model) = (self.shape, self.model.clone());
+        let mut detector = Detector::with_calibration(&self.detect, shape, model, calibration.clone())?;
+        let (mut frames, mut untold) = (Vec::new(), Vec::new());
+        let heard = samples_to_seconds(frame_end(last));
+        while recording.next(&mut frames)? {
+            for frame in &frames {
+                let reading = detector.push(frame, &mut untold);
+                rows.push(&reading).map_or(Ok(()), |row| listener.row(&row))?;
+                if frame.index == last {
+                    return Ok(true);
+                }
+            }
+            untold.clear();
+            if !listener.heard(heard) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Seconds that a recording must have.
+    fn least_s(&self) -> f64 {
+        self.around(self.detect.calibrate_seconds.ceil())
+    }
+
+    /// Seconds of a recording with `calibration` seconds to learn from.
+    fn around(&self, calibration: f64) -> f64 {
+        calibration + self.detect.settle_ms / 1000.0 + LEAST_WATCHED_S
+    }
+
+    fn too_short(&self, found: &str, usable: f64) -> String {
+        let wanted = self.detect.calibrate_seconds;
+        let expected = format!("{found}, {wanted} s to learn from and some to watch are expected");
+        if usable >= self.around(LEAST_CALIBRATION_S) {
+            // a half to learn from, a half to watch
+            let half = (usable / 2.0).floor().clamp(LEAST_CALIBRATION_S, wanted);
+            format!("{expected}; try `--calibrate-seconds {half}`")
+        } else {
+            let least = self.around(LEAST_CALIBRATION_S);
+            format!("{expected}; no setting helps below {least} s of usable sound")
+        }
+    }
+}
+
+/// A recording on its way through the model.
+struct Recording {
+    sound: SoundFile,
+    passage: Passage,
+    samples: Vec<f32>,
+    frames: u64,
+}
+
+impl Recording {
+    fn open(path: &Path, cpc: &Arc<Cpc>) -> Result<Self> {
+        let sound = SoundFile::open(path)?;
+        Ok(Self { sound, passage: Passage::new(Arc::clone(cpc))?, samples: Vec::new(), frames: 0 })
+    }
+
+    /// Replaces `frames` by the next ones; false at the end. Samples that fill no hop are left out.
+    fn next(&mut self, frames: &mut Vec<Frame>) -> Result<bool> {
+        frames.clear();
+        while self.samples.len() < PIECE * HOP && self.sound.read(&mut self.samples)? {}
+        let ready = self.samples.len().min(PIECE * HOP) / HOP * HOP;
+        self.passage.step(self.samples.get(..ready).unwrap_or_default(), frames)?;
+        self.samples.drain(..ready);
+        self.frames += frames.len() as u64;
+        Ok(!frames.is_empty())
+    }
+
+    /// Seconds heard.
+    fn seconds(&self) -> f64 {
+        samples_to_seconds(self.frames * HOP as u64)
+    }
+}
+
+/// Makes one statement of all that are made about an event.
+#[derive(Debug, Default)]
+struct Events {
+    /// The last statement about the event that goes on.
+    open: Option<Finding>,
+}
+
+impl Events {
+    fn take(&mut self, findings: &mut Vec<Finding>, listener: &mut dyn Listener) -> Result<()> {
+        for mut finding in findings.drain(..) {
+            if let Some(first) = self.open.take().filter(|first| first.number == finding.number) {
+                finding.emitted_s = first.emitted_s;
+            }
+            match finding.phase {
+                Phase::New | Phase::Update => self.open = Some(finding),
+                Phase::End => listener.event(&finding)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// The recording is over after `frames` frames.
+    fn finish(&mut self, frames: u64, listener: &mut dyn Listener) -> Result<()> {
+        let Some(mut last) = self.open.take() else { return Ok(()) };
+        let end = frames * HOP as u64;
+        (last.phase, last.offset_sample) = (Phase::End, Some(end));
+        last.offset_s = Some(samples_to_seconds(end));
+        listener.event(&last)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::samples::finding;
+
+    #[derive(Default)]
+    struct Heard(Vec<Finding>);
+
+    impl Listener for Heard {
+        fn event(&mut self, finding: &Finding) -> Result<()> {
+            self.0.push(finding.clone());
+            Ok(())
+        }
+
+        fn row(&mut self, _: &Row) -> Result<()> {
+            Ok(())
+        }
+
+        fn heard(&mut self, _: f64) -> bool {
+            true
+        }
+    }
+
+    #[test]
+    fn an_event_is_told_once_with_its_last_figures_and_its_first_moment() {
+        let at = |number, phase, emitted_s, score| Finding { phase, emitted_s, score, ..finding(number) };
+        let end = Finding { offset_s: Some(9.0), ..at(0, Phase::End, 10.0, 8.0) };
+        let mut findings = vec![
+            at(0, Phase::New, 1.0, 5.0),
+            at(0, Phase::Update, 2.0, 7.0),
+            end,
+            at(1, Phase::New, 11.0, 6.0),
+        ];
+        let (mut events, mut heard) = (Events::default(), Heard::default());
+        events.take(&mut findings, &mut heard).unwrap();
+        events.finish(1200, &mut heard).unwrap();
+        let told: Vec<_> =
+            heard.0.iter().map(|f| (f.number, f.phase, f.emitted_s, f.score, f.offset_s)).collect();
+        assert_eq!(told, [(0, Phase::End, 1.0, 8.0, Some(9.0)), (1, Phase::End, 11.0, 6.0, Some(12.0))]);
+    }
+}

@@ -1,0 +1,144 @@
+//! `score`: events in recordings, faster than real time.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::thread;
+use std::time::Instant;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+
+use super::args::{SetThreads, open_model, stdout, stop_flag, use_threads};
+use crate::archive::{Job, Progress, Summary, score};
+use crate::config::load;
+use crate::error::{Error, Result};
+
+/// Find events in recordings. Each is a stream of its own: its first minutes teach what is normal in it, the rest is
+/// watched. A run that was stopped or killed goes on when the same command is given again.
+#[derive(Debug, clap::Args)]
+pub(super) struct ScoreArgs {
+    /// Recordings (WAV, FLAC, OGG/Vorbis, any rate, all channels mixed into one), or folders with recordings.
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// Where to write the events: a JSON object a line.
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// Where to write scores as CSV, 10 rows a second of every recording, the part that normal is learnt from included.
+    #[arg(long, value_name = "FILE")]
+    frames: Option<PathBuf>,
+    /// Seconds at the start of each recording from which normal is learnt, 10 to 3600; 300 if left out.
+    #[arg(long, value_name = "S")]
+    calibrate_seconds: Option<f64>,
+    /// The false-alarm budget: how many events an hour normal sound may cause.
+    #[arg(long, value_name = "N")]
+    events_per_hour: Option<f64>,
+    /// Model file; the built-in model if left out.
+    #[arg(long, value_name = "FILE")]
+    model: Option<PathBuf>,
+    /// Configuration file, of which [detect] and model.path matter here.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Recordings that are scored at a time, one a core; all cores if left out.
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+}
+
+/// The flags under their keys of the configuration.
+#[derive(Serialize)]
+struct Flags<'a> {
+    detect: DetectFlags,
+    model: ModelFlags<'a>,
+}
+
+#[derive(Serialize)]
+struct DetectFlags {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    calibrate_seconds: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    events_per_hour: Option<f64>,
+}
+
+#[derive(Serialize)]
+struct ModelFlags<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path: Option<&'a PathBuf>,
+}
+
+/// Runs it. What cannot be scored is told on stderr and left out.
+///
+/// # Errors
+/// When nothing can be scored, an output cannot be written, or a setting is out of range.
+pub(super) fn run(args: &ScoreArgs, set: SetThreads) -> Result<()> {
+    let flags = Flags {
+        detect: DetectFlags {
+            calibrate_seconds: args.calibrate_seconds,
+            events_per_hour: args.events_per_hour,
+        },
+        model: ModelFlags { path: args.model.as_ref() },
+    };
+    let config = load(args.config.as_deref(), flags)?.config;
+    // recordings side by side need no help within one
+    use_threads(1, set)?;
+    let cores = thread::available_parallelism().map_or(1, usize::from).min(256);
+    let job = Job {
+        inputs: args.files.clone(),
+        out: args.out.clone(),
+        frames: args.frames.clone(),
+        detect: config.detect,
+        threads: args.threads.unwrap_or(cores),
+    };
+    let (manifest, cpc) = open_model(config.model.file())?;
+    let stop = stop_flag()?;
+    let style = ProgressStyle::with_template("{pos}/{len} files {bar:30} {msg} {elapsed}");
+    let bar = ProgressBar::new(0).with_style(style.map_err(|e| Error::internal(e.to_string()))?);
+    let (begun, heard) = (Instant::now(), Mutex::new(0.0));
+    let summary = score(&job, (&manifest, cpc), &stop, &|progress| match progress {
+        Progress::Begins { files } => bar.set_length(files as u64),
+        Progress::Heard { seconds } => {
+            let Ok(mut heard) = heard.lock() else { return };
+            *heard += seconds;
+            let speed = *heard / begun.elapsed().as_secs_f64().max(1e-3);
+            bar.set_message(format!("{:.2} h of sound, {speed:.0} × real time", *heard / 3600.0));
+        }
+        Progress::Done => bar.inc(1),
+    });
+    bar.finish_and_clear();
+    tell(&summary?, &job)
+}
+
+fn tell(summary: &Summary, job: &Job) -> Result<()> {
+    for left_out in &summary.left_out {
+        let (file, reason) = (left_out.file.display().to_string(), &left_out.reason);
+        // most reasons of a reader name the file already
+        let name = if reason.contains(&file) { String::new() } else { format!("{file}: ") };
+        // nobody may be left to read it
+        drop(writeln!(std::io::stderr(), "left out: {name}{reason}"));
+    }
+    let mut out = stdout();
+    let (scored, files) = (summary.scored, summary.files);
+    if summary.stopped {
+        return out.line(format_args!(
+            "asked to stop: {scored} of {files} files are scored, nothing is written yet; the same command goes on"
+        ));
+    }
+    if scored == 0 {
+        return Err(Error::device(
+            format!("none of {files} files could be scored, and nothing was written"),
+            "give WAV, FLAC or OGG/Vorbis files that are longer than `--calibrate-seconds`",
+        ));
+    }
+    let earlier = match summary.earlier {
+        0 => String::new(),
+        n => format!(" ({n} of them before)"),
+    };
+    let plural = if scored == 1 { "" } else { "s" };
+    out.line(format_args!(
+        "wrote {}: {} events in {:.2} h of sound from {scored} file{plural}{earlier}, {} left out, {:.0} × real time",
+        job.out.display(),
+        summary.events,
+        summary.seconds / 3600.0,
+        summary.left_out.len(),
+        summary.seconds_now / summary.took.as_secs_f64().max(1e-3)
+    ))
+}
