@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use super::row::{Row, Rows};
 use crate::corpus::SoundFile;
-use crate::detect::{Calibration, DetectConfig, Detector, DetectorState};
+use crate::detect::{Calibration, DetectConfig, Detector, DetectorState, Instrument};
 use crate::error::Result;
 use crate::event::{Finding, Phase};
-use crate::frame::{Frame, FrameShape};
+use crate::frame::Frame;
 use crate::model::{Cpc, Manifest, Passage};
 use crate::units::{FRAME_RATE, HOP, frame_end, samples_to_seconds};
 
@@ -59,8 +59,7 @@ pub enum Outcome {
 #[derive(Debug, Clone)]
 pub struct Scorer {
     cpc: Arc<Cpc>,
-    shape: FrameShape,
-    model: String,
+    instrument: Instrument,
     detect: DetectConfig,
     /// Whether rows are wanted.
     rows: bool,
@@ -73,9 +72,10 @@ impl Scorer {
     /// When the model cannot score or a setting is out of range.
     pub fn new((manifest, cpc): (&Manifest, Arc<Cpc>), detect: &DetectConfig, rows: bool) -> Result<Self> {
         cpc.can_score()?;
-        let (shape, model) = (manifest.frame_shape(), manifest.sha256.clone());
-        Detector::new(detect, shape, model.clone())?;
-        Ok(Self { cpc, shape, model, detect: detect.clone(), rows })
+        let hash = manifest.sha256.clone();
+        let instrument = Instrument::new(manifest.frame_shape(), hash, cpc.critic());
+        Detector::new(detect, instrument.clone())?;
+        Ok(Self { cpc, instrument, detect: detect.clone(), rows })
     }
 
     /// Scores the recording at `path`.
@@ -88,7 +88,7 @@ impl Scorer {
             let reason = self.too_short(&format!("it is {seconds:.1} s long"), seconds);
             return Ok(Outcome::TooShort { reason });
         }
-        let mut detector = Detector::new(&self.detect, self.shape, self.model.clone())?;
+        let mut detector = Detector::new(&self.detect, self.instrument.clone())?;
         let mut watched_from = None;
         let (mut rows, mut events) = (Rows::default(), Events::default());
         let (mut frames, mut findings) = (Vec::new(), Vec::new());
@@ -138,8 +138,8 @@ impl Scorer {
         listener: &mut dyn Listener,
     ) -> Result<bool> {
         let mut recording = Recording::open(path, &self.cpc)?;
-        let (shape, model) = (self.shape, self.model.clone());
-        let mut detector = Detector::with_calibration(&self.detect, shape, model, calibration.clone())?;
+        let instrument = self.instrument.clone();
+        let mut detector = Detector::with_calibration(&self.detect, instrument, calibration.clone())?;
         let (mut frames, mut untold) = (Vec::new(), Vec::new());
         let heard = samples_to_seconds(frame_end(last));
         while recording.next(&mut frames)? {

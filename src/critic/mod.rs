@@ -10,4 +10,4 @@ mod config;
 mod network;
 
 pub use config::{Channel, CriticConfig};
-pub use network::{Critic, CriticState};
+pub use network::{Critic, CriticState, USUAL};

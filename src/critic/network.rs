@@ -20,7 +20,11 @@ pub struct Critic {
     second: Affine,
     memory: Gru,
     last: Affine,
+    usual: Vec<f32>,
 }
+
+/// Name of the tensor with the largest outputs of usual seconds.
+pub const USUAL: &str = "critic.usual";
 
 #[derive(Debug, Clone)]
 struct Affine {
@@ -105,14 +109,16 @@ fn pooled_width(config: &CriticConfig) -> usize {
 }
 
 impl Critic {
-    /// Reads `critic.{first,second,last}.{weight,bias}` and the GRU `critic.memory`.
+    /// Reads `critic.{first,second,last}.{weight,bias}`, the GRU `critic.memory` and, if it is there, [`USUAL`].
     ///
     /// # Errors
     /// When a tensor is missing or has another shape.
     pub fn load(source: WeightSource<'_>, config: &CriticConfig) -> Result<Self> {
         let [first, second, last] = plan(config).map(|(name, shape)| Affine::load(source, name, shape));
         let memory = Gru::load(source, "critic.memory", pooled_width(config), config.hidden)?;
-        Ok(Self { config: config.clone(), first: first?, second: second?, memory, last: last? })
+        let usual = source.find(USUAL).map(|t| t.flatten_all()?.to_vec1::<f32>()).transpose()?;
+        let usual = usual.unwrap_or_default();
+        Ok(Self { config: config.clone(), first: first?, second: second?, memory, last: last?, usual })
     }
 
     /// Variables for a new critic, by the names that [`load`](Self::load) reads.
@@ -126,6 +132,19 @@ impl Critic {
         }
         vars.extend(Gru::init(rng, "critic.memory", (pooled_width(config), config.hidden), device)?);
         Ok(vars)
+    }
+
+    /// The largest output of each of many seconds of many places without anything foreign, as training held them out;
+    /// empty for a critic without them.
+    #[must_use]
+    pub fn usual(&self) -> &[f32] {
+        &self.usual
+    }
+
+    /// Where its weights live.
+    #[must_use]
+    pub fn device(&self) -> &Device {
+        self.first.bias.device()
     }
 
     /// Its shape.

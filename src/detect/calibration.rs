@@ -6,32 +6,38 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::config::DetectConfig;
-use super::novelty::Novelty;
+use super::instrument::Instrument;
+use super::site::Site;
 use super::surprise::Surprise;
-use super::tail::Tail;
+use super::tail::{P_FLOOR, Tail};
 use crate::error::{Error, Result};
 use crate::frame::FrameShape;
 
 /// Version of the JSON form of [`Calibration`].
-pub const CALIBRATION_VERSION: u32 = 1;
+pub const CALIBRATION_VERSION: u32 = 2;
 
-/// What was learnt about normal sound. As JSON it holds about d²/2 numbers.
+/// Seconds of calibration that count as much as what is known of places in general.
+const PRIOR_SECONDS: f64 = 90.0;
+
+/// What was learnt about normal sound. As JSON it holds about 50,000 numbers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Calibration {
     pub(crate) version: u32,
     pub(crate) model: String,
     pub(crate) shape: FrameShape,
-    /// Frames that surprise and novelty average over.
-    pub(crate) windows: (u64, u64),
+    /// Frames that surprise averages over.
+    pub(crate) surprise_frames: u64,
     /// Seconds of usable sound.
     pub(crate) seconds: f64,
     /// Median level of a hop.
     pub(crate) background_dbfs: f32,
     pub(crate) surprise: Surprise,
     pub(crate) surprise_tail: Tail,
-    pub(crate) novelty: Novelty,
+    pub(crate) site: Site,
     pub(crate) novelty_tail: Tail,
+    /// The tail of the critic's output, for a model that has one.
+    pub(crate) critic_tail: Option<Tail>,
 }
 
 impl Calibration {
@@ -69,21 +75,41 @@ impl Calibration {
         (&self.surprise, &self.surprise_tail)
     }
 
-    /// Normal novelty, and the tail of its maxima.
+    /// The place, and the tail of the maxima of its novelty.
     #[must_use]
-    pub fn novelty(&self) -> (&Novelty, &Tail) {
-        (&self.novelty, &self.novelty_tail)
+    pub fn novelty(&self) -> (&Site, &Tail) {
+        (&self.site, &self.novelty_tail)
     }
 
-    /// Whether frames of `shape` from `model` may be scored with this under `config`.
+    /// The tail of the maxima of the critic's output, for a model that has a critic.
+    #[must_use]
+    pub fn critic(&self) -> Option<&Tail> {
+        self.critic_tail.as_ref()
+    }
+
+    /// Tail probability of an output of the critic, per second of normal sound.
+    ///
+    /// A short calibration knows little of its own tail, and what is usual in many places is known from training. The two
+    /// are averaged as logarithms, p = p_site^w · p_usual^(1−w) with w = T/(T + 90 s) for T seconds of calibration.
+    #[must_use]
+    pub fn critic_probability(&self, logit: f64, usual: Option<&Tail>) -> Option<f64> {
+        let site = self.critic_tail.as_ref()?.tail_probability(logit);
+        let Some(usual) = usual else { return Some(site) };
+        let weight = self.seconds / (self.seconds + PRIOR_SECONDS);
+        let both = weight * site.ln() + (1.0 - weight) * usual.tail_probability(logit).ln();
+        Some(both.exp().clamp(P_FLOOR, 1.0))
+    }
+
+    /// Whether frames of `instrument` may be scored with this under `config`.
     ///
     /// # Errors
     /// Names what disagrees. The remedy is always to calibrate again.
-    pub fn check(&self, config: &DetectConfig, shape: FrameShape, model: &str) -> Result<()> {
-        let windows = config.windows();
+    pub fn check(&self, config: &DetectConfig, instrument: &Instrument) -> Result<()> {
+        let (shape, model) = (instrument.shape, &instrument.model);
+        let frames = config.surprise_frames();
         let cause = if self.version != CALIBRATION_VERSION {
             format!("is of version {}, expected {CALIBRATION_VERSION}", self.version)
-        } else if self.model != model {
+        } else if self.model != *model {
             format!("was made with model {}, but model {model} is loaded", self.model)
         } else if self.shape != shape {
             format!("is for frames of {:?}, but the model gives {shape:?}", self.shape)
@@ -93,11 +119,13 @@ impl Calibration {
                 self.surprise.skip_k(),
                 config.skip_k
             )
-        } else if self.windows != windows {
+        } else if self.surprise_frames != frames {
             format!(
-                "was made with surprise and novelty windows of {:?} frames, but the config says {windows:?}",
-                self.windows
+                "was made with a surprise window of {} frames, but the config says {frames}",
+                self.surprise_frames
             )
+        } else if self.critic_tail.is_some() != instrument.critic.is_some() {
+            "and the model disagree about a critic".to_owned()
         } else if !self.is_whole() {
             "is damaged: its parts disagree in length or hold values that no fit gives".to_owned()
         } else {
@@ -108,8 +136,9 @@ impl Calibration {
 
     fn is_whole(&self) -> bool {
         self.surprise.is_whole(self.shape.horizons)
-            && self.novelty.is_whole(self.shape.latent)
+            && self.site.is_whole(self.shape.context)
             && self.surprise_tail.is_whole()
             && self.novelty_tail.is_whole()
+            && self.critic_tail.as_ref().is_none_or(Tail::is_whole)
     }
 }

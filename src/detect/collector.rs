@@ -1,34 +1,52 @@
 //! What calibration keeps of the sound until it is fitted.
 
+use candle_core::Tensor;
+
 use super::calibration::{CALIBRATION_VERSION, Calibration};
 use super::config::DetectConfig;
-use super::novelty;
-use super::pool::EVERY;
+use super::hearing::Hearing;
+use super::instrument::Instrument;
+use super::site::{RawRow, Site, prediction, raw_rows};
 use super::surprise::{Smooth, Surprise, median};
 use super::tail::Tail;
+use crate::critic::Critic;
 use crate::error::Result;
 use crate::frame::{Frame, FrameShape};
-use crate::units::FRAME_RATE;
+use crate::nn::StreamingModule;
+use crate::units::{BANDS, FRAME_RATE};
 
-/// Most blocks of 1 s whose novelty windows are kept; past it every second block is dropped, again and again.
-const MOST_BLOCKS: u64 = 600;
-/// Most novelty windows that the covariance is fitted to.
-const MOST_FITTED: usize = 4096;
+/// Frames of a chunk: what is kept or dropped together, 20 s.
+const CHUNK: usize = 20 * FRAME_RATE as usize;
+/// Most chunks that are kept; past it every second one is dropped, again and again.
+const MOST_CHUNKS: usize = 30;
+/// Pieces of time for cross-fitting.
+const FOLDS: usize = 5;
+/// A second whose distance lies so many deviations above the median (in ln) is no part of what is fitted.
+const OUTLYING: f64 = 4.0;
+/// At most this share of the seconds is left out.
+const MOST_OUTLYING: f64 = 0.15;
+/// Frames from the end of calibration that the first watched frames build on.
+const TAIL_FRAMES: usize = 600;
 
-/// Collects usable frames. A block is 100 of them, gaps between them or not.
+/// Collects usable frames; gaps between them are marked.
 ///
-/// Memory is bounded: K floats a frame for at most an hour, and 20 vectors of d floats for at most 600 s.
+/// Memory is bounded: K floats a frame for at most an hour, bands and contexts of at most 600 s.
 #[derive(Debug, Clone)]
 pub(crate) struct Collector {
     shape: FrameShape,
     blocks: u64,
     frames: u64,
+    /// Index of the last frame.
+    last: Option<u64>,
     pmi: Vec<f32>,
     levels: Vec<f64>,
-    /// Novelty windows of the blocks that are multiples of `stride`, and the block of each.
-    windows: Vec<f32>,
-    window_blocks: Vec<u64>,
-    stride: u64,
+    bands: Vec<f32>,
+    contexts: Vec<f32>,
+    /// Numbers of the kept frames before which something is missing.
+    breaks: Vec<usize>,
+    /// Every so many chunks are kept.
+    stride: usize,
+    recent: Vec<Frame>,
 }
 
 impl Collector {
@@ -37,27 +55,39 @@ impl Collector {
             shape,
             blocks: config.calibrate_seconds.ceil() as u64,
             frames: 0,
+            last: None,
             pmi: Vec::new(),
             levels: Vec::new(),
-            windows: Vec::new(),
-            window_blocks: Vec::new(),
+            bands: Vec::new(),
+            contexts: Vec::new(),
+            breaks: Vec::new(),
             stride: 1,
+            recent: Vec::new(),
         }
     }
 
-    /// Adds a usable frame, and the novelty window that ends with it if it is time for one.
-    pub(crate) fn push(&mut self, frame: &Frame, window: Option<&[f32]>) {
-        let block = self.frames / u64::from(FRAME_RATE);
+    /// Adds a usable frame.
+    pub(crate) fn push(&mut self, frame: &Frame) {
+        let chunk = self.frames as usize / CHUNK;
+        if chunk.is_multiple_of(self.stride) {
+            let at = self.bands.len() / BANDS;
+            let follows = self.last.is_some_and(|last| frame.index == last + 1);
+            let first_of_chunk = self.frames as usize % CHUNK == 0 && self.stride > 1;
+            if !follows || first_of_chunk {
+                self.breaks.push(at);
+            }
+            self.bands.extend_from_slice(&frame.bands);
+            self.contexts.extend_from_slice(&frame.c);
+        }
         self.frames += 1;
+        self.last = Some(frame.index);
         self.pmi.extend_from_slice(&frame.pmi);
         self.levels.push(f64::from(frame.level_dbfs));
-        if block.is_multiple_of(self.stride)
-            && let Some(window) = window
-        {
-            self.windows.extend_from_slice(window);
-            self.window_blocks.push(block);
+        if self.recent.len() == TAIL_FRAMES {
+            self.recent.drain(..TAIL_FRAMES / 2);
         }
-        if block / self.stride >= MOST_BLOCKS {
+        self.recent.push(frame.clone());
+        if self.bands.len() / BANDS > MOST_CHUNKS * CHUNK {
             self.thin_out();
         }
     }
@@ -71,90 +101,198 @@ impl Collector {
         self.frames >= self.blocks * u64::from(FRAME_RATE)
     }
 
-    /// Learns what is normal. Takes time in proportion to windows · d².
-    pub(crate) fn fit(&mut self, config: &DetectConfig, model: &str) -> Result<Calibration> {
-        let FrameShape { horizons, latent, .. } = self.shape;
+    /// Learns what is normal. Takes about a second for 5 minutes.
+    ///
+    /// Contamination: seconds that lie far from the rest are no part of the fit. Scores of calibration are those under a
+    /// fit that has not seen their fifth of the time: under their own fit they would be smaller than those of new sound,
+    /// and the tail would promise too much.
+    pub(crate) fn fit(&mut self, config: &DetectConfig, instrument: &Instrument) -> Result<Calibration> {
+        let FrameShape { horizons, context, .. } = self.shape;
         let surprise = Surprise::fit(&self.pmi, horizons, config.skip_k);
         let block_frames = FRAME_RATE as usize * horizons;
-        let mut smooth = Smooth::new(config.windows().0 as usize);
+        let mut smooth = Smooth::new(config.surprise_frames() as usize);
         let surprise_maxima = self.pmi.chunks(block_frames).filter_map(|block| {
             let frames = block.chunks(horizons).filter_map(|pmi| surprise.score(pmi));
             frames.filter_map(|s| smooth.push(s)).max_by(f64::total_cmp)
         });
         let surprise_tail = Tail::fit(surprise_maxima.collect())?;
 
-        let stride = self.window_blocks.len().div_ceil(MOST_FITTED);
-        let fitted = novelty::fit(&self.windows, latent, stride, novelty::TRIM)?;
-        let mut novelty_maxima: Vec<f64> = Vec::new();
-        let mut current = None;
-        for (&block, &score) in self.window_blocks.iter().zip(&fitted.scores) {
-            match novelty_maxima.last_mut() {
-                Some(highest) if current == Some(block) => *highest = highest.max(score),
-                _ => novelty_maxima.push(score),
+        let from_context = prediction(&self.bands, &self.contexts, context)?;
+        let rows = raw_rows(&from_context, &self.bands, &self.contexts, context, &self.breaks);
+        let usable: Vec<&RawRow> = rows.iter().filter(|r| r.settled).collect();
+        let first = Site::of(from_context.clone(), &values(usable.iter().copied()))?;
+        let outlying = outlying_seconds(&first, &usable);
+        let fine = |r: &RawRow| !outlying.contains(&second(r));
+        let site = Site::of(from_context.clone(), &values(usable.iter().copied().filter(|r| fine(r))))?;
+
+        let (mut distances, mut inputs) = (Vec::new(), Vec::new());
+        let mut row = Vec::new();
+        for fold in 0..FOLDS {
+            let inside = |i: usize| i * FOLDS / usable.len().max(1) == fold;
+            let others = usable.iter().enumerate().filter(|(i, r)| !inside(*i) && fine(r)).map(|(_, r)| *r);
+            let unaware = Site::of(from_context.clone(), &values(others))?;
+            for (_, raw) in usable.iter().enumerate().filter(|(i, _)| inside(*i)) {
+                distances.push((second(raw), unaware.distance(&raw.values)));
+                if let Some(critic) = &instrument.critic {
+                    unaware.row(&critic.config().channels, &raw.values, &mut row);
+                    inputs.extend_from_slice(&row);
+                }
             }
-            current = Some(block);
         }
+        let novelty_tail = Tail::fit(maxima(distances.iter().copied()))?;
+        let critic_tail = match &instrument.critic {
+            Some(critic) => {
+                let logits = logits(critic, &inputs)?;
+                let seconds = distances.iter().map(|d| d.0);
+                Some(Tail::fit(maxima(seconds.zip(logits)))?)
+            }
+            None => None,
+        };
         Ok(Calibration {
             version: CALIBRATION_VERSION,
-            model: model.to_owned(),
+            model: instrument.model.clone(),
             shape: self.shape,
-            windows: config.windows(),
+            surprise_frames: config.surprise_frames(),
             seconds: self.frames as f64 / f64::from(FRAME_RATE),
             background_dbfs: median(&mut self.levels) as f32,
             surprise,
             surprise_tail,
-            novelty: fitted.novelty,
-            novelty_tail: Tail::fit(novelty_maxima)?,
+            site,
+            novelty_tail,
+            critic_tail,
         })
+    }
+
+    /// What a watched stream remembers after the frames that were collected last.
+    pub(crate) fn hearing(&self, known: &Calibration, instrument: &Instrument) -> Result<Hearing> {
+        let mut hearing = Hearing::new(known.surprise_frames);
+        let mut last = None;
+        for frame in &self.recent {
+            if last.is_some_and(|last: u64| frame.index != last + 1) {
+                hearing = Hearing::new(known.surprise_frames);
+            }
+            last = Some(frame.index);
+            hearing.push(frame, known, instrument)?;
+        }
+        Ok(hearing)
     }
 
     fn thin_out(&mut self) {
         self.stride *= 2;
-        let width = self.shape.latent;
+        let width = self.shape.context;
         let mut kept = 0;
-        for i in 0..self.window_blocks.len() {
-            if self.window_blocks[i].is_multiple_of(self.stride) {
-                self.windows.copy_within(i * width..(i + 1) * width, kept * width);
-                self.window_blocks[kept] = self.window_blocks[i];
-                kept += 1;
-            }
+        let chunks = self.bands.len() / BANDS / CHUNK;
+        for chunk in (0..chunks).step_by(2) {
+            let (from, to) = (chunk * CHUNK, kept * CHUNK);
+            self.bands.copy_within(from * BANDS..(from + CHUNK) * BANDS, to * BANDS);
+            self.contexts.copy_within(from * width..(from + CHUNK) * width, to * width);
+            kept += 1;
         }
-        self.windows.truncate(kept * width);
-        self.window_blocks.truncate(kept);
+        self.bands.truncate(kept * CHUNK * BANDS);
+        self.contexts.truncate(kept * CHUNK * width);
+        // breaks within chunks that moved
+        let moved = |&at: &usize| {
+            let chunk = at / CHUNK;
+            (chunk < chunks && chunk.is_multiple_of(2)).then(|| chunk / 2 * CHUNK + at % CHUNK)
+        };
+        let mut breaks: Vec<usize> = self.breaks.iter().filter_map(moved).collect();
+        breaks.extend((0..kept).map(|chunk| chunk * CHUNK));
+        breaks.sort_unstable();
+        breaks.dedup();
+        self.breaks = breaks;
     }
 }
 
-const _: () =
-    assert!((FRAME_RATE as u64).is_multiple_of(EVERY), "a block holds a whole number of novelty windows");
+fn values<'a>(rows: impl Iterator<Item = &'a RawRow>) -> Vec<&'a [f32]> {
+    rows.map(|r| r.values.as_slice()).collect()
+}
+
+/// The second of calibration that a row belongs to.
+fn second(row: &RawRow) -> usize {
+    row.frame / FRAME_RATE as usize
+}
+
+/// The largest value of each second, in the order of time.
+fn maxima(values: impl Iterator<Item = (usize, f64)>) -> Vec<f64> {
+    let (mut all, mut current) = (Vec::<f64>::new(), None);
+    for (second, value) in values {
+        match all.last_mut() {
+            Some(highest) if current == Some(second) => *highest = highest.max(value),
+            _ => all.push(value),
+        }
+        current = Some(second);
+    }
+    all
+}
+
+/// Seconds that lie far from the rest, ascending.
+fn outlying_seconds(site: &Site, rows: &[&RawRow]) -> Vec<usize> {
+    let mut seconds: Vec<(usize, f64)> = Vec::new();
+    for row in rows {
+        let far = site.distance(&row.values).max(1e-9).ln();
+        match seconds.last_mut() {
+            Some((at, most)) if *at == second(row) => *most = most.max(far),
+            _ => seconds.push((second(row), far)),
+        }
+    }
+    let mut values: Vec<f64> = seconds.iter().map(|s| s.1).collect();
+    let middle = median(&mut values);
+    values.iter_mut().for_each(|x| *x = (*x - middle).abs());
+    let spread = (1.4826 * median(&mut values)).max(1e-6);
+    let limit = middle + OUTLYING * spread;
+    let mut far: Vec<(usize, f64)> = seconds.iter().copied().filter(|s| s.1 > limit).collect();
+    far.sort_by(|a, b| b.1.total_cmp(&a.1));
+    far.truncate((MOST_OUTLYING * seconds.len() as f64) as usize);
+    let mut far: Vec<usize> = far.into_iter().map(|s| s.0).collect();
+    far.sort_unstable();
+    far
+}
+
+/// Outputs of the critic for consecutive rows.
+fn logits(critic: &Critic, inputs: &[f32]) -> Result<Vec<f64>> {
+    let width = critic.config().inputs();
+    let rows = inputs.len() / width;
+    let xs = Tensor::from_slice(inputs, (1, rows, width), critic.device())?;
+    let logits = critic.forward(&xs)?.flatten_all()?.to_vec1::<f32>()?;
+    Ok(logits.into_iter().map(f64::from).collect())
+}
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn an_hour_keeps_whole_blocks_and_bounded_memory() {
+    fn an_hour_keeps_whole_chunks_and_bounded_memory() {
         let shape = FrameShape { horizons: 3, latent: 1, context: 1 };
         let config = DetectConfig { calibrate_seconds: 3600.0, ..Default::default() };
         let mut collector = Collector::new(&config, shape);
-        let frame = Frame {
-            index: 0,
-            pmi: vec![0.0; 3],
-            z: vec![0.0],
-            c: vec![0.0],
-            bands: vec![0.0; 64],
-            level_dbfs: -40.0,
-        };
         for i in 0..360_000u64 {
             assert!(!collector.is_full());
-            let block = (i / 100) as f32;
-            collector.push(&frame, i.is_multiple_of(EVERY).then_some(&[block]));
+            let chunk = (i / CHUNK as u64) as f32;
+            collector.push(&Frame {
+                index: i,
+                pmi: vec![0.0; 3],
+                z: vec![0.0],
+                c: vec![chunk],
+                bands: vec![chunk; BANDS],
+                level_dbfs: -40.0,
+            });
+            assert!(collector.bands.len() <= (MOST_CHUNKS * CHUNK + 1) * BANDS);
         }
         assert!(collector.is_full());
         assert_eq!(collector.stride, 8);
-        assert_eq!(collector.window_blocks.len(), 450 * 20);
-        for (i, &block) in collector.window_blocks.iter().enumerate() {
-            assert_eq!(block, (i / 20 * 8) as u64);
-            assert_eq!(collector.windows[i], block as f32);
+        for (i, (&c, bands)) in collector.contexts.iter().zip(collector.bands.chunks_exact(BANDS)).enumerate()
+        {
+            assert_eq!(c, (i / CHUNK * 8) as f32, "{i}");
+            assert!(bands.iter().all(|&b| b == c));
         }
+        let starts: Vec<usize> = (0..collector.contexts.len()).step_by(CHUNK).collect();
+        assert_eq!(collector.breaks, starts);
+    }
+
+    #[test]
+    fn maxima_are_those_of_each_second() {
+        let values = [(0, 1.0), (0, 3.0), (2, 2.0), (2, 1.0), (3, 0.5)];
+        assert_eq!(maxima(values.into_iter()), [3.0, 2.0, 0.5]);
     }
 }

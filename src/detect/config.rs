@@ -20,9 +20,6 @@ pub struct DetectConfig {
     /// Milliseconds over which the surprise of single frames is averaged: a click is one frame, an event is more.
     /// 10 to 1000.
     pub surprise_window_ms: f64,
-    /// Milliseconds of sound that novelty averages over. 10 to 5000; shorter reacts faster, longer hears fainter
-    /// changes.
-    pub novelty_window_ms: f64,
     /// Milliseconds for which the tail probability must stay below the budget's before an event is confirmed.
     /// 10 to 1000.
     pub min_duration_ms: f64,
@@ -52,7 +49,6 @@ impl Default for DetectConfig {
             calibrate_seconds: 300.0,
             skip_k: 2,
             surprise_window_ms: 100.0,
-            novelty_window_ms: 250.0,
             min_duration_ms: 30.0,
             hang_ms: 200.0,
             onset_lookback_ms: 300.0,
@@ -74,7 +70,6 @@ impl DetectConfig {
             ("events_per_hour", self.events_per_hour, 0.01, 3600.0),
             ("calibrate_seconds", self.calibrate_seconds, 10.0, 3600.0),
             ("surprise_window_ms", self.surprise_window_ms, 10.0, 1000.0),
-            ("novelty_window_ms", self.novelty_window_ms, 10.0, 5000.0),
             ("min_duration_ms", self.min_duration_ms, 10.0, 1000.0),
             ("hang_ms", self.hang_ms, 10.0, 10_000.0),
             ("onset_lookback_ms", self.onset_lookback_ms, 0.0, 2000.0),
@@ -94,9 +89,9 @@ impl DetectConfig {
         Ok(())
     }
 
-    /// Frames that surprise and novelty average over, 1 or more each.
-    pub(crate) fn windows(&self) -> (u64, u64) {
-        (ms_to_frames(self.surprise_window_ms).max(1), ms_to_frames(self.novelty_window_ms).max(1))
+    /// Frames that surprise averages over, 1 or more.
+    pub(crate) fn surprise_frames(&self) -> u64 {
+        ms_to_frames(self.surprise_window_ms).max(1)
     }
 
     /// The budget as a probability per 1 s block of normal sound: `events_per_hour / 3600`.

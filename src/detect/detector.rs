@@ -6,12 +6,13 @@ use super::config::{DetectConfig, ms_to_frames};
 use super::episode::{Episode, Scored, Setting};
 use super::fuse::Fused;
 use super::gate::{Change, Gate, Rules};
-use super::pool::{EVERY, Pool};
+use super::hearing::Hearing;
+use super::instrument::Instrument;
 use super::reading::{DetectorState, Quality, Reading};
-use super::surprise::Smooth;
 use crate::error::{Error, Result};
 use crate::event::{Evidence, Finding, Phase};
-use crate::frame::{Frame, FrameShape};
+use crate::frame::Frame;
+use crate::units::BANDS;
 
 /// Hops at or below this level, in dB full scale, are digital silence.
 const SILENCE_DBFS: f32 = -119.9;
@@ -39,8 +40,7 @@ enum Stage {
 #[derive(Debug, Clone)]
 pub struct Detector {
     config: DetectConfig,
-    shape: FrameShape,
-    model: String,
+    instrument: Instrument,
     stage: Stage,
     /// Index of the last frame.
     last: Option<u64>,
@@ -48,40 +48,19 @@ pub struct Detector {
     number: u64,
     invalid: u64,
     silent_run: u64,
-    since_break: SinceBreak,
-    window: Vec<f32>,
-    rest: Vec<f64>,
-}
-
-/// What is remembered of the frames since the last start, gap, silence or invalid frame.
-#[derive(Debug, Clone)]
-struct SinceBreak {
-    frames: u64,
-    smooth: Smooth,
-    pool: Pool,
-    /// Novelty and its tail probability, held between evaluations.
-    novelty: Option<(f64, f64)>,
-}
-
-impl SinceBreak {
-    fn new(config: &DetectConfig, shape: FrameShape) -> Self {
-        let (surprise, novelty) = config.windows();
-        Self {
-            frames: 0,
-            smooth: Smooth::new(surprise as usize),
-            pool: Pool::new(novelty as usize, shape.latent),
-            novelty: None,
-        }
-    }
+    /// Frames since the last start, gap, silence or invalid frame, and what scores remember of them.
+    since_break: u64,
+    hearing: Hearing,
 }
 
 impl Detector {
-    /// A detector that begins by calibrating. `model` is the hash of the model that gives the frames.
+    /// A detector that begins by calibrating.
     ///
     /// # Errors
     /// If a key of `config` is out of its range, or leaves no horizon or nothing to score.
-    pub fn new(config: &DetectConfig, shape: FrameShape, model: impl Into<String>) -> Result<Self> {
+    pub fn new(config: &DetectConfig, instrument: Instrument) -> Result<Self> {
         config.validate()?;
+        let shape = instrument.shape;
         if config.skip_k >= shape.horizons {
             return Err(Error::config(
                 format!("detect.skip_k is {}, the model has {} horizons", config.skip_k, shape.horizons),
@@ -93,16 +72,14 @@ impl Detector {
         }
         Ok(Self {
             config: config.clone(),
-            shape,
-            model: model.into(),
+            instrument,
             stage: Stage::Calibrating(Box::new(Collector::new(config, shape))),
             last: None,
             number: 0,
             invalid: 0,
             silent_run: 0,
-            since_break: SinceBreak::new(config, shape),
-            window: Vec::new(),
-            rest: Vec::new(),
+            since_break: 0,
+            hearing: Hearing::new(config.surprise_frames()),
         })
     }
 
@@ -112,12 +89,11 @@ impl Detector {
     /// As [`Detector::new`], or if the calibration does not fit ([`Calibration::check`]).
     pub fn with_calibration(
         config: &DetectConfig,
-        shape: FrameShape,
-        model: impl Into<String>,
+        instrument: Instrument,
         calibration: Calibration,
     ) -> Result<Self> {
-        let mut detector = Self::new(config, shape, model)?;
-        calibration.check(config, shape, &detector.model)?;
+        let mut detector = Self::new(config, instrument)?;
+        calibration.check(config, &detector.instrument)?;
         detector.watch(calibration);
         Ok(detector)
     }
@@ -147,24 +123,20 @@ impl Detector {
             return reading;
         }
         self.last = Some(frame.index);
-        let settled = self.since_break.frames >= ms_to_frames(self.config.settle_ms);
-        self.since_break.frames += 1;
-        let fresh = self.silent_run == 0 && {
-            self.since_break.pool.push(frame);
-            frame.index.is_multiple_of(EVERY) && self.since_break.pool.mean(&mut self.window)
-        };
+        let settled = self.since_break >= ms_to_frames(self.config.settle_ms);
+        self.since_break += 1;
         if !settled {
             reading.quality = Quality::Settling;
         }
         match &mut self.stage {
             Stage::Calibrating(collector) => {
                 if settled && self.silent_run == 0 {
-                    collector.push(frame, fresh.then_some(&self.window));
+                    collector.push(frame);
                     self.end_calibration();
                     reading.state = self.state();
                 }
             }
-            Stage::Watching(_) => self.score(frame, fresh, &mut reading, out),
+            Stage::Watching(_) => self.score(frame, &mut reading, out),
         }
         reading
     }
@@ -184,7 +156,7 @@ impl Detector {
     /// Forgets what is normal and learns it again. A running event ends.
     pub fn recalibrate(&mut self, out: &mut Vec<Finding>) {
         self.break_off(out);
-        self.stage = Stage::Calibrating(Box::new(Collector::new(&self.config, self.shape)));
+        self.stage = Stage::Calibrating(Box::new(Collector::new(&self.config, self.instrument.shape)));
     }
 
     /// Sets the false-alarm budget, from the next frame on.
@@ -239,12 +211,14 @@ impl Detector {
 
     fn is_usable(&self, frame: &Frame) -> bool {
         let sound = |x: &f32| x.abs() <= LARGEST;
-        let young = |k: usize| self.since_break.frames <= k as u64;
-        frame.pmi.len() == self.shape.horizons
-            && frame.z.len() == self.shape.latent
-            && frame.c.len() == self.shape.context
+        let young = |k: usize| self.since_break <= k as u64;
+        let shape = self.instrument.shape;
+        frame.pmi.len() == shape.horizons
+            && frame.z.len() == shape.latent
+            && frame.c.len() == shape.context
+            && frame.bands.len() == BANDS
             && frame.level_dbfs.is_finite()
-            && frame.z.iter().chain(&frame.c).all(sound)
+            && frame.z.iter().chain(&frame.c).chain(&frame.bands).all(sound)
             && frame.pmi.iter().enumerate().all(|(k, x)| sound(x) || (x.is_nan() && young(k)))
     }
 
@@ -253,11 +227,17 @@ impl Detector {
         if !collector.is_full() {
             return;
         }
-        match collector.fit(&self.config, &self.model) {
-            Ok(calibration) => self.watch(calibration),
+        let learnt = collector.fit(&self.config, &self.instrument);
+        let learnt = learnt.and_then(|known| Ok((collector.hearing(&known, &self.instrument)?, known)));
+        match learnt {
+            Ok((hearing, calibration)) => {
+                self.hearing = hearing;
+                self.watch(calibration);
+            }
             Err(error) => {
                 tracing::warn!(%error, "calibration failed and begins anew");
-                self.stage = Stage::Calibrating(Box::new(Collector::new(&self.config, self.shape)));
+                self.stage =
+                    Stage::Calibrating(Box::new(Collector::new(&self.config, self.instrument.shape)));
             }
         }
     }
@@ -277,22 +257,25 @@ impl Detector {
         self.stage = Stage::Watching(Box::new(Watch { calibration, id, gate, scored }));
     }
 
-    fn score(&mut self, frame: &Frame, fresh: bool, reading: &mut Reading, out: &mut Vec<Finding>) {
+    fn score(&mut self, frame: &Frame, reading: &mut Reading, out: &mut Vec<Finding>) {
         let Stage::Watching(watch) = &mut self.stage else { return };
         let known = &watch.calibration;
-        if fresh {
-            let novelty = known.novelty.score(&self.window, &mut self.rest);
-            self.since_break.novelty = Some((novelty, known.novelty_tail.tail_probability(novelty)));
-        }
-        let surprise = if self.silent_run == 0 { known.surprise.score(&frame.pmi) } else { None };
-        reading.surprise = surprise.and_then(|s| self.since_break.smooth.push(s));
-        reading.novelty = self.since_break.novelty.map(|x| x.0);
+        let scores = if self.silent_run == 0 {
+            match self.hearing.push(frame, known, &self.instrument) {
+                Ok(scores) => scores,
+                Err(error) => {
+                    tracing::error!(%error, "a frame cannot be scored");
+                    return;
+                }
+            }
+        } else {
+            self.hearing.hold(known)
+        };
+        (reading.surprise, reading.novelty) = (scores.surprise, scores.novelty);
         if reading.quality == Quality::Settling {
             return;
         }
-        let p_surprise = reading.surprise.map(|s| known.surprise_tail.tail_probability(s));
-        let fused = Fused::of(p_surprise, self.since_break.novelty.map(|x| x.1));
-        let Some(fused) = fused else { return };
+        let Some(fused) = scores.fused else { return };
         let fused = if self.silent_run == 0 { fused } else { Fused { p: 1.0, ..fused } };
         reading.p = Some(fused.p);
         reading.score = Some(fused.score());
@@ -327,8 +310,9 @@ impl Detector {
             watch.gate = Gate::new(*watch.gate.rules());
             out.extend(ended.and_then(|episode| self.finding(&episode, Phase::End)));
         }
-        if self.since_break.frames > 0 {
-            self.since_break = SinceBreak::new(&self.config, self.shape);
+        if self.since_break > 0 {
+            self.since_break = 0;
+            self.hearing = Hearing::new(self.config.surprise_frames());
         }
     }
 

@@ -21,6 +21,12 @@ impl<'a> WeightSource<'a> {
         Self { tensors }
     }
 
+    /// The tensor called `name`, of any shape, if it is there.
+    #[must_use]
+    pub fn find(&self, name: &str) -> Option<&'a Tensor> {
+        self.tensors.get(name)
+    }
+
     /// The tensor called `name`.
     ///
     /// # Errors

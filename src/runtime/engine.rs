@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::{Lane, LaneCounters, Pooled};
-use crate::detect::{Calibration, DetectConfig, Detector, DetectorState, Reading};
+use crate::detect::{Calibration, DetectConfig, Detector, DetectorState, Instrument, Reading};
 use crate::error::{Error, Result};
 use crate::event::Finding;
-use crate::frame::{Frame, FrameShape};
+use crate::frame::Frame;
 use crate::model::{Cpc, LiveBatch, Manifest};
 use crate::telemetry::HopTimes;
 use crate::units::HOP;
@@ -55,8 +55,7 @@ pub struct Engine {
     batch: LiveBatch,
     lanes: Vec<Option<Lane>>,
     detect: DetectConfig,
-    shape: FrameShape,
-    model: String,
+    instrument: Instrument,
     /// Frames an embedding; 0 for none.
     pool_frames: u32,
     times: HopTimes,
@@ -73,12 +72,12 @@ impl Engine {
     /// When the model cannot score or the configuration is out of range.
     pub fn new(cpc: Arc<Cpc>, manifest: &Manifest, detect: DetectConfig) -> Result<Self> {
         detect.validate()?;
+        let instrument = Instrument::new(manifest.frame_shape(), manifest.sha256.clone(), cpc.critic());
         Ok(Self {
             batch: LiveBatch::new(cpc)?,
             lanes: Vec::new(),
             detect,
-            shape: manifest.frame_shape(),
-            model: manifest.sha256.clone(),
+            instrument,
             pool_frames: 0,
             times: HopTimes::new(REMEMBERED_HOPS),
             hops: Vec::new(),
@@ -117,8 +116,8 @@ impl Engine {
         calibration: Option<Calibration>,
     ) -> Result<usize> {
         let detector = match calibration {
-            Some(known) => Detector::with_calibration(&self.detect, self.shape, &self.model, known)?,
-            None => Detector::new(&self.detect, self.shape, &self.model)?,
+            Some(known) => Detector::with_calibration(&self.detect, self.instrument.clone(), known)?,
+            None => Detector::new(&self.detect, self.instrument.clone())?,
         };
         let slot = self.batch.join(0)?;
         self.lanes.push(Some(Lane::new(id.into(), rate, slot, detector)?));

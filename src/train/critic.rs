@@ -11,13 +11,15 @@ use super::adam::Adam;
 use super::dice::Dice;
 use super::lessons::{Lesson, Lessons, QUIET_S};
 use crate::config::CriticTraining;
-use crate::critic::{Channel, Critic, CriticConfig};
-use crate::detect::{ROW, Site, SiteState};
+use crate::critic::{Channel, Critic, CriticConfig, USUAL};
+use crate::detect::{ROW, RowMaker, Site};
 use crate::error::{Error, Result};
 use crate::model::{Cpc, Manifest, Passage};
 use crate::nn::{StreamingModule, Tensors, WeightSource};
 use crate::units::{FRAME_RATE, HOP, seconds_to_frames};
 
+/// Rows of a second.
+const ROWS_A_SECOND: usize = FRAME_RATE as usize / ROW;
 /// Rows of a training window: 5 s.
 const ROWS: usize = 100;
 /// Rows before it that are heard but not asked about.
@@ -33,7 +35,7 @@ const PIECE: usize = 500;
 /// Largest norm of a gradient.
 const CLIP_NORM: f64 = 1.0;
 /// Every so many lessons one is held out.
-const HELD_OUT: u64 = 12;
+const HELD_OUT: u64 = 8;
 
 /// Features of a lesson after its quiet part, and what each row is.
 struct Notes {
@@ -109,8 +111,12 @@ pub fn teach_critic(
         adam.step(&vars, &loss.backward()?, rate.max(1e-6), CLIP_NORM)?;
         progress(&format!("critic, loss {recent:.4}"), step + 1, config.steps);
     }
-    let (held_out, auc) = examine(&critic()?, &held, &shape)?;
-    let tensors = vars.into_iter().map(|(name, var)| (name, var.as_detached_tensor())).collect();
+    let (held_out, auc, usual) = examine(&critic()?, &held, &shape)?;
+    let mut tensors: Tensors = vars.into_iter().map(|(name, var)| (name, var.as_detached_tensor())).collect();
+    if !usual.is_empty() {
+        let count = usual.len();
+        tensors.insert(USUAL.to_owned(), Tensor::from_vec(usual, count, &Device::Cpu)?);
+    }
     Ok((shape, tensors, Mark { loss: recent, held_out, auc }))
 }
 
@@ -126,18 +132,19 @@ fn take_notes(cpc: &Arc<Cpc>, width: usize, channels: &[Channel], lesson: &Lesso
     let before = frames.get(..quiet).unwrap_or_default();
     let bands: Vec<f32> = before.iter().flat_map(|f| &f.bands).copied().collect();
     let contexts: Vec<f32> = before.iter().flat_map(|f| &f.c).copied().collect();
-    let site = Site::fit(&bands, &contexts, width, |_| false)?;
-    let (mut state, mut row) = (SiteState::new(), Vec::new());
+    let site = Site::fit(&bands, &contexts, width)?;
+    let (mut maker, mut raw, mut row) = (RowMaker::new(), Vec::new(), Vec::new());
     let (mut features, mut answers) = (Vec::new(), Vec::new());
     // the windows and the slow average know the end of the quiet part
     let lead = quiet.saturating_sub(1000) / ROW * ROW;
     for (i, frame) in frames.iter().enumerate().skip(lead) {
-        site.push((&frame.bands, &frame.c), &mut state);
+        site.push((&frame.bands, &frame.c), &mut maker);
         if (i + 1) % ROW > 0 {
             continue;
         }
-        site.row(channels, &mut state, &mut row);
+        maker.row(&mut raw);
         if i >= quiet {
+            site.row(channels, &raw, &mut row);
             features.extend(row.iter().map(|x| (x * STEPS_A_UNIT).round().clamp(-127.0, 127.0) as i8));
             answers.push(answer(lesson, (i + 1 - ROW) as f64 / f64::from(FRAME_RATE)));
         }
@@ -210,16 +217,19 @@ fn loss_of(critic: &Critic, batch: &Batch) -> Result<Tensor> {
     Ok((losses.sum_all()? / (batch.weights.sum_all()?.to_scalar::<f32>()?.max(1.0) as f64))?)
 }
 
-/// Mean loss and AUC over rows of held-out lessons.
-fn examine(critic: &Critic, held: &[(u64, Notes)], shape: &CriticConfig) -> Result<(f64, f64)> {
-    let (mut losses, mut scores) = (Vec::new(), Vec::new());
+/// Mean loss and AUC over rows of held-out lessons, and the largest logit of each second without anything foreign.
+fn examine(critic: &Critic, held: &[(u64, Notes)], shape: &CriticConfig) -> Result<(f64, f64, Vec<f32>)> {
+    let (mut losses, mut scores, mut usual) = (Vec::new(), Vec::new(), Vec::new());
     for (_, notes) in held {
         let batch = batch_of(&[(notes, 0, notes.answers.len())], shape)?;
         losses.push(f64::from(loss_of(critic, &batch)?.to_scalar::<f32>()?));
         let logits = critic.forward(&batch.features)?.flatten_all()?.to_vec1::<f32>()?;
-        let known = notes.answers.iter().zip(logits).skip(LEAD);
-        scores.extend(known.filter_map(|(answer, logit)| answer.map(|a| (logit, a > 0.5))));
+        let rows: Vec<(Option<f32>, f32)> = notes.answers.iter().copied().zip(logits).skip(LEAD).collect();
+        scores.extend(rows.iter().filter_map(|(answer, logit)| answer.map(|a| (*logit, a > 0.5))));
+        let plain = rows.chunks_exact(ROWS_A_SECOND).filter(|s| s.iter().all(|(a, _)| *a == Some(0.0)));
+        usual.extend(plain.map(|s| s.iter().map(|x| x.1).fold(f32::NEG_INFINITY, f32::max)));
     }
+    usual.sort_by(f32::total_cmp);
     scores.sort_by(|a, b| a.0.total_cmp(&b.0));
     let (mut below, mut won, mut strange) = (0f64, 0f64, 0f64);
     for (_, foreign) in &scores {
@@ -231,5 +241,5 @@ fn examine(critic: &Critic, held: &[(u64, Notes)], shape: &CriticConfig) -> Resu
         }
     }
     let mean = losses.iter().sum::<f64>() / losses.len().max(1) as f64;
-    Ok((mean, won / (strange * below).max(1.0)))
+    Ok((mean, won / (strange * below).max(1.0), usual))
 }

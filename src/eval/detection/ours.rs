@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::measure::{Contender, Judged, Options};
 use super::outcome::Alarm;
 use crate::corpus::rare::Stream;
-use crate::detect::{DetectConfig, Detector};
+use crate::detect::{DetectConfig, Detector, Instrument};
 use crate::error::Result;
 use crate::eval::rivals::{ROW, Sound};
 use crate::event::Phase;
@@ -34,7 +34,8 @@ impl Contender for Ours {
     fn judge(&mut self, stream: &Stream, _: &Sound, options: &Options) -> Result<Judged> {
         let whole = stream.samples.len() / HOP * HOP;
         let mut passage = Passage::new(Arc::clone(&self.cpc))?;
-        let shape = self.manifest.frame_shape();
+        let hash = self.manifest.sha256.clone();
+        let instrument = Instrument::new(self.manifest.frame_shape(), hash, self.cpc.critic());
         let mut detectors = options
             .budgets
             .iter()
@@ -45,7 +46,7 @@ impl Contender for Ours {
                     calibrate_seconds: calibrate_seconds.floor(),
                     ..options.detect.clone()
                 };
-                Detector::new(&config, shape, self.manifest.sha256.clone())
+                Detector::new(&config, instrument.clone())
             })
             .collect::<Result<Vec<_>>>()?;
         let (mut frames, mut findings) = (Vec::new(), Vec::new());

@@ -1,0 +1,121 @@
+//! The scores of a watched stream, frame by frame.
+
+use super::calibration::Calibration;
+use super::fuse::Fused;
+use super::instrument::Instrument;
+use super::rows::{ROW, RowMaker};
+use super::surprise::Smooth;
+use super::tail::Tail;
+use crate::critic::{Critic, CriticState};
+use crate::error::Result;
+use crate::event::Evidence;
+use crate::frame::Frame;
+use crate::nn::StreamingModule;
+use candle_core::Tensor;
+
+/// What the last row said.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Verdict {
+    novelty: f64,
+    p_novelty: f64,
+    /// Of the critic, where there is one.
+    p: Option<f64>,
+}
+
+/// What scores remember of a stream since its last break.
+#[derive(Debug, Clone)]
+pub(super) struct Hearing {
+    smooth: Smooth,
+    maker: RowMaker,
+    critic: Option<CriticState>,
+    verdict: Option<Verdict>,
+    raw: Vec<f32>,
+    row: Vec<f32>,
+}
+
+/// The scores of a frame.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Scores {
+    pub(super) surprise: Option<f64>,
+    pub(super) novelty: Option<f64>,
+    pub(super) fused: Option<Fused>,
+}
+
+impl Hearing {
+    /// Of a stream that begins; `surprise_frames` are averaged.
+    pub(super) fn new(surprise_frames: u64) -> Self {
+        Self {
+            smooth: Smooth::new(surprise_frames as usize),
+            maker: RowMaker::new(),
+            critic: None,
+            verdict: None,
+            raw: Vec::new(),
+            row: Vec::new(),
+        }
+    }
+
+    /// Hears the next frame, which holds sound.
+    ///
+    /// # Errors
+    /// When the critic fails.
+    pub(super) fn push(
+        &mut self,
+        frame: &Frame,
+        known: &Calibration,
+        instrument: &Instrument,
+    ) -> Result<Scores> {
+        known.site.push((&frame.bands, &frame.c), &mut self.maker);
+        if (frame.index + 1).is_multiple_of(ROW as u64) {
+            self.maker.row(&mut self.raw);
+            let p = match &instrument.critic {
+                Some(critic) => self.ask(critic, known, instrument.usual())?,
+                None => None,
+            };
+            if self.maker.is_full() {
+                let novelty = known.site.distance(&self.raw);
+                let p_novelty = known.novelty_tail.tail_probability(novelty);
+                self.verdict = Some(Verdict { novelty, p_novelty, p });
+            }
+        }
+        let surprise = known.surprise.score(&frame.pmi).and_then(|s| self.smooth.push(s));
+        Ok(self.scores(surprise, known))
+    }
+
+    /// The scores of a frame that holds no sound: those of the last row.
+    pub(super) fn hold(&self, known: &Calibration) -> Scores {
+        self.scores(None, known)
+    }
+
+    /// The last raw row, where there was one.
+    pub(super) fn raw(&self) -> &[f32] {
+        &self.raw
+    }
+
+    fn ask(&mut self, critic: &Critic, known: &Calibration, usual: Option<&Tail>) -> Result<Option<f64>> {
+        known.site.row(&critic.config().channels, &self.raw, &mut self.row);
+        let input = Tensor::from_slice(&self.row, (1, 1, self.row.len()), critic.device())?;
+        let state = match &mut self.critic {
+            Some(state) => state,
+            none => none.insert(critic.zero_state(1)?),
+        };
+        let logit = critic.step(&input, state)?.flatten_all()?.to_vec1::<f32>()?;
+        let logit = logit.first().copied().map_or(0.0, f64::from);
+        Ok(known.critic_probability(logit, usual))
+    }
+
+    /// With a critic its probability counts, and surprise and novelty say what kind of thing it was; without one they
+    /// are joined.
+    fn scores(&self, surprise: Option<f64>, known: &Calibration) -> Scores {
+        let p_surprise = surprise.map(|s| known.surprise_tail.tail_probability(s));
+        let p_novelty = self.verdict.map(|v| v.p_novelty);
+        let joined = Fused::of(p_surprise, p_novelty);
+        let fused = match self.verdict.and_then(|v| v.p) {
+            Some(p) => {
+                let evidence = joined.map_or(Evidence::Novelty, |j| j.evidence);
+                Some(Fused { p, evidence })
+            }
+            None => joined,
+        };
+        Scores { surprise, novelty: self.verdict.map(|v| v.novelty), fused }
+    }
+}

@@ -1,0 +1,37 @@
+//! The model, as the detector sees it.
+
+use std::sync::Arc;
+
+use super::tail::Tail;
+use crate::critic::Critic;
+use crate::frame::FrameShape;
+
+/// What frames come from.
+#[derive(Debug, Clone)]
+pub struct Instrument {
+    /// The lengths of what a frame holds.
+    pub shape: FrameShape,
+    /// The hash of the model.
+    pub model: String,
+    /// Its critic, if it has one.
+    pub critic: Option<Arc<Critic>>,
+    /// The tail of the critic's outputs over many places.
+    usual: Option<Arc<Tail>>,
+}
+
+impl Instrument {
+    /// Frames of `shape` from the model with this hash, judged by `critic`.
+    #[must_use]
+    pub fn new(shape: FrameShape, model: impl Into<String>, critic: Option<&Critic>) -> Self {
+        let maxima = critic.map(|c| c.usual().iter().map(|&x| f64::from(x)).collect::<Vec<_>>());
+        // a critic without enough of them is judged by the place alone
+        let usual = maxima.and_then(|maxima| Tail::of_many(maxima).ok()).map(Arc::new);
+        Self { shape, model: model.into(), critic: critic.cloned().map(Arc::new), usual }
+    }
+
+    /// The tail of the critic's outputs over many places, if it is known.
+    #[must_use]
+    pub fn usual(&self) -> Option<&Tail> {
+        self.usual.as_deref()
+    }
+}

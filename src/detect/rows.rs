@@ -1,0 +1,134 @@
+//! Rows of band statistics: every 50 ms, over windows of 0.1 to 0.5 s.
+
+use std::ops::Range;
+
+use super::prediction::Prediction;
+use super::site::LAG;
+use crate::units::BANDS;
+
+/// Frames of a row: 50 ms.
+pub const ROW: usize = 5;
+
+/// Where the parts of a raw row lie: means over 0.1 s; means, then deviations, over 0.25 s and over 0.5 s; a slow average
+/// of the first; means, then deviations, over 0.5 s of what contexts did not foretell.
+pub(super) const BRIEF: Range<usize> = 0..BANDS;
+pub(super) const SHORT: Range<usize> = BANDS..3 * BANDS;
+pub(super) const HALF: Range<usize> = 3 * BANDS..5 * BANDS;
+pub(super) const SLOW: Range<usize> = 5 * BANDS..6 * BANDS;
+pub(super) const UNEXPECTED: Range<usize> = 6 * BANDS..8 * BANDS;
+/// Numbers in a raw row.
+pub(super) const RAW: usize = 8 * BANDS;
+
+/// Windows in frames; the longest is what is remembered.
+const BRIEF_FRAMES: usize = 10;
+const SHORT_FRAMES: usize = 25;
+const HALF_FRAMES: usize = 50;
+/// Rows that the slow average remembers: 3 s.
+const SLOW_ROWS: f32 = 60.0;
+
+/// Makes the rows of a stream: remembers its last half second.
+#[derive(Debug, Clone)]
+pub struct RowMaker {
+    /// The last 50 frames, `[64]` each, a ring: bands, and what was not foretold of them.
+    bands: Vec<f32>,
+    residuals: Vec<f32>,
+    /// Contexts of the last frames, a ring.
+    contexts: Vec<Vec<f32>>,
+    slow: Vec<f32>,
+    frames: usize,
+}
+
+impl Default for RowMaker {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl RowMaker {
+    /// For a stream that has heard nothing.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            bands: vec![0.0; HALF_FRAMES * BANDS],
+            residuals: vec![0.0; HALF_FRAMES * BANDS],
+            contexts: Vec::new(),
+            slow: Vec::new(),
+            frames: 0,
+        }
+    }
+
+    /// Whether the windows are full.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.frames >= HALF_FRAMES + LAG
+    }
+
+    pub(super) fn push(&mut self, from_context: &Prediction, (bands, context): (&[f32], &[f32])) {
+        let at = self.frames % HALF_FRAMES;
+        let range = at * BANDS..(at + 1) * BANDS;
+        if let Some(place) = self.bands.get_mut(range.clone()) {
+            place.iter_mut().zip(bands).for_each(|(to, x)| *to = *x);
+        }
+        if let Some(place) = self.residuals.get_mut(range) {
+            match self.contexts.get(self.frames % LAG) {
+                Some(before) if self.contexts.len() == LAG => from_context.residual(before, bands, place),
+                _ => place.iter_mut().for_each(|x| *x = 0.0),
+            }
+        }
+        if self.contexts.len() < LAG {
+            self.contexts.push(context.to_vec());
+        } else if let Some(oldest) = self.contexts.get_mut(self.frames % LAG) {
+            oldest.clear();
+            oldest.extend_from_slice(context);
+        }
+        self.frames += 1;
+    }
+
+    /// The raw row that ends with the last frame. To be called once in [`ROW`] frames: the slow average moves on.
+    pub fn row(&mut self, out: &mut Vec<f32>) {
+        out.clear();
+        out.resize(RAW, 0.0);
+        let mut both = [0f32; 2 * BANDS];
+        let mut fill = |ring: &[f32], window: usize, range: Range<usize>| {
+            self.moments(ring, window, &mut both);
+            if let Some(place) = out.get_mut(range) {
+                place.iter_mut().zip(&both).for_each(|(to, x)| *to = *x);
+            }
+        };
+        fill(&self.bands, BRIEF_FRAMES, BRIEF);
+        fill(&self.bands, SHORT_FRAMES, SHORT);
+        fill(&self.bands, HALF_FRAMES, HALF);
+        fill(&self.residuals, HALF_FRAMES, UNEXPECTED);
+        let brief = out.get(BRIEF).unwrap_or_default();
+        if self.slow.is_empty() {
+            self.slow.extend_from_slice(brief);
+        } else {
+            let rate = 1.0 - (-1.0 / SLOW_ROWS).exp();
+            self.slow.iter_mut().zip(brief).for_each(|(a, x)| *a += rate * (x - *a));
+        }
+        if let Some(place) = out.get_mut(SLOW) {
+            place.copy_from_slice(&self.slow);
+        }
+    }
+
+    /// Means, then deviations, over the last `window` frames of a ring.
+    fn moments(&self, ring: &[f32], window: usize, out: &mut [f32; 2 * BANDS]) {
+        *out = [0.0; 2 * BANDS];
+        let (means, deviations) = out.split_at_mut(BANDS);
+        let held = window.min(self.frames).max(1);
+        let rows = || {
+            (0..held).filter_map(|back| {
+                let at = (self.frames + HALF_FRAMES - 1 - back) % HALF_FRAMES;
+                ring.get(at * BANDS..(at + 1) * BANDS)
+            })
+        };
+        let share = 1.0 / held as f32;
+        rows().for_each(|row| means.iter_mut().zip(row).for_each(|(m, x)| *m += share * x));
+        for row in rows() {
+            for ((d, m), x) in deviations.iter_mut().zip(means.iter()).zip(row) {
+                *d += share * (x - m) * (x - m);
+            }
+        }
+        deviations.iter_mut().for_each(|d| *d = d.sqrt());
+    }
+}
