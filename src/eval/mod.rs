@@ -11,6 +11,7 @@ pub mod detection;
 pub mod features;
 pub mod foreign;
 pub mod logistic;
+pub mod parts;
 pub mod plot;
 pub mod pool;
 pub mod probe;

@@ -27,6 +27,7 @@ pub struct Cpc {
     /// `None` for a network that came without.
     heads: Option<PredictionHeads>,
     scorer: Option<DelayedScorer>,
+    bank: Option<Tensor>,
     critic: Option<Critic>,
     /// For an encoder that does not make the bands that detection looks at.
     ears: Option<LogMel>,
@@ -109,6 +110,7 @@ impl Cpc {
             context: ContextNetwork::load(source, &architecture.context, latent)?,
             heads,
             scorer,
+            bank: tensors.get(BANK).cloned(),
             critic,
             ears,
             device,
@@ -175,6 +177,12 @@ impl Cpc {
     /// When it has none; the fix says how to make them.
     pub fn require_heads(&self) -> error::Result<&PredictionHeads> {
         self.heads.as_ref().ok_or_else(|| features_only("prediction heads", NO_HEADS))
+    }
+
+    /// The negatives of live scoring, `[N, d]`, if the model has any.
+    #[must_use]
+    pub fn bank(&self) -> Option<&Tensor> {
+        self.bank.as_ref()
     }
 
     /// Refuses a model that cannot score surprise.

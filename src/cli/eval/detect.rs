@@ -11,8 +11,8 @@ use crate::detect::DetectConfig;
 use crate::error::{Error, Result};
 use crate::eval::detection::{self, Contender, Judged, Options, Ours, Resampler};
 use crate::eval::features::untrained_with_bank;
-use crate::eval::rivals;
-use crate::model::WINDOW;
+use crate::eval::{parts, rivals};
+use crate::model::{Architecture, WINDOW};
 use crate::units::seconds_to_samples;
 
 /// Plant foreign sounds in long backgrounds, and count what is found, what is not and what is found in error, beside
@@ -52,6 +52,9 @@ pub(in crate::cli) struct DetectArgs {
     /// Ours only: no baselines, no model without training.
     #[arg(long)]
     ours_only: bool,
+    /// Beside ours, the parts of scores by themselves instead of baselines: negatives, horizons, densities.
+    #[arg(long, conflicts_with = "ours_only")]
+    parts: bool,
     /// Folder to write report.md, report.json and the plots to.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -94,7 +97,10 @@ pub(super) fn run(args: &DetectArgs, set: SetThreads) -> Result<()> {
         return write_streams(folder, &streams);
     }
     let mut contenders = ours(&args.model)?;
-    if !args.ours_only {
+    if args.parts {
+        let (_, cpc) = open_model(args.model.first().map(PathBuf::as_path))?;
+        contenders.extend(parts::all(&cpc)?);
+    } else if !args.ours_only {
         contenders.extend(random(&args.model, &streams)?);
         contenders.extend(rivals::all().into_iter().map(|rival| Box::new(rival) as Box<dyn Contender>));
     }
@@ -158,7 +164,11 @@ fn random(models: &[PathBuf], streams: &[Stream]) -> Result<Option<Box<dyn Conte
         let quiet = s.samples.get(..seconds_to_samples(s.quiet_s) as usize).unwrap_or_default();
         quiet.chunks_exact(WINDOW).step_by(8).map(<[f32]>::to_vec)
     });
-    let cpc = Arc::new(untrained_with_bank(&manifest.architecture, 1, quiet)?);
+    let cpc = Arc::new(untrained_with_bank(
+        &Architecture { critic: None, ..manifest.architecture.clone() },
+        1,
+        quiet,
+    )?);
     Ok(Some(Box::new(Ours { name: "the same, random weights".to_owned(), cpc, manifest })))
 }
 

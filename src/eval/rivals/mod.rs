@@ -11,6 +11,7 @@ mod sound;
 
 pub use autoencoder::Autoencoder;
 pub use gmm::Mixture;
+pub(super) use rows::{moments, smooth};
 pub use simple::{Energy, Flux, Mahalanobis, Neighbours};
 pub use sound::{ROW, Sound};
 

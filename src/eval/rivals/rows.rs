@@ -11,7 +11,7 @@ pub(super) fn windows(frames: usize) -> impl Iterator<Item = std::ops::Range<usi
 }
 
 /// Mean over each window of a value a frame.
-pub(super) fn smooth(values: &[f64]) -> Vec<f64> {
+pub(in crate::eval) fn smooth(values: &[f64]) -> Vec<f64> {
     let mean = |range: std::ops::Range<usize>| {
         let part = values.get(range).unwrap_or_default();
         part.iter().sum::<f64>() / part.len().max(1) as f64
@@ -20,7 +20,7 @@ pub(super) fn smooth(values: &[f64]) -> Vec<f64> {
 }
 
 /// Mean and standard deviation of each of `width` features over each window: `[rows, 2 · width]`.
-pub(super) fn moments(frames: &[f32], width: usize) -> Vec<f32> {
+pub(in crate::eval) fn moments(frames: &[f32], width: usize) -> Vec<f32> {
     let mut out = Vec::with_capacity(frames.len() / ROW * 2);
     for range in windows(frames.len() / width.max(1)) {
         let rows = frames.get(range.start * width..range.end * width).unwrap_or_default();

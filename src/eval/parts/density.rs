@@ -1,0 +1,158 @@
+//! Densities of what was heard, each by itself.
+
+use super::{Heard, Part};
+use crate::detect::{RowMaker, Site, density_scores};
+use crate::error::Result;
+use crate::eval::rivals::{ROW, moments};
+use crate::frame::Frame;
+use crate::units::BANDS;
+
+/// What a density is of, over 0.5 s.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Over {
+    /// Mean of z, Mahalanobis with shrinkage.
+    LatentMahalanobis,
+    /// Mean of z, 1 − cosine to the 3 nearest of the quiet part.
+    LatentNeighbours,
+    /// Mean of z, 1 − cosine to the nearest of 16 centres of the quiet part (spherical k-means).
+    LatentCentres,
+    /// Mean of c, Mahalanobis with shrinkage.
+    ContextMahalanobis,
+    /// Mean and deviation of log-mel bands, Mahalanobis: the density of the place.
+    Bands,
+    /// Mean and deviation of what contexts did not foretell of them, Mahalanobis.
+    Unexpected,
+    /// Both together.
+    BandsAndUnexpected,
+}
+
+/// A density by itself.
+#[derive(Debug, Clone, Copy)]
+pub struct Density {
+    /// Of what.
+    pub over: Over,
+}
+
+impl Part for Density {
+    fn name(&self) -> String {
+        match self.over {
+            Over::LatentMahalanobis => "z, Mahalanobis",
+            Over::LatentNeighbours => "z, cosine to the 3 nearest",
+            Over::LatentCentres => "z, cosine to 16 centres",
+            Over::ContextMahalanobis => "c, Mahalanobis",
+            Over::Bands => "bands, Mahalanobis",
+            Over::Unexpected => "what c did not foretell, Mahalanobis",
+            Over::BandsAndUnexpected => "bands and what c did not foretell",
+        }
+        .to_owned()
+    }
+
+    fn rows(&self, heard: &Heard, quiet: usize) -> Result<Vec<f64>> {
+        let means = |of: fn(&Frame) -> &[f32]| {
+            let width = heard.frames.first().map_or(0, |f| of(f).len());
+            let flat: Vec<f32> = heard.frames.iter().flat_map(of).copied().collect();
+            let both = moments(&flat, width);
+            let means: Vec<f32> = both.chunks_exact(2 * width).flat_map(|r| &r[..width]).copied().collect();
+            (means, width)
+        };
+        match self.over {
+            Over::LatentMahalanobis => {
+                let (means, width) = means(|f| &f.z);
+                density_scores(&means, width, quiet)
+            }
+            Over::ContextMahalanobis => {
+                let (means, width) = means(|f| &f.c);
+                density_scores(&means, width, quiet)
+            }
+            Over::LatentNeighbours => {
+                let (means, width) = means(|f| &f.z);
+                Ok(neighbours(&unit(&means, width), quiet))
+            }
+            Over::LatentCentres => {
+                let (means, width) = means(|f| &f.z);
+                Ok(centres(&unit(&means, width), quiet))
+            }
+            Over::Bands | Over::Unexpected | Over::BandsAndUnexpected => self.raw(heard, quiet),
+        }
+    }
+}
+
+impl Density {
+    /// On the rows that the detector makes.
+    fn raw(&self, heard: &Heard, quiet: usize) -> Result<Vec<f64>> {
+        let known = (quiet * ROW).min(heard.frames.len());
+        let part = |of: fn(&Frame) -> &[f32]| -> Vec<f32> {
+            heard.frames.iter().take(known).flat_map(of).copied().collect()
+        };
+        let width = heard.frames.first().map_or(0, |f| f.c.len());
+        let site = Site::fit(&part(|f| &f.bands), &part(|f| &f.c), width)?;
+        let (mut maker, mut raw, mut vectors) = (RowMaker::new(), Vec::new(), Vec::new());
+        let (half, unexpected) = (3 * BANDS..5 * BANDS, 6 * BANDS..8 * BANDS);
+        for (i, frame) in heard.frames.iter().enumerate() {
+            site.push((&frame.bands, &frame.c), &mut maker);
+            if (i + 1) % ROW == 0 {
+                maker.row(&mut raw);
+                if self.over != Over::Unexpected {
+                    vectors.extend_from_slice(raw.get(half.clone()).unwrap_or_default());
+                }
+                if self.over != Over::Bands {
+                    vectors.extend_from_slice(raw.get(unexpected.clone()).unwrap_or_default());
+                }
+            }
+        }
+        let width = if self.over == Over::BandsAndUnexpected { 4 * BANDS } else { 2 * BANDS };
+        density_scores(&vectors, width, quiet)
+    }
+}
+
+fn unit(rows: &[f32], width: usize) -> Vec<Vec<f32>> {
+    let one = |row: &[f32]| {
+        let norm = row.iter().map(|x| x * x).sum::<f32>().sqrt().max(1e-9);
+        row.iter().map(|x| x / norm).collect()
+    };
+    rows.chunks_exact(width.max(1)).map(one).collect()
+}
+
+fn dot(a: &[f32], b: &[f32]) -> f64 {
+    f64::from(a.iter().zip(b).map(|(x, y)| x * y).sum::<f32>())
+}
+
+fn neighbours(rows: &[Vec<f32>], quiet: usize) -> Vec<f64> {
+    let known = rows.get(20..quiet).unwrap_or_default();
+    let score = |row: &Vec<f32>| {
+        let mut near = [f64::NEG_INFINITY; 3];
+        for other in known {
+            let cosine = dot(row, other);
+            if cosine > near[2] {
+                near[2] = cosine;
+                near.sort_by(|a, b| b.total_cmp(a));
+            }
+        }
+        1.0 - near.iter().sum::<f64>() / 3.0
+    };
+    rows.iter().map(score).collect()
+}
+
+fn centres(rows: &[Vec<f32>], quiet: usize) -> Vec<f64> {
+    let known = rows.get(20..quiet).unwrap_or_default();
+    let mut centres: Vec<Vec<f32>> =
+        known.iter().step_by((known.len() / 16).max(1)).take(16).cloned().collect();
+    for _ in 0..10 {
+        let mut sums = vec![vec![0f32; known.first().map_or(0, Vec::len)]; centres.len()];
+        for row in known {
+            let home =
+                (0..centres.len()).max_by(|&a, &b| dot(row, &centres[a]).total_cmp(&dot(row, &centres[b])));
+            if let Some(sum) = home.and_then(|h| sums.get_mut(h)) {
+                sum.iter_mut().zip(row).for_each(|(s, x)| *s += x);
+            }
+        }
+        for (centre, sum) in centres.iter_mut().zip(sums) {
+            let norm = sum.iter().map(|x| x * x).sum::<f32>().sqrt();
+            if norm > 1e-6 {
+                *centre = sum.into_iter().map(|x| x / norm).collect();
+            }
+        }
+    }
+    let best = |row: &Vec<f32>| centres.iter().map(|c| dot(row, c)).fold(f64::NEG_INFINITY, f64::max);
+    rows.iter().map(|row| 1.0 - best(row)).collect()
+}

@@ -1,0 +1,48 @@
+//! The frames of a stream, kept for all parts.
+
+use std::sync::Arc;
+
+use candle_core::Tensor;
+
+use crate::error::Result;
+use crate::frame::Frame;
+use crate::model::{Cpc, Passage};
+use crate::units::HOP;
+
+/// Hops that the model hears at once.
+const PIECE: usize = 500;
+
+/// A stream as the model hears it.
+pub struct Heard {
+    /// The model.
+    pub cpc: Arc<Cpc>,
+    /// Its frames.
+    pub frames: Vec<Frame>,
+}
+
+impl Heard {
+    /// Of mono samples at 16 kHz.
+    ///
+    /// # Errors
+    /// When the model fails.
+    pub fn of(cpc: &Arc<Cpc>, samples: &[f32]) -> Result<Self> {
+        let mut passage = Passage::new(Arc::clone(cpc))?;
+        let mut frames = Vec::with_capacity(samples.len() / HOP);
+        let whole = samples.len() / HOP * HOP;
+        for piece in samples.get(..whole).unwrap_or_default().chunks(PIECE * HOP) {
+            passage.step(piece, &mut frames)?;
+        }
+        Ok(Self { cpc: Arc::clone(cpc), frames })
+    }
+
+    /// A part of each frame as a tensor `[1, n, width]`, for the frames of `range`.
+    ///
+    /// # Errors
+    /// When the device cannot hold it.
+    pub fn tensor(&self, range: std::ops::Range<usize>, of: impl Fn(&Frame) -> &[f32]) -> Result<Tensor> {
+        let frames = self.frames.get(range).unwrap_or_default();
+        let width = frames.first().map_or(0, |f| of(f).len());
+        let flat: Vec<f32> = frames.iter().flat_map(|f| of(f)).copied().collect();
+        Ok(Tensor::from_vec(flat, (1, frames.len(), width), self.cpc.device())?)
+    }
+}
