@@ -12,6 +12,9 @@ use crate::units::seconds_to_frames;
 pub struct DetectConfig {
     /// The false-alarm budget: how many events an hour normal sound may cause. 0.01 to 3600.
     pub events_per_hour: f64,
+    /// The hard cap: at most this many times `events_per_hour` alarms are told, after a burst of 3. Severe ones are
+    /// not counted. 1 to 100.
+    pub cap_factor: f64,
     /// Seconds of usable sound that calibration listens to before anything is reported. 10 to 3600.
     pub calibrate_seconds: f64,
     /// Horizons k = 1..=skip_k are left out of the surprise: for k ≤ 2 the receptive fields of z_u and z_{u−k}
@@ -49,6 +52,7 @@ impl Default for DetectConfig {
     fn default() -> Self {
         Self {
             events_per_hour: 1.0,
+            cap_factor: 4.0,
             calibrate_seconds: 300.0,
             skip_k: 2,
             surprise_window_ms: 100.0,
@@ -72,6 +76,7 @@ impl DetectConfig {
     pub fn validate(&self) -> Result<()> {
         let ranges = [
             ("events_per_hour", self.events_per_hour, 0.01, 3600.0),
+            ("cap_factor", self.cap_factor, 1.0, 100.0),
             ("calibrate_seconds", self.calibrate_seconds, 10.0, 3600.0),
             ("surprise_window_ms", self.surprise_window_ms, 10.0, 1000.0),
             ("novelty_window_ms", self.novelty_window_ms, 10.0, 5000.0),

@@ -5,10 +5,11 @@ use super::collector::Collector;
 use super::config::{DetectConfig, ms_to_frames};
 use super::episode::{Episode, Scored, Setting};
 use super::fuse::Fused;
-use super::gate::{Change, Gate, Rules};
+use super::gate::Change;
 use super::pool::{EVERY, Pool};
 use super::reading::{DetectorState, Quality, Reading};
 use super::surprise::Smooth;
+use super::vigil::Vigil;
 use crate::error::{Error, Result};
 use crate::event::{Evidence, Finding, Phase};
 use crate::frame::{Frame, FrameShape};
@@ -24,7 +25,7 @@ const LARGEST: f32 = 1e9;
 struct Watch {
     calibration: Calibration,
     id: String,
-    gate: Gate,
+    vigil: Vigil,
     /// The frame in hand; kept for its allocation.
     scored: Scored,
 }
@@ -118,7 +119,7 @@ impl Detector {
     ) -> Result<Self> {
         let mut detector = Self::new(config, shape, model)?;
         calibration.check(config, shape, &detector.model)?;
-        detector.watch(calibration);
+        detector.watch(calibration)?;
         Ok(detector)
     }
 
@@ -127,6 +128,9 @@ impl Detector {
     pub fn push(&mut self, frame: &Frame, out: &mut Vec<Finding>) -> Reading {
         if self.last.is_some_and(|last| frame.index != last + 1) {
             self.gap(out);
+        }
+        if let Stage::Watching(watch) = &mut self.stage {
+            watch.vigil.tick();
         }
         let usable = self.is_usable(frame);
         self.silent_run = if frame.level_dbfs <= SILENCE_DBFS { self.silent_run + 1 } else { 0 };
@@ -196,7 +200,7 @@ impl Detector {
         config.validate()?;
         self.config = config;
         if let Stage::Watching(watch) = &mut self.stage {
-            watch.gate.set_rules(Rules::new(&self.config));
+            watch.vigil.set_rate(&self.config)?;
         }
         Ok(())
     }
@@ -222,13 +226,31 @@ impl Detector {
     /// Whether an event is going on.
     #[must_use]
     pub fn in_event(&self) -> bool {
-        matches!(&self.stage, Stage::Watching(watch) if watch.gate.episode().is_some())
+        matches!(&self.stage, Stage::Watching(watch) if watch.vigil.episode().is_some())
     }
 
     /// How many events began so far; the next one has this number.
     #[must_use]
     pub fn number_of_events(&self) -> u64 {
         self.number
+    }
+
+    /// How many alarms the cap refused.
+    #[must_use]
+    pub fn capped_alarms(&self) -> u64 {
+        match &self.stage {
+            Stage::Calibrating(_) => 0,
+            Stage::Watching(watch) => watch.vigil.capped(),
+        }
+    }
+
+    /// The threshold on −log10 p in force, once there is one: the budget's and what alarms have taught.
+    #[must_use]
+    pub fn threshold(&self) -> Option<f64> {
+        match &self.stage {
+            Stage::Calibrating(_) => None,
+            Stage::Watching(watch) => Some(watch.vigil.learnt.controller.threshold()),
+        }
     }
 
     /// How many frames were invalid so far.
@@ -253,16 +275,14 @@ impl Detector {
         if !collector.is_full() {
             return;
         }
-        match collector.fit(&self.config, &self.model) {
-            Ok(calibration) => self.watch(calibration),
-            Err(error) => {
-                tracing::warn!(%error, "calibration failed and begins anew");
-                self.stage = Stage::Calibrating(Box::new(Collector::new(&self.config, self.shape)));
-            }
+        let learnt = collector.fit(&self.config, &self.model);
+        if let Err(error) = learnt.and_then(|calibration| self.watch(calibration)) {
+            tracing::warn!(%error, "calibration failed and begins anew");
+            self.stage = Stage::Calibrating(Box::new(Collector::new(&self.config, self.shape)));
         }
     }
 
-    fn watch(&mut self, calibration: Calibration) {
+    fn watch(&mut self, calibration: Calibration) -> Result<()> {
         let scored = Scored {
             index: 0,
             p: 1.0,
@@ -273,8 +293,9 @@ impl Detector {
             level_dbfs: -120.0,
             pmi: Vec::new(),
         };
-        let (id, gate) = (calibration.id(), Gate::new(Rules::new(&self.config)));
-        self.stage = Stage::Watching(Box::new(Watch { calibration, id, gate, scored }));
+        let (id, vigil) = (calibration.id(), Vigil::new(&self.config)?);
+        self.stage = Stage::Watching(Box::new(Watch { calibration, id, vigil, scored }));
+        Ok(())
     }
 
     fn score(&mut self, frame: &Frame, fresh: bool, reading: &mut Reading, out: &mut Vec<Finding>) {
@@ -306,12 +327,15 @@ impl Detector {
         scored.novelty = reading.novelty.unwrap_or(0.0);
         scored.level_dbfs = frame.level_dbfs;
         scored.pmi.clone_from(&frame.pmi);
-        match watch.gate.push(scored) {
+        let change = watch.vigil.push(scored, self.number);
+        reading.p = Some(scored.p);
+        reading.score = Some(scored.score);
+        match change {
             None => {}
             Some(Change::Began) => {
                 self.number += 1;
                 if let Stage::Watching(watch) = &self.stage
-                    && let Some(episode) = watch.gate.episode()
+                    && let Some(episode) = watch.vigil.episode()
                 {
                     out.extend(self.finding(episode, Phase::New));
                 }
@@ -323,8 +347,7 @@ impl Detector {
     /// Ends a running event and forgets all but what is normal.
     fn break_off(&mut self, out: &mut Vec<Finding>) {
         if let Stage::Watching(watch) = &mut self.stage {
-            let ended = watch.gate.finish();
-            watch.gate = Gate::new(*watch.gate.rules());
+            let ended = watch.vigil.finish();
             out.extend(ended.and_then(|episode| self.finding(&episode, Phase::End)));
         }
         if self.since_break.frames > 0 {
@@ -340,6 +363,6 @@ impl Detector {
             budget_per_hour: self.config.events_per_hour,
             calibration: watch.id.clone(),
         };
-        Some(episode.finding(phase, now, watch.gate.rules().severe_below(), &setting))
+        Some(episode.finding(phase, now, watch.vigil.severe_below(), &setting))
     }
 }

@@ -83,6 +83,11 @@ impl Episode {
         self.onset
     }
 
+    /// The smallest p so far.
+    pub(crate) fn peak_p(&self) -> f64 {
+        self.peak.p
+    }
+
     pub(crate) fn last_active(&self) -> u64 {
         self.last_active
     }

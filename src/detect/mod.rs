@@ -37,6 +37,7 @@ mod fuse;
 mod gate;
 mod gpd;
 mod input;
+mod maxima;
 mod novelty;
 mod pool;
 mod reading;
@@ -44,6 +45,7 @@ mod site;
 mod surprise;
 mod tail;
 mod untaught;
+mod vigil;
 
 pub use adwin::Adwin;
 pub use budget::{CALIBRATED_SCALE, Controller, TokenBucket, Verdict};
