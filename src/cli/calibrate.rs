@@ -109,7 +109,7 @@ pub(super) fn run(args: &CalibrateArgs, set: SetThreads) -> Result<()> {
     let mut out = stdout();
     show(&calibration, config.detect.events_per_hour, &mut out)?;
     if !args.dry_run && source.device.is_some() {
-        let kept = CalibrationStore::new(&config.state_folder()?).save(&feed.id, &calibration)?;
+        let kept = CalibrationStore::new(&config.state_folder()?).save(&feed.id, &calibration.into())?;
         out.line(format_args!("kept in {}; `run` on this device watches at once", kept.display()))?;
     }
     Ok(())

@@ -6,8 +6,9 @@ use super::config::{DetectConfig, ms_to_frames};
 use super::episode::{Episode, Scored, Setting};
 use super::fuse::Fused;
 use super::gate::Change;
+use super::input::{Input, InputState};
 use super::pool::{EVERY, Pool};
-use super::reading::{DetectorState, Quality, Reading};
+use super::reading::{DetectorCounts, DetectorState, Quality, Reading};
 use super::surprise::Smooth;
 use super::vigil::Vigil;
 use crate::error::{Error, Result};
@@ -22,16 +23,16 @@ const SILENCE_FRAMES: u64 = 10;
 const LARGEST: f32 = 1e9;
 
 #[derive(Debug, Clone)]
-struct Watch {
-    calibration: Calibration,
+pub(super) struct Watch {
+    pub(super) calibration: Calibration,
     id: String,
-    vigil: Vigil,
+    pub(super) vigil: Vigil,
     /// The frame in hand; kept for its allocation.
     scored: Scored,
 }
 
 #[derive(Debug, Clone)]
-enum Stage {
+pub(super) enum Stage {
     Calibrating(Box<Collector>),
     Watching(Box<Watch>),
 }
@@ -42,12 +43,13 @@ pub struct Detector {
     config: DetectConfig,
     shape: FrameShape,
     model: String,
-    stage: Stage,
+    pub(super) stage: Stage,
     /// Index of the last frame.
     last: Option<u64>,
     /// Events begun.
-    number: u64,
-    invalid: u64,
+    pub(super) number: u64,
+    /// Without those of the present watch.
+    counts: DetectorCounts,
     silent_run: u64,
     since_break: SinceBreak,
     window: Vec<f32>,
@@ -99,7 +101,7 @@ impl Detector {
             stage: Stage::Calibrating(Box::new(Collector::new(config, shape))),
             last: None,
             number: 0,
-            invalid: 0,
+            counts: DetectorCounts::default(),
             silent_run: 0,
             since_break: SinceBreak::new(config, shape),
             window: Vec::new(),
@@ -123,9 +125,9 @@ impl Detector {
         Ok(detector)
     }
 
-    /// Hears the next frame; appends what there is to say to `out`. A jump in the frame numbers is a
-    /// [`gap`](Self::gap).
-    pub fn push(&mut self, frame: &Frame, out: &mut Vec<Finding>) -> Reading {
+    /// Hears the next frame, of whose samples `input` tells; appends what there is to say to `out`. A jump in the
+    /// frame numbers is a [`gap`](Self::gap).
+    pub fn push(&mut self, frame: &Frame, input: Input, out: &mut Vec<Finding>) -> Reading {
         if self.last.is_some_and(|last| frame.index != last + 1) {
             self.gap(out);
         }
@@ -133,7 +135,8 @@ impl Detector {
             watch.vigil.tick();
         }
         let usable = self.is_usable(frame);
-        self.silent_run = if frame.level_dbfs <= SILENCE_DBFS { self.silent_run + 1 } else { 0 };
+        let empty = input.empty || frame.level_dbfs <= SILENCE_DBFS;
+        self.silent_run = if empty { self.silent_run + 1 } else { 0 };
         let mut reading = Reading {
             state: self.state(),
             quality: Quality::Good,
@@ -142,12 +145,17 @@ impl Detector {
             p: None,
             score: None,
             level_dbfs: frame.level_dbfs,
+            input: input.state,
         };
-        if !usable || self.silent_run > SILENCE_FRAMES {
+        if !usable || self.silent_run > SILENCE_FRAMES || !input.state.usable() {
             self.break_off(out);
             self.last = Some(frame.index);
-            self.invalid += u64::from(!usable);
-            reading.quality = if usable { Quality::Silent } else { Quality::Invalid };
+            self.counts.invalid += u64::from(!usable);
+            reading.quality = match input.state {
+                state if !usable || state == InputState::Invalid => Quality::Invalid,
+                InputState::Stuck => Quality::Stuck,
+                _ => Quality::Silent,
+            };
             return reading;
         }
         self.last = Some(frame.index);
@@ -188,6 +196,7 @@ impl Detector {
     /// Forgets what is normal and learns it again. A running event ends.
     pub fn recalibrate(&mut self, out: &mut Vec<Finding>) {
         self.break_off(out);
+        self.counts = self.counts();
         self.stage = Stage::Calibrating(Box::new(Collector::new(&self.config, self.shape)));
     }
 
@@ -235,13 +244,14 @@ impl Detector {
         self.number
     }
 
-    /// How many alarms the cap refused.
+    /// What it did besides events.
     #[must_use]
-    pub fn capped_alarms(&self) -> u64 {
-        match &self.stage {
-            Stage::Calibrating(_) => 0,
-            Stage::Watching(watch) => watch.vigil.capped(),
+    pub fn counts(&self) -> DetectorCounts {
+        let mut counts = self.counts;
+        if let Stage::Watching(watch) = &self.stage {
+            counts.capped += watch.vigil.capped();
         }
+        counts
     }
 
     /// The threshold on −log10 p in force, once there is one: the budget's and what alarms have taught.
@@ -251,12 +261,6 @@ impl Detector {
             Stage::Calibrating(_) => None,
             Stage::Watching(watch) => Some(watch.vigil.learnt.controller.threshold()),
         }
-    }
-
-    /// How many frames were invalid so far.
-    #[must_use]
-    pub fn invalid_frames(&self) -> u64 {
-        self.invalid
     }
 
     fn is_usable(&self, frame: &Frame) -> bool {

@@ -42,6 +42,7 @@ mod novelty;
 mod pool;
 mod reading;
 mod site;
+mod state;
 mod surprise;
 mod tail;
 mod untaught;
@@ -54,13 +55,16 @@ pub use config::DetectConfig;
 pub use conformal::Conformal;
 pub use detector::Detector;
 pub use gpd::Gpd;
-pub use input::{InputCounts, InputMonitor, InputState};
+pub use input::{Input, InputCounts, InputMonitor, InputState};
 pub use novelty::Novelty;
-pub use reading::{DetectorState, Quality, Reading};
+pub use reading::{DetectorCounts, DetectorState, Quality, Reading};
 pub use site::{Site, SiteState};
+pub use state::{STATE_VERSION, StreamState};
 pub use surprise::Surprise;
 pub use tail::{P_FLOOR, Tail};
 pub use untaught::{alarms_of, density_scores};
 
 #[cfg(test)]
 mod simulation;
+#[cfg(test)]
+mod trials;

@@ -1,5 +1,7 @@
 //! What the detector says of every frame, event or not.
 
+use super::input::InputState;
+
 /// What a detector is doing.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum DetectorState {
@@ -19,8 +21,10 @@ pub enum Quality {
     Good,
     /// No: too soon after a start, a gap, silence or an invalid frame.
     Settling,
-    /// No: more than 0.1 s of digital silence, as from a dead or muted microphone.
+    /// No: more than 0.1 s of digital silence, as from a dead or muted microphone, or less than 1 s after it.
     Silent,
+    /// No: more than 0.1 s of a constant, as from a broken converter, or less than 1 s after it.
+    Stuck,
     /// No: a value is not finite or beyond 1e9, or a length is wrong.
     Invalid,
 }
@@ -43,4 +47,15 @@ pub struct Reading {
     pub score: Option<f64>,
     /// Level of the hop, dB full scale.
     pub level_dbfs: f32,
+    /// What the samples say of the input.
+    pub input: InputState,
+}
+
+/// What a detector did besides events, since it was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct DetectorCounts {
+    /// Frames with values that no model gives.
+    pub invalid: u64,
+    /// Alarms that the cap refused.
+    pub capped: u64,
 }

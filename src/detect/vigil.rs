@@ -12,6 +12,7 @@ use super::config::DetectConfig;
 use super::episode::{Episode, Scored};
 use super::gate::{Change, Gate, Rules};
 use super::maxima::{Maxima, Recalibrated};
+use super::state::WatchState;
 use crate::error::Result;
 use crate::units::FRAME_RATE;
 
@@ -108,6 +109,8 @@ pub(crate) struct Vigil {
     gate: Gate,
     pub(crate) learnt: Learnt,
     bucket: TokenBucket,
+    /// Alarms that the bucket had refused when it was restored.
+    capped_before: u64,
     block: Block,
     running: Option<Running>,
 }
@@ -121,9 +124,27 @@ impl Vigil {
             gate: Gate::new(base),
             learnt: Learnt::new(config)?,
             bucket: TokenBucket::new(config.cap_factor, config.events_per_hour)?,
+            capped_before: 0,
             block: Block::default(),
             running: None,
         })
+    }
+
+    /// What is worth keeping. `number` is that of the next event.
+    pub(crate) fn snapshot(&self, number: u64) -> WatchState {
+        WatchState { learnt: self.learnt.clone(), bucket: self.bucket.clone(), number }
+    }
+
+    /// Goes on with what was kept, at the budget of `config`. False, and nothing has changed, if it is damaged.
+    pub(crate) fn restore(&mut self, known: WatchState, config: &DetectConfig) -> Result<bool> {
+        let WatchState { learnt, bucket, .. } = known;
+        if !(learnt.is_whole() && bucket.is_whole()) {
+            return Ok(false);
+        }
+        self.capped_before = bucket.refused();
+        (self.learnt, self.bucket) = (learnt, bucket);
+        self.set_rate(config)?;
+        Ok(true)
     }
 
     /// Time passes: 10 ms, heard or not.
@@ -188,9 +209,9 @@ impl Vigil {
         self.base.severe_below()
     }
 
-    /// Alarms that the cap refused.
+    /// Alarms that the cap refused since this was made.
     pub(crate) fn capped(&self) -> u64 {
-        self.bucket.refused()
+        self.bucket.refused() - self.capped_before
     }
 
     fn rules(&self) -> Rules {

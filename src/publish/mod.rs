@@ -48,8 +48,8 @@ pub use embedding::{
 };
 pub use outbox::{Caps, MAX_PAYLOAD, Message, Outbox, Record, Tally};
 pub use payload::{
-    Availability, Gap, GapPhase, GapReason, Health, OutboxHealth, Presence, Score, Status, StreamHealth,
-    Watching, anomaly,
+    Availability, Gap, GapPhase, GapReason, Health, InputHealth, OutboxHealth, Presence, Score, Status,
+    StreamHealth, Watching, anomaly,
 };
 pub use publisher::{EventSender, Outgoing, Publisher, StopReport};
 pub use status::PublisherStatus;

@@ -21,6 +21,6 @@ mod stamp;
 pub use calibrations::CalibrationStore;
 pub use daemon::run;
 pub use engine::{Engine, Heard};
-pub use lane::{Lane, LaneCounters};
+pub use lane::{Lane, LaneCounters, LaneFigures};
 pub use pool::Pooled;
 pub use stamp::Stamp;

@@ -1,0 +1,108 @@
+//! What a detector knows of its stream, kept over restarts.
+
+use serde::{Deserialize, Serialize};
+
+use super::budget::TokenBucket;
+use super::calibration::Calibration;
+use super::config::DetectConfig;
+use super::detector::{Detector, Stage};
+use super::vigil::Learnt;
+use crate::error::Result;
+use crate::frame::FrameShape;
+
+/// Version of the JSON form of [`StreamState`].
+pub const STATE_VERSION: u32 = 1;
+
+/// The calibration of a stream and what watching has taught since. As JSON it takes some hundred kilobytes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StreamState {
+    state_version: u32,
+    pub(super) calibration: Calibration,
+    pub(super) watch: Option<WatchState>,
+}
+
+/// What watching has taught.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct WatchState {
+    pub(super) learnt: Learnt,
+    pub(super) bucket: TokenBucket,
+    /// Number of the next event, so that no number comes twice.
+    pub(super) number: u64,
+}
+
+impl From<Calibration> for StreamState {
+    /// Nothing but the calibration is known.
+    fn from(calibration: Calibration) -> Self {
+        Self { state_version: STATE_VERSION, calibration, watch: None }
+    }
+}
+
+impl StreamState {
+    /// Reads what was written as JSON. Of another version only the calibration is used; a calibration alone, as it
+    /// was kept before there was a state, is one without further knowledge.
+    ///
+    /// # Errors
+    /// When it is neither.
+    pub fn from_json(text: &[u8]) -> serde_json::Result<Self> {
+        #[derive(Deserialize)]
+        struct Version {
+            state_version: Option<u32>,
+        }
+        #[derive(Deserialize)]
+        struct Other {
+            calibration: Calibration,
+        }
+        match serde_json::from_slice::<Version>(text)?.state_version {
+            None => Ok(serde_json::from_slice::<Calibration>(text)?.into()),
+            Some(STATE_VERSION) => serde_json::from_slice(text),
+            Some(_) => Ok(serde_json::from_slice::<Other>(text)?.calibration.into()),
+        }
+    }
+
+    /// What is normal here.
+    #[must_use]
+    pub fn calibration(&self) -> &Calibration {
+        &self.calibration
+    }
+
+    /// The calibration without what watching has taught: for a state that is old.
+    #[must_use]
+    pub fn calibration_only(self) -> Self {
+        Self { watch: None, ..self }
+    }
+}
+
+impl Detector {
+    /// A detector that goes on where another was when `state` was taken of it. What does not fit together but for
+    /// the calibration is not used.
+    ///
+    /// # Errors
+    /// As [`Detector::with_calibration`].
+    pub fn with_state(
+        config: &DetectConfig,
+        shape: FrameShape,
+        model: impl Into<String>,
+        state: StreamState,
+    ) -> Result<Self> {
+        let mut detector = Self::with_calibration(config, shape, model, state.calibration)?;
+        if let (Some(known), Stage::Watching(watch)) = (state.watch, &mut detector.stage) {
+            let number = known.number;
+            if watch.vigil.restore(known, config)? {
+                detector.number = number;
+            } else {
+                tracing::warn!("what was learnt from watching is damaged; only the calibration is used");
+            }
+        }
+        Ok(detector)
+    }
+
+    /// All that is worth keeping until the next start; none while the first calibration goes on.
+    #[must_use]
+    pub fn snapshot(&self) -> Option<StreamState> {
+        let Stage::Watching(watch) = &self.stage else { return None };
+        let known: WatchState = watch.vigil.snapshot(self.number);
+        Some(StreamState { watch: Some(known), ..watch.calibration.clone().into() })
+    }
+}
