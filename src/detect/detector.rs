@@ -1,16 +1,18 @@
 //! The detector of one stream: frames in, findings out.
 
+use std::collections::VecDeque;
+
 use super::calibration::Calibration;
 use super::collector::Collector;
 use super::config::{DetectConfig, ms_to_frames};
 use super::episode::{Episode, Scored, Setting};
 use super::fuse::Fused;
-use super::gate::Change;
 use super::input::{Input, InputState};
 use super::pool::{EVERY, Pool};
 use super::reading::{DetectorCounts, DetectorState, Quality, Reading};
+use super::regime::{Former, Relearning};
 use super::surprise::Smooth;
-use super::vigil::Vigil;
+use super::vigil::{Told, Vigil};
 use crate::error::{Error, Result};
 use crate::event::{Evidence, Finding, Phase};
 use crate::frame::{Frame, FrameShape};
@@ -25,8 +27,12 @@ const LARGEST: f32 = 1e9;
 #[derive(Debug, Clone)]
 pub(super) struct Watch {
     pub(super) calibration: Calibration,
-    id: String,
+    pub(super) id: String,
     pub(super) vigil: Vigil,
+    /// Former calibrations, the newest first.
+    pub(super) former: VecDeque<Former>,
+    /// While the place changes.
+    pub(super) relearning: Option<Box<Relearning>>,
     /// The frame in hand; kept for its allocation.
     scored: Scored,
 }
@@ -40,25 +46,25 @@ pub(super) enum Stage {
 /// Detector of one stream: a function of the frames alone, without clocks.
 #[derive(Debug, Clone)]
 pub struct Detector {
-    config: DetectConfig,
-    shape: FrameShape,
-    model: String,
+    pub(super) config: DetectConfig,
+    pub(super) shape: FrameShape,
+    pub(super) model: String,
     pub(super) stage: Stage,
     /// Index of the last frame.
     last: Option<u64>,
     /// Events begun.
     pub(super) number: u64,
     /// Without those of the present watch.
-    counts: DetectorCounts,
-    silent_run: u64,
-    since_break: SinceBreak,
-    window: Vec<f32>,
+    pub(super) counts: DetectorCounts,
+    pub(super) silent_run: u64,
+    pub(super) since_break: SinceBreak,
+    pub(super) window: Vec<f32>,
     rest: Vec<f64>,
 }
 
 /// What is remembered of the frames since the last start, gap, silence or invalid frame.
 #[derive(Debug, Clone)]
-struct SinceBreak {
+pub(super) struct SinceBreak {
     frames: u64,
     smooth: Smooth,
     pool: Pool,
@@ -67,7 +73,7 @@ struct SinceBreak {
 }
 
 impl SinceBreak {
-    fn new(config: &DetectConfig, shape: FrameShape) -> Self {
+    pub(super) fn new(config: &DetectConfig, shape: FrameShape) -> Self {
         let (surprise, novelty) = config.windows();
         Self {
             frames: 0,
@@ -219,7 +225,10 @@ impl Detector {
     pub fn state(&self) -> DetectorState {
         match &self.stage {
             Stage::Calibrating(collector) => DetectorState::Calibrating { done: collector.done() },
-            Stage::Watching(_) => DetectorState::Watching,
+            Stage::Watching(watch) => match &watch.relearning {
+                None => DetectorState::Watching,
+                Some(relearning) => DetectorState::Relearning { done: relearning.done() },
+            },
         }
     }
 
@@ -242,25 +251,6 @@ impl Detector {
     #[must_use]
     pub fn number_of_events(&self) -> u64 {
         self.number
-    }
-
-    /// What it did besides events.
-    #[must_use]
-    pub fn counts(&self) -> DetectorCounts {
-        let mut counts = self.counts;
-        if let Stage::Watching(watch) = &self.stage {
-            counts.capped += watch.vigil.capped();
-        }
-        counts
-    }
-
-    /// The threshold on −log10 p in force, once there is one: the budget's and what alarms have taught.
-    #[must_use]
-    pub fn threshold(&self) -> Option<f64> {
-        match &self.stage {
-            Stage::Calibrating(_) => None,
-            Stage::Watching(watch) => Some(watch.vigil.learnt.controller.threshold()),
-        }
     }
 
     fn is_usable(&self, frame: &Frame) -> bool {
@@ -298,7 +288,14 @@ impl Detector {
             pmi: Vec::new(),
         };
         let (id, vigil) = (calibration.id(), Vigil::new(&self.config)?);
-        self.stage = Stage::Watching(Box::new(Watch { calibration, id, vigil, scored }));
+        self.stage = Stage::Watching(Box::new(Watch {
+            calibration,
+            id,
+            vigil,
+            former: VecDeque::new(),
+            relearning: None,
+            scored,
+        }));
         Ok(())
     }
 
@@ -331,28 +328,34 @@ impl Detector {
         scored.novelty = reading.novelty.unwrap_or(0.0);
         scored.level_dbfs = frame.level_dbfs;
         scored.pmi.clone_from(&frame.pmi);
-        let change = watch.vigil.push(scored, self.number);
-        reading.p = Some(scored.p);
-        reading.score = Some(scored.score);
-        match change {
-            None => {}
-            Some(Change::Began) => {
-                self.number += 1;
-                if let Stage::Watching(watch) = &self.stage
-                    && let Some(episode) = watch.vigil.episode()
-                {
-                    out.extend(self.finding(episode, Phase::New));
-                }
-            }
-            Some(Change::Ended(episode)) => out.extend(self.finding(&episode, Phase::End)),
+        let window = fresh.then_some(self.window.as_slice());
+        let told = watch.vigil.push(scored, window, self.number);
+        let p = scored.p;
+        (reading.p, reading.score) = (Some(p), Some(scored.score));
+        self.tell(&told, out);
+        self.follow_regime(frame, fresh, p, out);
+        reading.state = self.state();
+    }
+
+    /// Makes findings of what the watch has to tell.
+    pub(super) fn tell(&mut self, told: &Told, out: &mut Vec<Finding>) {
+        self.number += u64::from(told.began);
+        let Stage::Watching(watch) = &self.stage else { return };
+        if let Some(episode) = told.ended.as_ref().or(watch.vigil.episode()).filter(|_| told.began) {
+            out.extend(self.finding(episode, Phase::New));
+        }
+        if let Some(episode) = &told.ended {
+            let end = self.finding(episode, Phase::End);
+            out.extend(end.map(|end| Finding { regime: told.regime, ..end }));
         }
     }
 
     /// Ends a running event and forgets all but what is normal.
     fn break_off(&mut self, out: &mut Vec<Finding>) {
         if let Stage::Watching(watch) = &mut self.stage {
-            let ended = watch.vigil.finish();
-            out.extend(ended.and_then(|episode| self.finding(&episode, Phase::End)));
+            let told = watch.vigil.finish(self.number);
+            watch.relearning.iter_mut().for_each(|relearning| relearning.break_off());
+            self.tell(&told, out);
         }
         if self.since_break.frames > 0 {
             self.since_break = SinceBreak::new(&self.config, self.shape);

@@ -117,6 +117,7 @@ impl Episode {
             background_dbfs: setting.background_dbfs,
             budget_per_hour: setting.budget_per_hour,
             calibration: setting.calibration.clone(),
+            regime: false,
         }
     }
 }

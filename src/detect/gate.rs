@@ -149,6 +149,13 @@ impl Gate {
         Some(episode)
     }
 
+    /// The same, and what still goes on must fall quiet before the next event.
+    pub(crate) fn cut(&mut self) -> Option<Episode> {
+        self.exhausted = true;
+        self.quiet = 0;
+        self.finish()
+    }
+
     fn remember(&mut self, frame: &Scored) {
         let most = (self.rules.lookback + self.rules.min_frames) as usize;
         if self.recent.len() < most {

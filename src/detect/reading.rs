@@ -12,6 +12,11 @@ pub enum DetectorState {
     },
     /// Reporting what is not.
     Watching,
+    /// The place has changed: reporting only what is severe, and learning what is normal now.
+    Relearning {
+        /// Share of the wanted seconds that was heard, 0 to 1.
+        done: f32,
+    },
 }
 
 /// Whether a frame could be used.
@@ -58,4 +63,10 @@ pub struct DetectorCounts {
     pub invalid: u64,
     /// Alarms that the cap refused.
     pub capped: u64,
+    /// Events that were not told because the operator had declared their kind normal.
+    pub known: u64,
+    /// Times that score, novelty or level have moved.
+    pub drifts: u64,
+    /// Times that the place has changed.
+    pub regimes: u64,
 }

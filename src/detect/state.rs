@@ -2,10 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::budget::TokenBucket;
+use super::budget::{TokenBucket, Verdict};
 use super::calibration::Calibration;
 use super::config::DetectConfig;
+use super::declared::Declared;
 use super::detector::{Detector, Stage};
+use super::drift::Drift;
+use super::reading::DetectorCounts;
+use super::regime::{Former, MOST_FORMER};
 use super::vigil::Learnt;
 use crate::error::Result;
 use crate::frame::FrameShape;
@@ -28,6 +32,10 @@ pub struct StreamState {
 pub(crate) struct WatchState {
     pub(super) learnt: Learnt,
     pub(super) bucket: TokenBucket,
+    pub(super) drift: Drift,
+    pub(super) declared: Declared,
+    /// Former calibrations, the newest first.
+    pub(super) former: Vec<Former>,
     /// Number of the next event, so that no number comes twice.
     pub(super) number: u64,
 }
@@ -86,10 +94,15 @@ impl Detector {
         model: impl Into<String>,
         state: StreamState,
     ) -> Result<Self> {
-        let mut detector = Self::with_calibration(config, shape, model, state.calibration)?;
-        if let (Some(known), Stage::Watching(watch)) = (state.watch, &mut detector.stage) {
+        let model = model.into();
+        let mut detector = Self::with_calibration(config, shape, model.clone(), state.calibration)?;
+        if let (Some(mut known), Stage::Watching(watch)) = (state.watch, &mut detector.stage) {
             let number = known.number;
+            let mut former = std::mem::take(&mut known.former);
+            former.retain(|f| f.learnt.is_whole() && f.calibration.check(config, shape, &model).is_ok());
+            former.truncate(MOST_FORMER);
             if watch.vigil.restore(known, config)? {
+                watch.former = former.into();
                 detector.number = number;
             } else {
                 tracing::warn!("what was learnt from watching is damaged; only the calibration is used");
@@ -102,7 +115,39 @@ impl Detector {
     #[must_use]
     pub fn snapshot(&self) -> Option<StreamState> {
         let Stage::Watching(watch) = &self.stage else { return None };
-        let known: WatchState = watch.vigil.snapshot(self.number);
+        let known: WatchState = watch.vigil.snapshot(self.number, watch.former.iter().cloned().collect());
         Some(StreamState { watch: Some(known), ..watch.calibration.clone().into() })
+    }
+
+    /// What it did besides events.
+    #[must_use]
+    pub fn counts(&self) -> DetectorCounts {
+        let mut counts = self.counts;
+        if let Stage::Watching(watch) = &self.stage {
+            let now = watch.vigil.counts();
+            counts.capped += now.capped;
+            counts.known += now.known;
+            counts.drifts += now.drifts;
+            counts.regimes += now.regimes;
+        }
+        counts
+    }
+
+    /// The threshold on −log10 p in force, once there is one: the budget's and what alarms have taught.
+    #[must_use]
+    pub fn threshold(&self) -> Option<f64> {
+        match &self.stage {
+            Stage::Calibrating(_) => None,
+            Stage::Watching(watch) => Some(watch.vigil.learnt.controller.threshold()),
+        }
+    }
+
+    /// The operator's verdict on an event by its number. An anomaly does not count against the budget; what is normal
+    /// does, and sound of its kind is not told again. False if the event is not among the last that are remembered.
+    pub fn judge(&mut self, number: u64, verdict: Verdict) -> bool {
+        match &mut self.stage {
+            Stage::Calibrating(_) => false,
+            Stage::Watching(watch) => watch.vigil.judge(number, verdict),
+        }
     }
 }

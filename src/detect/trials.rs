@@ -1,7 +1,9 @@
 //! The detector on simulated streams over bad inputs, restarts and changes of the place.
 
 use super::simulation::{MODEL, Noise, SHAPE, calibrated, config, hear};
-use super::{Calibration, DetectConfig, Detector, DetectorState, Input, InputState, Quality, StreamState};
+use super::{
+    Calibration, DetectConfig, Detector, DetectorState, Input, InputState, Quality, StreamState, Verdict,
+};
 use crate::event::Phase;
 
 fn of(state: InputState) -> Input {
@@ -110,4 +112,86 @@ fn a_new_budget_keeps_what_alarms_have_taught() {
     let mut restored = restored;
     let found = hear(&mut restored, &noise.event(150, 12.0, 6.0));
     assert_eq!((found.len(), found[0].phase, found[0].budget_per_hour), (1, Phase::New, 36.0));
+}
+
+fn is_relearning(detector: &Detector) -> bool {
+    matches!(detector.state(), DetectorState::Relearning { .. })
+}
+
+#[test]
+fn a_place_that_changes_is_learnt_anew_and_found_again() {
+    let mut noise = Noise::new(50);
+    let mut detector = calibrated(&mut noise, &config());
+    hear(&mut detector, &noise.frames(1000));
+    let (old, threshold) = (detector.calibration().unwrap().id(), detector.threshold());
+
+    let found = hear(&mut detector, &noise.event(3200, 12.0, 6.0));
+    let [new, end] = found.as_slice() else { panic!("{found:?}") };
+    assert_eq!((new.phase, end.phase, new.regime, end.regime), (Phase::New, Phase::End, false, true));
+    assert!(is_relearning(&detector));
+    let json = serde_json::to_string(&found).unwrap();
+    assert_eq!(json.matches("regime").count(), 1);
+
+    assert_eq!(hear(&mut detector, &noise.event(6100, 12.0, 6.0)), []);
+    assert_eq!(detector.state(), DetectorState::Watching);
+    let new = detector.calibration().unwrap().id();
+    assert_ne!(new, old);
+    assert_eq!(hear(&mut detector, &noise.event(3000, 12.0, 6.0)), []);
+    let found = hear(&mut detector, &noise.event(100, 24.0, 12.0));
+    assert_eq!((found.len(), found[0].calibration.as_str()), (1, new.as_str()));
+    hear(&mut detector, &noise.event(300, 12.0, 6.0));
+
+    // a restart forgets neither place
+    let state = StreamState::from_json(&serde_json::to_vec(&detector.snapshot().unwrap()).unwrap()).unwrap();
+    let mut detector = Detector::with_state(&config(), SHAPE, MODEL, state).unwrap();
+    hear(&mut detector, &noise.event(300, 12.0, 6.0));
+
+    let found = hear(&mut detector, &noise.frames(3200));
+    assert!(found.last().unwrap().regime && is_relearning(&detector), "{found:?}");
+    hear(&mut detector, &noise.frames(3300));
+    assert_eq!(detector.state(), DetectorState::Watching);
+    assert_eq!(
+        (detector.calibration().unwrap().id(), detector.threshold().unwrap()),
+        (old, threshold.unwrap())
+    );
+    assert_eq!(hear(&mut detector, &noise.frames(3000)), []);
+    assert_eq!(hear(&mut detector, &noise.event(100, 12.0, 6.0)).len(), 1);
+    assert_eq!(detector.counts().regimes, 1);
+}
+
+#[test]
+fn a_long_noise_that_passes_changes_nothing() {
+    let mut noise = Noise::new(51);
+    let mut detector = calibrated(&mut noise, &config());
+    hear(&mut detector, &noise.frames(1000));
+    let known = detector.calibration().unwrap().id();
+    let found = hear(&mut detector, &noise.event(4000, 12.0, 6.0));
+    assert!(found.len() == 2 && found[1].regime && is_relearning(&detector), "{found:?}");
+    assert_eq!(hear(&mut detector, &noise.frames(3000)), []);
+    assert_eq!((detector.state(), detector.calibration().unwrap().id()), (DetectorState::Watching, known));
+    assert_eq!(hear(&mut detector, &noise.event(100, 12.0, 6.0)).len(), 1);
+}
+
+#[test]
+fn what_is_declared_normal_is_not_told_again() {
+    let mut noise = Noise::new(52);
+    let mut detector = calibrated(&mut noise, &config());
+    let mut once = |detector: &mut Detector, z: f32| {
+        let mut found = hear(detector, &noise.frames(1000));
+        found.extend(hear(detector, &noise.event(80, 0.0, z)));
+        found.extend(hear(detector, &noise.frames(300)));
+        found.len()
+    };
+    assert_eq!(once(&mut detector, 14.0), 2);
+    assert_eq!(once(&mut detector, 14.0), 2);
+    assert!(!detector.judge(7, Verdict::Normal));
+    assert!(detector.judge(1, Verdict::Normal));
+    assert_eq!((once(&mut detector, 14.0), detector.counts().known), (0, 1));
+    assert_eq!(once(&mut detector, -14.0), 2);
+    let state = detector.snapshot().unwrap();
+    let mut again = Detector::with_state(&config(), SHAPE, MODEL, state).unwrap();
+    assert_eq!((once(&mut again, 14.0), again.counts().known), (0, 1));
+    assert_eq!(again.number_of_events(), 3);
+    assert!(again.judge(1, Verdict::Anomaly));
+    assert_eq!(once(&mut again, 14.0), 2);
 }

@@ -7,17 +7,26 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::budget::{CALIBRATED_SCALE, Controller, TokenBucket};
+use super::budget::{CALIBRATED_SCALE, Controller, TokenBucket, Verdict};
 use super::config::DetectConfig;
+use super::declared::Declared;
+use super::drift::Drift;
 use super::episode::{Episode, Scored};
 use super::gate::{Change, Gate, Rules};
 use super::maxima::{Maxima, Recalibrated};
+use super::reading::DetectorCounts;
+use super::regime::{CHANGED, CHANGED_BLOCKS, Former, Medians};
 use super::state::WatchState;
 use crate::error::Result;
 use crate::units::FRAME_RATE;
 
-/// Number of alarms that were not told, and that nobody can judge.
-const UNTOLD: u64 = u64::MAX;
+mod running;
+
+pub(crate) use running::Told;
+use running::{Block, Count, Fate, Running, UNTOLD};
+
+/// From this p on a window is background.
+const QUIET: f64 = 0.05;
 
 /// What watching has taught about one calibration.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -44,56 +53,7 @@ impl Learnt {
     }
 }
 
-/// What became of the alarm of the event that is going on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fate {
-    /// It was told.
-    Told,
-    /// It was not, and is as soon as the event is severe.
-    Withheld,
-}
-
-/// Whether an alarm counts against the budget.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Count {
-    No,
-    /// At the end of the block.
-    Due,
-    Done,
-}
-
-/// What is known of the event that is going on, beside its [`Episode`].
-#[derive(Debug, Clone)]
-struct Running {
-    /// The block in which it began.
-    block: u64,
-    /// Its number if it was told.
-    number: u64,
-    fate: Fate,
-    count: Count,
-    severe: bool,
-}
-
-/// A block of 100 usable frames, gaps between them or not.
-#[derive(Debug, Clone, Default)]
-struct Block {
-    frames: u32,
-    /// Highest −log10 p under the calibration.
-    highest: f64,
-    /// The ordinary alarm in it.
-    alarm: Option<u64>,
-    /// First and last of the blocks that its events keep from the maxima.
-    left_out: Option<(u64, u64)>,
-}
-
-impl Block {
-    fn leave_out(&mut self, first: u64, last: u64) {
-        let (a, b) = self.left_out.unwrap_or((first, last));
-        self.left_out = Some((a.min(first), b.max(last)));
-    }
-}
-
-/// Gate, budget and cap of one watched stream.
+/// Gate, budget, cap and memory of one watched stream.
 ///
 /// *Tiers.* Severe is p' < q/100, q the budget per block and p' the probability in force: the offset that the
 /// controller has learnt does not enter, so that a stream with many alarms does not grow deaf. A severe alarm is told
@@ -103,9 +63,17 @@ impl Block {
 /// *Maxima.* An ordinary alarm counts as false until the operator says otherwise, and its block stays among the
 /// maxima: if it were left out, the tail would end at the threshold and each fit would find more of what is normal
 /// improbable. The further blocks of a long event are left out, and of a severe one all, with a second on either side.
+///
+/// *Change of the place.* Where the median p' of 1 s stays below 0.001 for more than 60 s, or an event is cut for its
+/// length, ordinary alarms rest until [`thaw`](Self::thaw) or [`adopt`](Self::adopt), and nothing is learnt.
+///
+/// *Feedback.* What the operator has declared normal is not told again, severe or not. Once there is any such thing,
+/// alarms wait for `novelty_window_ms`, because the pooled z of an onset is still that of the background.
 #[derive(Debug, Clone)]
 pub(crate) struct Vigil {
     base: Rules,
+    /// Frames of the novelty window.
+    window: u64,
     gate: Gate,
     pub(crate) learnt: Learnt,
     bucket: TokenBucket,
@@ -113,6 +81,15 @@ pub(crate) struct Vigil {
     capped_before: u64,
     block: Block,
     running: Option<Running>,
+    drift: Drift,
+    declared: Declared,
+    medians: Medians,
+    /// Blocks in a row whose median p' was below 0.001.
+    changed: u32,
+    frozen: bool,
+    /// The place has changed, and nobody has taken note yet.
+    regime: bool,
+    counts: DetectorCounts,
 }
 
 impl Vigil {
@@ -121,30 +98,81 @@ impl Vigil {
         let base = Rules::new(config);
         Ok(Self {
             base,
+            window: config.windows().1,
             gate: Gate::new(base),
             learnt: Learnt::new(config)?,
             bucket: TokenBucket::new(config.cap_factor, config.events_per_hour)?,
             capped_before: 0,
             block: Block::default(),
             running: None,
+            drift: Drift::default(),
+            declared: Declared::default(),
+            medians: Medians::default(),
+            changed: 0,
+            frozen: false,
+            regime: false,
+            counts: DetectorCounts::default(),
         })
     }
 
     /// What is worth keeping. `number` is that of the next event.
-    pub(crate) fn snapshot(&self, number: u64) -> WatchState {
-        WatchState { learnt: self.learnt.clone(), bucket: self.bucket.clone(), number }
+    pub(crate) fn snapshot(&self, number: u64, former: Vec<Former>) -> WatchState {
+        WatchState {
+            learnt: self.learnt.clone(),
+            bucket: self.bucket.clone(),
+            drift: self.drift.snapshot(),
+            declared: self.declared.clone(),
+            former,
+            number,
+        }
     }
 
     /// Goes on with what was kept, at the budget of `config`. False, and nothing has changed, if it is damaged.
     pub(crate) fn restore(&mut self, known: WatchState, config: &DetectConfig) -> Result<bool> {
-        let WatchState { learnt, bucket, .. } = known;
-        if !(learnt.is_whole() && bucket.is_whole()) {
+        let WatchState { learnt, bucket, drift, declared, .. } = known;
+        if !(learnt.is_whole() && bucket.is_whole() && drift.is_whole() && declared.is_whole()) {
             return Ok(false);
         }
         self.capped_before = bucket.refused();
-        (self.learnt, self.bucket) = (learnt, bucket);
+        (self.learnt, self.bucket, self.drift, self.declared) = (learnt, bucket, drift, declared);
         self.set_rate(config)?;
         Ok(true)
+    }
+
+    /// Goes on with what was learnt under another calibration; gives what was learnt under the present one.
+    pub(crate) fn adopt(&mut self, learnt: Learnt, config: &DetectConfig) -> Learnt {
+        let before = std::mem::replace(&mut self.learnt, learnt);
+        // a budget that was valid before is valid here
+        let _ = self.learnt.controller.set_rate(config.events_per_hour);
+        self.declared.move_on();
+        (self.drift, self.block, self.running) = (Drift::default(), Block::default(), None);
+        self.gate = Gate::new(self.rules());
+        self.thaw();
+        before
+    }
+
+    /// Ordinary alarms are told again.
+    pub(crate) fn thaw(&mut self) {
+        (self.frozen, self.regime, self.changed, self.medians) = (false, false, 0, Medians::default());
+    }
+
+    /// Whether the place has changed; once.
+    pub(crate) fn takes_regime_change(&mut self) -> bool {
+        std::mem::take(&mut self.regime)
+    }
+
+    /// The operator's verdict on event `number`; false if that is not known any more.
+    pub(crate) fn judge(&mut self, number: u64, verdict: Verdict) -> bool {
+        let counted = number != UNTOLD && self.learnt.controller.judge(number, verdict);
+        if let Some(running) = self.running.as_ref().filter(|r| r.fate == Fate::Told && r.number == number) {
+            let now = self.learnt.maxima.blocks();
+            self.declared.remember(number, running.window(), (running.block, now));
+        }
+        let remembered = self.declared.judge(number, verdict);
+        if let (Verdict::Anomaly, Some(Some((first, last)))) = (verdict, remembered) {
+            self.learnt.maxima.leave_out(first.saturating_sub(1)..=last + 1);
+        }
+        counted || remembered.is_some()
     }
 
     /// Time passes: 10 ms, heard or not.
@@ -152,26 +180,38 @@ impl Vigil {
         self.bucket.advance(1);
     }
 
-    /// The next frame with its p under the calibration, which gives way to the one in force. `number` is that of the
-    /// next event that is told. Gives the change that is to be told.
-    pub(crate) fn push(&mut self, scored: &mut Scored, number: u64) -> Option<Change> {
+    /// The next frame with its p under the calibration, which gives way to the one in force. `window` is the pooled z
+    /// where that is fresh; `number` is that of the next event that is told.
+    pub(crate) fn push(&mut self, scored: &mut Scored, window: Option<&[f32]>, number: u64) -> Told {
         self.block.highest = self.block.highest.max(scored.score);
+        let level = f64::from(scored.level_dbfs);
+        self.counts.drifts += u64::from(self.drift.push(scored.score, scored.novelty, level));
         scored.p = self.learnt.recalibrated.p(scored.p);
         scored.score = (-scored.p.log10()).max(0.0);
-        let told = match self.gate.push(scored) {
-            Some(Change::Began) => {
-                self.running = Some(Running {
-                    block: self.learnt.maxima.blocks(),
-                    number,
-                    fate: Fate::Withheld,
-                    count: Count::No,
-                    severe: false,
-                });
-                self.decide(true)
+        let mut told = Told::default();
+        match self.gate.push(scored) {
+            Some(Change::Ended(episode)) => {
+                told = self.end(episode, number);
+                if self.gate.is_exhausted() {
+                    told.regime = self.change_regime();
+                }
             }
-            None => self.decide(false),
-            Some(Change::Ended(episode)) => self.end(episode),
-        };
+            Some(Change::Began) => self.running = Some(Running::new(self.learnt.maxima.blocks())),
+            None => {}
+        }
+        if let Some(window) = window {
+            self.look_at(window, scored.p);
+        }
+        if self.running.is_some() {
+            told.began |= self.decide(number, false);
+        }
+        if let Some(middle) = self.medians.push(scored.p) {
+            self.changed = if middle < CHANGED { self.changed + 1 } else { 0 };
+            if self.changed > CHANGED_BLOCKS && told == Told::default() && self.change_regime() {
+                told = self.gate.cut().map(|episode| self.end(episode, number)).unwrap_or_default();
+                told.regime = true;
+            }
+        }
         self.block.frames += 1;
         if self.block.frames >= FRAME_RATE {
             self.end_block();
@@ -179,14 +219,11 @@ impl Vigil {
         told
     }
 
-    /// Breaks off: the event that is going on ends, if it was told.
-    pub(crate) fn finish(&mut self) -> Option<Episode> {
+    /// Breaks off: the event that is going on ends.
+    pub(crate) fn finish(&mut self, number: u64) -> Told {
         let ended = self.gate.finish();
         self.gate = Gate::new(self.rules());
-        match self.end(ended?) {
-            Some(Change::Ended(episode)) => Some(episode),
-            _ => None,
-        }
+        ended.map(|episode| self.end(episode, number)).unwrap_or_default()
     }
 
     /// Sets the budget; what was learnt stays.
@@ -209,47 +246,101 @@ impl Vigil {
         self.base.severe_below()
     }
 
-    /// Alarms that the cap refused since this was made.
-    pub(crate) fn capped(&self) -> u64 {
-        self.bucket.refused() - self.capped_before
+    /// What was done besides events since this was made.
+    pub(crate) fn counts(&self) -> DetectorCounts {
+        DetectorCounts { capped: self.bucket.refused() - self.capped_before, ..self.counts }
     }
 
     fn rules(&self) -> Rules {
         self.base.at(self.learnt.controller.threshold())
     }
 
-    /// What becomes of the alarm of the event that is going on, if that changes now.
-    fn decide(&mut self, began: bool) -> Option<Change> {
-        let severe = self.gate.episode()?.peak_p() < self.base.severe_below();
-        let running = self.running.as_mut()?;
+    /// Ordinary alarms rest from here on; false where they do already.
+    fn change_regime(&mut self) -> bool {
+        if self.frozen {
+            return false;
+        }
+        (self.frozen, self.regime) = (true, true);
+        self.counts.regimes += 1;
+        let now = self.learnt.maxima.blocks();
+        self.learnt.maxima.leave_out(now.saturating_sub(u64::from(CHANGED_BLOCKS) + 1)..=now);
+        true
+    }
+
+    /// Keeps the window if it is the farthest of its event, or makes it part of the background.
+    fn look_at(&mut self, window: &[f32], p: f64) {
+        let Some(running) = &mut self.running else {
+            if p >= QUIET && !self.frozen {
+                self.declared.hear_background(window);
+            }
+            return;
+        };
+        let Some(distance) = self.declared.distance(window) else { return };
+        match &mut running.farthest {
+            Some((farthest, kept)) if distance > *farthest => {
+                *farthest = distance;
+                kept.copy_from_slice(window);
+            }
+            Some(_) => {}
+            None => running.farthest = Some((distance, window.to_vec())),
+        }
+    }
+
+    /// What becomes of the alarm of the event that is going on; true if it is told now. With `last` it waits no more.
+    fn decide(&mut self, number: u64, last: bool) -> bool {
+        let Some(running) = &mut self.running else { return false };
+        running.frames += 1;
+        // where it is over already, it stays what it was
+        let severe_below = self.base.severe_below();
+        let severe = self.gate.episode().map_or(running.severe, |e| e.peak_p() < severe_below);
         if severe && !running.severe {
             running.severe = true;
             match std::mem::replace(&mut running.count, Count::No) {
                 Count::No => {}
                 Count::Due => self.block.alarm = None,
                 Count::Done => {
-                    let number = if running.fate == Fate::Told { running.number } else { UNTOLD };
-                    self.learnt.controller.judge(number, super::Verdict::Anomaly);
+                    self.learnt.controller.judge(running.number, Verdict::Anomaly);
                 }
             }
         }
-        if running.fate == Fate::Told || !(began || severe) {
-            return None;
+        match running.fate {
+            Fate::Told | Fate::Known => return false,
+            Fate::Withheld if !severe => return false,
+            Fate::Withheld => {}
+            Fate::Pending if !last && self.declared.is_any() && running.frames <= self.window => {
+                return false;
+            }
+            Fate::Pending if running.window().is_some_and(|window| self.declared.knows(window)) => {
+                running.fate = Fate::Known;
+                self.counts.known += 1;
+                return false;
+            }
+            Fate::Pending => {}
         }
-        if self.bucket.admit(severe) {
-            running.fate = Fate::Told;
-        }
-        if !severe {
+        let told = severe || (!self.frozen && self.bucket.admit(false));
+        running.fate = if told { Fate::Told } else { Fate::Withheld };
+        running.number = if told { number } else { UNTOLD };
+        if !severe && !self.frozen {
             running.count = Count::Due;
-            self.block.alarm = Some(if running.fate == Fate::Told { running.number } else { UNTOLD });
+            self.block.alarm = Some(running.number);
         }
-        (running.fate == Fate::Told).then_some(Change::Began)
+        told
     }
 
-    fn end(&mut self, episode: Episode) -> Option<Change> {
-        let running = self.running.take()?;
+    /// The event that is going on is over.
+    fn end(&mut self, episode: Episode, number: u64) -> Told {
+        if let Some(running) = &mut self.running {
+            running.severe |= running.fate == Fate::Pending && episode.peak_p() < self.base.severe_below();
+        }
+        let began = self.decide(number, true);
+        let Some(running) = self.running.take() else { return Told::default() };
         self.leave_out(&running);
-        (running.fate == Fate::Told).then_some(Change::Ended(episode))
+        if running.fate != Fate::Told {
+            return Told::default();
+        }
+        let blocks = (running.block, self.learnt.maxima.blocks());
+        self.declared.remember(running.number, running.window(), blocks);
+        Told { began, ended: Some(episode), regime: false }
     }
 
     /// Notes which blocks an event keeps from the maxima.
@@ -269,6 +360,9 @@ impl Vigil {
             self.running = Some(Running { count, ..running });
         }
         let block = std::mem::take(&mut self.block);
+        if self.frozen {
+            return;
+        }
         let Learnt { controller, recalibrated, maxima } = &mut self.learnt;
         controller.push(true, block.alarm);
         maxima.push(block.highest);

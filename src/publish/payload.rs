@@ -78,6 +78,8 @@ pub enum Watching {
     Calibrating,
     /// Comparing with what is normal.
     Watching,
+    /// The place has changed: only what is severe is told, and what is normal is learnt anew.
+    Relearning,
 }
 
 /// The figures of a moment, for a plot.
@@ -158,6 +160,12 @@ pub struct StreamHealth {
     pub input: InputHealth,
     /// Alarms that the cap refused.
     pub capped: u64,
+    /// Events that were not told, because their kind was declared normal.
+    pub known: u64,
+    /// Times that score, novelty or level have moved.
+    pub drifts: u64,
+    /// Times that the place has changed.
+    pub regimes: u64,
     /// The threshold on -log10 p in force: the budget's and what alarms have taught; null while calibrating.
     pub threshold: Option<f64>,
 }

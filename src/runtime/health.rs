@@ -61,6 +61,9 @@ impl HealthDesk {
                     not_finite: source.not_finite(),
                     input: input(&lane),
                     capped: lane.detector.capped,
+                    known: lane.detector.known,
+                    drifts: lane.detector.drifts,
+                    regimes: lane.detector.regimes,
                     threshold: lane.threshold.map(milli),
                 },
             );

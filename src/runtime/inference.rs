@@ -373,6 +373,7 @@ fn summarise(stream: &mut Stream, frame: u64, reading: Reading, every: u32) -> O
         state: match worst.state {
             DetectorState::Calibrating { .. } => Watching::Calibrating,
             DetectorState::Watching => Watching::Watching,
+            DetectorState::Relearning { .. } => Watching::Relearning,
         },
     })
 }

@@ -35,7 +35,7 @@ impl Stream {
         };
         self.index += 1;
         self.vigil.tick();
-        if self.vigil.push(&mut scored, self.told.len() as u64) == Some(Change::Began) {
+        if self.vigil.push(&mut scored, None, self.told.len() as u64).began {
             self.told.push(scored.p < self.vigil.severe_below());
         }
     }
@@ -116,8 +116,11 @@ fn refused_alarms_count_for_the_threshold() {
     }
     let threshold = stream.vigil.learnt.controller.threshold();
     assert!(threshold > 5.0, "{threshold}");
-    assert_eq!(stream.told.len() as u64 + stream.vigil.capped(), ((threshold - 3.55) / 0.217).round() as u64);
-    assert!(stream.vigil.capped() > 0);
+    assert_eq!(
+        stream.told.len() as u64 + stream.vigil.counts().capped,
+        ((threshold - 3.55) / 0.217).round() as u64
+    );
+    assert!(stream.vigil.counts().capped > 0);
 }
 
 #[test]
@@ -134,7 +137,7 @@ fn an_event_that_grows_severe_is_told_then_and_taken_back_from_the_budget() {
     quiet(&mut stream, 300);
     let threshold = stream.vigil.learnt.controller.threshold();
     (0..250).for_each(|_| stream.frame(5.0));
-    assert_eq!((stream.told.len(), stream.vigil.capped(), stream.vigil.episode()), (3, 1, None));
+    assert_eq!((stream.told.len(), stream.vigil.counts().capped, stream.vigil.episode()), (3, 1, None));
     assert!(stream.vigil.learnt.controller.threshold() > threshold + 0.2);
     (0..20).for_each(|_| stream.frame(6.0));
     assert_eq!(stream.told, [false, false, false, true]);
@@ -164,7 +167,7 @@ fn phases_of_a_told_event_are_whole() {
     (0..100).for_each(|_| stream.frame(0.2));
     (0..30).for_each(|_| stream.frame(8.0));
     assert!(stream.vigil.episode().is_some());
-    let ended = stream.vigil.finish().unwrap();
+    let ended = stream.vigil.finish(1).ended.unwrap();
     assert_eq!((ended.onset(), ended.last_active()), (100, 129));
     assert_eq!(stream.vigil.episode(), None);
     let setting = crate::detect::episode::Setting {
@@ -175,4 +178,47 @@ fn phases_of_a_told_event_are_whole() {
     };
     let finding = ended.finding(Phase::End, 130, stream.vigil.severe_below(), &setting);
     assert_eq!(finding.offset_sample, Some(130 * 160));
+}
+
+#[test]
+fn while_the_place_changes_ordinary_alarms_rest_and_severe_ones_are_told() {
+    let mut stream = Stream::new(&config(1.0), 8);
+    let threshold = stream.vigil.learnt.controller.threshold();
+    // a minute of sound that is improbable but no alarm
+    (0..62).for_each(|_| (0..100).for_each(|_| stream.frame(3.2)));
+    assert!(stream.vigil.takes_regime_change() && !stream.vigil.takes_regime_change());
+    assert_eq!((stream.told.len(), stream.vigil.counts().regimes), (0, 1));
+    let before = stream.vigil.learnt.maxima.blocks();
+    for i in 0..90 {
+        stream.second(if i % 3 == 1 { 4.5 } else { 1.0 });
+    }
+    assert_eq!((stream.told.len(), stream.vigil.counts().capped), (0, 0));
+    assert_eq!(stream.vigil.learnt.maxima.blocks(), before);
+    for i in 0..30 {
+        stream.second(if i % 3 == 1 { 6.5 } else { 1.0 });
+    }
+    assert_eq!(stream.told, [true; 10]);
+    stream.vigil.thaw();
+    for i in 0..6 {
+        stream.second(if i % 3 == 1 { 4.5 } else { 1.0 });
+    }
+    assert_eq!(stream.told.len(), 12);
+    assert!(stream.vigil.learnt.controller.threshold() > threshold);
+}
+
+#[test]
+fn an_anomaly_is_taken_back_from_the_budget_and_from_the_maxima() {
+    let mut stream = Stream::new(&config(1.0), 9);
+    let quiet = stream.vigil.learnt.controller.threshold();
+    (0..5).for_each(|_| stream.second(1.0));
+    stream.second(4.5);
+    (0..5).for_each(|_| stream.second(1.0));
+    let raised = stream.vigil.learnt.controller.threshold();
+    assert!(raised > quiet + 0.2);
+    assert!(stream.vigil.judge(0, super::Verdict::Normal) && !stream.vigil.judge(1, super::Verdict::Anomaly));
+    assert_eq!(stream.vigil.learnt.controller.threshold(), raised);
+    let kept = stream.vigil.learnt.maxima.clone();
+    assert!(stream.vigil.judge(0, super::Verdict::Anomaly));
+    assert!(stream.vigil.learnt.controller.threshold() < quiet);
+    assert_ne!(stream.vigil.learnt.maxima, kept);
 }
