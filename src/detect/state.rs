@@ -119,6 +119,15 @@ impl Detector {
         Some(StreamState { watch: Some(known), ..watch.calibration.clone().into() })
     }
 
+    /// Id of the calibration in force, once there is one ([`Calibration::id`]).
+    #[must_use]
+    pub fn calibration_id(&self) -> Option<&str> {
+        match &self.stage {
+            Stage::Calibrating(_) => None,
+            Stage::Watching(watch) => Some(&watch.id),
+        }
+    }
+
     /// What it did besides events.
     #[must_use]
     pub fn counts(&self) -> DetectorCounts {

@@ -150,10 +150,9 @@ fn a_place_that_changes_is_learnt_anew_and_found_again() {
     assert!(found.last().unwrap().regime && is_relearning(&detector), "{found:?}");
     hear(&mut detector, &noise.frames(3300));
     assert_eq!(detector.state(), DetectorState::Watching);
-    assert_eq!(
-        (detector.calibration().unwrap().id(), detector.threshold().unwrap()),
-        (old, threshold.unwrap())
-    );
+    assert_eq!(detector.calibration().unwrap().id(), old);
+    // what was learnt there goes on: the first half minute of the change still counted
+    assert!((detector.threshold().unwrap() - threshold.unwrap()).abs() < 0.005);
     assert_eq!(hear(&mut detector, &noise.frames(3000)), []);
     assert_eq!(hear(&mut detector, &noise.event(100, 12.0, 6.0)).len(), 1);
     assert_eq!(detector.counts().regimes, 1);

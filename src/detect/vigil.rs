@@ -191,8 +191,9 @@ impl Vigil {
         let mut told = Told::default();
         match self.gate.push(scored) {
             Some(Change::Ended(episode)) => {
+                let known = self.running.as_ref().is_some_and(|running| running.fate == Fate::Known);
                 told = self.end(episode, number);
-                if self.gate.is_exhausted() {
+                if self.gate.is_exhausted() && !known {
                     told.regime = self.change_regime();
                 }
             }

@@ -120,6 +120,7 @@ fn score_documents() {
     let state = Watching::Calibrating;
     let learning = Score { t_s: 1.5, surprise: None, novelty: None, p: None, score: None, state, ..watching };
     holds(&learning, CALIBRATING);
+    holds(&Watching::Relearning, r#""relearning""#);
 }
 
 #[test]

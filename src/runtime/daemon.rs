@@ -115,6 +115,7 @@ impl Daemon {
             score_every: score_every(config.publish.score_hz),
             embedder: Embedder::new(embeddings, &manifest)?,
             states: keep,
+            requests: publisher.requests(),
             progress: Arc::clone(&progress),
         };
         let inference = thread::Builder::new()

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::{Lane, LaneCounters, Pooled};
-use crate::detect::{DetectConfig, Detector, DetectorState, Input, Reading, StreamState};
+use crate::detect::{DetectConfig, Detector, DetectorState, Input, Reading, StreamState, Verdict};
 use crate::error::{Error, Result};
 use crate::event::Finding;
 use crate::frame::{Frame, FrameShape};
@@ -27,7 +27,8 @@ pub enum Heard {
         /// What the detector says of it.
         reading: Reading,
     },
-    /// Calibration is complete; from the next frame on the stream is watched.
+    /// Another calibration is in force, the first one or one of a changed place; from the next frame on the stream is
+    /// watched by it.
     Calibrated {
         /// Which stream.
         stream: usize,
@@ -139,6 +140,14 @@ impl Engine {
         &self.times
     }
 
+    /// The operator's verdict on an event of a stream ([`Detector::judge`]).
+    ///
+    /// # Errors
+    /// When the stream is over.
+    pub fn judge(&mut self, stream: usize, number: u64, verdict: Verdict) -> Result<bool> {
+        Ok(self.lane_mut(stream)?.detector.judge(number, verdict))
+    }
+
     /// The next samples of a stream, mono, at its rate. They are scored by the next [`run`](Self::run).
     ///
     /// # Errors
@@ -237,10 +246,15 @@ impl Engine {
             every => lane.pool.push(every, frame.index, &frame.c),
         };
         let detector = &mut lane.detector;
+        // a change of the place that passed leaves the calibration as it was
         let before = detector.state();
+        let relearning = matches!(before, DetectorState::Relearning { .. });
+        let known = detector.calibration_id().filter(|_| relearning).map(str::to_owned);
         let reading = detector.push(frame, input, &mut findings);
+        let watches = before != DetectorState::Watching && reading.state == DetectorState::Watching;
+        let is_new = watches && detector.calibration_id() != known.as_deref();
         self.findings = findings;
-        if before != DetectorState::Watching && reading.state == DetectorState::Watching {
+        if is_new {
             sink(Heard::Calibrated { stream });
         }
         sink(Heard::Reading { stream, frame: frame.index, reading });

@@ -4,16 +4,17 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
-use crossbeam_channel::Sender;
+use crossbeam_channel::{Receiver, Sender};
 
+use super::notes::Notes;
 use super::pool::Embedder;
 use super::stamp::{milli, rfc3339, three_digits};
 use super::{Engine, Heard, LaneFigures, Stamp};
 use crate::capture::StreamFeed;
-use crate::detect::{DetectorState, InputState, Reading, StreamState};
+use crate::detect::{DetectorState, Reading, StreamState};
 use crate::error::Result;
 use crate::event::Phase;
-use crate::publish::{EventSender, Outgoing, Score, Watching};
+use crate::publish::{AckEvent, EventSender, Outgoing, Score, Watching};
 use crate::ring::{Read, RingReader, wait_any};
 use crate::telemetry::Percentiles;
 use crate::units::{FRAME_RATE, frame_end, samples_to_seconds};
@@ -60,8 +61,7 @@ pub(super) struct Stream {
     zero: Option<Instant>,
     started: SystemTime,
     figures: LaneFigures,
-    /// State of the input as it was told last.
-    input: InputState,
+    notes: Notes,
     summary: Summary,
     /// Embeddings so far.
     embeddings: u32,
@@ -81,7 +81,7 @@ impl Stream {
             zero: None,
             started: SystemTime::now(),
             figures: LaneFigures::default(),
-            input: InputState::Good,
+            notes: Notes::default(),
             summary: Summary::default(),
             embeddings: 0,
         }
@@ -112,6 +112,8 @@ pub(super) struct Inference {
     pub(super) score_every: u32,
     pub(super) embedder: Embedder,
     pub(super) states: Sender<(String, Box<StreamState>)>,
+    /// Verdicts of the operator.
+    pub(super) requests: Receiver<AckEvent>,
     pub(super) progress: Arc<Progress>,
 }
 
@@ -127,6 +129,7 @@ impl Inference {
                 busy |= self.take(index, &mut piece)?;
             }
             busy |= self.drive(|engine, sink| engine.run(sink))?;
+            self.take_requests();
             let over = self.streams.iter().all(|stream| stream.closed);
             if over || refreshed.elapsed() >= Duration::from_secs(1) {
                 self.refresh(over);
@@ -227,7 +230,7 @@ impl Inference {
             let Some(stream) = streams.iter_mut().find(|s| s.number == Some(number)) else { return };
             match heard {
                 Heard::Reading { frame, reading, .. } => {
-                    tell_input(stream, reading.input);
+                    stream.notes.take(&stream.feed.id, &reading);
                     if let Some(score) = summarise(stream, frame, reading, *score_every) {
                         sender.try_send(Outgoing::Score { stream: stream.feed.id.clone(), score });
                     }
@@ -294,6 +297,11 @@ impl Inference {
         }
     }
 
+    /// The number in the engine of the stream `id`, while it goes on.
+    pub(super) fn number_of(&self, id: &str) -> Option<usize> {
+        self.streams.iter().find(|stream| stream.feed.id == id)?.number
+    }
+
     fn send(&self, message: Outgoing) {
         publish(&self.sender, self.patient, message);
     }
@@ -323,19 +331,6 @@ fn warn_unfinished(engine: &Engine, number: usize) {
             lane.id,
             done * 100.0
         );
-    }
-}
-
-/// Says once what is the matter with an input, and when it is no more.
-fn tell_input(stream: &mut Stream, now: InputState) {
-    let before = std::mem::replace(&mut stream.input, now);
-    let id = &stream.feed.id;
-    match (before.usable(), now.usable()) {
-        _ if before == now => {}
-        (_, false) => tracing::warn!("{id}: the input is {now}; it is not judged until it is good again"),
-        (false, true) => tracing::info!("{id}: the input is {now} again"),
-        (true, true) if now == InputState::Good => tracing::info!("{id}: the input is good again"),
-        (true, true) => tracing::warn!("{id}: the input is {now}"),
     }
 }
 
