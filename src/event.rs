@@ -85,6 +85,10 @@ pub struct Finding {
     pub budget_per_hour: f64,
     /// Id of the calibration in force: the first 8 hex digits of its hash.
     pub calibration: String,
+    /// The event ended because the place has changed for good: what is normal is being learnt anew. Left out where it
+    /// is false.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub regime: bool,
 }
 
 /// One document about one event, as it is published. Times are RFC 3339 in UTC.
@@ -145,6 +149,7 @@ pub(crate) mod samples {
             background_dbfs: -60.0,
             budget_per_hour: 0.5,
             calibration: "89abcdef".into(),
+            regime: false,
         }
     }
 

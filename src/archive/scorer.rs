@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::row::{Row, Rows};
 use crate::corpus::SoundFile;
-use crate::detect::{Calibration, DetectConfig, Detector, DetectorState, Instrument};
+use crate::detect::{Calibration, DetectConfig, Detector, DetectorState, Input, InputMonitor, Instrument};
 use crate::error::Result;
 use crate::event::{Finding, Phase};
 use crate::frame::Frame;
@@ -93,8 +93,8 @@ impl Scorer {
         let (mut rows, mut events) = (Rows::default(), Events::default());
         let (mut frames, mut findings) = (Vec::new(), Vec::new());
         while recording.next(&mut frames)? {
-            for frame in &frames {
-                let reading = detector.push(frame, &mut findings);
+            for (frame, input) in &frames {
+                let reading = detector.push(frame, *input, &mut findings);
                 if watched_from.is_some() {
                     if self.rows {
                         rows.push(&reading).map_or(Ok(()), |row| listener.row(&row))?;
@@ -115,7 +115,7 @@ impl Scorer {
         if (watched as f64) < LEAST_WATCHED_S * f64::from(FRAME_RATE) {
             let usable = match detector.state() {
                 DetectorState::Calibrating { done } => f64::from(done) * self.detect.calibrate_seconds,
-                DetectorState::Watching => self.detect.calibrate_seconds,
+                DetectorState::Watching | DetectorState::Relearning { .. } => self.detect.calibrate_seconds,
             };
             let found = format!("{:.1} s of its {:.1} s are usable sound", usable, recording.seconds());
             return Ok(Outcome::TooShort { reason: self.too_short(&found, usable) });
@@ -143,8 +143,8 @@ impl Scorer {
         let (mut frames, mut untold) = (Vec::new(), Vec::new());
         let heard = samples_to_seconds(frame_end(last));
         while recording.next(&mut frames)? {
-            for frame in &frames {
-                let reading = detector.push(frame, &mut untold);
+            for (frame, input) in &frames {
+                let reading = detector.push(frame, *input, &mut untold);
                 rows.push(&reading).map_or(Ok(()), |row| listener.row(&row))?;
                 if frame.index == last {
                     return Ok(true);
@@ -187,21 +187,30 @@ struct Recording {
     sound: SoundFile,
     passage: Passage,
     samples: Vec<f32>,
+    monitor: InputMonitor,
     frames: u64,
 }
 
 impl Recording {
     fn open(path: &Path, cpc: &Arc<Cpc>) -> Result<Self> {
         let sound = SoundFile::open(path)?;
-        Ok(Self { sound, passage: Passage::new(Arc::clone(cpc))?, samples: Vec::new(), frames: 0 })
+        let passage = Passage::new(Arc::clone(cpc))?;
+        Ok(Self { sound, passage, samples: Vec::new(), monitor: InputMonitor::new(), frames: 0 })
     }
 
-    /// Replaces `frames` by the next ones; false at the end. Samples that fill no hop are left out.
-    fn next(&mut self, frames: &mut Vec<Frame>) -> Result<bool> {
+    /// Replaces `frames` by the next ones, each with what its samples say of the input; false at the end. Samples that
+    /// fill no hop are left out.
+    fn next(&mut self, frames: &mut Vec<(Frame, Input)>) -> Result<bool> {
         frames.clear();
         while self.samples.len() < PIECE * HOP && self.sound.read(&mut self.samples)? {}
         let ready = self.samples.len().min(PIECE * HOP) / HOP * HOP;
-        self.passage.step(self.samples.get(..ready).unwrap_or_default(), frames)?;
+        let mut heard = Vec::with_capacity(ready / HOP);
+        self.passage.step(self.samples.get(..ready).unwrap_or_default(), &mut heard)?;
+        let hops = self.samples.chunks_exact(HOP);
+        for (frame, hop) in heard.into_iter().zip(hops) {
+            self.monitor.push(hop);
+            frames.push((frame, self.monitor.input()));
+        }
         self.samples.drain(..ready);
         self.frames += frames.len() as u64;
         Ok(!frames.is_empty())

@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::args::{Output, SetThreads, open_model, stdout, stop_flag, use_threads};
 use super::run::RunArgs;
 use crate::capture::{self, Change};
-use crate::detect::{Calibration, Detector, DetectorState, Tail};
+use crate::detect::{Calibration, Conformal, Detector, DetectorState, Tail};
 use crate::error::{Error, Result};
 use crate::ring::Read;
 use crate::runtime::{CalibrationStore, Engine, Heard, Lane};
@@ -109,7 +109,7 @@ pub(super) fn run(args: &CalibrateArgs, set: SetThreads) -> Result<()> {
     let mut out = stdout();
     show(&calibration, config.detect.events_per_hour, &mut out)?;
     if !args.dry_run && source.device.is_some() {
-        let kept = CalibrationStore::new(&config.state_folder()?).save(&feed.id, &calibration)?;
+        let kept = CalibrationStore::new(&config.state_folder()?).save(&feed.id, &calibration.into())?;
         out.line(format_args!("kept in {}; `run` on this device watches at once", kept.display()))?;
     }
     Ok(())
@@ -127,20 +127,29 @@ fn show(calibration: &Calibration, budget: f64, out: &mut Output) -> Result<()> 
         histogram(tail, budget, out)?;
     }
     out.line(format_args!(
-        "\n{:>14} {:>10} {:>10} {:>24}",
-        "events an hour", "surprise >", "novelty >", "seconds above, just now"
+        "\n{:>14} {:>10} {:>10} {:>24}  {}",
+        "events an hour", "surprise >", "novelty >", "seconds above, just now", "by"
     ))?;
     let (surprise, novelty) = (calibration.surprise().1, calibration.novelty().1);
+    // a rank among n seconds is valid whatever their law, but knows nothing rarer than once in n + 1 of them
+    let lowest = |tail: &Tail| Ok(Conformal::new(tail.maxima().to_vec())?.lowest_rate_per_hour());
+    let lowest: Result<f64> = lowest(surprise).and_then(|s: f64| Ok(s.max(lowest(novelty)?)));
+    let lowest = 2.0 * lowest?;
     for budget in BUDGETS {
         // each score has half of the budget
         let q = budget / 3600.0 / 2.0;
         let (s, n) = (surprise.quantile(q), novelty.quantile(q));
         let above = |tail: &Tail, z: f64| tail.maxima().iter().filter(|&&m| m > z).count();
         out.line(format_args!(
-            "{budget:>14} {s:>10.2} {n:>10.2} {:>24}",
-            above(surprise, s) + above(novelty, n)
+            "{budget:>14} {s:>10.2} {n:>10.2} {:>24}  {}",
+            above(surprise, s) + above(novelty, n),
+            if budget < lowest { "extrapolated tail" } else { "rank among what was heard" }
         ))?;
     }
+    out.line(format_args!(
+        "\nBelow {lowest:.1} events an hour nothing as rare was heard: there the tail is extrapolated, until hours of \
+         watching have taught it."
+    ))?;
     Ok(())
 }
 

@@ -12,6 +12,7 @@ use serde::Serialize;
 use super::args::{SetThreads, open_model, stdout, stop_flag, use_threads};
 use crate::archive::{Job, Progress, Summary, score};
 use crate::config::load;
+use crate::detect::DetectConfig;
 use crate::error::{Error, Result};
 
 /// Find events in recordings. Each is a stream of its own: its first minutes teach what is normal in it, the rest is
@@ -33,6 +34,9 @@ pub(super) struct ScoreArgs {
     /// The false-alarm budget: how many events an hour normal sound may cause.
     #[arg(long, value_name = "N")]
     events_per_hour: Option<f64>,
+    /// Hold the budget online, as the daemon does: alarms raise the threshold, and ordinary ones are capped.
+    #[arg(long)]
+    hold_budget: bool,
     /// Model file; the built-in model if left out.
     #[arg(long, value_name = "FILE")]
     model: Option<PathBuf>,
@@ -85,7 +89,7 @@ pub(super) fn run(args: &ScoreArgs, set: SetThreads) -> Result<()> {
         inputs: args.files.clone(),
         out: args.out.clone(),
         frames: args.frames.clone(),
-        detect: config.detect,
+        detect: DetectConfig { hold_budget: args.hold_budget, ..config.detect },
         threads: args.threads.unwrap_or(cores),
     };
     let (manifest, cpc) = open_model(config.model.file())?;

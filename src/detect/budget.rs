@@ -136,6 +136,11 @@ impl Controller {
         true
     }
 
+    /// Forgets half of what alarms have taught: for a score that was itself calibrated anew since.
+    pub fn forget_half(&mut self) {
+        self.offset /= 2.0;
+    }
+
     /// Changes λ. What was learnt stays: start moves, z − start does not.
     ///
     /// # Errors

@@ -12,6 +12,12 @@ use crate::units::seconds_to_frames;
 pub struct DetectConfig {
     /// The false-alarm budget: how many events an hour normal sound may cause. 0.01 to 3600.
     pub events_per_hour: f64,
+    /// The hard cap: at most this many times `events_per_hour` alarms are told, after a burst of 3. Severe ones are
+    /// not counted. 1 to 100.
+    pub cap_factor: f64,
+    /// Whether the budget is held online: each alarm raises the threshold a little and quiet lowers it again, and the
+    /// hard cap holds. Without it the threshold of calibration stays: for recordings, whose events are read by a program.
+    pub hold_budget: bool,
     /// Seconds of usable sound that calibration listens to before anything is reported. 10 to 3600.
     pub calibrate_seconds: f64,
     /// Horizons k = 1..=skip_k are left out of the surprise: for k ≤ 2 the receptive fields of z_u and z_{u−k}
@@ -46,6 +52,8 @@ impl Default for DetectConfig {
     fn default() -> Self {
         Self {
             events_per_hour: 1.0,
+            cap_factor: 4.0,
+            hold_budget: true,
             calibrate_seconds: 300.0,
             skip_k: 2,
             surprise_window_ms: 100.0,
@@ -68,6 +76,7 @@ impl DetectConfig {
     pub fn validate(&self) -> Result<()> {
         let ranges = [
             ("events_per_hour", self.events_per_hour, 0.01, 3600.0),
+            ("cap_factor", self.cap_factor, 1.0, 100.0),
             ("calibrate_seconds", self.calibrate_seconds, 10.0, 3600.0),
             ("surprise_window_ms", self.surprise_window_ms, 10.0, 1000.0),
             ("min_duration_ms", self.min_duration_ms, 10.0, 1000.0),

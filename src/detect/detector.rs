@@ -1,14 +1,19 @@
 //! The detector of one stream: frames in, findings out.
 
+use std::collections::VecDeque;
+
 use super::calibration::Calibration;
 use super::collector::Collector;
 use super::config::{DetectConfig, ms_to_frames};
 use super::episode::{Episode, Scored, Setting};
 use super::fuse::Fused;
-use super::gate::{Change, Gate, Rules};
 use super::hearing::Hearing;
+use super::input::{Input, InputState};
 use super::instrument::Instrument;
-use super::reading::{DetectorState, Quality, Reading};
+use super::pool::{EVERY, POOL_FRAMES, Pool};
+use super::reading::{DetectorCounts, DetectorState, Quality, Reading};
+use super::regime::{Former, Relearning};
+use super::vigil::{Told, Vigil};
 use crate::error::{Error, Result};
 use crate::event::{Evidence, Finding, Phase};
 use crate::frame::Frame;
@@ -22,16 +27,20 @@ const SILENCE_FRAMES: u64 = 10;
 const LARGEST: f32 = 1e9;
 
 #[derive(Debug, Clone)]
-struct Watch {
-    calibration: Calibration,
-    id: String,
-    gate: Gate,
+pub(super) struct Watch {
+    pub(super) calibration: Calibration,
+    pub(super) id: String,
+    pub(super) vigil: Vigil,
+    /// Former calibrations, the newest first.
+    pub(super) former: VecDeque<Former>,
+    /// While the place changes.
+    pub(super) relearning: Option<Box<Relearning>>,
     /// The frame in hand; kept for its allocation.
     scored: Scored,
 }
 
 #[derive(Debug, Clone)]
-enum Stage {
+pub(super) enum Stage {
     Calibrating(Box<Collector>),
     Watching(Box<Watch>),
 }
@@ -39,18 +48,38 @@ enum Stage {
 /// Detector of one stream: a function of the frames alone, without clocks.
 #[derive(Debug, Clone)]
 pub struct Detector {
-    config: DetectConfig,
-    instrument: Instrument,
-    stage: Stage,
+    pub(super) config: DetectConfig,
+    pub(super) instrument: Instrument,
+    pub(super) stage: Stage,
     /// Index of the last frame.
     last: Option<u64>,
     /// Events begun.
-    number: u64,
-    invalid: u64,
-    silent_run: u64,
-    /// Frames since the last start, gap, silence or invalid frame, and what scores remember of them.
-    since_break: u64,
+    pub(super) number: u64,
+    /// Without those of the present watch.
+    pub(super) counts: DetectorCounts,
+    pub(super) silent_run: u64,
+    pub(super) since_break: SinceBreak,
+    pub(super) window: Vec<f32>,
+}
+
+/// What is remembered of the frames since the last start, gap, silence or invalid frame.
+#[derive(Debug, Clone)]
+pub(super) struct SinceBreak {
+    frames: u64,
+    /// What scores remember.
     hearing: Hearing,
+    /// Latents z, by which the operator's verdicts are known again.
+    pool: Pool,
+}
+
+impl SinceBreak {
+    pub(super) fn new(config: &DetectConfig, latent: usize) -> Self {
+        Self {
+            frames: 0,
+            hearing: Hearing::new(config.surprise_frames()),
+            pool: Pool::new(POOL_FRAMES as usize, latent),
+        }
+    }
 }
 
 impl Detector {
@@ -76,10 +105,10 @@ impl Detector {
             stage: Stage::Calibrating(Box::new(Collector::new(config, shape))),
             last: None,
             number: 0,
-            invalid: 0,
+            counts: DetectorCounts::default(),
             silent_run: 0,
-            since_break: 0,
-            hearing: Hearing::new(config.surprise_frames()),
+            since_break: SinceBreak::new(config, shape.latent),
+            window: Vec::new(),
         })
     }
 
@@ -94,18 +123,22 @@ impl Detector {
     ) -> Result<Self> {
         let mut detector = Self::new(config, instrument)?;
         calibration.check(config, &detector.instrument)?;
-        detector.watch(calibration);
+        detector.watch(calibration)?;
         Ok(detector)
     }
 
-    /// Hears the next frame; appends what there is to say to `out`. A jump in the frame numbers is a
-    /// [`gap`](Self::gap).
-    pub fn push(&mut self, frame: &Frame, out: &mut Vec<Finding>) -> Reading {
+    /// Hears the next frame, of whose samples `input` tells; appends what there is to say to `out`. A jump in the
+    /// frame numbers is a [`gap`](Self::gap).
+    pub fn push(&mut self, frame: &Frame, input: Input, out: &mut Vec<Finding>) -> Reading {
         if self.last.is_some_and(|last| frame.index != last + 1) {
             self.gap(out);
         }
+        if let Stage::Watching(watch) = &mut self.stage {
+            watch.vigil.tick();
+        }
         let usable = self.is_usable(frame);
-        self.silent_run = if frame.level_dbfs <= SILENCE_DBFS { self.silent_run + 1 } else { 0 };
+        let empty = input.empty || frame.level_dbfs <= SILENCE_DBFS;
+        self.silent_run = if empty { self.silent_run + 1 } else { 0 };
         let mut reading = Reading {
             state: self.state(),
             quality: Quality::Good,
@@ -114,17 +147,26 @@ impl Detector {
             p: None,
             score: None,
             level_dbfs: frame.level_dbfs,
+            input: input.state,
         };
-        if !usable || self.silent_run > SILENCE_FRAMES {
+        if !usable || self.silent_run > SILENCE_FRAMES || !input.state.usable() {
             self.break_off(out);
             self.last = Some(frame.index);
-            self.invalid += u64::from(!usable);
-            reading.quality = if usable { Quality::Silent } else { Quality::Invalid };
+            self.counts.invalid += u64::from(!usable);
+            reading.quality = match input.state {
+                state if !usable || state == InputState::Invalid => Quality::Invalid,
+                InputState::Stuck => Quality::Stuck,
+                _ => Quality::Silent,
+            };
             return reading;
         }
         self.last = Some(frame.index);
-        let settled = self.since_break >= ms_to_frames(self.config.settle_ms);
-        self.since_break += 1;
+        let settled = self.since_break.frames >= ms_to_frames(self.config.settle_ms);
+        self.since_break.frames += 1;
+        let fresh = self.silent_run == 0 && {
+            self.since_break.pool.push(frame);
+            frame.index.is_multiple_of(EVERY) && self.since_break.pool.mean(&mut self.window)
+        };
         if !settled {
             reading.quality = Quality::Settling;
         }
@@ -136,7 +178,7 @@ impl Detector {
                     reading.state = self.state();
                 }
             }
-            Stage::Watching(_) => self.score(frame, &mut reading, out),
+            Stage::Watching(_) => self.score(frame, fresh, &mut reading, out),
         }
         reading
     }
@@ -156,6 +198,7 @@ impl Detector {
     /// Forgets what is normal and learns it again. A running event ends.
     pub fn recalibrate(&mut self, out: &mut Vec<Finding>) {
         self.break_off(out);
+        self.counts = self.counts();
         self.stage = Stage::Calibrating(Box::new(Collector::new(&self.config, self.instrument.shape)));
     }
 
@@ -168,7 +211,7 @@ impl Detector {
         config.validate()?;
         self.config = config;
         if let Stage::Watching(watch) = &mut self.stage {
-            watch.gate.set_rules(Rules::new(&self.config));
+            watch.vigil.set_rate(&self.config)?;
         }
         Ok(())
     }
@@ -178,7 +221,10 @@ impl Detector {
     pub fn state(&self) -> DetectorState {
         match &self.stage {
             Stage::Calibrating(collector) => DetectorState::Calibrating { done: collector.done() },
-            Stage::Watching(_) => DetectorState::Watching,
+            Stage::Watching(watch) => match &watch.relearning {
+                None => DetectorState::Watching,
+                Some(relearning) => DetectorState::Relearning { done: relearning.done() },
+            },
         }
     }
 
@@ -194,7 +240,7 @@ impl Detector {
     /// Whether an event is going on.
     #[must_use]
     pub fn in_event(&self) -> bool {
-        matches!(&self.stage, Stage::Watching(watch) if watch.gate.episode().is_some())
+        matches!(&self.stage, Stage::Watching(watch) if watch.vigil.episode().is_some())
     }
 
     /// How many events began so far; the next one has this number.
@@ -203,15 +249,9 @@ impl Detector {
         self.number
     }
 
-    /// How many frames were invalid so far.
-    #[must_use]
-    pub fn invalid_frames(&self) -> u64 {
-        self.invalid
-    }
-
     fn is_usable(&self, frame: &Frame) -> bool {
         let sound = |x: &f32| x.abs() <= LARGEST;
-        let young = |k: usize| self.since_break <= k as u64;
+        let young = |k: usize| self.since_break.frames <= k as u64;
         let shape = self.instrument.shape;
         frame.pmi.len() == shape.horizons
             && frame.z.len() == shape.latent
@@ -229,20 +269,17 @@ impl Detector {
         }
         let learnt = collector.fit(&self.config, &self.instrument);
         let learnt = learnt.and_then(|known| Ok((collector.hearing(&known, &self.instrument)?, known)));
-        match learnt {
-            Ok((hearing, calibration)) => {
-                self.hearing = hearing;
-                self.watch(calibration);
-            }
-            Err(error) => {
-                tracing::warn!(%error, "calibration failed and begins anew");
-                self.stage =
-                    Stage::Calibrating(Box::new(Collector::new(&self.config, self.instrument.shape)));
-            }
+        let watching = learnt.and_then(|(hearing, known)| {
+            self.since_break.hearing = hearing;
+            self.watch(known)
+        });
+        if let Err(error) = watching {
+            tracing::warn!(%error, "calibration failed and begins anew");
+            self.stage = Stage::Calibrating(Box::new(Collector::new(&self.config, self.instrument.shape)));
         }
     }
 
-    fn watch(&mut self, calibration: Calibration) {
+    fn watch(&mut self, calibration: Calibration) -> Result<()> {
         let scored = Scored {
             index: 0,
             p: 1.0,
@@ -253,15 +290,24 @@ impl Detector {
             level_dbfs: -120.0,
             pmi: Vec::new(),
         };
-        let (id, gate) = (calibration.id(), Gate::new(Rules::new(&self.config)));
-        self.stage = Stage::Watching(Box::new(Watch { calibration, id, gate, scored }));
+        let (id, vigil) = (calibration.id(), Vigil::new(&self.config)?);
+        self.stage = Stage::Watching(Box::new(Watch {
+            calibration,
+            id,
+            vigil,
+            former: VecDeque::new(),
+            relearning: None,
+            scored,
+        }));
+        Ok(())
     }
 
-    fn score(&mut self, frame: &Frame, reading: &mut Reading, out: &mut Vec<Finding>) {
+    fn score(&mut self, frame: &Frame, fresh: bool, reading: &mut Reading, out: &mut Vec<Finding>) {
         let Stage::Watching(watch) = &mut self.stage else { return };
         let known = &watch.calibration;
+        let hearing = &mut self.since_break.hearing;
         let scores = if self.silent_run == 0 {
-            match self.hearing.push(frame, known, &self.instrument) {
+            match hearing.push(frame, known, &self.instrument) {
                 Ok(scores) => scores,
                 Err(error) => {
                     tracing::error!(%error, "a frame cannot be scored");
@@ -269,7 +315,7 @@ impl Detector {
                 }
             }
         } else {
-            self.hearing.hold(known)
+            hearing.hold(known)
         };
         (reading.surprise, reading.novelty) = (scores.surprise, scores.novelty);
         if reading.quality == Quality::Settling {
@@ -289,30 +335,37 @@ impl Detector {
         scored.novelty = reading.novelty.unwrap_or(0.0);
         scored.level_dbfs = frame.level_dbfs;
         scored.pmi.clone_from(&frame.pmi);
-        match watch.gate.push(scored) {
-            None => {}
-            Some(Change::Began) => {
-                self.number += 1;
-                if let Stage::Watching(watch) = &self.stage
-                    && let Some(episode) = watch.gate.episode()
-                {
-                    out.extend(self.finding(episode, Phase::New));
-                }
-            }
-            Some(Change::Ended(episode)) => out.extend(self.finding(&episode, Phase::End)),
+        let window = fresh.then_some(self.window.as_slice());
+        let told = watch.vigil.push(scored, window, self.number);
+        let p = scored.p;
+        (reading.p, reading.score) = (Some(p), Some(scored.score));
+        self.tell(&told, out);
+        self.follow_regime(frame, p, out);
+        reading.state = self.state();
+    }
+
+    /// Makes findings of what the watch has to tell.
+    pub(super) fn tell(&mut self, told: &Told, out: &mut Vec<Finding>) {
+        self.number += u64::from(told.began);
+        let Stage::Watching(watch) = &self.stage else { return };
+        if let Some(episode) = told.ended.as_ref().or(watch.vigil.episode()).filter(|_| told.began) {
+            out.extend(self.finding(episode, Phase::New));
+        }
+        if let Some(episode) = &told.ended {
+            let end = self.finding(episode, Phase::End);
+            out.extend(end.map(|end| Finding { regime: told.regime, ..end }));
         }
     }
 
     /// Ends a running event and forgets all but what is normal.
     fn break_off(&mut self, out: &mut Vec<Finding>) {
         if let Stage::Watching(watch) = &mut self.stage {
-            let ended = watch.gate.finish();
-            watch.gate = Gate::new(*watch.gate.rules());
-            out.extend(ended.and_then(|episode| self.finding(&episode, Phase::End)));
+            let told = watch.vigil.finish(self.number);
+            watch.relearning.iter_mut().for_each(|relearning| relearning.break_off());
+            self.tell(&told, out);
         }
-        if self.since_break > 0 {
-            self.since_break = 0;
-            self.hearing = Hearing::new(self.config.surprise_frames());
+        if self.since_break.frames > 0 {
+            self.since_break = SinceBreak::new(&self.config, self.instrument.shape.latent);
         }
     }
 
@@ -324,6 +377,6 @@ impl Detector {
             budget_per_hour: self.config.events_per_hour,
             calibration: watch.id.clone(),
         };
-        Some(episode.finding(phase, now, watch.gate.rules().severe_below(), &setting))
+        Some(episode.finding(phase, now, watch.vigil.severe_below(), &setting))
     }
 }

@@ -83,6 +83,11 @@ impl Episode {
         self.onset
     }
 
+    /// The smallest p so far.
+    pub(crate) fn peak_p(&self) -> f64 {
+        self.peak.p
+    }
+
     pub(crate) fn last_active(&self) -> u64 {
         self.last_active
     }
@@ -112,6 +117,7 @@ impl Episode {
             background_dbfs: setting.background_dbfs,
             budget_per_hour: setting.budget_per_hour,
             calibration: setting.calibration.clone(),
+            regime: false,
         }
     }
 }

@@ -10,6 +10,7 @@ use super::episode::{Episode, Scored};
 pub(crate) struct Rules {
     on_below: f64,
     off_above: f64,
+    severe_below: f64,
     min_frames: u64,
     hang: u64,
     lookback: u64,
@@ -23,7 +24,8 @@ impl Rules {
         let q = config.budget_per_block();
         Self {
             on_below: q,
-            off_above: (10.0 * q).min(q.max(0.5)),
+            off_above: off_above(q),
+            severe_below: q / 100.0,
             min_frames: ms_to_frames(config.min_duration_ms).max(1),
             hang: ms_to_frames(config.hang_ms).max(1),
             lookback: ms_to_frames(config.onset_lookback_ms),
@@ -33,10 +35,21 @@ impl Rules {
         }
     }
 
-    /// An event whose smallest p is below this is severe: q/100.
-    pub(crate) fn severe_below(&self) -> f64 {
-        self.on_below / 100.0
+    /// The same with the threshold `threshold` on −log10 p in place of −log10 q. It never asks for more than severe:
+    /// what is severe begins an event whatever the threshold.
+    pub(crate) fn at(&self, threshold: f64) -> Self {
+        let on_below = 10f64.powf(-threshold).clamp(self.severe_below, 1.0);
+        Self { on_below, off_above: off_above(on_below), ..*self }
     }
+
+    /// An event whose smallest p is below this is severe: q/100, wherever the threshold is.
+    pub(crate) fn severe_below(&self) -> f64 {
+        self.severe_below
+    }
+}
+
+fn off_above(on_below: f64) -> f64 {
+    (10.0 * on_below).min(on_below.max(0.5))
 }
 
 /// What a frame changed.
@@ -50,7 +63,7 @@ pub(crate) enum Change {
 
 /// The gate of one unbroken stretch of frames.
 ///
-/// With q = budget per 1 s block: an event is confirmed when p < q in `min_duration` frames in a row; it has an end
+/// With q = 10^−threshold, at first the budget per 1 s block: an event is confirmed when p < q in `min_duration` frames in a row; it has an end
 /// when p stayed above 10·q for `hang`; the end is told when, after that, no further confirmation began within
 /// `merge_gap`. Its onset is the first frame of the run of p ≤ 10·q that leads into the confirming frames, at most
 /// `onset_lookback` before them. (10·q is capped at 0.5 for budgets above 180 events an hour.)
@@ -89,12 +102,13 @@ impl Gate {
         }
     }
 
-    pub(crate) fn rules(&self) -> &Rules {
-        &self.rules
-    }
-
     pub(crate) fn set_rules(&mut self, rules: Rules) {
         self.rules = rules;
+    }
+
+    /// Whether the last event was cut for its length and still goes on.
+    pub(crate) fn is_exhausted(&self) -> bool {
+        self.exhausted
     }
 
     /// The event that is going on.
@@ -133,6 +147,13 @@ impl Gate {
         self.ready_at = episode.last_active() + 1 + self.rules.hold_off;
         self.hot = 0;
         Some(episode)
+    }
+
+    /// The same, and what still goes on must fall quiet before the next event.
+    pub(crate) fn cut(&mut self) -> Option<Episode> {
+        self.exhausted = true;
+        self.quiet = 0;
+        self.finish()
     }
 
     fn remember(&mut self, frame: &Scored) {
@@ -257,5 +278,15 @@ mod tests {
         assert_eq!((rules.on_below, rules.off_above), (1.0, 1.0));
         let rules = Rules::new(&DetectConfig { events_per_hour: 360.0, ..Default::default() });
         assert_eq!((rules.on_below, rules.off_above), (0.1, 0.5));
+    }
+
+    #[test]
+    fn a_learnt_threshold_moves_both_ends_but_not_severe() {
+        let rules = rules();
+        let near = |a: f64, b: f64| (a / b - 1.0).abs() < 1e-12;
+        let higher = rules.at(3.0);
+        assert!(near(higher.on_below, 1e-3) && near(higher.off_above, 1e-2));
+        assert_eq!((higher.severe_below(), rules.at(9.0).on_below), (1e-4, 1e-4));
+        assert_eq!(rules.at(-0.3).on_below, 1.0);
     }
 }

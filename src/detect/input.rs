@@ -43,12 +43,46 @@ pub enum InputState {
     Invalid,
 }
 
+impl std::fmt::Display for InputState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
 impl InputState {
+    /// One word, as in documents.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Good => "good",
+            Self::Faint => "faint",
+            Self::Offset => "offset",
+            Self::Clipping => "clipping",
+            Self::Stuck => "stuck",
+            Self::Silent => "silent",
+            Self::Invalid => "invalid",
+        }
+    }
+
     /// Whether such sound is worth scoring.
     #[must_use]
     pub fn usable(self) -> bool {
         self < Self::Stuck
     }
+}
+
+/// What the samples of a hop say of the input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Input {
+    /// The state of the input.
+    pub state: InputState,
+    /// Whether there is nothing in this hop but a constant: too short to be a state, and no sound.
+    pub empty: bool,
+}
+
+impl Input {
+    /// Nothing is the matter.
+    pub const GOOD: Self = Self { state: InputState::Good, empty: false };
 }
 
 /// Hops in each state since the start.
@@ -165,6 +199,12 @@ impl InputMonitor {
     #[must_use]
     pub fn usable(&self) -> bool {
         self.state.usable()
+    }
+
+    /// The state after the last hop, and whether that was empty.
+    #[must_use]
+    pub fn input(&self) -> Input {
+        Input { state: self.state, empty: self.nothing > 0 }
     }
 
     /// Hops in each state since the start.

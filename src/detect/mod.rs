@@ -11,6 +11,13 @@
 //! 2. The two tail probabilities are joined by Bonferroni; the score is −log10 p.
 //! 3. The *gate* begins an event where p stays below q = `events_per_hour`/3600 and ends it where p stays above
 //!    10·q: one knob, [`DetectConfig::events_per_hour`].
+//! 4. The *vigil* keeps the budget while it lasts: [`Controller`] moves the threshold with every alarm that nobody
+//!    called an anomaly, the tail is fitted anew each hour to the maxima of the last four, [`TokenBucket`] caps what is
+//!    told. Severe is p < q/100 by the tail alone; it is never capped and never pushes the threshold.
+//! 5. Where the place has changed (p stays below 0.001 for a minute, or an event is cut for its length), ordinary
+//!    alarms rest and normal is learnt anew; up to 3 former calibrations are kept and come back at once when the sound
+//!    does.
+//! 6. What the operator declares normal ([`Detector::judge`]) is known again by the direction of its pooled z.
 //!
 //! Surprise marks onsets and offsets and fades as the context adapts; novelty lasts as long as the sound does but
 //! lags by its window. Hence both. Novelty looks at z alone: c remembers a loud sound for tens of seconds, and an
@@ -18,11 +25,11 @@
 //!
 //! All this is a function of the frames alone: there are no clocks here, and frames pushed in any grouping give
 //! the same findings, bit for bit. Gaps, invalid frames and digital silence end a running event and are followed
-//! by `settle_ms` that are not scored.
+//! by `settle_ms` that are not scored. So do inputs that the raw samples give away ([`InputMonitor`]).
 //!
-//! Limits. The budget holds for stationary sound: the threshold is blind to drift, and a handful of minutes know
-//! little about once an hour (a factor of several either way at 5 minutes). A single event longer than
-//! `max_event_s` is told once. Sources: CPC, arXiv 1807.03748 (PMI); Siffer et al., KDD 2017 (peaks over threshold);
+//! Limits. A handful of minutes know little about once an hour (a factor of several either way at 5 minutes): the
+//! budget holds over hours, and in the first one within the cap. A place learnt anew takes in what goes on meanwhile.
+//! A single event longer than `max_event_s` is told once. Sources: CPC, arXiv 1807.03748 (PMI); Siffer et al., KDD 2017 (peaks over threshold);
 //! Ledoit and Wolf 2004 (shrinkage).
 
 mod adwin;
@@ -31,7 +38,9 @@ mod calibration;
 mod collector;
 mod config;
 mod conformal;
+mod declared;
 mod detector;
+mod drift;
 mod episode;
 mod fuse;
 mod gate;
@@ -39,14 +48,19 @@ mod gpd;
 mod hearing;
 mod input;
 mod instrument;
+mod maxima;
 mod novelty;
+mod pool;
 mod prediction;
 mod reading;
+mod regime;
 mod rows;
 mod site;
+mod state;
 mod surprise;
 mod tail;
 mod untaught;
+mod vigil;
 mod whitening;
 
 pub use adwin::Adwin;
@@ -56,15 +70,18 @@ pub use config::DetectConfig;
 pub use conformal::Conformal;
 pub use detector::Detector;
 pub use gpd::Gpd;
-pub use input::{InputCounts, InputMonitor, InputState};
+pub use input::{Input, InputCounts, InputMonitor, InputState};
 pub use instrument::Instrument;
 pub use novelty::Novelty;
-pub use reading::{DetectorState, Quality, Reading};
+pub use reading::{DetectorCounts, DetectorState, Quality, Reading};
 pub use rows::{ROW, RowMaker};
 pub use site::Site;
+pub use state::{STATE_VERSION, StreamState};
 pub use surprise::Surprise;
 pub use tail::{P_FLOOR, Tail};
 pub use untaught::{alarms_of, density_scores};
 
 #[cfg(test)]
 mod simulation;
+#[cfg(test)]
+mod trials;

@@ -1,5 +1,7 @@
 //! What the detector says of every frame, event or not.
 
+use super::input::InputState;
+
 /// What a detector is doing.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum DetectorState {
@@ -10,6 +12,11 @@ pub enum DetectorState {
     },
     /// Reporting what is not.
     Watching,
+    /// The place has changed: reporting only what is severe, and learning what is normal now.
+    Relearning {
+        /// Share of the wanted seconds that was heard, 0 to 1.
+        done: f32,
+    },
 }
 
 /// Whether a frame could be used.
@@ -19,8 +26,10 @@ pub enum Quality {
     Good,
     /// No: too soon after a start, a gap, silence or an invalid frame.
     Settling,
-    /// No: more than 0.1 s of digital silence, as from a dead or muted microphone.
+    /// No: more than 0.1 s of digital silence, as from a dead or muted microphone, or less than 1 s after it.
     Silent,
+    /// No: more than 0.1 s of a constant, as from a broken converter, or less than 1 s after it.
+    Stuck,
     /// No: a value is not finite or beyond 1e9, or a length is wrong.
     Invalid,
 }
@@ -43,4 +52,21 @@ pub struct Reading {
     pub score: Option<f64>,
     /// Level of the hop, dB full scale.
     pub level_dbfs: f32,
+    /// What the samples say of the input.
+    pub input: InputState,
+}
+
+/// What a detector did besides events, since it was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct DetectorCounts {
+    /// Frames with values that no model gives.
+    pub invalid: u64,
+    /// Alarms that the cap refused.
+    pub capped: u64,
+    /// Events that were not told because the operator had declared their kind normal.
+    pub known: u64,
+    /// Times that score, novelty or level have moved.
+    pub drifts: u64,
+    /// Times that the place has changed.
+    pub regimes: u64,
 }

@@ -4,33 +4,33 @@ use proptest::prelude::*;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::{Calibration, DetectConfig, Detector, DetectorState, Quality};
+use super::{Calibration, DetectConfig, Detector, DetectorState, Input, Quality};
 use crate::event::{Evidence, Finding, Phase, Tier};
 use crate::frame::Frame;
 use crate::frame::FrameShape;
 
-const SHAPE: FrameShape = FrameShape { horizons: 6, latent: 4, context: 4 };
-const MODEL: &str = "0123456789ab";
+pub(super) const SHAPE: FrameShape = FrameShape { horizons: 6, latent: 4, context: 4 };
+pub(super) const MODEL: &str = "0123456789ab";
 
-fn config() -> DetectConfig {
+pub(super) fn config() -> DetectConfig {
     DetectConfig { calibrate_seconds: 60.0, ..Default::default() }
 }
 
 /// Frames of stationary noise with unit variance and a correlation of 0.9 from frame to frame.
-struct Noise {
+pub(super) struct Noise {
     rng: ChaCha8Rng,
-    index: u64,
+    pub(super) index: u64,
     state: Vec<f32>,
 }
 
 impl Noise {
-    fn new(seed: u64) -> Self {
+    pub(super) fn new(seed: u64) -> Self {
         let width = SHAPE.horizons + SHAPE.latent + SHAPE.context;
         Self { rng: ChaCha8Rng::seed_from_u64(seed), index: 0, state: vec![0.0; width] }
     }
 
     /// The next frame, `pmi` nats less predictable and with z moved by `z`.
-    fn next(&mut self, pmi: f32, z: f32) -> Frame {
+    pub(super) fn next(&mut self, pmi: f32, z: f32) -> Frame {
         for x in &mut self.state {
             let normal = (0..4).map(|_| self.rng.random::<f32>() - 0.5).sum::<f32>() * 3f32.sqrt();
             *x = 0.9 * *x + 0.19f32.sqrt() * normal;
@@ -49,19 +49,19 @@ impl Noise {
         frame
     }
 
-    fn frames(&mut self, n: usize) -> Vec<Frame> {
+    pub(super) fn frames(&mut self, n: usize) -> Vec<Frame> {
         (0..n).map(|_| self.next(0.0, 0.0)).collect()
     }
 
-    fn event(&mut self, n: usize, pmi: f32, z: f32) -> Vec<Frame> {
+    pub(super) fn event(&mut self, n: usize, pmi: f32, z: f32) -> Vec<Frame> {
         (0..n).map(|_| self.next(pmi, z)).collect()
     }
 }
 
-fn hear(detector: &mut Detector, frames: &[Frame]) -> Vec<Finding> {
+pub(super) fn hear(detector: &mut Detector, frames: &[Frame]) -> Vec<Finding> {
     let mut out = Vec::new();
     for frame in frames {
-        let reading = detector.push(frame, &mut out);
+        let reading = detector.push(frame, Input::GOOD, &mut out);
         assert!(reading.p.is_none_or(|p| (1e-12..=1.0).contains(&p)));
         assert!(reading.novelty.is_none_or(f64::is_finite) && reading.surprise.is_none_or(f64::is_finite));
     }
@@ -69,7 +69,7 @@ fn hear(detector: &mut Detector, frames: &[Frame]) -> Vec<Finding> {
 }
 
 /// A detector that has calibrated on `noise` (61 s of it).
-fn calibrated(noise: &mut Noise, config: &DetectConfig) -> Detector {
+pub(super) fn calibrated(noise: &mut Noise, config: &DetectConfig) -> Detector {
     let mut detector = Detector::new(config, SHAPE, MODEL).unwrap();
     let seconds = config.calibrate_seconds as usize;
     assert_eq!(hear(&mut detector, &noise.frames(seconds * 100 + 99)), []);
@@ -124,7 +124,7 @@ fn stationary_noise_keeps_the_budget() {
             let mut detector = calibrated(&mut noise, &config);
             let mut out = Vec::new();
             for _ in 0..hours * 360_000 {
-                detector.push(&noise.next(0.0, 0.0), &mut out);
+                detector.push(&noise.next(0.0, 0.0), Input::GOOD, &mut out);
             }
             out.iter().filter(|f| f.phase == Phase::New).count()
         })
@@ -175,7 +175,7 @@ fn a_stored_calibration_gives_the_same_readings_bit_for_bit() {
     detector.gap(&mut out);
     for frame in noise.frames(300).iter().chain(&noise.event(30, 9.0, 3.0)) {
         let (mut a, mut b) = (Vec::new(), Vec::new());
-        assert_eq!(detector.push(frame, &mut a), restored.push(frame, &mut b));
+        assert_eq!(detector.push(frame, Input::GOOD, &mut a), restored.push(frame, Input::GOOD, &mut b));
         assert_eq!(a, b);
     }
 }
@@ -212,7 +212,7 @@ fn events_during_calibration_do_not_blind_it() {
     while detector.state() != DetectorState::Watching {
         let eventful = noise.index % 2000 > 1900;
         let (pmi, z) = if eventful { (9.0, 6.0) } else { (0.0, 0.0) };
-        detector.push(&noise.next(pmi, z), &mut out);
+        detector.push(&noise.next(pmi, z), Input::GOOD, &mut out);
     }
     hear(&mut detector, &noise.frames(500));
     for (pmi, z) in [(9.0, 0.0), (0.0, 8.0), (9.0, 6.0)] {
@@ -230,7 +230,7 @@ fn a_gap_ends_an_event_at_the_last_frame_before_it() {
     let last = noise.index - 1;
     noise.index += 40;
     let mut out = Vec::new();
-    let reading = detector.push(&noise.next(12.0, 8.0), &mut out);
+    let reading = detector.push(&noise.next(12.0, 8.0), Input::GOOD, &mut out);
     assert_eq!((reading.quality, reading.p, detector.in_event()), (Quality::Settling, None, false));
     assert_eq!((out.len(), out[0].phase), (1, Phase::End));
     assert_eq!(out[0].offset_sample, Some((last + 1) * 160));
@@ -259,12 +259,12 @@ fn broken_frames_are_counted_and_change_nothing_that_is_known() {
         let mut frame = noise.next(0.0, 0.0);
         if frame.index % 500 == 250 {
             spoil[frame.index as usize / 500 % spoil.len()](&mut frame);
-            assert_eq!(detector.push(&frame, &mut out).quality, Quality::Invalid);
+            assert_eq!(detector.push(&frame, Input::GOOD, &mut out).quality, Quality::Invalid);
         } else {
-            detector.push(&frame, &mut out);
+            detector.push(&frame, Input::GOOD, &mut out);
         }
     }
-    assert!(detector.invalid_frames() >= 14);
+    assert!(detector.counts().invalid >= 14);
     let id = detector.calibration().unwrap().id();
     for spoil in spoil {
         out.extend(hear(&mut detector, &noise.frames(200)));
@@ -296,9 +296,9 @@ fn a_dead_microphone_is_no_storm_of_events() {
     out.extend(hear(&mut detector, &silence(&mut noise, 8)));
     out.extend(hear(&mut detector, &noise.frames(5)));
     out.extend(hear(&mut detector, &silence(&mut noise, 2000)));
-    let reading = detector.push(&silence(&mut noise, 1)[0], &mut out);
+    let reading = detector.push(&silence(&mut noise, 1)[0], Input::GOOD, &mut out);
     assert_eq!((reading.quality, reading.p), (Quality::Silent, None));
-    assert_eq!(detector.push(&noise.next(9.0, 9.0), &mut out).quality, Quality::Settling);
+    assert_eq!(detector.push(&noise.next(9.0, 9.0), Input::GOOD, &mut out).quality, Quality::Settling);
     out.extend(hear(&mut detector, &noise.frames(500)));
     assert_eq!(out, []);
 

@@ -11,6 +11,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use super::outbox::{MAX_PAYLOAD, Message, Outbox};
 use super::payload::anomaly;
 use super::publisher::{Inbound, Outgoing, json};
+use super::request::ACK_EVENT;
 use super::session::{FromWire, ToWire};
 use super::status::PublisherStatus;
 use super::topics::Topics;
@@ -142,6 +143,10 @@ impl Running {
                 self.state(topics.availability(&stream), json(&availability));
             }
             Inbound::Out(Outgoing::Health(health)) => self.state(topics.health(), json(health.as_ref())),
+            Inbound::Out(Outgoing::Response(response)) => {
+                let topic = topics.response(ACK_EVENT);
+                self.send(ToWire::Fleeting { topic, payload: json(&response) });
+            }
             Inbound::Out(Outgoing::Score { stream, score }) => {
                 if self.courier.status.connected() {
                     let topic = topics.score(&stream);

@@ -16,6 +16,9 @@
 //! Towards `mqtt` goes a tokio channel (its sending side never waits), back a crossbeam one: nobody polls. At
 //! most 64 records are between the two, 16 of them with rumqttc.
 //!
+//! In the other direction there are requests: `mqtt` subscribes to the commands of the node, answers what cannot be
+//! read, and hands the rest over a bounded channel to whoever holds [`Publisher::requests`].
+//!
 //! Without a broker, `publish` writes each event document as a line to stdout, and there is no outbox.
 //!
 //! Scores and embeddings are for the moment: QoS 0, never kept, nothing while there is no connection. They take at most
@@ -36,6 +39,7 @@ mod payload;
 mod publisher;
 #[cfg(feature = "mqtt")]
 mod quiet;
+mod request;
 #[cfg(feature = "mqtt")]
 mod session;
 mod status;
@@ -48,10 +52,11 @@ pub use embedding::{
 };
 pub use outbox::{Caps, MAX_PAYLOAD, Message, Outbox, Record, Tally};
 pub use payload::{
-    Availability, Gap, GapPhase, GapReason, Health, OutboxHealth, Presence, Score, Status, StreamHealth,
-    Watching, anomaly,
+    Availability, Gap, GapPhase, GapReason, Health, InputHealth, OutboxHealth, Presence, Score, Status,
+    StreamHealth, Watching, anomaly,
 };
 pub use publisher::{EventSender, Outgoing, Publisher, StopReport};
+pub use request::{ACK_EVENT, AckEvent, Judgement, Response, ResponseStatus};
 pub use status::PublisherStatus;
 pub use topics::{Topics, check_id};
 

@@ -78,6 +78,8 @@ pub enum Watching {
     Calibrating,
     /// Comparing with what is normal.
     Watching,
+    /// The place has changed: only what is severe is told, and what is normal is learnt anew.
+    Relearning,
 }
 
 /// The figures of a moment, for a plot.
@@ -115,8 +117,28 @@ pub struct OutboxHealth {
     pub degraded: bool,
 }
 
-/// One stream within [`Health`]. All are totals since the start of the daemon.
+/// The input of a stream within [`Health`]: hops of 10 ms in each state but the good one.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct InputHealth {
+    /// The present state: `good` or one of the names below. `stuck`, `silent` and `invalid` sound is not judged.
+    pub state: String,
+    /// 10 s below −85 dBFS.
+    pub faint: u64,
+    /// A mean far from 0.
+    pub offset: u64,
+    /// 1 % or more of the samples at full scale.
+    pub clipping: u64,
+    /// A constant.
+    pub stuck: u64,
+    /// Digital silence.
+    pub silent: u64,
+    /// Samples that are no numbers.
+    pub invalid: u64,
+}
+
+/// One stream within [`Health`]. All are totals since the start of the daemon.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct StreamHealth {
     /// Times the ring was full.
@@ -134,6 +156,18 @@ pub struct StreamHealth {
     pub samples_shed: u64,
     /// Samples of the source that were NaN or infinite and were taken as 0.
     pub not_finite: u64,
+    /// What the samples say of the input.
+    pub input: InputHealth,
+    /// Alarms that the cap refused.
+    pub capped: u64,
+    /// Events that were not told, because their kind was declared normal.
+    pub known: u64,
+    /// Times that score, novelty or level have moved.
+    pub drifts: u64,
+    /// Times that the place has changed.
+    pub regimes: u64,
+    /// The threshold on -log10 p in force: the budget's and what alarms have taught; null while calibrating.
+    pub threshold: Option<f64>,
 }
 
 /// The health document of the node. Totals count from the start of the daemon where nothing else is said.

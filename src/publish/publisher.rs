@@ -13,6 +13,7 @@ use super::config::PublishConfig;
 use super::embedding::Embedding;
 use super::lines::Lines;
 use super::payload::{Availability, Health, Score};
+use super::request::{AckEvent, Response};
 use super::status::PublisherStatus;
 use crate::error::{Error, Result};
 use crate::event::Event;
@@ -21,6 +22,8 @@ use crate::event::Event;
 const QUEUE: usize = 1024;
 /// Of these, how many may wait where a fleeting message comes: the rest is for events.
 const FLEETING: usize = QUEUE / 2;
+/// Requests that wait to be carried out at most.
+const REQUESTS: usize = 16;
 /// Time beyond its deadline after which a stop gives the publish thread up (a disk that hangs).
 const GIVE_UP: Duration = Duration::from_millis(1500);
 
@@ -59,6 +62,8 @@ pub enum Outgoing {
     },
     /// The state of the node: retained, the latest counts.
     Health(Box<Health>),
+    /// The answer to a request: nothing where there is no connection.
+    Response(Response),
 }
 
 pub(super) enum Inbound {
@@ -127,6 +132,7 @@ pub struct Publisher {
     sender: EventSender,
     stop: Sender<Instant>,
     done: Receiver<bool>,
+    requests: Receiver<AckEvent>,
 }
 
 impl Publisher {
@@ -142,19 +148,26 @@ impl Publisher {
         let (inbox, taken) = bounded(QUEUE);
         let (stop, stopped) = bounded(1);
         let status = Arc::new(PublisherStatus::default());
+        let (asked, requests) = bounded(REQUESTS);
         let done = if config.broker.is_some() {
-            start_courier(config, node, state_dir, (taken, stopped, status.clone()))?
+            start_courier(config, node, state_dir, (taken, stopped, status.clone(), asked))?
         } else {
             let lines = Lines { inbox: taken, stop: stopped, status: status.clone(), out: std::io::stdout() };
             spawn("publish", move || lines.run())?
         };
-        Ok(Self { sender: EventSender { inbox, status }, stop, done })
+        Ok(Self { sender: EventSender { inbox, status }, stop, done, requests })
     }
 
     /// A way in.
     #[must_use]
     pub fn sender(&self) -> EventSender {
         self.sender.clone()
+    }
+
+    /// What others ask of the node. Who takes a request answers it ([`Outgoing::Response`]).
+    #[must_use]
+    pub fn requests(&self) -> Receiver<AckEvent> {
+        self.requests.clone()
     }
 
     /// The counters.
@@ -189,7 +202,7 @@ impl Publisher {
     }
 }
 
-type Ends = (Receiver<Inbound>, Receiver<Instant>, Arc<PublisherStatus>);
+type Ends = (Receiver<Inbound>, Receiver<Instant>, Arc<PublisherStatus>, Sender<AckEvent>);
 
 fn spawn(name: &str, work: impl FnOnce() -> bool + Send + 'static) -> Result<Receiver<bool>> {
     let (done, ended) = bounded(1);
@@ -218,6 +231,7 @@ fn start_courier(config: &PublishConfig, node: &str, state_dir: &Path, ends: End
     use super::courier::Courier;
     use super::link;
     use super::outbox::{Caps, Outbox};
+    use super::request::ACK_EVENT;
     use super::session::{Session, Settings};
     use super::topics::Topics;
     use crate::error::ErrorKind;
@@ -244,16 +258,18 @@ fn start_courier(config: &PublishConfig, node: &str, state_dir: &Path, ends: End
     let settings = Settings {
         options: link::options(&address, &login, &format!("cpc-stream-{node}"), keep_alive),
         status_topic: topics.status(),
+        request_topic: topics.request(ACK_EVENT),
+        response_topic: topics.response(ACK_EVENT),
         window: usize::from(config.window),
         backoff: (
             Duration::from_secs_f64(config.backoff_min_s),
             Duration::from_secs_f64(config.backoff_max_s),
         ),
     };
-    let (inbox, stop, status) = ends;
+    let (inbox, stop, status, asked) = ends;
     let (wire, commands) = tokio::sync::mpsc::unbounded_channel();
     let (receipts_in, receipts) = crossbeam_channel::unbounded();
-    let session = Session::new(settings, commands, receipts_in, status.clone());
+    let session = Session::new(settings, commands, (receipts_in, asked), status.clone());
     let runtime = link::runtime()?;
     let _ended = spawn("mqtt", move || {
         runtime.block_on(session.run());

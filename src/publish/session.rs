@@ -10,15 +10,18 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
-use rumqttc::{Event, Incoming, LastWill, MqttOptions, Outgoing, QoS};
+use rumqttc::{Event, Incoming, LastWill, MqttOptions, Outgoing, Publish, QoS};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::sleep_until;
 
 use super::link::Link;
 use super::outbox::Record;
 use super::payload::Status;
+use super::publisher::json;
 use super::quiet::Quiet;
+use super::request::{AckEvent, Response};
 use super::status::{Link as LinkState, PublisherStatus};
+use crate::error::Error;
 
 /// A message without a receipt for this long means a broker that will not give one.
 const RECEIPT_TIMEOUT: Duration = Duration::from_secs(20);
@@ -52,6 +55,8 @@ pub(super) enum FromWire {
 pub(super) struct Settings {
     pub(super) options: MqttOptions,
     pub(super) status_topic: String,
+    pub(super) request_topic: String,
+    pub(super) response_topic: String,
     pub(super) window: usize,
     pub(super) backoff: (Duration, Duration),
 }
@@ -70,6 +75,7 @@ pub(super) struct Session {
     settings: Settings,
     commands: UnboundedReceiver<ToWire>,
     receipts: Sender<FromWire>,
+    requests: Sender<AckEvent>,
     status: Arc<PublisherStatus>,
     queue: VecDeque<Record>,
     handed: VecDeque<Slot>,
@@ -84,7 +90,7 @@ impl Session {
     pub(super) fn new(
         mut settings: Settings,
         commands: UnboundedReceiver<ToWire>,
-        receipts: Sender<FromWire>,
+        (receipts, requests): (Sender<FromWire>, Sender<AckEvent>),
         status: Arc<PublisherStatus>,
     ) -> Self {
         let will = LastWill::new(
@@ -99,6 +105,7 @@ impl Session {
             settings,
             commands,
             receipts,
+            requests,
             status,
             queue: VecDeque::new(),
             handed: VecDeque::new(),
@@ -194,6 +201,16 @@ impl Session {
                     Some(Ok(Event::Incoming(Incoming::ConnAck(_)))) => {
                         up = true;
                         self.greet();
+                        if link.client.try_subscribe(&self.settings.request_topic, QoS::AtLeastOnce).is_err() {
+                            return End::Lost("no room for a subscription".into());
+                        }
+                    }
+                    Some(Ok(Event::Incoming(Incoming::Publish(message)))) => {
+                        if let Some(answer) = self.take_request(&message) {
+                            let topic = &self.settings.response_topic;
+                            // who asks so much that there is no room may ask again
+                            let _ = link.client.try_publish(topic, QoS::AtMostOnce, false, json(&answer));
+                        }
                     }
                     Some(Ok(event)) => if let Some(reason) = self.note(&event) {
                         return End::Lost(reason);
@@ -218,6 +235,21 @@ impl Session {
         self.dirty = std::iter::once(status.clone())
             .chain(self.retained.keys().filter(|&topic| topic != status).cloned())
             .collect();
+    }
+
+    /// Hands a request on; the answer where that is not possible. A retained one is of another time and no request.
+    fn take_request(&self, message: &Publish) -> Option<Response> {
+        if message.retain || message.topic != self.settings.request_topic {
+            return None;
+        }
+        let request = match AckEvent::parse(&message.payload) {
+            Ok(request) => request,
+            Err(error) => return Some(Response::of(Err(error), None)),
+        };
+        let transaction = request.transaction.clone();
+        let busy = self.requests.try_send(request).is_err();
+        let error = || Error::config("too many requests wait", "ask again in a second");
+        busy.then(|| Response::of(Err(error()), transaction))
     }
 
     fn absorb(&mut self, command: ToWire) {

@@ -1,11 +1,16 @@
 //! What is normal here, kept over restarts.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use crate::detect::Calibration;
+use crate::detect::StreamState;
 use crate::error::{Error, Result};
 
-/// The calibrations of a daemon's streams, a file each in the state folder.
+/// Past this age of a file only the calibration in it is used: budget, windows and cap were of another day.
+const FRESH: Duration = Duration::from_secs(24 * 3600);
+
+/// What is known of a daemon's streams, a file each in the state folder.
 #[derive(Debug, Clone)]
 pub struct CalibrationStore {
     folder: PathBuf,
@@ -22,13 +27,17 @@ impl CalibrationStore {
         self.folder.join(format!("{stream}.json"))
     }
 
-    /// The calibration of a stream, if one was kept and can be read. A damaged file is told of and left alone.
+    /// What is known of a stream, if it was kept and can be read; a file with a calibration alone counts. After a day
+    /// only the calibration is used. A damaged file is told of and left alone.
     #[must_use]
-    pub fn load(&self, stream: &str) -> Option<Calibration> {
+    pub fn load(&self, stream: &str) -> Option<StreamState> {
         let path = self.path(stream);
         let text = std::fs::read(&path).ok()?;
-        match serde_json::from_slice(&text) {
-            Ok(calibration) => Some(calibration),
+        // a clock that was set back makes a file of the future: that one is fresh
+        let age = std::fs::metadata(&path).and_then(|m| m.modified()).ok().and_then(|at| at.elapsed().ok());
+        match StreamState::from_json(&text) {
+            Ok(state) if age.is_some_and(|age| age > FRESH) => Some(state.calibration_only()),
+            Ok(state) => Some(state),
             Err(error) => {
                 tracing::warn!("{}: {error}; the stream is calibrated anew", path.display());
                 None
@@ -36,11 +45,11 @@ impl CalibrationStore {
         }
     }
 
-    /// Keeps the calibration of a stream, by way of a file beside it.
+    /// Keeps what is known of a stream, by way of a file beside it.
     ///
     /// # Errors
     /// When the disk refuses.
-    pub fn save(&self, stream: &str, calibration: &Calibration) -> Result<PathBuf> {
+    pub fn save(&self, stream: &str, state: &StreamState) -> Result<PathBuf> {
         let path = self.path(stream);
         let failed = |e: std::io::Error| {
             Error::config(
@@ -48,10 +57,11 @@ impl CalibrationStore {
                 "check the permissions and the free space of the state folder (`--state-dir`)",
             )
         };
-        let text = serde_json::to_vec(calibration).map_err(|e| Error::internal(e.to_string()))?;
+        let text = serde_json::to_vec(state).map_err(|e| Error::internal(e.to_string()))?;
         std::fs::create_dir_all(&self.folder).map_err(failed)?;
         let part = path.with_extension("json.part");
-        std::fs::write(&part, text).map_err(failed)?;
+        let mut file = std::fs::File::create(&part).map_err(failed)?;
+        file.write_all(&text).and_then(|()| file.sync_all()).map_err(failed)?;
         std::fs::rename(&part, &path).map_err(failed)?;
         Ok(path)
     }

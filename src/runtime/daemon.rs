@@ -16,7 +16,7 @@ use super::pool::Embedder;
 use super::{CalibrationStore, Engine, Stamp};
 use crate::capture::{self, Change, Notice, OpenSource, SourceConfig};
 use crate::config::Config;
-use crate::detect::Calibration;
+use crate::detect::StreamState;
 use crate::error::{Error, Result};
 use crate::model::{self, Cpc, Manifest};
 use crate::publish::{Availability, Outgoing, Publisher};
@@ -61,7 +61,7 @@ enum End {
 struct Daemon {
     sources: Vec<OpenSource>,
     notices: Receiver<Notice>,
-    calibrations: Receiver<(String, Calibration)>,
+    states: Receiver<(String, Box<StreamState>)>,
     store: CalibrationStore,
     inference: Option<JoinHandle<Result<()>>>,
     progress: Arc<Progress>,
@@ -96,7 +96,7 @@ impl Daemon {
         let publisher = Publisher::start(&config.publish, node, state)?;
         let progress = Arc::new(Progress::default());
         let desk = HealthDesk::new(stamp.boot(), Arc::clone(&progress), publisher.status(), &open);
-        let (keep, calibrations) = bounded(64);
+        let (keep, states) = bounded(64);
         let store = CalibrationStore::new(state);
         let mut streams = Vec::new();
         for (source, config) in open.iter_mut().zip(sources) {
@@ -114,7 +114,8 @@ impl Daemon {
             patient: sources.iter().all(|source| source.device.is_none()),
             score_every: score_every(config.publish.score_hz),
             embedder: Embedder::new(embeddings, &manifest)?,
-            calibrations: keep,
+            states: keep,
+            requests: publisher.requests(),
             progress: Arc::clone(&progress),
         };
         let inference = thread::Builder::new()
@@ -124,7 +125,7 @@ impl Daemon {
         Ok(Self {
             sources: open,
             notices,
-            calibrations,
+            states,
             store,
             inference: Some(inference),
             progress,
@@ -148,7 +149,7 @@ impl Daemon {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => thread::sleep(ROUND),
             }
-            self.keep_calibrations();
+            self.keep_states();
             if self.inference.as_ref().is_none_or(JoinHandle::is_finished) {
                 return End::OfInput;
             }
@@ -190,7 +191,7 @@ impl Daemon {
         while let Ok(notice) = self.notices.try_recv() {
             self.tell(&notice);
         }
-        self.keep_calibrations();
+        self.keep_states();
         self.report();
         let health = self.desk.health();
         let report = self.publisher.stop(self.drain);
@@ -248,11 +249,11 @@ impl Daemon {
         }
     }
 
-    fn keep_calibrations(&self) {
-        while let Ok((stream, calibration)) = self.calibrations.try_recv() {
-            match self.store.save(&stream, &calibration) {
-                Ok(path) => tracing::debug!("{stream}: calibration kept in {}", path.display()),
-                Err(error) => tracing::warn!("{stream}: {error}; the next start calibrates anew"),
+    fn keep_states(&self) {
+        while let Ok((stream, state)) = self.states.try_recv() {
+            match self.store.save(&stream, &state) {
+                Ok(path) => tracing::debug!("{stream}: kept in {}", path.display()),
+                Err(error) => tracing::warn!("{stream}: {error}; the next start knows less of it"),
             }
         }
     }

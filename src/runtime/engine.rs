@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::{Lane, LaneCounters, Pooled};
-use crate::detect::{Calibration, DetectConfig, Detector, DetectorState, Instrument, Reading};
+use crate::detect::{
+    DetectConfig, Detector, DetectorState, Input, Instrument, Reading, StreamState, Verdict,
+};
 use crate::error::{Error, Result};
 use crate::event::Finding;
 use crate::frame::Frame;
@@ -27,7 +29,8 @@ pub enum Heard {
         /// What the detector says of it.
         reading: Reading,
     },
-    /// Calibration is complete; from the next frame on the stream is watched.
+    /// Another calibration is in force, the first one or one of a changed place; from the next frame on the stream is
+    /// watched by it.
     Calibrated {
         /// Which stream.
         stream: usize,
@@ -38,6 +41,13 @@ pub enum Heard {
         stream: usize,
         /// The mean.
         pooled: Box<Pooled>,
+    },
+    /// What a stream that is over knew at its end, for the next time it begins.
+    State {
+        /// Which stream.
+        stream: usize,
+        /// What it knew.
+        state: Box<StreamState>,
     },
     /// An event began or ended.
     Finding {
@@ -60,7 +70,7 @@ pub struct Engine {
     pool_frames: u32,
     times: HopTimes,
     hops: Vec<(usize, [f32; HOP])>,
-    ready: Vec<usize>,
+    ready: Vec<(usize, Input)>,
     frames: Vec<Frame>,
     findings: Vec<Finding>,
 }
@@ -105,18 +115,13 @@ impl Engine {
         self.batch.leave(slot)
     }
 
-    /// Adds a stream of samples at `rate` Hz; with a calibration made before it is watched at once.
+    /// Adds a stream of samples at `rate` Hz; one of which something is `known` is watched at once.
     ///
     /// # Errors
     /// When the rate cannot be resampled, or the calibration is of another model or shape.
-    pub fn add(
-        &mut self,
-        id: impl Into<String>,
-        rate: u32,
-        calibration: Option<Calibration>,
-    ) -> Result<usize> {
-        let detector = match calibration {
-            Some(known) => Detector::with_calibration(&self.detect, self.instrument.clone(), known)?,
+    pub fn add(&mut self, id: impl Into<String>, rate: u32, known: Option<StreamState>) -> Result<usize> {
+        let detector = match known {
+            Some(known) => Detector::with_state(&self.detect, self.instrument.clone(), known)?,
             None => Detector::new(&self.detect, self.instrument.clone())?,
         };
         let slot = self.batch.join(0)?;
@@ -134,6 +139,14 @@ impl Engine {
     #[must_use]
     pub fn hop_times(&self) -> &HopTimes {
         &self.times
+    }
+
+    /// The operator's verdict on an event of a stream ([`Detector::judge`]).
+    ///
+    /// # Errors
+    /// When the stream is over.
+    pub fn judge(&mut self, stream: usize, number: u64, verdict: Verdict) -> Result<bool> {
+        Ok(self.lane_mut(stream)?.detector.judge(number, verdict))
     }
 
     /// The next samples of a stream, mono, at its rate. They are scored by the next [`run`](Self::run).
@@ -161,7 +174,8 @@ impl Engine {
         Ok(())
     }
 
-    /// The stream is over: what waits is scored, a running event ends, the stream leaves. Gives its counters.
+    /// The stream is over: what waits is scored, a running event ends, the stream tells its state and leaves. Gives
+    /// its counters.
     ///
     /// # Errors
     /// When the stream is over already or the device fails.
@@ -172,9 +186,12 @@ impl Engine {
         let lane = self.lane_mut(stream)?;
         lane.shed_waiting();
         lane.detector.finish(&mut findings);
-        let (slot, counters) = (lane.slot, lane.counters());
+        let (slot, counters, known) = (lane.slot, lane.counters(), lane.detector.snapshot());
         self.findings = findings;
         self.tell(stream, sink);
+        if let Some(state) = known {
+            sink(Heard::State { stream, state: Box::new(state) });
+        }
         self.batch.leave(slot)?;
         if let Some(entry) = self.lanes.get_mut(stream) {
             *entry = None;
@@ -193,10 +210,10 @@ impl Engine {
             self.ready.clear();
             for (stream, lane) in self.lanes.iter_mut().enumerate() {
                 if let Some(lane) = lane
-                    && let Some(hop) = lane.next_hop()
+                    && let Some((hop, input)) = lane.next_hop()
                 {
                     self.hops.push((lane.slot, hop));
-                    self.ready.push(stream);
+                    self.ready.push((stream, input));
                 }
             }
             if self.hops.is_empty() {
@@ -208,15 +225,21 @@ impl Engine {
             self.batch.step(&self.hops, &mut self.frames)?;
             let ready = std::mem::take(&mut self.ready);
             let frames = std::mem::take(&mut self.frames);
-            for (&stream, frame) in ready.iter().zip(&frames) {
-                self.score(stream, frame, sink)?;
+            for (&(stream, input), frame) in ready.iter().zip(&frames) {
+                self.score(stream, frame, input, sink)?;
             }
             (self.ready, self.frames) = (ready, frames);
             self.times.push(started.elapsed());
         }
     }
 
-    fn score(&mut self, stream: usize, frame: &Frame, sink: &mut dyn FnMut(Heard)) -> Result<()> {
+    fn score(
+        &mut self,
+        stream: usize,
+        frame: &Frame,
+        input: Input,
+        sink: &mut dyn FnMut(Heard),
+    ) -> Result<()> {
         let (mut findings, pool_frames) = (std::mem::take(&mut self.findings), self.pool_frames);
         let lane = self.lane_mut(stream)?;
         let pooled = match pool_frames {
@@ -224,10 +247,15 @@ impl Engine {
             every => lane.pool.push(every, frame.index, &frame.c),
         };
         let detector = &mut lane.detector;
+        // a change of the place that passed leaves the calibration as it was
         let before = detector.state();
-        let reading = detector.push(frame, &mut findings);
+        let relearning = matches!(before, DetectorState::Relearning { .. });
+        let known = detector.calibration_id().filter(|_| relearning).map(str::to_owned);
+        let reading = detector.push(frame, input, &mut findings);
+        let watches = before != DetectorState::Watching && reading.state == DetectorState::Watching;
+        let is_new = watches && detector.calibration_id() != known.as_deref();
         self.findings = findings;
-        if before != DetectorState::Watching && reading.state == DetectorState::Watching {
+        if is_new {
             sink(Heard::Calibrated { stream });
         }
         sink(Heard::Reading { stream, frame: frame.index, reading });

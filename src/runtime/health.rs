@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
+use super::LaneFigures;
 use super::inference::Progress;
-use super::stamp::rfc3339;
+use super::stamp::{milli, rfc3339};
 use crate::capture::{OpenSource, SourceCounters};
-use crate::publish::{Health, PublisherStatus, StreamHealth};
+use crate::publish::{Health, InputHealth, PublisherStatus, StreamHealth};
 use crate::ring::RingCounters;
 use crate::telemetry::resident_bytes;
 use crate::units::{FRAME_RATE, HOP};
@@ -45,18 +46,25 @@ impl HealthDesk {
         let figures = self.progress.figures.lock().map(|f| f.clone()).unwrap_or_default();
         let mut streams = BTreeMap::new();
         for (id, ring, source) in &self.streams {
-            let lane =
-                figures.streams.iter().find(|(name, _)| name == id).map(|(_, c)| *c).unwrap_or_default();
+            let found = figures.streams.iter().find(|(name, _)| name == id);
+            let lane = found.map(|(_, figures)| *figures).unwrap_or_default();
+            let samples = lane.samples;
             streams.insert(
                 id.clone(),
                 StreamHealth {
                     overruns: ring.refused(),
                     xruns: source.xruns(),
                     lost_samples: ring.lost(),
-                    samples_in: lane.resampled,
-                    samples_scored: lane.scored,
-                    samples_shed: lane.shed,
+                    samples_in: samples.resampled,
+                    samples_scored: samples.scored,
+                    samples_shed: samples.shed,
                     not_finite: source.not_finite(),
+                    input: input(&lane),
+                    capped: lane.detector.capped,
+                    known: lane.detector.known,
+                    drifts: lane.detector.drifts,
+                    regimes: lane.detector.regimes,
+                    threshold: lane.threshold.map(milli),
                 },
             );
         }
@@ -80,5 +88,18 @@ impl HealthDesk {
         debug_assert_eq!(health.samples_scored % HOP as u64, 0);
         self.status.fill(&mut health);
         health
+    }
+}
+
+fn input(lane: &LaneFigures) -> InputHealth {
+    let hops = lane.hops;
+    InputHealth {
+        state: lane.input.as_str().to_owned(),
+        faint: hops.faint,
+        offset: hops.offset,
+        clipping: hops.clipping,
+        stuck: hops.stuck,
+        silent: hops.silent,
+        invalid: hops.invalid,
     }
 }

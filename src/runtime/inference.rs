@@ -4,16 +4,17 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
-use crossbeam_channel::Sender;
+use crossbeam_channel::{Receiver, Sender};
 
+use super::notes::Notes;
 use super::pool::Embedder;
 use super::stamp::{milli, rfc3339, three_digits};
-use super::{Engine, Heard, LaneCounters, Stamp};
+use super::{Engine, Heard, LaneFigures, Stamp};
 use crate::capture::StreamFeed;
-use crate::detect::{Calibration, DetectorState, Reading};
+use crate::detect::{DetectorState, Reading, StreamState};
 use crate::error::Result;
 use crate::event::Phase;
-use crate::publish::{EventSender, Outgoing, Score, Watching};
+use crate::publish::{AckEvent, EventSender, Outgoing, Score, Watching};
 use crate::ring::{Read, RingReader, wait_any};
 use crate::telemetry::Percentiles;
 use crate::units::{FRAME_RATE, frame_end, samples_to_seconds};
@@ -24,6 +25,10 @@ const PIECE: usize = 4096;
 const IDLE: Duration = Duration::from_millis(50);
 /// Patience with a full publish queue where sound can wait (replays).
 const PATIENCE: Duration = Duration::from_secs(30);
+/// Patience with the supervisor at the end of a stream.
+const KEEP_PATIENCE: Duration = Duration::from_secs(2);
+/// How often what is known of a stream is given to be kept.
+const KEEP: Duration = Duration::from_secs(300);
 
 /// What the supervisor may look at while the thread runs.
 #[derive(Debug, Default)]
@@ -40,7 +45,7 @@ pub(super) struct Progress {
 #[derive(Debug, Default, Clone)]
 pub(super) struct Figures {
     pub(super) hop: Percentiles,
-    pub(super) streams: Vec<(String, LaneCounters)>,
+    pub(super) streams: Vec<(String, LaneFigures)>,
 }
 
 /// One stream on its way through the thread.
@@ -48,33 +53,35 @@ pub(super) struct Stream {
     feed: StreamFeed,
     /// Its number in the engine, from its first sample until its end.
     number: Option<usize>,
-    known: Option<Calibration>,
-    keep_calibration: bool,
+    known: Option<StreamState>,
+    keep: bool,
     closed: bool,
     heard: f64,
     /// Estimated moment of sample 0; none for a file that is read as fast as it goes.
     zero: Option<Instant>,
     started: SystemTime,
-    counters: LaneCounters,
+    figures: LaneFigures,
+    notes: Notes,
     summary: Summary,
     /// Embeddings so far.
     embeddings: u32,
 }
 
 impl Stream {
-    /// A stream that is watched at once if its normal is `known`; a calibration made here is handed on to be kept
-    /// if `keep_calibration`.
-    pub(super) fn new(feed: StreamFeed, known: Option<Calibration>, keep_calibration: bool) -> Self {
+    /// A stream that is watched at once if its normal is `known`; what is learnt of it here is handed on to be kept if
+    /// `keep`.
+    pub(super) fn new(feed: StreamFeed, known: Option<StreamState>, keep: bool) -> Self {
         Self {
             feed,
             number: None,
             known,
-            keep_calibration,
+            keep,
             closed: false,
             heard: 0.0,
             zero: None,
             started: SystemTime::now(),
-            counters: LaneCounters::default(),
+            figures: LaneFigures::default(),
+            notes: Notes::default(),
             summary: Summary::default(),
             embeddings: 0,
         }
@@ -104,7 +111,9 @@ pub(super) struct Inference {
     /// Frames between two score documents of a stream; 0 for none.
     pub(super) score_every: u32,
     pub(super) embedder: Embedder,
-    pub(super) calibrations: Sender<(String, Calibration)>,
+    pub(super) states: Sender<(String, Box<StreamState>)>,
+    /// Verdicts of the operator.
+    pub(super) requests: Receiver<AckEvent>,
     pub(super) progress: Arc<Progress>,
 }
 
@@ -112,7 +121,7 @@ impl Inference {
     /// Runs until every ring is closed, or its source gone, and read.
     pub(super) fn run(mut self) -> Result<()> {
         let mut piece = vec![0f32; PIECE];
-        let mut refreshed = Instant::now();
+        let (mut refreshed, mut kept) = (Instant::now(), Instant::now());
         loop {
             self.progress.rounds.fetch_add(1, Ordering::Relaxed);
             let mut busy = false;
@@ -120,6 +129,7 @@ impl Inference {
                 busy |= self.take(index, &mut piece)?;
             }
             busy |= self.drive(|engine, sink| engine.run(sink))?;
+            self.take_requests();
             let over = self.streams.iter().all(|stream| stream.closed);
             if over || refreshed.elapsed() >= Duration::from_secs(1) {
                 self.refresh(over);
@@ -127,6 +137,10 @@ impl Inference {
             }
             if over {
                 return Ok(());
+            }
+            if kept.elapsed() >= KEEP {
+                self.streams.iter().for_each(|stream| self.keep(stream));
+                kept = Instant::now();
             }
             if !busy && self.progress.sources_gone.load(Ordering::Acquire) {
                 for index in 0..self.streams.len() {
@@ -191,9 +205,10 @@ impl Inference {
         stream.closed = true;
         if let Some(number) = stream.number {
             warn_unfinished(&self.engine, number);
+            self.refresh(false);
             let counters = self.drive(|engine, sink| engine.end(number, sink))?;
             if let Some(stream) = self.streams.get_mut(index) {
-                stream.counters = counters;
+                stream.figures.samples = counters;
                 stream.number = None;
             }
         }
@@ -202,18 +217,20 @@ impl Inference {
 
     /// Lets the engine work and publishes what it has to say.
     fn drive<T>(&mut self, work: impl FnOnce(&mut Engine, &mut dyn FnMut(Heard)) -> Result<T>) -> Result<T> {
-        let Self { engine, streams, stamp, sender, patient, score_every, embedder, .. } = self;
+        let Self { engine, streams, stamp, sender, patient, score_every, embedder, states, .. } = self;
         let mut calibrated = Vec::new();
         let result = work(engine, &mut |heard| {
             let number = match &heard {
                 Heard::Reading { stream, .. }
                 | Heard::Calibrated { stream }
                 | Heard::Embedding { stream, .. }
+                | Heard::State { stream, .. }
                 | Heard::Finding { stream, .. } => *stream,
             };
             let Some(stream) = streams.iter_mut().find(|s| s.number == Some(number)) else { return };
             match heard {
                 Heard::Reading { frame, reading, .. } => {
+                    stream.notes.take(&stream.feed.id, &reading);
                     if let Some(score) = summarise(stream, frame, reading, *score_every) {
                         sender.try_send(Outgoing::Score { stream: stream.feed.id.clone(), score });
                     }
@@ -224,6 +241,12 @@ impl Inference {
                     stream.embeddings = stream.embeddings.wrapping_add(1);
                     let stream = stream.feed.id.clone();
                     sender.try_send(Outgoing::Embedding { stream, embedding: Box::new(embedding) });
+                }
+                Heard::State { state, .. } => {
+                    if stream.keep {
+                        // the last word on the stream: worth a wait, but not for ever
+                        let _ = states.send_timeout((stream.feed.id.clone(), state), KEEP_PATIENCE);
+                    }
                 }
                 Heard::Finding { finding, .. } => {
                     let latency = stream.zero.map_or(Duration::ZERO, |zero| {
@@ -262,10 +285,21 @@ impl Inference {
             calibration.background_dbfs(),
             calibration.id()
         );
-        if stream.keep_calibration {
-            // the supervisor writes it, since a disk may be slow; a full channel only loses a file
-            let _ = self.calibrations.try_send((stream.feed.id.clone(), calibration.clone()));
+        self.keep(stream);
+    }
+
+    /// Gives what is known of a stream to the supervisor, who writes it, since a disk may be slow. A full channel only
+    /// delays it.
+    fn keep(&self, stream: &Stream) {
+        let lane = stream.number.filter(|_| stream.keep).and_then(|number| self.engine.lane(number));
+        if let Some(state) = lane.and_then(|lane| lane.detector().snapshot()) {
+            let _ = self.states.try_send((stream.feed.id.clone(), Box::new(state)));
         }
+    }
+
+    /// The number in the engine of the stream `id`, while it goes on.
+    pub(super) fn number_of(&self, id: &str) -> Option<usize> {
+        self.streams.iter().find(|stream| stream.feed.id == id)?.number
     }
 
     fn send(&self, message: Outgoing) {
@@ -275,14 +309,14 @@ impl Inference {
     fn refresh(&mut self, last: bool) {
         for stream in &mut self.streams {
             if let Some(lane) = stream.number.and_then(|number| self.engine.lane(number)) {
-                stream.counters = lane.counters();
+                stream.figures = lane.figures();
             }
         }
         // the supervisor holds this for the time of a copy; a missed refresh comes a second later, save the last
         let figures = &self.progress.figures;
         if let Some(mut figures) = if last { figures.lock().ok() } else { figures.try_lock().ok() } {
             figures.hop = self.engine.hop_times().percentiles();
-            figures.streams = self.streams.iter().map(|s| (s.feed.id.clone(), s.counters)).collect();
+            figures.streams = self.streams.iter().map(|s| (s.feed.id.clone(), s.figures)).collect();
         }
     }
 }
@@ -334,6 +368,7 @@ fn summarise(stream: &mut Stream, frame: u64, reading: Reading, every: u32) -> O
         state: match worst.state {
             DetectorState::Calibrating { .. } => Watching::Calibrating,
             DetectorState::Watching => Watching::Watching,
+            DetectorState::Relearning { .. } => Watching::Relearning,
         },
     })
 }

@@ -1,7 +1,7 @@
 //! One stream on its way from device samples to hops on the stream's clock.
 
 use super::pool::Pool;
-use crate::detect::Detector;
+use crate::detect::{Detector, DetectorCounts, Input, InputCounts, InputMonitor, InputState};
 use crate::error::Result;
 use crate::resample::{StreamResampler, to_model_samples};
 use crate::units::HOP;
@@ -21,6 +21,33 @@ pub struct LaneCounters {
     pub gaps: u64,
 }
 
+/// Everything that is counted of a stream.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct LaneFigures {
+    /// What became of the samples.
+    pub samples: LaneCounters,
+    /// The state of the input after the last hop.
+    pub input: InputState,
+    /// Hops in each state.
+    pub hops: InputCounts,
+    /// What the detector did besides events.
+    pub detector: DetectorCounts,
+    /// Its threshold on −log10 p, once there is one.
+    pub threshold: Option<f64>,
+}
+
+impl Default for LaneFigures {
+    fn default() -> Self {
+        Self {
+            samples: LaneCounters::default(),
+            input: InputState::Good,
+            hops: InputCounts::default(),
+            detector: DetectorCounts::default(),
+            threshold: None,
+        }
+    }
+}
+
 /// A stream: its resampler, the samples that do not fill a hop yet, and its detector.
 #[derive(Debug)]
 pub struct Lane {
@@ -30,6 +57,7 @@ pub struct Lane {
     pub(super) detector: Detector,
     pub(super) counters: LaneCounters,
     pub(super) pool: Pool,
+    monitor: InputMonitor,
     resampler: StreamResampler,
     rate: u32,
     /// Device samples since the start of the stream, lost ones included.
@@ -49,6 +77,7 @@ impl Lane {
             detector,
             counters: LaneCounters::default(),
             pool: Pool::default(),
+            monitor: InputMonitor::new(),
             resampler: StreamResampler::new(rate)?,
             rate,
             heard: 0,
@@ -74,6 +103,18 @@ impl Lane {
     #[must_use]
     pub fn counters(&self) -> LaneCounters {
         self.counters
+    }
+
+    /// Everything that is counted.
+    #[must_use]
+    pub fn figures(&self) -> LaneFigures {
+        LaneFigures {
+            samples: self.counters,
+            input: self.monitor.state(),
+            hops: self.monitor.counts(),
+            detector: self.detector.counts(),
+            threshold: self.detector.threshold(),
+        }
     }
 
     pub(super) fn feed(&mut self, samples: &[f32]) -> Result<()> {
@@ -134,12 +175,16 @@ impl Lane {
         }
     }
 
-    pub(super) fn next_hop(&mut self) -> Option<[f32; HOP]> {
-        let hop: [f32; HOP] = self.waiting.get(self.taken..self.taken + HOP)?.try_into().ok()?;
+    /// The next hop, and what its samples say of the input. Samples that are not finite are 0 in it: the model would
+    /// remember them for good.
+    pub(super) fn next_hop(&mut self) -> Option<([f32; HOP], Input)> {
+        let mut hop: [f32; HOP] = self.waiting.get(self.taken..self.taken + HOP)?.try_into().ok()?;
         self.taken += HOP;
         self.position += HOP as u64;
         self.counters.scored += HOP as u64;
-        Some(hop)
+        self.monitor.push(&hop);
+        hop.iter_mut().filter(|x| !x.is_finite()).for_each(|x| *x = 0.0);
+        Some((hop, self.monitor.input()))
     }
 }
 

@@ -9,18 +9,20 @@
 //! | `mqtt` | the link to the broker, where one is configured |
 //! | `main` | [`run`]: signals, device notices, health, the watchdog, the ordered stop |
 
+mod ack;
 mod calibrations;
 mod daemon;
 mod engine;
 mod health;
 mod inference;
 mod lane;
+mod notes;
 mod pool;
 mod stamp;
 
 pub use calibrations::CalibrationStore;
 pub use daemon::run;
 pub use engine::{Engine, Heard};
-pub use lane::{Lane, LaneCounters};
+pub use lane::{Lane, LaneCounters, LaneFigures};
 pub use pool::Pooled;
 pub use stamp::Stamp;

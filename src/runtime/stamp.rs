@@ -1,6 +1,6 @@
 //! The name tag and the clock times that make a finding an event.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
@@ -9,6 +9,9 @@ use ulid::Ulid;
 use crate::event::{EVENT_SCHEMA, Event, Finding, Phase};
 use crate::units::samples_to_seconds;
 
+/// Ids of events that can still be named.
+const REMEMBERED: usize = 256;
+
 /// Makes events of findings: ids, sequence numbers and times.
 #[derive(Debug)]
 pub struct Stamp {
@@ -16,6 +19,8 @@ pub struct Stamp {
     boot: String,
     model: String,
     streams: HashMap<String, Running>,
+    /// Id, stream and number of the last events, the newest last.
+    recent: VecDeque<(String, String, u64)>,
 }
 
 #[derive(Debug, Default)]
@@ -29,7 +34,13 @@ impl Stamp {
     #[must_use]
     pub fn new(node: impl Into<String>, model: impl Into<String>) -> Self {
         let boot = Ulid::generate().to_string();
-        Self { node: node.into(), boot, model: model.into(), streams: HashMap::new() }
+        Self {
+            node: node.into(),
+            boot,
+            model: model.into(),
+            streams: HashMap::new(),
+            recent: VecDeque::new(),
+        }
     }
 
     /// ULID of this run.
@@ -38,13 +49,27 @@ impl Stamp {
         &self.boot
     }
 
+    /// Stream and number of the event `id`, if it is one of the last 256 of this run.
+    #[must_use]
+    pub fn find(&self, id: &str) -> Option<(&str, u64)> {
+        let (_, stream, number) = self.recent.iter().rev().find(|(known, ..)| known == id)?;
+        Some((stream, *number))
+    }
+
     /// The event of a finding on `stream` whose sample 0 was captured at `zero`; `latency` is the time from the
     /// capture of the deciding hop until now.
     pub fn event(&mut self, stream: &str, finding: Finding, zero: SystemTime, latency: Duration) -> Event {
         let running = self.streams.entry(stream.to_owned()).or_default();
         let id = match &running.current {
             Some((number, id)) if *number == finding.number => id.clone(),
-            _ => Ulid::generate().to_string(),
+            _ => {
+                let id = Ulid::generate().to_string();
+                if self.recent.len() >= REMEMBERED {
+                    self.recent.pop_front();
+                }
+                self.recent.push_back((id.clone(), stream.to_owned(), finding.number));
+                id
+            }
         };
         running.current = (finding.phase != Phase::End).then(|| (finding.number, id.clone()));
         let seq = running.seq;
@@ -128,6 +153,9 @@ mod tests {
         assert_eq!(a.id, b.id);
         assert!(c.id != a.id && other.id != a.id && other.id != c.id);
         assert_eq!([a.seq, b.seq, c.seq, other.seq], [0, 1, 2, 0]);
+        assert_eq!((stamp.find(&b.id), stamp.find(&c.id)), (Some(("mic", 0)), Some(("mic", 1))));
+        assert_eq!((stamp.find(&other.id), stamp.find("x")), (Some(("door", 0)), None));
+        assert_eq!(stamp.recent.len(), 3);
         assert_eq!(a.onset, "1970-01-01T00:16:41.000Z");
         assert_eq!((a.offset, b.offset.as_deref()), (None, Some("1970-01-01T00:16:41.500Z")));
         assert!((a.latency_ms - 40.0).abs() < 1e-9);

@@ -27,6 +27,7 @@ pub fn event(stream: &str, seq: u64) -> Event {
         background_dbfs: -60.0,
         budget_per_hour: 0.5,
         calibration: "89abcdef".into(),
+        regime: false,
     };
     Event {
         schema: EVENT_SCHEMA,

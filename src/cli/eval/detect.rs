@@ -43,6 +43,9 @@ pub(in crate::cli) struct DetectArgs {
     /// Budgets in events an hour at which alarms are counted.
     #[arg(long, value_delimiter = ',', default_value = "1,10")]
     budgets: Vec<f64>,
+    /// Hold the budget online, as the daemon does. Without it ours, like the others, keeps the threshold of the quiet part.
+    #[arg(long)]
+    hold_budget: bool,
     /// Draws of the bootstrap.
     #[arg(long, default_value_t = 200)]
     draws: usize,
@@ -105,7 +108,7 @@ pub(super) fn run(args: &DetectArgs, set: SetThreads) -> Result<()> {
         contenders.extend(rivals::all().into_iter().map(|rival| Box::new(rival) as Box<dyn Contender>));
     }
     let options = Options {
-        detect: DetectConfig::default(),
+        detect: DetectConfig { hold_budget: args.hold_budget, ..DetectConfig::default() },
         budgets: args.budgets.clone(),
         resampler: Resampler { draws: args.draws, seed: 1 },
     };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::measure::{Contender, Judged, Options};
 use super::outcome::Alarm;
 use crate::corpus::rare::Stream;
-use crate::detect::{DetectConfig, Detector, Instrument};
+use crate::detect::{DetectConfig, Detector, Input, Instrument};
 use crate::error::Result;
 use crate::eval::rivals::{ROW, Sound};
 use crate::event::Phase;
@@ -57,7 +57,7 @@ impl Contender for Ours {
             passage.step(piece, &mut frames)?;
             for (number, (detector, (_, alarms))) in detectors.iter_mut().zip(&mut alarms).enumerate() {
                 for frame in &frames {
-                    let reading = detector.push(frame, &mut findings);
+                    let reading = detector.push(frame, Input::GOOD, &mut findings);
                     if number == 0 && (frame.index + 1).is_multiple_of(ROW as u64) {
                         rows.push(reading.score.unwrap_or(0.0));
                     }

@@ -1,0 +1,161 @@
+//! The scores of the last hours of watching, and what is learnt from them once an hour.
+
+use std::collections::VecDeque;
+use std::ops::RangeInclusive;
+
+use serde::{Deserialize, Serialize};
+
+use super::tail::Tail;
+
+/// Blocks of 1 s that are remembered: 4 h.
+const MOST: usize = 14_400;
+/// Usable blocks between two fits: an hour.
+const EVERY: u32 = 3600;
+/// Stands for a block that is left out; scores go to 12,000.
+const LEFT_OUT: u16 = u16::MAX;
+
+/// The maxima of −log10 p over the last 14,400 usable blocks of 1 s, in thousandths.
+///
+/// p is that of the calibration, so that all of them have one scale, whatever was learnt in between.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Maxima {
+    milli: VecDeque<u16>,
+    /// Blocks so far.
+    blocks: u64,
+    since_fit: u32,
+    /// The next block is left out.
+    wary: bool,
+}
+
+impl Maxima {
+    /// How many blocks there were; the next one has this number.
+    pub(crate) fn blocks(&self) -> u64 {
+        self.blocks
+    }
+
+    /// Adds the highest −log10 p of a block.
+    pub(crate) fn push(&mut self, highest: f64) {
+        if self.milli.len() >= MOST {
+            self.milli.pop_front();
+        }
+        let milli = if self.wary { LEFT_OUT } else { (highest * 1000.0).round().clamp(0.0, 60_000.0) as u16 };
+        self.milli.push_back(milli);
+        self.wary = false;
+        self.blocks += 1;
+        self.since_fit += 1;
+    }
+
+    /// Leaves out these blocks; those that are not remembered are left out already. One that is still to come may
+    /// be the last of them.
+    pub(crate) fn leave_out(&mut self, blocks: RangeInclusive<u64>) {
+        let first = self.blocks - self.milli.len() as u64;
+        self.wary |= blocks.contains(&self.blocks);
+        for block in (*blocks.start()).max(first)..(*blocks.end() + 1).min(self.blocks) {
+            if let Some(milli) = self.milli.get_mut((block - first) as usize) {
+                *milli = LEFT_OUT;
+            }
+        }
+    }
+
+    /// The tail of what is remembered, where an hour has passed since the last one.
+    pub(crate) fn refit(&mut self) -> Option<Tail> {
+        if self.since_fit < EVERY {
+            return None;
+        }
+        self.since_fit = 0;
+        let kept = self.milli.iter().filter(|&&milli| milli != LEFT_OUT);
+        let kept: Vec<f64> = kept.map(|&milli| f64::from(milli) / 1000.0).collect();
+        // where most was left out, what is left says little about an hour
+        if kept.len() < EVERY as usize / 2 { None } else { Tail::fit(kept).ok() }
+    }
+
+    /// Whether this could have come about by the functions above.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.milli.len() <= MOST && self.milli.len() as u64 <= self.blocks && self.since_fit <= EVERY
+    }
+}
+
+/// From the calibration's −log10 p to the probability in force: at first p itself; after an hour of watching, the
+/// tail of the block maxima of −log10 p that were heard since.
+///
+/// Calibration heard minutes, and its tail beyond 1 in a few hundred seconds is a guess. Hours of maxima know. The
+/// score keeps its order, only its scale is learnt anew (a monotone map), so that no sound changes places with
+/// another; below the threshold of the tail the map is the empirical share, above it a generalised Pareto law. What
+/// the controller had learnt is then half forgotten: its offset stood for the error that the new tail no longer
+/// makes, but a half stays, since a fit is not the truth.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Recalibrated {
+    tail: Option<Tail>,
+}
+
+impl Recalibrated {
+    /// The probability in force of a frame whose probability under the calibration is `p`.
+    pub(crate) fn p(&self, p: f64) -> f64 {
+        self.tail.as_ref().map_or(p, |tail| tail.tail_probability(-p.log10()))
+    }
+
+    /// From here on by `tail`.
+    pub(crate) fn renew(&mut self, tail: Tail) {
+        self.tail = Some(tail);
+    }
+
+    /// Whether this could have come from a fit.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.tail.as_ref().is_none_or(Tail::is_whole)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::{RngExt, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
+
+    use super::*;
+
+    /// −log10 p of a second whose p is uniform, times `scale`.
+    fn second(rng: &mut ChaCha8Rng, scale: f64) -> f64 {
+        -(1.0 - rng.random::<f64>()).log10() * scale
+    }
+
+    #[test]
+    fn an_hour_teaches_the_scale() {
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        let (mut maxima, mut learnt) = (Maxima::default(), Recalibrated::default());
+        assert_eq!(learnt.p(1e-3), 1e-3);
+        for _ in 0..3600 {
+            assert_eq!(maxima.refit(), None);
+            maxima.push(second(&mut rng, 1.25));
+        }
+        learnt.renew(maxima.refit().unwrap());
+        assert_eq!(maxima.refit(), None);
+        for score in [1.25, 2.5, 3.75] {
+            let truth = score / 1.25;
+            let found = -learnt.p(10f64.powf(-score)).log10();
+            assert!((found - truth).abs() < 0.35, "{score}: {found}");
+        }
+    }
+
+    #[test]
+    fn blocks_are_left_out_by_their_numbers_and_four_hours_are_kept() {
+        let mut maxima = Maxima::default();
+        for block in 0..20_000u64 {
+            assert_eq!(maxima.blocks(), block);
+            maxima.push(1.0 + (block % 7) as f64 / 10.0);
+        }
+        maxima.leave_out(0..=7_000);
+        assert_eq!(maxima.milli.len(), MOST);
+        assert_eq!(maxima.milli.iter().filter(|&&m| m == LEFT_OUT).count(), 7_001 - 5_600);
+        maxima.leave_out(19_999..=20_000);
+        maxima.push(1.0);
+        maxima.push(1.5);
+        assert_eq!(
+            maxima.milli.iter().rev().take(4).copied().collect::<Vec<_>>(),
+            [1500, LEFT_OUT, LEFT_OUT, 1000 + 19_998 % 7 * 100]
+        );
+        let json = serde_json::to_string(&maxima).unwrap();
+        assert!(json.len() < 100_000 && maxima.since_fit > EVERY);
+        assert_eq!(serde_json::from_str::<Maxima>(&json).unwrap(), maxima);
+    }
+}

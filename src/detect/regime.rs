@@ -1,0 +1,214 @@
+//! When the place has changed for good: learning it anew, and finding back.
+
+use std::collections::VecDeque;
+
+use serde::{Deserialize, Serialize};
+
+use super::calibration::Calibration;
+use super::collector::Collector;
+use super::config::DetectConfig;
+use super::detector::{Detector, SinceBreak, Stage};
+use super::hearing::Hearing;
+use super::instrument::Instrument;
+use super::surprise::median;
+use super::vigil::Learnt;
+use crate::event::Finding;
+use crate::frame::{Frame, FrameShape};
+use crate::units::FRAME_RATE;
+
+/// Below this median p of 1 s the sound is not what was calibrated on ...
+pub(crate) const CHANGED: f64 = 1e-3;
+/// ... and for more than this many seconds in a row the place has changed.
+pub(crate) const CHANGED_BLOCKS: u32 = 60;
+/// From this median p on, a calibration calls the sound normal.
+const NORMAL: f64 = 0.05;
+/// Seconds over which it does.
+const NORMAL_BLOCKS: usize = 30;
+/// Former calibrations that are remembered.
+pub(crate) const MOST_FORMER: usize = 3;
+/// Least seconds of sound from which a place is learnt anew.
+const SHORTEST_S: f64 = 60.0;
+
+/// A calibration that was in force before, and what had been learnt under it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Former {
+    pub(crate) calibration: Calibration,
+    pub(crate) learnt: Learnt,
+}
+
+/// Medians of p over blocks of 1 s.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Medians {
+    block: Vec<f64>,
+    last: VecDeque<f64>,
+}
+
+impl Medians {
+    /// The next frame's p; the median of its block where it is the last one.
+    pub(crate) fn push(&mut self, p: f64) -> Option<f64> {
+        self.block.push(p);
+        if self.block.len() < FRAME_RATE as usize {
+            return None;
+        }
+        let middle = median(&mut self.block);
+        self.block.clear();
+        if self.last.len() >= NORMAL_BLOCKS {
+            self.last.pop_front();
+        }
+        self.last.push_back(middle);
+        Some(middle)
+    }
+
+    /// The median over the last 30 s: of the medians of its blocks. None before.
+    fn over_30_s(&self) -> Option<f64> {
+        let mut last: Vec<f64> = self.last.iter().copied().collect();
+        (last.len() == NORMAL_BLOCKS).then(|| median(&mut last))
+    }
+}
+
+/// A calibration that is not in force, asked for its opinion. The one place here that scores frames itself.
+#[derive(Debug, Clone)]
+struct Aside {
+    hearing: Hearing,
+    medians: Medians,
+}
+
+impl Aside {
+    fn new(config: &DetectConfig) -> Self {
+        Self { hearing: Hearing::new(config.surprise_frames()), medians: Medians::default() }
+    }
+
+    fn push(&mut self, former: &Former, frame: &Frame, instrument: &Instrument) {
+        let Former { calibration, learnt } = former;
+        // a frame that cannot be scored has been told of by the calibration in force
+        let Ok(scores) = self.hearing.push(frame, calibration, instrument) else { return };
+        if let (Some(_), Some(fused)) = (scores.novelty, scores.fused) {
+            self.medians.push(learnt.recalibrated.p(fused.p));
+        }
+    }
+}
+
+/// A change of the place that is going on: what is learnt of the new one, and what the known ones say.
+///
+/// Alarms of the ordinary tier rest meanwhile. It ends when the sound is normal again by the calibration in force, when
+/// a former calibration calls it normal and that one does not (that is in force again at once, with all that was learnt
+/// under it), or when enough was heard for a calibration of its own.
+#[derive(Debug, Clone)]
+pub(super) struct Relearning {
+    config: DetectConfig,
+    collector: Collector,
+    current: Medians,
+    /// One for each former calibration.
+    asides: Vec<Aside>,
+}
+
+/// How a change of the place ends.
+enum Outcome {
+    Passed,
+    Returned(usize),
+    Learnt,
+}
+
+impl Relearning {
+    fn new(config: &DetectConfig, shape: FrameShape, former: usize) -> Self {
+        let config =
+            DetectConfig { calibrate_seconds: config.calibrate_seconds.max(SHORTEST_S), ..config.clone() };
+        let collector = Collector::new(&config, shape);
+        let asides = (0..former).map(|_| Aside::new(&config)).collect();
+        Self { config, collector, current: Medians::default(), asides }
+    }
+
+    /// Share of the wanted seconds that was heard, 0 to 1.
+    pub(super) fn done(&self) -> f32 {
+        self.collector.done().min(1.0)
+    }
+
+    /// The stream was broken off: what was smoothed over frames begins anew.
+    pub(super) fn break_off(&mut self) {
+        for aside in &mut self.asides {
+            aside.hearing = Hearing::new(self.config.surprise_frames());
+        }
+    }
+
+    fn push(
+        &mut self,
+        former: &VecDeque<Former>,
+        (frame, instrument): (&Frame, &Instrument),
+        p: f64,
+    ) -> Option<Outcome> {
+        self.collector.push(frame);
+        for (aside, former) in self.asides.iter_mut().zip(former) {
+            aside.push(former, frame, instrument);
+        }
+        self.current.push(p)?;
+        let current = self.current.over_30_s();
+        if current.is_some_and(|p| p >= NORMAL) {
+            return Some(Outcome::Passed);
+        }
+        if current.is_some_and(|p| p < CHANGED) {
+            let normal = |aside: &Aside| aside.medians.over_30_s().is_some_and(|p| p >= NORMAL);
+            if let Some(place) = self.asides.iter().position(normal) {
+                return Some(Outcome::Returned(place));
+            }
+        }
+        self.collector.is_full().then_some(Outcome::Learnt)
+    }
+}
+
+impl Detector {
+    /// What a change of the place asks for after a good frame whose p in force is `p`.
+    pub(super) fn follow_regime(&mut self, frame: &Frame, p: f64, out: &mut Vec<Finding>) {
+        let Stage::Watching(watch) = &mut self.stage else { return };
+        if watch.vigil.takes_regime_change() {
+            let former = watch.former.len();
+            watch.relearning = Some(Box::new(Relearning::new(&self.config, self.instrument.shape, former)));
+        }
+        let Some(relearning) = &mut watch.relearning else { return };
+        if self.silent_run > 0 {
+            return;
+        }
+        match relearning.push(&watch.former, (frame, &self.instrument), p) {
+            None => {}
+            Some(Outcome::Passed) => {
+                watch.relearning = None;
+                watch.vigil.thaw();
+            }
+            Some(Outcome::Returned(place)) => {
+                if let Some(former) = watch.former.remove(place) {
+                    self.move_to(former, out);
+                }
+            }
+            Some(Outcome::Learnt) => {
+                let config = relearning.config.clone();
+                let calibration = relearning.collector.fit(&config, &self.instrument);
+                let learnt = Learnt::new(&self.config);
+                match calibration.and_then(|calibration| Ok(Former { calibration, learnt: learnt? })) {
+                    Ok(new) => self.move_to(new, out),
+                    Err(error) => {
+                        tracing::warn!(%error, "learning the place anew failed and begins again");
+                        let former = watch.former.len();
+                        watch.relearning =
+                            Some(Box::new(Relearning::new(&self.config, self.instrument.shape, former)));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Puts another calibration in force; the present one becomes a former one. A running event ends.
+    fn move_to(&mut self, new: Former, out: &mut Vec<Finding>) {
+        let Stage::Watching(watch) = &mut self.stage else { return };
+        let told = watch.vigil.finish(self.number);
+        self.tell(&told, out);
+        let Stage::Watching(watch) = &mut self.stage else { return };
+        let learnt = watch.vigil.adopt(new.learnt, &self.config);
+        watch.id = new.calibration.id();
+        let calibration = std::mem::replace(&mut watch.calibration, new.calibration);
+        watch.former.push_front(Former { calibration, learnt });
+        watch.former.truncate(MOST_FORMER);
+        watch.relearning = None;
+        // surprise was smoothed and novelty held in units of the other calibration
+        self.since_break = SinceBreak::new(&self.config, self.instrument.shape.latent);
+    }
+}

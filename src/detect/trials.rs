@@ -1,0 +1,196 @@
+//! The detector on simulated streams over bad inputs, restarts and changes of the place.
+
+use super::simulation::{MODEL, Noise, SHAPE, calibrated, config, hear};
+use super::{
+    Calibration, DetectConfig, Detector, DetectorState, Input, InputState, Quality, StreamState, Verdict,
+};
+use crate::event::Phase;
+
+fn of(state: InputState) -> Input {
+    Input { state, empty: false }
+}
+
+#[test]
+fn what_the_input_spoils_is_not_judged() {
+    let mut noise = Noise::new(40);
+    let mut detector = calibrated(&mut noise, &config());
+    hear(&mut detector, &noise.frames(300));
+    for (state, quality) in [
+        (InputState::Silent, Quality::Silent),
+        (InputState::Stuck, Quality::Stuck),
+        (InputState::Invalid, Quality::Invalid),
+    ] {
+        let mut out = Vec::new();
+        for frame in noise.event(300, 15.0, 15.0) {
+            let reading = detector.push(&frame, of(state), &mut out);
+            assert_eq!((reading.quality, reading.p, reading.input), (quality, None, state));
+        }
+        for frame in noise.event(100, 15.0, 15.0) {
+            assert_eq!(detector.push(&frame, Input::GOOD, &mut out).quality, Quality::Settling);
+        }
+        assert_eq!(detector.push(&noise.next(0.0, 0.0), Input::GOOD, &mut out).quality, Quality::Good);
+        hear(&mut detector, &noise.frames(300));
+        assert_eq!(out, []);
+    }
+    let mut out = Vec::new();
+    for frame in noise.event(300, 15.0, 15.0) {
+        detector.push(&frame, of(InputState::Clipping), &mut out);
+    }
+    assert_eq!(out.len(), 1, "clipped sound is still sound");
+}
+
+#[test]
+fn a_loose_contact_is_no_storm() {
+    let mut noise = Noise::new(41);
+    let mut detector = calibrated(&mut noise, &config());
+    let mut out = Vec::new();
+    for _ in 0..60 {
+        out.extend(hear(&mut detector, &noise.frames(250)));
+        for (i, frame) in noise.event(160, 15.0, 15.0).iter().enumerate() {
+            // as the monitor has it: 0.1 s until a constant is a state, 1 s until it is none
+            let state = if i >= 10 { InputState::Stuck } else { InputState::Good };
+            detector.push(frame, Input { state, empty: i < 60 }, &mut out);
+        }
+    }
+    assert_eq!(out, []);
+}
+
+#[test]
+fn a_restart_goes_on_where_it_was() {
+    let mut noise = Noise::new(42);
+    let mut detector = calibrated(&mut noise, &config());
+    hear(&mut detector, &noise.frames(300));
+    for _ in 0..4 {
+        hear(&mut detector, &noise.event(10, 12.0, 0.0));
+        hear(&mut detector, &noise.frames(300));
+    }
+    let mut out = Vec::new();
+    detector.finish(&mut out);
+    let state = detector.snapshot().unwrap();
+    let json = serde_json::to_vec(&state).unwrap();
+    let stored = StreamState::from_json(&json).unwrap();
+    assert_eq!(stored, state);
+    let mut again = Detector::with_state(&config(), SHAPE, MODEL, stored).unwrap();
+    assert_eq!((again.state(), again.threshold()), (DetectorState::Watching, detector.threshold()));
+    let frames = [noise.frames(300), noise.event(30, 12.0, 6.0), noise.frames(9000)].concat();
+    let (a, b) = (hear(&mut detector, &frames), hear(&mut again, &frames));
+    assert_eq!((a.len(), &a), (2, &b));
+    assert_eq!(again.threshold(), detector.threshold());
+}
+
+#[test]
+fn older_and_damaged_files_are_read_as_far_as_they_go() {
+    let mut noise = Noise::new(43);
+    let detector = calibrated(&mut noise, &config());
+    let known: &Calibration = detector.calibration().unwrap();
+    let old = serde_json::to_vec(known).unwrap();
+    assert_eq!(StreamState::from_json(&old).unwrap(), known.clone().into());
+    assert!(StreamState::from_json(b"{}").is_err() && StreamState::from_json(b"").is_err());
+
+    let state = detector.snapshot().unwrap();
+    let mut json = serde_json::to_value(&state).unwrap();
+    json["watch"]["learnt"]["controller"]["offset"] = 99.0.into();
+    json["watch"]["number"] = 17.into();
+    let damaged = StreamState::from_json(json.to_string().as_bytes()).unwrap();
+    let restored = Detector::with_state(&config(), SHAPE, MODEL, damaged).unwrap();
+    assert_eq!((restored.number_of_events(), restored.threshold()), (0, detector.threshold()));
+    json["state_version"] = 99.into();
+    json["watch"] = "of a later version".into();
+    let later = StreamState::from_json(json.to_string().as_bytes()).unwrap();
+    assert_eq!(later, known.clone().into());
+    assert_eq!(state.calibration_only(), later);
+}
+
+#[test]
+fn a_new_budget_keeps_what_alarms_have_taught() {
+    let mut noise = Noise::new(44);
+    let detector = calibrated(&mut noise, &config());
+    let state = detector.snapshot().unwrap();
+    let other = DetectConfig { events_per_hour: 36.0, ..config() };
+    let restored = Detector::with_state(&other, SHAPE, MODEL, state).unwrap();
+    assert!((restored.threshold().unwrap() - 2.0).abs() < 1e-9);
+    let mut restored = restored;
+    let found = hear(&mut restored, &noise.event(150, 12.0, 6.0));
+    assert_eq!((found.len(), found[0].phase, found[0].budget_per_hour), (1, Phase::New, 36.0));
+}
+
+fn is_relearning(detector: &Detector) -> bool {
+    matches!(detector.state(), DetectorState::Relearning { .. })
+}
+
+#[test]
+fn a_place_that_changes_is_learnt_anew_and_found_again() {
+    let mut noise = Noise::new(50);
+    let mut detector = calibrated(&mut noise, &config());
+    hear(&mut detector, &noise.frames(1000));
+    let (old, threshold) = (detector.calibration().unwrap().id(), detector.threshold());
+
+    let found = hear(&mut detector, &noise.event(3200, 12.0, 6.0));
+    let [new, end] = found.as_slice() else { panic!("{found:?}") };
+    assert_eq!((new.phase, end.phase, new.regime, end.regime), (Phase::New, Phase::End, false, true));
+    assert!(is_relearning(&detector));
+    let json = serde_json::to_string(&found).unwrap();
+    assert_eq!(json.matches("regime").count(), 1);
+
+    assert_eq!(hear(&mut detector, &noise.event(6100, 12.0, 6.0)), []);
+    assert_eq!(detector.state(), DetectorState::Watching);
+    let new = detector.calibration().unwrap().id();
+    assert_ne!(new, old);
+    assert_eq!(hear(&mut detector, &noise.event(3000, 12.0, 6.0)), []);
+    let found = hear(&mut detector, &noise.event(100, 24.0, 12.0));
+    assert_eq!((found.len(), found[0].calibration.as_str()), (1, new.as_str()));
+    hear(&mut detector, &noise.event(300, 12.0, 6.0));
+
+    // a restart forgets neither place
+    let state = StreamState::from_json(&serde_json::to_vec(&detector.snapshot().unwrap()).unwrap()).unwrap();
+    let mut detector = Detector::with_state(&config(), SHAPE, MODEL, state).unwrap();
+    hear(&mut detector, &noise.event(300, 12.0, 6.0));
+
+    let found = hear(&mut detector, &noise.frames(3200));
+    assert!(found.last().unwrap().regime && is_relearning(&detector), "{found:?}");
+    hear(&mut detector, &noise.frames(3300));
+    assert_eq!(detector.state(), DetectorState::Watching);
+    assert_eq!(detector.calibration().unwrap().id(), old);
+    // what was learnt there goes on: the first half minute of the change still counted
+    assert!((detector.threshold().unwrap() - threshold.unwrap()).abs() < 0.005);
+    assert_eq!(hear(&mut detector, &noise.frames(3000)), []);
+    assert_eq!(hear(&mut detector, &noise.event(100, 12.0, 6.0)).len(), 1);
+    assert_eq!(detector.counts().regimes, 1);
+}
+
+#[test]
+fn a_long_noise_that_passes_changes_nothing() {
+    let mut noise = Noise::new(51);
+    let mut detector = calibrated(&mut noise, &config());
+    hear(&mut detector, &noise.frames(1000));
+    let known = detector.calibration().unwrap().id();
+    let found = hear(&mut detector, &noise.event(4000, 12.0, 6.0));
+    assert!(found.len() == 2 && found[1].regime && is_relearning(&detector), "{found:?}");
+    assert_eq!(hear(&mut detector, &noise.frames(3000)), []);
+    assert_eq!((detector.state(), detector.calibration().unwrap().id()), (DetectorState::Watching, known));
+    assert_eq!(hear(&mut detector, &noise.event(100, 12.0, 6.0)).len(), 1);
+}
+
+#[test]
+fn what_is_declared_normal_is_not_told_again() {
+    let mut noise = Noise::new(52);
+    let mut detector = calibrated(&mut noise, &config());
+    let mut once = |detector: &mut Detector, z: f32| {
+        let mut found = hear(detector, &noise.frames(1000));
+        found.extend(hear(detector, &noise.event(80, 0.0, z)));
+        found.extend(hear(detector, &noise.frames(300)));
+        found.len()
+    };
+    assert_eq!(once(&mut detector, 14.0), 2);
+    assert_eq!(once(&mut detector, 14.0), 2);
+    assert!(!detector.judge(7, Verdict::Normal));
+    assert!(detector.judge(1, Verdict::Normal));
+    assert_eq!((once(&mut detector, 14.0), detector.counts().known), (0, 1));
+    assert_eq!(once(&mut detector, -14.0), 2);
+    let state = detector.snapshot().unwrap();
+    let mut again = Detector::with_state(&config(), SHAPE, MODEL, state).unwrap();
+    assert_eq!((once(&mut again, 14.0), again.counts().known), (0, 1));
+    assert_eq!(again.number_of_events(), 3);
+    assert!(again.judge(1, Verdict::Anomaly));
+    assert_eq!(once(&mut again, 14.0), 2);
+}

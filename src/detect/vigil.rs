@@ -1,0 +1,386 @@
+//! The watch over one calibrated stream: what becomes of a frame's probability.
+//!
+//! ```text
+//! p ─▶ Recalibrated ─▶ p' ─▶ Gate at the controller's threshold ─▶ alarm ─▶ TokenBucket ─▶ told
+//! └▶ Maxima (4 h) ─ once an hour ─┘            ▲ Controller ◀── one alarm a block, told or refused
+//! ```
+
+use serde::{Deserialize, Serialize};
+
+use super::budget::{CALIBRATED_SCALE, Controller, TokenBucket, Verdict};
+use super::config::DetectConfig;
+use super::declared::Declared;
+use super::drift::Drift;
+use super::episode::{Episode, Scored};
+use super::gate::{Change, Gate, Rules};
+use super::maxima::{Maxima, Recalibrated};
+use super::pool::POOL_FRAMES;
+use super::reading::DetectorCounts;
+use super::regime::{CHANGED, CHANGED_BLOCKS, Former, Medians};
+use super::state::WatchState;
+use crate::error::Result;
+use crate::units::FRAME_RATE;
+
+mod running;
+
+pub(crate) use running::Told;
+use running::{Block, Count, Fate, Running, UNTOLD};
+
+/// From this p on a window is background.
+const QUIET: f64 = 0.05;
+
+/// What watching has taught about one calibration.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Learnt {
+    pub(crate) controller: Controller,
+    pub(crate) recalibrated: Recalibrated,
+    pub(crate) maxima: Maxima,
+}
+
+impl Learnt {
+    /// Nothing yet.
+    pub(crate) fn new(config: &DetectConfig) -> Result<Self> {
+        Ok(Self {
+            controller: Controller::new(config.events_per_hour, CALIBRATED_SCALE)?,
+            recalibrated: Recalibrated::default(),
+            maxima: Maxima::default(),
+        })
+    }
+
+    /// Whether this could have come about by watching.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.controller.is_whole() && self.recalibrated.is_whole() && self.maxima.is_whole()
+    }
+}
+
+/// Gate, budget, cap and memory of one watched stream.
+///
+/// *Tiers.* Severe is p' < q/100, q the budget per block and p' the probability in force: the offset that the
+/// controller has learnt does not enter, so that a stream with many alarms does not grow deaf. A severe alarm is told
+/// whatever the cap says, and does not push the threshold. An event becomes severe when its smallest p' does: one
+/// that was withheld is told then, and one that had counted is taken back.
+///
+/// *Maxima.* An ordinary alarm counts as false until the operator says otherwise, and its block stays among the
+/// maxima: if it were left out, the tail would end at the threshold and each fit would find more of what is normal
+/// improbable. The further blocks of a long event are left out, and of a severe one all, with a second on either side.
+///
+/// *Change of the place.* Where the median p' of 1 s stays below 0.001 for more than 60 s, or an event is cut for its
+/// length, ordinary alarms rest until [`thaw`](Self::thaw) or [`adopt`](Self::adopt), and nothing is learnt.
+///
+/// *Feedback.* What the operator has declared normal is not told again, severe or not. Once there is any such thing,
+/// alarms wait for 250 ms, because the pooled z of an onset is still that of the background.
+#[derive(Debug, Clone)]
+pub(crate) struct Vigil {
+    base: Rules,
+    /// Whether the budget is held online; else the calibrated threshold stays, and nothing is capped.
+    held: bool,
+    /// Frames over which z is pooled.
+    window: u64,
+    gate: Gate,
+    pub(crate) learnt: Learnt,
+    bucket: TokenBucket,
+    /// Alarms that the bucket had refused when it was restored.
+    capped_before: u64,
+    block: Block,
+    running: Option<Running>,
+    drift: Drift,
+    declared: Declared,
+    medians: Medians,
+    /// Blocks in a row whose median p' was below 0.001.
+    changed: u32,
+    frozen: bool,
+    /// The place has changed, and nobody has taken note yet.
+    regime: bool,
+    counts: DetectorCounts,
+}
+
+impl Vigil {
+    /// A watch over a stream of which only the calibration is known.
+    pub(crate) fn new(config: &DetectConfig) -> Result<Self> {
+        let base = Rules::new(config);
+        Ok(Self {
+            base,
+            held: config.hold_budget,
+            window: POOL_FRAMES,
+            gate: Gate::new(base),
+            learnt: Learnt::new(config)?,
+            bucket: TokenBucket::new(config.cap_factor, config.events_per_hour)?,
+            capped_before: 0,
+            block: Block::default(),
+            running: None,
+            drift: Drift::default(),
+            declared: Declared::default(),
+            medians: Medians::default(),
+            changed: 0,
+            frozen: false,
+            regime: false,
+            counts: DetectorCounts::default(),
+        })
+    }
+
+    /// What is worth keeping. `number` is that of the next event.
+    pub(crate) fn snapshot(&self, number: u64, former: Vec<Former>) -> WatchState {
+        WatchState {
+            learnt: self.learnt.clone(),
+            bucket: self.bucket.clone(),
+            drift: self.drift.snapshot(),
+            declared: self.declared.clone(),
+            former,
+            number,
+        }
+    }
+
+    /// Goes on with what was kept, at the budget of `config`. False, and nothing has changed, if it is damaged.
+    pub(crate) fn restore(&mut self, known: WatchState, config: &DetectConfig) -> Result<bool> {
+        let WatchState { learnt, bucket, drift, declared, .. } = known;
+        if !(learnt.is_whole() && bucket.is_whole() && drift.is_whole() && declared.is_whole()) {
+            return Ok(false);
+        }
+        self.capped_before = bucket.refused();
+        (self.learnt, self.bucket, self.drift, self.declared) = (learnt, bucket, drift, declared);
+        self.set_rate(config)?;
+        Ok(true)
+    }
+
+    /// Goes on with what was learnt under another calibration; gives what was learnt under the present one.
+    pub(crate) fn adopt(&mut self, learnt: Learnt, config: &DetectConfig) -> Learnt {
+        let before = std::mem::replace(&mut self.learnt, learnt);
+        // a budget that was valid before is valid here
+        let _ = self.learnt.controller.set_rate(config.events_per_hour);
+        self.declared.move_on();
+        (self.drift, self.block, self.running) = (Drift::default(), Block::default(), None);
+        self.gate = Gate::new(self.rules());
+        self.thaw();
+        before
+    }
+
+    /// Ordinary alarms are told again.
+    pub(crate) fn thaw(&mut self) {
+        (self.frozen, self.regime, self.changed, self.medians) = (false, false, 0, Medians::default());
+    }
+
+    /// Whether the place has changed; once.
+    pub(crate) fn takes_regime_change(&mut self) -> bool {
+        std::mem::take(&mut self.regime)
+    }
+
+    /// The operator's verdict on event `number`; false if that is not known any more.
+    pub(crate) fn judge(&mut self, number: u64, verdict: Verdict) -> bool {
+        let counted = number != UNTOLD && self.learnt.controller.judge(number, verdict);
+        if let Some(running) = self.running.as_ref().filter(|r| r.fate == Fate::Told && r.number == number) {
+            let now = self.learnt.maxima.blocks();
+            self.declared.remember(number, running.window(), (running.block, now));
+        }
+        let remembered = self.declared.judge(number, verdict);
+        if let (Verdict::Anomaly, Some(Some((first, last)))) = (verdict, remembered) {
+            self.learnt.maxima.leave_out(first.saturating_sub(1)..=last + 1);
+        }
+        counted || remembered.is_some()
+    }
+
+    /// Time passes: 10 ms, heard or not.
+    pub(crate) fn tick(&mut self) {
+        self.bucket.advance(1);
+    }
+
+    /// The next frame with its p under the calibration, which gives way to the one in force. `window` is the pooled z
+    /// where that is fresh; `number` is that of the next event that is told.
+    pub(crate) fn push(&mut self, scored: &mut Scored, window: Option<&[f32]>, number: u64) -> Told {
+        self.block.highest = self.block.highest.max(scored.score);
+        let level = f64::from(scored.level_dbfs);
+        self.counts.drifts += u64::from(self.drift.push(scored.score, scored.novelty, level));
+        scored.p = self.learnt.recalibrated.p(scored.p);
+        scored.score = (-scored.p.log10()).max(0.0);
+        let mut told = Told::default();
+        match self.gate.push(scored) {
+            Some(Change::Ended(episode)) => {
+                let known = self.running.as_ref().is_some_and(|running| running.fate == Fate::Known);
+                told = self.end(episode, number);
+                if self.gate.is_exhausted() && !known {
+                    told.regime = self.change_regime();
+                }
+            }
+            Some(Change::Began) => self.running = Some(Running::new(self.learnt.maxima.blocks())),
+            None => {}
+        }
+        if let Some(window) = window {
+            self.look_at(window, scored.p);
+        }
+        if self.running.is_some() {
+            told.began |= self.decide(number, false);
+        }
+        if let Some(middle) = self.medians.push(scored.p) {
+            self.changed = if middle < CHANGED { self.changed + 1 } else { 0 };
+            if self.changed > CHANGED_BLOCKS && told == Told::default() && self.change_regime() {
+                told = self.gate.cut().map(|episode| self.end(episode, number)).unwrap_or_default();
+                told.regime = true;
+            }
+        }
+        self.block.frames += 1;
+        if self.block.frames >= FRAME_RATE {
+            self.end_block();
+        }
+        told
+    }
+
+    /// Breaks off: the event that is going on ends.
+    pub(crate) fn finish(&mut self, number: u64) -> Told {
+        let ended = self.gate.finish();
+        self.gate = Gate::new(self.rules());
+        ended.map(|episode| self.end(episode, number)).unwrap_or_default()
+    }
+
+    /// Sets the budget; what was learnt stays.
+    pub(crate) fn set_rate(&mut self, config: &DetectConfig) -> Result<()> {
+        self.learnt.controller.set_rate(config.events_per_hour)?;
+        self.bucket.set_rate(config.cap_factor, config.events_per_hour)?;
+        self.base = Rules::new(config);
+        self.gate.set_rules(self.rules());
+        Ok(())
+    }
+
+    /// The event that is going on and was told.
+    pub(crate) fn episode(&self) -> Option<&Episode> {
+        let told = self.running.as_ref().is_some_and(|running| running.fate == Fate::Told);
+        self.gate.episode().filter(|_| told)
+    }
+
+    /// Below this p an event is severe.
+    pub(crate) fn severe_below(&self) -> f64 {
+        self.base.severe_below()
+    }
+
+    /// What was done besides events since this was made.
+    pub(crate) fn counts(&self) -> DetectorCounts {
+        DetectorCounts { capped: self.bucket.refused() - self.capped_before, ..self.counts }
+    }
+
+    fn rules(&self) -> Rules {
+        if self.held { self.base.at(self.learnt.controller.threshold()) } else { self.base }
+    }
+
+    /// Ordinary alarms rest from here on; false where they do already.
+    fn change_regime(&mut self) -> bool {
+        if self.frozen {
+            return false;
+        }
+        (self.frozen, self.regime) = (true, true);
+        self.counts.regimes += 1;
+        let now = self.learnt.maxima.blocks();
+        self.learnt.maxima.leave_out(now.saturating_sub(u64::from(CHANGED_BLOCKS) + 1)..=now);
+        true
+    }
+
+    /// Keeps the window if it is the farthest of its event, or makes it part of the background.
+    fn look_at(&mut self, window: &[f32], p: f64) {
+        let Some(running) = &mut self.running else {
+            if p >= QUIET && !self.frozen {
+                self.declared.hear_background(window);
+            }
+            return;
+        };
+        let Some(distance) = self.declared.distance(window) else { return };
+        match &mut running.farthest {
+            Some((farthest, kept)) if distance > *farthest => {
+                *farthest = distance;
+                kept.copy_from_slice(window);
+            }
+            Some(_) => {}
+            None => running.farthest = Some((distance, window.to_vec())),
+        }
+    }
+
+    /// What becomes of the alarm of the event that is going on; true if it is told now. With `last` it waits no more.
+    fn decide(&mut self, number: u64, last: bool) -> bool {
+        let Some(running) = &mut self.running else { return false };
+        running.frames += 1;
+        // where it is over already, it stays what it was
+        let severe_below = self.base.severe_below();
+        let severe = self.gate.episode().map_or(running.severe, |e| e.peak_p() < severe_below);
+        if severe && !running.severe {
+            running.severe = true;
+            match std::mem::replace(&mut running.count, Count::No) {
+                Count::No => {}
+                Count::Due => self.block.alarm = None,
+                Count::Done => {
+                    self.learnt.controller.judge(running.number, Verdict::Anomaly);
+                }
+            }
+        }
+        match running.fate {
+            Fate::Told | Fate::Known => return false,
+            Fate::Withheld if !severe => return false,
+            Fate::Withheld => {}
+            Fate::Pending if !last && self.declared.is_any() && running.frames <= self.window => {
+                return false;
+            }
+            Fate::Pending if running.window().is_some_and(|window| self.declared.knows(window)) => {
+                running.fate = Fate::Known;
+                self.counts.known += 1;
+                return false;
+            }
+            Fate::Pending => {}
+        }
+        let told = severe || (!self.frozen && (!self.held || self.bucket.admit(false)));
+        running.fate = if told { Fate::Told } else { Fate::Withheld };
+        running.number = if told { number } else { UNTOLD };
+        if !severe && !self.frozen {
+            running.count = Count::Due;
+            self.block.alarm = Some(running.number);
+        }
+        told
+    }
+
+    /// The event that is going on is over.
+    fn end(&mut self, episode: Episode, number: u64) -> Told {
+        if let Some(running) = &mut self.running {
+            running.severe |= running.fate == Fate::Pending && episode.peak_p() < self.base.severe_below();
+        }
+        let began = self.decide(number, true);
+        let Some(running) = self.running.take() else { return Told::default() };
+        self.leave_out(&running);
+        if running.fate != Fate::Told {
+            return Told::default();
+        }
+        let blocks = (running.block, self.learnt.maxima.blocks());
+        self.declared.remember(running.number, running.window(), blocks);
+        Told { began, ended: Some(episode), regime: false }
+    }
+
+    /// Notes which blocks an event keeps from the maxima.
+    fn leave_out(&mut self, running: &Running) {
+        let now = self.learnt.maxima.blocks();
+        if running.severe {
+            self.block.leave_out(running.block.saturating_sub(1), now + 1);
+        } else if now > running.block {
+            self.block.leave_out(now, now);
+        }
+    }
+
+    fn end_block(&mut self) {
+        if let Some(running) = self.running.take() {
+            self.leave_out(&running);
+            let count = if running.count == Count::Due { Count::Done } else { running.count };
+            self.running = Some(Running { count, ..running });
+        }
+        let block = std::mem::take(&mut self.block);
+        if self.frozen {
+            return;
+        }
+        let Learnt { controller, recalibrated, maxima } = &mut self.learnt;
+        controller.push(true, block.alarm);
+        maxima.push(block.highest);
+        if let Some((first, last)) = block.left_out {
+            maxima.leave_out(first..=last);
+        }
+        if let Some(tail) = maxima.refit() {
+            recalibrated.renew(tail);
+            controller.forget_half();
+        }
+        self.gate.set_rules(self.rules());
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,83 @@
+//! What the watch notes of a block and of the event that is going on.
+
+use crate::detect::episode::Episode;
+
+/// Number of alarms that were not told, and that nobody can judge.
+pub(super) const UNTOLD: u64 = u64::MAX;
+/// What became of the alarm of the event that is going on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// It waits until the window of z is full of the event, to be compared with what was declared normal.
+    Pending,
+    /// It was told.
+    Told,
+    /// It was not, and is as soon as the event is severe.
+    Withheld,
+    /// The operator has declared it normal.
+    Known,
+}
+
+/// Whether an alarm counts against the budget.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Count {
+    No,
+    /// At the end of the block.
+    Due,
+    Done,
+}
+
+/// What is known of the event that is going on, beside its [`Episode`].
+#[derive(Debug, Clone)]
+pub(super) struct Running {
+    /// The block in which it began.
+    pub(super) block: u64,
+    pub(super) frames: u64,
+    /// Its number if it was told.
+    pub(super) number: u64,
+    pub(super) fate: Fate,
+    pub(super) count: Count,
+    pub(super) severe: bool,
+    /// Pooled z of the event that is farthest from the background, and how far.
+    pub(super) farthest: Option<(f64, Vec<f32>)>,
+}
+
+impl Running {
+    pub(super) fn new(block: u64) -> Self {
+        let (fate, count) = (Fate::Pending, Count::No);
+        Self { block, frames: 0, number: UNTOLD, fate, count, severe: false, farthest: None }
+    }
+
+    pub(super) fn window(&self) -> Option<&[f32]> {
+        self.farthest.as_ref().map(|(_, window)| window.as_slice())
+    }
+}
+
+/// What is to be told after a frame.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(crate) struct Told {
+    /// An event began. It is [`Vigil::episode`](super::Vigil::episode), unless it has ended by now.
+    pub(crate) began: bool,
+    /// An event that was told is over.
+    pub(crate) ended: Option<Episode>,
+    /// It ended because the place has changed.
+    pub(crate) regime: bool,
+}
+
+/// A block of 100 usable frames, gaps between them or not.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Block {
+    pub(super) frames: u32,
+    /// Highest −log10 p under the calibration.
+    pub(super) highest: f64,
+    /// The ordinary alarm in it.
+    pub(super) alarm: Option<u64>,
+    /// First and last of the blocks that its events keep from the maxima.
+    pub(super) left_out: Option<(u64, u64)>,
+}
+
+impl Block {
+    pub(super) fn leave_out(&mut self, first: u64, last: u64) {
+        let (a, b) = self.left_out.unwrap_or((first, last));
+        self.left_out = Some((a.min(first), b.max(last)));
+    }
+}

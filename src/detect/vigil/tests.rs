@@ -1,0 +1,224 @@
+//! The watch over simulated probabilities: hours in a moment.
+
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use super::*;
+use crate::event::{Evidence, Phase};
+
+/// A stream of frames whose block maxima of −log10 p are chosen by the test.
+struct Stream {
+    vigil: Vigil,
+    rng: ChaCha8Rng,
+    index: u64,
+    /// Events told so far, and whether each was severe when it began.
+    told: Vec<bool>,
+}
+
+impl Stream {
+    fn new(config: &DetectConfig, seed: u64) -> Self {
+        let rng = ChaCha8Rng::seed_from_u64(seed);
+        Self { vigil: Vigil::new(config).unwrap(), rng, index: 0, told: Vec::new() }
+    }
+
+    fn frame(&mut self, score: f64) {
+        let score = score.clamp(0.0, 12.0);
+        let mut scored = Scored {
+            index: self.index,
+            p: 10f64.powf(-score),
+            score,
+            evidence: Evidence::Novelty,
+            surprise: 0.0,
+            novelty: 0.0,
+            level_dbfs: -40.0,
+            pmi: vec![],
+        };
+        self.index += 1;
+        self.vigil.tick();
+        if self.vigil.push(&mut scored, None, self.told.len() as u64).began {
+            self.told.push(scored.p < self.vigil.severe_below());
+        }
+    }
+
+    /// A second that is at `score` for 50 ms and lower elsewhere.
+    fn second(&mut self, score: f64) {
+        (0..100u32).for_each(|i| self.frame(if (40..45).contains(&i) { score } else { score.min(0.3) }));
+    }
+
+    /// Hours of seconds whose p is uniform, in units of `scale` and moved by `shift`. Gives the alarms told in each.
+    fn hours(&mut self, hours: usize, scale: f64, shift: f64) -> Vec<usize> {
+        let hour = |stream: &mut Self| {
+            let before = stream.told.len();
+            for _ in 0..3600 {
+                let score = -(1.0 - stream.rng.random::<f64>()).log10() * scale + shift;
+                stream.second(score);
+            }
+            stream.told.len() - before
+        };
+        (0..hours).map(|_| hour(self)).collect()
+    }
+}
+
+fn config(events_per_hour: f64) -> DetectConfig {
+    DetectConfig { events_per_hour, ..Default::default() }
+}
+
+fn mean(counts: &[usize]) -> f64 {
+    counts.iter().sum::<usize>() as f64 / counts.len() as f64
+}
+
+#[test]
+fn the_budget_holds_for_hours_whatever_the_tail_was_taken_for() {
+    for (scale, shift) in [(1.0, 0.0), (1.25, 0.0), (1.5, 0.0), (1.0, 0.5), (0.8, -0.3)] {
+        let mut stream = Stream::new(&config(4.0), 1);
+        let counts = stream.hours(24, scale, shift);
+        let (all, late) = (mean(&counts), mean(&counts[6..]));
+        assert!(all < 8.0 && (2.0..6.5).contains(&late), "scale {scale}, shift {shift}: {counts:?}");
+    }
+}
+
+#[test]
+fn sound_that_drifts_away_and_stays_is_learnt_within_hours() {
+    let mut stream = Stream::new(&config(2.0), 2);
+    stream.hours(6, 1.0, 0.0);
+    let counts = stream.hours(12, 1.25, 0.3);
+    assert!(counts[0] <= 20 && mean(&counts[4..]) < 4.0, "{counts:?}");
+    let back = stream.hours(12, 1.0, 0.0);
+    assert!(mean(&back[6..]) > 0.5, "{back:?}");
+}
+
+#[test]
+fn a_storm_is_capped_and_severe_alarms_are_not() {
+    let mut stream = Stream::new(&config(1.0), 3);
+    stream.second(0.2);
+    // 3.9 is an alarm for a budget of 1 an hour (3.56), 5.6 is severe
+    for i in 0..600 {
+        stream.second(if i % 3 == 1 { 3.9 } else { 0.2 });
+    }
+    assert!(stream.told.len() <= 3 + 1 && stream.told.len() >= 2, "{:?}", stream.told);
+    let threshold = stream.vigil.learnt.controller.threshold();
+    assert!(threshold > 3.8, "{threshold}");
+    let before = stream.told.len();
+    for i in 0..300 {
+        stream.second(if i % 10 == 1 { 7.0 } else { 0.2 });
+    }
+    assert_eq!(stream.told.len() - before, 30);
+    assert!(stream.told[before..].iter().all(|&severe| severe));
+    let fallen = threshold - stream.vigil.learnt.controller.threshold();
+    assert!((0.0..0.05).contains(&fallen), "severe alarms moved the threshold by {fallen}");
+}
+
+#[test]
+fn refused_alarms_count_for_the_threshold() {
+    let mut stream = Stream::new(&config(1.0), 4);
+    for i in 0..200 {
+        stream.second(if i % 2 == 1 { 5.0 } else { 0.2 });
+    }
+    let threshold = stream.vigil.learnt.controller.threshold();
+    assert!(threshold > 5.0, "{threshold}");
+    assert_eq!(
+        stream.told.len() as u64 + stream.vigil.counts().capped,
+        ((threshold - 3.55) / 0.217).round() as u64
+    );
+    assert!(stream.vigil.counts().capped > 0);
+}
+
+#[test]
+fn an_event_that_grows_severe_is_told_then_and_taken_back_from_the_budget() {
+    let mut stream = Stream::new(&config(1.0), 5);
+    let quiet = |stream: &mut Stream, n| (0..n).for_each(|_| stream.frame(0.2));
+    for _ in 0..3 {
+        quiet(&mut stream, 130);
+        (0..20).for_each(|_| stream.frame(4.4));
+        quiet(&mut stream, 50);
+    }
+    assert_eq!(stream.told.len(), 3);
+    // the bucket is empty now
+    quiet(&mut stream, 300);
+    let threshold = stream.vigil.learnt.controller.threshold();
+    (0..250).for_each(|_| stream.frame(5.0));
+    assert_eq!((stream.told.len(), stream.vigil.counts().capped, stream.vigil.episode()), (3, 1, None));
+    assert!(stream.vigil.learnt.controller.threshold() > threshold + 0.2);
+    (0..20).for_each(|_| stream.frame(6.0));
+    assert_eq!(stream.told, [false, false, false, true]);
+    quiet(&mut stream, 300);
+    assert!(stream.vigil.learnt.controller.threshold() <= threshold);
+}
+
+#[test]
+fn what_is_severe_stays_out_of_the_hourly_fit() {
+    let refitted = |every: usize, score: f64| {
+        let mut stream = Stream::new(&config(1.0), 6);
+        for i in 0..3600 {
+            let normal = -(1.0 - stream.rng.random::<f64>()).log10();
+            stream.second(if i % every == 1 { score } else { normal });
+        }
+        -stream.vigil.learnt.recalibrated.p(1e-6).log10()
+    };
+    let clean = refitted(10_000, 0.0);
+    let severe = refitted(50, 9.0);
+    assert!((severe - clean).abs() < 1.0, "{severe} for {clean}");
+    assert!(clean > 4.0, "{clean}");
+}
+
+#[test]
+fn phases_of_a_told_event_are_whole() {
+    let mut stream = Stream::new(&config(1.0), 7);
+    (0..100).for_each(|_| stream.frame(0.2));
+    (0..30).for_each(|_| stream.frame(8.0));
+    assert!(stream.vigil.episode().is_some());
+    let ended = stream.vigil.finish(1).ended.unwrap();
+    assert_eq!((ended.onset(), ended.last_active()), (100, 129));
+    assert_eq!(stream.vigil.episode(), None);
+    let setting = crate::detect::episode::Setting {
+        number: 0,
+        background_dbfs: 0.0,
+        budget_per_hour: 1.0,
+        calibration: String::new(),
+    };
+    let finding = ended.finding(Phase::End, 130, stream.vigil.severe_below(), &setting);
+    assert_eq!(finding.offset_sample, Some(130 * 160));
+}
+
+#[test]
+fn while_the_place_changes_ordinary_alarms_rest_and_severe_ones_are_told() {
+    let mut stream = Stream::new(&config(1.0), 8);
+    let threshold = stream.vigil.learnt.controller.threshold();
+    // a minute of sound that is improbable but no alarm
+    (0..62).for_each(|_| (0..100).for_each(|_| stream.frame(3.2)));
+    assert!(stream.vigil.takes_regime_change() && !stream.vigil.takes_regime_change());
+    assert_eq!((stream.told.len(), stream.vigil.counts().regimes), (0, 1));
+    let before = stream.vigil.learnt.maxima.blocks();
+    for i in 0..90 {
+        stream.second(if i % 3 == 1 { 4.5 } else { 1.0 });
+    }
+    assert_eq!((stream.told.len(), stream.vigil.counts().capped), (0, 0));
+    assert_eq!(stream.vigil.learnt.maxima.blocks(), before);
+    for i in 0..30 {
+        stream.second(if i % 3 == 1 { 6.5 } else { 1.0 });
+    }
+    assert_eq!(stream.told, [true; 10]);
+    stream.vigil.thaw();
+    for i in 0..6 {
+        stream.second(if i % 3 == 1 { 4.5 } else { 1.0 });
+    }
+    assert_eq!(stream.told.len(), 12);
+    assert!(stream.vigil.learnt.controller.threshold() > threshold);
+}
+
+#[test]
+fn an_anomaly_is_taken_back_from_the_budget_and_from_the_maxima() {
+    let mut stream = Stream::new(&config(1.0), 9);
+    let quiet = stream.vigil.learnt.controller.threshold();
+    (0..5).for_each(|_| stream.second(1.0));
+    stream.second(4.5);
+    (0..5).for_each(|_| stream.second(1.0));
+    let raised = stream.vigil.learnt.controller.threshold();
+    assert!(raised > quiet + 0.2);
+    assert!(stream.vigil.judge(0, super::Verdict::Normal) && !stream.vigil.judge(1, super::Verdict::Anomaly));
+    assert_eq!(stream.vigil.learnt.controller.threshold(), raised);
+    let kept = stream.vigil.learnt.maxima.clone();
+    assert!(stream.vigil.judge(0, super::Verdict::Anomaly));
+    assert!(stream.vigil.learnt.controller.threshold() < quiet);
+    assert_ne!(stream.vigil.learnt.maxima, kept);
+}
