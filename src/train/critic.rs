@@ -9,7 +9,7 @@ use rayon::prelude::*;
 
 use super::adam::Adam;
 use super::dice::Dice;
-use super::lessons::{Lesson, Lessons, QUIET_S};
+use super::lessons::{Lesson, Lessons};
 use crate::config::CriticTraining;
 use crate::critic::{Channel, Critic, CriticConfig, USUAL};
 use crate::detect::{ROW, RowMaker, Site};
@@ -35,7 +35,11 @@ const PIECE: usize = 500;
 /// Largest norm of a gradient.
 const CLIP_NORM: f64 = 1.0;
 /// Every so many lessons one is held out.
-const HELD_OUT: u64 = 8;
+const HELD_OUT: u64 = 16;
+/// For every so many lessons there is a plain one, from which it is learnt what is usual.
+const PLAIN: usize = 5;
+/// Decay of weights, for each step at a learning rate of 1.
+const DECAY: f64 = 0.01;
 
 /// Features of a lesson after its quiet part, and what each row is.
 struct Notes {
@@ -81,9 +85,18 @@ pub fn teach_critic(
             if stopped() {
                 return Err(refuse());
             }
-            let notes = take_notes(cpc, width, &shape.channels, &lessons.lesson(seed, number))?;
+            let notes = take_notes(cpc, width, &shape.channels, &lessons.lesson(seed, number, false))?;
             progress("lessons", done.fetch_add(1, Ordering::Relaxed) + 1, config.lessons);
             Ok((number, notes))
+        })
+        .collect::<Result<Vec<_>>>()?;
+    let plain = (0..(config.lessons / PLAIN) as u64)
+        .into_par_iter()
+        .map(|number| {
+            if stopped() {
+                return Err(refuse());
+            }
+            take_notes(cpc, width, &shape.channels, &lessons.lesson(seed, number, true))
         })
         .collect::<Result<Vec<_>>>()?;
     let (held, learnt): (Vec<_>, Vec<_>) = notes.into_iter().partition(|(n, _)| n % HELD_OUT == HELD_OUT - 1);
@@ -109,9 +122,13 @@ pub fn teach_critic(
         let warm = (done / (0.05 * all).max(1.0)).min(1.0);
         let rate = config.learning_rate * warm * (0.5 + 0.5 * (std::f64::consts::PI * done / all).cos());
         adam.step(&vars, &loss.backward()?, rate.max(1e-6), CLIP_NORM)?;
+        for (_, var) in vars.iter().filter(|(name, _)| name.contains("weight")) {
+            var.set(&(var.as_tensor() * (1.0 - rate * DECAY))?.detach())?;
+        }
         progress(&format!("critic, loss {recent:.4}"), step + 1, config.steps);
     }
-    let (held_out, auc, usual) = examine(&critic()?, &held, &shape)?;
+    let (held_out, auc) = examine(&critic()?, &held, &shape)?;
+    let usual = usual_of(&critic()?, &plain, &shape)?;
     let mut tensors: Tensors = vars.into_iter().map(|(name, var)| (name, var.as_detached_tensor())).collect();
     if !usual.is_empty() {
         let count = usual.len();
@@ -128,7 +145,7 @@ fn take_notes(cpc: &Arc<Cpc>, width: usize, channels: &[Channel], lesson: &Lesso
     for piece in lesson.samples.get(..whole).unwrap_or_default().chunks(PIECE * HOP) {
         passage.step(piece, &mut frames)?;
     }
-    let quiet = seconds_to_frames(QUIET_S);
+    let quiet = seconds_to_frames(lesson.quiet_s);
     let before = frames.get(..quiet).unwrap_or_default();
     let bands: Vec<f32> = before.iter().flat_map(|f| &f.bands).copied().collect();
     let contexts: Vec<f32> = before.iter().flat_map(|f| &f.c).copied().collect();
@@ -217,19 +234,29 @@ fn loss_of(critic: &Critic, batch: &Batch) -> Result<Tensor> {
     Ok((losses.sum_all()? / (batch.weights.sum_all()?.to_scalar::<f32>()?.max(1.0) as f64))?)
 }
 
-/// Mean loss and AUC over rows of held-out lessons, and the largest logit of each second without anything foreign.
-fn examine(critic: &Critic, held: &[(u64, Notes)], shape: &CriticConfig) -> Result<(f64, f64, Vec<f32>)> {
-    let (mut losses, mut scores, mut usual) = (Vec::new(), Vec::new(), Vec::new());
+/// The largest logit of each second of plain lessons, ascending.
+fn usual_of(critic: &Critic, plain: &[Notes], shape: &CriticConfig) -> Result<Vec<f32>> {
+    let mut usual = Vec::new();
+    for notes in plain {
+        let batch = batch_of(&[(notes, 0, notes.answers.len())], shape)?;
+        let logits = critic.forward(&batch.features)?.flatten_all()?.to_vec1::<f32>()?;
+        let seconds = logits.get(ROWS_A_SECOND..).unwrap_or_default().chunks_exact(ROWS_A_SECOND);
+        usual.extend(seconds.map(|s| s.iter().copied().fold(f32::NEG_INFINITY, f32::max)));
+    }
+    usual.sort_by(f32::total_cmp);
+    Ok(usual)
+}
+
+/// Mean loss and AUC over rows of held-out lessons.
+fn examine(critic: &Critic, held: &[(u64, Notes)], shape: &CriticConfig) -> Result<(f64, f64)> {
+    let (mut losses, mut scores) = (Vec::new(), Vec::new());
     for (_, notes) in held {
         let batch = batch_of(&[(notes, 0, notes.answers.len())], shape)?;
         losses.push(f64::from(loss_of(critic, &batch)?.to_scalar::<f32>()?));
         let logits = critic.forward(&batch.features)?.flatten_all()?.to_vec1::<f32>()?;
-        let rows: Vec<(Option<f32>, f32)> = notes.answers.iter().copied().zip(logits).skip(LEAD).collect();
-        scores.extend(rows.iter().filter_map(|(answer, logit)| answer.map(|a| (*logit, a > 0.5))));
-        let plain = rows.chunks_exact(ROWS_A_SECOND).filter(|s| s.iter().all(|(a, _)| *a == Some(0.0)));
-        usual.extend(plain.map(|s| s.iter().map(|x| x.1).fold(f32::NEG_INFINITY, f32::max)));
+        let known = notes.answers.iter().zip(logits).skip(LEAD);
+        scores.extend(known.filter_map(|(answer, logit)| answer.map(|a| (logit, a > 0.5))));
     }
-    usual.sort_by(f32::total_cmp);
     scores.sort_by(|a, b| a.0.total_cmp(&b.0));
     let (mut below, mut won, mut strange) = (0f64, 0f64, 0f64);
     for (_, foreign) in &scores {
@@ -241,5 +268,5 @@ fn examine(critic: &Critic, held: &[(u64, Notes)], shape: &CriticConfig) -> Resu
         }
     }
     let mean = losses.iter().sum::<f64>() / losses.len().max(1) as f64;
-    Ok((mean, won / (strange * below).max(1.0), usual))
+    Ok((mean, won / (strange * below).max(1.0)))
 }

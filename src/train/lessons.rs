@@ -10,10 +10,10 @@ use crate::corpus::{ClipRow, Selection, read_clips, read_rows};
 use crate::error::{Error, Result};
 use crate::units::{MODEL_RATE, level_dbfs, samples_to_seconds, seconds_to_samples};
 
-/// Seconds of a lesson from which the place is learnt.
-pub(super) const QUIET_S: f64 = 90.0;
-/// Length of a lesson.
-const LESSON_S: f64 = 220.0;
+/// Seconds of a lesson from which the place is learnt, one of these: calibrations are of all lengths.
+const QUIET_S: [f64; 5] = [60.0, 90.0, 90.0, 120.0, 200.0];
+/// Seconds after it.
+const AFTER_S: f64 = 130.0;
 /// A clip is a background if at least this share of it lies within 20 dB of its loudest moment.
 const STEADY: f64 = 0.6;
 /// Seconds of steady sound that make a place.
@@ -28,6 +28,8 @@ const GAP_S: (f32, f32) = (1.8, 4.5);
 const NOISE_SHARE: f64 = 0.12;
 /// Share of places that get another response, and its size in dB.
 const RESPONSE: (f64, f32) = (0.6, 9.0);
+/// Other recordings of the place's own kind in a lesson.
+const OWN: usize = 5;
 /// Share of places where a second one is heard beneath the first.
 const DOUBLE_SHARE: f64 = 0.2;
 
@@ -43,6 +45,8 @@ pub struct Lessons {
 /// A stream and what is foreign in it.
 #[derive(Debug, Clone)]
 pub(super) struct Lesson {
+    /// Seconds at the start from which the place is learnt.
+    pub(super) quiet_s: f64,
     pub(super) samples: Vec<f32>,
     pub(super) events: Vec<Planted>,
 }
@@ -98,11 +102,13 @@ impl Lessons {
         (self.places.len(), self.foreign.len())
     }
 
-    /// Lesson `number` of a course: a place, 90 s of it alone, and then foreign sounds at all levels, steps of the
-    /// gain and other recordings of its own kind. What is asked for is only the foreign sounds.
-    pub(super) fn lesson(&self, seed: u64, number: u64) -> Lesson {
-        let mut dice = Dice::new(seed, 100 + number);
-        let length = seconds_to_samples(LESSON_S) as usize;
+    /// Lesson `number` of a course: a place alone, and then foreign sounds in it at all levels, steps of the gain and
+    /// other recordings of its own kind. What is asked for is only the foreign sounds. A `plain` lesson is the place
+    /// alone, all the time.
+    pub(super) fn lesson(&self, seed: u64, number: u64, plain: bool) -> Lesson {
+        let mut dice = Dice::new(seed, if plain { 1_000_000 } else { 100 } + number);
+        let quiet_s = QUIET_S.get(dice.below(QUIET_S.len())).copied().unwrap_or(90.0);
+        let length = seconds_to_samples(quiet_s + AFTER_S) as usize;
         let noise = dice.chance(NOISE_SHARE);
         let (mut kinds, mut samples, own) = if noise {
             (Vec::new(), coloured_noise(length, &mut dice), Vec::new())
@@ -119,16 +125,18 @@ impl Lessons {
         let level = dice.between((-46.0, -26.0));
         let gain = 10f32.powf((level - level_dbfs(&samples)) / 20.0);
         samples.iter_mut().for_each(|x| *x *= gain);
-
-        for _ in 0..3 {
-            if let Some(clip) = own.get(dice.below(own.len())) {
-                add_own(&mut samples, clip, &mut dice);
+        let mut lesson = Lesson { quiet_s, samples, events: Vec::new() };
+        if !plain {
+            for _ in 0..OWN {
+                if let Some(clip) = own.get(dice.below(own.len())) {
+                    lesson.add_own(clip, &mut dice);
+                }
             }
+            self.plant_foreign(&mut lesson, &kinds, &mut dice);
+            lesson.step_gain(&mut dice);
         }
-        let events = self.plant_foreign(&mut samples, &kinds, &mut dice);
-        gain_steps(&mut samples, &mut dice);
-        samples.iter_mut().for_each(|x| *x = x.clamp(-1.0, 1.0));
-        Lesson { samples, events }
+        lesson.samples.iter_mut().for_each(|x| *x = x.clamp(-1.0, 1.0));
+        lesson
     }
 
     /// A stream of some clips of a kind, and those of its clips that were left out.
@@ -156,10 +164,9 @@ impl Lessons {
         (kind.clone(), samples, own)
     }
 
-    fn plant_foreign(&self, samples: &mut [f32], kinds: &[String], dice: &mut Dice) -> Vec<Planted> {
-        let mut events = Vec::new();
-        let mut at = QUIET_S + f64::from(dice.between(GAP_S));
-        let end = samples_to_seconds(samples.len() as u64) - 4.0;
+    fn plant_foreign(&self, lesson: &mut Lesson, kinds: &[String], dice: &mut Dice) {
+        let mut at = lesson.quiet_s + f64::from(dice.between(GAP_S));
+        let end = samples_to_seconds(lesson.samples.len() as u64) - 4.0;
         while at < end {
             let Some((kind, sound)) = self.foreign.get(dice.below(self.foreign.len())) else { break };
             if kinds.contains(kind) {
@@ -170,11 +177,51 @@ impl Lessons {
                 microphone(dice, 8.0).iter().flatten().for_each(|bell| bell.run(&mut sound));
             }
             let ratio_db = dice.between(RATIO_DB);
-            let Some(planted) = plant(samples, kind, &sound, ratio_db, at) else { break };
+            let Some(planted) = plant(&mut lesson.samples, kind, &sound, ratio_db, at) else { break };
             at = planted.offset_s + f64::from(dice.between(GAP_S));
-            events.push(planted);
+            lesson.events.push(planted);
         }
-        events
+    }
+}
+
+impl Lesson {
+    /// Another recording of the place's own kind for some seconds, beside the background or in its place: not foreign.
+    fn add_own(&mut self, clip: &[f32], dice: &mut Dice) {
+        let length = (dice.between((1.5, 6.0)) * MODEL_RATE as f32) as usize;
+        let length = length.min(clip.len());
+        let quiet = seconds_to_samples(self.quiet_s) as usize;
+        let room = self.samples.len().saturating_sub(quiet + length);
+        let at = quiet + dice.below(room);
+        let from = dice.below(clip.len() - length);
+        let fade = (length / 3).clamp(1, 8000);
+        let Some(beneath) = self.samples.get_mut(at..at + length) else { return };
+        let instead = dice.chance(0.5);
+        let ratio = if instead { dice.between((-2.0, 2.0)) } else { dice.between((-6.0, 2.0)) };
+        let gain = 10f32.powf((level_dbfs(beneath) + ratio - level_dbfs(clip)) / 20.0);
+        for (i, (to, new)) in beneath.iter_mut().zip(clip.iter().skip(from)).enumerate() {
+            let rise = (i.min(length - 1 - i) as f32 / fade as f32).min(1.0);
+            let stays = if instead { (1.0 - rise * rise).sqrt() } else { 1.0 };
+            *to = *to * stays + gain * rise * new;
+        }
+    }
+
+    /// Changes of gain that stay for a while.
+    fn step_gain(&mut self, dice: &mut Dice) {
+        let mut at = self.quiet_s;
+        loop {
+            at += f64::from(dice.between((3.0, 12.0)));
+            let until = at + f64::from(dice.between((12.0, 24.0)));
+            let db = match dice.below(3) {
+                0 => -6.0,
+                1 => 6.0,
+                _ => dice.between((-9.0, 9.0)),
+            };
+            let range = seconds_to_samples(at) as usize..seconds_to_samples(until) as usize;
+            let Some(part) = self.samples.get_mut(range) else { return };
+            let gain = 10f32.powf(db / 20.0);
+            part.iter_mut().for_each(|x| *x *= gain);
+            at = until;
+        }
     }
 }
 
@@ -183,43 +230,6 @@ fn is_steady(samples: &[f32]) -> bool {
     let loudest = levels.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let near = levels.iter().filter(|&&l| l > loudest - 20.0).count();
     !levels.is_empty() && near as f64 >= STEADY * levels.len() as f64
-}
-
-/// Another recording of the place's own kind for some seconds: not foreign.
-fn add_own(samples: &mut [f32], clip: &[f32], dice: &mut Dice) {
-    let length = (dice.between((1.5, 4.0)) * MODEL_RATE as f32) as usize;
-    let length = length.min(clip.len());
-    let quiet = seconds_to_samples(QUIET_S) as usize;
-    let room = samples.len().saturating_sub(quiet + length);
-    let at = quiet + dice.below(room);
-    let from = dice.below(clip.len() - length);
-    let fade = (length / 3).min(4000).max(1);
-    let Some(beneath) = samples.get_mut(at..at + length) else { return };
-    let ratio = dice.between((-6.0, 2.0));
-    let gain = 10f32.powf((level_dbfs(beneath) + ratio - level_dbfs(clip)) / 20.0);
-    for (i, (to, new)) in beneath.iter_mut().zip(clip.iter().skip(from)).enumerate() {
-        let rise = i.min(length - 1 - i) as f32 / fade as f32;
-        *to += gain * rise.min(1.0) * new;
-    }
-}
-
-/// Changes of gain that stay for a while, after the quiet part.
-fn gain_steps(samples: &mut [f32], dice: &mut Dice) {
-    let mut at = QUIET_S;
-    loop {
-        at += f64::from(dice.between((3.0, 12.0)));
-        let until = at + f64::from(dice.between((12.0, 24.0)));
-        let db = match dice.below(3) {
-            0 => -6.0,
-            1 => 6.0,
-            _ => dice.between((-9.0, 9.0)),
-        };
-        let range = seconds_to_samples(at) as usize..seconds_to_samples(until) as usize;
-        let Some(part) = samples.get_mut(range) else { return };
-        let gain = 10f32.powf(db / 20.0);
-        part.iter_mut().for_each(|x| *x *= gain);
-        at = until;
-    }
 }
 
 /// Noise of a random colour with hum, slowly swelling.
@@ -259,13 +269,14 @@ mod tests {
     #[test]
     fn a_lesson_repeats_and_knows_what_is_foreign() {
         let lessons = lessons();
-        let (a, b) = (lessons.lesson(1, 0), lessons.lesson(1, 0));
+        let (a, b) = (lessons.lesson(1, 0, false), lessons.lesson(1, 0, false));
         assert_eq!(a.samples, b.samples);
-        assert!(a.samples != lessons.lesson(1, 1).samples);
-        assert_eq!(a.samples.len(), 220 * 16_000);
+        assert!(a.samples != lessons.lesson(1, 1, false).samples);
+        assert_eq!(a.samples.len(), (a.quiet_s as usize + 130) * 16_000);
+        assert!(lessons.lesson(1, 0, true).events.is_empty());
         assert!(a.events.len() > 10, "{}", a.events.len());
         for event in &a.events {
-            assert!(event.onset_s > QUIET_S && event.offset_s < 220.0);
+            assert!(event.onset_s > a.quiet_s && event.offset_s < a.quiet_s + 130.0);
             assert!((-16.0..=7.0).contains(&event.ratio_db));
         }
         assert!(a.samples.iter().all(|x| x.abs() <= 1.0));

@@ -34,7 +34,7 @@ pub(super) fn run(args: &TrainArgs, config: &TrainConfig) -> Result<()> {
     }
     let (places, foreign) = lessons.count();
     out.line(format_args!(
-        "{places} places and {foreign} foreign sounds; {} lessons of 220 s, {} steps",
+        "{places} places and {foreign} foreign sounds; {} lessons, {} steps",
         config.critic.lessons, config.critic.steps
     ))?;
     let stop = stop_flag()?;
