@@ -154,6 +154,7 @@ impl Vigil {
     /// Ordinary alarms are told again.
     pub(crate) fn thaw(&mut self) {
         (self.frozen, self.regime, self.changed, self.medians) = (false, false, 0, Medians::default());
+        self.gate.set_rules(self.rules());
     }
 
     /// Whether the place has changed; once.
@@ -252,8 +253,10 @@ impl Vigil {
         DetectorCounts { capped: self.bucket.refused() - self.capped_before, ..self.counts }
     }
 
+    /// Of the gate: while the place changes, only what is severe begins an event.
     fn rules(&self) -> Rules {
-        self.base.at(self.learnt.controller.threshold())
+        let threshold = if self.frozen { f64::INFINITY } else { self.learnt.controller.threshold() };
+        self.base.at(threshold)
     }
 
     /// Ordinary alarms rest from here on; false where they do already.
@@ -262,6 +265,7 @@ impl Vigil {
             return false;
         }
         (self.frozen, self.regime) = (true, true);
+        self.gate.set_rules(self.rules());
         self.counts.regimes += 1;
         let now = self.learnt.maxima.blocks();
         self.learnt.maxima.leave_out(now.saturating_sub(u64::from(CHANGED_BLOCKS) + 1)..=now);
