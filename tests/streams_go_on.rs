@@ -28,6 +28,9 @@ fn engine() -> Engine {
     Engine::new(Arc::new(cpc), &manifest, config).unwrap()
 }
 
+/// What is done to the sound, and what the monitor calls it.
+type Break = (&'static str, InputState, fn(f32) -> f32);
+
 impl Room {
     fn new() -> Self {
         let sound = Scene::machine_room(130.0, 1e-3, 3).unwrap().samples;
@@ -64,7 +67,7 @@ impl Room {
 #[test]
 fn inputs_that_break_are_no_storm_of_events() {
     let mut room = Room::new();
-    let breaks: [(&str, InputState, fn(f32) -> f32); 4] = [
+    let breaks: [Break; 4] = [
         ("digital silence", InputState::Silent, |_| 0.0),
         ("a constant", InputState::Stuck, |_| 0.3),
         ("no numbers", InputState::Invalid, |_| f32::NAN),

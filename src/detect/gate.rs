@@ -151,8 +151,7 @@ impl Gate {
 
     /// The same, and what still goes on must fall quiet before the next event.
     pub(crate) fn cut(&mut self) -> Option<Episode> {
-        self.exhausted = true;
-        self.quiet = 0;
+        (self.exhausted, self.quiet) = (self.episode.is_some(), 0);
         self.finish()
     }
 

@@ -158,6 +158,7 @@ impl Vigil {
     /// Ordinary alarms are told again.
     pub(crate) fn thaw(&mut self) {
         (self.frozen, self.regime, self.changed, self.medians) = (false, false, 0, Medians::default());
+        self.gate.set_rules(self.rules());
     }
 
     /// Whether the place has changed; once.
@@ -256,8 +257,13 @@ impl Vigil {
         DetectorCounts { capped: self.bucket.refused() - self.capped_before, ..self.counts }
     }
 
+    /// Of the gate: while the place changes, only what is severe begins an event.
     fn rules(&self) -> Rules {
-        if self.held { self.base.at(self.learnt.controller.threshold()) } else { self.base }
+        match (self.frozen, self.held) {
+            (true, _) => self.base.at(f64::INFINITY),
+            (false, true) => self.base.at(self.learnt.controller.threshold()),
+            (false, false) => self.base,
+        }
     }
 
     /// Ordinary alarms rest from here on; false where they do already.
@@ -266,6 +272,7 @@ impl Vigil {
             return false;
         }
         (self.frozen, self.regime) = (true, true);
+        self.gate.set_rules(self.rules());
         self.counts.regimes += 1;
         let now = self.learnt.maxima.blocks();
         self.learnt.maxima.leave_out(now.saturating_sub(u64::from(CHANGED_BLOCKS) + 1)..=now);

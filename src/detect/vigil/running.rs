@@ -4,6 +4,7 @@ use crate::detect::episode::Episode;
 
 /// Number of alarms that were not told, and that nobody can judge.
 pub(super) const UNTOLD: u64 = u64::MAX;
+
 /// What became of the alarm of the event that is going on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fate {

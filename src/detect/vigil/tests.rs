@@ -198,11 +198,18 @@ fn while_the_place_changes_ordinary_alarms_rest_and_severe_ones_are_told() {
         stream.second(if i % 3 == 1 { 6.5 } else { 1.0 });
     }
     assert_eq!(stream.told, [true; 10]);
+    // also where the place itself is improbable all the time
+    for _ in 0..5 {
+        (0..200).for_each(|_| stream.frame(3.8));
+        (0..10).for_each(|_| stream.frame(6.5));
+    }
+    assert_eq!(stream.told, [true; 15]);
+    (0..100).for_each(|_| stream.frame(1.0));
     stream.vigil.thaw();
     for i in 0..6 {
         stream.second(if i % 3 == 1 { 4.5 } else { 1.0 });
     }
-    assert_eq!(stream.told.len(), 12);
+    assert_eq!(stream.told.len(), 17);
     assert!(stream.vigil.learnt.controller.threshold() > threshold);
 }
 
