@@ -77,10 +77,19 @@ pub struct Finding {
     pub surprise_per_k: Vec<Option<f32>>,
     /// Novelty at the peak (Mahalanobis distance over the square root of its dimension, no unit).
     pub novelty: f64,
+    /// Lower and upper edge in Hz of the band that stood out most at the peak; null where none was looked at.
+    #[serde(default)]
+    pub band_hz: Option<[f32; 2]>,
     /// Highest level of a hop within the event, dB full scale.
     pub level_dbfs: f32,
     /// Median level at calibration, dB full scale.
     pub background_dbfs: f32,
+    /// Highest level of a hop within the event over the median at calibration, dB.
+    #[serde(default)]
+    pub level_change_db: f32,
+    /// The former event of this stream that it is most like, where one is like it; null until it is over.
+    #[serde(default)]
+    pub nearest: Option<Nearest>,
     /// The false-alarm budget in force, events an hour.
     pub budget_per_hour: f64,
     /// Id of the calibration in force: the first 8 hex digits of its hash.
@@ -89,6 +98,15 @@ pub struct Finding {
     /// is false.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub regime: bool,
+}
+
+/// A former event, and how alike it is.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Nearest {
+    /// Its number in the stream.
+    pub number: u64,
+    /// Cosine of what the two added to the background in the space of z, -1 to 1.
+    pub cosine: f64,
 }
 
 /// One document about one event, as it is published. Times are RFC 3339 in UTC.
@@ -145,8 +163,11 @@ pub(crate) mod samples {
             surprise: 9.5,
             surprise_per_k: vec![None, Some(1.5)],
             novelty: 2.5,
+            band_hz: Some([812.5, 1024.0]),
             level_dbfs: -20.5,
             background_dbfs: -60.0,
+            level_change_db: 39.5,
+            nearest: None,
             budget_per_hour: 0.5,
             calibration: "89abcdef".into(),
             regime: false,

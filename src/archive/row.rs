@@ -60,7 +60,7 @@ impl Rows {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::detect::{DetectorState, Quality};
+    use crate::detect::{DetectorState, InputState, Quality};
 
     fn reading(score: Option<f64>) -> Reading {
         Reading {
@@ -71,6 +71,7 @@ mod tests {
             p: score.map(|s| 10f64.powf(-s)),
             score,
             level_dbfs: -40.0,
+            input: InputState::Good,
         }
     }
 

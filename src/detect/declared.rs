@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use serde::{Deserialize, Serialize};
 
 use super::budget::Verdict;
+use crate::event::Nearest;
 
 /// Events that can still be judged, and kinds of sound that are remembered as normal.
 const MOST: usize = 64;
@@ -88,6 +89,14 @@ impl Declared {
     pub(crate) fn knows(&self, window: &[f32]) -> bool {
         let Some(direction) = self.direction(window) else { return false };
         self.normal.iter().any(|kind| cosine(&kind.direction, &direction) >= ALIKE)
+    }
+
+    /// The event that a window is most like, of those that are remembered.
+    pub(crate) fn nearest(&self, window: &[f32]) -> Option<Nearest> {
+        let direction = self.direction(window)?;
+        let like = |e: &Remembered| Some((e.number, cosine(e.direction.as_ref()?, &direction)));
+        let most = self.events.iter().filter_map(like).max_by(|a, b| a.1.total_cmp(&b.1));
+        most.filter(|(_, cosine)| *cosine > 0.0).map(|(number, cosine)| Nearest { number, cosine })
     }
 
     /// Remembers a told event by its farthest window.

@@ -287,6 +287,7 @@ impl Detector {
             evidence: Evidence::Surprise,
             surprise: 0.0,
             novelty: 0.0,
+            band: None,
             level_dbfs: -120.0,
             pmi: Vec::new(),
         };
@@ -333,6 +334,7 @@ impl Detector {
         scored.evidence = fused.evidence;
         scored.surprise = reading.surprise.unwrap_or(0.0);
         scored.novelty = reading.novelty.unwrap_or(0.0);
+        scored.band = scores.band;
         scored.level_dbfs = frame.level_dbfs;
         scored.pmi.clone_from(&frame.pmi);
         let window = fresh.then_some(self.window.as_slice());
@@ -353,7 +355,7 @@ impl Detector {
         }
         if let Some(episode) = &told.ended {
             let end = self.finding(episode, Phase::End);
-            out.extend(end.map(|end| Finding { regime: told.regime, ..end }));
+            out.extend(end.map(|end| Finding { regime: told.regime, nearest: told.nearest, ..end }));
         }
     }
 

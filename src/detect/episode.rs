@@ -1,7 +1,8 @@
 //! An event as it grows, frame by frame.
 
 use crate::event::{Evidence, Finding, Phase, Tier};
-use crate::units::{frame_end, frame_start, samples_to_seconds};
+use crate::nn::band_edges;
+use crate::units::{BANDS, frame_end, frame_start, samples_to_seconds};
 
 /// One scored frame, as the gate sees it.
 #[derive(Debug, Clone, PartialEq)]
@@ -12,6 +13,8 @@ pub(crate) struct Scored {
     pub(crate) evidence: Evidence,
     pub(crate) surprise: f64,
     pub(crate) novelty: f64,
+    /// The band that stands out, if it was looked for.
+    pub(crate) band: Option<usize>,
     pub(crate) level_dbfs: f32,
     pub(crate) pmi: Vec<f32>,
 }
@@ -113,8 +116,11 @@ impl Episode {
             surprise: self.peak.surprise,
             surprise_per_k: self.peak.pmi.iter().map(|x| x.is_finite().then_some(-x)).collect(),
             novelty: self.peak.novelty,
+            band_hz: self.peak.band.map(|band| band_edges(BANDS, band)),
             level_dbfs: self.sure.level_dbfs,
             background_dbfs: setting.background_dbfs,
+            level_change_db: self.sure.level_dbfs - setting.background_dbfs,
+            nearest: None,
             budget_per_hour: setting.budget_per_hour,
             calibration: setting.calibration.clone(),
             regime: false,

@@ -13,6 +13,9 @@ use crate::frame::Frame;
 use crate::nn::StreamingModule;
 use candle_core::Tensor;
 
+/// From this p downward it is looked for the band that stands out.
+const LOOKED_AT: f64 = 0.05;
+
 /// What the last row said.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Verdict {
@@ -20,6 +23,8 @@ struct Verdict {
     p_novelty: f64,
     /// Of the critic, where there is one.
     p: Option<f64>,
+    /// The band that stands out, where anything is improbable.
+    band: Option<usize>,
 }
 
 /// What scores remember of a stream since its last break.
@@ -39,6 +44,7 @@ pub(super) struct Scores {
     pub(super) surprise: Option<f64>,
     pub(super) novelty: Option<f64>,
     pub(super) fused: Option<Fused>,
+    pub(super) band: Option<usize>,
 }
 
 impl Hearing {
@@ -74,7 +80,8 @@ impl Hearing {
             if self.maker.is_full() {
                 let novelty = known.site.distance(&self.raw);
                 let p_novelty = known.novelty_tail.tail_probability(novelty);
-                self.verdict = Some(Verdict { novelty, p_novelty, p });
+                let band = (p.unwrap_or(p_novelty) < LOOKED_AT).then(|| self.loudest_band(known)).flatten();
+                self.verdict = Some(Verdict { novelty, p_novelty, p, band });
             }
         }
         let surprise = known.surprise.score(&frame.pmi).and_then(|s| self.smooth.push(s));
@@ -86,9 +93,11 @@ impl Hearing {
         self.scores(None, known)
     }
 
-    /// The last raw row, where there was one.
-    pub(super) fn raw(&self) -> &[f32] {
-        &self.raw
+    /// The band that lies farthest above what is normal.
+    fn loudest_band(&mut self, known: &Calibration) -> Option<usize> {
+        known.site.band_excess(&self.raw, &mut self.row);
+        let highest = self.row.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1));
+        highest.map(|(band, _)| band)
     }
 
     fn ask(&mut self, critic: &Critic, known: &Calibration, usual: Option<&Tail>) -> Result<Option<f64>> {
@@ -116,6 +125,7 @@ impl Hearing {
             }
             None => joined,
         };
-        Scores { surprise, novelty: self.verdict.map(|v| v.novelty), fused }
+        let band = self.verdict.and_then(|v| v.band);
+        Scores { surprise, novelty: self.verdict.map(|v| v.novelty), fused, band }
     }
 }

@@ -8,8 +8,6 @@ use crate::error::{Error, Result};
 
 /// λ of the shrinkage.
 const SHRINKAGE: f64 = 0.1;
-/// Share of the farthest vectors that a fit leaves out.
-pub(crate) const TRIM: f64 = 0.10;
 /// How often the farthest are chosen anew under the fit without them.
 const CONCENTRATIONS: usize = 2;
 /// Contiguous pieces of time for cross-fitting.
@@ -29,22 +27,6 @@ pub struct Novelty {
 }
 
 impl Novelty {
-    /// Whether this could have come from a fit to vectors of `width` values.
-    pub(crate) fn is_whole(&self, width: usize) -> bool {
-        let diagonal_is_positive = || {
-            let mut at = 0;
-            (0..width).all(|j| {
-                let positive = self.factor[at] > 0.0;
-                at += width - j;
-                positive
-            })
-        };
-        self.mean.len() == width
-            && self.factor.len() == width * (width + 1) / 2
-            && self.mean.iter().chain(&self.factor).all(|x| x.is_finite())
-            && diagonal_is_positive()
-    }
-
     /// N of `e`, `[D]`. `rest` is scratch space.
     #[must_use]
     pub fn score(&self, e: &[f32], rest: &mut Vec<f64>) -> f64 {
@@ -232,7 +214,7 @@ mod tests {
     #[test]
     fn cross_fitted_scores_are_those_of_new_vectors() {
         let (n, width) = (400, 64);
-        let fitted = fit(&noise(n, width, 2), width, 1, TRIM).unwrap();
+        let fitted = fit(&noise(n, width, 2), width, 1, 0.1).unwrap();
         let mut rest = Vec::new();
         let mean_of = |x: &[f64]| x.iter().sum::<f64>() / x.len() as f64;
         let score_all = |vectors: &[f32], rest: &mut Vec<f64>| -> Vec<f64> {
@@ -256,16 +238,16 @@ mod tests {
         let mut event = vec![100.0f32; width];
         event[0] += 10.0;
         let mut rest = Vec::new();
-        let before = fit(&clean, width, 1, TRIM).unwrap().novelty.score(&event, &mut rest);
-        let after = fit(&dirty, width, 1, TRIM).unwrap().novelty.score(&event, &mut rest);
+        let before = fit(&clean, width, 1, 0.1).unwrap().novelty.score(&event, &mut rest);
+        let after = fit(&dirty, width, 1, 0.1).unwrap().novelty.score(&event, &mut rest);
         assert!(after > 0.8 * before, "{after} of {before}");
     }
 
     #[test]
     fn constant_vectors_still_have_a_distance() {
-        let fitted = fit(&[1.0; 200], 4, 1, TRIM).unwrap();
+        let fitted = fit(&[1.0; 200], 4, 1, 0.1).unwrap();
         assert!(fitted.scores.iter().all(|s| s.abs() < 1e-6));
         assert!(fitted.novelty.score(&[1.0, 1.0, 2.0, 1.0], &mut Vec::new()) > 1.0);
-        assert!(fit(&[1.0; 20], 4, 1, TRIM).is_err());
+        assert!(fit(&[1.0; 20], 4, 1, 0.1).is_err());
     }
 }

@@ -4,16 +4,29 @@ use proptest::prelude::*;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::{Calibration, DetectConfig, Detector, DetectorState, Input, Quality};
+use super::{Calibration, DetectConfig, Detector, DetectorState, Input, Instrument, Quality};
 use crate::event::{Evidence, Finding, Phase, Tier};
 use crate::frame::Frame;
 use crate::frame::FrameShape;
 
-pub(super) const SHAPE: FrameShape = FrameShape { horizons: 6, latent: 4, context: 4 };
-pub(super) const MODEL: &str = "0123456789ab";
+const SHAPE: FrameShape = FrameShape { horizons: 6, latent: 4, context: 4 };
+const MODEL: &str = "0123456789ab";
 
 pub(super) fn config() -> DetectConfig {
     DetectConfig { calibrate_seconds: 60.0, ..Default::default() }
+}
+
+/// What bands are mixed of.
+const TONES: usize = 16;
+
+pub(super) fn instrument() -> Instrument {
+    Instrument::new(SHAPE, MODEL, None)
+}
+
+/// Log-mel bands, a quarter of which rise with z.
+fn bands(tones: &[f32], z: f32) -> Vec<f32> {
+    let of = |b: usize| -6.0 + 0.5 * (tones[b % TONES] + tones[b / 4]);
+    (0..64).map(|b| of(b) + if (8..24).contains(&b) { 0.5 * z } else { 0.0 }).collect()
 }
 
 /// Frames of stationary noise with unit variance and a correlation of 0.9 from frame to frame.
@@ -25,7 +38,7 @@ pub(super) struct Noise {
 
 impl Noise {
     pub(super) fn new(seed: u64) -> Self {
-        let width = SHAPE.horizons + SHAPE.latent + SHAPE.context;
+        let width = SHAPE.horizons + SHAPE.latent + SHAPE.context + TONES;
         Self { rng: ChaCha8Rng::seed_from_u64(seed), index: 0, state: vec![0.0; width] }
     }
 
@@ -36,13 +49,14 @@ impl Noise {
             *x = 0.9 * *x + 0.19f32.sqrt() * normal;
         }
         let (p, rest) = self.state.split_at(SHAPE.horizons);
-        let (latent, context) = rest.split_at(SHAPE.latent);
+        let (latent, rest) = rest.split_at(SHAPE.latent);
+        let (context, tones) = rest.split_at(SHAPE.context);
         let frame = Frame {
             index: self.index,
             pmi: (0..).zip(p).map(|(k, x)| if self.index <= k { f32::NAN } else { 2.0 + x - pmi }).collect(),
             z: latent.iter().map(|x| x + z).collect(),
             c: context.to_vec(),
-            bands: vec![-6.0 + self.state[0]; 64],
+            bands: bands(tones, z),
             level_dbfs: -40.0 + self.state[0],
         };
         self.index += 1;
@@ -70,7 +84,7 @@ pub(super) fn hear(detector: &mut Detector, frames: &[Frame]) -> Vec<Finding> {
 
 /// A detector that has calibrated on `noise` (61 s of it).
 pub(super) fn calibrated(noise: &mut Noise, config: &DetectConfig) -> Detector {
-    let mut detector = Detector::new(config, SHAPE, MODEL).unwrap();
+    let mut detector = Detector::new(config, instrument()).unwrap();
     let seconds = config.calibrate_seconds as usize;
     assert_eq!(hear(&mut detector, &noise.frames(seconds * 100 + 99)), []);
     assert!(matches!(detector.state(), DetectorState::Calibrating { done } if done > 0.99 && done < 1.0));
@@ -145,11 +159,11 @@ fn findings_do_not_depend_on_how_frames_were_grouped_or_when_the_detector_was_sa
         frames
     };
     let frames = stream();
-    let mut whole = Detector::new(&config(), SHAPE, MODEL).unwrap();
+    let mut whole = Detector::new(&config(), instrument()).unwrap();
     let expected = hear(&mut whole, &frames);
     assert_eq!(expected.len(), 4);
     for cut in [1, 7, 100, 6310] {
-        let mut detector = Detector::new(&config(), SHAPE, MODEL).unwrap();
+        let mut detector = Detector::new(&config(), instrument()).unwrap();
         let mut out = Vec::new();
         for piece in frames.chunks(cut) {
             detector = detector.clone();
@@ -169,7 +183,7 @@ fn a_stored_calibration_gives_the_same_readings_bit_for_bit() {
     assert_eq!(stored, known);
     assert_eq!((stored.id(), known.id().len()), (known.id(), 8));
 
-    let mut restored = Detector::with_calibration(&config(), SHAPE, MODEL, stored).unwrap();
+    let mut restored = Detector::with_calibration(&config(), instrument(), stored).unwrap();
     assert_eq!(restored.state(), DetectorState::Watching);
     let mut out = Vec::new();
     detector.gap(&mut out);
@@ -184,7 +198,8 @@ fn a_stored_calibration_gives_the_same_readings_bit_for_bit() {
 fn a_calibration_that_does_not_fit_is_refused_with_its_reason() {
     let known = calibrated(&mut Noise::new(5), &config()).calibration().unwrap().clone();
     let refusal = |config: &DetectConfig, shape, model: &str, known: &Calibration| {
-        let error = Detector::with_calibration(config, shape, model, known.clone()).unwrap_err();
+        let instrument = Instrument::new(shape, model, None);
+        let error = Detector::with_calibration(config, instrument, known.clone()).unwrap_err();
         format!("{error}; {}", error.fix())
     };
     assert!(refusal(&config(), SHAPE, "ffff", &known).contains("model 0123456789ab"));
@@ -192,22 +207,22 @@ fn a_calibration_that_does_not_fit_is_refused_with_its_reason() {
     assert!(refusal(&config(), wider, MODEL, &known).contains("latent: 5"));
     let skipping = DetectConfig { skip_k: 3, ..config() };
     assert!(refusal(&skipping, SHAPE, MODEL, &known).contains("skip_k"));
-    let pooling = DetectConfig { novelty_window_ms: 300.0, ..config() };
-    assert!(refusal(&pooling, SHAPE, MODEL, &known).contains("window"));
-    for (part, broken) in [("novelty", "mean"), ("surprise", "median"), ("novelty_tail", "maxima")] {
+    let smoothing = DetectConfig { surprise_window_ms: 300.0, ..config() };
+    assert!(refusal(&smoothing, SHAPE, MODEL, &known).contains("window"));
+    for part in ["/site/half/mean", "/surprise/median", "/novelty_tail/maxima"] {
         let mut json = serde_json::to_value(&known).unwrap();
-        json[part][broken].as_array_mut().unwrap().clear();
+        json.pointer_mut(part).unwrap().as_array_mut().unwrap().clear();
         let damaged: Calibration = serde_json::from_value(json).unwrap();
-        assert!(refusal(&config(), SHAPE, MODEL, &damaged).contains("damaged"), "{part}.{broken}");
+        assert!(refusal(&config(), SHAPE, MODEL, &damaged).contains("damaged"), "{part}");
     }
-    assert!(Detector::new(&DetectConfig { skip_k: 6, ..config() }, SHAPE, MODEL).is_err());
+    assert!(Detector::new(&DetectConfig { skip_k: 6, ..config() }, instrument()).is_err());
 }
 
 #[test]
 fn events_during_calibration_do_not_blind_it() {
     let mut noise = Noise::new(6);
     let config = DetectConfig { calibrate_seconds: 120.0, ..Default::default() };
-    let mut detector = Detector::new(&config, SHAPE, MODEL).unwrap();
+    let mut detector = Detector::new(&config, instrument()).unwrap();
     let mut out = Vec::new();
     while detector.state() != DetectorState::Watching {
         let eventful = noise.index % 2000 > 1900;
@@ -253,7 +268,7 @@ fn broken_frames_are_counted_and_change_nothing_that_is_known() {
         |f| f.z.truncate(2),
     ];
     let mut noise = Noise::new(8);
-    let mut detector = Detector::new(&config(), SHAPE, MODEL).unwrap();
+    let mut detector = Detector::new(&config(), instrument()).unwrap();
     let mut out = Vec::new();
     while detector.state() != DetectorState::Watching {
         let mut frame = noise.next(0.0, 0.0);
@@ -287,7 +302,7 @@ fn a_dead_microphone_is_no_storm_of_events() {
         noise.event(n, 20.0, 20.0).into_iter().map(mute).collect()
     };
     let mut noise = Noise::new(9);
-    let mut detector = Detector::new(&config(), SHAPE, MODEL).unwrap();
+    let mut detector = Detector::new(&config(), instrument()).unwrap();
     assert_eq!(hear(&mut detector, &silence(&mut noise, 9000)), []);
     assert_eq!(detector.state(), DetectorState::Calibrating { done: 0.0 });
 
@@ -353,7 +368,7 @@ proptest! {
     fn whatever_happens_events_are_well_formed(acts in prop::collection::vec(act(), 1..25)) {
         let mut noise = Noise::new(13);
         let config = DetectConfig { calibrate_seconds: 10.0, settle_ms: 200.0, ..Default::default() };
-        let mut detector = Detector::new(&config, SHAPE, MODEL).unwrap();
+        let mut detector = Detector::new(&config, instrument()).unwrap();
         let mut out = hear(&mut detector, &noise.frames(1020));
         prop_assert_eq!(detector.state(), DetectorState::Watching);
         for act in acts {

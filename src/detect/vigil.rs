@@ -351,8 +351,9 @@ impl Vigil {
             return Told::default();
         }
         let blocks = (running.block, self.learnt.maxima.blocks());
+        let nearest = running.window().and_then(|window| self.declared.nearest(window));
         self.declared.remember(running.number, running.window(), blocks);
-        Told { began, ended: Some(episode), regime: false }
+        Told { began, ended: Some(episode), regime: false, nearest }
     }
 
     /// Notes which blocks an event keeps from the maxima.

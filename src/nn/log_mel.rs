@@ -80,14 +80,24 @@ impl LogMel {
     }
 }
 
+/// Lower and upper edge in Hz of band number `band` of `bands`, where its triangle falls to 0.
+#[must_use]
+pub fn band_edges(bands: usize, band: usize) -> [f32; 2] {
+    [band, band + 2].map(|i| edge_hz(bands, i) as f32)
+}
+
+/// The i-th of the `bands + 2` points that triangles span.
+fn edge_hz(bands: usize, i: usize) -> f64 {
+    let mel = |hz: f64| 2595.0 * (1.0 + hz / 700.0).log10();
+    let (low, high) = (mel(50.0), mel(f64::from(MODEL_RATE) / 2.0));
+    700.0 * (10f64.powf((low + (high - low) * i as f64 / (bands + 1) as f64) / 2595.0) - 1.0)
+}
+
 /// `[bins, bands]`.
 fn triangles(bands: usize, bins: usize) -> Vec<f32> {
-    let mel = |hz: f64| 2595.0 * (1.0 + hz / 700.0).log10();
-    let hz = |mel: f64| 700.0 * (10f64.powf(mel / 2595.0) - 1.0);
-    let (low, high) = (mel(50.0), mel(f64::from(MODEL_RATE) / 2.0));
     let width = f64::from(MODEL_RATE) / WINDOW_SAMPLES as f64;
     // in bins; a low band is at least as wide as the bins are apart, or it would hear nothing
-    let edge = |i: usize| hz(low + (high - low) * i as f64 / (bands + 1) as f64) / width;
+    let edge = |i: usize| edge_hz(bands, i) / width;
     let mut weights = vec![0f32; bins * bands];
     for (f, row) in weights.chunks_exact_mut(bands).enumerate() {
         for (b, weight) in row.iter_mut().enumerate() {

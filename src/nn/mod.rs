@@ -23,7 +23,7 @@ mod weights;
 pub use block_conv::{BlockConv, BlockConvState};
 pub use channel_norm::ChannelNorm;
 pub use gru::{Gru, GruState};
-pub use log_mel::{LogMel, LogMelState, WINDOW_SAMPLES};
+pub use log_mel::{LogMel, LogMelState, WINDOW_SAMPLES, band_edges};
 pub use lstm::{Lstm, LstmState};
 pub use site_norm::{SiteNorm, SiteNormState};
 pub use state::{BatchState, Geometry, StreamingModule};

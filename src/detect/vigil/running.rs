@@ -1,6 +1,7 @@
 //! What the watch notes of a block and of the event that is going on.
 
 use crate::detect::episode::Episode;
+use crate::event::Nearest;
 
 /// Number of alarms that were not told, and that nobody can judge.
 pub(super) const UNTOLD: u64 = u64::MAX;
@@ -62,6 +63,8 @@ pub(crate) struct Told {
     pub(crate) ended: Option<Episode>,
     /// It ended because the place has changed.
     pub(crate) regime: bool,
+    /// The former event that it was most like.
+    pub(crate) nearest: Option<Nearest>,
 }
 
 /// A block of 100 usable frames, gaps between them or not.

@@ -30,6 +30,7 @@ impl Stream {
             evidence: Evidence::Novelty,
             surprise: 0.0,
             novelty: 0.0,
+            band: None,
             level_dbfs: -40.0,
             pmi: vec![],
         };
