@@ -6,6 +6,7 @@ use super::calibration::{CALIBRATION_VERSION, Calibration};
 use super::config::DetectConfig;
 use super::hearing::Hearing;
 use super::instrument::Instrument;
+use super::rows::HALF;
 use super::site::{RawRow, Site, prediction, raw_rows};
 use super::surprise::{Smooth, Surprise, median};
 use super::tail::Tail;
@@ -68,6 +69,9 @@ impl Collector {
 
     /// Adds a usable frame.
     pub(crate) fn push(&mut self, frame: &Frame) {
+        if self.bands.len() / BANDS >= MOST_CHUNKS * CHUNK {
+            self.thin_out();
+        }
         let chunk = self.frames as usize / CHUNK;
         if chunk.is_multiple_of(self.stride) {
             let at = self.bands.len() / BANDS;
@@ -87,9 +91,6 @@ impl Collector {
             self.recent.drain(..TAIL_FRAMES / 2);
         }
         self.recent.push(frame.clone());
-        if self.bands.len() / BANDS > MOST_CHUNKS * CHUNK {
-            self.thin_out();
-        }
     }
 
     /// Share of the wanted seconds that was heard, 0 to 1.
@@ -120,8 +121,13 @@ impl Collector {
         let from_context = prediction(&self.bands, &self.contexts, context)?;
         let rows = raw_rows(&from_context, &self.bands, &self.contexts, context, &self.breaks);
         let usable: Vec<&RawRow> = rows.iter().filter(|r| r.settled).collect();
-        let first = Site::of(from_context.clone(), &values(usable.iter().copied()))?;
-        let outlying = outlying_seconds(&first, &usable);
+        // first by each coordinate alone: events of one kind widen a covariance in their own direction, and a fit to
+        // everything would not see them as far (FAST-MCD, Rousseeuw and Van Driessen 1999)
+        let apart = robust_distance(&usable);
+        let outlying = outlying_seconds(&apart, &usable);
+        let fine = |r: &RawRow| !outlying.contains(&second(r));
+        let first = Site::of(from_context.clone(), &values(usable.iter().copied().filter(|r| fine(r))))?;
+        let outlying = outlying_seconds(&|row: &RawRow| first.distance(&row.values), &usable);
         let fine = |r: &RawRow| !outlying.contains(&second(r));
         let site = Site::of(from_context.clone(), &values(usable.iter().copied().filter(|r| fine(r))))?;
 
@@ -225,11 +231,32 @@ fn maxima(values: impl Iterator<Item = (usize, f64)>) -> Vec<f64> {
     all
 }
 
+/// Root mean square over coordinates of the distance from their median, in their median absolute deviations.
+fn robust_distance(rows: &[&RawRow]) -> impl Fn(&RawRow) -> f64 {
+    let part = |row: &RawRow| row.values.get(HALF).unwrap_or_default().to_vec();
+    let all: Vec<Vec<f32>> = rows.iter().map(|row| part(row)).collect();
+    let scales: Vec<(f64, f64)> = HALF
+        .enumerate()
+        .map(|(i, _)| {
+            let mut values: Vec<f64> =
+                all.iter().filter_map(|row| row.get(i)).map(|&x| f64::from(x)).collect();
+            let middle = median(&mut values);
+            values.iter_mut().for_each(|x| *x = (*x - middle).abs());
+            (middle, (1.4826 * median(&mut values)).max(0.02))
+        })
+        .collect();
+    move |row| {
+        let of = part(row);
+        let squares = of.iter().zip(&scales).map(|(&x, (m, d))| ((f64::from(x) - m) / d).powi(2));
+        (squares.sum::<f64>() / scales.len() as f64).sqrt()
+    }
+}
+
 /// Seconds that lie far from the rest, ascending.
-fn outlying_seconds(site: &Site, rows: &[&RawRow]) -> Vec<usize> {
+fn outlying_seconds(distance: &dyn Fn(&RawRow) -> f64, rows: &[&RawRow]) -> Vec<usize> {
     let mut seconds: Vec<(usize, f64)> = Vec::new();
     for row in rows {
-        let far = site.distance(&row.values).max(1e-9).ln();
+        let far = distance(row).max(1e-9).ln();
         match seconds.last_mut() {
             Some((at, most)) if *at == second(row) => *most = most.max(far),
             _ => seconds.push((second(row), far)),
@@ -277,7 +304,7 @@ mod tests {
                 bands: vec![chunk; BANDS],
                 level_dbfs: -40.0,
             });
-            assert!(collector.bands.len() <= (MOST_CHUNKS * CHUNK + 1) * BANDS);
+            assert!(collector.bands.len() <= MOST_CHUNKS * CHUNK * BANDS);
         }
         assert!(collector.is_full());
         assert_eq!(collector.stride, 8);

@@ -138,7 +138,7 @@ mod tests {
         }
         // shrinkage leaves what is correlated a little short of white
         assert!((0.5..1.3).contains(&products[0][0]) && (0.8..1.2).contains(&products[2][2]), "{products:?}");
-        assert!(products[0][1].abs() < 0.3, "{products:?}");
+        assert!(products[0][1].abs() < 0.5, "{products:?}");
         whitening.apply(&[5.0, 0.0, 10.0], &mut white);
         assert!(white[2] > 5.0 && white[0].abs() < 1.0, "{white:?}");
         assert!(whitening.is_whole(3, true) && !whitening.is_whole(3, false) && !whitening.is_whole(2, true));

@@ -108,7 +108,8 @@ mod tests {
     #[test]
     fn everything_has_a_name_and_a_sound() {
         let material = material(1);
-        assert_eq!((material.backgrounds.len(), material.foreign.len()), (4, 20));
+        assert_eq!(material.backgrounds.len(), 4);
+        assert!(material.foreign.len() >= 16, "{}", material.foreign.len());
         for background in &material.backgrounds {
             assert_eq!(background.clips.len(), 3);
             assert!(background.second.is_some());
