@@ -1,29 +1,30 @@
 //! `calibrate`: learns what is normal here, shows it, keeps it for `run`.
 
+mod show;
+
+use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crossbeam_channel::unbounded;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::args::{Output, SetThreads, open_model, stdout, stop_flag, use_threads};
+use super::args::{SetThreads, open_model, stdout, stop_flag, use_threads};
 use super::run::RunArgs;
 use crate::capture::{self, Change};
-use crate::detect::{Calibration, Conformal, Detector, DetectorState, Tail};
+use crate::detect::{Detector, DetectorState};
 use crate::error::{Error, Result};
 use crate::ring::Read;
 use crate::runtime::{CalibrationStore, Engine, Heard, Lane};
-
-/// Budgets that are compared, events an hour.
-const BUDGETS: [f64; 5] = [0.1, 0.5, 1.0, 4.0, 20.0];
-const HISTOGRAM_ROWS: usize = 10;
-const HISTOGRAM_WIDTH: usize = 40;
 
 /// Learn what is normal from one source, for as long as `--calibrate-seconds` says.
 #[derive(Debug, clap::Args)]
 pub(super) struct CalibrateArgs {
     #[command(flatten)]
     run: RunArgs,
+    /// Draw histogram, tail and thresholds into this file (SVG).
+    #[arg(long, value_name = "FILE")]
+    plot: Option<PathBuf>,
     /// Show it only, keep nothing.
     #[arg(long)]
     dry_run: bool,
@@ -107,64 +108,20 @@ pub(super) fn run(args: &CalibrateArgs, set: SetThreads) -> Result<()> {
         ));
     };
     let mut out = stdout();
-    show(&calibration, config.detect.events_per_hour, &mut out)?;
+    show::show(&calibration, engine.instrument(), config.detect.events_per_hour, &mut out)?;
+    if let Some(path) = &args.plot {
+        let svg = show::picture(&calibration, engine.instrument())?;
+        std::fs::write(path, svg).map_err(|e| {
+            Error::config(
+                format!("cannot write {}: {e}", path.display()),
+                "check the folder and its permissions",
+            )
+        })?;
+        out.line(format_args!("drawn in {}", path.display()))?;
+    }
     if !args.dry_run && source.device.is_some() {
         let kept = CalibrationStore::new(&config.state_folder()?).save(&feed.id, &calibration.into())?;
         out.line(format_args!("kept in {}; `run` on this device watches at once", kept.display()))?;
-    }
-    Ok(())
-}
-
-fn show(calibration: &Calibration, budget: f64, out: &mut Output) -> Result<()> {
-    out.line(format_args!(
-        "normal, learnt from {:.0} s of sound at {:.1} dBFS (calibration {})",
-        calibration.seconds(),
-        calibration.background_dbfs(),
-        calibration.id()
-    ))?;
-    for (name, tail) in [("surprise", calibration.surprise().1), ("novelty", calibration.novelty().1)] {
-        out.line(format_args!("\n{name}: highest value of each second"))?;
-        histogram(tail, budget, out)?;
-    }
-    out.line(format_args!(
-        "\n{:>14} {:>10} {:>10} {:>24}  {}",
-        "events an hour", "surprise >", "novelty >", "seconds above, just now", "by"
-    ))?;
-    let (surprise, novelty) = (calibration.surprise().1, calibration.novelty().1);
-    // a rank among n seconds is valid whatever their law, but knows nothing rarer than once in n + 1 of them
-    let lowest = |tail: &Tail| Ok(Conformal::new(tail.maxima().to_vec())?.lowest_rate_per_hour());
-    let lowest: Result<f64> = lowest(surprise).and_then(|s: f64| Ok(s.max(lowest(novelty)?)));
-    let lowest = 2.0 * lowest?;
-    for budget in BUDGETS {
-        // each score has half of the budget
-        let q = budget / 3600.0 / 2.0;
-        let (s, n) = (surprise.quantile(q), novelty.quantile(q));
-        let above = |tail: &Tail, z: f64| tail.maxima().iter().filter(|&&m| m > z).count();
-        out.line(format_args!(
-            "{budget:>14} {s:>10.2} {n:>10.2} {:>24}  {}",
-            above(surprise, s) + above(novelty, n),
-            if budget < lowest { "extrapolated tail" } else { "rank among what was heard" }
-        ))?;
-    }
-    out.line(format_args!(
-        "\nBelow {lowest:.1} events an hour nothing as rare was heard: there the tail is extrapolated, until hours of \
-         watching have taught it."
-    ))?;
-    Ok(())
-}
-
-fn histogram(tail: &Tail, budget: f64, out: &mut Output) -> Result<()> {
-    let maxima = tail.maxima();
-    let (Some(&low), Some(&high)) = (maxima.first(), maxima.last()) else { return Ok(()) };
-    let alarm = tail.quantile(budget / 3600.0 / 2.0);
-    let width = ((high.max(alarm) - low) / HISTOGRAM_ROWS as f64).max(f64::MIN_POSITIVE);
-    let count = |from: f64| maxima.iter().filter(|&&m| m >= from && m < from + width).count();
-    let most = (0..=HISTOGRAM_ROWS).map(|row| count(low + row as f64 * width)).max().unwrap_or(1).max(1);
-    for row in 0..=HISTOGRAM_ROWS {
-        let from = low + row as f64 * width;
-        let bar = "█".repeat((count(from) * HISTOGRAM_WIDTH).div_ceil(most));
-        let note = if (from..from + width).contains(&alarm) { "◀ alarm" } else { "" };
-        out.line(format_args!("{from:>9.2} {bar} {note}"))?;
     }
     Ok(())
 }

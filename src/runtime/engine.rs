@@ -135,6 +135,12 @@ impl Engine {
         self.lanes.get(stream)?.as_ref()
     }
 
+    /// The model, as detectors see it.
+    #[must_use]
+    pub fn instrument(&self) -> &Instrument {
+        &self.instrument
+    }
+
     /// How long steps of the batch took, without waiting.
     #[must_use]
     pub fn hop_times(&self) -> &HopTimes {
