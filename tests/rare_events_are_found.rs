@@ -23,14 +23,8 @@ fn ours_is_ahead_of_every_baseline() {
     assert_eq!(report["streams"][0], 4);
     let detectors = report["detectors"].as_array().unwrap();
     let names: Vec<&str> = detectors.iter().map(|d| d["name"].as_str().unwrap()).collect();
-    let others = [
-        "energy",
-        "spectral flux",
-        "log-mel Mahalanobis",
-        "log-mel kNN",
-        "GMM on MFCC",
-        "autoencoder",
-    ];
+    let others =
+        ["energy", "spectral flux", "log-mel Mahalanobis", "log-mel kNN", "GMM on MFCC", "autoencoder"];
     assert!(others.iter().all(|name| names.contains(name)), "{names:?}");
     let figure = |d: &Value, what: &str| d[what]["value"].as_f64().unwrap();
     let ours = &detectors[0];

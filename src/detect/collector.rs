@@ -76,7 +76,7 @@ impl Collector {
         if chunk.is_multiple_of(self.stride) {
             let at = self.bands.len() / BANDS;
             let follows = self.last.is_some_and(|last| frame.index == last + 1);
-            let first_of_chunk = self.frames as usize % CHUNK == 0 && self.stride > 1;
+            let first_of_chunk = (self.frames as usize).is_multiple_of(CHUNK) && self.stride > 1;
             if !follows || first_of_chunk {
                 self.breaks.push(at);
             }

@@ -1,14 +1,19 @@
 //! From frames to findings: what is normal here is learnt, and what is improbable under it is told.
 //!
 //! ```text
-//! Frame ─▶ surprise S(u) = mean over k of (−PMI_k − m_k)/a_k ─▶ p_S ┐
-//!       └▶ novelty  N(u) = Mahalanobis distance of pooled z    ─▶ p_N ┴▶ p = 2·min(p_S, p_N) ─▶ gate ─▶ Finding
+//! Frame ─▶ rows of band statistics ─▶ in units of the place ─▶ critic ─▶ logit ─▶ p ─▶ gate ─▶ Finding
+//!       │    └▶ what c_{t−3} did not foretell of them ─┘  └▶ novelty (Mahalanobis)   ▲ which kind it was
+//!       └▶ surprise S(u) = mean over k of (−PMI_k − m_k)/a_k ────────────────────────┘
 //! ```
 //!
-//! 1. *Calibration* listens to the first `calibrate_seconds` of usable sound and learns, for both scores, what
-//!    is normal ([`Surprise`], [`Novelty`]) and the tail of their maxima over blocks of 1 s ([`Tail`]). A few
-//!    events in these minutes do no harm: medians, trimmed moments and outlying maxima put aside see to it.
-//! 2. The two tail probabilities are joined by Bonferroni; the score is −log10 p.
+//! 1. *Calibration* listens to the first `calibrate_seconds` of usable sound and learns what is normal: how bands and what
+//!    contexts do not foretell of them vary over 0.1 to 0.5 s ([`Site`]), and the tail of the maxima over blocks of 1 s of
+//!    each score ([`Tail`]). Scores of calibration are those under a fit that has not seen their fifth of the time. A few
+//!    events in these minutes do no harm: seconds that lie far from the rest are no part of the fit.
+//! 2. The *critic* of the model ([`Critic`](crate::critic::Critic)) says how much a row is like this place with something
+//!    foreign in it. Its tail probability is that of the place and that of many places, averaged by how long was listened
+//!    ([`Calibration::critic_probability`]); the score is −log10 p. For a model without a critic, surprise and novelty are
+//!    joined by Bonferroni, p = 2 min(p_S, p_N).
 //! 3. The *gate* begins an event where p stays below q = `events_per_hour`/3600 and ends it where p stays above
 //!    10·q: one knob, [`DetectConfig::events_per_hour`].
 //! 4. The *vigil* keeps the budget while it lasts: [`Controller`] moves the threshold with every alarm that nobody
@@ -19,17 +24,14 @@
 //!    does.
 //! 6. What the operator declares normal ([`Detector::judge`]) is known again by the direction of its pooled z.
 //!
-//! Surprise marks onsets and offsets and fades as the context adapts; novelty lasts as long as the sound does but
-//! lags by its window. Hence both. Novelty looks at z alone: c remembers a loud sound for tens of seconds, and an
-//! event would last as long.
-//!
 //! All this is a function of the frames alone: there are no clocks here, and frames pushed in any grouping give
 //! the same findings, bit for bit. Gaps, invalid frames and digital silence end a running event and are followed
 //! by `settle_ms` that are not scored. So do inputs that the raw samples give away ([`InputMonitor`]).
 //!
 //! Limits. A handful of minutes know little about once an hour (a factor of several either way at 5 minutes): the
 //! budget holds over hours, and in the first one within the cap. A place learnt anew takes in what goes on meanwhile.
-//! A single event longer than `max_event_s` is told once. Sources: CPC, arXiv 1807.03748 (PMI); Siffer et al., KDD 2017 (peaks over threshold);
+//! A single event longer than `max_event_s` is told once. Sources: CPC, arXiv 1807.03748 (PMI); Siffer et al., KDD 2017
+//! (peaks over threshold);
 //! Ledoit and Wolf 2004 (shrinkage).
 
 mod adwin;

@@ -88,12 +88,12 @@ impl Detector {
     ///
     /// # Errors
     /// As [`Detector::with_calibration`].
-    pub fn with_state(config: &DetectConfig, instrument: Instrument, state: StreamState) -> Result<Self> {
+    pub fn with_state(config: &DetectConfig, instrument: &Instrument, state: StreamState) -> Result<Self> {
         let mut detector = Self::with_calibration(config, instrument.clone(), state.calibration)?;
         if let (Some(mut known), Stage::Watching(watch)) = (state.watch, &mut detector.stage) {
             let number = known.number;
             let mut former = std::mem::take(&mut known.former);
-            former.retain(|f| f.learnt.is_whole() && f.calibration.check(config, &instrument).is_ok());
+            former.retain(|f| f.learnt.is_whole() && f.calibration.check(config, instrument).is_ok());
             former.truncate(MOST_FORMER);
             if watch.vigil.restore(known, config)? {
                 watch.former = former.into();

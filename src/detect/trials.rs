@@ -70,7 +70,7 @@ fn a_restart_goes_on_where_it_was() {
     let json = serde_json::to_vec(&state).unwrap();
     let stored = StreamState::from_json(&json).unwrap();
     assert_eq!(stored, state);
-    let mut again = Detector::with_state(&config(), instrument(), stored).unwrap();
+    let mut again = Detector::with_state(&config(), &instrument(), stored).unwrap();
     assert_eq!((again.state(), again.threshold()), (DetectorState::Watching, detector.threshold()));
     let frames = [noise.frames(300), noise.event(30, 12.0, 6.0), noise.frames(9000)].concat();
     let (a, b) = (hear(&mut detector, &frames), hear(&mut again, &frames));
@@ -92,7 +92,7 @@ fn older_and_damaged_files_are_read_as_far_as_they_go() {
     json["watch"]["learnt"]["controller"]["offset"] = 99.0.into();
     json["watch"]["number"] = 17.into();
     let damaged = StreamState::from_json(json.to_string().as_bytes()).unwrap();
-    let restored = Detector::with_state(&config(), instrument(), damaged).unwrap();
+    let restored = Detector::with_state(&config(), &instrument(), damaged).unwrap();
     assert_eq!((restored.number_of_events(), restored.threshold()), (0, detector.threshold()));
     json["state_version"] = 99.into();
     json["watch"] = "of a later version".into();
@@ -107,7 +107,7 @@ fn a_new_budget_keeps_what_alarms_have_taught() {
     let detector = calibrated(&mut noise, &config());
     let state = detector.snapshot().unwrap();
     let other = DetectConfig { events_per_hour: 36.0, ..config() };
-    let restored = Detector::with_state(&other, instrument(), state).unwrap();
+    let restored = Detector::with_state(&other, &instrument(), state).unwrap();
     assert!((restored.threshold().unwrap() - 2.0).abs() < 1e-9);
     let mut restored = restored;
     let found = hear(&mut restored, &noise.event(150, 12.0, 6.0));
@@ -143,7 +143,7 @@ fn a_place_that_changes_is_learnt_anew_and_found_again() {
 
     // a restart forgets neither place
     let state = StreamState::from_json(&serde_json::to_vec(&detector.snapshot().unwrap()).unwrap()).unwrap();
-    let mut detector = Detector::with_state(&config(), instrument(), state).unwrap();
+    let mut detector = Detector::with_state(&config(), &instrument(), state).unwrap();
     hear(&mut detector, &noise.event(300, 12.0, 6.0));
 
     let found = hear(&mut detector, &noise.frames(3200));
@@ -188,7 +188,7 @@ fn what_is_declared_normal_is_not_told_again() {
     assert_eq!((once(&mut detector, 14.0), detector.counts().known), (0, 1));
     assert_eq!(once(&mut detector, -14.0), 2);
     let state = detector.snapshot().unwrap();
-    let mut again = Detector::with_state(&config(), instrument(), state).unwrap();
+    let mut again = Detector::with_state(&config(), &instrument(), state).unwrap();
     assert_eq!((once(&mut again, 14.0), again.counts().known), (0, 1));
     assert_eq!(again.number_of_events(), 3);
     assert!(again.judge(1, Verdict::Anomaly));

@@ -1,7 +1,7 @@
 //! The calibration and the gate for scores that come from elsewhere, so that other detectors can be compared.
 
 use super::config::DetectConfig;
-use super::episode::Scored;
+use super::episode::{Episode, Scored};
 use super::gate::{Change, Gate, Rules};
 use super::novelty;
 use super::tail::Tail;
@@ -57,7 +57,7 @@ pub fn alarms_of(scores: &[f64], known: usize, row: usize, config: &DetectConfig
                 pmi: Vec::new(),
             };
             if gate.push(&scored) == Some(Change::Began) {
-                let onset = gate.episode().map_or(0, |episode| episode.onset());
+                let onset = gate.episode().map_or(0, Episode::onset);
                 let now = samples_to_seconds(frame_end(frame as u64));
                 alarms.push((samples_to_seconds(frame_start(onset)), now));
             }

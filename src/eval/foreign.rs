@@ -3,6 +3,7 @@
 use candle_core::Tensor;
 use serde::Serialize;
 
+use super::roc::Roc;
 use crate::error::{Error, Result};
 use crate::model::{Cpc, WINDOW};
 use crate::predict::mixtures;
@@ -88,32 +89,12 @@ fn scores(cpc: &Cpc, window: &[f32]) -> Result<(Vec<f64>, Vec<f64>)> {
 
 /// The chance that one of `high` exceeds one of `low`; ties count half.
 fn auc(high: &[f64], low: &[f64]) -> f64 {
-    let won = |h: f64| {
-        let of_one = |&l: &f64| {
-            if h > l {
-                1.0
-            } else if h < l {
-                0.0
-            } else {
-                0.5
-            }
-        };
-        low.iter().map(of_one).sum::<f64>()
-    };
-    high.iter().map(|&h| won(h)).sum::<f64>() / (high.len() * low.len()).max(1) as f64
+    Roc::of(high, low).map_or(0.5, |roc| roc.auc())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn area_under_the_curve() {
-        assert!((auc(&[3.0, 4.0], &[1.0, 2.0]) - 1.0).abs() < 1e-12);
-        assert!((auc(&[1.0, 2.0], &[3.0, 4.0])).abs() < 1e-12);
-        assert!((auc(&[1.0, 2.0, 3.0], &[1.0, 2.0, 3.0]) - 0.5).abs() < 1e-12);
-        assert!((auc(&[2.0], &[1.0, 2.0, 3.0, 4.0]) - 0.375).abs() < 1e-12);
-    }
 
     #[test]
     fn a_distance_hears_a_tone_in_noise() {

@@ -2,10 +2,12 @@
 //!
 //! [`probe::measure`] is the CPC paper's table (arXiv 1807.03748, table 1): how well a linear classifier tells
 //! classes, words and speakers apart from frozen features. [`foreign`] asks whether a foreign
-//! sound stands out, [`soak::soak`] tells whether contexts stay bounded over hours of
+//! sound stands out, [`detection`] how well rare events are found beside [`rivals`], [`budget`] whether false alarms stay
+//! within the budget, [`soak::soak`] tells whether contexts stay bounded over hours of
 //! sound. [`table`] and [`plot`] show figures of any evaluation.
 
 pub mod baselines;
+pub mod budget;
 pub mod columns;
 pub mod detection;
 pub mod features;

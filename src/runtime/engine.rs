@@ -121,7 +121,7 @@ impl Engine {
     /// When the rate cannot be resampled, or the calibration is of another model or shape.
     pub fn add(&mut self, id: impl Into<String>, rate: u32, known: Option<StreamState>) -> Result<usize> {
         let detector = match known {
-            Some(known) => Detector::with_state(&self.detect, self.instrument.clone(), known)?,
+            Some(known) => Detector::with_state(&self.detect, &self.instrument, known)?,
             None => Detector::new(&self.detect, self.instrument.clone())?,
         };
         let slot = self.batch.join(0)?;

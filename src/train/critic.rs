@@ -66,11 +66,9 @@ pub struct Mark {
 /// # Errors
 /// When it was stopped, or the model fails.
 pub fn teach_critic(
-    cpc: &Arc<Cpc>,
-    manifest: &Manifest,
+    (cpc, manifest): (&Arc<Cpc>, &Manifest),
     lessons: &Lessons,
-    config: &CriticTraining,
-    seed: u64,
+    (config, seed): (&CriticTraining, u64),
     stop: &AtomicBool,
     progress: &(dyn Fn(&str, usize, usize) + Sync),
 ) -> Result<(CriticConfig, Tensors, Mark)> {

@@ -1,7 +1,7 @@
 //! The subcommands of `eval`.
 
 use super::super::args::SetThreads;
-use super::{ablation, detect, infonce, probe, soak};
+use super::{ablation, budget, detect, infonce, probe, soak};
 use crate::error::Result;
 
 /// What to measure.
@@ -13,6 +13,8 @@ pub(in crate::cli) enum EvalCommand {
     Soak(soak::SoakArgs),
     /// Variants of training at the same cost, compared on what training did not hear.
     Ablation(ablation::AblationArgs),
+    /// False alarms an hour on sound without events, beside the budget.
+    Budget(budget::BudgetArgs),
     /// Rare events in long backgrounds: areas, recall, false alarms and delay, beside baselines.
     Detect(detect::DetectArgs),
     /// Linear probes on frozen features: classes, words and speakers, beside MFCC, log-mel and random weights.
@@ -28,6 +30,7 @@ pub(in crate::cli) fn run(command: &EvalCommand, set: SetThreads) -> Result<()> 
         EvalCommand::Infonce(args) => infonce::run(args, set),
         EvalCommand::Soak(args) => soak::run(args, set),
         EvalCommand::Ablation(args) => ablation::run(args, set),
+        EvalCommand::Budget(args) => budget::run(args, set),
         EvalCommand::Detect(args) => detect::run(args, set),
         EvalCommand::Probe(args) => probe::run(args, set),
     }

@@ -1,6 +1,7 @@
 //! `eval`: figures about a model, one file a subcommand.
 
 mod ablation;
+mod budget;
 mod command;
 mod detect;
 mod infonce;

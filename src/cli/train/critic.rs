@@ -44,7 +44,7 @@ pub(super) fn run(args: &TrainArgs, config: &TrainConfig) -> Result<()> {
         progress.set_position(done as u64);
     };
     let (shape, critic, mark) =
-        teach_critic(&cpc, &manifest, &lessons, &config.critic, config.seed, &stop, &show)?;
+        teach_critic((&cpc, &manifest), &lessons, (&config.critic, config.seed), &stop, &show)?;
     progress.finish_and_clear();
     tensors.retain(|name, _| !name.starts_with("critic."));
     tensors.extend(critic);

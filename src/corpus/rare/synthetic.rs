@@ -12,6 +12,9 @@ const CLIP_S: usize = 12;
 /// Variants of each foreign sound.
 const VARIANTS: u64 = 4;
 
+/// A sample from its time in seconds and its pitch.
+type Sounding = fn(f32, f32, &mut ChaCha8Rng) -> f32;
+
 /// How a background sounds.
 struct Voice {
     name: &'static str,
@@ -41,7 +44,7 @@ pub(super) fn material(seed: u64) -> Material {
         let mut clips: Vec<Vec<f32>> = (0..4).filter_map(clip).collect();
         Background { name: voice.name.to_owned(), second: clips.pop(), clips }
     };
-    let kinds: [(&str, fn(f32, f32, &mut ChaCha8Rng) -> f32); 5] = [
+    let kinds: [(&str, Sounding); 5] = [
         ("siren", |t, pitch, _| {
             let swept = 600.0 * pitch * t + 60.0 * pitch * (1.0 - (TAU * 2.0 * t).cos());
             (TAU * swept).sin()

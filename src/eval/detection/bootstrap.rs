@@ -84,8 +84,8 @@ mod tests {
     fn a_clear_case_has_a_narrow_interval_and_draws_repeat() {
         let segment = |i: usize| Segment {
             at_s: i as f64 * 0.5,
-            score: if i % 40 == 0 { 5.0 } else { (i % 7) as f64 },
-            event: (i % 40 == 0).then_some(i / 40),
+            score: if i.is_multiple_of(40) { 5.0 } else { (i % 7) as f64 },
+            event: i.is_multiple_of(40).then_some(i / 40),
         };
         let outcome = Outcome {
             stream: "s".into(),

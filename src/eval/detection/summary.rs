@@ -132,14 +132,14 @@ impl Summary {
         let intervals = |wanted: &dyn Fn(f32) -> bool| {
             let value = macro_mean(outcomes, wanted);
             let draws = resampler.areas(outcomes, wanted);
-            pair(value, draws)
+            pair(value, &draws)
         };
         let behind = |wanted: &dyn Fn(f32) -> bool| {
             let first = first?;
             let (mine, theirs) = (macro_mean(outcomes, wanted), macro_mean(first, wanted));
             let draws = resampler.areas(first, wanted).into_iter().zip(resampler.areas(outcomes, wanted));
             let more = |a: Areas, b: Areas| Areas { auc: a.auc - b.auc, pauc: a.pauc - b.pauc };
-            Some(pair(more(theirs, mine), draws.map(|(a, b)| more(a, b)).collect()))
+            Some(pair(more(theirs, mine), &draws.map(|(a, b)| more(a, b)).collect::<Vec<_>>()))
         };
         let (auc, pauc) = intervals(&|_| true);
         let is = |r: f32| move |x: f32| (x - r).abs() < 0.01;
@@ -169,7 +169,7 @@ impl Summary {
     }
 }
 
-fn pair(value: Areas, draws: Vec<Areas>) -> (Interval, Interval) {
+fn pair(value: Areas, draws: &[Areas]) -> (Interval, Interval) {
     let auc = draws.iter().map(|a| a.auc).collect();
     (Interval::of(value.auc, auc), Interval::of(value.pauc, draws.iter().map(|a| a.pauc).collect()))
 }

@@ -42,7 +42,7 @@ impl Heard {
     pub fn tensor(&self, range: std::ops::Range<usize>, of: impl Fn(&Frame) -> &[f32]) -> Result<Tensor> {
         let frames = self.frames.get(range).unwrap_or_default();
         let width = frames.first().map_or(0, |f| of(f).len());
-        let flat: Vec<f32> = frames.iter().flat_map(|f| of(f)).copied().collect();
+        let flat: Vec<f32> = frames.iter().flat_map(of).copied().collect();
         Ok(Tensor::from_vec(flat, (1, frames.len(), width), self.cpc.device())?)
     }
 }

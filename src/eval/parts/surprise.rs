@@ -112,7 +112,7 @@ fn scored<'a>(
 
 /// The model's bank and a local one that changes by `policy`, whatever was heard: contamination shows in the figures.
 fn local(heard: &Heard, policy: Bank) -> Result<Vec<Vec<f32>>> {
-    let bank = heard.cpc.bank().map(|bank| bank.to_vec2::<f32>()).transpose()?.unwrap_or_default();
+    let bank = heard.cpc.bank().map(candle_core::Tensor::to_vec2::<f32>).transpose()?.unwrap_or_default();
     let mut rng = ChaCha8Rng::seed_from_u64(2);
     let mut own: Vec<usize> = Vec::new();
     let mut seen = 0usize;
