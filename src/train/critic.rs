@@ -1,7 +1,6 @@
 //! Training of the critic on lessons.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use candle_core::{Device, Tensor, Var};
@@ -14,9 +13,9 @@ use crate::config::CriticTraining;
 use crate::critic::{Channel, Critic, CriticConfig, USUAL};
 use crate::detect::{ROW, RowMaker, Site};
 use crate::error::{Error, Result};
-use crate::model::{Cpc, Manifest, Passage};
+use crate::model::{Cpc, Manifest};
 use crate::nn::{StreamingModule, Tensors, WeightSource};
-use crate::units::{FRAME_RATE, HOP, seconds_to_frames};
+use crate::units::{BANDS, FRAME_RATE, HOP, seconds_to_frames};
 
 /// Rows of a second.
 const ROWS_A_SECOND: usize = FRAME_RATE as usize / ROW;
@@ -38,6 +37,8 @@ const CLIP_NORM: f64 = 1.0;
 const HELD_OUT: u64 = 16;
 /// For every so many lessons there is a plain one, from which it is learnt what is usual.
 const PLAIN: usize = 5;
+/// Steps between two looks at held-out lessons.
+const EXAMINED: usize = 200;
 /// Decay of weights, for each step at a learning rate of 1.
 const DECAY: f64 = 0.01;
 
@@ -52,6 +53,8 @@ struct Notes {
 /// How training went.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Mark {
+    /// The step after which it was taken: that with the lowest held-out loss.
+    pub step: usize,
     /// Mean loss of the last steps (binary cross-entropy, nats).
     pub loss: f64,
     /// The same over held-out lessons.
@@ -60,13 +63,13 @@ pub struct Mark {
     pub auc: f64,
 }
 
-/// Teaches a new critic for `cpc`, a model on the CPU, and gives its tensors with its shape. `progress` is called with
+/// Teaches a new critic for `cpc`, a model on the CPU (faster without a bank of negatives, which nobody asks here), and gives its tensors with its shape. `progress` is called with
 /// what is done now, how much is done, and how much there is; `stop` ends it.
 ///
 /// # Errors
 /// When it was stopped, or the model fails.
 pub fn teach_critic(
-    (cpc, manifest): (&Arc<Cpc>, &Manifest),
+    (cpc, manifest): (&Cpc, &Manifest),
     lessons: &Lessons,
     (config, seed): (&CriticTraining, u64),
     stop: &AtomicBool,
@@ -105,6 +108,7 @@ pub fn teach_critic(
         Ok(Critic::load(WeightSource::new(&tensors), &shape)?)
     };
     let (mut adam, mut recent) = (Adam::default(), f64::NAN);
+    let mut best: Option<(Mark, Tensors)> = None;
     for step in 0..config.steps {
         if stopped() {
             return Err(refuse());
@@ -124,36 +128,50 @@ pub fn teach_critic(
             var.set(&(var.as_tensor() * (1.0 - rate * DECAY))?.detach())?;
         }
         progress(&format!("critic, loss {recent:.4}"), step + 1, config.steps);
+        if (step + 1) % EXAMINED == 0 || step + 1 == config.steps {
+            let (held_out, auc) = examine(&critic()?, &held, &shape)?;
+            let mark = Mark { step: step + 1, loss: recent, held_out, auc };
+            tracing::info!(step = step + 1, loss = recent, held_out, auc, "critic");
+            if best.as_ref().is_none_or(|(b, _)| held_out < b.held_out) {
+                let copied = vars.iter().map(|(n, v)| Ok((n.clone(), v.as_tensor().copy()?)));
+                best = Some((mark, copied.collect::<Result<_>>()?));
+            }
+        }
     }
-    let (held_out, auc) = examine(&critic()?, &held, &shape)?;
-    let usual = usual_of(&critic()?, &plain, &shape)?;
-    let mut tensors: Tensors = vars.into_iter().map(|(name, var)| (name, var.as_detached_tensor())).collect();
+    let Some((mark, mut tensors)) = best else {
+        return Err(Error::config(
+            "no step was taken",
+            "give at least one step (config/train.toml: critic.steps)",
+        ));
+    };
+    let usual = usual_of(&Critic::load(WeightSource::new(&tensors), &shape)?, &plain, &shape)?;
     if !usual.is_empty() {
         let count = usual.len();
         tensors.insert(USUAL.to_owned(), Tensor::from_vec(usual, count, &Device::Cpu)?);
     }
-    Ok((shape, tensors, Mark { loss: recent, held_out, auc }))
+    Ok((shape, tensors, mark))
 }
 
 /// Features of a lesson under the statistics of its quiet part.
-fn take_notes(cpc: &Arc<Cpc>, width: usize, channels: &[Channel], lesson: &Lesson) -> Result<Notes> {
-    let mut passage = Passage::new(Arc::clone(cpc))?;
-    let mut frames = Vec::new();
+fn take_notes(cpc: &Cpc, width: usize, channels: &[Channel], lesson: &Lesson) -> Result<Notes> {
+    let mut state = cpc.zero_state(1)?;
+    let (mut all_bands, mut all_contexts) = (Vec::new(), Vec::new());
     let whole = lesson.samples.len() / HOP * HOP;
     for piece in lesson.samples.get(..whole).unwrap_or_default().chunks(PIECE * HOP) {
-        passage.step(piece, &mut frames)?;
+        let heard = cpc.step(&Tensor::from_slice(piece, (1, piece.len()), cpc.device())?, &mut state)?;
+        all_bands.extend(heard.bands.flatten_all()?.to_vec1::<f32>()?);
+        all_contexts.extend(heard.contexts.flatten_all()?.to_vec1::<f32>()?);
     }
     let quiet = seconds_to_frames(lesson.quiet_s);
-    let before = frames.get(..quiet).unwrap_or_default();
-    let bands: Vec<f32> = before.iter().flat_map(|f| &f.bands).copied().collect();
-    let contexts: Vec<f32> = before.iter().flat_map(|f| &f.c).copied().collect();
-    let site = Site::fit(&bands, &contexts, width)?;
+    let quiet_bands = all_bands.get(..quiet * BANDS).unwrap_or_default();
+    let site = Site::fit(quiet_bands, all_contexts.get(..quiet * width).unwrap_or_default(), width)?;
     let (mut maker, mut raw, mut row) = (RowMaker::new(), Vec::new(), Vec::new());
     let (mut features, mut answers) = (Vec::new(), Vec::new());
     // the windows and the slow average know the end of the quiet part
     let lead = quiet.saturating_sub(1000) / ROW * ROW;
-    for (i, frame) in frames.iter().enumerate().skip(lead) {
-        site.push((&frame.bands, &frame.c), &mut maker);
+    let frames = all_bands.chunks_exact(BANDS).zip(all_contexts.chunks_exact(width));
+    for (i, frame) in frames.enumerate().skip(lead) {
+        site.push(frame, &mut maker);
         if (i + 1) % ROW > 0 {
             continue;
         }

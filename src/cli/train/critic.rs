@@ -1,7 +1,5 @@
 //! `train --critic-only`: a critic for a model that is there.
 
-use std::sync::Arc;
-
 use candle_core::Device;
 
 use super::TrainArgs;
@@ -10,7 +8,7 @@ use crate::cli::bar::{bar, show_on};
 use crate::config::TrainConfig;
 use crate::corpus::Selection;
 use crate::error::{Error, Result};
-use crate::model::{self, Cpc};
+use crate::model::{self, BANK, Cpc};
 use crate::train::{Lessons, teach_critic};
 
 /// Runs it.
@@ -22,7 +20,9 @@ pub(super) fn run(args: &TrainArgs, config: &TrainConfig) -> Result<()> {
         return Err(Error::config("no model to teach a critic for", "name it with `--init MODEL`"));
     };
     let (mut manifest, mut tensors) = model::read(path, &Device::Cpu)?;
-    let cpc = Arc::new(Cpc::load(&tensors, &manifest.architecture)?);
+    let mut unjudged = tensors.clone();
+    unjudged.remove(BANK);
+    let cpc = Cpc::load(&unjudged, &manifest.architecture)?;
     let mut out = stdout();
     let progress = bar()?;
     let lessons = {
@@ -51,8 +51,8 @@ pub(super) fn run(args: &TrainArgs, config: &TrainConfig) -> Result<()> {
     manifest.architecture.critic = Some(shape);
     let manifest = model::save(&args.out, &tensors, manifest)?;
     out.line(format_args!(
-        "critic: loss {:.4}, held out {:.4} nats, AUC {:.4} over rows of 50 ms",
-        mark.loss, mark.held_out, mark.auc
+        "critic after step {}: loss {:.4}, held out {:.4} nats, AUC {:.4} over rows of 50 ms",
+        mark.step, mark.loss, mark.held_out, mark.auc
     ))?;
     out.line(format_args!("wrote {} ({})", args.out.display(), manifest.short_hash()))
 }
