@@ -126,6 +126,6 @@ fn by_default_nothing_is_written() {
     assert!(events.iter().all(|event| event.snapshot.is_none()));
     let kept = home.path().join("kept");
     assert!(!kept.join("events").exists());
-    let left = fs::read_dir(&kept).map(|entries| entries.count()).unwrap_or_default();
+    let left = fs::read_dir(&kept).map_or(0, Iterator::count);
     assert_eq!(left, 0);
 }
