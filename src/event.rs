@@ -134,6 +134,10 @@ pub struct Event {
     pub latency_ms: f64,
     /// First 12 hex digits of the model's sha256.
     pub model: String,
+    /// Once the event is over and where snapshots are kept: the files of this event, relative to the state folder and
+    /// without their endings. They come up to a second after the document, and go when later ones need the room.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snapshot: Option<String>,
     /// What was found.
     #[serde(flatten)]
     pub finding: Finding,
@@ -188,6 +192,7 @@ pub(crate) mod samples {
             emitted: "2026-01-02T03:04:06.25Z".into(),
             latency_ms: 12.5,
             model: "0123456789ab".into(),
+            snapshot: None,
             finding: finding(seq),
         }
     }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::SnapshotConfig;
 use crate::capture::{CaptureConfig, SourceConfig};
 use crate::detect::DetectConfig;
 use crate::error::{Error, Result};
@@ -15,7 +16,7 @@ use crate::publish::PublishConfig;
 pub struct Config {
     /// Node id in topics and events: letters, digits, `_`, `-`. Empty: the name of the host.
     pub node: String,
-    /// Folder of outbox and calibrations. Empty: `$STATE_DIRECTORY`, else `$XDG_STATE_HOME/cpc-stream`, else
+    /// Folder of outbox, calibrations and snapshots. Empty: `$STATE_DIRECTORY`, else `$XDG_STATE_HOME/cpc-stream`, else
     /// `~/.local/state/cpc-stream`.
     pub state_dir: PathBuf,
     /// The model.
@@ -28,6 +29,8 @@ pub struct Config {
     pub detect: DetectConfig,
     /// Where events go.
     pub publish: PublishConfig,
+    /// What told events leave on the disk.
+    pub snapshots: SnapshotConfig,
 }
 
 /// Which model runs, and on what.
@@ -69,6 +72,7 @@ impl Config {
         self.capture.validate()?;
         self.detect.validate()?;
         self.publish.validate(&self.node_id())?;
+        self.snapshots.validate()?;
         for source in &self.source {
             source.validate()?;
         }

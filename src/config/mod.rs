@@ -7,9 +7,11 @@
 mod critic;
 mod daemon;
 mod load;
+mod snapshots;
 mod train;
 
 pub use critic::CriticTraining;
 pub use daemon::{Config, ModelConfig};
 pub use load::{Loaded, load};
+pub use snapshots::SnapshotConfig;
 pub use train::{Augment, Compose, Queue, Scale, TrainConfig};

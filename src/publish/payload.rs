@@ -200,6 +200,10 @@ pub struct Health {
     pub events_refused: u64,
     /// The outbox.
     pub outbox: OutboxHealth,
+    /// Snapshots of events that were written, those that made room for later ones included.
+    pub snapshots_written: u64,
+    /// Snapshots that were given up, since the disk refused or was too slow.
+    pub snapshots_dropped: u64,
     /// Median time to process a hop, µs.
     pub hop_p50_us: f64,
     /// 99th percentile of the same, µs.

@@ -13,9 +13,10 @@ use sd_notify::NotifyState;
 use super::health::HealthDesk;
 use super::inference::{Inference, Progress, Stream, score_every};
 use super::pool::Embedder;
+use super::snapshot::{Keep, Snapshots, Writer};
 use super::{CalibrationStore, Engine, Stamp};
 use crate::capture::{self, Change, Notice, OpenSource, SourceConfig};
-use crate::config::Config;
+use crate::config::{Config, SnapshotConfig};
 use crate::detect::StreamState;
 use crate::error::{Error, Result};
 use crate::model::{self, Cpc, Manifest};
@@ -66,6 +67,7 @@ struct Daemon {
     inference: Option<JoinHandle<Result<()>>>,
     progress: Arc<Progress>,
     publisher: Publisher,
+    snapshots: Writer,
     desk: HealthDesk,
     health_every: Duration,
     drain: Duration,
@@ -87,6 +89,12 @@ impl Daemon {
         } else if embeddings.rate_hz > 0 {
             tracing::warn!("embeddings go to a broker, and none is configured: there are none");
         }
+        let SnapshotConfig { spectrogram, clip, pre_roll_s, .. } = config.snapshots;
+        if config.snapshots.any() {
+            engine.remember(Keep { bands: spectrogram, samples: clip, pre_roll_s });
+        }
+        let patient = sources.iter().all(|source| source.device.is_none());
+        let (snapshots, handle) = Writer::start(&config.snapshots, state, patient)?;
         let stamp = Stamp::new(node, manifest.short_hash());
         let (notify, notices) = bounded(256);
         let mut open = Vec::with_capacity(sources.len());
@@ -95,7 +103,13 @@ impl Daemon {
         }
         let publisher = Publisher::start(&config.publish, node, state)?;
         let progress = Arc::new(Progress::default());
-        let desk = HealthDesk::new(stamp.boot(), Arc::clone(&progress), publisher.status(), &open);
+        let desk = HealthDesk::new(
+            stamp.boot(),
+            Arc::clone(&progress),
+            publisher.status(),
+            snapshots.counts(),
+            &open,
+        );
         let (keep, states) = bounded(64);
         let store = CalibrationStore::new(state);
         let mut streams = Vec::new();
@@ -111,9 +125,10 @@ impl Daemon {
             streams,
             stamp,
             sender: publisher.sender(),
-            patient: sources.iter().all(|source| source.device.is_none()),
+            patient,
             score_every: score_every(config.publish.score_hz),
             embedder: Embedder::new(embeddings, &manifest)?,
+            snapshots: Snapshots::new(handle),
             states: keep,
             requests: publisher.requests(),
             progress: Arc::clone(&progress),
@@ -130,6 +145,7 @@ impl Daemon {
             inference: Some(inference),
             progress,
             publisher,
+            snapshots,
             desk,
             health_every: Duration::from_secs(u64::from(config.publish.health_s)),
             drain: Duration::from_secs_f64(config.publish.drain_timeout_s),
@@ -174,8 +190,8 @@ impl Daemon {
         End::Asked
     }
 
-    /// Sources first, so that the rings run dry; then the engine, which ends running events; then the publisher,
-    /// which stores and delivers them.
+    /// Sources first, so that the rings run dry; then the engine, which ends running events; then the snapshots and
+    /// the publisher, which store and deliver them.
     fn stop(mut self, ended: End) -> Result<()> {
         tell_systemd(&[NotifyState::Stopping]);
         for source in &self.sources {
@@ -188,6 +204,7 @@ impl Daemon {
             Some(Ok(Err(error))) => Err(error),
             Some(Err(_)) => Err(Error::internal("the inference thread panicked")),
         };
+        self.snapshots.finish();
         while let Ok(notice) = self.notices.try_recv() {
             self.tell(&notice);
         }

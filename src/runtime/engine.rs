@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::{Lane, LaneCounters, Pooled};
+use super::snapshot::{Keep, Recent};
+use super::{Excerpt, Lane, LaneCounters, Pooled};
 use crate::detect::{
     DetectConfig, Detector, DetectorState, Input, Instrument, Reading, StreamState, Verdict,
 };
@@ -56,6 +57,28 @@ pub enum Heard {
         /// What was found.
         finding: Box<Finding>,
     },
+    /// The sound of an event that is over, told after its end, where the engine was asked to remember sound.
+    Excerpt {
+        /// Which stream.
+        stream: usize,
+        /// The sound.
+        excerpt: Box<Excerpt>,
+    },
+}
+
+impl Heard {
+    /// Which stream it is about.
+    #[must_use]
+    pub fn stream(&self) -> usize {
+        match self {
+            Self::Reading { stream, .. }
+            | Self::Calibrated { stream }
+            | Self::Embedding { stream, .. }
+            | Self::State { stream, .. }
+            | Self::Finding { stream, .. }
+            | Self::Excerpt { stream, .. } => *stream,
+        }
+    }
 }
 
 /// The model and the detectors of a set of streams. The findings of a stream are a function of its samples and
@@ -68,6 +91,8 @@ pub struct Engine {
     instrument: Instrument,
     /// Frames an embedding; 0 for none.
     pool_frames: u32,
+    /// What streams remember of their sound, if anything.
+    keep: Option<Keep>,
     times: HopTimes,
     hops: Vec<(usize, [f32; HOP])>,
     ready: Vec<(usize, Input)>,
@@ -89,6 +114,7 @@ impl Engine {
             detect,
             instrument,
             pool_frames: 0,
+            keep: None,
             times: HopTimes::new(REMEMBERED_HOPS),
             hops: Vec::new(),
             ready: Vec::new(),
@@ -100,6 +126,11 @@ impl Engine {
     /// Gives the mean of every `frames` contexts in a row of each stream from here on; none for 0.
     pub fn pool_contexts(&mut self, frames: u32) {
         self.pool_frames = frames;
+    }
+
+    /// Streams that are added from here on remember their last sound, for excerpts of events.
+    pub(super) fn remember(&mut self, keep: Keep) {
+        self.keep = Some(keep);
     }
 
     /// Steps an unused stream a few times, so that the first hop of a real one is as fast as the next.
@@ -125,7 +156,9 @@ impl Engine {
             None => Detector::new(&self.detect, self.instrument.clone())?,
         };
         let slot = self.batch.join(0)?;
-        self.lanes.push(Some(Lane::new(id.into(), rate, slot, detector)?));
+        let mut lane = Lane::new(id.into(), rate, slot, detector)?;
+        lane.recent = self.keep.map(Recent::new);
+        self.lanes.push(Some(lane));
         Ok(self.lanes.len() - 1)
     }
 
@@ -176,7 +209,7 @@ impl Engine {
         let slot = lane.slot;
         self.batch.reset(slot, next)?;
         self.findings = findings;
-        self.tell(stream, sink);
+        self.tell(stream, false, sink);
         Ok(())
     }
 
@@ -194,7 +227,7 @@ impl Engine {
         lane.detector.finish(&mut findings);
         let (slot, counters, known) = (lane.slot, lane.counters(), lane.detector.snapshot());
         self.findings = findings;
-        self.tell(stream, sink);
+        self.tell(stream, false, sink);
         if let Some(state) = known {
             sink(Heard::State { stream, state: Box::new(state) });
         }
@@ -231,10 +264,11 @@ impl Engine {
             self.batch.step(&self.hops, &mut self.frames)?;
             let ready = std::mem::take(&mut self.ready);
             let frames = std::mem::take(&mut self.frames);
-            for (&(stream, input), frame) in ready.iter().zip(&frames) {
-                self.score(stream, frame, input, sink)?;
+            let hops = std::mem::take(&mut self.hops);
+            for ((&(stream, input), frame), (_, hop)) in ready.iter().zip(&frames).zip(&hops) {
+                self.score(stream, (frame, hop), input, sink)?;
             }
-            (self.ready, self.frames) = (ready, frames);
+            (self.ready, self.frames, self.hops) = (ready, frames, hops);
             self.times.push(started.elapsed());
         }
     }
@@ -242,7 +276,7 @@ impl Engine {
     fn score(
         &mut self,
         stream: usize,
-        frame: &Frame,
+        (frame, hop): (&Frame, &[f32; HOP]),
         input: Input,
         sink: &mut dyn FnMut(Heard),
     ) -> Result<()> {
@@ -252,6 +286,9 @@ impl Engine {
             0 => None,
             every => lane.pool.push(every, frame.index, &frame.c),
         };
+        if let Some(recent) = &mut lane.recent {
+            recent.push(frame.index, &frame.bands, hop);
+        }
         let detector = &mut lane.detector;
         // a change of the place that passed leaves the calibration as it was
         let before = detector.state();
@@ -268,13 +305,26 @@ impl Engine {
         if let Some(pooled) = pooled {
             sink(Heard::Embedding { stream, pooled: Box::new(pooled) });
         }
-        self.tell(stream, sink);
+        self.tell(stream, true, sink);
         Ok(())
     }
 
-    fn tell(&mut self, stream: usize, sink: &mut dyn FnMut(Heard)) {
+    /// Tells the findings, and excerpts of events that are over: of all of them unless more sound `follows`.
+    fn tell(&mut self, stream: usize, follows: bool, sink: &mut dyn FnMut(Heard)) {
+        let lane = self.lanes.get_mut(stream).and_then(Option::as_mut);
+        let mut recent = lane.and_then(|lane| lane.recent.as_mut());
         for finding in self.findings.drain(..) {
+            if let Some(recent) = &mut recent {
+                recent.note(&finding);
+            }
             sink(Heard::Finding { stream, finding: Box::new(finding) });
+        }
+        let Some(recent) = recent else { return };
+        while let Some(excerpt) = recent.cut(follows) {
+            sink(Heard::Excerpt { stream, excerpt: Box::new(excerpt) });
+        }
+        if !follows {
+            recent.forget();
         }
     }
 

@@ -6,6 +6,7 @@ use std::time::{Instant, SystemTime};
 
 use super::LaneFigures;
 use super::inference::Progress;
+use super::snapshot::SnapshotCounts;
 use super::stamp::{milli, rfc3339};
 use crate::capture::{OpenSource, SourceCounters};
 use crate::publish::{Health, InputHealth, PublisherStatus, StreamHealth};
@@ -19,6 +20,7 @@ pub(super) struct HealthDesk {
     started: Instant,
     progress: Arc<Progress>,
     status: Arc<PublisherStatus>,
+    snapshots: Arc<SnapshotCounts>,
     streams: Vec<(String, Arc<RingCounters>, Arc<SourceCounters>)>,
 }
 
@@ -27,6 +29,7 @@ impl HealthDesk {
         boot: &str,
         progress: Arc<Progress>,
         status: Arc<PublisherStatus>,
+        snapshots: Arc<SnapshotCounts>,
         sources: &[OpenSource],
     ) -> Self {
         let streams = sources
@@ -38,7 +41,7 @@ impl HealthDesk {
                 source.feeds.iter().map(of).collect::<Vec<_>>()
             })
             .collect();
-        Self { boot: boot.to_owned(), started: Instant::now(), progress, status, streams }
+        Self { boot: boot.to_owned(), started: Instant::now(), progress, status, snapshots, streams }
     }
 
     /// The document as of now.
@@ -81,6 +84,8 @@ impl HealthDesk {
             hop_p50_us: figures.hop.p50.round(),
             hop_p99_us: figures.hop.p99.round(),
             load_percent: (figures.hop.mean / hop_us * 1e4).round() / 100.0,
+            snapshots_written: self.snapshots.written(),
+            snapshots_dropped: self.snapshots.dropped(),
             rss_bytes: resident_bytes().unwrap_or(0),
             streams,
             ..Health::default()

@@ -8,6 +8,7 @@ use crossbeam_channel::{Receiver, Sender};
 
 use super::notes::Notes;
 use super::pool::Embedder;
+use super::snapshot::Snapshots;
 use super::stamp::{milli, rfc3339, three_digits};
 use super::{Engine, Heard, LaneFigures, Stamp};
 use crate::capture::StreamFeed;
@@ -111,6 +112,7 @@ pub(super) struct Inference {
     /// Frames between two score documents of a stream; 0 for none.
     pub(super) score_every: u32,
     pub(super) embedder: Embedder,
+    pub(super) snapshots: Snapshots,
     pub(super) states: Sender<(String, Box<StreamState>)>,
     /// Verdicts of the operator.
     pub(super) requests: Receiver<AckEvent>,
@@ -217,16 +219,12 @@ impl Inference {
 
     /// Lets the engine work and publishes what it has to say.
     fn drive<T>(&mut self, work: impl FnOnce(&mut Engine, &mut dyn FnMut(Heard)) -> Result<T>) -> Result<T> {
-        let Self { engine, streams, stamp, sender, patient, score_every, embedder, states, .. } = self;
+        let Self {
+            engine, streams, stamp, sender, patient, score_every, embedder, snapshots, states, ..
+        } = self;
         let mut calibrated = Vec::new();
         let result = work(engine, &mut |heard| {
-            let number = match &heard {
-                Heard::Reading { stream, .. }
-                | Heard::Calibrated { stream }
-                | Heard::Embedding { stream, .. }
-                | Heard::State { stream, .. }
-                | Heard::Finding { stream, .. } => *stream,
-            };
+            let number = heard.stream();
             let Some(stream) = streams.iter_mut().find(|s| s.number == Some(number)) else { return };
             match heard {
                 Heard::Reading { frame, reading, .. } => {
@@ -253,7 +251,8 @@ impl Inference {
                         zero.elapsed().saturating_sub(Duration::from_secs_f64(finding.emitted_s))
                     });
                     let on = finding.phase != Phase::End;
-                    let event = stamp.event(&stream.feed.id, *finding, stream.wall_zero(), latency);
+                    let mut event = stamp.event(&stream.feed.id, *finding, stream.wall_zero(), latency);
+                    snapshots.announce(&mut event);
                     tracing::debug!(
                         stream = stream.feed.id,
                         id = event.id,
@@ -264,6 +263,7 @@ impl Inference {
                     publish(sender, *patient, Outgoing::Event(Box::new(event)));
                     publish(sender, *patient, Outgoing::Anomaly { stream: stream.feed.id.clone(), on });
                 }
+                Heard::Excerpt { excerpt, .. } => snapshots.take(&stream.feed.id, excerpt),
             }
         });
         for number in calibrated {

@@ -1,6 +1,7 @@
 //! One stream on its way from device samples to hops on the stream's clock.
 
 use super::pool::Pool;
+use super::snapshot::Recent;
 use crate::detect::{Detector, DetectorCounts, Input, InputCounts, InputMonitor, InputState};
 use crate::error::Result;
 use crate::resample::{StreamResampler, to_model_samples};
@@ -57,6 +58,8 @@ pub struct Lane {
     pub(super) detector: Detector,
     pub(super) counters: LaneCounters,
     pub(super) pool: Pool,
+    /// The last sound, where it is remembered.
+    pub(super) recent: Option<Recent>,
     monitor: InputMonitor,
     resampler: StreamResampler,
     rate: u32,
@@ -77,6 +80,7 @@ impl Lane {
             detector,
             counters: LaneCounters::default(),
             pool: Pool::default(),
+            recent: None,
             monitor: InputMonitor::new(),
             resampler: StreamResampler::new(rate)?,
             rate,

@@ -6,6 +6,7 @@
 //! | `source ID`, one a source | opens, watches and reopens a device, or reads a file or pipe |
 //! | `inference` | rings → [`Engine`] (resample, step the batch, score, detect) → publisher |
 //! | `publish` | the outbox, or JSON lines on stdout |
+//! | `snapshots` | pictures and clips of events onto the disk, where they are asked for |
 //! | `mqtt` | the link to the broker, where one is configured |
 //! | `main` | [`run`]: signals, device notices, health, the watchdog, the ordered stop |
 
@@ -18,6 +19,7 @@ mod inference;
 mod lane;
 mod notes;
 mod pool;
+mod snapshot;
 mod stamp;
 
 pub use calibrations::CalibrationStore;
@@ -25,4 +27,5 @@ pub use daemon::run;
 pub use engine::{Engine, Heard};
 pub use lane::{Lane, LaneCounters, LaneFigures};
 pub use pool::Pooled;
+pub use snapshot::Excerpt;
 pub use stamp::Stamp;

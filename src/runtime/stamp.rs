@@ -87,6 +87,7 @@ impl Stamp {
             emitted: rfc3339(SystemTime::now()),
             latency_ms: (latency.as_secs_f64() * 1e5).round() / 100.0,
             model: self.model.clone(),
+            snapshot: None,
             finding: tidy(finding),
         }
     }

@@ -44,6 +44,7 @@ pub fn event(stream: &str, seq: u64) -> Event {
         emitted: "2026-01-02T03:04:06.25Z".into(),
         latency_ms: 12.5,
         model: "0123456789ab".into(),
+        snapshot: None,
         finding,
     }
 }
