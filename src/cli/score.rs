@@ -31,9 +31,10 @@ pub(super) struct ScoreArgs {
     /// Seconds at the start of each recording from which normal is learnt, 10 to 3600; 300 if left out.
     #[arg(long, value_name = "S")]
     calibrate_seconds: Option<f64>,
-    /// The false-alarm budget: how many events an hour normal sound may cause.
-    #[arg(long, value_name = "N")]
-    events_per_hour: Option<f64>,
+    /// The false-alarm budget: how many events an hour normal sound may cause; whoever looks through recordings puts up
+    /// with more than whoever is called. The daemon's own budget (of the configuration) is not used.
+    #[arg(long, value_name = "N", default_value_t = 12.0)]
+    events_per_hour: f64,
     /// Hold the budget online, as the daemon does: alarms raise the threshold, and ordinary ones are capped.
     #[arg(long)]
     hold_budget: bool,
@@ -59,8 +60,7 @@ struct Flags<'a> {
 struct DetectFlags {
     #[serde(skip_serializing_if = "Option::is_none")]
     calibrate_seconds: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    events_per_hour: Option<f64>,
+    events_per_hour: f64,
 }
 
 #[derive(Serialize)]

@@ -121,7 +121,7 @@ impl Hearing {
         let fused = match self.verdict.and_then(|v| v.p) {
             Some(p) => {
                 let evidence = joined.map_or(Evidence::Novelty, |j| j.evidence);
-                Some(Fused { p, evidence })
+                Some(Fused { p: Fused::sharpened(p, p_novelty), evidence })
             }
             None => joined,
         };

@@ -129,6 +129,7 @@ fn cepstra(bands: &Tensor) -> Result<Tensor> {
 /// # Errors
 /// When the device cannot hold it.
 pub fn untrained(architecture: &Architecture, seed: u64) -> Result<Cpc> {
+    let architecture = &without_critic(architecture);
     Ok(Cpc::load(&initial(architecture, seed)?, architecture)?)
 }
 
@@ -141,10 +142,15 @@ pub fn untrained_with_bank(
     seed: u64,
     windows: impl Iterator<Item = Vec<f32>>,
 ) -> Result<Cpc> {
+    let architecture = &without_critic(architecture);
     let mut tensors = initial(architecture, seed)?;
     let bank = bank_of(&Cpc::load(&tensors, architecture)?, windows, seed)?;
     tensors.insert(BANK.to_owned(), bank);
     Ok(Cpc::load(&tensors, architecture)?)
+}
+
+fn without_critic(architecture: &Architecture) -> Architecture {
+    Architecture { critic: None, ..architecture.clone() }
 }
 
 fn initial(architecture: &Architecture, seed: u64) -> Result<Tensors> {

@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::eval::detection::{self, Contender, Judged, Options, Ours, Resampler};
 use crate::eval::features::untrained_with_bank;
 use crate::eval::{parts, rivals};
-use crate::model::{Architecture, WINDOW};
+use crate::model::WINDOW;
 use crate::units::seconds_to_samples;
 
 /// Plant foreign sounds in long backgrounds, and count what is found, what is not and what is found in error, beside
@@ -167,11 +167,7 @@ fn random(models: &[PathBuf], streams: &[Stream]) -> Result<Option<Box<dyn Conte
         let quiet = s.samples.get(..seconds_to_samples(s.quiet_s) as usize).unwrap_or_default();
         quiet.chunks_exact(WINDOW).step_by(8).map(<[f32]>::to_vec)
     });
-    let cpc = Arc::new(untrained_with_bank(
-        &Architecture { critic: None, ..manifest.architecture.clone() },
-        1,
-        quiet,
-    )?);
+    let cpc = Arc::new(untrained_with_bank(&manifest.architecture, 1, quiet)?);
     Ok(Some(Box::new(Ours { name: "the same, random weights".to_owned(), cpc, manifest })))
 }
 
