@@ -23,8 +23,8 @@ pub struct CriticTraining {
 impl Default for CriticTraining {
     fn default() -> Self {
         Self {
-            lessons: 480,
-            steps: 2200,
+            lessons: 960,
+            steps: 1800,
             batch: 32,
             learning_rate: 0.003,
             channels: vec![
