@@ -287,6 +287,7 @@ impl Detector {
             evidence: Evidence::Surprise,
             surprise: 0.0,
             novelty: 0.0,
+            p_place: 1.0,
             band: None,
             level_dbfs: -120.0,
             pmi: Vec::new(),
@@ -334,13 +335,14 @@ impl Detector {
         scored.evidence = fused.evidence;
         scored.surprise = reading.surprise.unwrap_or(0.0);
         scored.novelty = reading.novelty.unwrap_or(0.0);
+        scored.p_place = if self.silent_run == 0 { scores.p_place.unwrap_or(1.0) } else { 1.0 };
         scored.band = scores.band;
         scored.level_dbfs = frame.level_dbfs;
         scored.pmi.clone_from(&frame.pmi);
         let window = fresh.then_some(self.window.as_slice());
         let told = watch.vigil.push(scored, window, self.number);
-        let p = scored.p;
-        (reading.p, reading.score) = (Some(p), Some(scored.score));
+        let p = scored.p.min(scored.p_place);
+        (reading.p, reading.score) = (Some(scored.p), Some(scored.score));
         self.tell(&told, out);
         self.follow_regime(frame, p, out);
         reading.state = self.state();

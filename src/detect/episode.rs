@@ -9,6 +9,8 @@ use crate::units::{BANDS, frame_end, frame_start, samples_to_seconds};
 pub(crate) struct Scored {
     pub(crate) index: u64,
     pub(crate) p: f64,
+    /// Probability of the novelty: whether this is the place that was calibrated.
+    pub(crate) p_place: f64,
     pub(crate) score: f64,
     pub(crate) evidence: Evidence,
     pub(crate) surprise: f64,

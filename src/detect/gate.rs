@@ -215,6 +215,7 @@ mod tests {
                     evidence: Evidence::Surprise,
                     surprise: 0.0,
                     novelty: 0.0,
+                    p_place: 1.0,
                     band: None,
                     level_dbfs: -40.0,
                     pmi: vec![],

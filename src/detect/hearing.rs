@@ -1,18 +1,23 @@
 //! The scores of a watched stream, frame by frame.
 
+use std::collections::VecDeque;
+
 use super::calibration::Calibration;
 use super::fuse::Fused;
 use super::instrument::Instrument;
 use super::rows::{ROW, RowMaker};
-use super::surprise::Smooth;
+use super::surprise::{Smooth, median};
 use super::tail::Tail;
 use crate::critic::{Critic, CriticState};
 use crate::error::Result;
 use crate::event::Evidence;
 use crate::frame::Frame;
 use crate::nn::StreamingModule;
+use crate::units::FRAME_RATE;
 use candle_core::Tensor;
 
+/// Seconds over which it is looked whether novelty stays.
+const RECENT_S: usize = 60;
 /// From this p downward it is looked for the band that stands out.
 const LOOKED_AT: f64 = 0.05;
 
@@ -21,6 +26,8 @@ const LOOKED_AT: f64 = 0.05;
 struct Verdict {
     novelty: f64,
     p_novelty: f64,
+    /// Of novelty beyond what it was in the last minute.
+    p_standing_out: f64,
     /// Of the critic, where there is one.
     p: Option<f64>,
     /// The band that stands out, where anything is improbable.
@@ -34,6 +41,8 @@ pub(super) struct Hearing {
     maker: RowMaker,
     critic: Option<CriticState>,
     verdict: Option<Verdict>,
+    /// Novelty of the last minute, one value a second.
+    recent: VecDeque<f64>,
     raw: Vec<f32>,
     row: Vec<f32>,
 }
@@ -45,6 +54,8 @@ pub(super) struct Scores {
     pub(super) novelty: Option<f64>,
     pub(super) fused: Option<Fused>,
     pub(super) band: Option<usize>,
+    /// Probability of the novelty: whether this is the place at all.
+    pub(super) p_place: Option<f64>,
 }
 
 impl Hearing {
@@ -55,6 +66,7 @@ impl Hearing {
             maker: RowMaker::new(),
             critic: None,
             verdict: None,
+            recent: VecDeque::new(),
             raw: Vec::new(),
             row: Vec::new(),
         }
@@ -81,7 +93,9 @@ impl Hearing {
                 let novelty = known.site.distance(&self.raw);
                 let p_novelty = known.novelty_tail.tail_probability(novelty);
                 let band = (p.unwrap_or(p_novelty) < LOOKED_AT).then(|| self.loudest_band(known)).flatten();
-                self.verdict = Some(Verdict { novelty, p_novelty, p, band });
+                let usual_of_late = self.usual_of_late(novelty, frame.index);
+                let p_standing_out = known.novelty_tail.tail_probability(novelty / usual_of_late);
+                self.verdict = Some(Verdict { novelty, p_novelty, p_standing_out, p, band });
             }
         }
         let surprise = known.surprise.score(&frame.pmi).and_then(|s| self.smooth.push(s));
@@ -91,6 +105,19 @@ impl Hearing {
     /// The scores of a frame that holds no sound: those of the last row.
     pub(super) fn hold(&self, known: &Calibration) -> Scores {
         self.scores(None, known)
+    }
+
+    /// Median of novelty over the last minute, at least 1: after a change of gain or place it is large for good, which is no
+    /// sign of a foreign sound.
+    fn usual_of_late(&mut self, novelty: f64, frame: u64) -> f64 {
+        if (frame + 1).is_multiple_of(u64::from(FRAME_RATE)) {
+            if self.recent.len() == RECENT_S {
+                self.recent.pop_front();
+            }
+            self.recent.push_back(novelty);
+        }
+        let mut values: Vec<f64> = self.recent.iter().copied().collect();
+        if values.is_empty() { 1.0 } else { median(&mut values).max(1.0) }
     }
 
     /// The band that lies farthest above what is normal.
@@ -121,11 +148,11 @@ impl Hearing {
         let fused = match self.verdict.and_then(|v| v.p) {
             Some(p) => {
                 let evidence = joined.map_or(Evidence::Novelty, |j| j.evidence);
-                Some(Fused { p: Fused::sharpened(p, p_novelty), evidence })
+                Some(Fused { p: Fused::sharpened(p, self.verdict.map(|v| v.p_standing_out)), evidence })
             }
             None => joined,
         };
         let band = self.verdict.and_then(|v| v.band);
-        Scores { surprise, novelty: self.verdict.map(|v| v.novelty), fused, band }
+        Scores { surprise, novelty: self.verdict.map(|v| v.novelty), fused, band, p_place: p_novelty }
     }
 }

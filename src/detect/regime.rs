@@ -84,7 +84,8 @@ impl Aside {
         // a frame that cannot be scored has been told of by the calibration in force
         let Ok(scores) = self.hearing.push(frame, calibration, instrument) else { return };
         if let (Some(_), Some(fused)) = (scores.novelty, scores.fused) {
-            self.medians.push(learnt.recalibrated.p(fused.p));
+            let p = learnt.recalibrated.p(fused.p);
+            self.medians.push(scores.p_place.map_or(p, |place| p.min(place)));
         }
     }
 }

@@ -52,6 +52,7 @@ pub fn alarms_of(scores: &[f64], known: usize, row: usize, config: &DetectConfig
                 evidence: Evidence::Novelty,
                 surprise: 0.0,
                 novelty: score,
+                p_place: 1.0,
                 band: None,
                 level_dbfs: 0.0,
                 pmi: Vec::new(),

@@ -58,7 +58,7 @@ impl Learnt {
 ///
 /// *Tiers.* Severe is p' < q/100, q the budget per block and p' the probability in force: the offset that the
 /// controller has learnt does not enter, so that a stream with many alarms does not grow deaf. A severe alarm is told
-/// whatever the cap says, and does not push the threshold. An event becomes severe when its smallest p' does: one
+/// whatever the cap says, unless the place is changing, and does not push the threshold. An event becomes severe when its smallest p' does: one
 /// that was withheld is told then, and one that had counted is taken back.
 ///
 /// *Maxima.* An ordinary alarm counts as false until the operator says otherwise, and its block stays among the
@@ -211,7 +211,7 @@ impl Vigil {
         if self.running.is_some() {
             told.began |= self.decide(number, false);
         }
-        if let Some(middle) = self.medians.push(scored.p) {
+        if let Some(middle) = self.medians.push(scored.p.min(scored.p_place)) {
             self.changed = if middle < CHANGED { self.changed + 1 } else { 0 };
             if self.changed > CHANGED_BLOCKS && told == Told::default() && self.change_regime() {
                 told = self.gate.cut().map(|episode| self.end(episode, number)).unwrap_or_default();
@@ -329,7 +329,12 @@ impl Vigil {
             }
             Fate::Pending => {}
         }
-        let told = severe || (!self.frozen && (!self.held || self.bucket.admit(false)));
+        // of a place that is not the calibrated one, p says little: there severe sound is capped as well
+        let told = match (self.frozen, severe) {
+            (true, _) => severe && self.bucket.admit(false),
+            (false, true) => true,
+            (false, false) => !self.held || self.bucket.admit(false),
+        };
         running.fate = if told { Fate::Told } else { Fate::Withheld };
         running.number = if told { number } else { UNTOLD };
         if !severe && !self.frozen {
