@@ -102,6 +102,13 @@ fn tidy(mut finding: Finding) -> Finding {
     finding.p = three_digits(finding.p);
     finding.level_dbfs = (finding.level_dbfs * 10.0).round() / 10.0;
     finding.background_dbfs = (finding.background_dbfs * 10.0).round() / 10.0;
+    finding.level_change_db = (finding.level_change_db * 10.0).round() / 10.0;
+    for edge in finding.band_hz.iter_mut().flatten() {
+        *edge = edge.round();
+    }
+    if let Some(nearest) = &mut finding.nearest {
+        nearest.cosine = milli(nearest.cosine);
+    }
     for pmi in finding.surprise_per_k.iter_mut().flatten() {
         *pmi = (*pmi * 1e3).round() / 1e3;
     }
