@@ -323,21 +323,6 @@ fn a_dead_microphone_is_no_storm_of_events() {
     assert_eq!((found.len(), found[0].offset_sample), (1, Some(end * 160)));
 }
 
-#[test]
-fn a_new_budget_and_a_new_calibration_take_hold() {
-    let mut noise = Noise::new(12);
-    let mut detector = calibrated(&mut noise, &config());
-    assert!(detector.set_events_per_hour(0.0).is_err());
-    detector.set_events_per_hour(60.0).unwrap();
-    let found = hear(&mut detector, &noise.event(20, 12.0, 0.0));
-    assert_eq!((found.len(), found[0].budget_per_hour), (1, 60.0));
-    let mut out = Vec::new();
-    detector.recalibrate(&mut out);
-    assert_eq!((out.len(), detector.state()), (1, DetectorState::Calibrating { done: 0.0 }));
-    hear(&mut detector, &noise.event(6100, 12.0, 0.0));
-    assert_eq!(hear(&mut detector, &noise.event(300, 12.0, 0.0)), []);
-}
-
 #[derive(Debug, Clone)]
 enum Act {
     Normal(usize),
