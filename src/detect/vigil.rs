@@ -87,7 +87,7 @@ pub(crate) struct Vigil {
     drift: Drift,
     declared: Declared,
     medians: Medians,
-    /// Blocks in a row whose median p' was below 0.001.
+    /// Blocks whose median p was below 0.001; each other one takes two of them back.
     changed: u32,
     frozen: bool,
     /// The place has changed, and nobody has taken note yet.
@@ -212,7 +212,8 @@ impl Vigil {
             told.began |= self.decide(number, false);
         }
         if let Some(middle) = self.medians.push(scored.p.min(scored.p_place)) {
-            self.changed = if middle < CHANGED { self.changed + 1 } else { 0 };
+            // a second that happens to sound like before does not make it the same place
+            self.changed = if middle < CHANGED { self.changed + 1 } else { self.changed.saturating_sub(2) };
             if self.changed > CHANGED_BLOCKS && told == Told::default() && self.change_regime() {
                 told = self.gate.cut().map(|episode| self.end(episode, number)).unwrap_or_default();
                 told.regime = true;
