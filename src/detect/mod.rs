@@ -18,8 +18,9 @@
 //!    10·q: one knob, [`DetectConfig::events_per_hour`].
 //! 4. The *vigil* keeps the budget while it lasts: [`Controller`] moves the threshold with every alarm that nobody
 //!    called an anomaly, the tail is fitted anew each hour to the maxima of the last four, [`TokenBucket`] caps what is
-//!    told. Severe is p < q/100 by the tail alone; it is never capped and never pushes the threshold.
-//! 5. Where the place has changed (p stays below 0.001 for a minute, or an event is cut for its length), ordinary
+//!    told. Severe is p < q/100 by the tail alone; it never pushes the threshold, and is
+//!    capped only while the place changes.
+//! 5. Where the place has changed (p or that of novelty stays below 0.001 for a minute, or an event is cut for its length), ordinary
 //!    alarms rest and normal is learnt anew; up to 3 former calibrations are kept and come back at once when the sound
 //!    does.
 //! 6. What the operator declares normal ([`Detector::judge`]) is known again by the direction of its pooled z.

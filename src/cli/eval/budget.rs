@@ -3,9 +3,8 @@
 use std::path::PathBuf;
 
 use super::super::args::{SetThreads, open_model, stdout, use_threads};
+use super::material::material;
 use crate::cli::bar::{bar, show_on};
-use crate::corpus::Selection;
-use crate::corpus::rare::Material;
 use crate::error::{Error, Result};
 use crate::eval::budget::{Count, Plan, measure};
 
@@ -50,14 +49,7 @@ pub(super) fn run(args: &BudgetArgs, set: SetThreads) -> Result<()> {
     use_threads(1, set)?;
     let (manifest, cpc) = open_model(args.model.as_deref())?;
     let progress = bar()?;
-    let material = match &args.data {
-        Some(data) => {
-            let selection = if args.split == "eval" { Selection::Eval } else { Selection::Train };
-            let mut show = show_on(&progress);
-            Material::read(data, selection, |done, total| show("reading clips", done, total))?
-        }
-        None => Material::synthetic(args.seed),
-    };
+    let material = material(args.data.as_deref(), &args.split, args.seed, &progress)?;
     let plan = Plan {
         hours: args.hours,
         backgrounds: args.backgrounds,

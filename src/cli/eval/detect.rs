@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::super::args::{SetThreads, open_model, stdout, use_threads};
+use super::material::material;
 use crate::cli::bar::{bar, show_on};
-use crate::corpus::Selection;
-use crate::corpus::rare::{Material, Recipe, Stream};
+use crate::corpus::rare::{Recipe, Stream};
 use crate::detect::DetectConfig;
 use crate::error::{Error, Result};
 use crate::eval::detection::{self, Contender, Judged, Options, Ours, Resampler};
@@ -86,15 +86,7 @@ pub(super) fn run(args: &DetectArgs, set: SetThreads) -> Result<()> {
         }
     };
     recipe.validate()?;
-    let material = match &args.data {
-        Some(data) => {
-            let selection = if args.split == "eval" { Selection::Eval } else { Selection::Train };
-            let mut show = show_on(&progress);
-            Material::read(data, selection, |done, total| show("reading clips", done, total))?
-        }
-        None => Material::synthetic(args.seed),
-    };
-    material.skipped.iter().for_each(|line| tracing::warn!("left out: {line}"));
+    let material = material(args.data.as_deref(), &args.split, args.seed, &progress)?;
     let streams = recipe.streams(&material);
     if let Some(folder) = &args.write_streams {
         return write_streams(folder, &streams);
