@@ -23,8 +23,8 @@ pub struct CriticTraining {
 impl Default for CriticTraining {
     fn default() -> Self {
         Self {
-            lessons: 960,
-            steps: 1800,
+            lessons: 1600,
+            steps: 3000,
             batch: 32,
             learning_rate: 0.003,
             channels: vec![
@@ -34,6 +34,9 @@ impl Default for CriticTraining {
                 Channel::Level,
                 Channel::Unexpected,
                 Channel::Slow,
+                Channel::Sudden,
+                Channel::Departure,
+                Channel::Spread,
             ],
         }
     }

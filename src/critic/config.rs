@@ -19,6 +19,13 @@ pub enum Channel {
     Level,
     /// Means and deviations over 0.5 s of what the context of 30 ms before did not foretell, whitened together.
     Unexpected,
+    /// Means over 0.1 s of what the context of 30 ms before did not foretell, whitened.
+    Sudden,
+    /// Means and deviations over 0.5 s of what the bands of 30 ms before and their averages did not foretell, whitened
+    /// together.
+    Departure,
+    /// How much each mean over 0.1 s varies at the place: ln of the deviation + 1.
+    Spread,
     /// Averages over some 3 s, each in its own deviations.
     Slow,
 }
@@ -28,8 +35,8 @@ impl Channel {
     #[must_use]
     pub fn planes(self) -> usize {
         match self {
-            Self::Brief | Self::Level | Self::Slow => 1,
-            Self::Short | Self::Half | Self::Unexpected => 2,
+            Self::Brief | Self::Level | Self::Slow | Self::Sudden | Self::Spread => 1,
+            Self::Short | Self::Half | Self::Unexpected | Self::Departure => 2,
         }
     }
 

@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::frame::FrameShape;
 
 /// Version of the JSON form of [`Calibration`].
-pub const CALIBRATION_VERSION: u32 = 2;
+pub const CALIBRATION_VERSION: u32 = 3;
 
 /// Seconds of calibration that count as much as what is known of places in general.
 const PRIOR_SECONDS: f64 = 90.0;
@@ -36,6 +36,8 @@ pub struct Calibration {
     pub(crate) surprise_tail: Tail,
     pub(crate) site: Site,
     pub(crate) novelty_tail: Tail,
+    /// The tail of medians of novelty over 1 s: beyond it lies another place.
+    pub(crate) place_tail: Tail,
     /// The tail of the critic's output, for a model that has one.
     pub(crate) critic_tail: Option<Tail>,
 }
@@ -139,6 +141,7 @@ impl Calibration {
             && self.site.is_whole(self.shape.context)
             && self.surprise_tail.is_whole()
             && self.novelty_tail.is_whole()
+            && self.place_tail.is_whole()
             && self.critic_tail.as_ref().is_none_or(Tail::is_whole)
     }
 }

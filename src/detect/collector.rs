@@ -4,10 +4,11 @@ use candle_core::Tensor;
 
 use super::calibration::{CALIBRATION_VERSION, Calibration};
 use super::config::DetectConfig;
+use super::foretelling::Foretelling;
 use super::hearing::Hearing;
 use super::instrument::Instrument;
 use super::rows::HALF;
-use super::site::{RawRow, Site, prediction, raw_rows};
+use super::site::{RawRow, Site, raw_rows};
 use super::surprise::{Smooth, Surprise, median};
 use super::tail::Tail;
 use crate::critic::Critic;
@@ -118,25 +119,25 @@ impl Collector {
         });
         let surprise_tail = Tail::fit(surprise_maxima.collect())?;
 
-        let from_context = prediction(&self.bands, &self.contexts, context)?;
-        let rows = raw_rows(&from_context, &self.bands, &self.contexts, context, &self.breaks);
+        let foretelling = Foretelling::fit(&self.bands, &self.contexts, context, &self.breaks)?;
+        let rows = raw_rows(&foretelling, &self.bands, &self.contexts, context, &self.breaks);
         let usable: Vec<&RawRow> = rows.iter().filter(|r| r.settled).collect();
         // first by each coordinate alone: events of one kind widen a covariance in their own direction, and a fit to
         // everything would not see them as far (FAST-MCD, Rousseeuw and Van Driessen 1999)
         let apart = robust_distance(&usable);
         let outlying = outlying_seconds(&apart, &usable);
         let fine = |r: &RawRow| !outlying.contains(&second(r));
-        let first = Site::of(from_context.clone(), &values(usable.iter().copied().filter(|r| fine(r))))?;
+        let first = Site::of(foretelling.clone(), &values(usable.iter().copied().filter(|r| fine(r))))?;
         let outlying = outlying_seconds(&|row: &RawRow| first.distance(&row.values), &usable);
         let fine = |r: &RawRow| !outlying.contains(&second(r));
-        let site = Site::of(from_context.clone(), &values(usable.iter().copied().filter(|r| fine(r))))?;
+        let site = Site::of(foretelling.clone(), &values(usable.iter().copied().filter(|r| fine(r))))?;
 
         let (mut distances, mut inputs) = (Vec::new(), Vec::new());
         let mut row = Vec::new();
         for fold in 0..FOLDS {
             let inside = |i: usize| i * FOLDS / usable.len().max(1) == fold;
             let others = usable.iter().enumerate().filter(|(i, r)| !inside(*i) && fine(r)).map(|(_, r)| *r);
-            let unaware = Site::of(from_context.clone(), &values(others))?;
+            let unaware = Site::of(foretelling.clone(), &values(others))?;
             for (_, raw) in usable.iter().enumerate().filter(|(i, _)| inside(*i)) {
                 distances.push((second(raw), unaware.distance(&raw.values)));
                 if let Some(critic) = &instrument.critic {
@@ -146,6 +147,7 @@ impl Collector {
             }
         }
         let novelty_tail = Tail::fit(maxima(distances.iter().copied()))?;
+        let place_tail = Tail::fit(medians(&distances))?;
         let critic_tail = match &instrument.critic {
             Some(critic) => {
                 let logits = logits(critic, &inputs)?;
@@ -165,6 +167,7 @@ impl Collector {
             surprise_tail,
             site,
             novelty_tail,
+            place_tail,
             critic_tail,
         })
     }
@@ -229,6 +232,12 @@ fn maxima(values: impl Iterator<Item = (usize, f64)>) -> Vec<f64> {
         current = Some(second);
     }
     all
+}
+
+/// The median of each second, in the order of time.
+fn medians(values: &[(usize, f64)]) -> Vec<f64> {
+    let seconds = values.chunk_by(|a, b| a.0 == b.0);
+    seconds.map(|second| median(&mut second.iter().map(|v| v.1).collect::<Vec<_>>())).collect()
 }
 
 /// Root mean square over coordinates of the distance from their median, in their median absolute deviations.
@@ -315,6 +324,11 @@ mod tests {
         }
         let starts: Vec<usize> = (0..collector.contexts.len()).step_by(CHUNK).collect();
         assert_eq!(collector.breaks, starts);
+    }
+
+    #[test]
+    fn medians_are_those_of_each_second() {
+        assert_eq!(medians(&[(0, 1.0), (0, 9.0), (0, 3.0), (2, 2.0), (3, 0.5)]), [3.0, 2.0, 0.5]);
     }
 
     #[test]

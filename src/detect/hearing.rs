@@ -18,6 +18,9 @@ use candle_core::Tensor;
 
 /// Seconds over which it is looked whether novelty stays.
 const RECENT_S: usize = 60;
+/// Exponent for the probability of a median: unlike scores of events, a place stays, so that 0.01 says as much of it second
+/// after second as 0.001 of an event.
+const STAYS: f64 = 1.5;
 /// From this p downward it is looked for the band that stands out.
 const LOOKED_AT: f64 = 0.05;
 
@@ -41,8 +44,12 @@ pub(super) struct Hearing {
     maker: RowMaker,
     critic: Option<CriticState>,
     verdict: Option<Verdict>,
-    /// Novelty of the last minute, one value a second.
+    /// Novelty of the second that goes on, a value a row.
+    second: Vec<f64>,
+    /// Medians of the seconds of the last minute.
     recent: VecDeque<f64>,
+    /// Probability of the last of them at the place.
+    p_place: Option<f64>,
     raw: Vec<f32>,
     row: Vec<f32>,
 }
@@ -54,7 +61,7 @@ pub(super) struct Scores {
     pub(super) novelty: Option<f64>,
     pub(super) fused: Option<Fused>,
     pub(super) band: Option<usize>,
-    /// Probability of the novelty: whether this is the place at all.
+    /// Probability of the median novelty of the last whole second: whether this is the place at all.
     pub(super) p_place: Option<f64>,
 }
 
@@ -66,7 +73,9 @@ impl Hearing {
             maker: RowMaker::new(),
             critic: None,
             verdict: None,
+            second: Vec::new(),
             recent: VecDeque::new(),
+            p_place: None,
             raw: Vec::new(),
             row: Vec::new(),
         }
@@ -93,7 +102,7 @@ impl Hearing {
                 let novelty = known.site.distance(&self.raw);
                 let p_novelty = known.novelty_tail.tail_probability(novelty);
                 let band = (p.unwrap_or(p_novelty) < LOOKED_AT).then(|| self.loudest_band(known)).flatten();
-                let usual_of_late = self.usual_of_late(novelty, frame.index);
+                let usual_of_late = self.usual_of_late(novelty, frame.index, known);
                 let p_standing_out = known.novelty_tail.tail_probability(novelty / usual_of_late);
                 self.verdict = Some(Verdict { novelty, p_novelty, p_standing_out, p, band });
             }
@@ -109,12 +118,16 @@ impl Hearing {
 
     /// Median of novelty over the last minute, at least 1: after a change of gain or place it is large for good, which is no
     /// sign of a foreign sound.
-    fn usual_of_late(&mut self, novelty: f64, frame: u64) -> f64 {
+    fn usual_of_late(&mut self, novelty: f64, frame: u64, known: &Calibration) -> f64 {
+        self.second.push(novelty);
         if (frame + 1).is_multiple_of(u64::from(FRAME_RATE)) {
             if self.recent.len() == RECENT_S {
                 self.recent.pop_front();
             }
-            self.recent.push_back(novelty);
+            let middle = median(&mut self.second);
+            self.second.clear();
+            self.recent.push_back(middle);
+            self.p_place = Some(known.place_tail.tail_probability(middle).powf(STAYS));
         }
         let mut values: Vec<f64> = self.recent.iter().copied().collect();
         if values.is_empty() { 1.0 } else { median(&mut values).max(1.0) }
@@ -153,6 +166,6 @@ impl Hearing {
             None => joined,
         };
         let band = self.verdict.and_then(|v| v.band);
-        Scores { surprise, novelty: self.verdict.map(|v| v.novelty), fused, band, p_place: p_novelty }
+        Scores { surprise, novelty: self.verdict.map(|v| v.novelty), fused, band, p_place: self.p_place }
     }
 }

@@ -45,6 +45,7 @@ mod declared;
 mod detector;
 mod drift;
 mod episode;
+mod foretelling;
 mod fuse;
 mod gate;
 mod gpd;

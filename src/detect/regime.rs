@@ -18,7 +18,7 @@ use crate::units::FRAME_RATE;
 
 /// Below this median p of 1 s the sound is not what was calibrated on ...
 pub(crate) const CHANGED: f64 = 1e-3;
-/// ... and for more than this many seconds in a row the place has changed.
+/// So much evidence that it is not, and the place has changed; also the seconds that this takes at least.
 pub(crate) const CHANGED_BLOCKS: u32 = 60;
 /// From this median p on, a calibration calls the sound normal.
 const NORMAL: f64 = 0.05;
@@ -28,6 +28,13 @@ const NORMAL_BLOCKS: usize = 30;
 pub(crate) const MOST_FORMER: usize = 3;
 /// Least seconds of sound from which a place is learnt anew.
 const SHORTEST_S: f64 = 60.0;
+
+/// What a second of median p says of another place: 1 from p = 10⁻⁴ downward, 0 at 0.01, −1 at 1. Its sum, never below 0, is
+/// that of a cumulative sum test (Page, Continuous inspection schemes, Biometrika 1954): a second that happens to sound
+/// like before takes little back.
+pub(crate) fn evidence(p: f64) -> f64 {
+    (-p.log10()).clamp(0.0, 4.0) / 2.0 - 1.0
+}
 
 /// A calibration that was in force before, and what had been learnt under it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -211,5 +218,29 @@ impl Detector {
         watch.relearning = None;
         // surprise was smoothed and novelty held in units of the other calibration
         self.since_break = SinceBreak::new(&self.config, self.instrument.shape.latent);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_left_for_good_not_for_a_sound() {
+        let sum = |ps: &mut dyn Iterator<Item = f64>| {
+            ps.scan(0f64, |sum, p| {
+                *sum = (*sum + evidence(p)).max(0.0);
+                Some(*sum)
+            })
+            .fold(0.0, f64::max)
+        };
+        let limit = f64::from(CHANGED_BLOCKS);
+        // normal, with a loud event of 20 s now and then
+        let usual = |i: usize| if i % 60 < 20 { 1e-12 } else { (i % 100) as f64 / 100.0 + 0.005 };
+        assert!(sum(&mut (0..36_000).map(usual)) < limit);
+        // another place, of which every fifth second sounds like before
+        let other = |i: usize| if i.is_multiple_of(5) { 0.3 } else { 3e-4 };
+        assert!(sum(&mut (0..180).map(other)) > limit);
+        assert_eq!((evidence(1.0), evidence(0.01), evidence(0.0)), (-1.0, 0.0, 1.0));
     }
 }

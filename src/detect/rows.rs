@@ -2,22 +2,24 @@
 
 use std::ops::Range;
 
-use super::prediction::Prediction;
-use super::site::LAG;
+use super::foretelling::{Foretelling, LAG, TREND, Trend};
 use crate::units::BANDS;
 
 /// Frames of a row: 50 ms.
 pub const ROW: usize = 5;
 
 /// Where the parts of a raw row lie: means over 0.1 s; means, then deviations, over 0.25 s and over 0.5 s; a slow average
-/// of the first; means, then deviations, over 0.5 s of what contexts did not foretell.
+/// of the first; means over 0.1 s, then means and deviations over 0.5 s, of what contexts did not foretell; means and
+/// deviations over 0.5 s of what the bands themselves did not.
 pub(super) const BRIEF: Range<usize> = 0..BANDS;
 pub(super) const SHORT: Range<usize> = BANDS..3 * BANDS;
 pub(super) const HALF: Range<usize> = 3 * BANDS..5 * BANDS;
 pub(super) const SLOW: Range<usize> = 5 * BANDS..6 * BANDS;
-pub(super) const UNEXPECTED: Range<usize> = 6 * BANDS..8 * BANDS;
+pub(super) const SUDDEN: Range<usize> = 6 * BANDS..7 * BANDS;
+pub(super) const UNEXPECTED: Range<usize> = 7 * BANDS..9 * BANDS;
+pub(super) const DEPARTURE: Range<usize> = 9 * BANDS..11 * BANDS;
 /// Numbers in a raw row.
-pub(super) const RAW: usize = 8 * BANDS;
+pub(super) const RAW: usize = 11 * BANDS;
 
 /// Windows in frames; the longest is what is remembered.
 const BRIEF_FRAMES: usize = 10;
@@ -29,11 +31,13 @@ const SLOW_ROWS: f32 = 60.0;
 /// Makes the rows of a stream: remembers its last half second.
 #[derive(Debug, Clone)]
 pub struct RowMaker {
-    /// The last 50 frames, `[64]` each, a ring: bands, and what was not foretold of them.
+    /// The last 50 frames, `[64]` each, a ring: bands, and what was not foretold of them by contexts and by trends.
     bands: Vec<f32>,
-    residuals: Vec<f32>,
-    /// Contexts of the last frames, a ring.
-    contexts: Vec<Vec<f32>>,
+    unexpected: Vec<f32>,
+    departure: Vec<f32>,
+    /// Contexts and trends of the last frames, a ring.
+    before: Vec<(Vec<f32>, [f32; TREND])>,
+    trend: Trend,
     slow: Vec<f32>,
     frames: usize,
 }
@@ -50,8 +54,10 @@ impl RowMaker {
     pub fn new() -> Self {
         Self {
             bands: vec![0.0; HALF_FRAMES * BANDS],
-            residuals: vec![0.0; HALF_FRAMES * BANDS],
-            contexts: Vec::new(),
+            unexpected: vec![0.0; HALF_FRAMES * BANDS],
+            departure: vec![0.0; HALF_FRAMES * BANDS],
+            before: Vec::new(),
+            trend: Trend::new(),
             slow: Vec::new(),
             frames: 0,
         }
@@ -63,23 +69,30 @@ impl RowMaker {
         self.frames >= HALF_FRAMES + LAG
     }
 
-    pub(super) fn push(&mut self, from_context: &Prediction, (bands, context): (&[f32], &[f32])) {
+    pub(super) fn push(&mut self, foretelling: &Foretelling, (bands, context): (&[f32], &[f32])) {
         let at = self.frames % HALF_FRAMES;
         let range = at * BANDS..(at + 1) * BANDS;
         if let Some(place) = self.bands.get_mut(range.clone()) {
             place.iter_mut().zip(bands).for_each(|(to, x)| *to = *x);
         }
-        if let Some(place) = self.residuals.get_mut(range) {
-            match self.contexts.get(self.frames % LAG) {
-                Some(before) if self.contexts.len() == LAG => from_context.residual(before, bands, place),
-                _ => place.iter_mut().for_each(|x| *x = 0.0),
+        if let (Some(unexpected), Some(departure)) =
+            (self.unexpected.get_mut(range.clone()), self.departure.get_mut(range))
+        {
+            match self.before.get(self.frames % LAG) {
+                Some((context, trend)) if self.before.len() == LAG => {
+                    foretelling.from_context.residual(context, bands, unexpected);
+                    foretelling.from_trend.residual(trend, bands, departure);
+                }
+                _ => unexpected.iter_mut().chain(departure).for_each(|x| *x = 0.0),
             }
         }
-        if self.contexts.len() < LAG {
-            self.contexts.push(context.to_vec());
-        } else if let Some(oldest) = self.contexts.get_mut(self.frames % LAG) {
+        let trend = self.trend.push(bands);
+        if self.before.len() < LAG {
+            self.before.push((context.to_vec(), trend));
+        } else if let Some((oldest, place)) = self.before.get_mut(self.frames % LAG) {
             oldest.clear();
             oldest.extend_from_slice(context);
+            *place = trend;
         }
         self.frames += 1;
     }
@@ -98,7 +111,9 @@ impl RowMaker {
         fill(&self.bands, BRIEF_FRAMES, BRIEF);
         fill(&self.bands, SHORT_FRAMES, SHORT);
         fill(&self.bands, HALF_FRAMES, HALF);
-        fill(&self.residuals, HALF_FRAMES, UNEXPECTED);
+        fill(&self.unexpected, BRIEF_FRAMES, SUDDEN);
+        fill(&self.unexpected, HALF_FRAMES, UNEXPECTED);
+        fill(&self.departure, HALF_FRAMES, DEPARTURE);
         let brief = out.get(BRIEF).unwrap_or_default();
         if self.slow.is_empty() {
             self.slow.extend_from_slice(brief);

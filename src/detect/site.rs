@@ -1,22 +1,16 @@
 //! What is normal at a place, band by band, and rows of statistics in its units.
 
-use nalgebra::DMatrix;
 use serde::{Deserialize, Serialize};
 
-use super::prediction::Prediction;
-use super::rows::{BRIEF, HALF, RAW, SHORT, SLOW};
-use super::rows::{RowMaker, UNEXPECTED};
+use super::foretelling::Foretelling;
+use super::rows::{BRIEF, DEPARTURE, HALF, RAW, RowMaker, SHORT, SLOW, SUDDEN, UNEXPECTED};
 use super::whitening::Whitening;
 use crate::critic::Channel;
 use crate::error::{Error, Result};
 use crate::units::BANDS;
 
-/// Frames between a context and what it foretells: their windows share no sample.
-pub(super) const LAG: usize = 3;
 /// Frames at the start that contexts and windows take to fill.
-const WARM_UP: usize = 100;
-/// Most frames that the prediction is fitted to: neighbours say nearly the same.
-const MOST_PREDICTED: usize = 6000;
+pub(super) const WARM_UP: usize = 100;
 /// Fewest rows that a place is fitted to: 5 s.
 const FEWEST_ROWS: usize = 100;
 /// Values are cut at so many deviations.
@@ -30,12 +24,14 @@ const LEAST_DEVIATION: f32 = 0.02;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Site {
-    from_context: Prediction,
+    foretelling: Foretelling,
     brief: Whitening,
     short: Whitening,
     half: Whitening,
     slow: Whitening,
+    sudden: Whitening,
     unexpected: Whitening,
+    departure: Whitening,
 }
 
 impl Site {
@@ -44,14 +40,14 @@ impl Site {
     /// # Errors
     /// When there are fewer than 6 s.
     pub fn fit(bands: &[f32], contexts: &[f32], width: usize) -> Result<Self> {
-        let from_context = prediction(bands, contexts, width)?;
-        let rows = raw_rows(&from_context, bands, contexts, width, &[]);
+        let foretelling = Foretelling::fit(bands, contexts, width, &[])?;
+        let rows = raw_rows(&foretelling, bands, contexts, width, &[]);
         let usable: Vec<&[f32]> = rows.iter().filter(|r| r.settled).map(|r| r.values.as_slice()).collect();
-        Self::of(from_context, &usable)
+        Self::of(foretelling, &usable)
     }
 
-    /// Of raw rows and the prediction that they were made with.
-    pub(super) fn of(from_context: Prediction, rows: &[&[f32]]) -> Result<Self> {
+    /// Of raw rows and the predictions that they were made with.
+    pub(super) fn of(foretelling: Foretelling, rows: &[&[f32]]) -> Result<Self> {
         if rows.len() < FEWEST_ROWS {
             return Err(too_short(rows.len() / 20));
         }
@@ -60,18 +56,20 @@ impl Site {
         };
         let both = |i: usize| if i < BANDS { LEAST_MEAN } else { LEAST_DEVIATION };
         Ok(Self {
-            from_context,
+            foretelling,
             brief: Whitening::fit(&part(BRIEF), BANDS, |_| LEAST_BRIEF)?,
             short: Whitening::fit(&part(SHORT), 2 * BANDS, both)?,
             half: Whitening::fit(&part(HALF), 2 * BANDS, both)?,
             slow: Whitening::scales(&part(SLOW), BANDS, |_| LEAST_MEAN),
+            sudden: Whitening::fit(&part(SUDDEN), BANDS, |_| LEAST_BRIEF)?,
             unexpected: Whitening::fit(&part(UNEXPECTED), 2 * BANDS, both)?,
+            departure: Whitening::fit(&part(DEPARTURE), 2 * BANDS, both)?,
         })
     }
 
     /// Hears the next frame: `bands` `[64]` and the context.
     pub fn push(&self, frame: (&[f32], &[f32]), maker: &mut RowMaker) {
-        maker.push(&self.from_context, frame);
+        maker.push(&self.foretelling, frame);
     }
 
     /// A raw row in units of the place, in the order of `channels`: planes of 64 bands, each within ±8, then distances.
@@ -86,7 +84,10 @@ impl Site {
                 Channel::Short => self.short.apply(part(SHORT), &mut white),
                 Channel::Half => self.half.apply(part(HALF), &mut white),
                 Channel::Level => self.half.normal(part(HALF.start..HALF.start + BANDS), &mut white),
+                Channel::Sudden => self.sudden.apply(part(SUDDEN), &mut white),
                 Channel::Unexpected => self.unexpected.apply(part(UNEXPECTED), &mut white),
+                Channel::Departure => self.departure.apply(part(DEPARTURE), &mut white),
+                Channel::Spread => self.brief.spread(&mut white),
                 Channel::Slow => self.slow.normal(part(SLOW), &mut white),
             }
             if channel.has_distance() {
@@ -112,12 +113,14 @@ impl Site {
 
     /// Whether this could have come from a fit to contexts of `width` values.
     pub(crate) fn is_whole(&self, width: usize) -> bool {
-        self.from_context.is_whole(width)
+        self.foretelling.is_whole(width)
             && self.brief.is_whole(BANDS, true)
             && self.short.is_whole(2 * BANDS, true)
             && self.half.is_whole(2 * BANDS, true)
             && self.slow.is_whole(BANDS, false)
+            && self.sudden.is_whole(BANDS, true)
             && self.unexpected.is_whole(2 * BANDS, true)
+            && self.departure.is_whole(2 * BANDS, true)
     }
 }
 
@@ -125,33 +128,18 @@ fn mean_square(xs: &[f32]) -> f32 {
     xs.iter().map(|x| x * x).sum::<f32>() / xs.len().max(1) as f32
 }
 
-fn too_short(seconds: usize) -> Error {
+pub(super) fn too_short(seconds: usize) -> Error {
     Error::config(
         format!("calibration heard {seconds} usable seconds in a row, expected at least 6"),
         "let calibration listen longer, or run `calibrate` again",
     )
 }
 
-/// What contexts foretell of the bands 30 ms later.
-pub(super) fn prediction(bands: &[f32], contexts: &[f32], width: usize) -> Result<Prediction> {
-    let n = bands.len() / BANDS;
-    if n < 2 * WARM_UP {
-        return Err(too_short(n / 100));
-    }
-    let chosen: Vec<usize> = (WARM_UP..n).step_by((n / MOST_PREDICTED).max(1)).collect();
-    let rows = |values: &[f32], width: usize, back: usize| {
-        let row = |&i: &usize| values.get((i - back) * width..(i - back + 1) * width).unwrap_or_default();
-        let flat: Vec<f32> = chosen.iter().flat_map(row).copied().collect();
-        DMatrix::from_row_slice(chosen.len(), width, &flat)
-    };
-    Prediction::fit(&rows(contexts, width, LAG), &rows(bands, BANDS, 0))
-}
-
 /// A raw row of a stretch of frames.
 pub(super) struct RawRow {
     /// The number of its last frame in the stretch.
     pub(super) frame: usize,
-    /// `[512]`.
+    /// `[704]`.
     pub(super) values: Vec<f32>,
     /// Whether windows and contexts were full.
     pub(super) settled: bool,
@@ -159,7 +147,7 @@ pub(super) struct RawRow {
 
 /// All rows of a stretch; at each of `breaks` (frame numbers, ascending) the sound begins anew.
 pub(super) fn raw_rows(
-    from_context: &Prediction,
+    foretelling: &Foretelling,
     bands: &[f32],
     contexts: &[f32],
     width: usize,
@@ -170,7 +158,7 @@ pub(super) fn raw_rows(
         if breaks.binary_search(&i).is_ok() {
             (maker, since) = (RowMaker::new(), 0);
         }
-        maker.push(from_context, frame);
+        maker.push(foretelling, frame);
         since += 1;
         if (i + 1) % super::rows::ROW == 0 {
             let mut values = Vec::with_capacity(RAW);
@@ -184,13 +172,23 @@ pub(super) fn raw_rows(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::detect::foretelling::LAG;
     use crate::detect::rows::ROW;
     use rand::{RngExt, SeedableRng};
     use rand_chacha::ChaCha8Rng;
 
     const WIDTH: usize = 5;
-    const ALL: [Channel; 6] =
-        [Channel::Brief, Channel::Short, Channel::Half, Channel::Level, Channel::Unexpected, Channel::Slow];
+    const ALL: [Channel; 9] = [
+        Channel::Brief,
+        Channel::Short,
+        Channel::Half,
+        Channel::Level,
+        Channel::Unexpected,
+        Channel::Sudden,
+        Channel::Departure,
+        Channel::Slow,
+        Channel::Spread,
+    ];
 
     /// Bands that follow context 0 three frames later, each with another strength, and noise.
     fn place(frames: usize, seed: u64) -> (Vec<f32>, Vec<f32>) {
@@ -230,15 +228,15 @@ mod tests {
                 row
             })
             .collect();
-        assert_eq!(rows[0].len(), 9 * BANDS + 3);
-        // all but the slow plane, whose average hardly moves
-        for column in (0..8 * BANDS).step_by(37) {
+        assert_eq!(rows[0].len(), 13 * BANDS + 4);
+        // all but the slow plane, whose average hardly moves, and the spread, which is none
+        for column in (0..11 * BANDS).step_by(37) {
             let values: Vec<f32> = rows.iter().map(|r| r[column]).collect();
             let mean = values.iter().sum::<f32>() / values.len() as f32;
             let d = (values.iter().map(|x| (x - mean).powi(2)).sum::<f32>() / values.len() as f32).sqrt();
             assert!(mean.abs() < 0.4 && (0.4..1.6).contains(&d), "{column}: {mean} ± {d}");
         }
-        let distance = rows.iter().map(|r| r[9 * BANDS]).sum::<f32>() / rows.len() as f32;
+        let distance = rows.iter().map(|r| r[13 * BANDS]).sum::<f32>() / rows.len() as f32;
         assert!(distance.abs() < 0.4, "{distance}");
     }
 

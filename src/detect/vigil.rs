@@ -16,7 +16,7 @@ use super::gate::{Change, Gate, Rules};
 use super::maxima::{Maxima, Recalibrated};
 use super::pool::POOL_FRAMES;
 use super::reading::DetectorCounts;
-use super::regime::{CHANGED, CHANGED_BLOCKS, Former, Medians};
+use super::regime::{CHANGED_BLOCKS, Former, Medians, evidence};
 use super::state::WatchState;
 use crate::error::Result;
 use crate::units::FRAME_RATE;
@@ -65,8 +65,9 @@ impl Learnt {
 /// maxima: if it were left out, the tail would end at the threshold and each fit would find more of what is normal
 /// improbable. The further blocks of a long event are left out, and of a severe one all, with a second on either side.
 ///
-/// *Change of the place.* Where the median p' of 1 s stays below 0.001 for more than 60 s, or an event is cut for its
-/// length, ordinary alarms rest until [`thaw`](Self::thaw) or [`adopt`](Self::adopt), and nothing is learnt.
+/// *Change of the place.* Where the median p' of 1 s, or that of its novelty, stays low for a minute or two
+/// ([`evidence`]), or an event is cut for its length, and the budget is held, ordinary alarms rest until
+/// [`thaw`](Self::thaw) or [`adopt`](Self::adopt), and nothing is learnt.
 ///
 /// *Feedback.* What the operator has declared normal is not told again, severe or not. Once there is any such thing,
 /// alarms wait for 250 ms, because the pooled z of an onset is still that of the background.
@@ -87,8 +88,8 @@ pub(crate) struct Vigil {
     drift: Drift,
     declared: Declared,
     medians: Medians,
-    /// Blocks whose median p was below 0.001; each other one takes two of them back.
-    changed: u32,
+    /// Evidence of another place: see [`evidence`](super::regime::evidence).
+    changed: f64,
     frozen: bool,
     /// The place has changed, and nobody has taken note yet.
     regime: bool,
@@ -112,7 +113,7 @@ impl Vigil {
             drift: Drift::default(),
             declared: Declared::default(),
             medians: Medians::default(),
-            changed: 0,
+            changed: 0.0,
             frozen: false,
             regime: false,
             counts: DetectorCounts::default(),
@@ -157,7 +158,7 @@ impl Vigil {
 
     /// Ordinary alarms are told again.
     pub(crate) fn thaw(&mut self) {
-        (self.frozen, self.regime, self.changed, self.medians) = (false, false, 0, Medians::default());
+        (self.frozen, self.regime, self.changed, self.medians) = (false, false, 0.0, Medians::default());
         self.gate.set_rules(self.rules());
     }
 
@@ -212,9 +213,8 @@ impl Vigil {
             told.began |= self.decide(number, false);
         }
         if let Some(middle) = self.medians.push(scored.p.min(scored.p_place)) {
-            // a second that happens to sound like before does not make it the same place
-            self.changed = if middle < CHANGED { self.changed + 1 } else { self.changed.saturating_sub(2) };
-            if self.changed > CHANGED_BLOCKS && told == Told::default() && self.change_regime() {
+            self.changed = (self.changed + evidence(middle)).max(0.0);
+            if self.changed > f64::from(CHANGED_BLOCKS) && told == Told::default() && self.change_regime() {
                 told = self.gate.cut().map(|episode| self.end(episode, number)).unwrap_or_default();
                 told.regime = true;
             }
@@ -267,9 +267,9 @@ impl Vigil {
         }
     }
 
-    /// Ordinary alarms rest from here on; false where they do already.
+    /// Ordinary alarms rest from here on; false where they do already, or where the threshold is to stay.
     fn change_regime(&mut self) -> bool {
-        if self.frozen {
+        if self.frozen || !self.held {
             return false;
         }
         (self.frozen, self.regime) = (true, true);

@@ -73,6 +73,12 @@ impl Whitening {
         out.extend(raw.iter().zip(&self.mean).zip(&self.deviation).map(|((x, m), d)| (x - m) / d));
     }
 
+    /// Writes ln of each deviation + 1 to `out`: how much of a change is usual.
+    pub(super) fn spread(&self, out: &mut Vec<f32>) {
+        out.clear();
+        out.extend(self.deviation.iter().map(|d| d.ln() + 1.0));
+    }
+
     /// Writes the white vector to `out`.
     pub(super) fn apply(&self, raw: &[f32], out: &mut Vec<f32>) {
         let width = self.mean.len();
