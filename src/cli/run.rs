@@ -35,7 +35,7 @@ pub(super) struct RunArgs {
     /// Raw PCM on stdin: 32-bit floats instead of 16-bit integers.
     #[arg(long)]
     stdin_float: bool,
-    /// Broker: mqtt://host[:port]. Without one, events go to stdout as JSON lines.
+    /// Broker: mqtt://host[:port], mqtts:// for TLS. Without one, events go to stdout as JSON lines.
     #[arg(long, value_name = "URL")]
     broker: Option<String>,
     /// Configuration file.
@@ -147,6 +147,8 @@ pub(super) fn check(args: &RunArgs) -> Result<()> {
     if let Some(file) = &config.publish.password_file {
         crate::publish::read_password(file)?;
     }
+    #[cfg(feature = "mqtt")]
+    crate::publish::check_encryption(&config.publish)?;
     stdout().line(format_args!(
         "ok: node {}, {} sources, model {} ({}), {}",
         config.node_id(),

@@ -188,6 +188,40 @@ impl Engine {
         Ok(self.lane_mut(stream)?.detector.judge(number, verdict))
     }
 
+    /// The false-alarm budget of streams that join.
+    #[must_use]
+    pub fn events_per_hour(&self) -> f64 {
+        self.detect.events_per_hour
+    }
+
+    /// Sets the false-alarm budget of a stream ([`Detector::set_events_per_hour`]).
+    ///
+    /// # Errors
+    /// When the stream is over, or the budget is not within 0.01 to 3600.
+    pub fn set_events_per_hour(&mut self, stream: usize, events_per_hour: f64) -> Result<()> {
+        self.lane_mut(stream)?.detector.set_events_per_hour(events_per_hour)
+    }
+
+    /// Learns anew what is normal for a stream; a running event ends.
+    ///
+    /// # Errors
+    /// When the stream is over.
+    pub fn recalibrate(&mut self, stream: usize, sink: &mut dyn FnMut(Heard)) -> Result<()> {
+        let mut findings = std::mem::take(&mut self.findings);
+        self.lane_mut(stream)?.detector.recalibrate(&mut findings);
+        self.findings = findings;
+        self.tell(stream, true, sink);
+        Ok(())
+    }
+
+    /// The last `seconds` of a stream, where it remembers its sound.
+    ///
+    /// # Errors
+    /// When the stream is over.
+    pub fn last(&mut self, stream: usize, seconds: u32) -> Result<Option<Excerpt>> {
+        Ok(self.lane_mut(stream)?.recent.as_ref().map(|recent| recent.last(seconds)))
+    }
+
     /// The next samples of a stream, mono, at its rate. They are scored by the next [`run`](Self::run).
     ///
     /// # Errors

@@ -65,6 +65,7 @@ impl HealthDesk {
                     input: input(&lane),
                     capped: lane.detector.capped,
                     known: lane.detector.known,
+                    muted: lane.muted,
                     drifts: lane.detector.drifts,
                     regimes: lane.detector.regimes,
                     threshold: lane.threshold.map(milli),

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crossbeam_channel::{Receiver, Sender};
 
+use super::mute::Mute;
 use super::notes::Notes;
 use super::pool::Embedder;
 use super::snapshot::Snapshots;
@@ -15,7 +16,7 @@ use crate::capture::StreamFeed;
 use crate::detect::{DetectorState, Reading, StreamState};
 use crate::error::Result;
 use crate::event::Phase;
-use crate::publish::{AckEvent, EventSender, Outgoing, Score, Watching};
+use crate::publish::{Command, EventSender, Outgoing, Request, Score, Watching};
 use crate::ring::{Read, RingReader, wait_any};
 use crate::telemetry::Percentiles;
 use crate::units::{FRAME_RATE, frame_end, samples_to_seconds};
@@ -51,9 +52,9 @@ pub(super) struct Figures {
 
 /// One stream on its way through the thread.
 pub(super) struct Stream {
-    feed: StreamFeed,
+    pub(super) feed: StreamFeed,
     /// Its number in the engine, from its first sample until its end.
-    number: Option<usize>,
+    pub(super) number: Option<usize>,
     known: Option<StreamState>,
     keep: bool,
     closed: bool,
@@ -63,6 +64,7 @@ pub(super) struct Stream {
     started: SystemTime,
     figures: LaneFigures,
     notes: Notes,
+    pub(super) mute: Mute,
     summary: Summary,
     /// Embeddings so far.
     embeddings: u32,
@@ -83,6 +85,7 @@ impl Stream {
             started: SystemTime::now(),
             figures: LaneFigures::default(),
             notes: Notes::default(),
+            mute: Mute::default(),
             summary: Summary::default(),
             embeddings: 0,
         }
@@ -114,8 +117,8 @@ pub(super) struct Inference {
     pub(super) embedder: Embedder,
     pub(super) snapshots: Snapshots,
     pub(super) states: Sender<(String, Box<StreamState>)>,
-    /// Verdicts of the operator.
-    pub(super) requests: Receiver<AckEvent>,
+    /// What others ask of streams.
+    pub(super) requests: Receiver<Request>,
     pub(super) progress: Arc<Progress>,
 }
 
@@ -183,6 +186,8 @@ impl Inference {
                 stream.number = Some(added?);
                 let quiet = Outgoing::Anomaly { stream: stream.feed.id.clone(), on: false };
                 self.send(quiet);
+                self.tell_setting(index, Command::Budget, self.engine.events_per_hour().to_string());
+                self.tell_setting(index, Command::Mute, "0".to_owned());
             }
             (Read::Rate(rate), Some(number)) => {
                 tracing::info!("{}: the rate is {rate} Hz now", stream.feed.id);
@@ -218,7 +223,10 @@ impl Inference {
     }
 
     /// Lets the engine work and publishes what it has to say.
-    fn drive<T>(&mut self, work: impl FnOnce(&mut Engine, &mut dyn FnMut(Heard)) -> Result<T>) -> Result<T> {
+    pub(super) fn drive<T>(
+        &mut self,
+        work: impl FnOnce(&mut Engine, &mut dyn FnMut(Heard)) -> Result<T>,
+    ) -> Result<T> {
         let Self {
             engine, streams, stamp, sender, patient, score_every, embedder, snapshots, states, ..
         } = self;
@@ -246,6 +254,7 @@ impl Inference {
                         let _ = states.send_timeout((stream.feed.id.clone(), state), KEEP_PATIENCE);
                     }
                 }
+                Heard::Finding { finding, .. } if stream.mute.hides(&finding, Instant::now()) => {}
                 Heard::Finding { finding, .. } => {
                     let latency = stream.zero.map_or(Duration::ZERO, |zero| {
                         zero.elapsed().saturating_sub(Duration::from_secs_f64(finding.emitted_s))
@@ -309,7 +318,7 @@ impl Inference {
     fn refresh(&mut self, last: bool) {
         for stream in &mut self.streams {
             if let Some(lane) = stream.number.and_then(|number| self.engine.lane(number)) {
-                stream.figures = lane.figures();
+                stream.figures = LaneFigures { muted: stream.mute.count, ..lane.figures() };
             }
         }
         // the supervisor holds this for the time of a copy; a missed refresh comes a second later, save the last

@@ -10,15 +10,16 @@
 //! | `mqtt` | the link to the broker, where one is configured |
 //! | `main` | [`run`]: signals, device notices, health, the watchdog, the ordered stop |
 
-mod ack;
 mod calibrations;
 mod daemon;
 mod engine;
 mod health;
 mod inference;
 mod lane;
+mod mute;
 mod notes;
 mod pool;
+mod requests;
 mod snapshot;
 mod stamp;
 

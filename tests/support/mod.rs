@@ -7,4 +7,6 @@ pub mod daemon;
 pub mod events;
 pub mod golden;
 pub mod microphone;
+pub mod proxy;
+pub mod shim;
 pub mod sound;
