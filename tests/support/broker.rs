@@ -106,6 +106,11 @@ impl Broker {
         self.signal("CONT");
     }
 
+    /// SIGHUP: it reads its password files again.
+    pub fn reload(&self) {
+        self.signal("HUP");
+    }
+
     fn signal(&self, name: &str) {
         signal(self.child.as_ref().expect("it runs"), name);
     }
