@@ -3,18 +3,9 @@
 use crossbeam_channel::Sender;
 
 use super::link::Message;
-use super::request::{Ask, Command, Request, Response, transaction};
+use super::request::{Command, Request, Response, transaction};
 use super::topics::{Topics, check_id};
 use crate::error::{Error, Result};
-
-/// Whom requests go to.
-#[derive(Debug, Clone)]
-pub(super) struct Doors {
-    /// Those about streams.
-    pub(super) streams: Sender<Request>,
-    /// Those about the daemon as a whole.
-    pub(super) daemon: Sender<Request>,
-}
 
 /// The access rule, and the way to those who carry requests out.
 #[derive(Debug)]
@@ -22,7 +13,8 @@ pub(super) struct Desk {
     pub(super) topics: Topics,
     /// What may be asked.
     pub(super) allowed: Vec<Command>,
-    pub(super) doors: Doors,
+    /// Who carries out.
+    pub(super) door: Sender<Request>,
 }
 
 impl Desk {
@@ -51,8 +43,9 @@ impl Desk {
             ));
         }
         let request = Request::parse(command, stream, payload)?;
-        let door = if matches!(request.ask, Ask::Reload) { &self.doors.daemon } else { &self.doors.streams };
-        door.try_send(request).map_err(|_| Error::config("too many requests wait", "ask again in a second"))
+        self.door
+            .try_send(request)
+            .map_err(|_| Error::config("too many requests wait", "ask again in a second"))
     }
 }
 
@@ -63,13 +56,8 @@ mod tests {
 
     #[test]
     fn only_what_is_allowed_passes_and_the_rest_is_answered() {
-        let (streams, asked) = crossbeam_channel::bounded(2);
-        let (daemon, _held) = crossbeam_channel::bounded(2);
-        let desk = Desk {
-            topics: Topics::new("t", "n").unwrap(),
-            allowed: vec![Command::Mute],
-            doors: Doors { streams, daemon },
-        };
+        let (door, asked) = crossbeam_channel::bounded(2);
+        let desk = Desk { topics: Topics::new("t", "n").unwrap(), allowed: vec![Command::Mute], door };
         let say = |topic: &str, payload: &str, retained| {
             desk.take(&Message { retained, topic: topic.into(), payload: payload.into() })
         };

@@ -17,8 +17,8 @@
 //! most 64 records are between the two, 16 of them with rumqttc.
 //!
 //! In the other direction there are requests ([`Command`]): `mqtt` subscribes to the commands of the node and the settings
-//! of its streams, answers what is not allowed or cannot be read, and hands the rest over bounded channels to whoever
-//! holds [`Publisher::requests`] and [`Publisher::daemon_requests`]. What is allowed says [`PublishConfig::commands`].
+//! of its streams, answers what is not allowed or cannot be read, and hands the rest over a bounded channel to whoever
+//! holds [`Publisher::requests`]. What is allowed says [`PublishConfig::commands`].
 //!
 //! Without a broker, `publish` writes each event document as a line to stdout, and there is no outbox.
 //!

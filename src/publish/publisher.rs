@@ -147,7 +147,6 @@ pub struct Publisher {
     stop: Sender<Instant>,
     done: Receiver<bool>,
     requests: Receiver<Request>,
-    daemon_requests: Receiver<Request>,
 }
 
 impl Publisher {
@@ -164,14 +163,13 @@ impl Publisher {
         let (stop, stopped) = bounded(1);
         let status = Arc::new(PublisherStatus::default());
         let (asked, requests) = bounded(REQUESTS);
-        let (asked_daemon, daemon_requests) = bounded(REQUESTS);
         let done = if config.broker.is_some() {
-            start_courier(config, node, state_dir, (taken, stopped, status.clone(), (asked, asked_daemon)))?
+            start_courier(config, node, state_dir, (taken, stopped, status.clone(), asked))?
         } else {
             let lines = Lines { inbox: taken, stop: stopped, status: status.clone(), out: std::io::stdout() };
             spawn("publish", move || lines.run())?
         };
-        Ok(Self { sender: EventSender { inbox, status }, stop, done, requests, daemon_requests })
+        Ok(Self { sender: EventSender { inbox, status }, stop, done, requests })
     }
 
     /// A way in.
@@ -180,16 +178,10 @@ impl Publisher {
         self.sender.clone()
     }
 
-    /// What others ask of streams. Who takes a request answers it ([`Outgoing::Response`]).
+    /// What others ask of the daemon. Who takes a request answers it ([`Outgoing::Response`]).
     #[must_use]
     pub fn requests(&self) -> Receiver<Request> {
         self.requests.clone()
-    }
-
-    /// What others ask of the daemon as a whole, to be answered in the same way.
-    #[must_use]
-    pub fn daemon_requests(&self) -> Receiver<Request> {
-        self.daemon_requests.clone()
     }
 
     /// The counters.
@@ -224,8 +216,7 @@ impl Publisher {
     }
 }
 
-type Asked = (Sender<Request>, Sender<Request>);
-type Ends = (Receiver<Inbound>, Receiver<Instant>, Arc<PublisherStatus>, Asked);
+type Ends = (Receiver<Inbound>, Receiver<Instant>, Arc<PublisherStatus>, Sender<Request>);
 
 fn spawn(name: &str, work: impl FnOnce() -> bool + Send + 'static) -> Result<Receiver<bool>> {
     let (done, ended) = bounded(1);
@@ -252,7 +243,7 @@ fn start_courier(_: &PublishConfig, _: &str, _: &Path, _: Ends) -> Result<Receiv
 fn start_courier(config: &PublishConfig, node: &str, state_dir: &Path, ends: Ends) -> Result<Receiver<bool>> {
     use super::address::BrokerAddress;
     use super::courier::Courier;
-    use super::desk::{Desk, Doors};
+    use super::desk::Desk;
     use super::link::{self, Options};
     use super::outbox::{Caps, Outbox};
     use super::session::{Session, Settings};
@@ -299,7 +290,7 @@ fn start_courier(config: &PublishConfig, node: &str, state_dir: &Path, ends: End
             Duration::from_secs_f64(config.backoff_max_s),
         ),
     };
-    let (inbox, stop, status, (streams, daemon)) = ends;
+    let (inbox, stop, status, door) = ends;
     let desk =
         Desk { topics: topics.clone(), allowed: config.commands.clone(), doors: Doors { streams, daemon } };
     let (wire, commands) = tokio::sync::mpsc::unbounded_channel();
