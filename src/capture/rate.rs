@@ -102,7 +102,7 @@ impl RateCheck {
         if self.verdicts.unsigned_abs() < AGREEING {
             return None;
         }
-        let measured = f64::from(self.rate) / (1.0 + slope).max(0.01);
+        let measured = f64::from(self.rate) * (1.0 - slope).max(0.0);
         let rounded = ((measured / STEP).round() * STEP) as u32;
         self.corrections += 1;
         self.restart();

@@ -174,8 +174,8 @@ mod tests {
         new.publish.health_s = 1;
         let changes = Changes::between(&old, &new).unwrap();
         assert_eq!(changes.live, ["detect.events_per_hour", "publish.health_s"]);
-        assert_eq!(changes.later, ["source", "publish.broker"]);
-        assert!(changes.report().contains("restart: source, publish.broker"), "{}", changes.report());
+        assert_eq!(changes.later, ["publish.broker", "source"]);
+        assert!(changes.report().contains("restart: publish.broker, source"), "{}", changes.report());
         let none = Changes::between(&old, &old).unwrap();
         assert_eq!(none.report(), "nothing has changed");
     }
