@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use figment::value::{Dict, Value};
 use serde::Serialize;
 
-use super::args::{SetThreads, open_model, stdout, stop_flag, use_threads};
+use super::args::{SetThreads, hang_up_flag, open_model, stdout, stop_flag, use_threads};
 use crate::capture::{PcmForm, PcmFormat, SourceConfig};
 use crate::config::{Loaded, load};
 use crate::error::{Error, Result};
-use crate::runtime;
+use crate::runtime::{self, Control};
 
 /// What to listen to, and where events go.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -128,8 +128,9 @@ fn value(of: &impl Serialize) -> Result<Value> {
 pub(super) fn run(args: &RunArgs, set: SetThreads) -> Result<()> {
     let config = args.load()?.config;
     use_threads(config.model.threads, set)?;
-    let stop = stop_flag()?;
-    runtime::run(&config, &stop)
+    let (stop, hang_up) = (stop_flag()?, hang_up_flag()?);
+    let load = || args.load().map(|loaded| loaded.config);
+    runtime::run(&config, &Control { stop: &stop, hang_up: &hang_up, load: &load })
 }
 
 /// Checks the configuration, the model and the files it names; silent when all is well.

@@ -38,6 +38,20 @@ impl LiveBatch {
         Ok(Self { cpc, state, fresh, rows: Vec::new(), next: Vec::new(), input: Vec::new() })
     }
 
+    /// The same streams, slots and frame numbers on another copy of the model, where all of them begin anew. Nothing is
+    /// asked of the device that this batch is on: it may be gone.
+    ///
+    /// # Errors
+    /// As [`LiveBatch::new`].
+    pub fn moved_to(&self, cpc: Arc<Cpc>) -> Result<Self> {
+        let mut moved = Self::new(cpc)?;
+        for row in 0..self.rows.iter().flatten().count() {
+            moved.state = if row == 0 { moved.fresh.clone() } else { moved.state.join(&moved.fresh)? };
+        }
+        (moved.rows, moved.next) = (self.rows.clone(), self.next.clone());
+        Ok(moved)
+    }
+
     /// Adds a stream whose first hop will be frame `first`; gives its slot.
     ///
     /// # Errors

@@ -6,6 +6,7 @@
 
 mod bank;
 mod cpc;
+mod device;
 mod file;
 pub mod import;
 mod live;
@@ -15,6 +16,7 @@ mod passage;
 
 pub use bank::bank_of;
 pub use cpc::{BANK, Cpc, CpcOutput, CpcState};
+pub use device::{check_device, compute_device};
 pub use file::{embedded, load, open, parse, read, replace_file, save};
 pub use live::LiveBatch;
 pub use manifest::{Architecture, DataCard, Figures, MANIFEST_FORMAT, Manifest, Protocol, TrainingCard};

@@ -291,8 +291,7 @@ fn start_courier(config: &PublishConfig, node: &str, state_dir: &Path, ends: End
         ),
     };
     let (inbox, stop, status, door) = ends;
-    let desk =
-        Desk { topics: topics.clone(), allowed: config.commands.clone(), doors: Doors { streams, daemon } };
+    let desk = Desk { topics: topics.clone(), allowed: config.commands.clone(), door };
     let (wire, commands) = tokio::sync::mpsc::unbounded_channel();
     let (receipts_in, receipts) = crossbeam_channel::unbounded();
     let session = Session::new(settings, commands, receipts_in, desk, status.clone());

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use crossbeam_channel::TryRecvError;
 use serde_json::{Value, json};
 use ulid::Ulid;
 
@@ -15,6 +16,10 @@ impl Inference {
     pub(super) fn take_requests(&mut self) {
         while let Ok(request) = self.requests.try_recv() {
             let command = request.ask.command();
+            if matches!(request.ask, Ask::Reload) {
+                self.reloading.push((self.reloader.request(), request.transaction));
+                continue;
+            }
             let result = self.carry_out(request.ask);
             if let Err(error) = &result {
                 tracing::warn!("{} was refused: {error}", command.as_str());
@@ -22,11 +27,34 @@ impl Inference {
             let response = Response::of(result, request.transaction);
             self.sender.try_send(Outgoing::Response { command, response });
         }
+        self.answer_reloads();
         let now = Instant::now();
         for index in 0..self.streams.len() {
             if self.streams.get_mut(index).is_some_and(|stream| stream.mute.ends(now)) {
                 self.tell_setting(index, Command::Mute, "0".to_owned());
             }
+        }
+    }
+
+    /// The supervisor reads the configuration; its answers come later.
+    fn answer_reloads(&mut self) {
+        let sender = &self.sender;
+        self.reloading.retain_mut(|(answer, transaction)| {
+            let result = match answer.try_recv() {
+                Err(TryRecvError::Empty) => return true,
+                Err(TryRecvError::Disconnected) => Err(Error::internal("the daemon ends")),
+                Ok(outcome) => outcome.map(|changes| Some(json!({ "changes": changes }))),
+            };
+            let response = Response::of(result, transaction.take());
+            sender.try_send(Outgoing::Response { command: Command::Reload, response });
+            false
+        });
+    }
+
+    /// The budget of every stream, after it has changed for all of them.
+    pub(super) fn tell_budgets(&self) {
+        for index in 0..self.streams.len() {
+            self.tell_setting(index, Command::Budget, self.engine.events_per_hour().to_string());
         }
     }
 

@@ -6,6 +6,8 @@ pub mod checkpoint;
 pub mod daemon;
 pub mod events;
 pub mod golden;
+pub mod hold;
+pub mod meddle;
 pub mod microphone;
 pub mod proxy;
 pub mod shim;
