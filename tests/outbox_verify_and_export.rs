@@ -17,9 +17,10 @@ const NOBODY: &str = "mqtt://127.0.0.1:9";
 fn fill(dir: &std::path::Path, count: u64, payload: impl Fn(u64) -> String) {
     let caps = Caps { max_bytes: 1 << 30, max_age: Duration::from_secs(1 << 20) };
     let mut outbox = Outbox::open(dir, caps).unwrap();
+    let stream = |n: u64| ["hall", "yard"][(n % 2) as usize];
     let message = |n: u64| Message {
-        topic: format!("t/n/{}/event", if n % 2 == 0 { "hall" } else { "yard" }),
-        stream: if n % 2 == 0 { "hall" } else { "yard" }.to_owned(),
+        topic: format!("t/n/{}/event", stream(n)),
+        stream: stream(n).to_owned(),
         payload: payload(n).into_bytes(),
     };
     outbox.append(&(0..count).map(message).collect::<Vec<_>>()).unwrap();

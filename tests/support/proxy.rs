@@ -118,7 +118,7 @@ fn upward(mut from: TcpStream, mut to: TcpStream, mood: &Mutex<Mood>) {
 
 /// From the broker to the client, packet by packet.
 fn downward(mut from: TcpStream, to: TcpStream, mood: &Mutex<Mood>) {
-    let out = Arc::new(Mutex::new(to.try_clone().unwrap()));
+    let out = Arc::new(Mutex::new(to));
     let mut held: Vec<Vec<u8>> = Vec::new();
     while let Some(packet) = packet(&mut from) {
         let receipt = packet[0] >> 4 == 4;
@@ -151,7 +151,7 @@ fn downward(mut from: TcpStream, to: TcpStream, mood: &Mutex<Mood>) {
             break;
         }
     }
-    let _ = to.shutdown(Shutdown::Both);
+    let _ = out.lock().unwrap().shutdown(Shutdown::Both);
     let _ = from.shutdown(Shutdown::Both);
 }
 
