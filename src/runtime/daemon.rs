@@ -350,7 +350,7 @@ impl Daemon {
         if found.hangs != self.told {
             match &found.hangs {
                 Some(who) => {
-                    tracing::error!("{who} hangs; the service manager is asked for a restart by silence")
+                    tracing::error!("{who} hangs; the service manager is asked for a restart by silence");
                 }
                 None => tracing::info!("everything moves again"),
             }
