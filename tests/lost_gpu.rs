@@ -27,8 +27,11 @@ fn engine() -> Engine {
     engine
 }
 
-/// Frame, surprise and novelty of every reading, and how long the second took in which the device failed.
-fn readings(engine: &mut Engine, sound: &[f32]) -> (Vec<(u64, Option<f64>, Option<f64>)>, Duration) {
+/// Frame, surprise and novelty.
+type Row = (u64, Option<f64>, Option<f64>);
+
+/// Every reading, and how long the second took in which the device failed.
+fn readings(engine: &mut Engine, sound: &[f32]) -> (Vec<Row>, Duration) {
     let stream = engine.add("room", 16_000, None).unwrap();
     let (mut all, mut slowest) = (Vec::new(), Duration::ZERO);
     for piece in sound.chunks(SECOND / 10) {
