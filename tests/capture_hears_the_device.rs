@@ -225,6 +225,7 @@ fn child_is_stopped() {
     listener.hear_until("the gap", |l| l.gaps.iter().any(|gap| is_long(&gap)) && !l.after_gap);
     listener.notice(Duration::from_secs(2), |c| matches!(c, Change::Xrun { .. }));
     let &(lost, error) = listener.gaps.iter().find(is_long).unwrap();
+    println!("stopped: a gap of {lost} samples, off by {error} (promised: by {PERIOD} at most)");
     assert!(error.abs() <= PERIOD, "a gap of {lost} is off by {error}");
     let seconds = lost as f64 / f64::from(RATE);
     assert!(seconds <= asked.elapsed().as_secs_f64() + 0.1, "{lost} lost in {:?}", asked.elapsed());

@@ -29,12 +29,11 @@ struct Prints(HashSet<[u8; PRINT]>);
 impl Prints {
     fn of(samples: &[i16]) -> Self {
         let floats = |x: &i16| f32::from(*x) / 32_768.0;
-        let forms: [Vec<u8>; 5] = [
+        let forms: [Vec<u8>; 4] = [
             samples.iter().flat_map(|x| x.to_le_bytes()).collect(),
             samples.iter().flat_map(|x| x.to_be_bytes()).collect(),
             samples.iter().flat_map(|x| floats(x).to_le_bytes()).collect(),
             samples.iter().flat_map(|x| floats(x).to_be_bytes()).collect(),
-            samples.iter().flat_map(|x| f64::from(floats(x)).to_le_bytes()).collect(),
         ];
         let mut prints = HashSet::new();
         for bytes in &forms {
@@ -45,6 +44,8 @@ impl Prints {
                 prints.extend(text.windows(PRINT).step_by(4).map(|w| <[u8; PRINT]>::try_from(w).unwrap()));
             }
         }
+        // what has few different bytes is no fingerprint: zeros are everywhere
+        prints.retain(|print| print.iter().collect::<HashSet<_>>().len() >= 6);
         Self(prints)
     }
 

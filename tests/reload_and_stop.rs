@@ -27,7 +27,7 @@ fn a_configuration_that_is_read_again() {
     let mut daemon = Daemon::start(&mut command);
     let mut pipe = daemon.stdin();
     let sound = bytes(&whistles(62, 14));
-    let pieces: Vec<&[u8]> = sound.chunks(sound.len() / 4 + 2 & !1).collect();
+    let pieces: Vec<&[u8]> = sound.chunks((sound.len() / 4 + 2) & !1).collect();
     let began = |daemon: &Daemon| daemon.said().iter().filter(|line| line.contains("\"new\"")).count();
     let count = |daemon: &Daemon, word: &str| daemon.log().iter().filter(|line| line.contains(word)).count();
 

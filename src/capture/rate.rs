@@ -1,5 +1,7 @@
 //! Whether a device gives as many samples a second as it says.
 
+#![deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 use std::time::Instant;
 
 /// Off by more than this is never trusted.

@@ -3,6 +3,8 @@
 //! `usb:VENDOR:PRODUCT[:SERIAL]` names a USB device by what is burnt into it, `bus:PATH` whatever is plugged in at one
 //! place. Card numbers are given in the order of plugging in, so that they are no names.
 
+#![deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

@@ -1,5 +1,7 @@
 //! Merging file, environment and flags, strictly.
 
+#![deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 use std::io::Read;
 use std::path::Path;
 

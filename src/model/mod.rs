@@ -13,6 +13,7 @@ mod live;
 mod manifest;
 mod measure;
 mod passage;
+mod refuge;
 
 pub use bank::bank_of;
 pub use cpc::{BANK, Cpc, CpcOutput, CpcState};

@@ -28,7 +28,7 @@ pub(super) fn start_engine(config: &Config) -> Result<(Engine, Manifest)> {
     let spare = open(&Device::Cpu)?;
     match open(&device).and_then(start) {
         Ok((mut engine, manifest)) => {
-            engine.set_spare(spare.1);
+            engine.set_spare(spare.1)?;
             Ok((engine, manifest))
         }
         Err(error) => {
@@ -39,10 +39,15 @@ pub(super) fn start_engine(config: &Config) -> Result<(Engine, Manifest)> {
 }
 
 impl Engine {
-    /// `spare` takes over when the device of the model fails. Streams begin anew there, as behind a gap of no length; no
-    /// sample is lost.
-    pub fn set_spare(&mut self, spare: Arc<Cpc>) {
+    /// `spare`, the same model on the CPU, takes over when the device of the model fails. Streams go on there as if
+    /// nothing had been.
+    ///
+    /// # Errors
+    /// When the device fails now.
+    pub fn set_spare(&mut self, spare: Arc<Cpc>) -> Result<()> {
+        self.batch.guard()?;
         self.spare = Some(spare);
+        Ok(())
     }
 
     /// For drills: the device fails once after `steps` more steps, as a GPU does that falls off the bus.
@@ -79,14 +84,7 @@ impl Engine {
             "the device of the model failed ({}); the CPU takes over, restart to try the device again",
             reason.lines().next().unwrap_or_default()
         );
-        self.batch = self.batch.moved_to(spare)?;
-        let mut findings = Vec::new();
-        for (stream, lane) in self.lanes.iter_mut().enumerate() {
-            let Some(lane) = lane else { continue };
-            lane.detector.gap(&mut findings);
-            lane.pool.reset();
-            self.orphans.extend(findings.drain(..).map(|finding| (stream, finding)));
-        }
+        self.batch = self.batch.rescued(spare)?;
         Ok(())
     }
 

@@ -22,6 +22,8 @@ use crate::ring::RATES;
 const SILENT: Duration = Duration::from_secs(2);
 /// How often the session looks at what the callbacks report.
 const LOOK: Duration = Duration::from_millis(50);
+/// A look that is later than this says that the process stood still, not the device.
+const STOPPED: Duration = Duration::from_secs(1);
 /// ALSA's poll timeout: without one the audio thread may never end.
 const POLL: Duration = Duration::from_millis(500);
 
@@ -212,9 +214,13 @@ impl Session {
     /// Watches the callbacks until the device is lost (why) or the source is to stop (`None`).
     pub(super) fn watch(&self, link: &Link) -> Option<Loss> {
         let (mut callbacks, mut heard, mut xruns) = (0, Instant::now(), 0);
-        let mut warned = false;
+        let (mut warned, mut looked) = (false, Instant::now());
         let lost = |reason: String| Some(Loss { reason, wrong_rate: false });
         while link.sleep_until(Instant::now() + LOOK) {
+            if looked.elapsed() > STOPPED {
+                heard = Instant::now();
+            }
+            looked = Instant::now();
             if let Some(fault) = self.report.fault.get() {
                 return lost(fault.clone());
             }
