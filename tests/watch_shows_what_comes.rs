@@ -88,6 +88,6 @@ fn a_broker_that_is_not_there() {
     assert!(start.elapsed() < Duration::from_secs(7));
     assert_eq!(error.kind(), ErrorKind::Broker);
 
-    let error = run(&arguments("mqtts://broker")).unwrap_err();
+    let error = run(&arguments("http://broker")).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Config);
 }
