@@ -1,10 +1,13 @@
 //! Audio files (WAV, FLAC, OGG/Vorbis) decoded block by block in constant memory.
 
+#![deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 #[cfg(test)]
 mod tests;
 
 use std::fs::File;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use symphonia::core::codecs::audio::{AudioDecoder, AudioDecoderOptions};
@@ -63,6 +66,12 @@ impl AudioReader {
 
     /// Reads a source of `size` bytes that is known to people as `path`.
     fn read(source: Box<dyn MediaSource>, path: &Path, size: u64) -> Result<Self> {
+        contained(|| Self::probe(source, path, size)).unwrap_or_else(|| {
+            Err(Error::device(format!("{} is damaged beyond reading", path.display()), READABLE))
+        })
+    }
+
+    fn probe(source: Box<dyn MediaSource>, path: &Path, size: u64) -> Result<Self> {
         let shown = path.display();
         let not_audio = |why: String| {
             Error::device(format!("{shown} is no audio file that can be read: {why}"), READABLE)
@@ -167,6 +176,15 @@ impl AudioReader {
     }
 
     fn decode(&mut self, block: &mut Vec<f32>) -> Result<bool> {
+        contained(|| self.decode_on(block)).unwrap_or_else(|| {
+            block.clear();
+            self.ended = true;
+            self.damage("the decoder gave up");
+            Ok(false)
+        })
+    }
+
+    fn decode_on(&mut self, block: &mut Vec<f32>) -> Result<bool> {
         block.clear();
         let mut bad = 0;
         while !self.ended {
@@ -231,18 +249,27 @@ impl AudioReader {
     }
 }
 
+/// Runs `work` of the decoders; none where one of them panics, as some do over headers that were forged.
+fn contained<T>(work: impl FnOnce() -> T) -> Option<T> {
+    // what panicked is not used again: a reader that was not made, or one that has ended
+    catch_unwind(AssertUnwindSafe(work)).ok()
+}
+
 /// Turns interleaved samples into one channel, or the mean of all for `None`, in place. What is not finite
 /// becomes 0.
 pub fn to_mono(samples: &mut Vec<f32>, channels: u16, channel: Option<u16>) {
     let width = usize::from(channels.max(1));
     let count = samples.len() / width;
     for i in 0..count {
-        let frame = &samples[i * width..(i + 1) * width];
+        let Some(frame) = samples.get(i * width..(i + 1) * width) else { break };
         let clean = |x: f32| if x.is_finite() { x } else { 0.0 };
-        samples[i] = match channel {
+        let mixed = match channel {
             Some(c) => frame.get(usize::from(c)).map_or(0.0, |&x| clean(x)),
             None => frame.iter().map(|&x| clean(x)).sum::<f32>() / width as f32,
         };
+        if let Some(sample) = samples.get_mut(i) {
+            *sample = mixed;
+        }
     }
     samples.truncate(count);
 }

@@ -26,7 +26,7 @@
 //! 4  config                                                         the file, the environment and the flags as one value
 //! 3  model, corpus, detect                                          the network with its file format; recordings to learn from; scores, calibration, events
 //! 2  capture, resample, encode, context, predict, critic, publish   the stages, in the order of the data
-//! 1  ring, nn, audio_file, torch_file, telemetry                    machinery that knows no stage
+//! 1  ring, nn, audio_file, torch_file, telemetry, realtime          machinery that knows no stage
 //! 0  units, frame, event, error                                     the words
 //! ```
 //!
@@ -68,6 +68,7 @@ pub mod units;
 
 pub mod audio_file;
 pub mod nn;
+pub mod realtime;
 pub mod ring;
 pub mod telemetry;
 pub mod torch_file;

@@ -1,4 +1,5 @@
-//! The audio callback's work (`Intake`, gaps, anchors, the ring) allocates nothing, full ring or not.
+//! P9: the audio callback's work (`Intake`, gaps, anchors, the ring) allocates nothing, full ring or not, and takes a small
+//! part of a period.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, reason = "a test")]
 
@@ -83,4 +84,31 @@ fn a_thousand_callbacks_allocate_nothing() {
     callbacks(Pick::Each(vec![0, 3]), 4, 0.1f32);
     callbacks(Pick::Mix, 8, f32::NAN);
     callbacks(Pick::Each(vec![1]), 2, 3u8);
+}
+
+/// A machine with other things to do may take the processor away in the middle: the best of some rounds counts.
+#[test]
+fn a_callback_takes_less_than_a_tenth_of_its_period() {
+    let (period, promised) = (vec![0.1f32; 2 * 960], 2000.0);
+    let p999 = (0..5).map(|_| {
+        let (mut intake, mut readers) = intake(Pick::Mix, 2);
+        let mut out = [0.0; 960];
+        let mut micros: Vec<f64> = (0..5000)
+            .map(|_| {
+                let start = Instant::now();
+                intake.anchor(start);
+                intake.take(&period);
+                let took = start.elapsed().as_secs_f64() * 1e6;
+                while readers[0].read(&mut out) != Read::Empty {}
+                took
+            })
+            .collect();
+        micros.sort_by(f64::total_cmp);
+        micros[4995]
+    });
+    let best = p999.fold(f64::INFINITY, f64::min);
+    println!(
+        "p99.9 of 5,000 callbacks of 20 ms, two channels: {best:.0} µs (promised < {promised} µs), 0 allocations"
+    );
+    assert!(best < promised);
 }

@@ -77,10 +77,10 @@ impl Listener {
     }
 
     fn hear_until(&mut self, what: &str, done: impl Fn(&Self) -> bool) {
-        let deadline = Instant::now() + Duration::from_secs(15);
+        let deadline = Instant::now() + Duration::from_secs(25);
         let mut out = [0.0; 960];
         while !done(self) {
-            assert!(Instant::now() < deadline, "{what}: not within 15 s");
+            assert!(Instant::now() < deadline, "{what}: not within 25 s");
             match self.source.feeds[0].reader.read(&mut out) {
                 Read::Samples(n) => self.check(&out[..n]),
                 Read::Gap { lost } => {
@@ -205,7 +205,7 @@ fn a_stopped_process_has_a_gap_of_the_right_length() {
         assert!(done.success());
     };
     signal("-STOP");
-    std::thread::sleep(Duration::from_millis(700));
+    std::thread::sleep(Duration::from_secs(5));
     signal("-CONT");
     finish(child);
 }
@@ -221,10 +221,11 @@ fn child_is_stopped() {
     println!("{CAPTURING}");
     let asked = Instant::now();
     // a busy machine may overrun by itself before or after: what matters is the long gap
-    let is_long = |gap: &&(i64, i64)| gap.0 >= 20_000;
+    let is_long = |gap: &&(i64, i64)| gap.0 >= 200_000;
     listener.hear_until("the gap", |l| l.gaps.iter().any(|gap| is_long(&gap)) && !l.after_gap);
     listener.notice(Duration::from_secs(2), |c| matches!(c, Change::Xrun { .. }));
     let &(lost, error) = listener.gaps.iter().find(is_long).unwrap();
+    println!("stopped: a gap of {lost} samples, off by {error} (promised: by {PERIOD} at most)");
     assert!(error.abs() <= PERIOD, "a gap of {lost} is off by {error}");
     let seconds = lost as f64 / f64::from(RATE);
     assert!(seconds <= asked.elapsed().as_secs_f64() + 0.1, "{lost} lost in {:?}", asked.elapsed());

@@ -1,4 +1,4 @@
-//! P17: the unit file is one that systemd understands whole, closed to 2.0 or better.
+//! P17: the unit file is one that systemd understands whole, closed to 2.0 or better; with the drop-in for a GPU to 4.0.
 //!
 //! Skipped, with a line that says so, where there is no `systemd-analyze` (Debian: package systemd).
 
@@ -10,6 +10,9 @@ use std::process::{Command, Output};
 
 /// Greatest exposure, in tenths: the unit that this program ships must not score above it.
 const MOST_EXPOSED: u32 = 20;
+
+/// The same with the drop-in for a GPU.
+const MOST_EXPOSED_GPU: u32 = 40;
 
 const INSTALLED: &str = "/usr/bin/cpc-stream";
 
@@ -59,6 +62,30 @@ fn the_unit_is_closed() {
     let said = String::from_utf8_lossy(&output.stdout);
     println!("{}", said.trim_end().lines().last().unwrap_or_default());
     assert!(output.status.success(), "more exposed than {MOST_EXPOSED} tenths:\n{said}");
+}
+
+#[test]
+fn with_a_gpu_the_unit_is_still_closed() {
+    let drop_in =
+        PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/systemd/cpc-stream.service.d/gpu.conf"));
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("cpc-stream.service");
+    // a file that is given by its path is read without its drop-ins: it goes behind the sections that it changes
+    let (text, gpu) = (fs::read_to_string(unit()).unwrap(), fs::read_to_string(drop_in).unwrap());
+    let text = text.replace(INSTALLED, env!("CARGO_BIN_EXE_cpc-stream"));
+    fs::write(&file, format!("{text}\n{gpu}")).unwrap();
+    let path = file.to_str().unwrap();
+    let Some(output) = analyze(&["verify", "--man=no", path]) else { return };
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.is_empty(), "{said}");
+    let threshold = format!("--threshold={MOST_EXPOSED_GPU}");
+    let Some(output) = analyze(&["security", "--offline=true", "--no-pager", &threshold, path]) else {
+        return;
+    };
+    let said = String::from_utf8_lossy(&output.stdout);
+    println!("{}", said.trim_end().lines().last().unwrap_or_default());
+    assert!(output.status.success(), "more exposed than {MOST_EXPOSED_GPU} tenths:\n{said}");
+    assert!(said.contains("MemoryDenyWriteExecute"), "the drop-in counts:\n{said}");
 }
 
 #[test]

@@ -24,6 +24,10 @@ fn arguments(broker: &str) -> WatchArgs {
         prefix: "cpc-stream".into(),
         username: None,
         password_file: None,
+        ca_file: None,
+        cert_file: None,
+        key_file: None,
+        server_name: None,
         scores: false,
         json: std::env::var_os("CPC_TEST_JSON").is_some(),
         count: Some(2),
@@ -84,6 +88,6 @@ fn a_broker_that_is_not_there() {
     assert!(start.elapsed() < Duration::from_secs(7));
     assert_eq!(error.kind(), ErrorKind::Broker);
 
-    let error = run(&arguments("mqtts://broker")).unwrap_err();
+    let error = run(&arguments("http://broker")).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Config);
 }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ids;
 use crate::error::{Error, Result};
+use crate::realtime::MAX_PRIORITY;
 use crate::ring::RATES;
 
 /// One source: exactly one of `device`, `file` and `stdin`.
@@ -18,8 +19,8 @@ use crate::ring::RATES;
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SourceConfig {
-    /// An ALSA capture device: `hw:0`, `hw:0,0`, `plughw:CARD=Mic`, `default`, or any PCM that
-    /// `cpc-stream devices` lists.
+    /// An ALSA capture device: `hw:0`, `hw:0,0`, `plughw:CARD=Mic`, `default`, any PCM that `cpc-stream devices` lists,
+    /// or a name that survives replugging: `usb:VENDOR:PRODUCT[:SERIAL]`, `bus:PATH`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub device: Option<String>,
     /// An audio file (WAV, FLAC, OGG/Vorbis).
@@ -198,11 +199,27 @@ pub struct CaptureConfig {
     pub rate_hz: Option<u32>,
     /// Refuse to start while a device is missing, rather than wait for it.
     pub must_exist: bool,
+    /// Real-time priority of the audio threads, 1 to 99; `inference` has one less. 0: none. Where it is not allowed there
+    /// is a warning.
+    pub realtime_priority: u8,
+    /// Keep the process out of the swap. Where it is not allowed there is a warning.
+    pub lock_memory: bool,
+    /// Where the kernel lists sound cards, for names that survive replugging.
+    pub sysfs: PathBuf,
 }
 
 impl Default for CaptureConfig {
     fn default() -> Self {
-        Self { ring_seconds: 4.0, period_ms: 20, chunk_ms: 20, rate_hz: None, must_exist: false }
+        Self {
+            ring_seconds: 4.0,
+            period_ms: 20,
+            chunk_ms: 20,
+            rate_hz: None,
+            must_exist: false,
+            realtime_priority: 0,
+            lock_memory: false,
+            sysfs: "/sys".into(),
+        }
     }
 }
 
@@ -224,6 +241,7 @@ impl CaptureConfig {
         range("ring_seconds", self.ring_seconds, 0.1, 60.0)?;
         range("period_ms", f64::from(self.period_ms), 5.0, 200.0)?;
         range("chunk_ms", f64::from(self.chunk_ms), 1.0, 10_000.0)?;
+        range("realtime_priority", f64::from(self.realtime_priority), 0.0, f64::from(MAX_PRIORITY))?;
         match self.rate_hz {
             Some(rate) => {
                 range("rate_hz", f64::from(rate), f64::from(*RATES.start()), f64::from(*RATES.end()))

@@ -3,6 +3,8 @@
 mod form;
 mod session;
 
+use std::path::Path;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use cpal::HostId;
@@ -11,14 +13,18 @@ use cpal::traits::{DeviceTrait, HostTrait};
 use super::config::CaptureConfig;
 use super::intake::Intake;
 use super::names::{self, InputInfo};
+use super::rate::RateCheck;
 use super::source::{Change, Link};
+use super::stable;
 use super::timeline::Timeline;
 use crate::error::{Error, Result};
-use session::{Cargo, Session};
+use session::{Cargo, Loss, Session};
 
 /// Waits between attempts to open a device: short enough to capture again within 3 s of its return.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LAST_RETRY: Duration = Duration::from_secs(2);
+/// The same where the device gives no steady rate: what it gives until that is found out is judged.
+const WRONG_RATE_RETRY: Duration = Duration::from_secs(60);
 
 fn host() -> Result<cpal::Host> {
     cpal::host_from_id(HostId::Alsa).map_err(|e| {
@@ -32,12 +38,18 @@ fn host() -> Result<cpal::Host> {
 /// A device error when ALSA cannot be reached.
 pub fn list_inputs() -> Result<Vec<InputInfo>> {
     hush();
+    let cards = stable::cards(Path::new("/sys"));
+    let stable = |id: &str| {
+        let card = id.split_once("CARD=")?.1.split(',').next()?;
+        let card = cards.iter().find(|c| c.id == card || c.number.to_string() == card)?;
+        card.stable().map(str::to_owned)
+    };
     Ok(inputs(&host()?)?
         .map(|(id, device)| {
             let description = device.description().map_or_else(|_| String::new(), |d| d.name().to_owned());
             let forms =
                 if id.starts_with("hw:") { form::summary(&device) } else { "converted by ALSA".into() };
-            InputInfo { id, description, forms }
+            InputInfo { stable: stable(&id), id, description, forms }
         })
         .collect())
 }
@@ -56,43 +68,66 @@ fn listed(host: &cpal::Host) -> Vec<String> {
     inputs(host).map_or_else(|_| Vec::new(), |inputs| inputs.map(|(id, _)| id).collect())
 }
 
-fn find(host: &cpal::Host, name: &str) -> Result<cpal::Device> {
+fn find(host: &cpal::Host, name: &str, sysfs: &Path) -> Result<cpal::Device> {
+    let by_name = |name: &str| host.device_by_id(&cpal::DeviceId::new(HostId::Alsa, name));
     match name {
         "default" => host.default_input_device(),
-        name => host.device_by_id(&cpal::DeviceId::new(HostId::Alsa, name)),
+        name if stable::is_stable(name) => {
+            let card = stable::find(sysfs, name)?;
+            by_name(&format!("hw:{}", card.number)).or_else(|| by_name(&format!("hw:CARD={},DEV=0", card.id)))
+        }
+        name => by_name(name),
     }
     .ok_or_else(|| names::not_there(name, &listed(host)))
 }
 
+/// The same card by way of ALSA's converter, for hardware whose formats cannot be read (24 bits in 3 bytes).
+fn converter(host: &cpal::Host, device: &cpal::Device) -> Option<cpal::Device> {
+    let id = device.id().ok()?.id().to_owned();
+    id.starts_with("hw:")
+        .then(|| host.device_by_id(&cpal::DeviceId::new(HostId::Alsa, format!("plug{id}"))))?
+}
+
+/// Opens the device called `name`, through the converter where it must be.
+fn open(name: &str, capture: &CaptureConfig, cargo: Box<Cargo>) -> session::Opened<Session> {
+    let found = host().and_then(|host| find(&host, name, &capture.sysfs).map(|device| (host, device)));
+    let (host, device) = match found {
+        Ok(found) => found,
+        Err(e) => return Err((e, Some(cargo))),
+    };
+    let converter = if form::is_readable(&device) { None } else { converter(&host, &device) };
+    Session::open(converter.as_ref().unwrap_or(&device), capture, cargo)
+}
+
 /// Refuses a name that can never be a device, and, where it `must_exist`, a device that is not there.
-pub(super) fn check(name: &str, must_exist: bool) -> Result<()> {
+pub(super) fn check(name: &str, capture: &CaptureConfig) -> Result<()> {
     hush();
     let host = host()?;
-    let found = find(&host, name).map(|_| ());
+    let found = find(&host, name, &capture.sysfs).map(|_| ());
     if found.is_err() {
         names::check(name, &listed(&host))?;
     }
-    if must_exist { found } else { Ok(()) }
+    if capture.must_exist { found } else { Ok(()) }
 }
 
 /// The life of a device source: open, watch, reopen, until told to stop.
 pub(super) fn run(name: &str, capture: &CaptureConfig, intake: Intake, link: &Link) {
-    let mut cargo = Box::new(Cargo { intake, timeline: Timeline::default() });
+    let mut cargo = Box::new(Cargo { intake, timeline: Timeline::default(), rate: RateCheck::default() });
     let mut told: Option<String> = None;
     let mut wait = FIRST_RETRY;
     while !link.stopping() {
         hush();
-        let attempt = match host().and_then(|host| find(&host, name)) {
-            Ok(device) => Session::open(&device, capture, cargo),
-            Err(e) => Err((e, Some(cargo))),
-        };
+        link.counters.opening.store(true, Ordering::Relaxed);
+        let attempt = open(name, capture, cargo);
+        link.counters.opening.store(false, Ordering::Relaxed);
         let returned = match attempt {
             Ok(session) => {
                 link.tell(Change::Online { description: session.description().to_owned() });
                 (told, wait) = (None, FIRST_RETRY);
-                let reason = session.watch(link);
-                if let Some(reason) = reason {
+                let loss = session.watch(link);
+                if let Some(Loss { reason, wrong_rate }) = loss {
                     tell_offline(link, &mut told, format!("{name}: {reason}"));
+                    wait = if wrong_rate { WRONG_RATE_RETRY } else { wait };
                 }
                 session.close()
             }
@@ -103,6 +138,7 @@ pub(super) fn run(name: &str, capture: &CaptureConfig, intake: Intake, link: &Li
         };
         let Some(returned) = returned else {
             tracing::error!(source = %link.source, "the audio thread does not end; the source is given up");
+            link.counters.gave_up.store(true, Ordering::Relaxed);
             return;
         };
         cargo = returned;

@@ -110,6 +110,12 @@ impl Intake {
         Ok(())
     }
 
+    /// What follows comes at `rate` Hz in truth, in the form that was expected.
+    pub fn correct(&mut self, rate: u32) {
+        self.rate = rate;
+        self.writers.iter_mut().for_each(|w| w.set_rate(rate));
+    }
+
     /// The rate of what follows, in Hz.
     #[must_use]
     pub fn rate(&self) -> u32 {

@@ -24,7 +24,11 @@ mod ids;
 mod intake;
 #[cfg_attr(not(feature = "capture"), expect(dead_code, reason = "only devices have names"))]
 mod names;
+#[cfg(feature = "capture")]
+mod rate;
 mod source;
+#[cfg_attr(not(feature = "capture"), expect(dead_code, reason = "only devices have names"))]
+mod stable;
 mod stdin;
 #[cfg(feature = "capture")]
 mod timeline;

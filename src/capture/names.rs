@@ -1,5 +1,6 @@
 //! Names of devices: what can be one, and which one was meant.
 
+use super::stable;
 use crate::error::{Error, Result};
 
 /// One capture device as `cpc-stream devices` shows it.
@@ -9,6 +10,8 @@ pub struct InputInfo {
     pub id: String,
     /// What the driver calls it.
     pub description: String,
+    /// A name for `--device` that survives replugging and reboots, where it has one.
+    pub stable: Option<String>,
     /// What it captures (`48000 Hz, 1 ch, i16`), or why that is not known.
     pub forms: String,
 }
@@ -30,6 +33,9 @@ const KINDS: [&str; 11] = [
 
 /// Whether `name` can be a device that is merely not there now.
 pub(super) fn has_the_shape_of_a_device(name: &str) -> bool {
+    if stable::is_stable(name) {
+        return true;
+    }
     let (kind, arguments) = name.split_once(':').map_or((name, None), |(k, a)| (k, Some(a)));
     let word =
         |w: &str| !w.is_empty() && w.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-=.'\"".contains(&b));
@@ -95,10 +101,19 @@ mod tests {
 
     #[test]
     fn a_device_that_is_away_is_told_from_a_misspelt_name() {
-        for name in ["hw:0", "hw:1,0", "hw:CARD=Mic,DEV=0", "plughw:CARD=0", "default", "sysdefault:CARD=0"] {
+        for name in [
+            "hw:0",
+            "hw:1,0",
+            "hw:CARD=Mic,DEV=0",
+            "plughw:CARD=0",
+            "default",
+            "sysdefault:CARD=0",
+            "usb:0d8c:0014",
+            "bus:0000:00:14.0-usb-2:1.0",
+        ] {
             assert!(has_the_shape_of_a_device(name), "{name}");
         }
-        for name in ["", "hw", "hw:", "hw:,", "hw0", "mic", "hw:0 0", "hv:0"] {
+        for name in ["", "usb:", "bus:", "hw", "hw:", "hw:,", "hw0", "mic", "hw:0 0", "hv:0"] {
             assert!(!has_the_shape_of_a_device(name), "{name}");
         }
         check("pulsemic", &listed()).unwrap();

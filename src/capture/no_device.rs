@@ -21,7 +21,7 @@ pub fn list_inputs() -> Result<Vec<InputInfo>> {
     Err(left_out())
 }
 
-pub(super) fn check(_name: &str, _must_exist: bool) -> Result<()> {
+pub(super) fn check(_name: &str, _capture: &CaptureConfig) -> Result<()> {
     Err(left_out())
 }
 

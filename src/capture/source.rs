@@ -21,6 +21,8 @@ const DEVICE_RATE: u32 = 48_000;
 const PATIENCE: Duration = Duration::from_secs(3);
 /// A notice that nobody takes for this long is dropped.
 const NOTICE_TIMEOUT: Duration = Duration::from_secs(1);
+/// Longest sleep of a source, so that it is known to live.
+const NAP: Duration = Duration::from_millis(500);
 
 /// Something that happened to a source.
 #[derive(Debug, Clone)]
@@ -53,6 +55,13 @@ pub enum Change {
         /// Overruns since the last notice.
         count: u64,
     },
+    /// The device gives another number of samples a second than it says, and is taken at its true rate from here on.
+    WrongRate {
+        /// What it says, Hz.
+        nominal: u32,
+        /// What was measured, Hz.
+        measured: u32,
+    },
     /// A file or the standard input came to its end; the rings are closed.
     Ended {
         /// Frames (samples a channel) that were read.
@@ -82,6 +91,14 @@ pub struct OpenSource {
     pub counters: Arc<SourceCounters>,
     /// Ends it when stopped or dropped.
     pub handle: SourceHandle,
+}
+
+impl OpenSource {
+    /// Whether the source can give nothing any more though nobody asked it to end: its audio thread hangs.
+    #[must_use]
+    pub fn gave_up(&self) -> bool {
+        self.counters.gave_up()
+    }
 }
 
 /// Opens a source and starts its thread. Notices are sent to `notices`; take them, since a full channel holds the
@@ -119,7 +136,7 @@ pub fn open(source: &SourceConfig, capture: &CaptureConfig, notices: Sender<Noti
     };
     let (readers, thread) = match input {
         Input::Device(device) => {
-            device::check(&device, capture.must_exist)?;
+            device::check(&device, capture)?;
             let (intake, readers) = rings(DEVICE_RATE)?;
             let capture = capture.clone();
             (readers, start(&id, move || device::run(&device, &capture, intake, &link))?)
@@ -227,7 +244,9 @@ impl Link {
         }
     }
 
+    /// Whether the source is to stop. Asking is a sign of life.
     pub(super) fn stopping(&self) -> bool {
+        self.counters.beats.fetch_add(1, Ordering::Relaxed);
         self.stop.load(Ordering::Acquire)
     }
 
@@ -238,7 +257,7 @@ impl Link {
             if left.is_zero() {
                 return true;
             }
-            thread::park_timeout(left);
+            thread::park_timeout(left.min(NAP));
         }
         false
     }

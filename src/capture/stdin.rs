@@ -1,5 +1,7 @@
 //! Raw PCM from a pipe as a source.
 
+#![deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 use std::io::{self, ErrorKind, Read};
 use std::thread;
 use std::time::Duration;

@@ -19,6 +19,11 @@ impl Timeline {
         self.due = None;
     }
 
+    /// The open stream gives `rate` samples a second in truth.
+    pub(super) fn corrected(&mut self, rate: u32) {
+        self.rate = rate;
+    }
+
     /// `frames` samples arrived, the first captured at `at` on the stream's clock, `wall` on the wall. Returns
     /// the samples lost before them: after an xrun by the stream's clock, after a reopening by the wall's.
     /// Less than half of what arrived is jitter, no loss.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use candle_core::Device;
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::error::{Error, Result};
 use crate::model::{self, Cpc, Manifest};
@@ -43,26 +43,6 @@ pub(super) fn open_model(path: Option<&Path>) -> Result<(Manifest, Arc<Cpc>)> {
     model::open(path, &Device::Cpu)
 }
 
-/// The device called `cpu`, `cuda` or `cuda:N`.
-pub(super) fn compute_device(name: &str) -> Result<Device> {
-    let (kind, number) = name.split_once(':').unwrap_or((name, "0"));
-    let number: Option<usize> = number.parse().ok();
-    match (kind, number) {
-        ("cpu", _) => Ok(Device::Cpu),
-        ("cuda", Some(_)) if !cfg!(feature = "cuda") => Err(Error::config(
-            "this build has no GPU code",
-            "build with `--features cuda`, or give `--device cpu`",
-        )),
-        ("cuda", Some(number)) => Device::new_cuda(number).map_err(|e| {
-            Error::config(
-                format!("GPU {number} cannot be opened: {e}").lines().next().unwrap_or_default(),
-                "check the driver with `nvidia-smi`, or give `--device cpu`",
-            )
-        }),
-        _ => Err(Error::config(format!("unknown device `{name}`"), "give cpu, cuda or cuda:N")),
-    }
-}
-
 /// How the program tells candle its number of threads; only `main` can, since it changes the environment.
 pub type SetThreads = fn(usize);
 
@@ -89,5 +69,13 @@ pub(super) fn stop_flag() -> Result<Arc<AtomicBool>> {
             .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&flag)))
             .map_err(|e| Error::internal(format!("signal {signal} cannot be caught: {e}")))?;
     }
+    Ok(flag)
+}
+
+/// Set by each SIGHUP.
+pub(super) fn hang_up_flag() -> Result<Arc<AtomicBool>> {
+    let flag = Arc::new(AtomicBool::new(false));
+    signal_hook::flag::register(SIGHUP, Arc::clone(&flag))
+        .map_err(|e| Error::internal(format!("SIGHUP cannot be caught: {e}")))?;
     Ok(flag)
 }

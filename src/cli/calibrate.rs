@@ -66,6 +66,12 @@ pub(super) fn run(args: &CalibrateArgs, set: SetThreads) -> Result<()> {
     let learnt = loop {
         for notice in notices.try_iter() {
             match notice.change {
+                Change::WrongRate { nominal, measured } => {
+                    tracing::warn!(
+                        "{}: it says {nominal} Hz and gives {measured}; it is taken at that",
+                        notice.source
+                    );
+                }
                 Change::Online { description } => bar.set_message(description),
                 Change::Offline { reason } => bar.set_message(format!("offline: {reason}")),
                 Change::Xrun { .. } | Change::Ended { .. } => {}

@@ -40,6 +40,10 @@ fn write_table(inputs: &[InputInfo], out: &mut impl Write) -> io::Result<()> {
     let (hardware, others): (Vec<_>, Vec<_>) = inputs.iter().partition(|i| i.id.starts_with("hw:"));
     for input in hardware.into_iter().chain(others) {
         writeln!(out, "{:id$}  {:forms$}  {}", input.id, input.forms, input.description)?;
+        // of a card that has several names, one is enough to carry it
+        if let Some(stable) = input.stable.as_ref().filter(|_| input.id.starts_with("hw:")) {
+            writeln!(out, "{:id$}  and after replugging: {stable}", "")?;
+        }
     }
     writeln!(out, "\nCapture from one with: cpc-stream --device NAME   (hw:0 is short for the first card)")
 }
@@ -60,6 +64,7 @@ mod tests {
             id: id.into(),
             forms: forms.into(),
             description: description.into(),
+            stable: id.starts_with("hw:").then(|| "usb:0d8c:0014".to_owned()),
         };
         let table = printed(&[
             input("default", "converted by ALSA", "Default"),
@@ -68,7 +73,8 @@ mod tests {
         let lines: Vec<_> = table.lines().collect();
         assert_eq!(lines[0], "DEVICE           CAPTURES             DESCRIPTION");
         assert_eq!(lines[1], "hw:CARD=0,DEV=0  48000 Hz, 1 ch, i16  Microphone");
-        assert_eq!(lines[2], "default          converted by ALSA    Default");
+        assert_eq!(lines[2].trim(), "and after replugging: usb:0d8c:0014");
+        assert_eq!(lines[3], "default          converted by ALSA    Default");
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod devices;
 mod encode;
 mod eval;
 mod import;
+mod outbox;
 mod run;
 mod score;
 mod train;
@@ -62,6 +63,9 @@ enum Command {
     Eval(eval::EvalCommand),
     /// How long a hop takes on this machine, and how many streams that carries.
     Bench(bench::BenchArgs),
+    /// Look at the events that wait for the broker, while the daemon does not run.
+    #[command(subcommand)]
+    Outbox(outbox::OutboxCommand),
     /// Check a configuration and everything that it names, without listening.
     Check(run::RunArgs),
     /// Look at the configuration.
@@ -118,6 +122,7 @@ fn dispatch(cli: Cli, set: SetThreads) -> Result<()> {
         Some(Command::Import(args)) => import::run(&args, set),
         Some(Command::Eval(command)) => eval::run(&command, set),
         Some(Command::Bench(args)) => bench::run(&args, set),
+        Some(Command::Outbox(command)) => outbox::run(&command),
         Some(Command::Check(args)) => run::check(&args),
         Some(Command::Config(command)) => config::run(&command),
     }

@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use figment::value::{Dict, Value};
 use serde::Serialize;
 
-use super::args::{SetThreads, open_model, stdout, stop_flag, use_threads};
+use super::args::{SetThreads, hang_up_flag, open_model, stdout, stop_flag, use_threads};
 use crate::capture::{PcmForm, PcmFormat, SourceConfig};
 use crate::config::{Loaded, load};
 use crate::error::{Error, Result};
-use crate::runtime;
+use crate::runtime::{self, Control};
 
 /// What to listen to, and where events go.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -35,7 +35,7 @@ pub(super) struct RunArgs {
     /// Raw PCM on stdin: 32-bit floats instead of 16-bit integers.
     #[arg(long)]
     stdin_float: bool,
-    /// Broker: mqtt://host[:port]. Without one, events go to stdout as JSON lines.
+    /// Broker: mqtt://host[:port], mqtts:// for TLS. Without one, events go to stdout as JSON lines.
     #[arg(long, value_name = "URL")]
     broker: Option<String>,
     /// Configuration file.
@@ -128,8 +128,9 @@ fn value(of: &impl Serialize) -> Result<Value> {
 pub(super) fn run(args: &RunArgs, set: SetThreads) -> Result<()> {
     let config = args.load()?.config;
     use_threads(config.model.threads, set)?;
-    let stop = stop_flag()?;
-    runtime::run(&config, &stop)
+    let (stop, hang_up) = (stop_flag()?, hang_up_flag()?);
+    let load = || args.load().map(|loaded| loaded.config);
+    runtime::run(&config, &Control { stop: &stop, hang_up: &hang_up, load: &load })
 }
 
 /// Checks the configuration, the model and the files it names; silent when all is well.
@@ -147,6 +148,8 @@ pub(super) fn check(args: &RunArgs) -> Result<()> {
     if let Some(file) = &config.publish.password_file {
         crate::publish::read_password(file)?;
     }
+    #[cfg(feature = "mqtt")]
+    crate::publish::check_encryption(&config.publish)?;
     stdout().line(format_args!(
         "ok: node {}, {} sources, model {} ({}), {}",
         config.node_id(),

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use candle_core::Device;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::args::{Output, SetThreads, compute_device, stdout, use_threads};
+use super::args::{Output, SetThreads, stdout, use_threads};
 use crate::config::TrainConfig;
 use crate::corpus::{Corpus, Selection, hold_out};
 use crate::error::{Error, Result};
@@ -75,7 +75,7 @@ pub(super) struct TrainArgs {
 /// When settings, data or disk are not what they should be.
 pub(super) fn run(args: &TrainArgs, set: SetThreads) -> Result<()> {
     use_threads(args.threads, set)?;
-    let device = compute_device(&args.device)?;
+    let device = model::compute_device(&args.device)?;
     let config = settings(args)?;
     if args.critic_only {
         return critic::run(args, &config);

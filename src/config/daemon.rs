@@ -8,6 +8,7 @@ use super::SnapshotConfig;
 use crate::capture::{CaptureConfig, SourceConfig};
 use crate::detect::DetectConfig;
 use crate::error::{Error, Result};
+use crate::model;
 use crate::publish::PublishConfig;
 
 /// Everything the daemon can be told. `config/default.toml` documents every key.
@@ -41,6 +42,8 @@ pub struct ModelConfig {
     pub path: PathBuf,
     /// Threads of the model's matrix products. 1 is fastest for a few streams.
     pub threads: usize,
+    /// What it runs on: `cpu`, `cuda` or `cuda:N`. Where the GPU is not there, or is lost, the CPU takes over.
+    pub device: String,
 }
 
 impl ModelConfig {
@@ -53,7 +56,7 @@ impl ModelConfig {
 
 impl Default for ModelConfig {
     fn default() -> Self {
-        Self { path: PathBuf::new(), threads: 1 }
+        Self { path: PathBuf::new(), threads: 1, device: "cpu".to_owned() }
     }
 }
 
@@ -69,6 +72,7 @@ impl Config {
                 "set threads in [model] to the cores the model may use",
             ));
         }
+        model::check_device(&self.model.device).map_err(|e| e.context("model.device"))?;
         self.capture.validate()?;
         self.detect.validate()?;
         self.publish.validate(&self.node_id())?;

@@ -1,5 +1,8 @@
 //! Merging file, environment and flags, strictly.
 
+#![deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::io::Read;
 use std::path::Path;
 
 use figment::providers::{Env, Format, Serialized, Toml};
@@ -9,6 +12,9 @@ use toml::de::DeTable;
 
 use super::Config;
 use crate::error::{Error, Result};
+
+/// Bytes of a configuration file, at most: the documented one has 10,000.
+const MAX_BYTES: u64 = 1 << 20;
 
 const ENV_PREFIX: &str = "CPC_STREAM_";
 
@@ -58,14 +64,9 @@ impl Loaded {
 pub fn load(file: Option<&Path>, flags: impl Serialize) -> Result<Loaded> {
     let mut figment = Figment::from(Named("default", Serialized::defaults(Config::default())));
     if let Some(path) = file {
-        let text = std::fs::read_to_string(path).map_err(|e| {
-            Error::config(
-                format!("config file {}: {e}", path.display()),
-                "check the path given with `--config`",
-            )
-        })?;
+        let text = read(path)?;
         check_file(path, &text)?;
-        figment = figment.merge(Toml::file_exact(path));
+        figment = figment.merge(OfFile { path, provider: Toml::string(&text) });
     }
     figment = figment.merge(Env::prefixed(ENV_PREFIX).split("__"));
     figment = figment.merge(Named("flag", Serialized::defaults(flags)));
@@ -79,6 +80,23 @@ pub fn load(file: Option<&Path>, flags: impl Serialize) -> Result<Loaded> {
     })?;
     config.validate()?;
     Ok(Loaded { config, figment })
+}
+
+fn read(path: &Path) -> Result<String> {
+    let unreadable = |what: String| {
+        Error::config(
+            format!("config file {}: {what}", path.display()),
+            "check the path given with `--config`",
+        )
+    };
+    let file = std::fs::File::open(path).map_err(|e| unreadable(e.to_string()))?;
+    let mut text = String::new();
+    // one byte more than there may be, so that more is noticed
+    file.take(MAX_BYTES + 1).read_to_string(&mut text).map_err(|e| unreadable(e.to_string()))?;
+    if text.len() as u64 > MAX_BYTES {
+        return Err(unreadable(format!("more than {MAX_BYTES} bytes, which is no configuration")));
+    }
+    Ok(text)
 }
 
 /// Parses the file by itself first, since the TOML reader knows line and column.
@@ -98,6 +116,22 @@ fn check_file(path: &Path, text: &str) -> Result<()> {
                 "correct that line; config/default.toml and `cpc-stream config show` list every key",
             )
         })
+}
+
+/// The text of a file, with the file as its origin.
+struct OfFile<'a, P> {
+    path: &'a Path,
+    provider: P,
+}
+
+impl<P: Provider> Provider for OfFile<'_, P> {
+    fn metadata(&self) -> figment::Metadata {
+        figment::Metadata::from("TOML file", self.path)
+    }
+
+    fn data(&self) -> figment::Result<figment::value::Map<Profile, figment::value::Dict>> {
+        self.provider.data()
+    }
 }
 
 /// A provider under another name, for the origins.

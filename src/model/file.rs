@@ -1,5 +1,7 @@
 //! Reading and writing model files.
 
+#![deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 use std::collections::HashMap;
 use std::io::Write;
 use std::path::Path;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use candle_core::{IndexOp, Tensor};
 
+use super::refuge::Refuge;
 use super::{Cpc, CpcState};
 use crate::error::{Error, Result};
 use crate::frame::Frame;
@@ -24,6 +25,7 @@ pub struct LiveBatch {
     /// Number of the next frame of each slot.
     next: Vec<u64>,
     input: Vec<f32>,
+    refuge: Option<Refuge>,
 }
 
 impl LiveBatch {
@@ -35,7 +37,47 @@ impl LiveBatch {
         cpc.can_score()?;
         let fresh = cpc.zero_state(1)?;
         let state = fresh.leave(0)?;
-        Ok(Self { cpc, state, fresh, rows: Vec::new(), next: Vec::new(), input: Vec::new() })
+        Ok(Self { cpc, state, fresh, rows: Vec::new(), next: Vec::new(), input: Vec::new(), refuge: None })
+    }
+
+    /// A batch with this memory.
+    pub(super) fn resumed(
+        cpc: Arc<Cpc>,
+        state: CpcState,
+        rows: Vec<Option<u32>>,
+        next: Vec<u64>,
+    ) -> Result<Self> {
+        Ok(Self { state, rows, next, ..Self::new(cpc)? })
+    }
+
+    /// From here on the batch can be [`rescued`](Self::rescued): a copy of its memory is kept on the CPU, and the sound
+    /// of the last two seconds at most.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn guard(&mut self) -> Result<()> {
+        self.refuge = Some(Refuge::new(&self.state, &self.rows, &self.next)?);
+        Ok(())
+    }
+
+    /// The batch as it was after its last step, on `cpc`, a copy of the model on the CPU. Nothing is asked of the device
+    /// that this batch is on: it may be gone.
+    ///
+    /// # Errors
+    /// When the batch is not [`guarded`](Self::guard), or `cpc` is another model.
+    pub fn rescued(&self, cpc: Arc<Cpc>) -> Result<Self> {
+        let refuge = self.refuge.as_ref().ok_or_else(|| Error::internal("the batch has no refuge"))?;
+        refuge.batch(cpc)
+    }
+
+    /// Makes the copy anew, where there is one. A device that fails here fails at the next step too, until when the old
+    /// copy and the sound since then serve.
+    fn renew(&mut self) {
+        if self.refuge.is_some()
+            && let Ok(refuge) = Refuge::new(&self.state, &self.rows, &self.next)
+        {
+            self.refuge = Some(refuge);
+        }
     }
 
     /// Adds a stream whose first hop will be frame `first`; gives its slot.
@@ -53,6 +95,7 @@ impl LiveBatch {
         if let (Some(entry), Some(next)) = (self.rows.get_mut(slot), self.next.get_mut(slot)) {
             (*entry, *next) = (Some(row), first);
         }
+        self.renew();
         Ok(slot)
     }
 
@@ -66,6 +109,7 @@ impl LiveBatch {
         for row in &mut self.rows {
             *row = row.and_then(|r| (r != gone).then(|| r - u32::from(r > gone)));
         }
+        self.renew();
         Ok(())
     }
 
@@ -79,6 +123,7 @@ impl LiveBatch {
         if let Some(entry) = self.next.get_mut(slot) {
             *entry = next;
         }
+        self.renew();
         Ok(())
     }
 
@@ -124,6 +169,9 @@ impl LiveBatch {
             let Some(next) = self.next.get_mut(*slot) else { continue };
             frames.push(Frame { index: *next, pmi, z, c, bands, level_dbfs: level_dbfs(samples) });
             *next += 1;
+        }
+        if self.refuge.as_mut().is_some_and(|refuge| refuge.push(hops)) {
+            self.renew();
         }
         Ok(())
     }

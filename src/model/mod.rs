@@ -6,15 +6,18 @@
 
 mod bank;
 mod cpc;
+mod device;
 mod file;
 pub mod import;
 mod live;
 mod manifest;
 mod measure;
 mod passage;
+mod refuge;
 
 pub use bank::bank_of;
 pub use cpc::{BANK, Cpc, CpcOutput, CpcState};
+pub use device::{check_device, compute_device};
 pub use file::{embedded, load, open, parse, read, replace_file, save};
 pub use live::LiveBatch;
 pub use manifest::{Architecture, DataCard, Figures, MANIFEST_FORMAT, Manifest, Protocol, TrainingCard};

@@ -1,26 +1,63 @@
 //! What the user sets about publishing, and the broker's address.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::address::BrokerAddress;
 use super::embedding::EmbeddingConfig;
+use super::request::Command;
 use super::topics::Topics;
 use crate::error::{Error, Result};
 
-/// Where a broker listens when the address names no port.
-pub const DEFAULT_PORT: u16 = 1883;
+/// What is spoken with the broker.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Protocol {
+    /// MQTT 3.1.1, which every broker speaks.
+    #[default]
+    #[serde(rename = "3.1.1")]
+    V3,
+    /// MQTT 5: refusals have reasons, sessions and messages can expire, messages carry properties.
+    #[serde(rename = "5")]
+    V5,
+}
+
+/// How the connection is encrypted: the `[publish.tls]` table. In force for an `mqtts://` address.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TlsConfig {
+    /// PEM file of the authorities that may have signed the broker's certificate; without it, those of the machine.
+    pub ca_file: Option<PathBuf>,
+    /// PEM file of our certificate, where the broker asks for one.
+    pub cert_file: Option<PathBuf>,
+    /// PEM file of its private key.
+    pub key_file: Option<PathBuf>,
+    /// Name that the broker's certificate has, where it is not the host of the address.
+    pub server_name: Option<String>,
+}
+
+impl TlsConfig {
+    fn is_set(&self) -> bool {
+        *self != Self::default()
+    }
+}
 
 /// How events leave the process: the `[publish]` table of the configuration.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PublishConfig {
-    /// `mqtt://host[:port]` or `mqtt://user@host[:port]`; without it events go to stdout, a JSON object a line.
+    /// `mqtt://[user@]host[:port]`, or `mqtts://` for TLS; without it events go to stdout, a JSON object a line.
     pub broker: Option<String>,
     /// User name at the broker; may stand in the address instead.
     pub username: Option<String>,
-    /// File whose first line is the password.
+    /// File whose first line is the password, or `credential:NAME` for one that systemd hands over.
     pub password_file: Option<PathBuf>,
+    /// What is spoken with the broker.
+    pub protocol: Protocol,
+    /// MQTT 5: seconds for which the broker keeps requests for a daemon that is away, 0 (not at all) to 86400.
+    pub session_expiry_s: u32,
+    /// MQTT 5: seconds for which the broker keeps an event for a subscriber that is away; 0 for as long as it likes.
+    pub message_expiry_s: u32,
     /// First level or levels of every topic.
     pub prefix: String,
     /// Seconds of silence after which the broker is asked whether it lives, 1 to 300. A dead link is found
@@ -43,6 +80,10 @@ pub struct PublishConfig {
     pub health_s: u32,
     /// Seconds that a stop waits at most for the broker to take what is pending, 0 to 60.
     pub drain_timeout_s: f64,
+    /// What may be asked of the daemon over the broker; everything else is refused.
+    pub commands: Vec<Command>,
+    /// Encryption.
+    pub tls: TlsConfig,
     /// Contexts for other programs; none by default.
     pub embedding: EmbeddingConfig,
 }
@@ -53,6 +94,9 @@ impl Default for PublishConfig {
             broker: None,
             username: None,
             password_file: None,
+            protocol: Protocol::V3,
+            session_expiry_s: 0,
+            message_expiry_s: 0,
             prefix: "cpc-stream".into(),
             keep_alive_s: 10,
             window: 16,
@@ -63,6 +107,8 @@ impl Default for PublishConfig {
             score_hz: 1.0,
             health_s: 30,
             drain_timeout_s: 2.0,
+            commands: vec![Command::AckEvent],
+            tls: TlsConfig::default(),
             embedding: EmbeddingConfig::default(),
         }
     }
@@ -84,7 +130,9 @@ impl PublishConfig {
         range("score_hz", self.score_hz, 0.0, 10.0)?;
         range("health_s", f64::from(self.health_s), 1.0, 3600.0)?;
         range("drain_timeout_s", self.drain_timeout_s, 0.0, 60.0)?;
+        range("session_expiry_s", f64::from(self.session_expiry_s), 0.0, 86_400.0)?;
         self.embedding.validate()?;
+        self.check_protocol()?;
         if let Some(broker) = &self.broker {
             let address = BrokerAddress::parse(broker)?;
             if let (Some(a), Some(b)) = (&address.user, &self.username)
@@ -98,6 +146,41 @@ impl PublishConfig {
             if self.password_file.is_some() && address.user.is_none() && self.username.is_none() {
                 return Err(Error::config("`password_file` is set but no user name", "set `username` too"));
             }
+            self.check_tls(&address)?;
+        }
+        Ok(())
+    }
+
+    fn check_protocol(&self) -> Result<()> {
+        if self.protocol == Protocol::V5 {
+            // rumqttc's limit
+            return range("keep_alive_s", f64::from(self.keep_alive_s), 5.0, 300.0);
+        }
+        for (key, value) in
+            [("session_expiry_s", self.session_expiry_s), ("message_expiry_s", self.message_expiry_s)]
+        {
+            if value != 0 {
+                return Err(Error::config(
+                    format!("publish.{key} = {value} needs MQTT 5, and MQTT 3.1.1 is spoken"),
+                    "set protocol = \"5\" in [publish], or leave the key out",
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_tls(&self, address: &BrokerAddress) -> Result<()> {
+        if self.tls.is_set() && !address.tls {
+            return Err(Error::config(
+                "[publish.tls] is set, but the broker address begins with mqtt://, which is not encrypted",
+                "write mqtts:// in `broker`, or take the keys of [publish.tls] out",
+            ));
+        }
+        if self.tls.cert_file.is_some() != self.tls.key_file.is_some() {
+            return Err(Error::config(
+                "of publish.tls.cert_file and publish.tls.key_file only one is set",
+                "set both for a broker that asks for a certificate, or none",
+            ));
         }
         Ok(())
     }
@@ -113,144 +196,23 @@ fn range(key: &str, value: f64, low: f64, high: f64) -> Result<()> {
     ))
 }
 
-/// A parsed broker address.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BrokerAddress {
-    /// Host name or address; IPv6 in brackets.
-    pub host: String,
-    /// TCP port.
-    pub port: u16,
-    /// User name, where the address has one.
-    pub user: Option<String>,
-}
-
-impl BrokerAddress {
-    /// Reads `mqtt://[user@]host[:port]`.
-    ///
-    /// # Errors
-    /// A configuration error with the form that was expected; also for TLS addresses, which this version
-    /// does not speak, and for passwords, which every user of the machine could read.
-    pub fn parse(url: &str) -> Result<Self> {
-        let form = "write mqtt://host, mqtt://host:port or mqtt://user@host";
-        // the address may hold a password: never repeat it in a message
-        let Some((scheme, rest)) = url.split_once("://") else {
-            return Err(Error::config("the broker address has no scheme", form));
-        };
-        match scheme {
-            "mqtt" | "tcp" => {}
-            "mqtts" | "ssl" => {
-                return Err(Error::config(
-                    format!(
-                        "the broker address asks for TLS ({scheme}://), which this version does not speak"
-                    ),
-                    "use mqtt:// in a trusted network, or a TLS bridge on this machine (mosquitto, stunnel)",
-                ));
-            }
-            other => {
-                return Err(Error::config(format!("the broker address has the scheme {other:?}"), form));
-            }
-        }
-        let rest = rest.strip_suffix('/').unwrap_or(rest);
-        let (user, place) = match rest.rsplit_once('@') {
-            Some((user, place)) => (Some(user), place),
-            None => (None, rest),
-        };
-        if user.is_some_and(|user| user.contains(':')) {
-            return Err(Error::config(
-                "the broker address has a password in it, where every user of this machine can read it",
-                "put the password into a file and name it by `password_file`",
-            ));
-        }
-        if user == Some("") {
-            return Err(Error::config("the broker address has an empty user name", form));
-        }
-        let (host, port) = split_port(place)
-            .ok_or_else(|| Error::config(format!("cannot read {place:?} as host:port of a broker"), form))?;
-        Ok(Self { host: host.to_owned(), port, user: user.map(str::to_owned) })
-    }
-}
-
-fn split_port(place: &str) -> Option<(&str, u16)> {
-    let after_host =
-        if place.starts_with('[') { place.find(']')? + 1 } else { place.find(':').unwrap_or(place.len()) };
-    let (host, tail) = place.split_at(after_host);
-    let port = match tail.strip_prefix(':') {
-        Some(port) => port.parse().ok().filter(|&port| port != 0)?,
-        None if tail.is_empty() => DEFAULT_PORT,
-        None => return None,
-    };
-    let plain = |c: char| c.is_ascii_alphanumeric() || "._-[]:%".contains(c);
-    (!host.is_empty() && host.chars().all(plain)).then_some((host, port))
-}
-
-/// The password in the first line of `path`.
-///
-/// # Errors
-/// A configuration error where the file cannot be read or its first line is empty.
-pub fn read_password(path: &Path) -> Result<String> {
-    let text = std::fs::read_to_string(path).map_err(|error| {
-        Error::config(
-            format!("cannot read the password file {}: {error}", path.display()),
-            "check the path and that the daemon's user may read it",
-        )
-    })?;
-    match text.lines().next() {
-        Some(line) if !line.is_empty() => Ok(line.to_owned()),
-        _ => Err(Error::config(
-            format!("the password file {} has no first line", path.display()),
-            "write the password into its first line",
-        )),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn addresses_that_are_understood() {
-        for (url, host, port, user) in [
-            ("mqtt://broker", "broker", 1883, None),
-            ("mqtt://broker/", "broker", 1883, None),
-            ("tcp://10.0.0.1:1884", "10.0.0.1", 1884, None),
-            ("mqtt://ear@broker.lan:9", "broker.lan", 9, Some("ear")),
-            ("mqtt://[::1]:1884", "[::1]", 1884, None),
-            ("mqtt://[fe80::1]", "[fe80::1]", 1883, None),
-        ] {
-            let expected = BrokerAddress { host: host.into(), port, user: user.map(str::to_owned) };
-            assert_eq!(BrokerAddress::parse(url).unwrap(), expected, "{url}");
-        }
-    }
-
-    #[test]
-    fn addresses_that_are_refused_say_why() {
-        for (url, word) in [
-            ("broker:1883", "scheme"),
-            ("http://broker", "scheme"),
-            ("mqtts://broker", "TLS"),
-            ("mqtt://", "host:port"),
-            ("mqtt://broker:0", "host:port"),
-            ("mqtt://broker:70000", "host:port"),
-            ("mqtt://broker/path", "host:port"),
-            ("mqtt://a b", "host:port"),
-            ("mqtt://@broker", "user"),
-            ("mqtt://[::1", "host:port"),
-        ] {
-            let error = BrokerAddress::parse(url).unwrap_err();
-            assert!(error.to_string().contains(word), "{url}: {error}");
-            assert!(!error.fix().is_empty());
-        }
-        let error = BrokerAddress::parse("mqtt://ear:hunter2@broker").unwrap_err();
-        assert!(error.to_string().contains("password") && !error.to_string().contains("hunter2"));
-    }
 
     #[test]
     fn the_defaults_are_valid_and_unknown_keys_are_not() {
         PublishConfig::default().validate("node").unwrap();
         let text = toml::to_string(&PublishConfig::default()).unwrap();
         assert_eq!(toml::from_str::<PublishConfig>(&text).unwrap(), PublishConfig::default());
-        let error = toml::from_str::<PublishConfig>("brokr = \"mqtt://x\"").unwrap_err();
-        assert!(error.to_string().contains("brokr"));
+        for (text, word) in [
+            ("brokr = \"mqtt://x\"", "brokr"),
+            ("commands = ['shutdown']", "shutdown"),
+            ("protocol = '4'", "4"),
+        ] {
+            let error = toml::from_str::<PublishConfig>(text).unwrap_err();
+            assert!(error.to_string().contains(word), "{error}");
+        }
     }
 
     #[test]
@@ -264,6 +226,12 @@ mod tests {
             ("[embedding]\nrate_hz = 3", "embedding.rate_hz"),
             ("broker = 'mqtt://a@b'\nusername = 'c'", "username"),
             ("broker = 'mqtt://b'\npassword_file = '/x'", "password_file"),
+            ("protocol = '5'\nkeep_alive_s = 2", "keep_alive_s"),
+            ("session_expiry_s = 60", "session_expiry_s"),
+            ("message_expiry_s = 60", "message_expiry_s"),
+            ("protocol = '5'\nsession_expiry_s = 100000", "session_expiry_s"),
+            ("broker = 'mqtt://b'\n[tls]\nca_file = '/x'", "publish.tls"),
+            ("broker = 'mqtts://b'\n[tls]\ncert_file = '/x'", "key_file"),
         ] {
             let error = toml::from_str::<PublishConfig>(text).unwrap().validate("node").unwrap_err();
             assert!(error.to_string().contains(key), "{text}: {error}");

@@ -11,7 +11,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use super::outbox::{MAX_PAYLOAD, Message, Outbox};
 use super::payload::anomaly;
 use super::publisher::{Inbound, Outgoing, json};
-use super::request::ACK_EVENT;
+use super::request::ResponseStatus;
 use super::session::{FromWire, ToWire};
 use super::status::PublisherStatus;
 use super::topics::Topics;
@@ -143,8 +143,16 @@ impl Running {
                 self.state(topics.availability(&stream), json(&availability));
             }
             Inbound::Out(Outgoing::Health(health)) => self.state(topics.health(), json(health.as_ref())),
-            Inbound::Out(Outgoing::Response(response)) => {
-                let topic = topics.response(ACK_EVENT);
+            Inbound::Out(Outgoing::Setting { stream, key, value }) => {
+                self.state(topics.state(&stream, key.as_str()), value.into());
+            }
+            Inbound::Out(Outgoing::Response { command, response }) => {
+                let status = &self.courier.status;
+                match response.status {
+                    ResponseStatus::Ok => status.requests_done.fetch_add(1, Relaxed),
+                    ResponseStatus::Error => status.requests_refused.fetch_add(1, Relaxed),
+                };
+                let topic = topics.response(command.as_str());
                 self.send(ToWire::Fleeting { topic, payload: json(&response) });
             }
             Inbound::Out(Outgoing::Score { stream, score }) => {
@@ -195,6 +203,13 @@ impl Running {
         match receipt {
             FromWire::Acked(seq) => {
                 self.courier.outbox.ack(*seq);
+                self.flush_at.get_or_insert_with(|| Instant::now() + FLUSH_AFTER);
+            }
+            FromWire::TooLarge(seq) => {
+                tracing::error!(
+                    "the broker takes no message as large as event {seq} of the outbox; it is given up"
+                );
+                self.courier.outbox.give_up(*seq);
                 self.flush_at.get_or_insert_with(|| Instant::now() + FLUSH_AFTER);
             }
             FromWire::LinkChanged => {}

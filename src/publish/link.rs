@@ -1,80 +1,232 @@
 //! One connection to a broker through rumqttc: options that never change, and the task that polls it.
+//!
+//! MQTT 3.1.1 and 5 have types of their own in rumqttc. Here they become the same [`Told`], so that there is one
+//! [`Session`](super::session::Session).
+
+mod tls;
+mod v3;
+mod v5;
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
-use rumqttc::{AsyncClient, ConnectionError, Event, EventLoop, MqttOptions};
+use rustls::ClientConfig;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::JoinHandle;
 
-use super::config::{BrokerAddress, read_password};
+use super::address::BrokerAddress;
+use super::config::{Protocol, PublishConfig, TlsConfig};
+use super::secret::read_password;
 use crate::error::{Error, Result};
 
 /// Longest packet in either direction, bytes (rumqttc alone would refuse past 10 KiB).
 const MAX_PACKET: usize = 1 << 20;
-/// Seconds for TCP, CONNECT and CONNACK together.
+/// Seconds for TCP, TLS, CONNECT and CONNACK together.
 const CONNECT_S: u64 = 3;
 /// Requests that rumqttc holds: the window and some QoS 0.
 const REQUESTS: usize = 96;
+/// Packet ids: far more than a window, so that one late receipt does not stand in the way of the next ids.
+const IN_FLIGHT: u16 = 1024;
 
 /// User name and password.
 pub(crate) type Login = Option<(String, String)>;
 
-/// The options of a clean session. `client_id` decides whom the broker throws out: same id, older link.
-pub(crate) fn options(
-    address: &BrokerAddress,
-    login: &Login,
-    client_id: &str,
-    keep_alive: Duration,
-) -> MqttOptions {
-    let mut options = MqttOptions::new(client_id, &address.host, address.port);
-    options.set_keep_alive(keep_alive);
-    options.set_clean_session(true);
-    options.set_max_packet_size(MAX_PACKET, MAX_PACKET);
-    if let Some((user, password)) = login {
-        options.set_credentials(user, password);
+/// What does not change from connection to connection.
+#[derive(Debug, Clone)]
+pub(crate) struct Options {
+    pub(crate) address: BrokerAddress,
+    pub(crate) protocol: Protocol,
+    pub(crate) login: Login,
+    /// Decides whom the broker throws out: same id, older link.
+    pub(crate) client_id: String,
+    pub(crate) keep_alive: Duration,
+    pub(crate) tls: Option<Arc<ClientConfig>>,
+    /// Topic and payload (retained) of what the broker says for us when we are gone.
+    pub(crate) will: Option<(String, &'static str)>,
+    /// MQTT 5 only; 0 for a clean session.
+    pub(crate) session_expiry_s: u32,
+    /// MQTT 5 only; 0 for never.
+    pub(crate) message_expiry_s: u32,
+    /// MQTT 5 only.
+    pub(crate) user_properties: Vec<(String, String)>,
+}
+
+impl Options {
+    /// MQTT 3.1.1, a clean session and nothing more.
+    pub(crate) fn new(address: BrokerAddress, login: Login, client_id: String, keep_alive: Duration) -> Self {
+        Self {
+            address,
+            protocol: Protocol::V3,
+            login,
+            client_id,
+            keep_alive,
+            tls: None,
+            will: None,
+            session_expiry_s: 0,
+            message_expiry_s: 0,
+            user_properties: Vec::new(),
+        }
     }
-    options
+
+    /// Reads what `config` names, where the address asks for TLS.
+    ///
+    /// # Errors
+    /// A configuration error that names the file.
+    pub(crate) fn encrypt(&mut self, config: &TlsConfig) -> Result<()> {
+        self.tls = self.address.tls.then(|| tls::client(config)).transpose()?;
+        Ok(())
+    }
+}
+
+/// A message from others.
+#[derive(Debug)]
+pub(crate) struct Message {
+    /// It was kept by the broker and is not fresh.
+    pub(crate) retained: bool,
+    pub(crate) topic: String,
+    pub(crate) payload: Vec<u8>,
+}
+
+/// What a connection tells.
+#[derive(Debug)]
+pub(crate) enum Told {
+    /// The broker has taken us in: so many unconfirmed messages, so large a packet at most.
+    Connected { window: u16, largest: Option<u32> },
+    /// A message that waits for its receipt went out under this packet id.
+    Sent(u16),
+    /// The broker has confirmed this packet id.
+    Acked(u16),
+    /// The next packet id is still in use.
+    Collision,
+    /// Somebody else's message.
+    Message(Message),
+    /// The broker ends it.
+    Goodbye(String),
+    /// Our own goodbye is out.
+    Left,
+    /// Nothing that matters.
+    Nothing,
+}
+
+/// How a message travels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Travel {
+    /// QoS 1, to be confirmed.
+    Event,
+    /// QoS 1, retained.
+    State,
+    /// QoS 0.
+    Fleeting,
+}
+
+/// The sending side of a connection. Nothing in it waits; false where there is no room or no connection any more.
+#[derive(Debug)]
+pub(crate) enum Client {
+    /// MQTT 3.1.1.
+    V3(rumqttc::AsyncClient),
+    /// MQTT 5.
+    V5(Box<(rumqttc::v5::AsyncClient, Options)>),
+}
+
+impl Client {
+    pub(crate) fn publish(&self, travel: Travel, topic: &str, payload: Vec<u8>) -> bool {
+        let retain = travel == Travel::State;
+        match self {
+            Self::V3(client) => {
+                let qos = match travel {
+                    Travel::Fleeting => rumqttc::QoS::AtMostOnce,
+                    _ => rumqttc::QoS::AtLeastOnce,
+                };
+                client.try_publish(topic, qos, retain, payload).is_ok()
+            }
+            Self::V5(client) => {
+                use rumqttc::v5::mqttbytes::QoS;
+                let (client, options) = client.as_ref();
+                let qos = match travel {
+                    Travel::Fleeting => QoS::AtMostOnce,
+                    _ => QoS::AtLeastOnce,
+                };
+                let properties = v5::properties(options, travel == Travel::Event);
+                client.try_publish_with_properties(topic, qos, retain, payload, properties).is_ok()
+            }
+        }
+    }
+
+    pub(crate) fn disconnect(&self) -> bool {
+        match self {
+            Self::V3(client) => client.try_disconnect().is_ok(),
+            Self::V5(client) => client.0.try_disconnect().is_ok(),
+        }
+    }
+
+    pub(crate) fn subscribe(&self, filter: &str) -> bool {
+        match self {
+            Self::V3(client) => client.try_subscribe(filter, rumqttc::QoS::AtLeastOnce).is_ok(),
+            Self::V5(client) => {
+                client.0.try_subscribe(filter, rumqttc::v5::mqttbytes::QoS::AtLeastOnce).is_ok()
+            }
+        }
+    }
 }
 
 /// A connection of its own: client, event loop and state are never used again after an error.
 pub(crate) struct Link {
-    pub(crate) client: AsyncClient,
-    pub(crate) events: UnboundedReceiver<Result<Event, ConnectionError>>,
+    pub(crate) client: Client,
+    /// What it tells; the last is the reason for its end.
+    pub(crate) events: UnboundedReceiver<Result<Told, String>>,
     task: JoinHandle<()>,
 }
 
 impl Link {
     /// Starts to connect.
-    pub(crate) fn start(options: MqttOptions) -> Self {
-        let (client, mut event_loop) = AsyncClient::new(options, REQUESTS);
-        set_connect_timeout(&mut event_loop);
+    pub(crate) fn start(options: &Options) -> Self {
         let (sender, events) = unbounded_channel();
         // poll() is not cancel-safe while it connects: it has a task of its own, never a branch of select!
-        let task = tokio::spawn(async move {
-            loop {
-                let event = event_loop.poll().await;
-                let failed = event.is_err();
-                if sender.send(event).is_err() || failed {
-                    break;
-                }
+        macro_rules! poll {
+            ($version:ident, $event_loop:ident) => {
+                tokio::spawn(async move {
+                    loop {
+                        let told = match $event_loop.poll().await {
+                            Ok(event) => Ok($version::told(event)),
+                            Err(error) => Err($version::reason(&error)),
+                        };
+                        let failed = told.is_err();
+                        if sender.send(told).is_err() || failed {
+                            break;
+                        }
+                    }
+                })
+            };
+        }
+        match options.protocol {
+            Protocol::V3 => {
+                let (client, mut event_loop) = v3::start(options);
+                Self { client: Client::V3(client), events, task: poll!(v3, event_loop) }
             }
-        });
-        Self { client, events, task }
+            Protocol::V5 => {
+                let (client, mut event_loop) = v5::start(options);
+                let client = Client::V5(Box::new((client, options.clone())));
+                Self { client, events, task: poll!(v5, event_loop) }
+            }
+        }
     }
-}
-
-fn set_connect_timeout(event_loop: &mut EventLoop) {
-    let mut network = event_loop.network_options();
-    network.set_connection_timeout(CONNECT_S);
-    network.set_tcp_nodelay(true);
-    event_loop.set_network_options(network);
 }
 
 impl Drop for Link {
     fn drop(&mut self) {
         self.task.abort();
     }
+}
+
+/// Reads the certificates and keys that the configuration names, as a start does.
+///
+/// # Errors
+/// A configuration error that names the file.
+pub fn check_encryption(config: &PublishConfig) -> Result<()> {
+    let Some(broker) = &config.broker else { return Ok(()) };
+    let secure = BrokerAddress::parse(broker)?.tls;
+    secure.then(|| tls::client(&config.tls)).transpose().map(drop)
 }
 
 /// Who we are to the broker: the address's user or `username`, with the password of the file.

@@ -16,8 +16,9 @@
 //! Towards `mqtt` goes a tokio channel (its sending side never waits), back a crossbeam one: nobody polls. At
 //! most 64 records are between the two, 16 of them with rumqttc.
 //!
-//! In the other direction there are requests: `mqtt` subscribes to the commands of the node, answers what cannot be
-//! read, and hands the rest over a bounded channel to whoever holds [`Publisher::requests`].
+//! In the other direction there are requests ([`Command`]): `mqtt` subscribes to the commands of the node and the settings
+//! of its streams, answers what is not allowed or cannot be read, and hands the rest over a bounded channel to whoever
+//! holds [`Publisher::requests`]. What is allowed says [`PublishConfig::commands`].
 //!
 //! Without a broker, `publish` writes each event document as a line to stdout, and there is no outbox.
 //!
@@ -27,9 +28,12 @@
 //! layout). They are off unless `[publish.embedding] rate_hz` asks for them: no sound can be played from them, but
 //! they tell more of what was heard than events do, and whoever may read the topic reads that.
 
+mod address;
 mod config;
 #[cfg(feature = "mqtt")]
 mod courier;
+#[cfg(feature = "mqtt")]
+mod desk;
 mod embedding;
 mod lines;
 #[cfg(feature = "mqtt")]
@@ -40,23 +44,31 @@ mod publisher;
 #[cfg(feature = "mqtt")]
 mod quiet;
 mod request;
+mod secret;
 #[cfg(feature = "mqtt")]
 mod session;
 mod status;
 mod topics;
 
-pub use config::{BrokerAddress, DEFAULT_PORT, PublishConfig, read_password};
+pub use address::{BrokerAddress, DEFAULT_PORT, DEFAULT_TLS_PORT};
+pub use config::{Protocol, PublishConfig, TlsConfig};
 pub use embedding::{
     EMBEDDING_HEADER, EMBEDDING_MAGIC, EMBEDDING_VERSION, Embedding, EmbeddingConfig, EmbeddingSource,
     EmbeddingType,
 };
-pub use outbox::{Caps, MAX_PAYLOAD, Message, Outbox, Record, Tally};
+#[cfg(feature = "mqtt")]
+pub use link::check_encryption;
+pub use outbox::{Caps, Inspection, MAX_PAYLOAD, Message, Outbox, Record, Tally, export, inspect};
 pub use payload::{
     Availability, Gap, GapPhase, GapReason, Health, InputHealth, OutboxHealth, Presence, Score, Status,
     StreamHealth, Watching, anomaly,
 };
 pub use publisher::{EventSender, Outgoing, Publisher, StopReport};
-pub use request::{ACK_EVENT, AckEvent, Judgement, Response, ResponseStatus};
+pub use request::{
+    AckEvent, Ask, Budget, Command, Judgement, LONGEST_MUTE_S, Mute, OfStream, Request, Response,
+    ResponseStatus, Snapshot,
+};
+pub use secret::{read_password, secret_path};
 pub use status::PublisherStatus;
 pub use topics::{Topics, check_id};
 

@@ -1,6 +1,7 @@
 //! The durable queue in front of the broker: what it has taken survives a kill and a power cut.
 
 mod file;
+mod inspect;
 mod trim;
 
 use std::collections::BTreeMap;
@@ -13,9 +14,13 @@ use crate::error::{Error, Result};
 
 pub(super) use file::Opened;
 use file::{RECORDS, Row, TALLY};
+pub use inspect::{Inspection, export, inspect};
 
 /// Longest payload that is taken, bytes (the wire's packets end at 1 MiB).
 pub const MAX_PAYLOAD: usize = 1_000_000;
+
+/// Its name in the state folder.
+const FILE: &str = "outbox.redb";
 
 /// A message to keep until the broker has confirmed it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,7 +60,7 @@ pub struct Tally {
     pub accepted: u64,
     /// Records that the broker confirmed.
     pub acked: u64,
-    /// Records given up because of age, size or a corrupt file.
+    /// Records given up because of age, size, a corrupt file or a broker that takes none so large.
     pub dropped: u64,
     /// Bytes of the pending records.
     pub bytes: u64,
@@ -68,6 +73,18 @@ impl Tally {
     pub fn pending(&self) -> u64 {
         self.accepted.saturating_sub(self.acked + self.dropped)
     }
+
+    fn settle(&mut self, done: Done) {
+        *(if done.delivered { &mut self.acked } else { &mut self.dropped }) += 1;
+        self.bytes = self.bytes.saturating_sub(done.bytes);
+    }
+}
+
+/// A record that can go, with the next commit.
+#[derive(Debug, Clone, Copy)]
+struct Done {
+    bytes: u64,
+    delivered: bool,
 }
 
 /// A first-in-first-out queue on disk, for one owner.
@@ -83,7 +100,7 @@ pub struct Outbox {
     tally: Tally,
     taken: u64,
     out: BTreeMap<u64, u64>,
-    done: BTreeMap<u64, u64>,
+    done: BTreeMap<u64, Done>,
     corrupt_files: u64,
 }
 
@@ -103,7 +120,7 @@ impl Outbox {
     /// An outbox whose file could not be opened yet: every operation that needs it tries again.
     pub(super) fn closed(dir: &Path, caps: Caps) -> Self {
         Self {
-            path: dir.join("outbox.redb"),
+            path: dir.join(FILE),
             caps,
             db: None,
             tally: Tally { next_seq: 1, ..Tally::default() },
@@ -205,10 +222,19 @@ impl Outbox {
 
     /// The broker has confirmed record `seq`. Numbers that are not out are ignored.
     pub fn ack(&mut self, seq: u64) {
-        if let Some(size) = self.out.remove(&seq) {
-            self.done.insert(seq, size);
-            self.tally.acked += 1;
-            self.tally.bytes = self.tally.bytes.saturating_sub(size);
+        self.settle(seq, true);
+    }
+
+    /// Record `seq` can never be delivered: it counts as dropped. Numbers that are not out are ignored.
+    pub fn give_up(&mut self, seq: u64) {
+        self.settle(seq, false);
+    }
+
+    fn settle(&mut self, seq: u64, delivered: bool) {
+        if let Some(bytes) = self.out.remove(&seq) {
+            let done = Done { bytes, delivered };
+            self.done.insert(seq, done);
+            self.tally.settle(done);
         }
     }
 
@@ -230,8 +256,9 @@ impl Outbox {
         let present =
             file::present(&db, self.done.keys().copied()).map_err(|e| file::refused(&self.path, &e))?;
         self.done.retain(|seq, _| present.contains(seq));
-        self.tally.acked += self.done.len() as u64;
-        self.tally.bytes = self.tally.bytes.saturating_sub(self.done.values().sum());
+        for done in self.done.values() {
+            self.tally.settle(*done);
+        }
         self.db = Some(db);
         Ok(())
     }

@@ -115,6 +115,8 @@ pub struct OutboxHealth {
     pub dropped: u64,
     /// The disk refuses writes: new documents wait in memory.
     pub degraded: bool,
+    /// Damaged files that were moved aside since the start of the daemon.
+    pub corrupt_files: u64,
 }
 
 /// The input of a stream within [`Health`]: hops of 10 ms in each state but the good one.
@@ -162,6 +164,8 @@ pub struct StreamHealth {
     pub capped: u64,
     /// Events that were not told, because their kind was declared normal.
     pub known: u64,
+    /// Event documents that were not told, because the stream was muted.
+    pub muted: u64,
     /// Times that score, novelty or level have moved.
     pub drifts: u64,
     /// Times that the place has changed.
@@ -198,6 +202,10 @@ pub struct Health {
     pub events_dropped: u64,
     /// Messages that the publisher could not even accept, because a queue was full.
     pub events_refused: u64,
+    /// Requests over the broker that were carried out.
+    pub requests_done: u64,
+    /// Requests that were not: unknown, not allowed, unreadable, too many, or of something that is not there.
+    pub requests_refused: u64,
     /// The outbox.
     pub outbox: OutboxHealth,
     /// Snapshots of events that were written, those that made room for later ones included.

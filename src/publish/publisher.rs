@@ -13,7 +13,7 @@ use super::config::PublishConfig;
 use super::embedding::Embedding;
 use super::lines::Lines;
 use super::payload::{Availability, Health, Score};
-use super::request::{AckEvent, Response};
+use super::request::{Command, Request, Response};
 use super::status::PublisherStatus;
 use crate::error::{Error, Result};
 use crate::event::Event;
@@ -62,8 +62,22 @@ pub enum Outgoing {
     },
     /// The state of the node: retained, the latest counts.
     Health(Box<Health>),
+    /// A setting of a stream that can be changed over the broker, as it is: retained, the latest counts.
+    Setting {
+        /// Stream id.
+        stream: String,
+        /// What is set.
+        key: Command,
+        /// Its value.
+        value: String,
+    },
     /// The answer to a request: nothing where there is no connection.
-    Response(Response),
+    Response {
+        /// What was asked for.
+        command: Command,
+        /// The answer.
+        response: Response,
+    },
 }
 
 pub(super) enum Inbound {
@@ -132,7 +146,7 @@ pub struct Publisher {
     sender: EventSender,
     stop: Sender<Instant>,
     done: Receiver<bool>,
-    requests: Receiver<AckEvent>,
+    requests: Receiver<Request>,
 }
 
 impl Publisher {
@@ -164,9 +178,9 @@ impl Publisher {
         self.sender.clone()
     }
 
-    /// What others ask of the node. Who takes a request answers it ([`Outgoing::Response`]).
+    /// What others ask of the daemon. Who takes a request answers it ([`Outgoing::Response`]).
     #[must_use]
-    pub fn requests(&self) -> Receiver<AckEvent> {
+    pub fn requests(&self) -> Receiver<Request> {
         self.requests.clone()
     }
 
@@ -202,7 +216,7 @@ impl Publisher {
     }
 }
 
-type Ends = (Receiver<Inbound>, Receiver<Instant>, Arc<PublisherStatus>, Sender<AckEvent>);
+type Ends = (Receiver<Inbound>, Receiver<Instant>, Arc<PublisherStatus>, Sender<Request>);
 
 fn spawn(name: &str, work: impl FnOnce() -> bool + Send + 'static) -> Result<Receiver<bool>> {
     let (done, ended) = bounded(1);
@@ -227,18 +241,31 @@ fn start_courier(_: &PublishConfig, _: &str, _: &Path, _: Ends) -> Result<Receiv
 
 #[cfg(feature = "mqtt")]
 fn start_courier(config: &PublishConfig, node: &str, state_dir: &Path, ends: Ends) -> Result<Receiver<bool>> {
-    use super::config::BrokerAddress;
+    use super::address::BrokerAddress;
     use super::courier::Courier;
-    use super::link;
+    use super::desk::Desk;
+    use super::link::{self, Options};
     use super::outbox::{Caps, Outbox};
-    use super::request::ACK_EVENT;
     use super::session::{Session, Settings};
     use super::topics::Topics;
     use crate::error::ErrorKind;
+    use crate::event::EVENT_SCHEMA;
 
     let topics = Topics::new(&config.prefix, node)?;
     let address = BrokerAddress::parse(config.broker.as_deref().unwrap_or_default())?;
     let login = link::login(&address, config.username.as_deref(), config.password_file.as_deref())?;
+    let keep_alive = Duration::from_secs(u64::from(config.keep_alive_s));
+    let mut options = Options {
+        protocol: config.protocol,
+        session_expiry_s: config.session_expiry_s,
+        message_expiry_s: config.message_expiry_s,
+        user_properties: vec![
+            ("node".to_owned(), node.to_owned()),
+            ("schema".to_owned(), EVENT_SCHEMA.to_string()),
+        ],
+        ..Options::new(address, login, format!("cpc-stream-{node}"), keep_alive)
+    };
+    options.encrypt(&config.tls)?;
     let caps = Caps {
         max_bytes: config.outbox_max_bytes,
         max_age: Duration::from_secs(u64::from(config.outbox_max_age_h) * 3600),
@@ -254,22 +281,20 @@ fn start_courier(config: &PublishConfig, node: &str, state_dir: &Path, ends: End
     };
     ends.2.set_tally(outbox.tally(), outbox.corrupt_files());
 
-    let keep_alive = Duration::from_secs(u64::from(config.keep_alive_s));
     let settings = Settings {
-        options: link::options(&address, &login, &format!("cpc-stream-{node}"), keep_alive),
+        options,
         status_topic: topics.status(),
-        request_topic: topics.request(ACK_EVENT),
-        response_topic: topics.response(ACK_EVENT),
         window: usize::from(config.window),
         backoff: (
             Duration::from_secs_f64(config.backoff_min_s),
             Duration::from_secs_f64(config.backoff_max_s),
         ),
     };
-    let (inbox, stop, status, asked) = ends;
+    let (inbox, stop, status, door) = ends;
+    let desk = Desk { topics: topics.clone(), allowed: config.commands.clone(), door };
     let (wire, commands) = tokio::sync::mpsc::unbounded_channel();
     let (receipts_in, receipts) = crossbeam_channel::unbounded();
-    let session = Session::new(settings, commands, (receipts_in, asked), status.clone());
+    let session = Session::new(settings, commands, receipts_in, desk, status.clone());
     let runtime = link::runtime()?;
     let _ended = spawn("mqtt", move || {
         runtime.block_on(session.run());

@@ -1,14 +1,70 @@
 //! What others may ask of the node, and the answers.
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::topics::check_id;
 use crate::error::{Error, Result};
 
-/// The one command so far: `<prefix>/<node>/request/ack-event`.
-pub const ACK_EVENT: &str = "ack-event";
 /// Longest request, bytes.
 const LONGEST: usize = 1024;
+
+/// Something that can be asked for, on `<prefix>/<node>/request/<command>`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Command {
+    /// A verdict on an event: [`AckEvent`].
+    AckEvent,
+    /// Learn anew what is normal: [`OfStream`].
+    Recalibrate,
+    /// Another false-alarm budget until the next start: [`Budget`]. Also `<stream>/set/budget`.
+    Budget,
+    /// Tell no events for a while: [`Mute`]. Also `<stream>/set/mute`.
+    Mute,
+    /// Keep a picture or clip of what was just heard: [`Snapshot`].
+    Snapshot,
+    /// Read the configuration file again; no fields.
+    Reload,
+}
+
+impl Command {
+    /// All of them.
+    pub const ALL: [Self; 6] =
+        [Self::AckEvent, Self::Recalibrate, Self::Budget, Self::Mute, Self::Snapshot, Self::Reload];
+
+    /// Its name in topics and in the configuration.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::AckEvent => "ack-event",
+            Self::Recalibrate => "recalibrate",
+            Self::Budget => "budget",
+            Self::Mute => "mute",
+            Self::Snapshot => "snapshot",
+            Self::Reload => "reload",
+        }
+    }
+
+    /// The command of that name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|command| command.as_str() == name)
+    }
+
+    /// An example of what to send.
+    fn example(self) -> &'static str {
+        match self {
+            Self::AckEvent => {
+                r#"send {"id": "…", "verdict": "normal"} or {"stream": "…", "number": 0, "verdict": "anomaly"}"#
+            }
+            Self::Recalibrate => r#"send {"stream": "…"}, or {} for all streams"#,
+            Self::Budget => r#"send {"stream": "…", "events_per_hour": 2.5}"#,
+            Self::Mute => r#"send {"stream": "…", "seconds": 600}; 0 ends it"#,
+            Self::Snapshot => r#"send {"stream": "…", "seconds": 10}"#,
+            Self::Reload => "send {}",
+        }
+    }
+}
 
 /// What the operator says of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,31 +91,213 @@ pub struct AckEvent {
     pub number: Option<u64>,
     /// The verdict.
     pub verdict: Judgement,
-    /// Comes back in the answer, so that who asked can tell whose answer it is.
+}
+
+/// A stream, or all of them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct OfStream {
+    /// Stream id; all streams where it is left out.
+    pub stream: Option<String>,
+}
+
+/// A false-alarm budget.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Budget {
+    /// Stream id; all streams where it is left out.
     #[serde(default)]
+    pub stream: Option<String>,
+    /// As in the configuration, 0.01 to 3600.
+    pub events_per_hour: f64,
+}
+
+/// A time without events.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Mute {
+    /// Stream id; all streams where it is left out.
+    #[serde(default)]
+    pub stream: Option<String>,
+    /// Seconds from now, at most a day; 0 ends it.
+    pub seconds: u32,
+}
+
+/// The longest that can be muted at a time, seconds.
+pub const LONGEST_MUTE_S: u32 = 86_400;
+
+/// The last sound of a stream.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Snapshot {
+    /// Stream id.
+    pub stream: String,
+    /// Seconds of it, 1 to 30; 10 where it is left out.
+    #[serde(default = "ten")]
+    pub seconds: u32,
+}
+
+fn ten() -> u32 {
+    10
+}
+
+/// What is asked for.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Ask {
+    /// A verdict.
+    AckEvent(AckEvent),
+    /// To learn anew.
+    Recalibrate(OfStream),
+    /// Another budget.
+    Budget(Budget),
+    /// Silence.
+    Mute(Mute),
+    /// A picture or clip.
+    Snapshot(Snapshot),
+    /// The configuration again.
+    Reload,
+}
+
+/// A request that can be read.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Request {
+    /// What is asked for.
+    pub ask: Ask,
+    /// Comes back in the answer, so that who asked can tell whose answer it is.
     pub transaction: Option<String>,
 }
 
-impl AckEvent {
-    /// Reads a request.
+#[derive(Deserialize)]
+struct Transaction {
+    #[serde(default)]
+    transaction: Option<String>,
+}
+
+/// The transaction of a request, whatever else is wrong with it.
+pub(super) fn transaction(payload: &[u8]) -> Option<String> {
+    let short = payload.get(..payload.len().min(LONGEST)).unwrap_or_default();
+    serde_json::from_slice::<Transaction>(short).ok()?.transaction
+}
+
+impl Request {
+    /// Reads a request for `command`. With `stream` it is a setting of that stream: the payload is the bare value.
     ///
     /// # Errors
     /// Says what is wrong with it.
-    pub fn parse(payload: &[u8]) -> Result<Self> {
-        let fix =
-            r#"send {"id": "…", "verdict": "normal"} or {"stream": "…", "number": 0, "verdict": "anomaly"}"#;
+    pub fn parse(command: Command, stream: Option<&str>, payload: &[u8]) -> Result<Self> {
+        let fix = command.example();
         if payload.len() > LONGEST {
             let cause = format!("the request has {} bytes, expected {LONGEST} at most", payload.len());
             return Err(Error::config(cause, fix));
         }
-        let request: Self =
-            serde_json::from_slice(payload).map_err(|e| Error::config(format!("the request is {e}"), fix))?;
-        match (&request.id, &request.stream, request.number) {
-            (Some(_), None, None) => {}
-            (None, Some(stream), Some(_)) => check_id("stream id", stream)?,
-            _ => return Err(Error::config("the request names no event, or two", fix)),
+        if let Some(stream) = stream {
+            return Self::setting(command, stream, payload);
         }
-        Ok(request)
+        let unread = |e: serde_json::Error| Error::config(format!("the request is {e}"), fix);
+        let empty = payload.iter().all(u8::is_ascii_whitespace);
+        let mut fields: serde_json::Map<String, serde_json::Value> = match (empty, command) {
+            // nothing to say is as good as {}
+            (true, Command::Reload | Command::Recalibrate) => serde_json::Map::new(),
+            _ => serde_json::from_slice(payload).map_err(unread)?,
+        };
+        let transaction = match fields.remove("transaction") {
+            None | Some(serde_json::Value::Null) => None,
+            Some(serde_json::Value::String(text)) => Some(text),
+            Some(_) => return Err(Error::config("the request's `transaction` is no text", fix)),
+        };
+        let ask = Ask::of(command, fields).map_err(unread)?;
+        ask.check(fix)?;
+        Ok(Self { ask, transaction })
+    }
+
+    fn setting(command: Command, stream: &str, payload: &[u8]) -> Result<Self> {
+        check_id("stream id", stream)?;
+        let text = std::str::from_utf8(payload).unwrap_or_default().trim();
+        let bad = |expected: &str| {
+            Error::config(
+                format!("{:?} is no value of {}", text, command.as_str()),
+                format!("send {expected} as the payload"),
+            )
+        };
+        let stream = Some(stream.to_owned());
+        let ask = match command {
+            Command::Budget => {
+                let number = text.parse().map_err(|_| bad("a number of events an hour"))?;
+                Ask::Budget(Budget { stream, events_per_hour: number })
+            }
+            Command::Mute => {
+                let seconds = text.parse().map_err(|_| bad("whole seconds, 0 to end it,"))?;
+                Ask::Mute(Mute { stream, seconds })
+            }
+            other => {
+                return Err(Error::config(
+                    format!("{} is no setting of a stream", other.as_str()),
+                    format!("ask on request/{}: {}", other.as_str(), other.example()),
+                ));
+            }
+        };
+        ask.check(command.example())?;
+        Ok(Self { ask, transaction: None })
+    }
+}
+
+impl Ask {
+    fn of(command: Command, fields: serde_json::Map<String, serde_json::Value>) -> serde_json::Result<Self> {
+        fn read<T: DeserializeOwned>(
+            fields: serde_json::Map<String, serde_json::Value>,
+        ) -> serde_json::Result<T> {
+            serde_json::from_value(serde_json::Value::Object(fields))
+        }
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Nothing {}
+        Ok(match command {
+            Command::AckEvent => Self::AckEvent(read(fields)?),
+            Command::Recalibrate => Self::Recalibrate(read(fields)?),
+            Command::Budget => Self::Budget(read(fields)?),
+            Command::Mute => Self::Mute(read(fields)?),
+            Command::Snapshot => Self::Snapshot(read(fields)?),
+            Command::Reload => {
+                read::<Nothing>(fields)?;
+                Self::Reload
+            }
+        })
+    }
+
+    fn check(&self, fix: &str) -> Result<()> {
+        let wrong = |cause: String| Err(Error::config(cause, fix));
+        let stream = match self {
+            Self::AckEvent(request) => match (&request.id, &request.stream, request.number) {
+                (Some(_), None, None) => None,
+                (None, Some(stream), Some(_)) => Some(stream),
+                _ => return wrong("the request names no event, or two".into()),
+            },
+            Self::Recalibrate(of) => of.stream.as_ref(),
+            Self::Budget(budget) => budget.stream.as_ref(),
+            Self::Mute(mute) if mute.seconds > LONGEST_MUTE_S => {
+                return wrong(format!("seconds is {}, expected {LONGEST_MUTE_S} at most", mute.seconds));
+            }
+            Self::Mute(mute) => mute.stream.as_ref(),
+            Self::Snapshot(of) if !(1..=30).contains(&of.seconds) => {
+                return wrong(format!("seconds is {}, expected 1 to 30", of.seconds));
+            }
+            Self::Snapshot(of) => Some(&of.stream),
+            Self::Reload => None,
+        };
+        stream.map_or(Ok(()), |stream| check_id("stream id", stream))
+    }
+
+    /// Its command.
+    #[must_use]
+    pub fn command(&self) -> Command {
+        match self {
+            Self::AckEvent(_) => Command::AckEvent,
+            Self::Recalibrate(_) => Command::Recalibrate,
+            Self::Budget(_) => Command::Budget,
+            Self::Mute(_) => Command::Mute,
+            Self::Snapshot(_) => Command::Snapshot,
+            Self::Reload => Command::Reload,
+        }
     }
 }
 
@@ -73,11 +311,14 @@ pub enum ResponseStatus {
     Error,
 }
 
-/// The answer to a request, on `<prefix>/<node>/response/ack-event`.
+/// The answer to a request, on `<prefix>/<node>/response/<command>`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Response {
     /// Whether it was carried out.
     pub status: ResponseStatus,
+    /// What came of it; null where there is nothing to say.
+    #[serde(default)]
+    pub data: Option<serde_json::Value>,
     /// Why not; null where it was.
     pub error: Option<String>,
     /// As in the request; null where that could not be read.
@@ -87,54 +328,15 @@ pub struct Response {
 impl Response {
     /// The answer to a request that ended in `result`.
     #[must_use]
-    pub fn of(result: Result<()>, transaction: Option<String>) -> Self {
-        let error = result.err().map(|error| format!("{error}; {}", error.fix()));
-        let status = if error.is_none() { ResponseStatus::Ok } else { ResponseStatus::Error };
-        Self { status, error, transaction }
+    pub fn of(result: Result<Option<serde_json::Value>>, transaction: Option<String>) -> Self {
+        let (status, data, error) = match result {
+            Ok(data) => (ResponseStatus::Ok, data, None),
+            Err(error) => (ResponseStatus::Error, None, Some(format!("{error}; {}", error.fix()))),
+        };
+        Self { status, data, error, transaction }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn requests_name_one_event_and_nothing_unknown() {
-        let good =
-            AckEvent::parse(br#"{"stream":"mic","number":3,"verdict":"normal","transaction":"a"}"#).unwrap();
-        assert_eq!(
-            (good.stream.as_deref(), good.number, good.verdict),
-            (Some("mic"), Some(3), Judgement::Normal)
-        );
-        assert!(AckEvent::parse(br#"{"id":"01J00000000000000000000000","verdict":"anomaly"}"#).is_ok());
-        for bad in [
-            "",
-            "{}",
-            "[1]",
-            r#"{"verdict":"normal"}"#,
-            r#"{"stream":"mic","verdict":"normal"}"#,
-            r#"{"id":"x","stream":"mic","number":1,"verdict":"normal"}"#,
-            r#"{"stream":"a/b","number":1,"verdict":"normal"}"#,
-            r#"{"stream":"mic","number":-1,"verdict":"normal"}"#,
-            r#"{"id":"x","verdict":"perhaps"}"#,
-            r#"{"id":"x","verdict":"normal","budget":3}"#,
-        ] {
-            let error = AckEvent::parse(bad.as_bytes()).unwrap_err();
-            assert!(!error.fix().is_empty(), "{bad}: {error}");
-        }
-        let long = format!(r#"{{"id":"{}","verdict":"normal"}}"#, "x".repeat(1024));
-        assert!(AckEvent::parse(long.as_bytes()).unwrap_err().to_string().contains("1024"));
-    }
-
-    #[test]
-    fn answers_say_why() {
-        let json = |response: &Response| serde_json::to_string(response).unwrap();
-        let ok = Response::of(Ok(()), Some("a".into()));
-        assert_eq!(json(&ok), r#"{"status":"ok","error":null,"transaction":"a"}"#);
-        let no = Response::of(Err(Error::config("no such event", "name another")), None);
-        assert_eq!(
-            json(&no),
-            r#"{"status":"error","error":"no such event; name another","transaction":null}"#
-        );
-    }
-}
+#[path = "request_tests.rs"]
+mod tests;

@@ -10,23 +10,24 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
-use rumqttc::{Event, Incoming, LastWill, MqttOptions, Outgoing, Publish, QoS};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::sleep_until;
 
-use super::link::Link;
+use super::desk::Desk;
+use super::link::{Link, Options, Told, Travel};
 use super::outbox::Record;
 use super::payload::Status;
 use super::publisher::json;
 use super::quiet::Quiet;
-use super::request::{AckEvent, Response};
 use super::status::{Link as LinkState, PublisherStatus};
-use crate::error::Error;
 
 /// A message without a receipt for this long means a broker that will not give one.
 const RECEIPT_TIMEOUT: Duration = Duration::from_secs(20);
 /// A connection that held this long was a good one: the next pause is short again.
 const GOOD_CONNECTION: Duration = Duration::from_secs(5);
+
+/// Bytes of a packet beside its payload, at most: topic, header and properties.
+const OVERHEAD: usize = 512;
 
 /// What the publish thread hands in.
 pub(super) enum ToWire {
@@ -45,6 +46,8 @@ pub(super) enum ToWire {
 pub(super) enum FromWire {
     /// The broker has confirmed this record.
     Acked(u64),
+    /// The broker takes no message as large as this record.
+    TooLarge(u64),
     /// The link came or went; the status has it.
     LinkChanged,
     /// The thread is done.
@@ -53,10 +56,9 @@ pub(super) enum FromWire {
 
 /// What does not change from connection to connection.
 pub(super) struct Settings {
-    pub(super) options: MqttOptions,
+    /// The will is added here.
+    pub(super) options: Options,
     pub(super) status_topic: String,
-    pub(super) request_topic: String,
-    pub(super) response_topic: String,
     pub(super) window: usize,
     pub(super) backoff: (Duration, Duration),
 }
@@ -75,8 +77,12 @@ pub(super) struct Session {
     settings: Settings,
     commands: UnboundedReceiver<ToWire>,
     receipts: Sender<FromWire>,
-    requests: Sender<AckEvent>,
+    desk: Desk,
     status: Arc<PublisherStatus>,
+    /// Unconfirmed messages at a time, as this broker takes them.
+    window: usize,
+    /// Largest payload that this broker takes, bytes.
+    largest: usize,
     queue: VecDeque<Record>,
     handed: VecDeque<Slot>,
     awaiting: BTreeMap<u16, (Instant, Slot)>,
@@ -90,23 +96,21 @@ impl Session {
     pub(super) fn new(
         mut settings: Settings,
         commands: UnboundedReceiver<ToWire>,
-        (receipts, requests): (Sender<FromWire>, Sender<AckEvent>),
+        receipts: Sender<FromWire>,
+        desk: Desk,
         status: Arc<PublisherStatus>,
     ) -> Self {
-        let will = LastWill::new(
-            &settings.status_topic,
-            Status::Offline.as_str(),
-            QoS::AtLeastOnce,
-            /* retain */ true,
-        );
-        settings.options.set_last_will(will);
+        settings.options.will = Some((settings.status_topic.clone(), Status::Offline.as_str()));
+        let window = settings.window;
         let online = (settings.status_topic.clone(), Status::Online.as_str().into());
         Self {
             settings,
             commands,
             receipts,
-            requests,
+            desk,
             status,
+            window,
+            largest: usize::MAX,
             queue: VecDeque::new(),
             handed: VecDeque::new(),
             awaiting: BTreeMap::new(),
@@ -167,7 +171,7 @@ impl Session {
     }
 
     async fn connection(&mut self) -> End {
-        let mut link = Link::start(self.settings.options.clone());
+        let mut link = Link::start(&self.settings.options);
         let mut up = false;
         let mut leaving = false;
         loop {
@@ -179,7 +183,7 @@ impl Session {
                     return End::Stopped;
                 }
                 if !leaving && self.nothing_of_ours_is_out() {
-                    leaving = link.client.try_disconnect().is_ok();
+                    leaving = link.client.disconnect();
                 }
             }
             let wake = self.next_check();
@@ -187,7 +191,7 @@ impl Session {
                 command = self.commands.recv() => match command {
                     None => return End::Stopped,
                     Some(ToWire::Fleeting { topic, payload }) if up && self.stop_by.is_none() => {
-                        if link.client.try_publish(topic, QoS::AtMostOnce, false, payload).is_err() {
+                        if !link.client.publish(Travel::Fleeting, &topic, payload) {
                             self.status.refused.fetch_add(1, Relaxed);
                         }
                     }
@@ -196,23 +200,25 @@ impl Session {
                 event = link.events.recv() => match event {
                     None => return End::Lost("the connection's task ended".into()),
                     Some(Err(_)) if leaving => return End::Stopped,
-                    Some(Err(error)) => return End::Lost(error.to_string()),
-                    Some(Ok(Event::Outgoing(Outgoing::Disconnect))) => return End::Stopped,
-                    Some(Ok(Event::Incoming(Incoming::ConnAck(_)))) => {
+                    Some(Err(reason)) => return End::Lost(reason),
+                    Some(Ok(Told::Left)) => return End::Stopped,
+                    Some(Ok(Told::Connected { window, largest })) => {
                         up = true;
+                        self.window = self.settings.window.min(usize::from(window)).max(1);
+                        self.largest = largest.map_or(usize::MAX, |bytes| bytes as usize).saturating_sub(OVERHEAD);
                         self.greet();
-                        if link.client.try_subscribe(&self.settings.request_topic, QoS::AtLeastOnce).is_err() {
+                        if self.desk.topics.requests().iter().any(|filter| !link.client.subscribe(filter)) {
                             return End::Lost("no room for a subscription".into());
                         }
                     }
-                    Some(Ok(Event::Incoming(Incoming::Publish(message)))) => {
-                        if let Some(answer) = self.take_request(&message) {
-                            let topic = &self.settings.response_topic;
+                    Some(Ok(Told::Message(message))) => {
+                        if let Some((topic, answer)) = self.desk.take(&message) {
+                            self.status.requests_refused.fetch_add(1, Relaxed);
                             // who asks so much that there is no room may ask again
-                            let _ = link.client.try_publish(topic, QoS::AtMostOnce, false, json(&answer));
+                            let _ = link.client.publish(Travel::Fleeting, &topic, json(&answer));
                         }
                     }
-                    Some(Ok(event)) => if let Some(reason) = self.note(&event) {
+                    Some(Ok(told)) => if let Some(reason) = self.note(&told) {
                         return End::Lost(reason);
                     },
                 },
@@ -237,21 +243,6 @@ impl Session {
             .collect();
     }
 
-    /// Hands a request on; the answer where that is not possible. A retained one is of another time and no request.
-    fn take_request(&self, message: &Publish) -> Option<Response> {
-        if message.retain || message.topic != self.settings.request_topic {
-            return None;
-        }
-        let request = match AckEvent::parse(&message.payload) {
-            Ok(request) => request,
-            Err(error) => return Some(Response::of(Err(error), None)),
-        };
-        let transaction = request.transaction.clone();
-        let busy = self.requests.try_send(request).is_err();
-        let error = || Error::config("too many requests wait", "ask again in a second");
-        busy.then(|| Response::of(Err(error()), transaction))
-    }
-
     fn absorb(&mut self, command: ToWire) {
         match command {
             ToWire::Durable(record) => self.queue.push_back(record),
@@ -273,10 +264,13 @@ impl Session {
 
     fn hand_over(&mut self, link: &Link) {
         let client = &link.client;
-        while self.handed.len() + self.awaiting.len() < self.settings.window {
+        while self.handed.len() + self.awaiting.len() < self.window {
             if let Some(topic) = self.dirty.pop_front() {
                 let payload = self.retained.get(&topic).cloned().unwrap_or_default();
-                if client.try_publish(&topic, QoS::AtLeastOnce, /* retain */ true, payload).is_err() {
+                if payload.len() > self.largest {
+                    continue;
+                }
+                if !client.publish(Travel::State, &topic, payload) {
                     self.dirty.push_front(topic);
                     break;
                 }
@@ -287,8 +281,11 @@ impl Session {
                 break;
             }
             let Some(record) = self.queue.pop_front() else { break };
-            let sent = client.try_publish(&record.topic, QoS::AtLeastOnce, false, record.payload.clone());
-            if sent.is_err() {
+            if record.payload.len() > self.largest {
+                let _ = self.receipts.send(FromWire::TooLarge(record.seq));
+                continue;
+            }
+            if !client.publish(Travel::Event, &record.topic, record.payload.clone()) {
                 self.queue.push_front(record);
                 break;
             }
@@ -297,19 +294,19 @@ impl Session {
     }
 
     /// Pairs packet ids with what was handed over; Some(reason) where the books no longer agree.
-    fn note(&mut self, event: &Event) -> Option<String> {
-        match event {
-            Event::Outgoing(Outgoing::Publish(id)) if *id != 0 => {
+    fn note(&mut self, told: &Told) -> Option<String> {
+        match told {
+            Told::Sent(id) => {
                 let Some(slot) = self.handed.pop_front() else { return Some("a packet nobody sent".into()) };
                 self.awaiting.insert(*id, (Instant::now(), slot));
             }
-            Event::Outgoing(Outgoing::AwaitAck(_)) => return Some("packet ids collide".into()),
-            Event::Incoming(Incoming::PubAck(ack)) => {
-                if let Some((_, Slot::Record(record))) = self.awaiting.remove(&ack.pkid) {
+            Told::Collision => return Some("packet ids collide".into()),
+            Told::Acked(id) => {
+                if let Some((_, Slot::Record(record))) = self.awaiting.remove(id) {
                     let _ = self.receipts.send(FromWire::Acked(record.seq));
                 }
             }
-            Event::Incoming(Incoming::Disconnect) => return Some("the broker said goodbye".into()),
+            Told::Goodbye(reason) => return Some(reason.clone()),
             _ => {}
         }
         None

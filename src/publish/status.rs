@@ -26,6 +26,8 @@ pub struct PublisherStatus {
     bytes: AtomicU64,
     corrupt_files: AtomicU64,
     pub(super) refused: AtomicU64,
+    pub(super) requests_done: AtomicU64,
+    pub(super) requests_refused: AtomicU64,
     pub(super) degraded: AtomicBool,
     pub(super) reader_gone: AtomicBool,
 }
@@ -73,6 +75,18 @@ impl PublisherStatus {
         self.refused.load(Relaxed)
     }
 
+    /// Requests that were carried out.
+    #[must_use]
+    pub fn requests_done(&self) -> u64 {
+        self.requests_done.load(Relaxed)
+    }
+
+    /// Requests that were not: unknown, not allowed, unreadable, too many, or of something that is not there.
+    #[must_use]
+    pub fn requests_refused(&self) -> u64 {
+        self.requests_refused.load(Relaxed)
+    }
+
     /// Whether the disk refuses writes, so that new events wait in memory.
     #[must_use]
     pub fn degraded(&self) -> bool {
@@ -98,11 +112,14 @@ impl PublisherStatus {
         health.events_pending = self.pending();
         health.events_dropped = self.dropped();
         health.events_refused = self.refused();
+        health.requests_done = self.requests_done();
+        health.requests_refused = self.requests_refused();
         health.outbox = OutboxHealth {
             pending: self.pending(),
             bytes: self.pending_bytes(),
             dropped: self.dropped(),
             degraded: self.degraded(),
+            corrupt_files: self.corrupt_files(),
         };
     }
 

@@ -59,7 +59,7 @@ fn a_start_that_cannot_succeed_says_why() {
     let dir = tempfile::tempdir().unwrap();
     let start = |config: &PublishConfig, node: &str| Publisher::start(config, node, dir.path()).map(drop);
     let away = nobody_listens();
-    let bad = PublishConfig { broker: Some("mqtts://x".into()), ..PublishConfig::default() };
+    let bad = PublishConfig { broker: Some("http://x".into()), ..PublishConfig::default() };
     let secret = PublishConfig {
         username: Some("ear".into()),
         password_file: Some(dir.path().join("missing")),

@@ -120,6 +120,23 @@ impl Topics {
         format!("{}/response/{command}", self.base)
     }
 
+    /// What to subscribe to for requests: all commands, and all settings of all streams.
+    #[must_use]
+    pub fn requests(&self) -> [String; 2] {
+        [self.request("+"), self.set("+", "+")]
+    }
+
+    /// The command that a topic asks for, and its stream where the topic names one (`<stream>/set/<command>`).
+    #[must_use]
+    pub fn asked<'a>(&self, topic: &'a str) -> Option<(&'a str, Option<&'a str>)> {
+        let rest = topic.strip_prefix(&self.base)?.strip_prefix('/')?;
+        match *rest.split('/').collect::<Vec<_>>() {
+            ["request", command] => Some((command, None)),
+            [stream, "set", key] => Some((key, Some(stream))),
+            _ => None,
+        }
+    }
+
     /// Home Assistant's device-based discovery, retained.
     #[must_use]
     pub fn discovery(&self) -> String {
@@ -165,6 +182,17 @@ mod tests {
                 "homeassistant/device/hall-3/config",
             ]
         );
+    }
+
+    #[test]
+    fn a_topic_says_what_is_asked_for() {
+        let topics = Topics::new("site/audio", "hall").unwrap();
+        assert_eq!(topics.requests(), ["site/audio/hall/request/+", "site/audio/hall/+/set/+"]);
+        assert_eq!(topics.asked("site/audio/hall/request/mute"), Some(("mute", None)));
+        assert_eq!(topics.asked("site/audio/hall/mic/set/budget"), Some(("budget", Some("mic"))));
+        for other in ["site/audio/hall2/request/mute", "site/audio/hall/mic/event", "request/mute", ""] {
+            assert_eq!(topics.asked(other), None, "{other}");
+        }
     }
 
     #[test]

@@ -1,38 +1,57 @@
 //! The supervisor: starts everything, watches it, stops it in order.
 
+use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use candle_core::Device;
-use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use sd_notify::NotifyState;
 
 use super::health::HealthDesk;
-use super::inference::{Inference, Progress, Stream, score_every};
+use super::inference::{Inference, Progress, Stream};
+use super::keeper::Keeper;
+use super::lock::lock;
 use super::pool::Embedder;
+use super::pulse::{Pulse, Seen};
+use super::reload::{Reloaded, Reloader, Settings};
+use super::rescue::start_engine;
+use super::scores::score_every;
 use super::snapshot::{Keep, Snapshots, Writer};
-use super::{CalibrationStore, Engine, Stamp};
+use super::{CalibrationStore, Stamp};
 use crate::capture::{self, Change, Notice, OpenSource, SourceConfig};
 use crate::config::{Config, SnapshotConfig};
-use crate::detect::StreamState;
 use crate::error::{Error, Result};
-use crate::model::{self, Cpc, Manifest};
 use crate::publish::{Availability, Outgoing, Publisher};
+use crate::realtime;
 
 /// How often the supervisor looks around when nothing calls it.
 const ROUND: Duration = Duration::from_millis(100);
-/// An inference thread that makes no round for this long hangs; the watchdog is not fed any more.
-const HANG: Duration = Duration::from_secs(5);
+/// How often it is asked whether everything moves.
+const LOOK: Duration = Duration::from_millis(500);
+/// How long a stop waits for the analysis of what was heard, where nobody waits for a replay.
+const LAST_SOUND: Duration = Duration::from_secs(2);
+/// How long it waits for the disk to take what is known of streams.
+const LAST_WRITE: Duration = Duration::from_secs(1);
 
-/// Runs the daemon until `stop` is set, every input has ended, or a part of it fails.
+/// How a running daemon is told something.
+pub struct Control<'a> {
+    /// Set to end it.
+    pub stop: &'a AtomicBool,
+    /// Set to have the configuration read again; it is cleared then.
+    pub hang_up: &'a AtomicBool,
+    /// Reads the configuration.
+    pub load: &'a dyn Fn() -> Result<Config>,
+}
+
+/// Runs the daemon until it is told to stop, every input has ended, or a part of it fails.
 ///
 /// # Errors
 /// When it cannot start: configuration, model, a device name that cannot be, a file that is no audio. A broker or
 /// a device that is away is no error.
-pub fn run(config: &Config, stop: &AtomicBool) -> Result<()> {
+pub fn run(config: &Config, control: &Control<'_>) -> Result<()> {
     let mut sources = config.source.clone();
     if sources.is_empty() {
         return Err(Error::config(
@@ -41,12 +60,15 @@ pub fn run(config: &Config, stop: &AtomicBool) -> Result<()> {
         ));
     }
     capture::assign_ids(&mut sources)?;
-    let (manifest, cpc) = model::open(config.model.file(), &Device::Cpu)?;
-    tracing::info!("model {} ({})", manifest.name, manifest.short_hash());
+    if config.capture.lock_memory
+        && let Err(reason) = realtime::lock_memory()
+    {
+        tracing::warn!("the memory cannot be locked: {reason}; raise the limit MEMLOCK");
+    }
     let node = config.node_id();
     let state = config.state_folder()?;
-    let mut daemon = Daemon::start(config, &sources, (manifest, cpc), (&node, &state))?;
-    let ended = daemon.supervise(stop);
+    let mut daemon = Daemon::start(config, &sources, &node, &state)?;
+    let ended = daemon.supervise(control);
     daemon.stop(ended)
 }
 
@@ -59,30 +81,37 @@ enum End {
     OfInput,
 }
 
-struct Daemon {
+pub(super) struct Daemon {
+    pub(super) config: Config,
     sources: Vec<OpenSource>,
     notices: Receiver<Notice>,
-    states: Receiver<(String, Box<StreamState>)>,
-    store: CalibrationStore,
+    keeper: Keeper,
+    pub(super) settings: Sender<Settings>,
+    pub(super) reloads: Receiver<Sender<Reloaded>>,
+    pulse: Pulse,
+    /// What hangs, as it was told.
+    told: Option<String>,
+    patient: bool,
+    /// Holds the state folder.
+    _lock: Option<File>,
     inference: Option<JoinHandle<Result<()>>>,
     progress: Arc<Progress>,
     publisher: Publisher,
     snapshots: Writer,
     desk: HealthDesk,
-    health_every: Duration,
-    drain: Duration,
+    pub(super) health_every: Duration,
+    pub(super) drain: Duration,
 }
 
 impl Daemon {
-    fn start(
-        config: &Config,
-        sources: &[SourceConfig],
-        (manifest, cpc): (Manifest, Arc<Cpc>),
-        (node, state): (&str, &Path),
-    ) -> Result<Self> {
+    fn start(config: &Config, sources: &[SourceConfig], node: &str, state: &Path) -> Result<Self> {
+        let lasting = config.publish.broker.is_some()
+            || config.snapshots.any()
+            || sources.iter().any(|source| source.device.is_some());
+        let held = if lasting { lock(state)? } else { None };
         // the engine warms up before anything listens
-        let mut engine = Engine::new(cpc, &manifest, config.detect.clone())?;
-        engine.warm_up()?;
+        let (mut engine, manifest) = start_engine(config)?;
+        tracing::info!("model {} ({})", manifest.name, manifest.short_hash());
         let embeddings = config.publish.embedding;
         if config.publish.broker.is_some() {
             engine.pool_contexts(embeddings.frames());
@@ -110,8 +139,10 @@ impl Daemon {
             snapshots.counts(),
             &open,
         );
-        let (keep, states) = bounded(64);
         let store = CalibrationStore::new(state);
+        let (keeper, keep) = Keeper::start(store.clone())?;
+        let (settings, new_settings) = bounded(1);
+        let (reloader, reloads) = Reloader::new();
         let mut streams = Vec::new();
         for (source, config) in open.iter_mut().zip(sources) {
             let lasting = config.device.is_some();
@@ -131,6 +162,14 @@ impl Daemon {
             snapshots: Snapshots::new(handle),
             states: keep,
             requests: publisher.requests(),
+            settings: new_settings,
+            reloader,
+            reloading: Vec::new(),
+            priority: config
+                .capture
+                .realtime_priority
+                .saturating_sub(1)
+                .max(config.capture.realtime_priority.min(1)),
             progress: Arc::clone(&progress),
         };
         let inference = thread::Builder::new()
@@ -138,10 +177,16 @@ impl Daemon {
             .spawn(move || inference.run())
             .map_err(|e| Error::internal(format!("cannot start the inference thread: {e}")))?;
         Ok(Self {
+            config: config.clone(),
             sources: open,
             notices,
-            states,
-            store,
+            keeper,
+            settings,
+            reloads,
+            pulse: Pulse::new(),
+            told: None,
+            patient,
+            _lock: held,
             inference: Some(inference),
             progress,
             publisher,
@@ -153,19 +198,18 @@ impl Daemon {
     }
 
     /// Watches over everything; says what ended it.
-    fn supervise(&mut self, stop: &AtomicBool) -> End {
+    fn supervise(&mut self, control: &Control<'_>) -> End {
         tell_systemd(&[NotifyState::Ready, NotifyState::Status("listening")]);
         let watchdog = sd_notify::watchdog_enabled().map(|timeout| timeout / 3);
-        let (mut fed, mut moved, mut rounds) = (Instant::now(), Instant::now(), 0);
+        let (mut fed, mut looked, mut moves) = (Instant::now(), Instant::now(), true);
         let mut reported = Instant::now();
         self.report();
-        while !stop.load(Ordering::Relaxed) {
+        while !control.stop.load(Ordering::Relaxed) {
             match self.notices.recv_timeout(ROUND) {
                 Ok(notice) => self.tell(&notice),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => thread::sleep(ROUND),
             }
-            self.keep_states();
             if self.inference.as_ref().is_none_or(JoinHandle::is_finished) {
                 return End::OfInput;
             }
@@ -173,11 +217,12 @@ impl Daemon {
                 tracing::info!("nobody reads stdout any more; stopping");
                 return End::Asked;
             }
-            let now = self.progress.rounds.load(Ordering::Relaxed);
-            if now != rounds {
-                (rounds, moved) = (now, Instant::now());
+            self.take_reloads(control);
+            if looked.elapsed() >= LOOK {
+                moves = self.everything_moves();
+                looked = Instant::now();
             }
-            if watchdog.is_some_and(|every| fed.elapsed() >= every) && moved.elapsed() < HANG {
+            if watchdog.is_some_and(|every| fed.elapsed() >= every) && moves {
                 tell_systemd(&[NotifyState::Watchdog]);
                 fed = Instant::now();
             }
@@ -199,16 +244,16 @@ impl Daemon {
         }
         self.sources.clear();
         self.progress.sources_gone.store(true, Ordering::Release);
-        let inference = match self.inference.take().map(JoinHandle::join) {
-            None | Some(Ok(Ok(()))) => Ok(()),
-            Some(Ok(Err(error))) => Err(error),
-            Some(Err(_)) => Err(Error::internal("the inference thread panicked")),
-        };
+        let inference = self.end_inference();
         self.snapshots.finish();
         while let Ok(notice) = self.notices.try_recv() {
             self.tell(&notice);
         }
-        self.keep_states();
+        if !self.keeper.finish(LAST_WRITE) {
+            tracing::warn!(
+                "the disk did not take what is known of the streams; the next start knows less of them"
+            );
+        }
         self.report();
         let health = self.desk.health();
         let report = self.publisher.stop(self.drain);
@@ -247,6 +292,14 @@ impl Daemon {
                 tracing::warn!("{}: offline: {reason}", notice.source);
                 (Availability::offline(reason.clone()), &notice.source)
             }
+            Change::WrongRate { nominal, measured } => {
+                tracing::warn!(
+                    "{}: the device says {nominal} Hz and gives {measured} samples a second; it is taken at that. Its \
+                     clock or its driver is wrong",
+                    notice.source
+                );
+                return;
+            }
             Change::Xrun { count } => {
                 tracing::warn!("{}: {count} overruns of the device", notice.source);
                 return;
@@ -266,13 +319,45 @@ impl Daemon {
         }
     }
 
-    fn keep_states(&self) {
-        while let Ok((stream, state)) = self.states.try_recv() {
-            match self.store.save(&stream, &state) {
-                Ok(path) => tracing::debug!("{stream}: kept in {}", path.display()),
-                Err(error) => tracing::warn!("{stream}: {error}; the next start knows less of it"),
+    /// Waits for the analysis of what was heard; not for ever, since whoever stops a daemon has no such time.
+    fn end_inference(&mut self) -> Result<()> {
+        let Some(thread) = self.inference.take() else { return Ok(()) };
+        let by = Instant::now() + LAST_SOUND;
+        while !self.patient && !thread.is_finished() {
+            if Instant::now() > by {
+                return Err(Error::internal(
+                    "the analysis did not end in time; the last seconds of sound are lost",
+                ));
             }
+            thread::sleep(Duration::from_millis(5));
         }
+        thread.join().unwrap_or_else(|_| Err(Error::internal("the inference thread panicked")))
+    }
+
+    /// Whether every thread does what it is there for; says once who does not.
+    fn everything_moves(&mut self) -> bool {
+        let waiting = self.desk.rings().any(|ring| ring.pushed() > ring.read());
+        let seen = Seen {
+            progress: &self.progress,
+            sources: &self.sources,
+            waiting,
+            publisher: &self.publisher,
+            broker: self.config.publish.broker.is_some(),
+        };
+        let found = self.pulse.look(&seen, Instant::now());
+        if found.call_link {
+            self.report();
+        }
+        if found.hangs != self.told {
+            match &found.hangs {
+                Some(who) => {
+                    tracing::error!("{who} hangs; the service manager is asked for a restart by silence");
+                }
+                None => tracing::info!("everything moves again"),
+            }
+            self.told.clone_from(&found.hangs);
+        }
+        found.hangs.is_none()
     }
 
     fn report(&self) {
@@ -280,7 +365,7 @@ impl Daemon {
     }
 }
 
-fn tell_systemd(state: &[NotifyState<'_>]) {
+pub(super) fn tell_systemd(state: &[NotifyState<'_>]) {
     // without systemd there is nobody to tell
     let _ = sd_notify::notify(state);
 }

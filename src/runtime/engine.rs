@@ -85,18 +85,24 @@ impl Heard {
 /// gaps alone, however they were cut into pieces.
 #[derive(Debug)]
 pub struct Engine {
-    batch: LiveBatch,
-    lanes: Vec<Option<Lane>>,
-    detect: DetectConfig,
-    instrument: Instrument,
+    pub(super) batch: LiveBatch,
+    pub(super) lanes: Vec<Option<Lane>>,
+    pub(super) detect: DetectConfig,
+    pub(super) instrument: Instrument,
     /// Frames an embedding; 0 for none.
     pool_frames: u32,
     /// What streams remember of their sound, if anything.
     keep: Option<Keep>,
+    /// The model on the CPU, for the day on which the GPU is lost.
+    pub(super) spare: Option<Arc<Cpc>>,
+    /// Steps after which the device fails, in a drill.
+    pub(super) drill: Option<u64>,
+    /// Findings that came when nobody listened.
+    pub(super) orphans: Vec<(usize, Finding)>,
     times: HopTimes,
-    hops: Vec<(usize, [f32; HOP])>,
+    pub(super) hops: Vec<(usize, [f32; HOP])>,
     ready: Vec<(usize, Input)>,
-    frames: Vec<Frame>,
+    pub(super) frames: Vec<Frame>,
     findings: Vec<Finding>,
 }
 
@@ -115,6 +121,9 @@ impl Engine {
             instrument,
             pool_frames: 0,
             keep: None,
+            spare: None,
+            drill: None,
+            orphans: Vec::new(),
             times: HopTimes::new(REMEMBERED_HOPS),
             hops: Vec::new(),
             ready: Vec::new(),
@@ -155,7 +164,13 @@ impl Engine {
             Some(known) => Detector::with_state(&self.detect, &self.instrument, known)?,
             None => Detector::new(&self.detect, self.instrument.clone())?,
         };
-        let slot = self.batch.join(0)?;
+        let slot = match self.batch.join(0) {
+            Err(error) if self.spare.is_some() => {
+                self.take_spare(&error)?;
+                self.batch.join(0)?
+            }
+            other => other?,
+        };
         let mut lane = Lane::new(id.into(), rate, slot, detector)?;
         lane.recent = self.keep.map(Recent::new);
         self.lanes.push(Some(lane));
@@ -188,6 +203,40 @@ impl Engine {
         Ok(self.lane_mut(stream)?.detector.judge(number, verdict))
     }
 
+    /// The false-alarm budget of streams that join.
+    #[must_use]
+    pub fn events_per_hour(&self) -> f64 {
+        self.detect.events_per_hour
+    }
+
+    /// Sets the false-alarm budget of a stream ([`Detector::set_events_per_hour`]).
+    ///
+    /// # Errors
+    /// When the stream is over, or the budget is not within 0.01 to 3600.
+    pub fn set_events_per_hour(&mut self, stream: usize, events_per_hour: f64) -> Result<()> {
+        self.lane_mut(stream)?.detector.set_events_per_hour(events_per_hour)
+    }
+
+    /// Learns anew what is normal for a stream; a running event ends.
+    ///
+    /// # Errors
+    /// When the stream is over.
+    pub fn recalibrate(&mut self, stream: usize, sink: &mut dyn FnMut(Heard)) -> Result<()> {
+        let mut findings = std::mem::take(&mut self.findings);
+        self.lane_mut(stream)?.detector.recalibrate(&mut findings);
+        self.findings = findings;
+        self.tell(stream, true, sink);
+        Ok(())
+    }
+
+    /// The last `seconds` of a stream, where it remembers its sound.
+    ///
+    /// # Errors
+    /// When the stream is over.
+    pub fn last(&mut self, stream: usize, seconds: u32) -> Result<Option<Excerpt>> {
+        Ok(self.lane_mut(stream)?.recent.as_ref().map(|recent| recent.last(seconds)))
+    }
+
     /// The next samples of a stream, mono, at its rate. They are scored by the next [`run`](Self::run).
     ///
     /// # Errors
@@ -207,8 +256,11 @@ impl Engine {
         let next = lane.gap(lost, rate)?;
         lane.detector.gap(&mut findings);
         let slot = lane.slot;
-        self.batch.reset(slot, next)?;
         self.findings = findings;
+        if let Err(error) = self.batch.reset(slot, next) {
+            self.take_spare(&error)?;
+            self.batch.reset(slot, next)?;
+        }
         self.tell(stream, false, sink);
         Ok(())
     }
@@ -231,7 +283,10 @@ impl Engine {
         if let Some(state) = known {
             sink(Heard::State { stream, state: Box::new(state) });
         }
-        self.batch.leave(slot)?;
+        if let Err(error) = self.batch.leave(slot) {
+            self.take_spare(&error)?;
+            self.batch.leave(slot)?;
+        }
         if let Some(entry) = self.lanes.get_mut(stream) {
             *entry = None;
         }
@@ -247,6 +302,7 @@ impl Engine {
         loop {
             self.hops.clear();
             self.ready.clear();
+            self.tell_orphans(sink);
             for (stream, lane) in self.lanes.iter_mut().enumerate() {
                 if let Some(lane) = lane
                     && let Some((hop, input)) = lane.next_hop()
@@ -261,7 +317,12 @@ impl Engine {
             any = true;
             let started = Instant::now();
             self.frames.clear();
-            self.batch.step(&self.hops, &mut self.frames)?;
+            if let Err(error) = self.step() {
+                self.take_spare(&error)?;
+                self.frames.clear();
+                self.step()?;
+            }
+            self.tell_orphans(sink);
             let ready = std::mem::take(&mut self.ready);
             let frames = std::mem::take(&mut self.frames);
             let hops = std::mem::take(&mut self.hops);

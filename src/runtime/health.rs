@@ -44,6 +44,11 @@ impl HealthDesk {
         Self { boot: boot.to_owned(), started: Instant::now(), progress, status, snapshots, streams }
     }
 
+    /// The counters of the rings.
+    pub(super) fn rings(&self) -> impl Iterator<Item = &RingCounters> {
+        self.streams.iter().map(|(_, ring, _)| ring.as_ref())
+    }
+
     /// The document as of now.
     pub(super) fn health(&self) -> Health {
         let figures = self.progress.figures.lock().map(|f| f.clone()).unwrap_or_default();
@@ -65,6 +70,7 @@ impl HealthDesk {
                     input: input(&lane),
                     capped: lane.detector.capped,
                     known: lane.detector.known,
+                    muted: lane.muted,
                     drifts: lane.detector.drifts,
                     regimes: lane.detector.regimes,
                     threshold: lane.threshold.map(milli),

@@ -6,19 +6,21 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crossbeam_channel::{Receiver, Sender};
 
+use super::mute::Mute;
 use super::notes::Notes;
 use super::pool::Embedder;
+use super::reload::{Reloaded, Reloader, Settings};
+use super::scores::Summary;
 use super::snapshot::Snapshots;
-use super::stamp::{milli, rfc3339, three_digits};
 use super::{Engine, Heard, LaneFigures, Stamp};
 use crate::capture::StreamFeed;
-use crate::detect::{DetectorState, Reading, StreamState};
+use crate::detect::{DetectorState, StreamState};
 use crate::error::Result;
 use crate::event::Phase;
-use crate::publish::{AckEvent, EventSender, Outgoing, Score, Watching};
+use crate::publish::{Command, EventSender, Outgoing, Request};
+use crate::realtime;
 use crate::ring::{Read, RingReader, wait_any};
 use crate::telemetry::Percentiles;
-use crate::units::{FRAME_RATE, frame_end, samples_to_seconds};
 
 /// Samples taken from a ring at a time: 85 ms at 48 kHz, so that no stream keeps the others waiting for long.
 const PIECE: usize = 4096;
@@ -36,6 +38,8 @@ const KEEP: Duration = Duration::from_secs(300);
 pub(super) struct Progress {
     /// Rounds of the loop: stands still only when the thread hangs.
     pub(super) rounds: AtomicU64,
+    /// Frames that were scored, of all streams.
+    pub(super) scored: AtomicU64,
     /// Set when no source gives anything any more: a ring that one of them left open counts as closed.
     pub(super) sources_gone: AtomicBool,
     /// Figures, refreshed about once a second.
@@ -51,9 +55,9 @@ pub(super) struct Figures {
 
 /// One stream on its way through the thread.
 pub(super) struct Stream {
-    feed: StreamFeed,
+    pub(super) feed: StreamFeed,
     /// Its number in the engine, from its first sample until its end.
-    number: Option<usize>,
+    pub(super) number: Option<usize>,
     known: Option<StreamState>,
     keep: bool,
     closed: bool,
@@ -63,6 +67,7 @@ pub(super) struct Stream {
     started: SystemTime,
     figures: LaneFigures,
     notes: Notes,
+    pub(super) mute: Mute,
     summary: Summary,
     /// Embeddings so far.
     embeddings: u32,
@@ -83,6 +88,7 @@ impl Stream {
             started: SystemTime::now(),
             figures: LaneFigures::default(),
             notes: Notes::default(),
+            mute: Mute::default(),
             summary: Summary::default(),
             embeddings: 0,
         }
@@ -92,13 +98,6 @@ impl Stream {
     fn wall_zero(&self) -> SystemTime {
         self.zero.map_or(self.started, |zero| SystemTime::now() - zero.elapsed())
     }
-}
-
-/// The most anomalous reading since the last score document.
-#[derive(Debug, Default, Clone, Copy)]
-struct Summary {
-    frames: u32,
-    worst: Option<Reading>,
 }
 
 /// Everything the thread owns.
@@ -114,8 +113,16 @@ pub(super) struct Inference {
     pub(super) embedder: Embedder,
     pub(super) snapshots: Snapshots,
     pub(super) states: Sender<(String, Box<StreamState>)>,
-    /// Verdicts of the operator.
-    pub(super) requests: Receiver<AckEvent>,
+    /// What others ask of streams.
+    pub(super) requests: Receiver<Request>,
+    /// Settings of a configuration that was read again.
+    pub(super) settings: Receiver<Settings>,
+    /// For requests to read the configuration again.
+    pub(super) reloader: Reloader,
+    /// Who waits for the answer to such a request, and for what transaction.
+    pub(super) reloading: Vec<(Receiver<Reloaded>, Option<String>)>,
+    /// Real-time priority to ask for; 0 for none.
+    pub(super) priority: u8,
     pub(super) progress: Arc<Progress>,
 }
 
@@ -124,6 +131,9 @@ impl Inference {
     pub(super) fn run(mut self) -> Result<()> {
         let mut piece = vec![0f32; PIECE];
         let (mut refreshed, mut kept) = (Instant::now(), Instant::now());
+        if let Err(reason) = realtime::promote(self.priority) {
+            tracing::warn!("no real-time priority for the analysis: {reason}");
+        }
         loop {
             self.progress.rounds.fetch_add(1, Ordering::Relaxed);
             let mut busy = false;
@@ -132,6 +142,7 @@ impl Inference {
             }
             busy |= self.drive(|engine, sink| engine.run(sink))?;
             self.take_requests();
+            self.take_settings()?;
             let over = self.streams.iter().all(|stream| stream.closed);
             if over || refreshed.elapsed() >= Duration::from_secs(1) {
                 self.refresh(over);
@@ -154,6 +165,22 @@ impl Inference {
                 let _ = wait_any(open.iter().copied(), IDLE);
             }
         }
+    }
+
+    fn take_settings(&mut self) -> Result<()> {
+        while let Ok(settings) = self.settings.try_recv() {
+            let mut outcome = Ok(());
+            self.drive(|engine, sink| {
+                outcome = engine.reconfigure(&settings.detect, sink);
+                Ok(())
+            })?;
+            if outcome.is_ok() {
+                self.score_every = settings.score_every;
+                self.tell_budgets();
+            }
+            let _ = settings.answer.try_send(outcome);
+        }
+        Ok(())
     }
 
     /// Takes one piece from a ring; true when there was one.
@@ -183,6 +210,8 @@ impl Inference {
                 stream.number = Some(added?);
                 let quiet = Outgoing::Anomaly { stream: stream.feed.id.clone(), on: false };
                 self.send(quiet);
+                self.tell_setting(index, Command::Budget, self.engine.events_per_hour().to_string());
+                self.tell_setting(index, Command::Mute, "0".to_owned());
             }
             (Read::Rate(rate), Some(number)) => {
                 tracing::info!("{}: the rate is {rate} Hz now", stream.feed.id);
@@ -218,9 +247,22 @@ impl Inference {
     }
 
     /// Lets the engine work and publishes what it has to say.
-    fn drive<T>(&mut self, work: impl FnOnce(&mut Engine, &mut dyn FnMut(Heard)) -> Result<T>) -> Result<T> {
+    pub(super) fn drive<T>(
+        &mut self,
+        work: impl FnOnce(&mut Engine, &mut dyn FnMut(Heard)) -> Result<T>,
+    ) -> Result<T> {
         let Self {
-            engine, streams, stamp, sender, patient, score_every, embedder, snapshots, states, ..
+            engine,
+            streams,
+            stamp,
+            sender,
+            patient,
+            score_every,
+            embedder,
+            snapshots,
+            states,
+            progress,
+            ..
         } = self;
         let mut calibrated = Vec::new();
         let result = work(engine, &mut |heard| {
@@ -228,8 +270,10 @@ impl Inference {
             let Some(stream) = streams.iter_mut().find(|s| s.number == Some(number)) else { return };
             match heard {
                 Heard::Reading { frame, reading, .. } => {
+                    progress.scored.fetch_add(1, Ordering::Relaxed);
                     stream.notes.take(&stream.feed.id, &reading);
-                    if let Some(score) = summarise(stream, frame, reading, *score_every) {
+                    let zero = stream.wall_zero();
+                    if let Some(score) = stream.summary.take(zero, frame, reading, *score_every) {
                         sender.try_send(Outgoing::Score { stream: stream.feed.id.clone(), score });
                     }
                 }
@@ -246,6 +290,7 @@ impl Inference {
                         let _ = states.send_timeout((stream.feed.id.clone(), state), KEEP_PATIENCE);
                     }
                 }
+                Heard::Finding { finding, .. } if stream.mute.hides(&finding, Instant::now()) => {}
                 Heard::Finding { finding, .. } => {
                     let latency = stream.zero.map_or(Duration::ZERO, |zero| {
                         zero.elapsed().saturating_sub(Duration::from_secs_f64(finding.emitted_s))
@@ -309,7 +354,7 @@ impl Inference {
     fn refresh(&mut self, last: bool) {
         for stream in &mut self.streams {
             if let Some(lane) = stream.number.and_then(|number| self.engine.lane(number)) {
-                stream.figures = lane.figures();
+                stream.figures = LaneFigures { muted: stream.mute.count, ..lane.figures() };
             }
         }
         // the supervisor holds this for the time of a copy; a missed refresh comes a second later, save the last
@@ -339,41 +384,4 @@ fn publish(sender: &EventSender, patient: bool, message: Outgoing) {
     if !sent {
         tracing::error!("the publish queue is full or gone; a document was refused (counted in health)");
     }
-}
-
-/// Takes the reading into the stream's summary; a score document when one is due.
-fn summarise(stream: &mut Stream, frame: u64, reading: Reading, every: u32) -> Option<Score> {
-    if every == 0 {
-        return None;
-    }
-    let summary = &mut stream.summary;
-    summary.frames += 1;
-    let worse = |a: &Reading, b: &Reading| a.score.unwrap_or(-1.0) > b.score.unwrap_or(-1.0);
-    if summary.worst.as_ref().is_none_or(|worst| worse(&reading, worst)) {
-        summary.worst = Some(reading);
-    }
-    if summary.frames < every {
-        return None;
-    }
-    let worst = std::mem::take(summary).worst.unwrap_or(reading);
-    let t_s = samples_to_seconds(frame_end(frame));
-    Some(Score {
-        t_s,
-        time: rfc3339(stream.wall_zero() + Duration::from_secs_f64(t_s)),
-        surprise: worst.surprise.map(milli),
-        novelty: worst.novelty.map(milli),
-        level_dbfs: (worst.level_dbfs * 10.0).round() / 10.0,
-        p: worst.p.map(three_digits),
-        score: worst.score.map(milli),
-        state: match worst.state {
-            DetectorState::Calibrating { .. } => Watching::Calibrating,
-            DetectorState::Watching => Watching::Watching,
-            DetectorState::Relearning { .. } => Watching::Relearning,
-        },
-    })
-}
-
-/// Frames between two score documents at `hz` documents a second of sound.
-pub(super) fn score_every(hz: f64) -> u32 {
-    if hz > 0.0 { (f64::from(FRAME_RATE) / hz).round().max(1.0) as u32 } else { 0 }
 }

@@ -35,6 +35,8 @@ pub struct LaneFigures {
     pub detector: DetectorCounts,
     /// Its threshold on −log10 p, once there is one.
     pub threshold: Option<f64>,
+    /// Event documents that were not told, since somebody muted the stream.
+    pub muted: u64,
 }
 
 impl Default for LaneFigures {
@@ -45,6 +47,7 @@ impl Default for LaneFigures {
             hops: InputCounts::default(),
             detector: DetectorCounts::default(),
             threshold: None,
+            muted: 0,
         }
     }
 }
@@ -118,6 +121,7 @@ impl Lane {
             hops: self.monitor.counts(),
             detector: self.detector.counts(),
             threshold: self.detector.threshold(),
+            muted: 0,
         }
     }
 

@@ -7,25 +7,34 @@
 //! | `inference` | rings → [`Engine`] (resample, step the batch, score, detect) → publisher |
 //! | `publish` | the outbox, or JSON lines on stdout |
 //! | `snapshots` | pictures and clips of events onto the disk, where they are asked for |
+//! | `states` | what is known of streams onto the disk |
 //! | `mqtt` | the link to the broker, where one is configured |
 //! | `main` | [`run`]: signals, device notices, health, the watchdog, the ordered stop |
 
-mod ack;
 mod calibrations;
 mod daemon;
 mod engine;
 mod health;
 mod inference;
+mod keeper;
 mod lane;
+mod lock;
+mod mute;
 mod notes;
 mod pool;
+mod pulse;
+mod reload;
+mod requests;
+mod rescue;
+mod scores;
 mod snapshot;
 mod stamp;
 
 pub use calibrations::CalibrationStore;
-pub use daemon::run;
+pub use daemon::{Control, run};
 pub use engine::{Engine, Heard};
 pub use lane::{Lane, LaneCounters, LaneFigures};
 pub use pool::Pooled;
+pub use reload::{Reloaded, Reloader};
 pub use snapshot::Excerpt;
 pub use stamp::Stamp;

@@ -5,7 +5,9 @@
 mod hop_times;
 mod logs;
 mod process;
+mod threads;
 
 pub use hop_times::{HopTimes, Percentiles};
 pub use logs::init_logs;
 pub use process::resident_bytes;
+pub use threads::{Movement, ThreadWatch};

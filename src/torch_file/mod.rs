@@ -9,6 +9,8 @@
 //! callables, which it imitates: dictionaries, `argparse.Namespace` and tensors. Anything else is refused by name. Sizes,
 //! depths and offsets are checked before memory is asked for: a file costs memory in proportion to its length.
 
+#![deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 mod dtype;
 mod file;
 mod globals;

@@ -26,16 +26,23 @@ pub fn await_for<T>(what: &str, limit: Duration, mut done: impl FnMut() -> Optio
 pub struct Broker {
     port: u16,
     dir: tempfile::TempDir,
+    extra: String,
     child: Option<Child>,
 }
 
 impl Broker {
     /// Starts one and waits until it listens.
     pub fn start() -> Self {
+        Self::start_with("")
+    }
+
+    /// The same with more lines of configuration, a second listener with other rules for example.
+    pub fn start_with(extra: &str) -> Self {
         let free = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = free.local_addr().unwrap().port();
         drop(free);
-        let mut broker = Self { port, dir: tempfile::tempdir().unwrap(), child: None };
+        let mut broker =
+            Self { port, dir: tempfile::tempdir().unwrap(), extra: extra.to_owned(), child: None };
         broker.start_again();
         broker
     }
@@ -45,8 +52,9 @@ impl Broker {
         assert!(self.child.is_none(), "it runs already");
         let config = self.dir.path().join("mosquitto.conf");
         let text = format!(
-            "listener {} 127.0.0.1\nallow_anonymous true\npersistence false\nmax_queued_messages 0\nuser root\n",
-            self.port
+            "per_listener_settings true\npersistence false\nmax_queued_messages 0\nuser root\n\
+             listener {} 127.0.0.1\nallow_anonymous true\n{}\n",
+            self.port, self.extra
         );
         std::fs::write(&config, text).unwrap();
         let log = std::fs::File::create(self.dir.path().join("mosquitto.log")).unwrap();
@@ -98,6 +106,11 @@ impl Broker {
         self.signal("CONT");
     }
 
+    /// SIGHUP: it reads its password files again.
+    pub fn reload(&self) {
+        self.signal("HUP");
+    }
+
     fn signal(&self, name: &str) {
         signal(self.child.as_ref().expect("it runs"), name);
     }
@@ -112,11 +125,21 @@ impl Broker {
         self.subscribe_as(topic, "%x")
     }
 
+    /// The same with the properties of MQTT 5 before the payload, as `mosquitto_sub -F` writes them.
+    pub fn subscribe_v5(&self, topic: &str, properties: &str) -> Subscriber {
+        self.subscribe_with(topic, &format!("{properties} %p"), &["-V", "5"])
+    }
+
     fn subscribe_as(&self, topic: &str, payload: &str) -> Subscriber {
+        self.subscribe_with(topic, payload, &[])
+    }
+
+    fn subscribe_with(&self, topic: &str, payload: &str, more: &[&str]) -> Subscriber {
         let probe = format!("probe/{}", self.port);
         let mut child = Command::new("mosquitto_sub")
             .args(["-h", "127.0.0.1", "-p", &self.port.to_string(), "-q", "1", "-t", topic, "-t", &probe])
             .args(["-F", &format!("%r\t%t\t{payload}")])
+            .args(more)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -148,9 +171,14 @@ impl Broker {
 
     /// Publishes a message (QoS 1, not retained).
     pub fn publish(&self, topic: &str, payload: &str) {
+        self.publish_with(topic, payload, &[]);
+    }
+
+    /// The same with more arguments.
+    pub fn publish_with(&self, topic: &str, payload: &str, more: &[&str]) {
         let port = self.port.to_string();
         let arguments = ["-h", "127.0.0.1", "-p", &port, "-q", "1", "-t", topic, "-m", payload];
-        assert!(Command::new("mosquitto_pub").args(arguments).status().unwrap().success());
+        assert!(Command::new("mosquitto_pub").args(arguments).args(more).status().unwrap().success());
     }
 }
 

@@ -67,6 +67,16 @@ impl Daemon {
         Self { child, stdout, stderr, readers }
     }
 
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends it a signal by its name.
+    pub fn signal(&self, name: &str) {
+        signal(&self.child, name);
+    }
+
     /// The writing end of its stdin, where it was piped.
     pub fn stdin(&mut self) -> ChildStdin {
         self.child.stdin.take().expect("stdin is piped")
@@ -75,6 +85,11 @@ impl Daemon {
     /// Lines on stderr so far.
     pub fn log(&self) -> Vec<String> {
         self.stderr.lock().unwrap().clone()
+    }
+
+    /// Lines on stdout so far.
+    pub fn said(&self) -> Vec<String> {
+        self.stdout.lock().unwrap().clone()
     }
 
     /// Waits for a line on stderr that has all of `words`.

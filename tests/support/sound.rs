@@ -65,3 +65,27 @@ pub fn teachable(number: u32) -> Vec<i16> {
     };
     (0..6 * 16_000).map(sample).collect()
 }
+
+/// A room at 16 kHz that hums and hisses; from `quiet_s` on, a loud whistle every 4 s.
+pub fn whistles(seconds: u32, quiet_s: u32) -> Vec<i16> {
+    let mut noise = 0.0f64;
+    let sample = |i: u32| {
+        let t = f64::from(i) / 16_000.0;
+        let white = f64::from(i.wrapping_mul(2_654_435_761).rotate_left(9) ^ i.wrapping_mul(0x9e37))
+            / f64::from(u32::MAX)
+            - 0.5;
+        noise += 0.3 * (white - noise);
+        let hum = 0.02 * (std::f64::consts::TAU * 100.0 * t).sin();
+        let since = (t - f64::from(quiet_s)).rem_euclid(4.0);
+        let whistles = t >= f64::from(quiet_s) && (1.0..1.6).contains(&since);
+        let glide = std::f64::consts::TAU * (1500.0 + 1200.0 * since) * t;
+        let whistle = if whistles { 0.5 * glide.sin() } else { 0.0 };
+        ((0.05 * noise + hum + whistle) * 32_000.0) as i16
+    };
+    (0..seconds * 16_000).map(sample).collect()
+}
+
+/// The samples as bytes for a pipe.
+pub fn bytes(samples: &[i16]) -> Vec<u8> {
+    samples.iter().flat_map(|x| x.to_le_bytes()).collect()
+}

@@ -1,11 +1,12 @@
 /*
  * A microphone for tests: an ALSA ioplug capture device that plays a raw S16_LE file in real time.
  *
- *   pcm.x { type wavmic file "/x.raw" rate 48000 channels 1 ctl "/x.unplugged" }
+ *   pcm.x { type wavmic file "/x.raw" rate 48000 channels 1 ctl "/x.unplugged" truth 48000 bytes 2 }
  *
  * It behaves like hardware: it overruns when it is not read in time, its time line runs on whether it is read or
  * not, and while the file `ctl` exists it is unplugged (polls fail, opening gives ENODEV). After the end of the file
- * it is silent.
+ * it is silent. `truth` is how many frames a second it really gives, whatever `rate` says; with `bytes` 3 its format is
+ * S24_3LE alone.
  */
 #include <alsa/asoundlib.h>
 #include <alsa/pcm_external.h>
@@ -22,7 +23,7 @@ struct mic {
 	int timer, running;
 	const int16_t *data;
 	size_t frames, bytes;
-	unsigned rate, channels;
+	unsigned rate, channels, truth, sample;
 	char *ctl;
 	unsigned long long base; /* frame of the time line at appl_ptr 0 */
 };
@@ -35,7 +36,7 @@ static unsigned long long now_frame(const struct mic *m)
 	struct timespec now;
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (unsigned long long)(((now.tv_sec - epoch.tv_sec) + (now.tv_nsec - epoch.tv_nsec) / 1e9) * m->rate);
+	return (unsigned long long)(((now.tv_sec - epoch.tv_sec) + (now.tv_nsec - epoch.tv_nsec) / 1e9) * m->truth);
 }
 
 static int unplugged(const struct mic *m)
@@ -46,7 +47,7 @@ static int unplugged(const struct mic *m)
 static int mic_start(snd_pcm_ioplug_t *io)
 {
 	struct mic *m = io->private_data;
-	long long period = (long long)(1e9 * io->period_size / m->rate);
+	long long period = (long long)(1e9 * io->period_size / m->truth);
 	long long first = period + 200000; /* a little late, so that a whole period is there */
 	struct itimerspec tick = {
 		.it_interval = {period / 1000000000, period % 1000000000},
@@ -102,7 +103,11 @@ static snd_pcm_sframes_t mic_transfer(snd_pcm_ioplug_t *io, const snd_pcm_channe
 			unsigned long long frame = m->base + io->appl_ptr + i;
 			int16_t sample = frame < m->frames ? m->data[frame * m->channels + c] : 0;
 
-			memcpy(out + i * areas[c].step / 8, &sample, sizeof sample);
+			char *to = out + i * areas[c].step / 8;
+
+			if (m->sample == 3)
+				*to++ = 0;
+			memcpy(to, &sample, sizeof sample);
 		}
 	}
 	return count;
@@ -160,10 +165,10 @@ static const snd_pcm_ioplug_callback_t callbacks = {
 
 SND_PCM_PLUGIN_DEFINE_FUNC(wavmic)
 {
+	static const unsigned packed[] = {SND_PCM_FORMAT_S24_3LE}, formats[] = {SND_PCM_FORMAT_S16_LE};
 	static const unsigned accesses[] = {SND_PCM_ACCESS_RW_INTERLEAVED, SND_PCM_ACCESS_MMAP_INTERLEAVED};
-	static const unsigned formats[] = {SND_PCM_FORMAT_S16_LE};
 	const char *file = "", *ctl = NULL;
-	long rate = 48000, channels = 1;
+	long rate = 48000, channels = 1, truth = 0, sample = 2;
 	snd_config_iterator_t i, next;
 	struct stat status;
 	struct mic *m;
@@ -184,6 +189,10 @@ SND_PCM_PLUGIN_DEFINE_FUNC(wavmic)
 			snd_config_get_integer(node, &rate);
 		else if (!strcmp(key, "channels"))
 			snd_config_get_integer(node, &channels);
+		else if (!strcmp(key, "truth"))
+			snd_config_get_integer(node, &truth);
+		else if (!strcmp(key, "bytes"))
+			snd_config_get_integer(node, &sample);
 	}
 	if (stream != SND_PCM_STREAM_CAPTURE)
 		return -EINVAL;
@@ -203,6 +212,8 @@ SND_PCM_PLUGIN_DEFINE_FUNC(wavmic)
 	close(fd);
 	m->rate = rate;
 	m->channels = channels;
+	m->truth = truth ? truth : rate;
+	m->sample = sample;
 	m->ctl = ctl ? strdup(ctl) : NULL;
 	m->timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
 	m->io.version = SND_PCM_IOPLUG_VERSION;
@@ -220,7 +231,7 @@ SND_PCM_PLUGIN_DEFINE_FUNC(wavmic)
 		return error;
 	}
 	snd_pcm_ioplug_set_param_list(&m->io, SND_PCM_IOPLUG_HW_ACCESS, 2, accesses);
-	snd_pcm_ioplug_set_param_list(&m->io, SND_PCM_IOPLUG_HW_FORMAT, 1, formats);
+	snd_pcm_ioplug_set_param_list(&m->io, SND_PCM_IOPLUG_HW_FORMAT, 1, sample == 3 ? packed : formats);
 	snd_pcm_ioplug_set_param_minmax(&m->io, SND_PCM_IOPLUG_HW_CHANNELS, channels, channels);
 	snd_pcm_ioplug_set_param_minmax(&m->io, SND_PCM_IOPLUG_HW_RATE, rate, rate);
 	snd_pcm_ioplug_set_param_minmax(&m->io, SND_PCM_IOPLUG_HW_PERIOD_BYTES, 64 * channels, 16384 * channels);

@@ -62,6 +62,13 @@ pub(super) fn choose(device: &cpal::Device, needed: u16, capture: &CaptureConfig
     })
 }
 
+/// Whether `device` offers a format that can be read. One that cannot be asked is left to the opening, which says why.
+pub(super) fn is_readable(device: &cpal::Device) -> bool {
+    device
+        .supported_input_configs()
+        .map_or(true, |mut offered| offered.any(|range| FORMATS.contains(&range.sample_format())))
+}
+
 fn best(offered: &[SupportedStreamConfigRange], needed: u16, capture: &CaptureConfig) -> Option<Form> {
     offered
         .iter()

@@ -1,6 +1,6 @@
 //! One opening of a device, from `open` to its loss.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -10,15 +10,20 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::super::config::CaptureConfig;
 use super::super::intake::{Intake, Pcm};
+use super::super::rate::{RateCheck, Verdict};
 use super::super::source::{Change, Link};
 use super::super::timeline::Timeline;
 use super::form::{self, Form};
 use crate::error::{Error, Result};
+use crate::realtime;
+use crate::ring::RATES;
 
 /// A device that gives no sample for this long is reopened: a lost source does not always say so.
 const SILENT: Duration = Duration::from_secs(2);
 /// How often the session looks at what the callbacks report.
 const LOOK: Duration = Duration::from_millis(50);
+/// A look that is later than this says that the process stood still, not the device.
+const STOPPED: Duration = Duration::from_secs(1);
 /// ALSA's poll timeout: without one the audio thread may never end.
 const POLL: Duration = Duration::from_millis(500);
 
@@ -26,6 +31,14 @@ const POLL: Duration = Duration::from_millis(500);
 pub(super) struct Cargo {
     pub(super) intake: Intake,
     pub(super) timeline: Timeline,
+    pub(super) rate: RateCheck,
+}
+
+/// Why a device is no source any more.
+pub(super) struct Loss {
+    pub(super) reason: String,
+    /// It gives no steady rate; another opening would not mend that soon.
+    pub(super) wrong_rate: bool,
 }
 
 /// What the callbacks report.
@@ -36,6 +49,12 @@ struct Report {
     /// An xrun came since the last samples.
     xrun: AtomicBool,
     fault: OnceLock<String>,
+    /// The rate that was measured, where it is not the nominal one, Hz.
+    corrected: AtomicU32,
+    /// The same where it is not steady.
+    refused: AtomicU32,
+    /// The kernel refuses a real-time priority.
+    priority_refused: OnceLock<String>,
 }
 
 impl Report {
@@ -71,14 +90,20 @@ struct Lease {
     cargo: Option<Box<Cargo>>,
     home: Sender<Box<Cargo>>,
     report: Arc<Report>,
+    /// To be asked for by the first callback, since a thread asks for itself.
+    priority: u8,
 }
 
 impl Lease {
     fn take<T: Pcm>(&mut self, samples: &[T], info: &InputCallbackInfo) {
-        let Some(Cargo { intake, timeline }) = self.cargo.as_deref_mut() else { return };
+        if let Err(reason) = realtime::promote(std::mem::take(&mut self.priority)) {
+            self.report.priority_refused.get_or_init(|| reason);
+        }
+        let Some(Cargo { intake, timeline, rate }) = self.cargo.as_deref_mut() else { return };
         let times = info.timestamp();
         let age = times.callback.checked_duration_since(times.capture).unwrap_or_default();
-        let captured = Instant::now().checked_sub(age).unwrap_or_else(Instant::now);
+        let now = Instant::now();
+        let captured = now.checked_sub(age).unwrap_or(now);
         let frames = samples.len() / intake.channels();
         let xrun = self.report.xrun.swap(false, Ordering::Relaxed);
         let lost = timeline.arrived(frames, since_zero(times.capture), captured, xrun);
@@ -87,6 +112,17 @@ impl Lease {
         }
         intake.anchor(captured);
         intake.take(samples);
+        match rate.arrived(frames, now, xrun || lost > 0) {
+            Some(Verdict::Correct(hz)) if RATES.contains(&hz) => {
+                timeline.corrected(hz);
+                intake.correct(hz);
+                self.report.corrected.store(hz, Ordering::Relaxed);
+            }
+            Some(Verdict::Correct(hz) | Verdict::Refuse(hz)) => {
+                self.report.refused.store(hz, Ordering::Relaxed);
+            }
+            None => {}
+        }
         self.report.callbacks.fetch_add(1, Ordering::Relaxed);
     }
 }
@@ -114,10 +150,11 @@ pub(super) struct Session {
     description: String,
     report: Arc<Report>,
     home: Receiver<Box<Cargo>>,
+    nominal: u32,
 }
 
 /// A failed opening gives the cargo back, unless the audio thread hangs with it.
-type Opened<T, E = Error> = std::result::Result<T, (E, Option<Box<Cargo>>)>;
+pub(super) type Opened<T, E = Error> = std::result::Result<T, (E, Option<Box<Cargo>>)>;
 
 impl Session {
     pub(super) fn open(device: &cpal::Device, capture: &CaptureConfig, cargo: Box<Cargo>) -> Opened<Self> {
@@ -125,25 +162,32 @@ impl Session {
             Ok(form) => form,
             Err(e) => return Err((e, Some(cargo))),
         };
-        let mut built = Self::build(device, form, cargo);
+        let priority = capture.realtime_priority;
+        let mut built = Self::build(device, form, priority, cargo);
         if let Err((e, cargo @ Some(_))) = &mut built
             && e.kind() == ErrorKind::UnsupportedConfig
             && form.period.is_some()
             && let Some(cargo) = cargo.take()
         {
-            built = Self::build(device, Form { period: None, ..form }, cargo);
+            built = Self::build(device, Form { period: None, ..form }, priority, cargo);
         }
         built.map_err(|(e, cargo)| (failure("cannot be opened", &e), cargo))
     }
 
-    fn build(device: &cpal::Device, form: Form, mut cargo: Box<Cargo>) -> Opened<Self, cpal::Error> {
-        if let Err(e) = cargo.intake.expect(form.channels, form.rate) {
+    fn build(
+        device: &cpal::Device,
+        form: Form,
+        priority: u8,
+        mut cargo: Box<Cargo>,
+    ) -> Opened<Self, cpal::Error> {
+        let rate = cargo.rate.opened(form.rate);
+        if let Err(e) = cargo.intake.expect(form.channels, rate) {
             return Err((cpal::Error::with_message(ErrorKind::InvalidInput, e.to_string()), Some(cargo)));
         }
-        cargo.timeline.reopened(form.rate);
+        cargo.timeline.reopened(rate);
         let report = Arc::new(Report::default());
         let (away, home) = bounded(1);
-        let lease = Lease { cargo: Some(cargo), home: away, report: Arc::clone(&report) };
+        let lease = Lease { cargo: Some(cargo), home: away, report: Arc::clone(&report), priority };
         let built = match form.format {
             SampleFormat::I8 => stream::<i8>(device, form, lease),
             SampleFormat::U8 => stream::<u8>(device, form, lease),
@@ -157,7 +201,7 @@ impl Session {
         match built.and_then(|stream| stream.play().map(|()| stream)) {
             Ok(stream) => {
                 let description = describe(device, form, &stream);
-                Ok(Self { stream, description, report, home })
+                Ok(Self { stream, description, report, home, nominal: form.rate })
             }
             Err(e) => Err((e, home.recv_timeout(SILENT).ok())),
         }
@@ -168,11 +212,25 @@ impl Session {
     }
 
     /// Watches the callbacks until the device is lost (why) or the source is to stop (`None`).
-    pub(super) fn watch(&self, link: &Link) -> Option<String> {
+    pub(super) fn watch(&self, link: &Link) -> Option<Loss> {
         let (mut callbacks, mut heard, mut xruns) = (0, Instant::now(), 0);
+        let (mut warned, mut looked) = (false, Instant::now());
+        let lost = |reason: String| Some(Loss { reason, wrong_rate: false });
         while link.sleep_until(Instant::now() + LOOK) {
+            if looked.elapsed() > STOPPED {
+                heard = Instant::now();
+            }
+            looked = Instant::now();
             if let Some(fault) = self.report.fault.get() {
-                return Some(fault.clone());
+                return lost(fault.clone());
+            }
+            if let Some(loss) = self.look_at_rate(link) {
+                return Some(loss);
+            }
+            if let Some(reason) = self.report.priority_refused.get()
+                && !std::mem::replace(&mut warned, true)
+            {
+                tracing::warn!("{}: no real-time priority for the audio thread: {reason}", link.source);
             }
             let now = self.report.xruns.load(Ordering::Relaxed);
             if now > xruns {
@@ -185,10 +243,26 @@ impl Session {
             if now != callbacks {
                 (callbacks, heard) = (now, Instant::now());
             } else if heard.elapsed() > SILENT {
-                return Some(format!("the device gave no sample for {} s", SILENT.as_secs()));
+                return lost(format!("the device gave no sample for {} s", SILENT.as_secs()));
             }
         }
         None
+    }
+
+    fn look_at_rate(&self, link: &Link) -> Option<Loss> {
+        let nominal = self.nominal;
+        match self.report.corrected.swap(0, Ordering::Relaxed) {
+            0 => {}
+            measured => link.tell(Change::WrongRate { nominal, measured }),
+        }
+        let measured = self.report.refused.load(Ordering::Relaxed);
+        (measured > 0).then(|| Loss {
+            reason: format!(
+                "the device says {nominal} Hz but gave {measured} samples in the last second measured, and it is not \
+                 steady: try plughw: instead of hw:, another capture.rate_hz, or another USB port"
+            ),
+            wrong_rate: true,
+        })
     }
 
     /// Ends the capture and gives the cargo back, unless the audio thread hangs with it.

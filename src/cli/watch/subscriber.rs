@@ -3,12 +3,11 @@
 use std::io::{ErrorKind, Write};
 use std::time::{Duration, Instant};
 
-use rumqttc::{Event, Incoming, Publish, QoS};
 use tokio::time::{sleep, timeout_at};
 
 use super::{WatchArgs, lines};
 use crate::error::{Error, Result};
-use crate::publish::link::{self, Link};
+use crate::publish::link::{self, Link, Message, Options, Told};
 use crate::publish::{BrokerAddress, Topics};
 
 /// Time for the first connection.
@@ -35,8 +34,9 @@ pub(super) fn run(args: &WatchArgs) -> Result<()> {
     let kinds = ["status", "health", "+/availability", "+/event", "+/anomaly"];
     let kinds = kinds.iter().chain(args.scores.then_some(&"+/score"));
     let filters = kinds.map(|kind| format!("{}/{node}/{kind}", args.prefix)).collect();
-    let options =
-        link::options(&address, &login, &format!("cpc-watch-{}", ulid::Ulid::generate()), KEEP_ALIVE);
+    let id = format!("cpc-watch-{}", ulid::Ulid::generate());
+    let mut options = Options::new(address.clone(), login, id, KEEP_ALIVE);
+    options.encrypt(&args.tls())?;
     let mut watch = Watch { args, filters, printed: 0 };
     let runtime = link::runtime()?;
     let result = runtime.block_on(async {
@@ -44,7 +44,7 @@ pub(super) fn run(args: &WatchArgs) -> Result<()> {
         let mut connected = false;
         let mut pause = PAUSES.0;
         loop {
-            let mut link = Link::start(options.clone());
+            let mut link = Link::start(&options);
             let session = watch.session(&mut link, &mut connected, by);
             match session.await? {
                 End::Done => return Ok(()),
@@ -92,16 +92,17 @@ impl Watch<'_> {
             };
             match event {
                 None => return Ok(End::Lost("the connection's task ended".into())),
-                Some(Err(error)) => return Ok(End::Lost(error.to_string())),
-                Some(Ok(Event::Incoming(Incoming::ConnAck(_)))) => {
+                Some(Err(error)) => return Ok(End::Lost(error)),
+                Some(Ok(Told::Connected { .. })) => {
                     *connected = true;
                     for filter in &self.filters {
-                        if link.client.try_subscribe(filter, QoS::AtLeastOnce).is_err() {
+                        if !link.client.subscribe(filter) {
                             return Ok(End::Lost("the connection closed".into()));
                         }
                     }
                 }
-                Some(Ok(Event::Incoming(Incoming::Publish(message)))) => {
+                Some(Ok(Told::Goodbye(reason))) => return Ok(End::Lost(reason)),
+                Some(Ok(Told::Message(message))) => {
                     if !self.print(&message)? {
                         return Ok(End::Done);
                     }
@@ -112,10 +113,10 @@ impl Watch<'_> {
     }
 
     /// False where there is no more to print or nobody to print to.
-    fn print(&mut self, message: &Publish) -> Result<bool> {
+    fn print(&mut self, message: &Message) -> Result<bool> {
         let text = String::from_utf8_lossy(&message.payload);
         let line = match self.args.json {
-            true => lines::json(&message.topic, message.retain, &text),
+            true => lines::json(&message.topic, message.retained, &text),
             false => lines::human(&self.args.prefix, &message.topic, &text),
         };
         let mut out = std::io::stdout().lock();

@@ -58,11 +58,7 @@ pub(super) fn open(path: &Path) -> Result<Opened> {
             _ => refused(path, &redb::Error::Io(error)),
         })?;
     }
-    let attempt = match catch_unwind(AssertUnwindSafe(|| load(path))) {
-        Ok(attempt) => attempt,
-        Err(_) => Err(redb::Error::Corrupted("the reader gave up on it".into())),
-    };
-    match attempt {
+    match try_load(path) {
         Ok((db, tally)) => {
             sync_folder(path);
             Ok(Opened { db, tally, fresh_after_corruption: false })
@@ -75,6 +71,23 @@ pub(super) fn open(path: &Path) -> Result<Opened> {
         }
         Err(error) => Err(refused(path, &error)),
     }
+}
+
+/// Opens a file that is to be looked at only: a damaged one stays where it is.
+pub(super) fn look(path: &Path) -> Result<(Database, Option<Tally>)> {
+    try_load(path).map_err(|error| match is_corrupt(&error) {
+        true => Error::broker(
+            format!("the outbox {} is damaged: {error}", path.display()),
+            "start the daemon: it moves the file aside, counts what was in it as dropped and begins a new one",
+        ),
+        false => refused(path, &error),
+    })
+}
+
+/// redb panics on some damage.
+fn try_load(path: &Path) -> Result<(Database, Option<Tally>), redb::Error> {
+    catch_unwind(AssertUnwindSafe(|| load(path)))
+        .unwrap_or_else(|_| Err(redb::Error::Corrupted("the reader gave up on it".into())))
 }
 
 fn load(path: &Path) -> Result<(Database, Option<Tally>), redb::Error> {

@@ -41,6 +41,19 @@ impl Snapshots {
         }
     }
 
+    /// Whether there is somebody to draw and store.
+    pub(super) fn are_kept(&self) -> bool {
+        self.handle.is_some()
+    }
+
+    /// Hands sound on that belongs to no event; what its files will be called, without their endings.
+    pub(super) fn keep(&self, stream: &str, id: &str, excerpt: Box<Excerpt>) -> String {
+        if let Some(handle) = &self.handle {
+            handle.write(stream, id.to_owned(), excerpt);
+        }
+        format!("{FOLDER}/{stream}/{id}")
+    }
+
     /// Hands the sound of an event on.
     pub(super) fn take(&mut self, stream: &str, excerpt: Box<Excerpt>) {
         let id = self.due.remove(&(stream.to_owned(), excerpt.number));

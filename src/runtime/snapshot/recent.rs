@@ -104,6 +104,14 @@ impl Recent {
         Some(self.excerpt(due))
     }
 
+    /// What was heard last, so many seconds of it.
+    pub(crate) fn last(&self, seconds: u32) -> Excerpt {
+        let offset = self.next * HOP as u64;
+        let onset = offset.saturating_sub(seconds_to_samples(f64::from(seconds)));
+        let pre_roll = seconds_to_samples(self.keep.pre_roll_s);
+        self.excerpt(Due { number: u64::MAX, onset: (onset + pre_roll).min(offset), offset })
+    }
+
     /// Forgets all sound: what comes does not follow it.
     pub(crate) fn forget(&mut self) {
         self.count = 0;

@@ -1,0 +1,133 @@
+//! `outbox`: what waits for the broker, while the daemon does not run.
+
+use std::fs::File;
+use std::io::{BufWriter, ErrorKind, Write};
+use std::path::PathBuf;
+
+use super::args::stdout;
+use crate::config::{Config, load};
+use crate::error::{Error, Result};
+use crate::publish::{Inspection, export, inspect};
+
+/// What to do with it.
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum OutboxCommand {
+    /// Count what is in it and check it; exit code 5 where something is wrong.
+    Verify(Place),
+    /// Write the events that wait as JSON lines; nothing is taken out.
+    Export(ExportArgs),
+}
+
+/// Whose outbox.
+#[derive(Debug, clap::Args)]
+pub(super) struct Place {
+    /// The daemon's state folder [default: as for the daemon]
+    #[arg(long, value_name = "DIR")]
+    state_dir: Option<PathBuf>,
+    /// The daemon's configuration file, where that names the folder
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+/// Where to write.
+#[derive(Debug, clap::Args)]
+pub(super) struct ExportArgs {
+    #[command(flatten)]
+    place: Place,
+    /// File to write [default: stdout]
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+}
+
+impl Place {
+    fn folder(&self) -> Result<PathBuf> {
+        let config: Config = load(self.config.as_deref(), figment::value::Dict::new())?.config;
+        match &self.state_dir {
+            Some(dir) => Ok(dir.clone()),
+            None => config.state_folder(),
+        }
+    }
+}
+
+/// Runs it.
+///
+/// # Errors
+/// A configuration error where there is no outbox or the daemon runs; a broker error where it is damaged.
+pub(super) fn run(command: &OutboxCommand) -> Result<()> {
+    match command {
+        OutboxCommand::Verify(place) => verify(place),
+        OutboxCommand::Export(args) => write(args),
+    }
+}
+
+fn verify(place: &Place) -> Result<()> {
+    let folder = place.folder()?;
+    let Inspection { tally, records, gaps, streams, oldest, faults, moved_aside } = inspect(&folder)?;
+    let mut out = stdout();
+    out.line(format_args!(
+        "accepted {} = acknowledged {} + pending {} + dropped {}",
+        tally.accepted,
+        tally.acked,
+        tally.pending(),
+        tally.dropped
+    ))?;
+    out.line(format_args!("pending: {records} documents ({gaps} of them gaps), {} bytes", tally.bytes))?;
+    if let Some(oldest) = oldest {
+        out.line(format_args!("the oldest was accepted at {oldest}"))?;
+    }
+    for (stream, count) in &streams {
+        out.line(format_args!("  {stream}: {count}"))?;
+    }
+    for file in &moved_aside {
+        out.line(format_args!("damaged earlier, moved aside: {}", file.display()))?;
+    }
+    match faults.split_first() {
+        None => out.line(format_args!("ok")),
+        Some((first, rest)) => {
+            for fault in rest {
+                out.line(format_args!("wrong: {fault}"))?;
+            }
+            Err(Error::broker(
+                format!("the outbox in {} is not sound: {first}", folder.display()),
+                "save what can be read with `cpc-stream outbox export`, then move outbox.redb away",
+            ))
+        }
+    }
+}
+
+fn write(args: &ExportArgs) -> Result<()> {
+    let folder = args.place.folder()?;
+    let Some(path) = &args.out else {
+        let out = BufWriter::with_capacity(1 << 16, Patient(std::io::stdout().lock()));
+        return export(&folder, &mut { out }).map(drop);
+    };
+    let failed = |e: std::io::Error| {
+        Error::config(
+            format!("cannot write {}: {e}", path.display()),
+            "name a file in a folder that exists and has room with --out",
+        )
+    };
+    let mut out = BufWriter::new(File::create(path).map_err(failed)?);
+    let count = export(&folder, &mut out)?;
+    out.flush().map_err(failed)?;
+    stdout().line(format_args!("{count} documents in {}", path.display()))
+}
+
+/// A reader that has gone has read enough.
+struct Patient<W>(W);
+
+impl<W: Write> Write for Patient<W> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        match self.0.write(bytes) {
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(bytes.len()),
+            other => other,
+        }
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.0.flush().or_else(|error| match error.kind() {
+            ErrorKind::BrokenPipe => Ok(()),
+            _ => Err(error),
+        })
+    }
+}

@@ -1,0 +1,58 @@
+//! MQTT 3.1.1.
+
+use rumqttc::{AsyncClient, ConnectReturnCode, ConnectionError, Event, EventLoop, Incoming, LastWill};
+use rumqttc::{MqttOptions, Outgoing, QoS, TlsConfiguration, Transport};
+
+use super::{CONNECT_S, IN_FLIGHT, MAX_PACKET, Message, Options, REQUESTS, Told};
+
+pub(super) fn start(options: &Options) -> (AsyncClient, EventLoop) {
+    let mut to = MqttOptions::new(&options.client_id, &options.address.host, options.address.port);
+    to.set_keep_alive(options.keep_alive);
+    to.set_clean_session(true);
+    to.set_max_packet_size(MAX_PACKET, MAX_PACKET);
+    to.set_inflight(IN_FLIGHT);
+    if let Some((user, password)) = &options.login {
+        to.set_credentials(user, password);
+    }
+    if let Some((topic, payload)) = &options.will {
+        to.set_last_will(LastWill::new(topic, *payload, QoS::AtLeastOnce, /* retain */ true));
+    }
+    if let Some(tls) = &options.tls {
+        to.set_transport(Transport::tls_with_config(TlsConfiguration::Rustls(tls.clone())));
+    }
+    let (client, mut event_loop) = AsyncClient::new(to, REQUESTS);
+    let mut network = event_loop.network_options();
+    network.set_connection_timeout(CONNECT_S);
+    network.set_tcp_nodelay(true);
+    event_loop.set_network_options(network);
+    (client, event_loop)
+}
+
+pub(super) fn told(event: Event) -> Told {
+    match event {
+        Event::Incoming(Incoming::ConnAck(_)) => Told::Connected { window: u16::MAX, largest: None },
+        Event::Incoming(Incoming::PubAck(ack)) => Told::Acked(ack.pkid),
+        Event::Incoming(Incoming::Publish(message)) => Told::Message(Message {
+            retained: message.retain,
+            topic: message.topic,
+            payload: message.payload.into(),
+        }),
+        Event::Incoming(Incoming::Disconnect) => Told::Goodbye("the broker said goodbye".into()),
+        Event::Outgoing(Outgoing::Publish(id)) if id != 0 => Told::Sent(id),
+        Event::Outgoing(Outgoing::AwaitAck(_)) => Told::Collision,
+        Event::Outgoing(Outgoing::Disconnect) => Told::Left,
+        _ => Told::Nothing,
+    }
+}
+
+pub(super) fn reason(error: &ConnectionError) -> String {
+    match error {
+        ConnectionError::ConnectionRefused(ConnectReturnCode::BadUserNamePassword) => {
+            "it refuses user name or password (BadUserNamePassword)".into()
+        }
+        ConnectionError::ConnectionRefused(ConnectReturnCode::NotAuthorized) => {
+            "it does not let this user in (NotAuthorized)".into()
+        }
+        other => other.to_string(),
+    }
+}

@@ -1,0 +1,85 @@
+//! MQTT 5.
+
+use rumqttc::v5::mqttbytes::QoS;
+use rumqttc::v5::mqttbytes::v5::{
+    ConnectProperties, ConnectReturnCode, LastWill, PubAckReason, PublishProperties,
+};
+use rumqttc::v5::{AsyncClient, ConnectionError, Event, EventLoop, Incoming, MqttOptions};
+use rumqttc::{Outgoing, TlsConfiguration, Transport};
+
+use super::{CONNECT_S, IN_FLIGHT, MAX_PACKET, Message, Options, REQUESTS, Told};
+
+pub(super) fn start(options: &Options) -> (AsyncClient, EventLoop) {
+    let mut to = MqttOptions::new(&options.client_id, &options.address.host, options.address.port);
+    to.set_keep_alive(options.keep_alive);
+    to.set_clean_start(options.session_expiry_s == 0);
+    to.set_connection_timeout(CONNECT_S);
+    to.set_outgoing_inflight_upper_limit(IN_FLIGHT);
+    let mut properties = ConnectProperties::new();
+    properties.session_expiry_interval = Some(options.session_expiry_s);
+    properties.max_packet_size = u32::try_from(MAX_PACKET).ok();
+    to.set_connect_properties(properties);
+    if let Some((user, password)) = &options.login {
+        to.set_credentials(user, password);
+    }
+    if let Some((topic, payload)) = &options.will {
+        to.set_last_will(LastWill::new(topic, *payload, QoS::AtLeastOnce, /* retain */ true, None));
+    }
+    if let Some(tls) = &options.tls {
+        to.set_transport(Transport::tls_with_config(TlsConfiguration::Rustls(tls.clone())));
+    }
+    let mut network = to.network_options();
+    network.set_connection_timeout(CONNECT_S);
+    network.set_tcp_nodelay(true);
+    to.set_network_options(network);
+    AsyncClient::new(to, REQUESTS)
+}
+
+/// What every document carries; of `kept` ones, how long the broker may keep them.
+pub(super) fn properties(options: &Options, kept: bool) -> PublishProperties {
+    PublishProperties {
+        message_expiry_interval: Some(options.message_expiry_s).filter(|&s| kept && s > 0),
+        user_properties: options.user_properties.clone(),
+        ..PublishProperties::default()
+    }
+}
+
+pub(super) fn told(event: Event) -> Told {
+    match event {
+        Event::Incoming(Incoming::ConnAck(ack)) => {
+            let limits = ack.properties.as_ref();
+            Told::Connected {
+                window: limits.and_then(|limits| limits.receive_max).unwrap_or(u16::MAX),
+                largest: limits.and_then(|limits| limits.max_packet_size),
+            }
+        }
+        Event::Incoming(Incoming::PubAck(ack)) => match ack.reason {
+            PubAckReason::Success | PubAckReason::NoMatchingSubscribers => Told::Acked(ack.pkid),
+            reason => Told::Goodbye(format!("it refuses a message ({reason:?}); check its access rules")),
+        },
+        Event::Incoming(Incoming::Publish(message)) => Told::Message(Message {
+            retained: message.retain,
+            topic: String::from_utf8_lossy(&message.topic).into_owned(),
+            payload: message.payload.into(),
+        }),
+        Event::Incoming(Incoming::Disconnect(goodbye)) => {
+            Told::Goodbye(format!("the broker said goodbye ({:?})", goodbye.reason_code))
+        }
+        Event::Outgoing(Outgoing::Publish(id)) if id != 0 => Told::Sent(id),
+        Event::Outgoing(Outgoing::AwaitAck(_)) => Told::Collision,
+        Event::Outgoing(Outgoing::Disconnect) => Told::Left,
+        _ => Told::Nothing,
+    }
+}
+
+pub(super) fn reason(error: &ConnectionError) -> String {
+    match error {
+        ConnectionError::ConnectionRefused(ConnectReturnCode::BadUserNamePassword) => {
+            "it refuses user name or password (BadUserNamePassword)".into()
+        }
+        ConnectionError::ConnectionRefused(ConnectReturnCode::NotAuthorized) => {
+            "it does not let this user in (NotAuthorized)".into()
+        }
+        other => other.to_string(),
+    }
+}

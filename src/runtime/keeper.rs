@@ -1,0 +1,78 @@
+//! The thread that writes down what is known of streams: a disk may be slow, full or gone, and nobody waits for it.
+
+use std::collections::BTreeMap;
+use std::thread;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+
+use super::CalibrationStore;
+use crate::detect::StreamState;
+use crate::error::{Error, Result};
+
+/// Pause after the disk has refused.
+const RETRY: Duration = Duration::from_secs(5);
+/// States that wait for the disk at most; of each stream the latest counts.
+const QUEUE: usize = 64;
+
+/// What is to be kept of a stream.
+pub(super) type Known = (String, Box<StreamState>);
+
+/// The thread `states`.
+pub(super) struct Keeper {
+    done: Receiver<()>,
+}
+
+impl Keeper {
+    /// Starts the thread, and gives the way in. It ends when that is dropped.
+    pub(super) fn start(store: CalibrationStore) -> Result<(Self, Sender<Known>)> {
+        let (way_in, states) = bounded(QUEUE);
+        let (ended, done) = bounded(1);
+        let work = move || {
+            run(&states, &store);
+            let _ = ended.send(());
+        };
+        thread::Builder::new()
+            .name("states".to_owned())
+            .spawn(work)
+            .map_err(|e| Error::internal(format!("cannot start the thread of states: {e}")))?;
+        Ok((Self { done }, way_in))
+    }
+
+    /// Waits until everything is kept, at most `limit`; false where the disk did not take it in that time.
+    pub(super) fn finish(&self, limit: Duration) -> bool {
+        self.done.recv_timeout(limit).is_ok()
+    }
+}
+
+fn run(states: &Receiver<Known>, store: &CalibrationStore) {
+    let mut waiting: BTreeMap<String, Box<StreamState>> = BTreeMap::new();
+    let mut refused = false;
+    loop {
+        let next = match waiting.is_empty() {
+            true => states.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            false => states.recv_timeout(RETRY),
+        };
+        let over = next == Err(RecvTimeoutError::Disconnected);
+        waiting.extend(next.ok());
+        waiting.extend(states.try_iter());
+        waiting.retain(|stream, state| match store.save(stream, state) {
+            Ok(path) => {
+                tracing::debug!("{stream}: kept in {}", path.display());
+                if std::mem::take(&mut refused) {
+                    tracing::info!("{stream}: what is known can be kept again");
+                }
+                false
+            }
+            Err(error) => {
+                if !std::mem::replace(&mut refused, true) {
+                    tracing::warn!(fix = error.fix(), "{stream}: {error}; tried again until it works");
+                }
+                true
+            }
+        });
+        if over {
+            return;
+        }
+    }
+}

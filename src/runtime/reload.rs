@@ -1,0 +1,193 @@
+//! A configuration that is read again while the daemon runs.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+use sd_notify::NotifyState;
+
+use super::daemon::{Control, Daemon, tell_systemd};
+use super::scores::score_every;
+use crate::config::Config;
+use crate::detect::DetectConfig;
+use crate::error::{Error, Result};
+
+/// Keys that count at once; all others need a restart.
+const LIVE: [&str; 4] = ["detect.", "publish.score_hz", "publish.health_s", "publish.drain_timeout_s"];
+/// How long the analysis may take until it has changed its settings.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// The answer to a request: what is different now, or why everything is as it was.
+pub type Reloaded = Result<String>;
+
+/// The way to ask the daemon to read its configuration again. The same is done on SIGHUP.
+#[derive(Debug, Clone)]
+pub struct Reloader {
+    asked: Sender<Sender<Reloaded>>,
+}
+
+impl Reloader {
+    pub(super) fn new() -> (Self, Receiver<Sender<Reloaded>>) {
+        let (asked, requests) = bounded(4);
+        (Self { asked }, requests)
+    }
+
+    /// Asks, without waiting; the answer comes through the channel within a few seconds. Every request is answered,
+    /// unless the daemon ends before (the channel is then closed).
+    #[must_use]
+    pub fn request(&self) -> Receiver<Reloaded> {
+        let (answer, answers) = bounded(1);
+        if let Err(TrySendError::Full(answer)) = self.asked.try_send(answer) {
+            let busy = Error::config("the configuration is being read already", "ask again in some seconds");
+            let _ = answer.try_send(Err(busy));
+        }
+        answers
+    }
+}
+
+/// What the analysis is to do from now on.
+pub(super) struct Settings {
+    pub(super) detect: DetectConfig,
+    /// Frames between two score documents of a stream; 0 for none.
+    pub(super) score_every: u32,
+    pub(super) answer: Sender<Result<()>>,
+}
+
+/// What a new configuration changes.
+pub(super) struct Changes {
+    /// Keys that count at once.
+    pub(super) live: Vec<String>,
+    /// Keys that count after a restart.
+    pub(super) later: Vec<String>,
+}
+
+impl Changes {
+    pub(super) fn between(old: &Config, new: &Config) -> Result<Self> {
+        let keys = changed(old, new)?;
+        let (live, later) = keys.into_iter().partition(|key| LIVE.iter().any(|live| key.starts_with(live)));
+        Ok(Self { live, later })
+    }
+
+    /// One line for the log and for whoever asked.
+    pub(super) fn report(&self) -> String {
+        let list = |keys: &[String]| keys.join(", ");
+        match (self.live.as_slice(), self.later.as_slice()) {
+            ([], []) => "nothing has changed".to_owned(),
+            (live, []) => format!("in force now: {}", list(live)),
+            ([], later) => format!("these wait for a restart: {}", list(later)),
+            (live, later) => {
+                format!("in force now: {}; these wait for a restart: {}", list(live), list(later))
+            }
+        }
+    }
+}
+
+/// Gives the analysis its settings and waits until they count.
+pub(super) fn apply(new: &Config, way: &Sender<Settings>) -> Result<()> {
+    let (answer, answers) = bounded(1);
+    let score_every = score_every(new.publish.score_hz);
+    let settings = Settings { detect: new.detect.clone(), score_every, answer };
+    let late = || Error::internal("the analysis took no new settings within 2 s");
+    way.send_timeout(settings, PATIENCE).map_err(|_| late())?;
+    answers.recv_timeout(PATIENCE).map_err(|_| late())?
+}
+
+impl Daemon {
+    /// Reads the configuration again where somebody asked for it.
+    pub(super) fn take_reloads(&mut self, control: &Control<'_>) {
+        let hang_up = control.hang_up.swap(false, Ordering::Relaxed);
+        let asked: Vec<_> = self.reloads.try_iter().collect();
+        if !hang_up && asked.is_empty() {
+            return;
+        }
+        if let Ok(now) = NotifyState::monotonic_usec_now() {
+            tell_systemd(&[NotifyState::Reloading, now]);
+        }
+        let outcome = self.reload(control.load);
+        tell_systemd(&[NotifyState::Ready]);
+        match &outcome {
+            Ok(changes) => tracing::info!("the configuration was read again; {changes}"),
+            Err(error) => {
+                tracing::error!("{error}; the configuration stays as it was. fix: {}", error.fix());
+            }
+        }
+        for answer in asked {
+            let copy = match &outcome {
+                Ok(changes) => Ok(changes.clone()),
+                Err(error) => Err(Error::new(error.kind(), error.to_string(), error.fix())),
+            };
+            let _ = answer.try_send(copy);
+        }
+    }
+
+    fn reload(&mut self, load: &dyn Fn() -> Result<Config>) -> Reloaded {
+        let new = load()?;
+        let changes = Changes::between(&self.config, &new)?;
+        if !changes.live.is_empty() {
+            apply(&new, &self.settings)?;
+            self.health_every = Duration::from_secs(u64::from(new.publish.health_s));
+            self.drain = Duration::from_secs_f64(new.publish.drain_timeout_s);
+            // what waits for a restart is still as it was
+            self.config.detect = new.detect;
+            self.config.publish.score_hz = new.publish.score_hz;
+            self.config.publish.health_s = new.publish.health_s;
+            self.config.publish.drain_timeout_s = new.publish.drain_timeout_s;
+        }
+        Ok(changes.report())
+    }
+}
+
+/// Dotted keys whose values differ.
+fn changed(old: &Config, new: &Config) -> Result<Vec<String>> {
+    let table = |config: &Config| {
+        toml::Table::try_from(config)
+            .map_err(|e| Error::internal(format!("a configuration has no text: {e}")))
+    };
+    let mut keys = Vec::new();
+    compare("", &table(old)?, &table(new)?, &mut keys);
+    Ok(keys)
+}
+
+fn compare(prefix: &str, old: &toml::Table, new: &toml::Table, keys: &mut Vec<String>) {
+    let added = new.keys().filter(|key| !old.contains_key(*key));
+    for key in old.keys().chain(added) {
+        let path = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
+        match (old.get(key), new.get(key)) {
+            (Some(toml::Value::Table(old)), Some(toml::Value::Table(new))) => compare(&path, old, new, keys),
+            (old, new) if old != new => keys.push(path),
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::capture::SourceConfig;
+
+    #[test]
+    fn changes_are_named_and_sorted_by_when_they_count() {
+        let old = Config::default();
+        let mut new = Config { source: vec![SourceConfig::from_device("hw:0")], ..old.clone() };
+        new.detect.events_per_hour = 7.0;
+        new.publish.broker = Some("mqtt://x".into());
+        new.publish.health_s = 1;
+        let changes = Changes::between(&old, &new).unwrap();
+        assert_eq!(changes.live, ["detect.events_per_hour", "publish.health_s"]);
+        assert_eq!(changes.later, ["publish.broker", "source"]);
+        assert!(changes.report().contains("restart: publish.broker, source"), "{}", changes.report());
+        let none = Changes::between(&old, &old).unwrap();
+        assert_eq!(none.report(), "nothing has changed");
+    }
+
+    #[test]
+    fn every_request_is_answered() {
+        let (reloader, requests) = Reloader::new();
+        let answers: Vec<_> = (0..5).map(|_| reloader.request()).collect();
+        assert!(answers[4].try_recv().unwrap().is_err(), "the fifth finds no room");
+        for answer in requests.try_iter() {
+            answer.send(Ok("done".into())).unwrap();
+        }
+        assert!(answers[..4].iter().all(|answer| answer.recv().unwrap().unwrap() == "done"));
+    }
+}

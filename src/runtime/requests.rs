@@ -1,0 +1,179 @@
+//! What others ask of streams, on its way to the detectors.
+
+use std::time::Instant;
+
+use crossbeam_channel::TryRecvError;
+use serde_json::{Value, json};
+use ulid::Ulid;
+
+use super::inference::Inference;
+use crate::detect::Verdict;
+use crate::error::{Error, Result};
+use crate::publish::{AckEvent, Ask, Command, Judgement, Outgoing, Response, Snapshot};
+
+impl Inference {
+    /// Carries out what was asked since the last round, and answers; ends the muting whose time is over.
+    pub(super) fn take_requests(&mut self) {
+        while let Ok(request) = self.requests.try_recv() {
+            let command = request.ask.command();
+            if matches!(request.ask, Ask::Reload) {
+                self.reloading.push((self.reloader.request(), request.transaction));
+                continue;
+            }
+            let result = self.carry_out(request.ask);
+            if let Err(error) = &result {
+                tracing::warn!("{} was refused: {error}", command.as_str());
+            }
+            let response = Response::of(result, request.transaction);
+            self.sender.try_send(Outgoing::Response { command, response });
+        }
+        self.answer_reloads();
+        let now = Instant::now();
+        for index in 0..self.streams.len() {
+            if self.streams.get_mut(index).is_some_and(|stream| stream.mute.ends(now)) {
+                self.tell_setting(index, Command::Mute, "0".to_owned());
+            }
+        }
+    }
+
+    /// The supervisor reads the configuration; its answers come later.
+    fn answer_reloads(&mut self) {
+        let sender = &self.sender;
+        self.reloading.retain_mut(|(answer, transaction)| {
+            let result = match answer.try_recv() {
+                Err(TryRecvError::Empty) => return true,
+                Err(TryRecvError::Disconnected) => Err(Error::internal("the daemon ends")),
+                Ok(outcome) => outcome.map(|changes| Some(json!({ "changes": changes }))),
+            };
+            let response = Response::of(result, transaction.take());
+            sender.try_send(Outgoing::Response { command: Command::Reload, response });
+            false
+        });
+    }
+
+    /// The budget of every stream, after it has changed for all of them.
+    pub(super) fn tell_budgets(&self) {
+        for index in 0..self.streams.len() {
+            self.tell_setting(index, Command::Budget, self.engine.events_per_hour().to_string());
+        }
+    }
+
+    fn carry_out(&mut self, ask: Ask) -> Result<Option<Value>> {
+        match ask {
+            Ask::AckEvent(ack) => self.acknowledge(&ack).map(|()| None),
+            Ask::Recalibrate(of) => {
+                let streams = self.meant(of.stream.as_deref())?;
+                for &index in &streams {
+                    if let Some(number) = self.streams.get(index).and_then(|stream| stream.number) {
+                        self.drive(|engine, sink| engine.recalibrate(number, sink))?;
+                    }
+                }
+                Ok(Some(self.named(&streams, "normal is learnt anew, because somebody asked")))
+            }
+            Ask::Budget(budget) => {
+                let streams = self.meant(budget.stream.as_deref())?;
+                self.set_budget(&streams, budget.events_per_hour)?;
+                Ok(Some(
+                    self.named(&streams, &format!("the budget is {} events an hour", budget.events_per_hour)),
+                ))
+            }
+            Ask::Mute(mute) => {
+                let streams = self.meant(mute.stream.as_deref())?;
+                for &index in &streams {
+                    if let Some(stream) = self.streams.get_mut(index) {
+                        stream.mute.set(mute.seconds, Instant::now());
+                    }
+                    self.tell_setting(index, Command::Mute, mute.seconds.to_string());
+                }
+                Ok(Some(self.named(&streams, &format!("muted for {} s", mute.seconds))))
+            }
+            Ask::Snapshot(of) => self.snapshot(&of).map(Some),
+            Ask::Reload => Err(Error::internal("a reload came to the wrong place")),
+        }
+    }
+
+    /// Sets the budget of streams, until the next start.
+    fn set_budget(&mut self, streams: &[usize], events_per_hour: f64) -> Result<()> {
+        for &index in streams {
+            if let Some(number) = self.streams.get(index).and_then(|stream| stream.number) {
+                self.engine.set_events_per_hour(number, events_per_hour)?;
+                self.tell_setting(index, Command::Budget, events_per_hour.to_string());
+            }
+        }
+        Ok(())
+    }
+
+    /// The stream of that name, or all that go on.
+    fn meant(&self, id: Option<&str>) -> Result<Vec<usize>> {
+        let fits = |stream: &super::inference::Stream| {
+            stream.number.is_some() && id.is_none_or(|id| stream.feed.id == id)
+        };
+        let found: Vec<usize> =
+            self.streams.iter().enumerate().filter(|(_, stream)| fits(stream)).map(|(at, _)| at).collect();
+        if found.is_empty() {
+            return Err(unknown_stream(id.unwrap_or("at all")));
+        }
+        Ok(found)
+    }
+
+    /// Logs what became of streams, and names them for the answer.
+    fn named(&self, streams: &[usize], what: &str) -> Value {
+        let ids: Vec<&str> = streams
+            .iter()
+            .filter_map(|&at| self.streams.get(at))
+            .map(|stream| stream.feed.id.as_str())
+            .collect();
+        for id in &ids {
+            tracing::info!("{id}: {what}");
+        }
+        json!({ "streams": ids })
+    }
+
+    pub(super) fn tell_setting(&self, index: usize, key: Command, value: String) {
+        if let Some(stream) = self.streams.get(index) {
+            self.sender.try_send(Outgoing::Setting { stream: stream.feed.id.clone(), key, value });
+        }
+    }
+
+    fn snapshot(&mut self, of: &Snapshot) -> Result<Value> {
+        let number = self.number_of(&of.stream).ok_or_else(|| unknown_stream(&of.stream))?;
+        let excerpt = self.engine.last(number, of.seconds)?.filter(|_| self.snapshots.are_kept());
+        let excerpt = excerpt.ok_or_else(|| {
+            Error::config(
+                "this daemon keeps no sound",
+                "set spectrogram or clip in [snapshots] of its configuration",
+            )
+        })?;
+        let name = self.snapshots.keep(&of.stream, &Ulid::generate().to_string(), Box::new(excerpt));
+        tracing::info!("{}: a snapshot of the last {} s, {name}", of.stream, of.seconds);
+        Ok(json!({ "snapshot": name }))
+    }
+
+    fn acknowledge(&mut self, request: &AckEvent) -> Result<()> {
+        let unknown = |what: String| {
+            Error::config(what, "name one of the last events, by its `id` or by `stream` and `number`")
+        };
+        let named = request.stream.as_deref().zip(request.number);
+        let by_id = request.id.as_deref().and_then(|id| self.stamp.find(id));
+        let Some((id, number)) = named.or(by_id) else {
+            return Err(unknown("no event of that id is remembered".to_owned()));
+        };
+        let stream = self.number_of(id).ok_or_else(|| unknown_stream(id))?;
+        let (verdict, id) = match request.verdict {
+            Judgement::Normal => (Verdict::Normal, id.to_owned()),
+            Judgement::Anomaly => (Verdict::Anomaly, id.to_owned()),
+        };
+        if !self.engine.judge(stream, number, verdict)? {
+            return Err(unknown(format!("{id} does not remember event {number}")));
+        }
+        tracing::info!("{id}: event {number} was judged: {verdict:?}");
+        Ok(())
+    }
+}
+
+fn unknown_stream(id: &str) -> Error {
+    Error::config(
+        format!("there is no stream {id}, or it is over"),
+        "name a stream that the health document lists",
+    )
+}

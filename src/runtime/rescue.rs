@@ -1,0 +1,136 @@
+//! What an engine does when the ground moves under it: a device that fails, a configuration that changes.
+
+use std::sync::Arc;
+
+use candle_core::Device;
+
+use super::{Engine, Heard};
+use crate::config::Config;
+use crate::detect::{DetectConfig, Detector};
+use crate::error::{Error, Result};
+use crate::model::{self, Cpc, Manifest};
+
+/// The engine on its device, warm; the CPU stands by where that is a GPU.
+pub(super) fn start_engine(config: &Config) -> Result<(Engine, Manifest)> {
+    let open = |device: &Device| model::open(config.model.file(), device);
+    let device = model::compute_device(&config.model.device).unwrap_or_else(|error| {
+        tracing::warn!("{error}; the model runs on the CPU");
+        Device::Cpu
+    });
+    let start = |(manifest, cpc): (Manifest, Arc<Cpc>)| -> Result<(Engine, Manifest)> {
+        let mut engine = Engine::new(cpc, &manifest, config.detect.clone())?;
+        engine.warm_up()?;
+        Ok((engine, manifest))
+    };
+    if device.is_cpu() {
+        return start(open(&Device::Cpu)?);
+    }
+    let spare = open(&Device::Cpu)?;
+    match open(&device).and_then(start) {
+        Ok((mut engine, manifest)) => {
+            engine.set_spare(spare.1)?;
+            Ok((engine, manifest))
+        }
+        Err(error) => {
+            tracing::warn!("{}: {error}; the model runs on the CPU", config.model.device);
+            start(spare)
+        }
+    }
+}
+
+impl Engine {
+    /// `spare`, the same model on the CPU, takes over when the device of the model fails. Streams go on there as if
+    /// nothing had been.
+    ///
+    /// # Errors
+    /// When the device fails now.
+    pub fn set_spare(&mut self, spare: Arc<Cpc>) -> Result<()> {
+        self.batch.guard()?;
+        self.spare = Some(spare);
+        Ok(())
+    }
+
+    /// For drills: the device fails once after `steps` more steps, as a GPU does that falls off the bus.
+    pub fn fail_after(&mut self, steps: u64) {
+        self.drill = Some(steps);
+    }
+
+    /// Whether the spare model has taken over, or none was given.
+    #[must_use]
+    pub fn is_on_last_device(&self) -> bool {
+        self.spare.is_none()
+    }
+
+    /// Steps the streams that have a hop.
+    pub(super) fn step(&mut self) -> Result<()> {
+        if let Some(left) = &mut self.drill {
+            if *left == 0 {
+                self.drill = None;
+                return Err(Error::internal("a drill: the device is gone"));
+            }
+            *left -= 1;
+        }
+        self.batch.step(&self.hops, &mut self.frames)
+    }
+
+    /// The device has failed with `error`: all streams go on with the spare model.
+    ///
+    /// # Errors
+    /// `error`, where there is no spare.
+    pub(super) fn take_spare(&mut self, error: &Error) -> Result<()> {
+        let Some(spare) = self.spare.take() else { return Err(Error::internal(error.to_string())) };
+        let reason = error.to_string();
+        tracing::error!(
+            "the device of the model failed ({}); the CPU takes over, restart to try the device again",
+            reason.lines().next().unwrap_or_default()
+        );
+        self.batch = self.batch.rescued(spare)?;
+        Ok(())
+    }
+
+    /// Watches by `detect` from the next frame on. Where more than the budget changes, a running event ends, and a
+    /// stream that still learns what is normal begins with that anew.
+    ///
+    /// # Errors
+    /// When a key is out of its range or does not fit the model; everything is as before then.
+    pub fn reconfigure(&mut self, detect: &DetectConfig, sink: &mut dyn FnMut(Heard)) -> Result<()> {
+        Detector::new(detect, self.instrument.clone())?;
+        let budget_alone =
+            *detect == DetectConfig { events_per_hour: detect.events_per_hour, ..self.detect.clone() };
+        let mut findings = Vec::new();
+        for (stream, lane) in self.lanes.iter_mut().enumerate() {
+            let Some(lane) = lane else { continue };
+            if budget_alone {
+                lane.detector.set_events_per_hour(detect.events_per_hour)?;
+                continue;
+            }
+            lane.detector.gap(&mut findings);
+            self.orphans.extend(findings.drain(..).map(|finding| (stream, finding)));
+            let known =
+                lane.detector.snapshot().map(|known| Detector::with_state(detect, &self.instrument, known));
+            lane.detector = match known {
+                Some(Ok(detector)) => detector,
+                None => Detector::new(detect, self.instrument.clone())?,
+                Some(Err(error)) => {
+                    tracing::warn!("{}: {error}; calibrating anew", lane.id);
+                    Detector::new(detect, self.instrument.clone())?
+                }
+            };
+        }
+        self.detect = detect.clone();
+        self.tell_orphans(sink);
+        Ok(())
+    }
+
+    /// Tells what was found when nobody listened.
+    pub(super) fn tell_orphans(&mut self, sink: &mut dyn FnMut(Heard)) {
+        for (stream, finding) in self.orphans.drain(..) {
+            if let Some(recent) =
+                self.lanes.get_mut(stream).and_then(Option::as_mut).and_then(|lane| lane.recent.as_mut())
+            {
+                recent.note(&finding);
+            }
+            sink(Heard::Finding { stream, finding: Box::new(finding) });
+        }
+    }
+}
