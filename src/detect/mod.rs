@@ -78,7 +78,7 @@ pub use input::{Input, InputCounts, InputMonitor, InputState};
 pub use instrument::Instrument;
 pub use novelty::Novelty;
 pub use reading::{DetectorCounts, DetectorState, Quality, Reading};
-pub use rows::{ROW, RowMaker};
+pub use rows::{DEPARTURE, HALF, ROW, RowMaker, UNEXPECTED};
 pub use site::Site;
 pub use state::{STATE_VERSION, StreamState};
 pub use surprise::Surprise;

@@ -13,11 +13,14 @@ pub const ROW: usize = 5;
 /// deviations over 0.5 s of what the bands themselves did not.
 pub(super) const BRIEF: Range<usize> = 0..BANDS;
 pub(super) const SHORT: Range<usize> = BANDS..3 * BANDS;
-pub(super) const HALF: Range<usize> = 3 * BANDS..5 * BANDS;
+/// Means and deviations of the bands over 0.5 s in a raw row.
+pub const HALF: Range<usize> = 3 * BANDS..5 * BANDS;
 pub(super) const SLOW: Range<usize> = 5 * BANDS..6 * BANDS;
 pub(super) const SUDDEN: Range<usize> = 6 * BANDS..7 * BANDS;
-pub(super) const UNEXPECTED: Range<usize> = 7 * BANDS..9 * BANDS;
-pub(super) const DEPARTURE: Range<usize> = 9 * BANDS..11 * BANDS;
+/// Those of what contexts did not foretell of the bands.
+pub const UNEXPECTED: Range<usize> = 7 * BANDS..9 * BANDS;
+/// Those of what the bands themselves did not.
+pub const DEPARTURE: Range<usize> = 9 * BANDS..11 * BANDS;
 /// Numbers in a raw row.
 pub(super) const RAW: usize = 11 * BANDS;
 

@@ -1,11 +1,12 @@
 //! Densities of what was heard, each by itself.
 
+use std::ops::Range;
+
 use super::{Heard, Part};
-use crate::detect::{RowMaker, Site, density_scores};
+use crate::detect::{DEPARTURE, HALF, RowMaker, Site, UNEXPECTED, density_scores};
 use crate::error::Result;
 use crate::eval::rivals::{ROW, moments};
 use crate::frame::Frame;
-use crate::units::BANDS;
 
 /// What a density is of, over 0.5 s.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,7 +23,10 @@ pub enum Over {
     Bands,
     /// Mean and deviation of what contexts did not foretell of them, Mahalanobis.
     Unexpected,
-    /// Both together.
+    /// Mean and deviation of what the bands of 30 ms before and their averages did not foretell, Mahalanobis: the same
+    /// without a context.
+    Departure,
+    /// Bands and what contexts did not foretell, together.
     BandsAndUnexpected,
 }
 
@@ -42,6 +46,7 @@ impl Part for Density {
             Over::ContextMahalanobis => "c, Mahalanobis",
             Over::Bands => "bands, Mahalanobis",
             Over::Unexpected => "what c did not foretell, Mahalanobis",
+            Over::Departure => "what bands did not foretell, Mahalanobis",
             Over::BandsAndUnexpected => "bands and what c did not foretell",
         }
         .to_owned()
@@ -72,37 +77,33 @@ impl Part for Density {
                 let (means, width) = means(|f| &f.z);
                 Ok(centres(&unit(&means, width), quiet))
             }
-            Over::Bands | Over::Unexpected | Over::BandsAndUnexpected => self.raw(heard, quiet),
+            Over::Bands => raw(heard, quiet, &[HALF]),
+            Over::Unexpected => raw(heard, quiet, &[UNEXPECTED]),
+            Over::Departure => raw(heard, quiet, &[DEPARTURE]),
+            Over::BandsAndUnexpected => raw(heard, quiet, &[HALF, UNEXPECTED]),
         }
     }
 }
 
-impl Density {
-    /// On the rows that the detector makes.
-    fn raw(&self, heard: &Heard, quiet: usize) -> Result<Vec<f64>> {
-        let known = (quiet * ROW).min(heard.frames.len());
-        let part = |of: fn(&Frame) -> &[f32]| -> Vec<f32> {
-            heard.frames.iter().take(known).flat_map(of).copied().collect()
-        };
-        let width = heard.frames.first().map_or(0, |f| f.c.len());
-        let site = Site::fit(&part(|f| &f.bands), &part(|f| &f.c), width)?;
-        let (mut maker, mut raw, mut vectors) = (RowMaker::new(), Vec::new(), Vec::new());
-        let (half, unexpected) = (3 * BANDS..5 * BANDS, 6 * BANDS..8 * BANDS);
-        for (i, frame) in heard.frames.iter().enumerate() {
-            site.push((&frame.bands, &frame.c), &mut maker);
-            if (i + 1) % ROW == 0 {
-                maker.row(&mut raw);
-                if self.over != Over::Unexpected {
-                    vectors.extend_from_slice(raw.get(half.clone()).unwrap_or_default());
-                }
-                if self.over != Over::Bands {
-                    vectors.extend_from_slice(raw.get(unexpected.clone()).unwrap_or_default());
-                }
-            }
+/// Of parts of the rows that the detector makes.
+fn raw(heard: &Heard, quiet: usize, parts: &[Range<usize>]) -> Result<Vec<f64>> {
+    let known = (quiet * ROW).min(heard.frames.len());
+    let flat = |of: fn(&Frame) -> &[f32]| -> Vec<f32> {
+        heard.frames.iter().take(known).flat_map(of).copied().collect()
+    };
+    let width = heard.frames.first().map_or(0, |f| f.c.len());
+    let site = Site::fit(&flat(|f| &f.bands), &flat(|f| &f.c), width)?;
+    let (mut maker, mut raw, mut vectors) = (RowMaker::new(), Vec::new(), Vec::new());
+    for (i, frame) in heard.frames.iter().enumerate() {
+        site.push((&frame.bands, &frame.c), &mut maker);
+        if (i + 1) % ROW == 0 {
+            maker.row(&mut raw);
+            parts
+                .iter()
+                .for_each(|part| vectors.extend_from_slice(raw.get(part.clone()).unwrap_or_default()));
         }
-        let width = if self.over == Over::BandsAndUnexpected { 4 * BANDS } else { 2 * BANDS };
-        density_scores(&vectors, width, quiet)
     }
+    density_scores(&vectors, parts.iter().map(Range::len).sum(), quiet)
 }
 
 fn unit(rows: &[f32], width: usize) -> Vec<Vec<f32>> {

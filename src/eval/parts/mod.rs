@@ -80,6 +80,7 @@ pub fn all(cpc: &Arc<Cpc>) -> Result<Vec<Box<dyn Contender>>> {
         Over::ContextMahalanobis,
         Over::Bands,
         Over::Unexpected,
+        Over::Departure,
         Over::BandsAndUnexpected,
     ] {
         parts.push(Box::new(Density { over }));
