@@ -40,6 +40,9 @@ pub(in crate::cli) struct DetectArgs {
     /// Seconds of each stream that detectors learn from.
     #[arg(long, default_value_t = 90.0)]
     calibrate_seconds: f64,
+    /// Share of those seconds that foreign sounds take, untold: 0 to 0.5.
+    #[arg(long, default_value_t = 0.0)]
+    contaminate: f64,
     /// Budgets in events an hour at which alarms are counted.
     #[arg(long, value_delimiter = ',', default_value = "1,10")]
     budgets: Vec<f64>,
@@ -79,6 +82,7 @@ pub(super) fn run(args: &DetectArgs, set: SetThreads) -> Result<()> {
     let recipe = Recipe {
         seed: args.seed,
         takes: args.takes,
+        contamination: args.contaminate,
         ..if args.slice {
             Recipe::slice()
         } else {

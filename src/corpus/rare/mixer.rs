@@ -85,6 +85,7 @@ impl Recipe {
                 stream.events.extend(plant(&mut samples, label, sound, ratio_db, at));
             }
         }
+        self.contaminate(&mut samples, material, seed);
         let mut gain = 10f32.powf(rng.random_range(GAIN_DB.0..GAIN_DB.1) / 20.0);
         let mut from = 0;
         for (at, step) in steps.into_iter().chain([(self.seconds, 0.0)]) {
@@ -100,6 +101,23 @@ impl Recipe {
         }
         stream.samples = samples;
         stream
+    }
+
+    /// Foreign sounds in the quiet part. They have dice of their own: all else stays as it is without them.
+    fn contaminate(&self, samples: &mut [f32], material: &Material, seed: u64) {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        rng.set_stream(1);
+        let quiet = samples.len().min(seconds_to_samples(self.quiet_s) as usize);
+        let quiet = samples.get_mut(..quiet).unwrap_or_default();
+        let mut left_s = self.contamination * self.quiet_s;
+        while left_s > 0.0 && !material.foreign.is_empty() {
+            let (label, sound) = &material.foreign[rng.random_range(0..material.foreign.len())];
+            let length_s = samples_to_seconds(sound.len() as u64);
+            let ratio_db = self.ratios_db[rng.random_range(0..self.ratios_db.len())];
+            let at_s = rng.random_range(0.0..(self.quiet_s - length_s).max(0.1));
+            plant(quiet, label, sound, ratio_db, at_s);
+            left_s -= length_s.max(0.1);
+        }
     }
 }
 
@@ -188,6 +206,21 @@ mod tests {
         let (a, b, c) = (streams(1), streams(1), streams(2));
         assert!(a.iter().zip(&b).all(|(a, b)| a.samples == b.samples && a.events == b.events));
         assert!(a.iter().zip(&c).all(|(a, c)| a.samples != c.samples));
+    }
+
+    #[test]
+    fn contamination_is_in_the_quiet_part_alone() {
+        let material = Material::synthetic(1);
+        let recipe = Recipe { seed: 4, ..Recipe::slice() };
+        let dirty = Recipe { contamination: 0.05, ..recipe.clone() }.streams(&material);
+        let mut changed = 0;
+        for (a, b) in recipe.streams(&material).iter().zip(&dirty) {
+            let quiet = seconds_to_samples(a.quiet_s) as usize;
+            assert!(a.samples[quiet..] == b.samples[quiet..] && a.events == b.events);
+            changed += a.samples[..quiet].iter().zip(&b.samples).filter(|(x, y)| x != y).count();
+        }
+        let share = changed as f64 / (dirty.len() as f64 * 60.0 * 16_000.0);
+        assert!((0.03..0.12).contains(&share), "{share}");
     }
 
     #[test]

@@ -21,6 +21,8 @@ pub struct Recipe {
     pub ratios_db: Vec<f32>,
     /// Size of the gain steps in dB.
     pub gain_step_db: f32,
+    /// Share of the quiet part that foreign sounds take, untold: 0, or up to 0.5 to see what that costs.
+    pub contamination: f64,
 }
 
 impl Default for Recipe {
@@ -33,6 +35,7 @@ impl Default for Recipe {
             slot_s: 15.0,
             ratios_db: vec![6.0, 0.0, -6.0, -12.0],
             gain_step_db: 6.0,
+            contamination: 0.0,
         }
     }
 }
@@ -66,6 +69,12 @@ impl Recipe {
                     self.seconds
                 ),
                 "give 300 to 600",
+            );
+        }
+        if !(0.0..=0.5).contains(&self.contamination) {
+            return refuse(
+                format!("a contamination of {}, expected 0 to 0.5", self.contamination),
+                "give the share of the quiet part, such as 0.05",
             );
         }
         if self.ratios_db.is_empty() || self.ratios_db.iter().any(|r| !(-40.0..=40.0).contains(r)) {
