@@ -13,7 +13,7 @@ esac
 
 mkdir -p target/release
 if [ -n "${BINARY:-}" ]; then
-    [ "$BINARY" -ef target/release/cpc-stream ] || cp "$BINARY" target/release/cpc-stream
+    [ "$BINARY" -ef target/release/cpc-stream ] || cp --remove-destination "$BINARY" target/release/cpc-stream
 else
     # shellcheck disable=SC2086
     cargo build --release --locked $features
@@ -24,6 +24,8 @@ rm -rf "$papers"
 mkdir -p "$papers/man" "$papers/completions"
 program=target/release/cpc-stream
 "$program" man --out "$papers/man"
+# pages about the page of help
+rm -f "$papers"/man/*-help*.1
 "$program" completions bash > "$papers/completions/cpc-stream"
 "$program" completions zsh > "$papers/completions/_cpc-stream"
 "$program" completions fish > "$papers/completions/cpc-stream.fish"

@@ -146,4 +146,14 @@ fn all_that_is_said_and_asked_is_described() {
     // embeddings are no text; a test of their own reads them
     let missing: Vec<&&str> = described.difference(&channels).filter(|name| **name != "embedding").collect();
     assert!(missing.is_empty(), "never heard: {missing:?} in {} messages", heard.len());
+
+    // the broker keeps what the document says it keeps, and nothing else
+    let kept = broker.subscribe("#").rest();
+    let kept: BTreeSet<&str> = kept.iter().map(|kept| document.channel(&kept.topic).unwrap().0).collect();
+    let operations = document.root()["operations"].as_object().unwrap();
+    let retained = operations.values().filter(|operation| operation["bindings"]["mqtt"]["retain"] == true);
+    let retained: BTreeSet<&str> = retained
+        .map(|operation| operation["channel"]["$ref"].as_str().unwrap().rsplit('/').next().unwrap())
+        .collect();
+    assert_eq!(kept, retained);
 }
