@@ -150,7 +150,9 @@ fn it_is_found_read_used_and_forgotten() {
     daemon.await_log(&["mill: normal is learnt anew, because somebody asked"], SOON);
 
     // Home Assistant comes back: all is said again
-    (house.rest(), settings.rest(), statuses.rest());
+    for heard in [&house, &settings, &statuses] {
+        heard.rest();
+    }
     broker.publish("homeassistant/status", "online");
     assert_eq!(discovery(&house), document);
     budget.await_state(&settings, "12.5");

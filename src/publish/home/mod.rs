@@ -18,5 +18,6 @@ pub use config::{HomeAssistantConfig, Household};
 #[cfg(feature = "mqtt")]
 pub(super) use door::{Home, Word};
 
-#[cfg(all(test, feature = "mqtt"))]
+#[cfg(test)]
+#[cfg(feature = "mqtt")]
 mod tests;
