@@ -297,9 +297,8 @@ impl Session {
         let client = &link.client;
         while self.handed.len() + self.awaiting.len() < self.window {
             if let Some(topic) = self.dirty.pop_front() {
-                let first = self.before.remove(&topic);
-                let last = first.is_none();
-                let payload = first.or_else(|| self.retained.get(&topic).cloned()).unwrap_or_default();
+                let said = self.before.get(&topic).or_else(|| self.retained.get(&topic));
+                let payload = said.cloned().unwrap_or_default();
                 if payload.len() > self.largest {
                     continue;
                 }
@@ -307,7 +306,7 @@ impl Session {
                     self.dirty.push_front(topic);
                     break;
                 }
-                if !last {
+                if self.before.remove(&topic).is_some() {
                     self.dirty.push_front(topic);
                 }
                 self.handed.push_back(Slot::State);
