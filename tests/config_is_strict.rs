@@ -91,6 +91,7 @@ fn unknown_keys_are_refused_in_every_section() {
         "[capture]\nchunk = 1",
         "[detect]\nthreshold = 1.0",
         "[publish]\nqos = 1",
+        "[homeassistant]\nenabled = true",
         "[snapshots]\npicture = true",
         "[[source]]\ndevise = \"hw:0\"",
         "[[source]]\nstdin = { bits = 16 }",

@@ -11,6 +11,7 @@ mod encode;
 mod eval;
 mod import;
 mod outbox;
+mod papers;
 mod run;
 mod score;
 mod train;
@@ -71,6 +72,10 @@ enum Command {
     /// Look at the configuration.
     #[command(subcommand)]
     Config(config::ConfigCommand),
+    /// Print what a shell reads to complete commands (bash, zsh, fish, elvish, powershell).
+    Completions(papers::CompletionsArgs),
+    /// Print the manual page, or write the pages of all commands into a folder.
+    Man(papers::ManArgs),
 }
 
 /// Parses the command line, runs the command, prints a failure as a line of cause and a line of fix, and gives
@@ -125,5 +130,7 @@ fn dispatch(cli: Cli, set: SetThreads) -> Result<()> {
         Some(Command::Outbox(command)) => outbox::run(&command),
         Some(Command::Check(args)) => run::check(&args),
         Some(Command::Config(command)) => config::run(&command),
+        Some(Command::Completions(args)) => papers::completions(&args),
+        Some(Command::Man(args)) => papers::man(&args),
     }
 }

@@ -9,7 +9,7 @@ use crate::capture::{CaptureConfig, SourceConfig};
 use crate::detect::DetectConfig;
 use crate::error::{Error, Result};
 use crate::model;
-use crate::publish::PublishConfig;
+use crate::publish::{HomeAssistantConfig, PublishConfig};
 
 /// Everything the daemon can be told. `config/default.toml` documents every key.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -30,6 +30,8 @@ pub struct Config {
     pub detect: DetectConfig,
     /// Where events go.
     pub publish: PublishConfig,
+    /// Whether Home Assistant is told of the streams.
+    pub homeassistant: HomeAssistantConfig,
     /// What told events leave on the disk.
     pub snapshots: SnapshotConfig,
 }
@@ -76,6 +78,7 @@ impl Config {
         self.capture.validate()?;
         self.detect.validate()?;
         self.publish.validate(&self.node_id())?;
+        self.homeassistant.validate()?;
         self.snapshots.validate()?;
         for source in &self.source {
             source.validate()?;

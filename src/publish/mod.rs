@@ -20,6 +20,9 @@
 //! of its streams, answers what is not allowed or cannot be read, and hands the rest over a bounded channel to whoever
 //! holds [`Publisher::requests`]. What is allowed says [`PublishConfig::commands`].
 //!
+//! Home Assistant is told of the streams where `[homeassistant]` asks for it: a retained document of the node, sent again
+//! when Home Assistant comes back.
+//!
 //! Without a broker, `publish` writes each event document as a line to stdout, and there is no outbox.
 //!
 //! Scores and embeddings are for the moment: QoS 0, never kept, nothing while there is no connection. They take at most
@@ -35,6 +38,7 @@ mod courier;
 #[cfg(feature = "mqtt")]
 mod desk;
 mod embedding;
+mod home;
 mod lines;
 #[cfg(feature = "mqtt")]
 pub(crate) mod link;
@@ -56,6 +60,7 @@ pub use embedding::{
     EMBEDDING_HEADER, EMBEDDING_MAGIC, EMBEDDING_VERSION, Embedding, EmbeddingConfig, EmbeddingSource,
     EmbeddingType,
 };
+pub use home::{HomeAssistantConfig, Household};
 #[cfg(feature = "mqtt")]
 pub use link::check_encryption;
 pub use outbox::{Caps, Inspection, MAX_PAYLOAD, Message, Outbox, Record, Tally, export, inspect};

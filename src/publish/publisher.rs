@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use super::config::PublishConfig;
 use super::embedding::Embedding;
+use super::home::Household;
 use super::lines::Lines;
 use super::payload::{Availability, Health, Score};
 use super::request::{Command, Request, Response};
@@ -158,13 +159,26 @@ impl Publisher {
     /// A configuration error where a setting or id is wrong, the password file cannot be read, another
     /// process holds the outbox, or the program was built without MQTT.
     pub fn start(config: &PublishConfig, node: &str, state_dir: &Path) -> Result<Self> {
+        Self::start_with(config, node, state_dir, None)
+    }
+
+    /// The same for a node that Home Assistant is told of, or no longer.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn start_with(
+        config: &PublishConfig,
+        node: &str,
+        state_dir: &Path,
+        household: Option<Household<'_>>,
+    ) -> Result<Self> {
         config.validate(node)?;
         let (inbox, taken) = bounded(QUEUE);
         let (stop, stopped) = bounded(1);
         let status = Arc::new(PublisherStatus::default());
         let (asked, requests) = bounded(REQUESTS);
         let done = if config.broker.is_some() {
-            start_courier(config, node, state_dir, (taken, stopped, status.clone(), asked))?
+            start_courier(config, node, state_dir, (taken, stopped, status.clone(), asked), household)?
         } else {
             let lines = Lines { inbox: taken, stop: stopped, status: status.clone(), out: std::io::stdout() };
             spawn("publish", move || lines.run())?
@@ -232,7 +246,13 @@ fn spawn(name: &str, work: impl FnOnce() -> bool + Send + 'static) -> Result<Rec
 }
 
 #[cfg(not(feature = "mqtt"))]
-fn start_courier(_: &PublishConfig, _: &str, _: &Path, _: Ends) -> Result<Receiver<bool>> {
+fn start_courier(
+    _: &PublishConfig,
+    _: &str,
+    _: &Path,
+    _: Ends,
+    _: Option<Household<'_>>,
+) -> Result<Receiver<bool>> {
     Err(Error::config(
         "a broker is configured, but this program was built without MQTT",
         "build it with the feature `mqtt`, or leave the broker out: events then go to stdout",
@@ -240,10 +260,17 @@ fn start_courier(_: &PublishConfig, _: &str, _: &Path, _: Ends) -> Result<Receiv
 }
 
 #[cfg(feature = "mqtt")]
-fn start_courier(config: &PublishConfig, node: &str, state_dir: &Path, ends: Ends) -> Result<Receiver<bool>> {
+fn start_courier(
+    config: &PublishConfig,
+    node: &str,
+    state_dir: &Path,
+    ends: Ends,
+    household: Option<Household<'_>>,
+) -> Result<Receiver<bool>> {
     use super::address::BrokerAddress;
     use super::courier::Courier;
     use super::desk::Desk;
+    use super::home::Home;
     use super::link::{self, Options};
     use super::outbox::{Caps, Outbox};
     use super::session::{Session, Settings};
@@ -284,6 +311,7 @@ fn start_courier(config: &PublishConfig, node: &str, state_dir: &Path, ends: End
     let settings = Settings {
         options,
         status_topic: topics.status(),
+        home: household.map(|household| Home::new(&topics, config, household)),
         window: usize::from(config.window),
         backoff: (
             Duration::from_secs_f64(config.backoff_min_s),

@@ -14,7 +14,8 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::sleep_until;
 
 use super::desk::Desk;
-use super::link::{Link, Options, Told, Travel};
+use super::home::{Home, Word};
+use super::link::{Link, Message, Options, Told, Travel};
 use super::outbox::Record;
 use super::payload::Status;
 use super::publisher::json;
@@ -59,6 +60,8 @@ pub(super) struct Settings {
     /// The will is added here.
     pub(super) options: Options,
     pub(super) status_topic: String,
+    /// Where Home Assistant is told of us, or no longer.
+    pub(super) home: Option<Home>,
     pub(super) window: usize,
     pub(super) backoff: (Duration, Duration),
 }
@@ -87,6 +90,8 @@ pub(super) struct Session {
     handed: VecDeque<Slot>,
     awaiting: BTreeMap<u16, (Instant, Slot)>,
     retained: BTreeMap<String, Vec<u8>>,
+    /// What is said once on a topic before what is retained there.
+    before: BTreeMap<String, Vec<u8>>,
     dirty: VecDeque<String>,
     stop_by: Option<Instant>,
     quiet: Quiet,
@@ -102,7 +107,10 @@ impl Session {
     ) -> Self {
         settings.options.will = Some((settings.status_topic.clone(), Status::Offline.as_str()));
         let window = settings.window;
-        let online = (settings.status_topic.clone(), Status::Online.as_str().into());
+        let mut retained = BTreeMap::from([(settings.status_topic.clone(), Status::Online.as_str().into())]);
+        if let Some((home, payload)) = settings.home.as_ref().and_then(|home| Some((home, home.payload()?))) {
+            retained.insert(home.topic().to_owned(), payload);
+        }
         Self {
             settings,
             commands,
@@ -114,7 +122,8 @@ impl Session {
             queue: VecDeque::new(),
             handed: VecDeque::new(),
             awaiting: BTreeMap::new(),
-            retained: BTreeMap::from([online]),
+            retained,
+            before: BTreeMap::new(),
             dirty: VecDeque::new(),
             stop_by: None,
             quiet: Quiet::default(),
@@ -207,17 +216,11 @@ impl Session {
                         self.window = self.settings.window.min(usize::from(window)).max(1);
                         self.largest = largest.map_or(usize::MAX, |bytes| bytes as usize).saturating_sub(OVERHEAD);
                         self.greet();
-                        if self.desk.topics.requests().iter().any(|filter| !link.client.subscribe(filter)) {
+                        if !self.subscribe(&link) {
                             return End::Lost("no room for a subscription".into());
                         }
                     }
-                    Some(Ok(Told::Message(message))) => {
-                        if let Some((topic, answer)) = self.desk.take(&message) {
-                            self.status.requests_refused.fetch_add(1, Relaxed);
-                            // who asks so much that there is no room may ask again
-                            let _ = link.client.publish(Travel::Fleeting, &topic, json(&answer));
-                        }
-                    }
+                    Some(Ok(Told::Message(message))) => self.hear(&message, &link),
                     Some(Ok(told)) => if let Some(reason) = self.note(&told) {
                         return End::Lost(reason);
                     },
@@ -237,10 +240,38 @@ impl Session {
     fn greet(&mut self) {
         self.link(LinkState::Connected);
         self.quiet.say(false, "connected to the broker".into());
+        self.say_again();
+    }
+
+    fn say_again(&mut self) {
         let status = &self.settings.status_topic;
         self.dirty = std::iter::once(status.clone())
             .chain(self.retained.keys().filter(|&topic| topic != status).cloned())
             .collect();
+    }
+
+    fn subscribe(&self, link: &Link) -> bool {
+        let home = self.settings.home.iter().flat_map(Home::filters);
+        let requests = self.desk.topics.requests();
+        home.chain(requests.iter().map(String::as_str)).all(|filter| link.client.subscribe(filter))
+    }
+
+    fn hear(&mut self, message: &Message, link: &Link) {
+        match self.settings.home.as_ref().map_or(Word::Other, |home| home.hear(message)) {
+            Word::Birth => self.say_again(),
+            Word::Forget(payload) => {
+                self.before.insert(message.topic.clone(), payload);
+                self.dirty.push_back(message.topic.clone());
+            }
+            Word::TakeBack => self.retain(message.topic.clone(), Vec::new()),
+            Word::Other => {
+                if let Some((topic, answer)) = self.desk.take(message) {
+                    self.status.requests_refused.fetch_add(1, Relaxed);
+                    // who asks so much that there is no room may ask again
+                    let _ = link.client.publish(Travel::Fleeting, &topic, json(&answer));
+                }
+            }
+        }
     }
 
     fn absorb(&mut self, command: ToWire) {
@@ -266,13 +297,17 @@ impl Session {
         let client = &link.client;
         while self.handed.len() + self.awaiting.len() < self.window {
             if let Some(topic) = self.dirty.pop_front() {
-                let payload = self.retained.get(&topic).cloned().unwrap_or_default();
+                let said = self.before.get(&topic).or_else(|| self.retained.get(&topic));
+                let payload = said.cloned().unwrap_or_default();
                 if payload.len() > self.largest {
                     continue;
                 }
                 if !client.publish(Travel::State, &topic, payload) {
                     self.dirty.push_front(topic);
                     break;
+                }
+                if self.before.remove(&topic).is_some() {
+                    self.dirty.push_front(topic);
                 }
                 self.handed.push_back(Slot::State);
                 continue;

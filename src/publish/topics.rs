@@ -137,10 +137,10 @@ impl Topics {
         }
     }
 
-    /// Home Assistant's device-based discovery, retained.
+    /// Home Assistant's device-based discovery, retained, under its prefix (`homeassistant` unless somebody changed it).
     #[must_use]
-    pub fn discovery(&self) -> String {
-        format!("homeassistant/device/{}/config", self.node)
+    pub fn discovery(&self, prefix: &str) -> String {
+        format!("{prefix}/device/{}/config", self.node)
     }
 }
 
@@ -163,7 +163,7 @@ mod tests {
             topics.state("mic", "budget"),
             topics.request("reload"),
             topics.response("reload"),
-            topics.discovery(),
+            topics.discovery("homeassistant"),
         ];
         assert_eq!(
             names,

@@ -24,7 +24,7 @@ use super::{CalibrationStore, Stamp};
 use crate::capture::{self, Change, Notice, OpenSource, SourceConfig};
 use crate::config::{Config, SnapshotConfig};
 use crate::error::{Error, Result};
-use crate::publish::{Availability, Outgoing, Publisher};
+use crate::publish::{Availability, Household, Outgoing, Publisher};
 use crate::realtime;
 
 /// How often the supervisor looks around when nothing calls it.
@@ -130,7 +130,15 @@ impl Daemon {
         for source in sources {
             open.push(capture::open(source, &config.capture, notify.clone())?);
         }
-        let publisher = Publisher::start(&config.publish, node, state)?;
+        let ids: Vec<String> =
+            open.iter().flat_map(|source| source.feeds.iter().map(|feed| feed.id.clone())).collect();
+        let household = Household { config: &config.homeassistant, streams: &ids };
+        let publisher = Publisher::start_with(&config.publish, node, state, Some(household))?;
+        if config.homeassistant.enable && config.publish.broker.is_none() {
+            tracing::warn!(
+                "Home Assistant is reached through a broker, and none is configured: it hears nothing"
+            );
+        }
         let progress = Arc::new(Progress::default());
         let desk = HealthDesk::new(
             stamp.boot(),

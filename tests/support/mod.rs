@@ -10,5 +10,6 @@ pub mod hold;
 pub mod meddle;
 pub mod microphone;
 pub mod proxy;
+pub mod schema;
 pub mod shim;
 pub mod sound;

@@ -1,0 +1,102 @@
+#!/bin/sh
+# Installs a package in a fresh Debian root, looks at what it put there, runs the program, removes and purges the package.
+#
+#   packaging/test-deb.sh target/debian/cpc-stream_*.deb
+#
+# As root, with mmdebstrap or debootstrap and a Debian mirror (MIRROR=URL, SUITE=bookworm). ROOT=DIR takes a Debian root that
+# is there already, and changes it. At the end stands what could not be tested; nothing in here boots a machine.
+set -eu
+
+deb=${1:?usage: packaging/test-deb.sh FILE.deb}
+suite=${SUITE:-bookworm}
+mirror=${MIRROR:-http://deb.debian.org/debian}
+not_done=
+
+say() { echo "== $*"; }
+fail() { echo "FAILED: $*" >&2; exit 1; }
+skip() { not_done="$not_done
+ - $*"; }
+
+[ "$(id -u)" = 0 ] || fail "not root: a Debian root cannot be made or entered"
+package=$(dpkg-deb -f "$deb" Package)
+
+say "$package $(dpkg-deb -f "$deb" Version), $(dpkg-deb -f "$deb" Architecture); depends: $(dpkg-deb -f "$deb" Depends)"
+
+if [ -n "${ROOT:-}" ]; then
+    root=$ROOT
+else
+    root=$(mktemp -d)
+    trap 'rm -rf "$root"' EXIT
+    if command -v mmdebstrap > /dev/null; then
+        mmdebstrap --quiet --mode=root --variant=apt "$suite" "$root" "$mirror"
+    elif command -v debootstrap > /dev/null; then
+        debootstrap --variant=minbase "$suite" "$root" "$mirror" > /dev/null
+    else
+        fail "neither mmdebstrap nor debootstrap is here, and ROOT is not set: apt-get install mmdebstrap"
+    fi
+fi
+
+in_root() { chroot "$root" /usr/bin/env DEBIAN_FRONTEND=noninteractive PATH=/usr/sbin:/usr/bin:/sbin:/bin "$@"; }
+
+say "install"
+cp "$deb" "$root/tmp/package.deb"
+in_root apt-get update -qq
+in_root apt-get install -y -qq --no-install-recommends /tmp/package.deb > "$root/tmp/apt.log" 2>&1 ||
+    { cat "$root/tmp/apt.log"; fail "apt-get install"; }
+grep -q "systemctl enable --now cpc-stream" "$root/tmp/apt.log" || fail "the installation does not say how to go on"
+
+say "what is there"
+for file in usr/bin/cpc-stream etc/cpc-stream/config.toml usr/lib/systemd/system/cpc-stream.service \
+    usr/share/man/man1/cpc-stream.1.gz usr/share/bash-completion/completions/cpc-stream \
+    usr/share/zsh/vendor-completions/_cpc-stream usr/share/fish/vendor_completions.d/cpc-stream.fish \
+    usr/share/doc/cpc-stream/examples/default.toml usr/share/doc/cpc-stream/examples/60-cpc-stream.rules; do
+    [ -s "$root/$file" ] || [ -s "$root/${file%.gz}" ] || fail "/$file is missing"
+done
+in_root dpkg-query -W -f='${Conffiles}\n' "$package" | grep -q /etc/cpc-stream/config.toml || fail "the configuration is no conffile"
+if [ -e "$root/etc/systemd/system/multi-user.target.wants/cpc-stream.service" ]; then
+    fail "the service is enabled, and nobody asked for that"
+fi
+
+say "run"
+in_root cpc-stream --version
+in_root cpc-stream check --config /etc/cpc-stream/config.toml
+for example in "$root"/usr/share/doc/cpc-stream/examples/*.toml*; do
+    name=${example#"$root"}
+    case "$name" in
+        */default.toml) continue ;; # it names no source
+        *.gz) gzip -dk "$example"; name=${name%.gz} ;;
+    esac
+    # the program without GPU code refuses the device of jetson.toml, and nothing else in it
+    in_root CPC_STREAM_MODEL__DEVICE=cpu cpc-stream check --config "$name" > /dev/null || fail "cpc-stream check $name"
+done
+status=0
+# two minutes of noise from a pipe, without a broker: it starts, learns, and ends with the input
+head -c 3840000 /dev/urandom | in_root cpc-stream --input - --calibrate-seconds 20 --state-dir /tmp/state \
+    > "$root/tmp/run.out" 2> "$root/tmp/run.log" || status=$?
+[ "$status" = 0 ] || { cat "$root/tmp/run.log"; fail "a run from a pipe ended with $status"; }
+grep -q "calibrated" "$root/tmp/run.log" || fail "the run learnt nothing"
+
+if [ -x "$root/usr/bin/systemd-analyze" ]; then
+    in_root systemd-analyze verify --man=no /usr/lib/systemd/system/cpc-stream.service
+else
+    skip "the unit was not verified: the root holds no systemd (tests/unit_file.rs does it)"
+fi
+skip "the unit was not started: that needs a booted systemd"
+[ -e /dev/snd ] || skip "no microphone was heard: there is no /dev/snd"
+[ "$package" != cpc-stream-cuda ] || [ -e /dev/nvidia0 ] || skip "the GPU was not used: there is no /dev/nvidia0"
+
+say "a changed configuration survives removal"
+echo "# mine" >> "$root/etc/cpc-stream/config.toml"
+in_root apt-get remove -y -qq "$package" > /dev/null 2>&1 || fail "apt-get remove"
+[ ! -e "$root/usr/bin/cpc-stream" ] || fail "the program is still there"
+grep -q "# mine" "$root/etc/cpc-stream/config.toml" || fail "the configuration is gone"
+
+say "purge"
+mkdir -p "$root/var/lib/private/cpc-stream"
+in_root apt-get purge -y -qq "$package" > /dev/null 2>&1 || fail "apt-get purge"
+for left in etc/cpc-stream/config.toml var/lib/private/cpc-stream usr/lib/systemd/system/cpc-stream.service; do
+    [ ! -e "$root/$left" ] || fail "/$left is left"
+done
+
+say "passed"
+[ -z "$not_done" ] || echo "Not tested here:$not_done"
