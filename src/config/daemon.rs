@@ -10,6 +10,8 @@ use crate::detect::DetectConfig;
 use crate::error::{Error, Result};
 use crate::model;
 use crate::publish::PublishConfig;
+use crate::serve::HttpConfig;
+use crate::telemetry::LogConfig;
 
 /// Everything the daemon can be told. `config/default.toml` documents every key.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -30,8 +32,12 @@ pub struct Config {
     pub detect: DetectConfig,
     /// Where events go.
     pub publish: PublishConfig,
+    /// The page, metrics and probes.
+    pub http: HttpConfig,
     /// What told events leave on the disk.
     pub snapshots: SnapshotConfig,
+    /// The form of the log.
+    pub log: LogConfig,
 }
 
 /// Which model runs, and on what.
@@ -76,6 +82,7 @@ impl Config {
         self.capture.validate()?;
         self.detect.validate()?;
         self.publish.validate(&self.node_id())?;
+        self.http.validate()?;
         self.snapshots.validate()?;
         for source in &self.source {
             source.validate()?;

@@ -11,10 +11,11 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use sd_notify::NotifyState;
 
 use super::health::HealthDesk;
-use super::inference::{Inference, Progress, Stream};
+use super::inference::{Inference, Stream};
 use super::keeper::Keeper;
 use super::lock::lock;
 use super::pool::Embedder;
+use super::progress::Progress;
 use super::pulse::{Pulse, Seen};
 use super::reload::{Reloaded, Reloader, Settings};
 use super::rescue::start_engine;
@@ -26,6 +27,7 @@ use crate::config::{Config, SnapshotConfig};
 use crate::error::{Error, Result};
 use crate::publish::{Availability, Outgoing, Publisher};
 use crate::realtime;
+use crate::serve::{About, Feed, Said, Server};
 
 /// How often the supervisor looks around when nothing calls it.
 const ROUND: Duration = Duration::from_millis(100);
@@ -98,7 +100,10 @@ pub(super) struct Daemon {
     progress: Arc<Progress>,
     publisher: Publisher,
     snapshots: Writer,
-    desk: HealthDesk,
+    desk: Arc<HealthDesk>,
+    feed: Feed,
+    /// The page, where one is asked for.
+    _server: Option<Server>,
     pub(super) health_every: Duration,
     pub(super) drain: Duration,
 }
@@ -139,6 +144,21 @@ impl Daemon {
             snapshots.counts(),
             &open,
         );
+        let desk = Arc::new(desk);
+        let about = About {
+            node: node.to_owned(),
+            model: format!("{} ({})", manifest.name, manifest.short_hash()),
+            state: state.to_owned(),
+            pictures: spectrogram,
+            broker: config.publish.broker.is_some(),
+            budget_per_hour: config.detect.events_per_hour,
+            streams: desk.streams().map(str::to_owned).collect(),
+        };
+        let of_desk = Arc::clone(&desk);
+        let (server, feed) = Server::start(&config.http, about, Arc::new(move || of_desk.health()))?;
+        if let Some(server) = &server {
+            tracing::info!("the page is at http://{}/", server.address());
+        }
         let store = CalibrationStore::new(state);
         let (keeper, keep) = Keeper::start(store.clone())?;
         let (settings, new_settings) = bounded(1);
@@ -171,6 +191,7 @@ impl Daemon {
                 .saturating_sub(1)
                 .max(config.capture.realtime_priority.min(1)),
             progress: Arc::clone(&progress),
+            feed: feed.clone(),
         };
         let inference = thread::Builder::new()
             .name("inference".to_owned())
@@ -192,6 +213,8 @@ impl Daemon {
             publisher,
             snapshots,
             desk,
+            feed,
+            _server: server,
             health_every: Duration::from_secs(u64::from(config.publish.health_s)),
             drain: Duration::from_secs_f64(config.publish.drain_timeout_s),
         })
@@ -200,6 +223,7 @@ impl Daemon {
     /// Watches over everything; says what ended it.
     fn supervise(&mut self, control: &Control<'_>) -> End {
         tell_systemd(&[NotifyState::Ready, NotifyState::Status("listening")]);
+        self.feed.say(Said::Ready);
         let watchdog = sd_notify::watchdog_enabled().map(|timeout| timeout / 3);
         let (mut fed, mut looked, mut moves) = (Instant::now(), Instant::now(), true);
         let mut reported = Instant::now();
@@ -239,6 +263,7 @@ impl Daemon {
     /// the publisher, which store and deliver them.
     fn stop(mut self, ended: End) -> Result<()> {
         tell_systemd(&[NotifyState::Stopping]);
+        self.feed.say(Said::Stopping);
         for source in &self.sources {
             source.handle.request_stop();
         }
@@ -311,6 +336,7 @@ impl Daemon {
             }
         };
         for stream in notice.streams.iter() {
+            self.feed.say(Said::Presence { stream: stream.clone(), availability: availability.clone() });
             let message =
                 Outgoing::Availability { stream: stream.clone(), availability: availability.clone() };
             if !self.publisher.sender().try_send(message) {
@@ -355,6 +381,7 @@ impl Daemon {
                 }
                 None => tracing::info!("everything moves again"),
             }
+            self.feed.say(Said::Hangs(found.hangs.clone()));
             self.told.clone_from(&found.hangs);
         }
         found.hangs.is_none()
