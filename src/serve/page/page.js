@@ -119,8 +119,8 @@ function showStreams() {
     const told = view.alarms + view.severe;
     row.more.textContent = view.availability?.state === 'offline' ? view.availability.reason || 'no sound'
       : `${fixed(view.latest?.level_dbfs ?? null, 0)} dBFS · score ${fixed(score)} of ${fixed(limit)} · ${told} event${told === 1 ? '' : 's'}`;
-    row.bar.setAttribute('width', score === null || !limit ? 0 : Math.min(100, (100 * score) / limit));
-    row.box.classList.toggle('over', score !== null && limit !== null && score >= limit);
+    row.bar.setAttribute('width', score === null || !limit || word === 'offline' ? 0 : Math.min(100, (100 * score) / limit));
+    row.box.classList.toggle('over', word !== 'offline' && score !== null && limit !== null && score >= limit);
     row.element.setAttribute('aria-selected', String(view.id === state.chosen));
     row.element.hidden = !view.id.toLowerCase().includes(find);
   }
@@ -305,7 +305,11 @@ function drawSpectrum() {
 function series() {
   const span = Number($('span').value);
   if (span === 30) {
-    const of = (key) => state.columns.map((column) => column[key]);
+    // what was before the page looked closely is known by the second
+    const from = state.columns[0]?.t_s ?? Infinity;
+    const older = (state.history?.t_s ?? []).slice(-60).filter((t) => t < from).length;
+    const start = Math.max(0, (state.history?.t_s.length ?? 0) - 60);
+    const of = (key) => (state.history?.[key] ?? []).slice(start, start + older).concat(state.columns.map((column) => column[key]));
     return { span, t_s: of('t_s'), score: of('score'), surprise: of('surprise'), novelty: of('novelty') };
   }
   const from = Math.max(0, (state.history?.t_s.length ?? 0) - span);
