@@ -92,6 +92,8 @@ fn unknown_keys_are_refused_in_every_section() {
         "[detect]\nthreshold = 1.0",
         "[publish]\nqos = 1",
         "[snapshots]\npicture = true",
+        "[http]\nport = 1",
+        "[log]\nlevel = \"info\"",
         "[[source]]\ndevise = \"hw:0\"",
         "[[source]]\nstdin = { bits = 16 }",
     ] {

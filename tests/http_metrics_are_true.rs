@@ -110,6 +110,14 @@ fn metrics_are_valid_balance_and_say_what_happened() {
     let parts: f64 = parts.iter().map(|part| figures[&format!("cpc_stream_event_documents_{part}")]).sum();
     assert_eq!(accepted, parts);
 
+    // the dashboard asks for nothing that is not there
+    let dashboard = include_str!("../config/grafana.json");
+    let known: BTreeSet<&str> = figures.keys().map(|key| key.split('{').next().unwrap()).collect();
+    for rest in dashboard.split("cpc_stream_").skip(1) {
+        let word: String = rest.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
+        assert!(known.contains(format!("cpc_stream_{word}").as_str()), "cpc_stream_{word}");
+    }
+
     // the past and the calibration
     let past = get(&at, &format!("/api/v1/history?stream={stream}")).json();
     assert_eq!(past["t_s"].as_array().unwrap().len(), 40);

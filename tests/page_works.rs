@@ -20,8 +20,9 @@ const LIMIT: Duration = Duration::from_secs(60);
 #[test]
 fn the_page_is_whole_and_names_nobody_else() {
     let home = tempfile::tempdir().unwrap();
-    let mut daemon =
-        Daemon::start(program(home.path()).args(["--input", "-", "--http", "127.0.0.1:0"]).stdin(Stdio::piped()));
+    let mut daemon = Daemon::start(
+        program(home.path()).args(["--input", "-", "--http", "127.0.0.1:0"]).stdin(Stdio::piped()),
+    );
     let at = address(&daemon);
     let [page, script, style, icon] = FILES.map(|file| get(&at, file).body);
     for text in [&page, &script, &style, &icon] {
@@ -60,7 +61,16 @@ fn a_browser_shows_the_streams_without_an_error() {
     };
     let home = tempfile::tempdir().unwrap();
     let mut command = program(home.path());
-    command.args(["--input", "-", "--http", "127.0.0.1:0", "--calibrate-seconds", "12", "--events-per-hour", "60"]);
+    command.args([
+        "--input",
+        "-",
+        "--http",
+        "127.0.0.1:0",
+        "--calibrate-seconds",
+        "12",
+        "--events-per-hour",
+        "60",
+    ]);
     let mut daemon = Daemon::start(command.stdin(Stdio::piped()));
     let at = address(&daemon);
     let mut stdin = daemon.stdin();

@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::args::stdout;
 use crate::config::load;
 use crate::error::{Error, ErrorKind, Result};
-use crate::publish::read_password;
+use crate::serve::read_token;
 
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -54,7 +54,7 @@ pub(super) fn run(args: &HealthArgs) -> Result<()> {
             "give `--http PORT`, or `--config FILE` of a configuration with [http] listen",
         )
     })?;
-    let token = config.token_file.as_deref().map(read_password).transpose()?;
+    let token = read_token(&config)?;
     let answer = get(reachable(address), "/api/v1/overview", token.as_deref())?;
     if args.json {
         stdout().line(format_args!("{answer:#}"))?;
@@ -122,7 +122,7 @@ fn get(address: SocketAddr, path: &str, token: Option<&str>) -> Result<Value> {
     let mut stream = TcpStream::connect_timeout(&address, PATIENCE).map_err(silent)?;
     stream.set_read_timeout(Some(PATIENCE)).map_err(silent)?;
     stream.set_write_timeout(Some(PATIENCE)).map_err(silent)?;
-    let token = token.map(|token| format!("Authorization: Bearer {}\r\n", token.trim())).unwrap_or_default();
+    let token = token.map(|token| format!("Authorization: Bearer {}\r\n", token)).unwrap_or_default();
     // HTTP 1.0: the answer comes in one piece and ends with the connection
     write!(stream, "GET {path} HTTP/1.0\r\nHost: {address}\r\n{token}\r\n").map_err(silent)?;
     let mut text = String::new();

@@ -154,6 +154,7 @@ pub(super) fn check(args: &RunArgs) -> Result<()> {
     if let Some(file) = &config.publish.password_file {
         crate::publish::read_password(file)?;
     }
+    crate::serve::read_token(&config.http)?;
     #[cfg(feature = "mqtt")]
     crate::publish::check_encryption(&config.publish)?;
     stdout().line(format_args!(

@@ -6,6 +6,10 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::publish::read_password;
+
+/// Fewest characters of a token.
+const SHORTEST_TOKEN: usize = 16;
 
 /// The page, metrics and probes: the `[http]` table. There is no server by default.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,6 +71,27 @@ impl HttpConfig {
         }
         Ok(())
     }
+}
+
+/// The token that clients must show; none where none is asked for.
+///
+/// # Errors
+/// A configuration error where its file cannot be read, or its first line has fewer than 16 characters.
+pub fn read_token(config: &HttpConfig) -> Result<Option<String>> {
+    let Some(file) = &config.token_file else { return Ok(None) };
+    let token = read_password(file).map_err(|e| e.context("http.token_file"))?;
+    let token = token.trim().to_owned();
+    if token.len() < SHORTEST_TOKEN {
+        let found = token.len();
+        return Err(Error::config(
+            format!(
+                "the token in {} has {found} characters, expected {SHORTEST_TOKEN} or more",
+                file.display()
+            ),
+            "write a long random one: head -c 24 /dev/urandom | base64",
+        ));
+    }
+    Ok(Some(token))
 }
 
 #[cfg(test)]

@@ -9,9 +9,6 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use subtle::ConstantTimeEq;
 
-/// Fewest characters of a token.
-pub(super) const SHORTEST_TOKEN: usize = 16;
-
 /// What the page may load: its own files, nothing inline, nothing from elsewhere.
 const CONTENT: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src \
                        'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";

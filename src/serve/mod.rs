@@ -37,8 +37,10 @@ mod metrics;
 mod patient;
 #[cfg(feature = "http")]
 mod routes;
+#[cfg(feature = "http")]
+mod running;
 mod server;
 
-pub use config::HttpConfig;
+pub use config::{HttpConfig, read_token};
 pub use feed::{CalibrationView, Column, Feed, Said, TailView};
 pub use server::{About, HealthSource, Server};

@@ -641,8 +641,9 @@ async function start() {
   }
   requestAnimationFrame(frame);
   setInterval(() => { if (!document.hidden) refresh().catch(() => {}); }, 5000);
-  const first = state.streams.keys().next().value;
-  if (first) await choose(first);
+  const views = [...state.streams.values()];
+  const first = views.find((view) => view.availability?.state === 'online') ?? views[0];
+  if (first) await choose(first.id);
 }
 
 /* a page that nobody sees looks at nothing */
