@@ -122,7 +122,7 @@ fn get(address: SocketAddr, path: &str, token: Option<&str>) -> Result<Value> {
     let mut stream = TcpStream::connect_timeout(&address, PATIENCE).map_err(silent)?;
     stream.set_read_timeout(Some(PATIENCE)).map_err(silent)?;
     stream.set_write_timeout(Some(PATIENCE)).map_err(silent)?;
-    let token = token.map(|token| format!("Authorization: Bearer {}\r\n", token)).unwrap_or_default();
+    let token = token.map(|token| format!("Authorization: Bearer {token}\r\n")).unwrap_or_default();
     // HTTP 1.0: the answer comes in one piece and ends with the connection
     write!(stream, "GET {path} HTTP/1.0\r\nHost: {address}\r\n{token}\r\n").map_err(silent)?;
     let mut text = String::new();
