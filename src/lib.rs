@@ -24,7 +24,7 @@
 //! 6  cli                                                            the command line, one file a subcommand
 //! 5  runtime, train, eval, features, archive                        ways to drive a model: live, to learn, to measure
 //! 4  config                                                         the file, the environment and the flags as one value
-//! 3  model, corpus, detect                                          the network with its file format; recordings to learn from; scores, calibration, events
+//! 3  model, corpus, detect, serve                                   the network with its file format; recordings to learn from; scores, calibration, events; the page
 //! 2  capture, resample, encode, context, predict, critic, publish   the stages, in the order of the data
 //! 1  ring, nn, audio_file, torch_file, telemetry, realtime          machinery that knows no stage
 //! 0  units, frame, event, error                                     the words
@@ -55,6 +55,7 @@
 //! | --- | --- | --- | --- |
 //! | `capture` | yes | devices, through cpal | ALSA headers |
 //! | `mqtt` | yes | the link to a broker; without it events go to stdout | – |
+//! | `http` | yes | the page, metrics and probes, where `[http]` asks for them | – |
 //! | `cuda` | no | candle's CUDA backend | nvcc |
 //!
 //! Configuration types do not depend on features: one file is read by every build.
@@ -84,6 +85,7 @@ pub mod resample;
 pub mod corpus;
 pub mod detect;
 pub mod model;
+pub mod serve;
 
 pub mod config;
 

@@ -93,6 +93,8 @@ fn unknown_keys_are_refused_in_every_section() {
         "[publish]\nqos = 1",
         "[homeassistant]\nenabled = true",
         "[snapshots]\npicture = true",
+        "[http]\nport = 1",
+        "[log]\nlevel = \"info\"",
         "[[source]]\ndevise = \"hw:0\"",
         "[[source]]\nstdin = { bits = 16 }",
     ] {

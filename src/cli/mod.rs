@@ -9,6 +9,7 @@ pub mod demo;
 mod devices;
 mod encode;
 mod eval;
+mod health;
 mod import;
 mod outbox;
 mod papers;
@@ -24,7 +25,7 @@ use clap::Parser;
 
 pub use self::args::SetThreads;
 use crate::error::{Error, Result};
-use crate::telemetry::init_logs;
+use crate::telemetry::{LogFormat, init_logs};
 
 /// Hears a microphone, learns what is normal there, and reports what is not, over MQTT.
 #[derive(Debug, Parser)]
@@ -49,6 +50,8 @@ enum Command {
     Devices,
     /// Learn what is normal here, show it, and keep it for `run`.
     Calibrate(calibrate::CalibrateArgs),
+    /// Ask a running daemon how it is, where it serves HTTP.
+    Health(health::HealthArgs),
     /// Show what a daemon publishes, as it comes.
     Watch(watch::WatchArgs),
     /// Write z and c of recordings, for other programs.
@@ -84,7 +87,10 @@ enum Command {
 pub fn main(set_threads: SetThreads) -> ExitCode {
     let outcome = match Cli::try_parse() {
         Ok(cli) => {
-            init_logs("info");
+            // the daemon's log has the form that its configuration says
+            if !matches!(cli.command, None | Some(Command::Run(_))) {
+                init_logs("info", LogFormat::Text);
+            }
             dispatch(cli, set_threads)
         }
         Err(error) if error.use_stderr() => Err(usage(&error)),
@@ -120,6 +126,7 @@ fn dispatch(cli: Cli, set: SetThreads) -> Result<()> {
         Some(Command::Demo(args)) => demo::run(&args, set),
         Some(Command::Devices) => devices::run(),
         Some(Command::Calibrate(args)) => calibrate::run(&args, set),
+        Some(Command::Health(args)) => health::run(&args),
         Some(Command::Watch(args)) => watch::run(&args),
         Some(Command::Encode(args)) => encode::run(&args, set),
         Some(Command::Score(args)) => score::run(&args, set),

@@ -10,6 +10,7 @@ use crate::capture::{PcmForm, PcmFormat, SourceConfig};
 use crate::config::{Loaded, load};
 use crate::error::{Error, Result};
 use crate::runtime::{self, Control};
+use crate::telemetry::init_logs;
 
 /// What to listen to, and where events go.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -38,6 +39,9 @@ pub(super) struct RunArgs {
     /// Broker: mqtt://host[:port], mqtts:// for TLS. Without one, events go to stdout as JSON lines.
     #[arg(long, value_name = "URL")]
     broker: Option<String>,
+    /// Serve the page, metrics and probes here: a port for this machine only, or ADDRESS:PORT.
+    #[arg(long, value_name = "ADDR")]
+    http: Option<String>,
     /// Configuration file.
     #[arg(long, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
@@ -91,6 +95,7 @@ impl RunArgs {
         set("model", "path", path(&self.model));
         set("model", "threads", self.threads.map(Value::from));
         set("publish", "broker", self.broker.clone().map(Value::from));
+        set("http", "listen", self.http.clone().map(Value::from));
         set("detect", "events_per_hour", self.events_per_hour.map(Value::from));
         set("detect", "calibrate_seconds", self.calibrate_seconds.map(Value::from));
         set("capture", "chunk_ms", self.chunk_ms.map(Value::from));
@@ -127,6 +132,7 @@ fn value(of: &impl Serialize) -> Result<Value> {
 /// When it cannot start; see the daemon.
 pub(super) fn run(args: &RunArgs, set: SetThreads) -> Result<()> {
     let config = args.load()?.config;
+    init_logs("info", config.log.format);
     use_threads(config.model.threads, set)?;
     let (stop, hang_up) = (stop_flag()?, hang_up_flag()?);
     let load = || args.load().map(|loaded| loaded.config);
@@ -148,6 +154,7 @@ pub(super) fn check(args: &RunArgs) -> Result<()> {
     if let Some(file) = &config.publish.password_file {
         crate::publish::read_password(file)?;
     }
+    crate::serve::read_token(&config.http)?;
     #[cfg(feature = "mqtt")]
     crate::publish::check_encryption(&config.publish)?;
     stdout().line(format_args!(

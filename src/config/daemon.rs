@@ -10,6 +10,8 @@ use crate::detect::DetectConfig;
 use crate::error::{Error, Result};
 use crate::model;
 use crate::publish::{HomeAssistantConfig, PublishConfig};
+use crate::serve::HttpConfig;
+use crate::telemetry::LogConfig;
 
 /// Everything the daemon can be told. `config/default.toml` documents every key.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -32,8 +34,12 @@ pub struct Config {
     pub publish: PublishConfig,
     /// Whether Home Assistant is told of the streams.
     pub homeassistant: HomeAssistantConfig,
+    /// The page, metrics and probes.
+    pub http: HttpConfig,
     /// What told events leave on the disk.
     pub snapshots: SnapshotConfig,
+    /// The form of the log.
+    pub log: LogConfig,
 }
 
 /// Which model runs, and on what.
@@ -79,6 +85,7 @@ impl Config {
         self.detect.validate()?;
         self.publish.validate(&self.node_id())?;
         self.homeassistant.validate()?;
+        self.http.validate()?;
         self.snapshots.validate()?;
         for source in &self.source {
             source.validate()?;

@@ -11,21 +11,23 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use sd_notify::NotifyState;
 
 use super::health::HealthDesk;
-use super::inference::{Inference, Progress, Stream};
+use super::inference::{Inference, Stream};
 use super::keeper::Keeper;
 use super::lock::lock;
 use super::pool::Embedder;
+use super::progress::Progress;
 use super::pulse::{Pulse, Seen};
 use super::reload::{Reloaded, Reloader, Settings};
 use super::rescue::start_engine;
 use super::scores::score_every;
 use super::snapshot::{Keep, Snapshots, Writer};
 use super::{CalibrationStore, Stamp};
-use crate::capture::{self, Change, Notice, OpenSource, SourceConfig};
+use crate::capture::{self, Notice, OpenSource, SourceConfig};
 use crate::config::{Config, SnapshotConfig};
 use crate::error::{Error, Result};
-use crate::publish::{Availability, Household, Outgoing, Publisher};
+use crate::publish::{Household, Outgoing, Publisher};
 use crate::realtime;
+use crate::serve::{About, Feed, Said, Server};
 
 /// How often the supervisor looks around when nothing calls it.
 const ROUND: Duration = Duration::from_millis(100);
@@ -96,9 +98,12 @@ pub(super) struct Daemon {
     _lock: Option<File>,
     inference: Option<JoinHandle<Result<()>>>,
     progress: Arc<Progress>,
-    publisher: Publisher,
+    pub(super) publisher: Publisher,
     snapshots: Writer,
-    desk: HealthDesk,
+    desk: Arc<HealthDesk>,
+    pub(super) feed: Feed,
+    /// The page, where one is asked for.
+    _server: Option<Server>,
     pub(super) health_every: Duration,
     pub(super) drain: Duration,
 }
@@ -147,6 +152,21 @@ impl Daemon {
             snapshots.counts(),
             &open,
         );
+        let desk = Arc::new(desk);
+        let about = About {
+            node: node.to_owned(),
+            model: format!("{} ({})", manifest.name, manifest.short_hash()),
+            state: state.to_owned(),
+            pictures: spectrogram,
+            broker: config.publish.broker.is_some(),
+            budget_per_hour: config.detect.events_per_hour,
+            streams: desk.streams().map(str::to_owned).collect(),
+        };
+        let of_desk = Arc::clone(&desk);
+        let (server, feed) = Server::start(&config.http, about, Arc::new(move || of_desk.health()))?;
+        if let Some(server) = &server {
+            tracing::info!("the page is at http://{}/", server.address());
+        }
         let store = CalibrationStore::new(state);
         let (keeper, keep) = Keeper::start(store.clone())?;
         let (settings, new_settings) = bounded(1);
@@ -179,6 +199,7 @@ impl Daemon {
                 .saturating_sub(1)
                 .max(config.capture.realtime_priority.min(1)),
             progress: Arc::clone(&progress),
+            feed: feed.clone(),
         };
         let inference = thread::Builder::new()
             .name("inference".to_owned())
@@ -200,6 +221,8 @@ impl Daemon {
             publisher,
             snapshots,
             desk,
+            feed,
+            _server: server,
             health_every: Duration::from_secs(u64::from(config.publish.health_s)),
             drain: Duration::from_secs_f64(config.publish.drain_timeout_s),
         })
@@ -208,6 +231,7 @@ impl Daemon {
     /// Watches over everything; says what ended it.
     fn supervise(&mut self, control: &Control<'_>) -> End {
         tell_systemd(&[NotifyState::Ready, NotifyState::Status("listening")]);
+        self.feed.say(Said::Ready);
         let watchdog = sd_notify::watchdog_enabled().map(|timeout| timeout / 3);
         let (mut fed, mut looked, mut moves) = (Instant::now(), Instant::now(), true);
         let mut reported = Instant::now();
@@ -247,6 +271,7 @@ impl Daemon {
     /// the publisher, which store and deliver them.
     fn stop(mut self, ended: End) -> Result<()> {
         tell_systemd(&[NotifyState::Stopping]);
+        self.feed.say(Said::Stopping);
         for source in &self.sources {
             source.handle.request_stop();
         }
@@ -290,43 +315,6 @@ impl Daemon {
         Ok(())
     }
 
-    fn tell(&self, notice: &Notice) {
-        let (availability, source) = match &notice.change {
-            Change::Online { description } => {
-                tracing::info!("{}: {description}", notice.source);
-                (Availability::online(), &notice.source)
-            }
-            Change::Offline { reason } => {
-                tracing::warn!("{}: offline: {reason}", notice.source);
-                (Availability::offline(reason.clone()), &notice.source)
-            }
-            Change::WrongRate { nominal, measured } => {
-                tracing::warn!(
-                    "{}: the device says {nominal} Hz and gives {measured} samples a second; it is taken at that. Its \
-                     clock or its driver is wrong",
-                    notice.source
-                );
-                return;
-            }
-            Change::Xrun { count } => {
-                tracing::warn!("{}: {count} overruns of the device", notice.source);
-                return;
-            }
-            Change::Ended { frames, failure } => {
-                let why = failure.clone().unwrap_or_else(|| "end of the input".to_owned());
-                tracing::info!("{}: {why} after {frames} samples", notice.source);
-                (Availability::offline(why), &notice.source)
-            }
-        };
-        for stream in notice.streams.iter() {
-            let message =
-                Outgoing::Availability { stream: stream.clone(), availability: availability.clone() };
-            if !self.publisher.sender().try_send(message) {
-                tracing::warn!("{source}: the publish queue is full, availability was not sent");
-            }
-        }
-    }
-
     /// Waits for the analysis of what was heard; not for ever, since whoever stops a daemon has no such time.
     fn end_inference(&mut self) -> Result<()> {
         let Some(thread) = self.inference.take() else { return Ok(()) };
@@ -363,6 +351,7 @@ impl Daemon {
                 }
                 None => tracing::info!("everything moves again"),
             }
+            self.feed.say(Said::Hangs(found.hangs.clone()));
             self.told.clone_from(&found.hangs);
         }
         found.hangs.is_none()

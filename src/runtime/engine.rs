@@ -4,10 +4,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::snapshot::{Keep, Recent};
-use super::{Excerpt, Lane, LaneCounters, Pooled};
-use crate::detect::{
-    DetectConfig, Detector, DetectorState, Input, Instrument, Reading, StreamState, Verdict,
-};
+use super::{Excerpt, Heard, Lane, LaneCounters};
+use crate::detect::{DetectConfig, Detector, DetectorState, Input, Instrument, StreamState, Verdict};
 use crate::error::{Error, Result};
 use crate::event::Finding;
 use crate::frame::Frame;
@@ -17,69 +15,6 @@ use crate::units::HOP;
 
 /// Hops that are remembered for percentiles: ten minutes of one stream.
 const REMEMBERED_HOPS: usize = 60_000;
-
-/// What the engine has to say. `stream` is the number that [`Engine::add`] gave.
-#[derive(Debug, Clone)]
-pub enum Heard {
-    /// Of each frame.
-    Reading {
-        /// Which stream.
-        stream: usize,
-        /// Frame number on the stream's clock.
-        frame: u64,
-        /// What the detector says of it.
-        reading: Reading,
-    },
-    /// Another calibration is in force, the first one or one of a changed place; from the next frame on the stream is
-    /// watched by it.
-    Calibrated {
-        /// Which stream.
-        stream: usize,
-    },
-    /// The mean of the contexts of some frames, where the engine was asked for it.
-    Embedding {
-        /// Which stream.
-        stream: usize,
-        /// The mean.
-        pooled: Box<Pooled>,
-    },
-    /// What a stream that is over knew at its end, for the next time it begins.
-    State {
-        /// Which stream.
-        stream: usize,
-        /// What it knew.
-        state: Box<StreamState>,
-    },
-    /// An event began or ended.
-    Finding {
-        /// Which stream.
-        stream: usize,
-        /// What was found.
-        finding: Box<Finding>,
-    },
-    /// The sound of an event that is over, told after its end, where the engine was asked to remember sound.
-    Excerpt {
-        /// Which stream.
-        stream: usize,
-        /// The sound.
-        excerpt: Box<Excerpt>,
-    },
-}
-
-impl Heard {
-    /// Which stream it is about.
-    #[must_use]
-    pub fn stream(&self) -> usize {
-        match self {
-            Self::Reading { stream, .. }
-            | Self::Calibrated { stream }
-            | Self::Embedding { stream, .. }
-            | Self::State { stream, .. }
-            | Self::Finding { stream, .. }
-            | Self::Excerpt { stream, .. } => *stream,
-        }
-    }
-}
 
 /// The model and the detectors of a set of streams. The findings of a stream are a function of its samples and
 /// gaps alone, however they were cut into pieces.
@@ -181,6 +116,13 @@ impl Engine {
     #[must_use]
     pub fn lane(&self, stream: usize) -> Option<&Lane> {
         self.lanes.get(stream)?.as_ref()
+    }
+
+    /// Gives strips of a stream from here on, or none.
+    pub fn show(&mut self, stream: usize, wanted: bool) {
+        if let Some(lane) = self.lanes.get_mut(stream).and_then(Option::as_mut) {
+            lane.strip.want(wanted);
+        }
     }
 
     /// The model, as detectors see it.
@@ -358,11 +300,15 @@ impl Engine {
         let reading = detector.push(frame, input, &mut findings);
         let watches = before != DetectorState::Watching && reading.state == DetectorState::Watching;
         let is_new = watches && detector.calibration_id() != known.as_deref();
+        let strip = lane.strip.push(frame, &reading);
         self.findings = findings;
         if is_new {
             sink(Heard::Calibrated { stream });
         }
         sink(Heard::Reading { stream, frame: frame.index, reading });
+        if let Some(strip) = strip {
+            sink(Heard::Strip { stream, strip: Box::new(strip) });
+        }
         if let Some(pooled) = pooled {
             sink(Heard::Embedding { stream, pooled: Box::new(pooled) });
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use super::LaneFigures;
-use super::inference::Progress;
+use super::progress::Progress;
 use super::snapshot::SnapshotCounts;
 use super::stamp::{milli, rfc3339};
 use crate::capture::{OpenSource, SourceCounters};
@@ -42,6 +42,11 @@ impl HealthDesk {
             })
             .collect();
         Self { boot: boot.to_owned(), started: Instant::now(), progress, status, snapshots, streams }
+    }
+
+    /// The ids of the streams.
+    pub(super) fn streams(&self) -> impl Iterator<Item = &str> {
+        self.streams.iter().map(|(id, ..)| id.as_str())
     }
 
     /// The counters of the rings.

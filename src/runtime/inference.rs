@@ -1,7 +1,7 @@
 //! The thread that turns rings into readings and events.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime};
 
 use crossbeam_channel::{Receiver, Sender};
@@ -9,8 +9,10 @@ use crossbeam_channel::{Receiver, Sender};
 use super::mute::Mute;
 use super::notes::Notes;
 use super::pool::Embedder;
+use super::progress::Progress;
 use super::reload::{Reloaded, Reloader, Settings};
 use super::scores::Summary;
+use super::show::Shown;
 use super::snapshot::Snapshots;
 use super::{Engine, Heard, LaneFigures, Stamp};
 use crate::capture::StreamFeed;
@@ -20,7 +22,7 @@ use crate::event::Phase;
 use crate::publish::{Command, EventSender, Outgoing, Request};
 use crate::realtime;
 use crate::ring::{Read, RingReader, wait_any};
-use crate::telemetry::Percentiles;
+use crate::serve::{Feed, Said};
 
 /// Samples taken from a ring at a time: 85 ms at 48 kHz, so that no stream keeps the others waiting for long.
 const PIECE: usize = 4096;
@@ -32,26 +34,6 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const KEEP_PATIENCE: Duration = Duration::from_secs(2);
 /// How often what is known of a stream is given to be kept.
 const KEEP: Duration = Duration::from_secs(300);
-
-/// What the supervisor may look at while the thread runs.
-#[derive(Debug, Default)]
-pub(super) struct Progress {
-    /// Rounds of the loop: stands still only when the thread hangs.
-    pub(super) rounds: AtomicU64,
-    /// Frames that were scored, of all streams.
-    pub(super) scored: AtomicU64,
-    /// Set when no source gives anything any more: a ring that one of them left open counts as closed.
-    pub(super) sources_gone: AtomicBool,
-    /// Figures, refreshed about once a second.
-    pub(super) figures: Mutex<Figures>,
-}
-
-/// Figures of the engine and its streams.
-#[derive(Debug, Default, Clone)]
-pub(super) struct Figures {
-    pub(super) hop: Percentiles,
-    pub(super) streams: Vec<(String, LaneFigures)>,
-}
 
 /// One stream on its way through the thread.
 pub(super) struct Stream {
@@ -71,6 +53,7 @@ pub(super) struct Stream {
     summary: Summary,
     /// Embeddings so far.
     embeddings: u32,
+    shown: Shown,
 }
 
 impl Stream {
@@ -91,6 +74,7 @@ impl Stream {
             mute: Mute::default(),
             summary: Summary::default(),
             embeddings: 0,
+            shown: Shown::default(),
         }
     }
 
@@ -124,6 +108,8 @@ pub(super) struct Inference {
     /// Real-time priority to ask for; 0 for none.
     pub(super) priority: u8,
     pub(super) progress: Arc<Progress>,
+    /// For those who look at the page.
+    pub(super) feed: Feed,
 }
 
 impl Inference {
@@ -136,6 +122,7 @@ impl Inference {
         }
         loop {
             self.progress.rounds.fetch_add(1, Ordering::Relaxed);
+            self.look_around();
             let mut busy = false;
             for index in 0..self.streams.len() {
                 busy |= self.take(index, &mut piece)?;
@@ -207,11 +194,13 @@ impl Inference {
                     }
                     other => other,
                 };
-                stream.number = Some(added?);
+                let number = added?;
+                stream.number = Some(number);
                 let quiet = Outgoing::Anomaly { stream: stream.feed.id.clone(), on: false };
                 self.send(quiet);
                 self.tell_setting(index, Command::Budget, self.engine.events_per_hour().to_string());
                 self.tell_setting(index, Command::Mute, "0".to_owned());
+                self.show_calibration(number);
             }
             (Read::Rate(rate), Some(number)) => {
                 tracing::info!("{}: the rate is {rate} Hz now", stream.feed.id);
@@ -262,12 +251,14 @@ impl Inference {
             snapshots,
             states,
             progress,
+            feed,
             ..
         } = self;
         let mut calibrated = Vec::new();
         let result = work(engine, &mut |heard| {
             let number = heard.stream();
-            let Some(stream) = streams.iter_mut().find(|s| s.number == Some(number)) else { return };
+            let place = streams.iter().position(|s| s.number == Some(number));
+            let Some((place, stream)) = place.and_then(|at| Some((at, streams.get_mut(at)?))) else { return };
             match heard {
                 Heard::Reading { frame, reading, .. } => {
                     progress.scored.fetch_add(1, Ordering::Relaxed);
@@ -276,6 +267,7 @@ impl Inference {
                     if let Some(score) = stream.summary.take(zero, frame, reading, *score_every) {
                         sender.try_send(Outgoing::Score { stream: stream.feed.id.clone(), score });
                     }
+                    stream.shown.second(feed, place, (zero, frame, reading));
                 }
                 Heard::Calibrated { .. } => calibrated.push(number),
                 Heard::Embedding { pooled, .. } => {
@@ -284,6 +276,7 @@ impl Inference {
                     let stream = stream.feed.id.clone();
                     sender.try_send(Outgoing::Embedding { stream, embedding: Box::new(embedding) });
                 }
+                Heard::Strip { strip, .. } => Shown::strip(feed, place, &strip),
                 Heard::State { state, .. } => {
                     if stream.keep {
                         // the last word on the stream: worth a wait, but not for ever
@@ -305,6 +298,9 @@ impl Inference {
                         on,
                         "event"
                     );
+                    if feed.is_on() {
+                        feed.say(Said::Event(Box::new(event.clone())));
+                    }
                     publish(sender, *patient, Outgoing::Event(Box::new(event)));
                     publish(sender, *patient, Outgoing::Anomaly { stream: stream.feed.id.clone(), on });
                 }
@@ -331,6 +327,7 @@ impl Inference {
             calibration.id()
         );
         self.keep(stream);
+        self.show_calibration(number);
     }
 
     /// Gives what is known of a stream to the supervisor, who writes it, since a disk may be slow. A full channel only

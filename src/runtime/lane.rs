@@ -2,6 +2,7 @@
 
 use super::pool::Pool;
 use super::snapshot::Recent;
+use super::strip::Stripper;
 use crate::detect::{Detector, DetectorCounts, Input, InputCounts, InputMonitor, InputState};
 use crate::error::Result;
 use crate::resample::{StreamResampler, to_model_samples};
@@ -63,6 +64,8 @@ pub struct Lane {
     pub(super) pool: Pool,
     /// The last sound, where it is remembered.
     pub(super) recent: Option<Recent>,
+    /// What is shown of it, while somebody looks.
+    pub(super) strip: Stripper,
     monitor: InputMonitor,
     resampler: StreamResampler,
     rate: u32,
@@ -84,6 +87,7 @@ impl Lane {
             counters: LaneCounters::default(),
             pool: Pool::default(),
             recent: None,
+            strip: Stripper::default(),
             monitor: InputMonitor::new(),
             resampler: StreamResampler::new(rate)?,
             rate,

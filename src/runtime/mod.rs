@@ -9,32 +9,40 @@
 //! | `snapshots` | pictures and clips of events onto the disk, where they are asked for |
 //! | `states` | what is known of streams onto the disk |
 //! | `mqtt` | the link to the broker, where one is configured |
+//! | `http` | the page, metrics and probes, where they are asked for |
 //! | `main` | [`run`]: signals, device notices, health, the watchdog, the ordered stop |
 
 mod calibrations;
 mod daemon;
 mod engine;
 mod health;
+mod heard;
 mod inference;
 mod keeper;
 mod lane;
 mod lock;
 mod mute;
 mod notes;
+mod notices;
 mod pool;
+mod progress;
 mod pulse;
 mod reload;
 mod requests;
 mod rescue;
 mod scores;
+mod show;
 mod snapshot;
 mod stamp;
+mod strip;
 
 pub use calibrations::CalibrationStore;
 pub use daemon::{Control, run};
-pub use engine::{Engine, Heard};
+pub use engine::Engine;
+pub use heard::Heard;
 pub use lane::{Lane, LaneCounters, LaneFigures};
 pub use pool::Pooled;
 pub use reload::{Reloaded, Reloader};
 pub use snapshot::Excerpt;
 pub use stamp::Stamp;
+pub use strip::Strip;

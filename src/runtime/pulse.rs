@@ -13,7 +13,7 @@ use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use super::inference::Progress;
+use super::progress::Progress;
 use crate::capture::OpenSource;
 use crate::publish::Publisher;
 use crate::telemetry::ThreadWatch;

@@ -8,6 +8,6 @@ mod process;
 mod threads;
 
 pub use hop_times::{HopTimes, Percentiles};
-pub use logs::init_logs;
+pub use logs::{LogConfig, LogFormat, init_logs};
 pub use process::resident_bytes;
 pub use threads::{Movement, ThreadWatch};

@@ -7,6 +7,7 @@ pub mod daemon;
 pub mod events;
 pub mod golden;
 pub mod hold;
+pub mod http;
 pub mod meddle;
 pub mod microphone;
 pub mod proxy;

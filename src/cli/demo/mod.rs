@@ -136,9 +136,11 @@ fn save(scene: &Scene, path: &Path, out: &mut Output) -> Result<()> {
 fn show(heard: Heard, chart: &mut Chart, found: &mut Vec<Event>, out: &mut Output) -> Result<()> {
     match heard {
         Heard::Reading { reading, .. } => chart.frame(reading.score, out),
-        Heard::Calibrated { .. } | Heard::Embedding { .. } | Heard::State { .. } | Heard::Excerpt { .. } => {
-            Ok(())
-        }
+        Heard::Calibrated { .. }
+        | Heard::Embedding { .. }
+        | Heard::State { .. }
+        | Heard::Strip { .. }
+        | Heard::Excerpt { .. } => Ok(()),
         Heard::Finding { finding, .. } => {
             if finding.phase == Phase::New {
                 chart.event(&finding);

@@ -1,0 +1,47 @@
+//! What sources report, on its way to the log, the broker and the page.
+
+use super::daemon::Daemon;
+use crate::capture::{Change, Notice};
+use crate::publish::{Availability, Outgoing};
+use crate::serve::Said;
+
+impl Daemon {
+    /// Tells of a change of a source.
+    pub(super) fn tell(&self, notice: &Notice) {
+        let (availability, source) = match &notice.change {
+            Change::Online { description } => {
+                tracing::info!("{}: {description}", notice.source);
+                (Availability::online(), &notice.source)
+            }
+            Change::Offline { reason } => {
+                tracing::warn!("{}: offline: {reason}", notice.source);
+                (Availability::offline(reason.clone()), &notice.source)
+            }
+            Change::WrongRate { nominal, measured } => {
+                tracing::warn!(
+                    "{}: the device says {nominal} Hz and gives {measured} samples a second; it is taken at that. Its \
+                     clock or its driver is wrong",
+                    notice.source
+                );
+                return;
+            }
+            Change::Xrun { count } => {
+                tracing::warn!("{}: {count} overruns of the device", notice.source);
+                return;
+            }
+            Change::Ended { frames, failure } => {
+                let why = failure.clone().unwrap_or_else(|| "end of the input".to_owned());
+                tracing::info!("{}: {why} after {frames} samples", notice.source);
+                (Availability::offline(why), &notice.source)
+            }
+        };
+        for stream in notice.streams.iter() {
+            self.feed.say(Said::Presence { stream: stream.clone(), availability: availability.clone() });
+            let message =
+                Outgoing::Availability { stream: stream.clone(), availability: availability.clone() };
+            if !self.publisher.sender().try_send(message) {
+                tracing::warn!("{source}: the publish queue is full, availability was not sent");
+            }
+        }
+    }
+}

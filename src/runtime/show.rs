@@ -1,0 +1,111 @@
+//! What is shown of streams, for those who look at the page.
+
+use std::time::SystemTime;
+
+use super::Strip;
+use super::inference::Inference;
+use super::scores::Summary;
+use crate::detect::{Calibration, Reading, Tail};
+use crate::serve::{CalibrationView, Column, Feed, Said, TailView};
+use crate::units::FRAME_RATE;
+
+/// Bins of a histogram.
+const BINS: usize = 40;
+/// Points of a curve.
+const POINTS: usize = 60;
+/// Tail probability a second at which curves end: once in thirty years.
+const RAREST: f64 = 1e-9;
+
+/// What a second comes to.
+#[derive(Debug, Default)]
+pub(super) struct Shown {
+    summary: Summary,
+}
+
+impl Shown {
+    /// Takes a reading; shows the most anomalous one of each second.
+    pub(super) fn second(&mut self, feed: &Feed, place: usize, of: (SystemTime, u64, Reading)) {
+        if !feed.is_on() {
+            return;
+        }
+        let (zero, frame, reading) = of;
+        if let Some(score) = self.summary.take(zero, frame, reading, FRAME_RATE) {
+            feed.say(Said::Second { stream: place, score });
+        }
+    }
+
+    pub(super) fn strip(feed: &Feed, place: usize, strip: &Strip) {
+        let &Strip { t_s, bands, score, surprise, novelty, level_dbfs } = strip;
+        let column = Column { t_s, bands, score, surprise, novelty, level_dbfs };
+        feed.say(Said::Column { stream: place, column: Box::new(column) });
+    }
+}
+
+impl Inference {
+    /// Makes the spectrum of those streams that somebody looks at.
+    pub(super) fn look_around(&mut self) {
+        if !self.feed.is_on() {
+            return;
+        }
+        for (place, stream) in self.streams.iter().enumerate() {
+            if let Some(number) = stream.number {
+                self.engine.show(number, self.feed.is_watched(place));
+            }
+        }
+    }
+
+    /// Shows what is normal for a stream, once it is known.
+    pub(super) fn show_calibration(&self, number: usize) {
+        let place = self.streams.iter().position(|stream| stream.number == Some(number));
+        let lane = self.engine.lane(number).filter(|_| self.feed.is_on());
+        let known = lane.and_then(|lane| lane.detector().calibration());
+        if let (Some(stream), Some(calibration)) = (place, known) {
+            let view = view(calibration, self.engine.instrument().usual());
+            self.feed.say(Said::Calibration { stream, view: Box::new(view) });
+        }
+    }
+}
+
+fn view(calibration: &Calibration, usual: Option<&Tail>) -> CalibrationView {
+    let critic = calibration
+        .critic()
+        .map(|tail| tail_view("critic", tail, &|x| calibration.critic_probability(x, usual).unwrap_or(1.0)));
+    let (_, surprise) = calibration.surprise();
+    let (_, novelty) = calibration.novelty();
+    let others = [("surprise", surprise), ("novelty", novelty)]
+        .map(|(name, tail)| tail_view(name, tail, &|x| tail.tail_probability(x)));
+    CalibrationView {
+        id: calibration.id(),
+        seconds: calibration.seconds(),
+        background_dbfs: calibration.background_dbfs(),
+        tails: critic.into_iter().chain(others).collect(),
+    }
+}
+
+fn tail_view(score: &str, tail: &Tail, p: &dyn Fn(f64) -> f64) -> TailView {
+    let maxima = tail.maxima();
+    let low = maxima.first().copied().unwrap_or(0.0);
+    let high = maxima.last().copied().unwrap_or(low);
+    let width = ((high - low) / BINS as f64).max(1e-9);
+    let mut counts = vec![0u32; BINS];
+    for x in maxima {
+        let bin = (((x - low) / width) as usize).min(BINS - 1);
+        if let Some(count) = counts.get_mut(bin) {
+            *count += 1;
+        }
+    }
+    let span = (high - low).max(1e-6);
+    let end = (1..40).map(|n| high + span * f64::from(n) / 4.0).find(|&x| p(x) <= RAREST);
+    let end = end.unwrap_or(high + 10.0 * span);
+    let at = |n: usize| low + (end - low) * n as f64 / (POINTS - 1) as f64;
+    TailView {
+        score: score.to_owned(),
+        bins: (low, width),
+        counts,
+        discarded: tail.discarded(),
+        threshold: tail.threshold(),
+        shape: tail.law().shape,
+        scale: tail.law().scale,
+        curve: (0..POINTS).map(|n| (at(n), p(at(n)))).collect(),
+    }
+}

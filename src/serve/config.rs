@@ -1,0 +1,129 @@
+//! Where the page is served, and to whom.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::publish::read_password;
+
+/// Fewest characters of a token.
+const SHORTEST_TOKEN: usize = 16;
+
+/// The page, metrics and probes: the `[http]` table. There is no server by default.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct HttpConfig {
+    /// `127.0.0.1:8099`, `[::1]:8099`, or a port alone for this machine only. Empty: no server.
+    pub listen: String,
+    /// File whose first line is the token that clients must show, or `credential:NAME`; needed where others can reach
+    /// the address.
+    pub token_file: Option<PathBuf>,
+    /// Names other than localhost under which a browser may ask, without a port: those of a proxy in front.
+    pub hosts: Vec<String>,
+}
+
+impl HttpConfig {
+    /// The address to listen at; none where there is to be no server.
+    ///
+    /// # Errors
+    /// A configuration error where it is no address.
+    pub fn address(&self) -> Result<Option<SocketAddr>> {
+        let text = self.listen.trim();
+        if text.is_empty() {
+            return Ok(None);
+        }
+        let local = text.strip_prefix("localhost:").unwrap_or(text);
+        let address = local
+            .parse::<u16>()
+            .map(|port| SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port))
+            .ok()
+            .or_else(|| text.parse().ok());
+        address.map(Some).ok_or_else(|| {
+            Error::config(
+                format!("http.listen = {text:?} is no address"),
+                "write 127.0.0.1:8099, [::1]:8099, 0.0.0.0:8099 (with a token_file) or a port alone",
+            )
+        })
+    }
+
+    /// Checks every value.
+    ///
+    /// # Errors
+    /// A configuration error that names the key: no address, or one that others can reach without a token.
+    pub fn validate(&self) -> Result<()> {
+        let Some(address) = self.address()? else { return Ok(()) };
+        if !address.ip().is_loopback() && self.token_file.is_none() {
+            return Err(Error::config(
+                format!(
+                    "http.listen = {address} can be reached by other machines, and no http.token_file is set"
+                ),
+                "set token_file in [http] to a file with a long random line, or listen at 127.0.0.1",
+            ));
+        }
+        let plain = |c: char| c.is_ascii_alphanumeric() || ".-_".contains(c);
+        if let Some(host) = self.hosts.iter().find(|host| host.is_empty() || !host.chars().all(plain)) {
+            return Err(Error::config(
+                format!("http.hosts has {host:?}, which is no name of a host"),
+                "write names without scheme, port and path, as \"ear.example\"",
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// The token that clients must show; none where none is asked for.
+///
+/// # Errors
+/// A configuration error where its file cannot be read, or its first line has fewer than 16 characters.
+pub fn read_token(config: &HttpConfig) -> Result<Option<String>> {
+    let Some(file) = &config.token_file else { return Ok(None) };
+    let token = read_password(file).map_err(|e| e.context("http.token_file"))?;
+    let token = token.trim().to_owned();
+    if token.len() < SHORTEST_TOKEN {
+        let found = token.len();
+        return Err(Error::config(
+            format!(
+                "the token in {} has {found} characters, expected {SHORTEST_TOKEN} or more",
+                file.display()
+            ),
+            "write a long random one: head -c 24 /dev/urandom | base64",
+        ));
+    }
+    Ok(Some(token))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(listen: &str, token: Option<&str>) -> HttpConfig {
+        HttpConfig { listen: listen.into(), token_file: token.map(PathBuf::from), hosts: Vec::new() }
+    }
+
+    #[test]
+    fn an_address_that_others_reach_needs_a_token() {
+        for (listen, address) in [
+            ("8099", "127.0.0.1:8099"),
+            ("localhost:8099", "127.0.0.1:8099"),
+            ("127.0.0.1:1", "127.0.0.1:1"),
+            ("[::1]:0", "[::1]:0"),
+        ] {
+            let config = of(listen, None);
+            config.validate().unwrap();
+            assert_eq!(config.address().unwrap().unwrap().to_string(), address);
+        }
+        for listen in ["0.0.0.0:8099", "[::]:8099", "192.168.1.2:8099"] {
+            let error = of(listen, None).validate().unwrap_err();
+            assert!(error.to_string().contains("token_file"), "{error}");
+            of(listen, Some("/t")).validate().unwrap();
+        }
+        assert_eq!(HttpConfig::default().address().unwrap(), None);
+        for wrong in ["ear", "ear:80", "127.0.0.1", "70000"] {
+            assert!(of(wrong, None).validate().unwrap_err().to_string().contains("http.listen"), "{wrong}");
+        }
+        let hosts = HttpConfig { hosts: vec!["http://x".into()], ..of("1", None) };
+        assert!(hosts.validate().unwrap_err().to_string().contains("http.hosts"));
+    }
+}

@@ -1,0 +1,234 @@
+//! What the daemon shows, on its way to the thread that shows it.
+
+#[cfg(feature = "http")]
+use std::sync::Arc;
+#[cfg(feature = "http")]
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+
+use serde::Serialize;
+#[cfg(feature = "http")]
+use tokio::sync::mpsc;
+
+use crate::event::Event;
+use crate::publish::{Availability, Score};
+use crate::units::BANDS;
+
+/// Something to show. `stream` is the place of the stream in the list that the server was started with.
+#[derive(Debug, Clone)]
+pub enum Said {
+    /// The analysis runs.
+    Ready,
+    /// The daemon is about to stop.
+    Stopping,
+    /// Who hangs; none when everything moves again.
+    Hangs(Option<String>),
+    /// A stream gives sound, or does not.
+    Presence {
+        /// Its id.
+        stream: String,
+        /// Which of the two.
+        availability: Availability,
+    },
+    /// The most anomalous reading of a second.
+    Second {
+        /// Which stream.
+        stream: usize,
+        /// The figures.
+        score: Score,
+    },
+    /// 50 ms of a stream that a page looks at.
+    Column {
+        /// Which stream.
+        stream: usize,
+        /// The spectrum.
+        column: Box<Column>,
+    },
+    /// An event document.
+    Event(Box<Event>),
+    /// What is normal for a stream from now on.
+    Calibration {
+        /// Which stream.
+        stream: usize,
+        /// What was learnt.
+        view: Box<CalibrationView>,
+    },
+}
+
+/// The spectrum of 50 ms, and the highest scores in it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Column {
+    /// Its end, seconds from the start of the stream.
+    pub t_s: f64,
+    /// Highest power of each log-mel band, from the lowest up, in tenths of a neper over −14.
+    pub bands: [u8; BANDS],
+    /// Highest score; none unless the stream is watched.
+    pub score: Option<f64>,
+    /// Highest surprise.
+    pub surprise: Option<f64>,
+    /// Highest novelty.
+    pub novelty: Option<f64>,
+    /// Highest level of a hop, dB full scale.
+    pub level_dbfs: f32,
+}
+
+/// A calibration to look at.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct CalibrationView {
+    /// Its id, as in events.
+    pub id: String,
+    /// Seconds of sound it was learnt from.
+    pub seconds: f64,
+    /// Median level, dB full scale.
+    pub background_dbfs: f32,
+    /// The scores it knows, the one that decides first.
+    pub tails: Vec<TailView>,
+}
+
+/// The maxima of a score over seconds of calibration, and the tail that was fitted to them.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct TailView {
+    /// `critic`, `surprise` or `novelty`.
+    pub score: String,
+    /// Left edge of the first bin, and the width of each.
+    pub bins: (f64, f64),
+    /// Seconds in each bin.
+    pub counts: Vec<u32>,
+    /// Seconds that were put aside as events.
+    pub discarded: usize,
+    /// Above this the generalised Pareto law holds.
+    pub threshold: f64,
+    /// Its shape γ.
+    pub shape: f64,
+    /// Its scale σ.
+    pub scale: f64,
+    /// Points of score and tail probability a second.
+    pub curve: Vec<(f64, f64)>,
+}
+
+/// The way of things to show. It never waits: what finds no room is counted. Without a server all of it goes nowhere.
+#[derive(Debug, Clone, Default)]
+pub struct Feed {
+    #[cfg(feature = "http")]
+    inner: Option<Arc<Inner>>,
+}
+
+#[cfg(feature = "http")]
+#[derive(Debug)]
+struct Inner {
+    way: mpsc::Sender<Said>,
+    refused: AtomicU64,
+    /// Pages that look at each stream.
+    watchers: Vec<AtomicU32>,
+}
+
+#[cfg(feature = "http")]
+impl Feed {
+    /// A feed of that many streams, and where it comes out.
+    pub(super) fn new(streams: usize) -> (Self, mpsc::Receiver<Said>) {
+        let (way, out) = mpsc::channel(1024);
+        let watchers = (0..streams).map(|_| AtomicU32::new(0)).collect();
+        let inner = Inner { way, refused: AtomicU64::new(0), watchers };
+        (Self { inner: Some(Arc::new(inner)) }, out)
+    }
+
+    /// Whether anybody is there to be shown something.
+    #[must_use]
+    pub fn is_on(&self) -> bool {
+        self.inner.is_some()
+    }
+
+    /// Whether a page looks at the stream right now.
+    #[must_use]
+    pub fn is_watched(&self, stream: usize) -> bool {
+        let watchers = self.inner.as_ref().and_then(|inner| inner.watchers.get(stream));
+        watchers.is_some_and(|watchers| watchers.load(Relaxed) > 0)
+    }
+
+    /// Shows something, if there is room for it.
+    pub fn say(&self, said: Said) {
+        if let Some(inner) = &self.inner
+            && inner.way.try_send(said).is_err()
+        {
+            inner.refused.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// What found no room.
+    pub(super) fn refused(&self) -> u64 {
+        self.inner.as_ref().map_or(0, |inner| inner.refused.load(Relaxed))
+    }
+
+    /// One page more looks at the stream, until the guard goes.
+    pub(super) fn watch(&self, stream: Option<usize>) -> Watch {
+        let watch = Watch { feed: self.clone(), stream };
+        if let Some(watchers) = watch.watchers() {
+            watchers.fetch_add(1, Relaxed);
+        }
+        watch
+    }
+}
+
+#[cfg(not(feature = "http"))]
+impl Feed {
+    /// Whether anybody is there to be shown something.
+    #[must_use]
+    pub fn is_on(&self) -> bool {
+        false
+    }
+
+    /// Whether a page looks at the stream right now.
+    #[must_use]
+    pub fn is_watched(&self, _: usize) -> bool {
+        false
+    }
+
+    /// Nothing, in a build without a server.
+    pub fn say(&self, said: Said) {
+        drop(said);
+    }
+}
+
+/// A page that looks at a stream.
+#[cfg(feature = "http")]
+#[derive(Debug)]
+pub(super) struct Watch {
+    feed: Feed,
+    stream: Option<usize>,
+}
+
+#[cfg(feature = "http")]
+impl Watch {
+    fn watchers(&self) -> Option<&AtomicU32> {
+        self.feed.inner.as_ref()?.watchers.get(self.stream?)
+    }
+}
+
+#[cfg(feature = "http")]
+impl Drop for Watch {
+    fn drop(&mut self) {
+        if let Some(watchers) = self.watchers() {
+            watchers.fetch_sub(1, Relaxed);
+        }
+    }
+}
+
+#[cfg(all(test, feature = "http"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_is_watched_while_a_page_looks_and_nobody_waits_for_room() {
+        let (feed, mut out) = Feed::new(2);
+        assert!(!feed.is_watched(0) && feed.is_on() && !Feed::default().is_on());
+        let (one, two, other) = (feed.watch(Some(0)), feed.watch(Some(0)), feed.watch(Some(7)));
+        drop((one, other));
+        assert!(feed.is_watched(0) && !feed.is_watched(1) && !feed.is_watched(7));
+        drop(two);
+        assert!(!feed.is_watched(0));
+        for _ in 0..1030 {
+            feed.say(Said::Ready);
+        }
+        assert_eq!(feed.refused(), 6);
+        assert!(matches!(out.try_recv(), Ok(Said::Ready)));
+    }
+}

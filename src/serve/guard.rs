@@ -1,0 +1,146 @@
+//! Who may ask.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header, uri::Authority};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use subtle::ConstantTimeEq;
+
+/// What the page may load: its own files, nothing inline, nothing from elsewhere.
+const CONTENT: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src \
+                       'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// The rules.
+#[derive(Debug)]
+pub(super) struct Guard {
+    token: Option<String>,
+    hosts: Vec<String>,
+}
+
+impl Guard {
+    pub(super) fn new(token: Option<String>, hosts: &[String]) -> Arc<Self> {
+        let hosts = hosts.iter().map(|host| host.to_ascii_lowercase()).collect();
+        Arc::new(Self { token, hosts })
+    }
+
+    /// Routes behind the token, where there is one.
+    pub(super) fn with_token(self: &Arc<Self>, routes: Router) -> Router {
+        routes.layer(middleware::from_fn_with_state(Arc::clone(self), token))
+    }
+
+    /// Routes behind everything else; answers say what a browser may do with them.
+    pub(super) fn with_rules(self: &Arc<Self>, routes: Router) -> Router {
+        routes.layer(middleware::from_fn_with_state(Arc::clone(self), rules))
+    }
+
+    /// Whether the request shows the token. No token is no secret: everybody has it.
+    fn knows(&self, headers: &HeaderMap) -> bool {
+        let Some(token) = &self.token else { return true };
+        let shown = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let shown = shown.and_then(|value| value.split_once(' ')).filter(|(scheme, _)| {
+            // Prometheus and curl write it so, others in small letters
+            scheme.eq_ignore_ascii_case("bearer")
+        });
+        shown.is_some_and(|(_, shown)| bool::from(shown.trim().as_bytes().ct_eq(token.as_bytes())))
+    }
+
+    /// Why the request is refused, whatever it asks for.
+    fn refuses(&self, headers: &HeaderMap) -> Option<&'static str> {
+        let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+        let host = text(header::HOST).and_then(|host| host.parse::<Authority>().ok());
+        let Some(host) = host else { return Some("the request names no host\n") };
+        // a website can point a name of its own at this machine, and would read along without a token
+        if self.token.is_none() && !self.is_ours(host.host()) {
+            return Some(
+                "this name of the host is not known; add it to `hosts` in [http], or set a token_file\n",
+            );
+        }
+        let foreign = text(header::ORIGIN).is_some_and(|origin| {
+            let of = origin.split_once("://").map_or(origin, |(_, rest)| rest);
+            !of.eq_ignore_ascii_case(host.as_str())
+        });
+        if foreign || text(header::HeaderName::from_static("sec-fetch-site")) == Some("cross-site") {
+            return Some("other websites may not ask\n");
+        }
+        None
+    }
+
+    fn is_ours(&self, host: &str) -> bool {
+        let bare = host.trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
+        let loopback = bare.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
+        loopback || bare == "localhost" || self.hosts.contains(&bare)
+    }
+}
+
+async fn token(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
+    if guard.knows(request.headers()) {
+        return next.run(request).await;
+    }
+    let ask = [(header::WWW_AUTHENTICATE, "Bearer realm=\"cpc-stream\"")];
+    (StatusCode::UNAUTHORIZED, ask, "show the token of http.token_file: Authorization: Bearer TOKEN\n")
+        .into_response()
+}
+
+async fn rules(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
+    let mut response = match guard.refuses(request.headers()) {
+        Some(why) => (StatusCode::FORBIDDEN, why).into_response(),
+        None => next.run(request).await,
+    };
+    let headers = response.headers_mut();
+    for (name, value) in [
+        (header::CONTENT_SECURITY_POLICY, CONTENT),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+        (header::CACHE_CONTROL, "no-store"),
+    ] {
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        pairs.iter().map(|&(name, value)| (name.parse().unwrap(), HeaderValue::from_static(value))).collect()
+    }
+
+    #[test]
+    fn a_token_is_shown_whole_or_not_at_all() {
+        let guard = Guard::new(Some("0123456789abcdef".into()), &[]);
+        let knows = |value: &'static str| guard.knows(&headers(&[("authorization", value)]));
+        assert!(knows("Bearer 0123456789abcdef") && knows("bearer 0123456789abcdef"));
+        for wrong in
+            ["Bearer 0123456789abcdeg", "Bearer 0123456789abcde", "Bearer ", "Basic 0123456789abcdef", "x"]
+        {
+            assert!(!knows(wrong), "{wrong}");
+        }
+        assert!(!guard.knows(&HeaderMap::new()) && Guard::new(None, &[]).knows(&HeaderMap::new()));
+    }
+
+    #[test]
+    fn foreign_names_and_foreign_pages_are_refused() {
+        let open = Guard::new(None, &["Ear.example".into()]);
+        let closed = Guard::new(Some("0123456789abcdef".into()), &[]);
+        for host in ["localhost:8099", "127.0.0.1:8099", "[::1]:8099", "LOCALHOST", "ear.example"] {
+            assert_eq!(open.refuses(&headers(&[("host", host)])), None, "{host}");
+        }
+        for host in ["evil.example:8099", "localhost.evil.example", "192.168.1.2"] {
+            assert!(open.refuses(&headers(&[("host", host)])).is_some(), "{host}");
+            assert_eq!(closed.refuses(&headers(&[("host", host)])), None, "{host}");
+        }
+        assert!(open.refuses(&HeaderMap::new()).is_some());
+        for guard in [&open, &closed] {
+            let from = |origin| guard.refuses(&headers(&[("host", "localhost:1"), ("origin", origin)]));
+            assert_eq!(from("http://localhost:1"), None);
+            assert!(from("http://localhost:2").is_some() && from("null").is_some());
+            let site = |site| guard.refuses(&headers(&[("host", "localhost:1"), ("sec-fetch-site", site)]));
+            assert!(site("cross-site").is_some() && site("same-origin").is_none() && site("none").is_none());
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! The figures in the text format of Prometheus.
+//!
+//! They are the health document, so that the two cannot disagree; counters count from the start of the daemon, those of
+//! event documents from the making of the outbox.
+
+use std::fmt::Write as _;
+
+use super::hub::{Hub, StreamView, doing};
+use crate::publish::{Health, StreamHealth};
+
+/// Text format 0.0.4.
+pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+struct Page(String);
+
+impl Page {
+    fn head(&mut self, name: &str, kind: &str, help: &str) {
+        let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
+    }
+
+    fn row(&mut self, name: &str, labels: &[(&str, &str)], value: f64) {
+        self.0.push_str(name);
+        for (at, (label, text)) in labels.iter().enumerate() {
+            let text = text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+            let _ = write!(self.0, "{}{label}=\"{text}\"", if at == 0 { "{" } else { "," });
+        }
+        let _ = writeln!(self.0, "{} {value}", if labels.is_empty() { "" } else { "}" });
+    }
+
+    /// A figure of the whole node.
+    fn one(&mut self, name: &str, kind: &str, help: &str, value: f64) {
+        self.head(name, kind, help);
+        self.row(name, &[], value);
+    }
+}
+
+type Count = (&'static str, &'static str, fn(&StreamHealth) -> u64);
+
+const COUNTS: [Count; 11] = [
+    ("cpc_stream_samples_in_total", "Samples at 16 kHz that came in.", |s| s.samples_in),
+    ("cpc_stream_samples_scored_total", "Samples that were scored.", |s| s.samples_scored),
+    ("cpc_stream_samples_shed_total", "Samples that fill no whole hop, beside a gap or at the end.", |s| {
+        s.samples_shed
+    }),
+    ("cpc_stream_samples_lost_total", "Samples of the source that never reached the model.", |s| {
+        s.lost_samples
+    }),
+    ("cpc_stream_samples_not_finite_total", "Samples that were no numbers and were taken as 0.", |s| {
+        s.not_finite
+    }),
+    ("cpc_stream_ring_overruns_total", "Times that the ring of the stream was full.", |s| s.overruns),
+    ("cpc_stream_device_xruns_total", "Times that the sound card reported a gap.", |s| s.xruns),
+    ("cpc_stream_alarms_capped_total", "Alarms that the cap refused.", |s| s.capped),
+    ("cpc_stream_events_known_total", "Events not told because their kind was declared normal.", |s| s.known),
+    ("cpc_stream_event_documents_muted_total", "Event documents not told because of muting.", |s| s.muted),
+    ("cpc_stream_place_changes_total", "Times that the place has changed.", |s| s.regimes),
+];
+
+type Figure = (&'static str, &'static str, fn(&StreamView) -> Option<f64>);
+
+const FIGURES: [Figure; 4] = [
+    ("cpc_stream_score", "Highest -log10 of the tail probability in the last second.", |v| {
+        v.latest.as_ref()?.score
+    }),
+    ("cpc_stream_surprise", "Surprise then, in robust deviations from normal.", |v| {
+        v.latest.as_ref()?.surprise
+    }),
+    ("cpc_stream_novelty", "Novelty then, about 1 for normal sound.", |v| v.latest.as_ref()?.novelty),
+    ("cpc_stream_level_dbfs", "Level then, dB full scale.", |v| {
+        Some(f64::from(v.latest.as_ref()?.level_dbfs))
+    }),
+];
+
+/// All of them. `refused` counts what found no room on its way to the page.
+pub(super) fn text(health: &Health, hub: &Hub, refused: u64) -> String {
+    let mut page = Page(String::with_capacity(8192));
+    let name = "cpc_stream_build_info";
+    page.head(name, "gauge", "Always 1; the labels tell version and model.");
+    page.row(
+        name,
+        &[("version", &health.version), ("model", &hub.about.model), ("node", &hub.about.node)],
+        1.0,
+    );
+    node(&mut page, health, hub);
+    for (name, help, of) in COUNTS {
+        page.head(name, "counter", help);
+        for (id, stream) in &health.streams {
+            page.row(name, &[("stream", id)], of(stream) as f64);
+        }
+    }
+    streams(&mut page, health);
+    views(&mut page, hub);
+    let name = "cpc_stream_http_messages_refused_total";
+    page.one(name, "counter", "Messages that found no room on their way to the page.", refused as f64);
+    page.one("cpc_stream_http_pages", "gauge", "Pages that look right now.", hub.clients() as f64);
+    page.0
+}
+
+fn node(page: &mut Page, health: &Health, hub: &Hub) {
+    let flag = |x: bool| f64::from(u8::from(x));
+    for (name, help, value) in [
+        (
+            "cpc_stream_event_documents_accepted_total",
+            "Event documents that became durable.",
+            health.events_accepted,
+        ),
+        (
+            "cpc_stream_event_documents_acknowledged_total",
+            "Of these, confirmed by the broker.",
+            health.events_acked,
+        ),
+        (
+            "cpc_stream_event_documents_dropped_total",
+            "Of these, given up for age or size.",
+            health.events_dropped,
+        ),
+        (
+            "cpc_stream_messages_refused_total",
+            "Messages that found no room before the outbox.",
+            health.events_refused,
+        ),
+        ("cpc_stream_requests_done_total", "Requests that were carried out.", health.requests_done),
+        ("cpc_stream_requests_refused_total", "Requests that were not.", health.requests_refused),
+        (
+            "cpc_stream_snapshots_written_total",
+            "Snapshots of events that were written.",
+            health.snapshots_written,
+        ),
+        ("cpc_stream_snapshots_dropped_total", "Snapshots that were given up.", health.snapshots_dropped),
+    ] {
+        page.one(name, "counter", help, value as f64);
+    }
+    for (name, help, value) in [
+        ("cpc_stream_ready", "1 while the analysis runs.", flag(hub.ready)),
+        ("cpc_stream_hangs", "1 while a part of the daemon hangs.", flag(hub.hangs.is_some())),
+        ("cpc_stream_uptime_seconds", "Seconds since the start.", health.uptime_s),
+        (
+            "cpc_stream_event_documents_pending",
+            "Documents that wait for the broker.",
+            health.events_pending as f64,
+        ),
+        ("cpc_stream_outbox_bytes", "Their size.", health.outbox.bytes as f64),
+        ("cpc_stream_outbox_degraded", "1 while the disk refuses events.", flag(health.outbox.degraded)),
+        (
+            "cpc_stream_load_ratio",
+            "Time to process a hop over the time that a hop lasts.",
+            health.load_percent / 100.0,
+        ),
+        ("process_resident_memory_bytes", "Resident memory size in bytes.", health.rss_bytes as f64),
+    ] {
+        page.one(name, "gauge", help, value);
+    }
+    let name = "cpc_stream_hop_duration_seconds";
+    page.head(name, "gauge", "Time to process a hop, by quantile over the last ten minutes.");
+    page.row(name, &[("quantile", "0.5")], health.hop_p50_us / 1e6);
+    page.row(name, &[("quantile", "0.99")], health.hop_p99_us / 1e6);
+}
+
+fn streams(page: &mut Page, health: &Health) {
+    let name = "cpc_stream_samples_waiting";
+    page.head(name, "gauge", "Samples that came in and are neither scored nor shed yet.");
+    for (id, s) in &health.streams {
+        let waiting = s.samples_in.saturating_sub(s.samples_scored + s.samples_shed);
+        page.row(name, &[("stream", id)], waiting as f64);
+    }
+    let name = "cpc_stream_input_hops_total";
+    page.head(name, "counter", "Hops of 10 ms by what was wrong with the input.");
+    for (id, stream) in &health.streams {
+        let input = &stream.input;
+        for (state, count) in [
+            ("faint", input.faint),
+            ("offset", input.offset),
+            ("clipping", input.clipping),
+            ("stuck", input.stuck),
+            ("silent", input.silent),
+            ("invalid", input.invalid),
+        ] {
+            page.row(name, &[("stream", id), ("state", state)], count as f64);
+        }
+    }
+    let name = "cpc_stream_threshold";
+    page.head(name, "gauge", "Threshold on the score that is in force.");
+    for (id, stream) in &health.streams {
+        if let Some(threshold) = stream.threshold {
+            page.row(name, &[("stream", id)], threshold);
+        }
+    }
+}
+
+fn views(page: &mut Page, hub: &Hub) {
+    let name = "cpc_stream_stream_up";
+    page.head(name, "gauge", "1 while the stream gives sound.");
+    for view in &hub.streams {
+        page.row(name, &[("stream", &view.id)], f64::from(u8::from(view.is_online())));
+    }
+    let name = "cpc_stream_stream_state";
+    page.head(name, "gauge", "1 for what the stream is doing.");
+    for view in &hub.streams {
+        let now = doing(view.latest.as_ref());
+        for state in ["waiting", "calibrating", "watching", "relearning"] {
+            page.row(name, &[("stream", &view.id), ("state", state)], f64::from(u8::from(state == now)));
+        }
+    }
+    let name = "cpc_stream_events_total";
+    page.head(name, "counter", "Events that began, by the tier that they began with.");
+    for view in &hub.streams {
+        for (tier, count) in ["alarm", "severe"].into_iter().zip(view.told) {
+            page.row(name, &[("stream", &view.id), ("tier", tier)], count as f64);
+        }
+    }
+    for (name, help, of) in FIGURES {
+        page.head(name, "gauge", help);
+        for view in &hub.streams {
+            if let Some(value) = of(view) {
+                page.row(name, &[("stream", &view.id)], value);
+            }
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! A page to look at, figures for Prometheus, and probes for whoever watches the daemon.
+//!
+//! ```text
+//! inference, main ─ Feed ─▶ channel ─▶ thread `http`: Hub ─▶ page (live stream), /api/v1, /metrics, probes
+//!                 (never waits, (1024)   (keeps an hour of seconds
+//!                  counts refusals)       and the last events)
+//! ```
+//!
+//! | path | what | token |
+//! | --- | --- | --- |
+//! | `/healthz` | 200 while everything moves, 503 and who hangs otherwise | no |
+//! | `/readyz` | 200 once the model is warm and the analysis runs, until the stop | no |
+//! | `/metrics` | Prometheus text format | yes |
+//! | `/`, `/page.css`, `/page.js` | the page; it holds no data, and asks for the token where one is needed | no |
+//! | `/api/v1/overview`, `events`, `history?stream=`, `calibration?stream=` | JSON | yes |
+//! | `/api/v1/live?stream=` | server-sent events: seconds and events of all streams, the spectrum of one | yes |
+//! | `/api/v1/events/ID.png` | the picture of an event, where pictures are kept | yes |
+//!
+//! Nothing can be changed over HTTP, and no sound leaves over it. There is no server unless `[http] listen` names an
+//! address. One that others can reach needs a token; on the own machine without one, names of foreign hosts are refused,
+//! so that no website can read along by way of the browser.
+//!
+//! The spectrum of a stream is made only while a page looks at it. A client that does not take what it asked for is
+//! dropped: neither the analysis nor other clients wait for it.
+
+mod config;
+mod feed;
+#[cfg(feature = "http")]
+mod guard;
+#[cfg(feature = "http")]
+mod hub;
+#[cfg(feature = "http")]
+mod live;
+#[cfg(feature = "http")]
+mod metrics;
+#[cfg(feature = "http")]
+mod patient;
+#[cfg(feature = "http")]
+mod routes;
+#[cfg(feature = "http")]
+mod running;
+mod server;
+
+pub use config::{HttpConfig, read_token};
+pub use feed::{CalibrationView, Column, Feed, Said, TailView};
+pub use server::{About, HealthSource, Server};

@@ -1,0 +1,90 @@
+//! The thread `http`.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::config::HttpConfig;
+#[cfg(feature = "http")]
+use super::config::read_token;
+use super::feed::Feed;
+#[cfg(feature = "http")]
+use super::running;
+#[cfg(not(feature = "http"))]
+use crate::error::Error;
+use crate::error::Result;
+use crate::publish::Health;
+
+/// Gives the health document as of now; it may be asked by any thread.
+pub type HealthSource = Arc<dyn Fn() -> Health + Send + Sync>;
+
+/// What does not change while the daemon runs.
+#[derive(Debug, Clone, Default)]
+pub struct About {
+    /// Node id.
+    pub node: String,
+    /// Name of the model and the start of its hash.
+    pub model: String,
+    /// The state folder, for pictures of events.
+    pub state: PathBuf,
+    /// Whether events have pictures.
+    pub pictures: bool,
+    /// Whether events go to a broker.
+    pub broker: bool,
+    /// The false-alarm budget at the start, events an hour.
+    pub budget_per_hour: f64,
+    /// Ids of the streams, in the order by which a [`Feed`] counts them.
+    pub streams: Vec<String>,
+}
+
+/// A running server; it ends with this.
+pub struct Server {
+    address: SocketAddr,
+    #[cfg(feature = "http")]
+    _running: running::Running,
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Server({})", self.address)
+    }
+}
+
+impl Server {
+    /// Where it listens; a port 0 of the configuration has become a real one.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Starts a server where the configuration asks for one. What is said to the feed is shown.
+    ///
+    /// # Errors
+    /// A configuration error where the token cannot be read or is too short, the address is taken or is not of this
+    /// machine, or the program was built without the feature `http`.
+    #[cfg(feature = "http")]
+    pub fn start(config: &HttpConfig, about: About, health: HealthSource) -> Result<(Option<Self>, Feed)> {
+        let Some(address) = config.address()? else { return Ok((None, Feed::default())) };
+        config.validate()?;
+        let running = running::start(address, read_token(config)?, &config.hosts, (about, health))?;
+        let (address, running, feed) = running;
+        Ok((Some(Self { address, _running: running }), feed))
+    }
+
+    /// Refuses a configuration that asks for a server.
+    ///
+    /// # Errors
+    /// Where it does.
+    #[cfg(not(feature = "http"))]
+    pub fn start(config: &HttpConfig, about: About, health: HealthSource) -> Result<(Option<Self>, Feed)> {
+        drop((about, health));
+        match config.address()? {
+            None => Ok((None, Feed::default())),
+            Some(_) => Err(Error::config(
+                "http.listen is set, and this program was built without the feature `http`",
+                "build it with `--features http`, or take [http] out",
+            )),
+        }
+    }
+}
