@@ -23,8 +23,8 @@ fn every_example_is_taken() {
     for entry in fs::read_dir(root().join("config")).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
-        // of training, which has a command of its own; and the page of all keys
-        if name == "train" {
+        // training has a command of its own, and grafana.json is for another program
+        if name == "train" || path.extension().is_none_or(|ending| ending != "toml") {
             continue;
         }
         let mut command = program(home.path());

@@ -4,7 +4,7 @@ use super::{Excerpt, Pooled, Strip};
 use crate::detect::{Reading, StreamState};
 use crate::event::Finding;
 
-/// What the engine has to say. `stream` is the number that [`Engine::add`] gave.
+/// What the engine has to say. `stream` is the number that [`Engine::add`](super::engine::Engine::add) gave.
 #[derive(Debug, Clone)]
 pub enum Heard {
     /// Of each frame.
