@@ -1,8 +1,9 @@
 //! What the engine says.
 
-use super::{Excerpt, Pooled, Strip};
+use super::{Excerpt, Pooled};
 use crate::detect::{Reading, StreamState};
 use crate::event::Finding;
+use crate::serve::Column;
 
 /// What the engine has to say. `stream` is the number that [`Engine::add`](super::engine::Engine::add) gave.
 #[derive(Debug, Clone)]
@@ -41,7 +42,7 @@ pub enum Heard {
         /// Which stream.
         stream: usize,
         /// Its spectrum.
-        strip: Box<Strip>,
+        strip: Box<Column>,
     },
     /// An event began or ended.
     Finding {

@@ -276,7 +276,7 @@ impl Inference {
                     let stream = stream.feed.id.clone();
                     sender.try_send(Outgoing::Embedding { stream, embedding: Box::new(embedding) });
                 }
-                Heard::Strip { strip, .. } => Shown::strip(feed, place, &strip),
+                Heard::Strip { strip, .. } => Shown::strip(feed, place, strip),
                 Heard::State { state, .. } => {
                     if stream.keep {
                         // the last word on the stream: worth a wait, but not for ever

@@ -45,4 +45,3 @@ pub use pool::Pooled;
 pub use reload::{Reloaded, Reloader};
 pub use snapshot::Excerpt;
 pub use stamp::Stamp;
-pub use strip::Strip;

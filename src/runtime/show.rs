@@ -2,7 +2,6 @@
 
 use std::time::SystemTime;
 
-use super::Strip;
 use super::inference::Inference;
 use super::scores::Summary;
 use crate::detect::{Calibration, Reading, Tail};
@@ -34,10 +33,8 @@ impl Shown {
         }
     }
 
-    pub(super) fn strip(feed: &Feed, place: usize, strip: &Strip) {
-        let &Strip { t_s, bands, score, surprise, novelty, level_dbfs } = strip;
-        let column = Column { t_s, bands, score, surprise, novelty, level_dbfs };
-        feed.say(Said::Column { stream: place, column: Box::new(column) });
+    pub(super) fn strip(feed: &Feed, place: usize, column: Box<Column>) {
+        feed.say(Said::Column { stream: place, column });
     }
 }
 

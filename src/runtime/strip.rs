@@ -2,34 +2,18 @@
 
 use crate::detect::Reading;
 use crate::frame::Frame;
+use crate::serve::Column;
 use crate::units::{BANDS, frame_end, samples_to_seconds};
 
 /// Frames of a strip.
 const FRAMES: u32 = 5;
-
-/// 50 ms of a stream: of each figure the highest.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Strip {
-    /// Its end, seconds from the start of the stream.
-    pub t_s: f64,
-    /// Log-mel bands, from the lowest up: tenths of a neper over −14.
-    pub bands: [u8; BANDS],
-    /// Score; none unless watching.
-    pub score: Option<f64>,
-    /// Surprise; none while calibrating.
-    pub surprise: Option<f64>,
-    /// Novelty; none while calibrating.
-    pub novelty: Option<f64>,
-    /// Level of a hop, dB full scale.
-    pub level_dbfs: f32,
-}
 
 /// Gathers frames, while somebody looks.
 #[derive(Debug, Default)]
 pub(super) struct Stripper {
     wanted: bool,
     frames: u32,
-    strip: Option<Strip>,
+    strip: Option<Column>,
 }
 
 impl Stripper {
@@ -40,12 +24,12 @@ impl Stripper {
     }
 
     /// A strip, when one is full.
-    pub(super) fn push(&mut self, frame: &Frame, reading: &Reading) -> Option<Strip> {
+    pub(super) fn push(&mut self, frame: &Frame, reading: &Reading) -> Option<Column> {
         if !self.wanted {
             return None;
         }
         let t_s = samples_to_seconds(frame_end(frame.index));
-        let strip = self.strip.get_or_insert(Strip {
+        let strip = self.strip.get_or_insert(Column {
             t_s,
             bands: [0; BANDS],
             score: None,
