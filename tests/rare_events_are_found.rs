@@ -35,11 +35,10 @@ fn ours_is_ahead_of_every_baseline() {
             assert!(a >= b - 0.01, "{what}: {a} against {b} of {}", other["name"]);
         }
     }
-    // half of what lies between the sounds are gain steps of 6 dB: most are no event, even in these bare noises
+    // half of the streams hold a gain step of 6 dB each 20 s: none is an event
     let at_budget = &ours["budgets"][0];
     let steps = at_budget["fired"].as_array().unwrap().iter().find(|f| f[0] == "gain-step").unwrap();
-    let (fired, all) = (steps[1].as_u64().unwrap(), steps[2].as_u64().unwrap());
-    assert!(2 * fired <= all && all >= 4, "{steps}");
+    assert!(steps[1].as_u64().unwrap() <= 1 && steps[2].as_u64().unwrap() >= 4, "{steps}");
     assert!(at_budget["recall"].as_f64().unwrap() >= 0.5, "{at_budget}");
     for file in ["report.md", "roc.svg", "fan-1.svg"] {
         let text = std::fs::read_to_string(folder.join(file)).unwrap();

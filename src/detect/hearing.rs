@@ -21,6 +21,8 @@ const RECENT_S: usize = 60;
 /// Exponent for the probability of a median: unlike scores of events, a place stays, so that 0.01 says as much of it second
 /// after second as 0.001 of an event.
 const STAYS: f64 = 1.5;
+/// No step of the gain is less probable than this.
+const STEP_P: f64 = 0.1;
 /// From this p downward it is looked for the band that stands out.
 const LOOKED_AT: f64 = 0.05;
 
@@ -98,6 +100,7 @@ impl Hearing {
                 Some(critic) => self.ask(critic, known, instrument.usual())?,
                 None => None,
             };
+            let p = p.map(|p| if known.site.is_gain_step(&self.raw) { p.max(STEP_P) } else { p });
             if self.maker.is_full() {
                 let novelty = known.site.distance(&self.raw);
                 let p_novelty = known.novelty_tail.tail_probability(novelty);

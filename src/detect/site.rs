@@ -15,6 +15,9 @@ pub(super) const WARM_UP: usize = 100;
 const FEWEST_ROWS: usize = 100;
 /// Values are cut at so many deviations.
 const LARGEST: f32 = 8.0;
+/// Squared deviations a band that are common to all in a step of the gain, at least, and that are left, at most.
+const STEP_COMMON: f32 = 4.0;
+const STEP_LEFT: f32 = 2.0;
 /// What is added to deviations: of a mean over 0.1 s, of a mean over longer, of a deviation (ln of power).
 const LEAST_BRIEF: f32 = 0.05;
 const LEAST_MEAN: f32 = 0.03;
@@ -104,6 +107,15 @@ impl Site {
         let mut white = Vec::with_capacity(2 * BANDS);
         self.half.apply(raw.get(HALF).unwrap_or_default(), &mut white);
         f64::from(mean_square(&white)).sqrt()
+    }
+
+    /// Whether what distinguishes the last 0.1 s from the last seconds is one shift of all bands, and the rest is normal: a
+    /// step of the gain.
+    #[must_use]
+    pub fn is_gain_step(&self, raw: &[f32]) -> bool {
+        let part = |range: std::ops::Range<usize>| raw.get(range).unwrap_or_default();
+        let (common, left) = self.brief.common_shift(part(SLOW), part(BRIEF));
+        common >= STEP_COMMON && left <= STEP_LEFT
     }
 
     /// How far each band lies above its mean over 0.25 s, in its deviations, `[64]`.
