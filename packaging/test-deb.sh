@@ -3,13 +3,12 @@
 #
 #   packaging/test-deb.sh target/debian/cpc-stream_*.deb
 #
-# As root, with mmdebstrap or debootstrap and a Debian mirror (MIRROR=URL, SUITE=bookworm). ROOT=DIR takes a Debian root that
+# As root, with mmdebstrap or debootstrap (MIRROR=URL for another mirror than theirs, SUITE=bookworm). ROOT=DIR takes a Debian root that
 # is there already, and changes it. At the end stands what could not be tested; nothing in here boots a machine.
 set -eu
 
 deb=${1:?usage: packaging/test-deb.sh FILE.deb}
 suite=${SUITE:-bookworm}
-mirror=${MIRROR:-http://deb.debian.org/debian}
 not_done=
 
 say() { echo "== $*"; }
@@ -28,9 +27,9 @@ else
     root=$(mktemp -d)
     trap 'rm -rf "$root"' EXIT
     if command -v mmdebstrap > /dev/null; then
-        mmdebstrap --quiet --mode=root --variant=apt "$suite" "$root" "$mirror"
+        mmdebstrap --quiet --mode=root --variant=apt "$suite" "$root" ${MIRROR:+"$MIRROR"}
     elif command -v debootstrap > /dev/null; then
-        debootstrap --variant=minbase "$suite" "$root" "$mirror" > /dev/null
+        debootstrap --variant=minbase "$suite" "$root" ${MIRROR:+"$MIRROR"} > /dev/null
     else
         fail "neither mmdebstrap nor debootstrap is here, and ROOT is not set: apt-get install mmdebstrap"
     fi

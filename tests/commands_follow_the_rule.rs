@@ -6,13 +6,12 @@
 mod support;
 
 use std::io::Write;
-use std::process::Stdio;
 use std::time::Duration;
 
 use cpc_stream::cli::demo::Scene;
 use cpc_stream::publish::{Health, Response, ResponseStatus};
 use support::broker::{Broker, Subscriber, await_for};
-use support::daemon::{Daemon, program};
+use support::daemon::Daemon;
 
 const LONG: Duration = Duration::from_secs(60);
 const SOON: Duration = Duration::from_secs(15);
@@ -62,13 +61,7 @@ fn what_is_allowed_is_done_and_the_rest_is_refused_and_counted() {
     let home = tempfile::tempdir().unwrap();
     let config = "[publish]\ncommands = [\"mute\", \"budget\", \"recalibrate\", \"snapshot\", \"reload\"]\nhealth_s = 1\n\
                   [snapshots]\nclip = true\n[detect]\ncalibrate_seconds = 30.0\nevents_per_hour = 20.0\n";
-    std::fs::write(home.path().join("c.toml"), config).unwrap();
-    let mut command = program(home.path());
-    command
-        .args(["--config", "c.toml", "--input", "-", "--stdin-float", "--node", "hall"])
-        .args(["--broker", &broker.url(), "--state-dir", "state"])
-        .stdin(Stdio::piped());
-    let mut daemon = Daemon::start(&mut command);
+    let mut daemon = Daemon::of_a_pipe(home.path(), config, &broker.url());
     let mut pipe = daemon.stdin();
     let bytes: Vec<u8> = scene.samples.iter().copied().flat_map(f32::to_le_bytes).collect();
     let (quiet, loud) = bytes.split_at(31 * 16_000 * 4);

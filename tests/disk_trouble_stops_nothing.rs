@@ -12,24 +12,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use cpc_stream::event::Event;
-use cpc_stream::publish::Health;
 use support::broker::{Broker, Subscriber};
 use support::daemon::{Daemon, program};
 use support::meddle::{Disk, Meddle};
 use support::sound::{bytes, whistles};
 
 const LONG: Duration = Duration::from_secs(60);
-
-fn health(documents: &Subscriber, what: &str, wanted: impl Fn(&Health) -> bool) -> Health {
-    let by = Instant::now() + LONG;
-    loop {
-        let document: Health = serde_json::from_str(&documents.next("/health", LONG).payload).unwrap();
-        if wanted(&document) {
-            return document;
-        }
-        assert!(Instant::now() < by, "{what}: {document:?}");
-    }
-}
 
 #[test]
 fn full_read_only_and_slow() {
@@ -68,23 +56,23 @@ fn full_read_only_and_slow() {
     let first: Event = serde_json::from_str(&events.next("/event", LONG).payload).unwrap();
     for what in [Disk::Full, Disk::ReadOnly] {
         meddle.disk(what);
-        let degraded = health(&documents, "degraded", |health| health.outbox.degraded);
+        let degraded = documents.health("degraded", |health| health.outbox.degraded);
         let scored = degraded.samples_scored + 4 * 16_000;
-        health(&documents, "scored on", |health| health.outbox.degraded && health.samples_scored > scored);
+        documents.health("scored on", |health| health.outbox.degraded && health.samples_scored > scored);
         meddle.disk(Disk::Good);
         let good =
-            health(&documents, "recovered", |health| !health.outbox.degraded && health.outbox.pending == 0);
+            documents.health("recovered", |health| !health.outbox.degraded && health.outbox.pending == 0);
         println!("{what:?}: degraded, scored on, recovered alone; {} refused", good.events_refused);
         assert_eq!(good.events_refused, 0, "nothing was given up");
     }
     meddle.disk(Disk::Slow(2500));
-    let before = health(&documents, "slow", |_| true);
+    let before = documents.health("slow", |_| true);
     let wanted = before.events_accepted + 4;
-    health(&documents, "accepted on", |health| {
+    documents.health("accepted on", |health| {
         health.events_accepted >= wanted && health.samples_scored > before.samples_scored + 8 * 16_000
     });
     meddle.disk(Disk::Good);
-    health(&documents, "delivered", |health| health.outbox.pending == 0);
+    documents.health("delivered", |health| health.outbox.pending == 0);
     over.store(true, Ordering::Relaxed);
     feeder.join().unwrap();
     assert!(!daemon.log().iter().any(|line| line.contains("hangs")), "{:?}", daemon.log());

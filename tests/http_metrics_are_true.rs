@@ -8,12 +8,10 @@ mod support;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
-use std::process::Stdio;
 use std::time::Duration;
 
 use support::broker::await_for;
-use support::daemon::{Daemon, program};
-use support::http::{address, get};
+use support::http::{get, listening};
 use support::sound::{bytes, whistles};
 
 const LIMIT: Duration = Duration::from_secs(120);
@@ -48,19 +46,7 @@ fn parse(text: &str) -> BTreeMap<String, f64> {
 #[test]
 fn metrics_are_valid_balance_and_say_what_happened() {
     let home = tempfile::tempdir().unwrap();
-    let mut command = program(home.path());
-    command.args([
-        "--input",
-        "-",
-        "--http",
-        "127.0.0.1:0",
-        "--calibrate-seconds",
-        "15",
-        "--events-per-hour",
-        "60",
-    ]);
-    let mut daemon = Daemon::start(command.stdin(Stdio::piped()));
-    let at = address(&daemon);
+    let (mut daemon, at) = listening(home.path(), 15);
     let mut stdin = daemon.stdin();
     let samples = whistles(40, 20);
     stdin.write_all(&bytes(&samples)).unwrap();

@@ -12,25 +12,13 @@ use std::time::{Duration, Instant};
 
 use cpc_stream::cli::demo::Scene;
 use cpc_stream::event::Event;
-use cpc_stream::publish::Health;
-use support::broker::{Broker, Subscriber};
+use support::broker::Broker;
 use support::daemon::{Daemon, program};
 use support::meddle::{Disk, Meddle};
 use support::microphone::TestMicrophone;
 use support::proxy::{Mood, Proxy};
 
 const LONG: Duration = Duration::from_secs(60);
-
-fn health(documents: &Subscriber, what: &str, wanted: impl Fn(&Health) -> bool) -> Health {
-    let by = Instant::now() + LONG;
-    loop {
-        let document: Health = serde_json::from_str(&documents.next("/health", LONG).payload).unwrap();
-        if wanted(&document) {
-            return document;
-        }
-        assert!(Instant::now() < by, "{what}: {document:?}");
-    }
-}
 
 #[test]
 fn no_sample_is_dropped_while_broker_and_disk_misbehave() {
@@ -54,7 +42,7 @@ fn no_sample_is_dropped_while_broker_and_disk_misbehave() {
         .stdin(Stdio::null());
     let daemon = Daemon::start(&mut command);
     daemon.await_log(&["calibrated"], LONG);
-    let quiet = health(&documents, "quiet", |health| health.samples_scored > 12 * 16_000);
+    let quiet = documents.health("quiet", |health| health.samples_scored > 12 * 16_000);
     let started = Instant::now();
 
     for (mood, seconds) in
@@ -71,7 +59,7 @@ fn no_sample_is_dropped_while_broker_and_disk_misbehave() {
     meddle.disk(Disk::Good);
 
     let due = quiet.samples_scored + started.elapsed().as_secs() * 16_000;
-    let after = health(&documents, "all is well again", |health| {
+    let after = documents.health("all is well again", |health| {
         health.samples_scored >= due && !health.outbox.degraded && health.outbox.pending == 0
     });
     for (id, stream) in &after.streams {

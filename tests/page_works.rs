@@ -10,21 +10,33 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use support::broker::await_for;
-use support::daemon::{Daemon, program};
-use support::http::{address, get};
+use support::http::{get, listening};
 use support::sound::{bytes, whistles};
 
-const FILES: [&str; 4] = ["/", "/page.js", "/page.css", "/icon.svg"];
+const FILES: [&str; 3] = ["/", "/page.css", "/icon.svg"];
+const SCRIPTS: [&str; 9] = [
+    "/ask.js",
+    "/draw.js",
+    "/events.js",
+    "/health.js",
+    "/live.js",
+    "/normal.js",
+    "/page.js",
+    "/streams.js",
+    "/words.js",
+];
 const LIMIT: Duration = Duration::from_secs(60);
 
 #[test]
 fn the_page_is_whole_and_names_nobody_else() {
     let home = tempfile::tempdir().unwrap();
-    let mut daemon = Daemon::start(
-        program(home.path()).args(["--input", "-", "--http", "127.0.0.1:0"]).stdin(Stdio::piped()),
-    );
-    let at = address(&daemon);
-    let [page, script, style, icon] = FILES.map(|file| get(&at, file).body);
+    let (mut daemon, at) = listening(home.path(), 12);
+    let [page, style, icon] = FILES.map(|file| get(&at, file).body);
+    let script = SCRIPTS.map(|file| get(&at, file).body).concat();
+    // what a script imports is among those that were looked at
+    for named in script.split("from './").skip(1).map(|rest| rest.split('\'').next().unwrap()) {
+        assert!(SCRIPTS.contains(&format!("/{named}").as_str()), "{named}");
+    }
     for text in [&page, &script, &style, &icon] {
         let foreign = text.replace("http://www.w3.org/2000/svg", "");
         assert!(!foreign.contains("http://") && !foreign.contains("https://") && !foreign.contains("//cdn"));
@@ -60,19 +72,7 @@ fn a_browser_shows_the_streams_without_an_error() {
         return;
     };
     let home = tempfile::tempdir().unwrap();
-    let mut command = program(home.path());
-    command.args([
-        "--input",
-        "-",
-        "--http",
-        "127.0.0.1:0",
-        "--calibrate-seconds",
-        "12",
-        "--events-per-hour",
-        "60",
-    ]);
-    let mut daemon = Daemon::start(command.stdin(Stdio::piped()));
-    let at = address(&daemon);
+    let (mut daemon, at) = listening(home.path(), 12);
     let mut stdin = daemon.stdin();
     stdin.write_all(&bytes(&whistles(35, 18))).unwrap();
     stdin.flush().unwrap();

@@ -6,14 +6,13 @@ mod support;
 
 use std::collections::BTreeSet;
 use std::io::Write;
-use std::process::Stdio;
 use std::time::Duration;
 
 use cpc_stream::cli::demo::Scene;
 use cpc_stream::publish::{Gap, GapReason};
 use serde_json::{Value, json};
 use support::broker::{Broker, Heard};
-use support::daemon::{Daemon, program};
+use support::daemon::Daemon;
 use support::schema::Document;
 
 const LONG: Duration = Duration::from_secs(60);
@@ -92,13 +91,7 @@ fn all_that_is_said_and_asked_is_described() {
     let config = "[publish]\ncommands = [\"ack-event\", \"mute\", \"budget\", \"recalibrate\", \"snapshot\", \"reload\"]\n\
                   health_s = 1\n[snapshots]\nclip = true\n[detect]\ncalibrate_seconds = 30.0\n\
                   events_per_hour = 20.0\n[homeassistant]\nenable = true\n";
-    std::fs::write(home.path().join("c.toml"), config).unwrap();
-    let mut command = program(home.path());
-    command
-        .args(["--config", "c.toml", "--input", "-", "--stdin-float", "--node", "hall"])
-        .args(["--broker", &broker.url(), "--state-dir", "state"])
-        .stdin(Stdio::piped());
-    let mut daemon = Daemon::start(&mut command);
+    let mut daemon = Daemon::of_a_pipe(home.path(), config, &broker.url());
     let mut pipe = daemon.stdin();
     let bytes: Vec<u8> = scene.samples.iter().copied().flat_map(f32::to_le_bytes).collect();
     pipe.write_all(&bytes).unwrap();

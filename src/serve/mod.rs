@@ -11,7 +11,7 @@
 //! | `/healthz` | 200 while everything moves, 503 and who hangs otherwise | no |
 //! | `/readyz` | 200 once the model is warm and the analysis runs, until the stop | no |
 //! | `/metrics` | Prometheus text format | yes |
-//! | `/`, `/page.css`, `/page.js` | the page; it holds no data, and asks for the token where one is needed | no |
+//! | `/`, `/page.css`, `/page.js` and what they name | the page; it holds no data, and asks for the token where one is needed | no |
 //! | `/api/v1/overview`, `events`, `history?stream=`, `calibration?stream=` | JSON | yes |
 //! | `/api/v1/live?stream=` | server-sent events: seconds and events of all streams, the spectrum of one | yes |
 //! | `/api/v1/events/ID.png` | the picture of an event, where pictures are kept | yes |

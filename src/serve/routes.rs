@@ -19,7 +19,18 @@ use super::{live, metrics};
 
 const PAGE: &str = include_str!("page/index.html");
 const STYLE: &str = include_str!("page/page.css");
-const SCRIPT: &str = include_str!("page/page.js");
+/// The scripts of the page, which import each other.
+const SCRIPTS: [(&str, &str); 9] = [
+    ("/ask.js", include_str!("page/ask.js")),
+    ("/draw.js", include_str!("page/draw.js")),
+    ("/events.js", include_str!("page/events.js")),
+    ("/health.js", include_str!("page/health.js")),
+    ("/live.js", include_str!("page/live.js")),
+    ("/normal.js", include_str!("page/normal.js")),
+    ("/page.js", include_str!("page/page.js")),
+    ("/streams.js", include_str!("page/streams.js")),
+    ("/words.js", include_str!("page/words.js")),
+];
 const ICON: &str = include_str!("page/icon.svg");
 
 /// Bytes of a picture, at most: one of 32 s has a few hundred thousand.
@@ -60,8 +71,10 @@ pub(super) fn router(known: Known, guard: &Arc<Guard>) -> Router {
         .with_state(known)
         .route("/", text("text/html; charset=utf-8", PAGE))
         .route("/page.css", text("text/css; charset=utf-8", STYLE))
-        .route("/page.js", text("text/javascript; charset=utf-8", SCRIPT))
         .route("/icon.svg", text("image/svg+xml", ICON));
+    let open = SCRIPTS
+        .into_iter()
+        .fold(open, |open, (path, script)| open.route(path, text("text/javascript; charset=utf-8", script)));
     let nothing = || async { (StatusCode::NOT_FOUND, "there is nothing here; the page is at /\n") };
     guard.with_rules(open.merge(guard.with_token(secret)).fallback(nothing))
 }

@@ -10,6 +10,8 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use cpc_stream::publish::Health;
+
 /// Waits until `done` gives a value, or fails with `what` after `limit`.
 pub fn await_for<T>(what: &str, limit: Duration, mut done: impl FnMut() -> Option<T>) -> T {
     let start = Instant::now();
@@ -232,6 +234,19 @@ impl Subscriber {
             if heard.topic.ends_with(suffix) && !heard.topic.starts_with("probe/") {
                 return heard;
             }
+        }
+    }
+
+    /// The next health document that is as wanted, within a minute.
+    pub fn health(&self, what: &str, wanted: impl Fn(&Health) -> bool) -> Health {
+        let limit = Duration::from_secs(60);
+        let by = Instant::now() + limit;
+        loop {
+            let document: Health = serde_json::from_str(&self.next("/health", limit).payload).unwrap();
+            if wanted(&document) {
+                return document;
+            }
+            assert!(Instant::now() < by, "{what}: {document:?}");
         }
     }
 

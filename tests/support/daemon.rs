@@ -67,6 +67,17 @@ impl Daemon {
         Self { child, stdout, stderr, readers }
     }
 
+    /// The node `hall` with this configuration, which hears floats on its standard input.
+    pub fn of_a_pipe(home: &Path, config: &str, broker: &str) -> Self {
+        std::fs::write(home.join("c.toml"), config).unwrap();
+        let mut command = program(home);
+        command
+            .args(["--config", "c.toml", "--input", "-", "--stdin-float", "--node", "hall"])
+            .args(["--broker", broker, "--state-dir", "state"])
+            .stdin(Stdio::piped());
+        Self::start(&mut command)
+    }
+
     /// Its process id.
     pub fn id(&self) -> u32 {
         self.child.id()

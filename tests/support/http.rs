@@ -2,9 +2,11 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::path::Path;
+use std::process::Stdio;
 use std::time::Duration;
 
-use super::daemon::Daemon;
+use super::daemon::{Daemon, program};
 
 /// An answer.
 #[derive(Debug)]
@@ -22,6 +24,17 @@ impl Answer {
     pub fn json(&self) -> serde_json::Value {
         serde_json::from_str(&self.body).unwrap_or_else(|e| panic!("{e}: {}", self.body))
     }
+}
+
+/// A daemon with a page that hears its standard input, and where the page is.
+pub fn listening(home: &Path, calibrate_seconds: u32) -> (Daemon, String) {
+    let mut command = program(home);
+    command
+        .args(["--input", "-", "--http", "127.0.0.1:0", "--events-per-hour", "60"])
+        .args(["--calibrate-seconds", &calibrate_seconds.to_string()]);
+    let daemon = Daemon::start(command.stdin(Stdio::piped()));
+    let at = address(&daemon);
+    (daemon, at)
 }
 
 /// Where the daemon says that its page is: `127.0.0.1:PORT`.

@@ -1,0 +1,93 @@
+/* The list of events, and what explains them. */
+
+import { $, ask, state } from './ask.js';
+import { clock, fixed, hertz, make, rate, shape } from './words.js';
+
+export function why(event) {
+  const about = event.evidence === 'surprise' ? 'not what the sound before foretold' : 'a sound that is foreign here';
+  const band = event.band_hz ? `, most at ${hertz(event.band_hz[0])} to ${hertz(event.band_hz[1])}` : '';
+  const change = event.level_change_db;
+  const level = Math.abs(change) >= 1 ? `, ${fixed(Math.abs(change), 0)} dB ${change > 0 ? 'over' : 'under'} the background` : '';
+  return about + band + level;
+}
+
+function perHorizon(event) {
+  const values = event.surprise_per_k;
+  const highest = Math.max(1, ...values.map((v) => Math.abs(v ?? 0)));
+  const text = values.map((v, i) => `${i + 1}: ${fixed(v, 2)}`).join(', ');
+  const svg = shape('svg', { class: 'perk', viewBox: '0 0 260 70', role: 'img', 'aria-label': `Surprise in nats by frames ahead, ${text}` });
+  svg.append(shape('line', { x1: 0, x2: 260, y1: 30, y2: 30 }));
+  const wide = 260 / values.length;
+  values.forEach((v, i) => {
+    const tall = (Math.abs(v ?? 0) / highest) * 26;
+    svg.append(shape('rect', { x: i * wide + 3, width: wide - 6, y: (v ?? 0) >= 0 ? 30 - tall : 30, height: tall, class: (v ?? 0) < 0 ? 'less' : '' }));
+    svg.append(shape('text', { x: (i + 0.5) * wide, y: 67 }, String(i + 1)));
+  });
+  return svg;
+}
+
+const shownEvents = new Map();
+function detail(event) {
+  const near = event.nearest
+    && state.events.find((e) => e.stream === event.stream && e.boot === event.boot && e.number === event.nearest.number);
+  const lines = make('dl', {});
+  const line = (name, value) => lines.append(make('dt', {}, name), make('dd', {}, value));
+  line('score at its highest', `${fixed(event.score)} (p ${event.p.toExponential(1)} a second)`);
+  line('mean score', fixed(event.score_mean));
+  line('surprise, novelty', `${fixed(event.surprise)}, ${fixed(event.novelty)}`);
+  line('level, background', `${fixed(event.level_dbfs)}, ${fixed(event.background_dbfs)} dBFS`);
+  line('lasted', event.offset_s === null ? 'it goes on' : `${fixed(event.offset_s - event.onset_s, 2)} s`);
+  line('told after', `${fixed(event.emitted_s - event.onset_s, 2)} s of sound`);
+  if (event.nearest) line('most like', `event ${event.nearest.number}${near ? ` of ${clock(near.onset)}` : ''} (${fixed(event.nearest.cosine, 2)} of 1)`);
+  line('budget', rate(event.budget_per_hour));
+  line('id', event.id);
+  const box = make('div', { class: 'detail' }, lines, make('p', { class: 'dim' }, 'Surprise at the peak, in nats, for 1 to '
+    + `${event.surprise_per_k.length} frames of 10 ms ahead; up is more surprising:`), perHorizon(event));
+  if (event.snapshot) {
+    ask(`api/v1/events/${encodeURIComponent(event.id)}.png`).then(async (answer) => {
+      const url = URL.createObjectURL(await answer.blob());
+      box.prepend(make('img', { src: url, alt: `Spectrogram of the event: ${why(event)}. White line: onset; red line: offset.` }));
+    }).catch(() => {});
+  }
+  return box;
+}
+
+export function showEvents() {
+  const list = $('events');
+  const only = $('only').checked ? state.chosen : null;
+  const events = state.events.filter((event) => !only || event.stream === only).slice(0, 100);
+  const keep = new Set(events.map((event) => event.id));
+  for (const [id, item] of shownEvents) {
+    if (!keep.has(id)) { item.element.remove(); shownEvents.delete(id); }
+  }
+  events.forEach((event, at) => {
+    let item = shownEvents.get(event.id);
+    if (!item) {
+      const summary = make('summary', {});
+      const fold = make('details', {}, summary);
+      item = { element: make('li', {}, fold), summary, fold, seq: -1 };
+      fold.addEventListener('toggle', () => {
+        fold.querySelector('.detail')?.remove();
+        if (fold.open) fold.append(detail(item.event));
+      });
+      shownEvents.set(event.id, item);
+    }
+    if (item.seq !== event.seq) {
+      item.event = event;
+      item.seq = event.seq;
+      const severe = event.tier === 'severe';
+      item.summary.replaceChildren(
+        make('span', { class: `pill ${severe ? 'bad' : ''}` }, severe ? 'severe' : 'alarm'),
+        make('span', { class: 'when' }, clock(event.onset)), make('strong', {}, event.stream),
+        make('span', { class: 'why' }, why(event)),
+        make('span', { class: 'dim' }, event.offset_s === null ? 'goes on' : `${fixed(event.offset_s - event.onset_s)} s`));
+      if (item.fold.open) {
+        item.fold.querySelector('.detail')?.remove();
+        item.fold.append(detail(event));
+      }
+    }
+    if (list.children[at] !== item.element) list.insertBefore(item.element, list.children[at] ?? null);
+  });
+  $('no-events').hidden = events.length > 0;
+}
+$('only').addEventListener('change', showEvents);

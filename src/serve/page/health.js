@@ -1,0 +1,53 @@
+/* Health, and the overview that it comes with. */
+
+import { $, json, state } from './ask.js';
+import { preview } from './normal.js';
+import { learn, showStreams } from './streams.js';
+import { bytes, fixed, lasting, make, whole } from './words.js';
+
+function showHealth() {
+  const { health, broker, ready } = state.overview;
+  const list = $('health');
+  list.replaceChildren();
+  const line = (name, value) => list.append(make('dt', {}, name), make('dd', {}, value));
+  const waiting = health.samples_in - health.samples_scored - health.samples_shed;
+  line('state', ready ? 'running' : 'starting or stopping');
+  line('up', lasting(health.uptime_s));
+  line('load', `${fixed(health.load_percent)} % of a core`);
+  line('hop, median and p99', `${fixed(health.hop_p50_us / 1000, 2)}, ${fixed(health.hop_p99_us / 1000, 2)} ms`);
+  line('memory', bytes(health.rss_bytes));
+  line('samples in', whole(health.samples_in));
+  line('scored, shed, waiting', `${whole(health.samples_scored)}, ${whole(health.samples_shed)}, ${whole(waiting)}`);
+  line('documents accepted', whole(health.events_accepted));
+  line('acknowledged, pending, dropped', `${whole(health.events_acked)}, ${whole(health.events_pending)}, ${whole(health.events_dropped)}`);
+  line('refused', whole(health.events_refused));
+  if (broker) line('outbox', `${bytes(health.outbox.bytes)}${health.outbox.degraded ? ', disk refuses' : ''}`);
+  const sums = Object.values(health.streams).reduce((sum, s) => [sum[0] + s.overruns, sum[1] + s.xruns, sum[2] + s.lost_samples], [0, 0, 0]);
+  line('overruns, xruns, samples lost', sums.map(whole).join(', '));
+  line('model', state.overview.model);
+  line('version', health.version);
+  const text = state.overview.faults.join('\n');
+  if (text === state.faults) return;
+  state.faults = text;
+  const shown = state.overview.faults.slice(0, 5);
+  const more = state.overview.faults.length - shown.length;
+  $('faults').hidden = !text;
+  $('faults').replaceChildren(...shown.map((fault) => make('p', {}, fault)), ...(more > 0 ? [make('p', {}, `and ${more} more`)] : []));
+}
+
+export async function refresh() {
+  const overview = await json('api/v1/overview');
+  const again = state.overview && state.overview.health.boot !== overview.health.boot;
+  state.overview = overview;
+  $('node').textContent = overview.node;
+  document.title = `${overview.node} · cpc-stream`;
+  state.streams = new Map(overview.streams.map((view) => [view.id, view]));
+  if (again) {
+    state.events = (await json('api/v1/events')).events;
+    state.columns = [];
+    if (state.chosen) await learn(state.chosen);
+  }
+  showHealth();
+  showStreams();
+  preview();
+}
