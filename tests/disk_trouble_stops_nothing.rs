@@ -9,10 +9,10 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use cpc_stream::event::Event;
-use support::broker::{Broker, Subscriber};
+use support::broker::Broker;
 use support::daemon::{Daemon, program};
 use support::meddle::{Disk, Meddle};
 use support::sound::{bytes, whistles};
