@@ -29,11 +29,11 @@ pub(crate) const MOST_FORMER: usize = 3;
 /// Least seconds of sound from which a place is learnt anew.
 const SHORTEST_S: f64 = 60.0;
 
-/// What a second of median p says of another place: 1 from p = 10⁻⁴ downward, 0 at 0.01, −1 at 1. Its sum, never below 0, is
-/// that of a cumulative sum test (Page, Continuous inspection schemes, Biometrika 1954): a second that happens to sound
-/// like before takes little back.
-pub(crate) fn evidence(p: f64) -> f64 {
-    (-p.log10()).clamp(0.0, 4.0) / 2.0 - 1.0
+/// What a second says of another place: 1 where the median p of its sound is below 0.001, else by `place`, the probability of
+/// its novelty: 1 from 10⁻⁴ downward, 0 at 0.01, −1 at 1. The sum, never below 0, is that of a cumulative sum test (Page,
+/// Continuous inspection schemes, Biometrika 1954): a second that happens to sound like before takes little back.
+pub(crate) fn evidence(p: f64, place: f64) -> f64 {
+    if p < CHANGED { 1.0 } else { (-p.min(place).log10()).clamp(0.0, 4.0) / 2.0 - 1.0 }
 }
 
 /// A calibration that was in force before, and what had been learnt under it.
@@ -229,7 +229,7 @@ mod tests {
     fn a_place_is_left_for_good_not_for_a_sound() {
         let sum = |ps: &mut dyn Iterator<Item = f64>| {
             ps.scan(0f64, |sum, p| {
-                *sum = (*sum + evidence(p)).max(0.0);
+                *sum = (*sum + evidence(0.5, p)).max(0.0);
                 Some(*sum)
             })
             .fold(0.0, f64::max)
@@ -241,6 +241,7 @@ mod tests {
         // another place, of which every fifth second sounds like before
         let other = |i: usize| if i.is_multiple_of(5) { 0.3 } else { 3e-4 };
         assert!(sum(&mut (0..180).map(other)) > limit);
-        assert_eq!((evidence(1.0), evidence(0.01), evidence(0.0)), (-1.0, 0.0, 1.0));
+        assert_eq!((evidence(1.0, 1.0), evidence(1.0, 0.01), evidence(1.0, 0.0)), (-1.0, 0.0, 1.0));
+        assert_eq!(evidence(9e-4, 1.0), 1.0);
     }
 }

@@ -65,7 +65,7 @@ impl Learnt {
 /// maxima: if it were left out, the tail would end at the threshold and each fit would find more of what is normal
 /// improbable. The further blocks of a long event are left out, and of a severe one all, with a second on either side.
 ///
-/// *Change of the place.* Where the median p' of 1 s, or that of its novelty, stays low for a minute or two
+/// *Change of the place.* Where the median p' of 1 s stays below 0.001 for a minute, or that of its novelty low
 /// ([`evidence`]), or an event is cut for its length, and the budget is held, ordinary alarms rest until
 /// [`thaw`](Self::thaw) or [`adopt`](Self::adopt), and nothing is learnt.
 ///
@@ -212,8 +212,8 @@ impl Vigil {
         if self.running.is_some() {
             told.began |= self.decide(number, false);
         }
-        if let Some(middle) = self.medians.push(scored.p.min(scored.p_place)) {
-            self.changed = (self.changed + evidence(middle)).max(0.0);
+        if let Some(middle) = self.medians.push(scored.p) {
+            self.changed = (self.changed + evidence(middle, scored.p_place)).max(0.0);
             if self.changed > f64::from(CHANGED_BLOCKS) && told == Told::default() && self.change_regime() {
                 told = self.gate.cut().map(|episode| self.end(episode, number)).unwrap_or_default();
                 told.regime = true;
