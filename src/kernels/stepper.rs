@@ -1,0 +1,50 @@
+//! What executes a plan.
+
+use std::fmt::Debug;
+
+use crate::error::Result;
+
+/// What came of a hop, stream after stream in the order in which they were stepped.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Hops {
+    /// Pointwise mutual information in nats, K a stream; NaN where a context does not exist yet.
+    pub pmi: Vec<f32>,
+    /// z, d a stream.
+    pub latents: Vec<f32>,
+    /// c, h a stream.
+    pub contexts: Vec<f32>,
+    /// Log-mel bands, 64 a stream.
+    pub bands: Vec<f32>,
+}
+
+/// Streams in numbered rows, each with a memory, stepped one hop at a time. The memory of a row is one run of numbers,
+/// laid out as [`MemoryMap`](super::MemoryMap) says, whatever executes the plan.
+pub trait Stepper: Debug + Send {
+    /// Rows there are.
+    fn rows(&self) -> usize;
+
+    /// Makes room for at least `rows` rows; those that are there keep their memory, new ones have heard nothing.
+    ///
+    /// # Errors
+    /// When the device cannot hold them.
+    fn reserve(&mut self, rows: usize) -> Result<()>;
+
+    /// Appends the memory of a row.
+    ///
+    /// # Errors
+    /// When there is no such row, or the device fails.
+    fn memory(&self, row: usize, into: &mut Vec<f32>) -> Result<()>;
+
+    /// Gives a row this memory.
+    ///
+    /// # Errors
+    /// When there is no such row, the memory has another length, or the device fails.
+    fn set_memory(&mut self, row: usize, memory: &[f32]) -> Result<()>;
+
+    /// Steps `rows`, each named once, by a hop; the others stand still. `samples` holds 160 a row, in this order;
+    /// `hops` receives what came of it, in this order, in place of what it held.
+    ///
+    /// # Errors
+    /// When a row does not exist, lengths do not fit, or the device fails.
+    fn step(&mut self, rows: &[u32], samples: &[f32], hops: &mut Hops) -> Result<()>;
+}
