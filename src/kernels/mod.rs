@@ -4,8 +4,14 @@
 //! stepper computes is what the layers of [`nn`](crate::nn) compute, to rounding; those stay the definition, and the
 //! way to learn.
 
+#[cfg(feature = "cuda")]
+mod cuda;
 mod plan;
+mod precision;
 mod stepper;
 
+#[cfg(feature = "cuda")]
+pub use cuda::GpuStepper;
 pub use plan::{Convolution, Matrix, MemoryMap, Norm, Plan, Recurrence};
+pub use precision::Precision;
 pub use stepper::{Hops, Stepper};
