@@ -3,17 +3,17 @@
 #![cfg(feature = "cuda")]
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr, reason = "a test")]
 
+mod support;
+
 use std::sync::Arc;
 
-use candle_core::{DType, Device};
-use cpc_stream::context::ContextConfig;
-use cpc_stream::encode::{BandStatistics, EncoderConfig, Normalisation};
+use candle_core::Device;
 use cpc_stream::kernels::Hops;
-use cpc_stream::model::{Architecture, BANK, Cpc, LiveBatch, Stepping};
-use cpc_stream::nn::{Tensors, uniform};
+use cpc_stream::model::{Architecture, Cpc, LiveBatch, Stepping};
 use cpc_stream::units::HOP;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use support::models::{kinds, random_on};
 
 fn gpu() -> Option<Device> {
     let device = Device::new_cuda(0);
@@ -21,19 +21,6 @@ fn gpu() -> Option<Device> {
         eprintln!("no GPU here, nothing compared: {error}");
     }
     device.ok()
-}
-
-fn models(architecture: &Architecture, gpu: &Device) -> [Arc<Cpc>; 2] {
-    let mut rng = ChaCha8Rng::seed_from_u64(3);
-    let vars = Cpc::init(&mut rng, architecture, &Device::Cpu).unwrap();
-    let mut tensors: Tensors = vars.into_iter().map(|(n, v)| (n, v.as_detached_tensor())).collect();
-    let bank = uniform(&mut rng, &[50, architecture.encoder.latent()], 1.0, &Device::Cpu).unwrap();
-    tensors.insert(BANK.to_owned(), bank.to_dtype(DType::F32).unwrap());
-    let on = |device: &Device| {
-        let tensors = tensors.iter().map(|(n, t)| (n.clone(), t.to_device(device).unwrap())).collect();
-        Arc::new(Cpc::load(&tensors, architecture).unwrap())
-    };
-    [on(gpu), on(&Device::Cpu)]
 }
 
 fn largest(a: &[f32], b: &[f32]) -> f32 {
@@ -91,30 +78,9 @@ fn compare(models: [Arc<Cpc>; 2], streams: usize, steps: usize) -> f32 {
 #[test]
 fn for_every_kind_of_model_and_number_of_streams() {
     let Some(gpu) = gpu() else { return };
-    let spectral = |site_seconds: u32| {
-        let encoder = EncoderConfig::Spectral {
-            bands: 64,
-            channels: vec![48, 96],
-            site_seconds,
-            statistics: BandStatistics::usual(64),
-        };
-        Architecture { encoder, ..Architecture::spectral() }
-    };
-    let folded = EncoderConfig::Raw { channels: [20, 33, 40, 64, 70], normalisation: Normalisation::Folded };
-    let kinds = [
-        ("256", Architecture::cpc256()),
-        ("edge", Architecture::edge()),
-        ("spectral", spectral(0)),
-        ("spectral, by the place", spectral(4)),
-        ("folded", Architecture { encoder: folded, ..Architecture::edge() }),
-        (
-            "two layers",
-            Architecture { context: ContextConfig::Gru { hidden: 40, layers: 2 }, ..Architecture::edge() },
-        ),
-    ];
-    for (name, architecture) in kinds {
+    for (name, architecture) in kinds() {
         for streams in [1, 3, 17, 70] {
-            let worst = compare(models(&architecture, &gpu), streams, 60);
+            let worst = compare(random_on(&architecture, [&gpu, &Device::Cpu]), streams, 60);
             eprintln!("{name}, {streams} streams: {worst:.1e}");
             assert!(worst <= 1e-3, "{name}, {streams} streams: {worst}");
         }
@@ -124,7 +90,7 @@ fn for_every_kind_of_model_and_number_of_streams() {
 #[test]
 fn a_batch_is_rescued_from_it() {
     let Some(gpu) = gpu() else { return };
-    let [gpu, cpu] = models(&Architecture::edge(), &gpu);
+    let [gpu, cpu] = random_on(&Architecture::edge(), [&gpu, &Device::Cpu]);
     let mut batch = LiveBatch::new(gpu).unwrap();
     let slots = [batch.join(0).unwrap() as u32, batch.join(0).unwrap() as u32];
     let mut rng = ChaCha8Rng::seed_from_u64(9);

@@ -10,6 +10,7 @@ pub mod hold;
 pub mod http;
 pub mod meddle;
 pub mod microphone;
+pub mod models;
 pub mod proxy;
 pub mod schema;
 pub mod shim;

@@ -70,15 +70,13 @@ pub(super) enum Arg {
     Float(f32),
 }
 
-/// How a kernel is launched: blocks, threads a block, bytes of shared memory.
+/// How a kernel is launched.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Shape {
     /// Blocks.
     pub(super) grid: (usize, usize, usize),
     /// Threads a block.
     pub(super) block: usize,
-    /// Bytes of shared memory whose size the launch decides.
-    pub(super) shared: usize,
 }
 
 /// `ys = xs · weights` for each slot; rows of `xs` lie `ldx` numbers apart, everything else is dense.
@@ -261,7 +259,7 @@ impl Gpu {
         let config = LaunchConfig {
             grid_dim: (x as u32, y as u32, z as u32),
             block_dim: (shape.block as u32, 1, 1),
-            shared_mem_bytes: shape.shared as u32,
+            shared_mem_bytes: 0,
         };
         // SAFETY: `Network` gives each kernel the arguments of its declaration in hop.cu, with buffers of the lengths that
         // the kernel reads and writes.

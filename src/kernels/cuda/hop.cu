@@ -242,7 +242,7 @@ extern "C" __global__ void window(const float *samples, const float *mask, float
 extern "C" __global__ void bands(const float *spectrum, int splits, size_t plane, int ld, int bins, const float *mel, int count,
                                  const float *mask, float *out, float least, float *memory, int stride, int site, float *to,
                                  int to_offset) {
-    extern __shared__ float power[];
+    __shared__ float power[256];  // more than the bins of a window of 400
     const int row = blockIdx.x, b = threadIdx.x;
     for (int f = b; f < bins; f += blockDim.x) {
         const float *at = spectrum + (size_t)row * ld + f;

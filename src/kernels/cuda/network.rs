@@ -228,7 +228,7 @@ impl Network {
     /// The bands.
     fn hear(&self, hop: &Hop<'_>) -> Result<()> {
         let (map, stride) = (&self.map, self.map.len);
-        let one = |block| Shape { grid: (hop.rows, 1, 1), block, shared: 0 };
+        let one = |block| Shape { grid: (hop.rows, 1, 1), block };
         let windows = hop.gpu.at(&hop.scratch.windows);
         let args =
             [hop.at(hop.samples), hop.at(hop.mask), hop.at(hop.memory), int(stride), int(map.sound.start)];
@@ -248,10 +248,9 @@ impl Network {
         })?;
         let first = if self.site.is_some() { hop.input(0)? } else { At::NULL };
         let offset = if self.site.is_some() { block_of(map, 0) } else { 0 };
-        let shape = Shape { shared: 4 * self.bins, ..one(self.bands) };
         hop.gpu.launch(
             "bands",
-            shape,
+            one(self.bands),
             &[
                 hop.at(spectrum),
                 int(splits),
@@ -297,7 +296,7 @@ impl Network {
                 let weights = [hop.at(hop.gpu.at(&layer.weights))];
                 let tail = [int(layer.channels), hop.at(to)];
                 let args = [&head[..], &weights, &of_layer, &tail, &places].concat();
-                let shape = Shape { grid: (hop.rows, 1, 1), block: THREADS, shared: 0 };
+                let shape = Shape { grid: (hop.rows, 1, 1), block: THREADS };
                 hop.gpu.launch(&kernel("first", layer.channels), shape, &args)?;
                 continue;
             }
@@ -317,7 +316,7 @@ impl Network {
             let head = [hop.at(products), int(splits), Size(plane), hop.at(hop.mask)];
             let tail = [int(hop.rows), int(layer.frames), int(layer.channels), hop.at(to), memory, stride];
             let args = [&head[..], &of_layer, &tail, &places].concat();
-            let shape = Shape { grid: (rows.div_ceil(WARPS), 1, 1), block: THREADS, shared: 0 };
+            let shape = Shape { grid: (rows.div_ceil(WARPS), 1, 1), block: THREADS };
             hop.gpu.launch(&kernel("norm", layer.channels), shape, &args)?;
         }
         Ok(())
@@ -339,8 +338,7 @@ impl Network {
             cols,
             slots: self.horizons,
         })?;
-        let shape =
-            Shape { grid: ((hop.rows * self.horizons).div_ceil(WARPS), 1, 1), block: THREADS, shared: 0 };
+        let shape = Shape { grid: ((hop.rows * self.horizons).div_ceil(WARPS), 1, 1), block: THREADS };
         let args = [
             hop.at(predictions),
             int(splits),
@@ -378,8 +376,7 @@ impl Network {
             let (splits_x, plane_x) = product(xs, cell.inputs, &cell.input, from_input, cell.inputs)?;
             let own = hop.memory.plus(hidden);
             let (splits_h, plane_h) = product(own, map.len, &cell.hidden, from_hidden, cell.width)?;
-            let shape =
-                Shape { grid: ((hop.rows * cell.width).div_ceil(THREADS), 1, 1), block: THREADS, shared: 0 };
+            let shape = Shape { grid: ((hop.rows * cell.width).div_ceil(THREADS), 1, 1), block: THREADS };
             let args = [
                 hop.at(from_input),
                 hop.at(from_hidden),
@@ -439,7 +436,7 @@ impl Hop<'_> {
             self.gpu.multiply(product)?;
             return Ok((planes, plane));
         }
-        let shape = Shape { grid: (cols.div_ceil(32), planes, slots), block: THREADS, shared: 0 };
+        let shape = Shape { grid: (cols.div_ceil(32), planes, slots), block: THREADS };
         let args = [
             Arg::At(xs),
             int(ldx),
