@@ -1,4 +1,4 @@
-//! P16: whatever a configuration, an audio file, a model, a checkpoint or a kept state holds, the answer is a value or a
+//! P16: whatever a configuration, an audio file, a model, a checkpoint, a kept state, an outbox or a request holds, the answer is a value or a
 //! refusal with cause and fix: no panic, no endless reading, no memory beyond what the file is worth.
 //!
 //! Full form: `CPC_TEST_CASES=20000 cargo test --test hostile_input`.
@@ -8,6 +8,7 @@ mod support;
 
 use std::io::Cursor;
 use std::path::Path;
+use std::time::Duration;
 
 use candle_core::Device;
 use cpc_stream::audio_file::AudioReader;
@@ -15,6 +16,7 @@ use cpc_stream::config::{Config, load};
 use cpc_stream::detect::StreamState;
 use cpc_stream::error::{Error, ErrorKind};
 use cpc_stream::model;
+use cpc_stream::publish::{Caps, Command, Message, Outbox, Request, inspect};
 use cpc_stream::torch_file::TorchFile;
 use figment::value::Dict;
 use proptest::prelude::*;
@@ -274,6 +276,70 @@ fn kept_states() {
     ];
     cases(512, &texts, |text| {
         let _ = StreamState::from_json(text.as_bytes());
+        Ok(())
+    });
+}
+
+#[test]
+fn requests() {
+    let words = prop_oneof![
+        Just("{"),
+        Just("}"),
+        Just("["),
+        Just("\"stream\": "),
+        Just("\"verdict\": \"normal\""),
+        Just("\"id\": "),
+        Just("\"number\": "),
+        Just("\"events_per_hour\": "),
+        Just("\"seconds\": "),
+        Just("\"transaction\": "),
+        Just("\"mic\""),
+        Just(","),
+        Just("1e999"),
+        Just("-1"),
+        Just("18446744073709551616"),
+        Just("null"),
+        Just("\u{0}"),
+        Just("../../#"),
+    ];
+    let texts = proptest::collection::vec(words, 0..16).prop_map(|words| words.concat().into_bytes());
+    let payloads =
+        prop_oneof![texts, proptest::collection::vec(any::<u8>(), 0..2000), Just(b"[".repeat(1024))];
+    let asked = (0..Command::ALL.len(), proptest::option::of("\\PC{0,12}"), payloads);
+    cases(1024, &asked, |(command, stream, payload)| {
+        if let Err(error) = Request::parse(Command::ALL[command], stream.as_deref(), &payload) {
+            is_clear(&error)?;
+            prop_assert_eq!(error.kind(), ErrorKind::Config);
+        }
+        Ok(())
+    });
+}
+
+const CAPS: Caps = Caps { max_bytes: 1 << 26, max_age: Duration::from_secs(86_400) };
+
+/// A damaged outbox is opened or moved aside: either way it takes new events, and looking at it harms nothing.
+#[test]
+fn outboxes() {
+    let message = |n: usize| Message {
+        topic: "t".to_owned(),
+        stream: "s".to_owned(),
+        payload: format!("{n:0>300}").into_bytes(),
+    };
+    let intact = tempfile::tempdir().unwrap();
+    let mut outbox = Outbox::open(intact.path(), CAPS).unwrap();
+    outbox.append(&(0..100).map(message).collect::<Vec<_>>()).unwrap();
+    drop(outbox);
+    let good = std::fs::read(intact.path().join("outbox.redb")).unwrap();
+    cases(64, &damages(), |damages| {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("outbox.redb");
+        std::fs::write(&file, spoil(&good, &damages)).unwrap();
+        let _ = inspect(folder.path());
+        let mut outbox = Outbox::open(folder.path(), CAPS).unwrap();
+        outbox.append(&[message(7)]).unwrap();
+        let tally = outbox.tally();
+        prop_assert_eq!(tally.accepted, tally.acked + tally.pending() + tally.dropped);
+        prop_assert!(tally.pending() >= 1);
         Ok(())
     });
 }

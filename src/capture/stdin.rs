@@ -89,17 +89,19 @@ mod tests {
     use std::io;
     use std::sync::Arc;
 
+    use proptest::prelude::*;
+
     use super::super::intake::Pick;
     use super::*;
     use crate::capture::SourceCounters;
     use crate::ring::{Read as Found, ring};
 
-    /// A pipe that gives its bytes in odd pieces.
-    struct Pipe(Vec<u8>, usize);
+    /// A pipe that gives its bytes in odd pieces, these again and again.
+    struct Pipe(Vec<u8>, usize, Vec<usize>);
 
     impl io::Read for Pipe {
         fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-            let count = (7 + 13 * (self.1 % 5)).min(self.0.len()).min(out.len());
+            let count = self.2[self.1 % self.2.len()].min(self.0.len()).min(out.len());
             self.1 += 1;
             out[..count].copy_from_slice(&self.0[..count]);
             self.0.drain(..count);
@@ -108,6 +110,10 @@ mod tests {
     }
 
     fn heard(form: PcmForm, pick: Pick, bytes: Vec<u8>) -> (Vec<f32>, Change) {
+        heard_in(form, pick, bytes, vec![7, 20, 33, 46, 59])
+    }
+
+    fn heard_in(form: PcmForm, pick: Pick, bytes: Vec<u8>, pieces: Vec<usize>) -> (Vec<f32>, Change) {
         let counters = Arc::new(SourceCounters::default());
         let (sender, notices) = crossbeam_channel::unbounded();
         let link = Link {
@@ -120,7 +126,7 @@ mod tests {
         let (writer, mut reader) = ring(100_000);
         let mut intake = Intake::new(vec![writer], pick, counters).unwrap();
         intake.expect(form.channels, form.rate).unwrap();
-        run(Pipe(bytes, 0), form, &mut intake, &link);
+        run(Pipe(bytes, 0, pieces), form, &mut intake, &link);
         drop(intake);
         let (mut all, mut out) = (Vec::new(), [0.0; 100]);
         loop {
@@ -147,5 +153,25 @@ mod tests {
         assert_eq!(samples, (0..6000).map(|i| i as f32).collect::<Vec<_>>());
         let Change::Ended { frames: 6000, failure: Some(why) } = end else { panic!("{end:?}") };
         assert!(why.contains("1 bytes after"), "{why}");
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_in_any_pieces_are_whole_frames_and_a_rest_that_is_told(
+            bytes in proptest::collection::vec(any::<u8>(), 0..4000),
+            pieces in proptest::collection::vec(1usize..300, 1..6),
+            channels in 1u16..5,
+            float: bool,
+        ) {
+            let format = if float { PcmFormat::F32le } else { PcmFormat::S16le };
+            let frame = format.bytes() * usize::from(channels);
+            let (whole, rest) = (bytes.len() / frame, bytes.len() % frame);
+            let (samples, end) = heard_in(PcmForm { rate: 8000, channels, format }, Pick::Mix, bytes, pieces);
+            prop_assert_eq!(samples.len(), whole);
+            prop_assert!(samples.iter().all(|x| x.is_finite()), "what is no number was let through");
+            let Change::Ended { frames, failure } = end else { panic!("{end:?}") };
+            prop_assert_eq!(frames, whole as u64);
+            prop_assert_eq!(failure.is_some(), rest > 0);
+        }
     }
 }

@@ -112,7 +112,7 @@ fn reachable(mut address: SocketAddr) -> SocketAddr {
     address
 }
 
-fn get(address: SocketAddr, path: &str, token: Option<&str>) -> Result<Value> {
+pub(super) fn get(address: SocketAddr, path: &str, token: Option<&str>) -> Result<Value> {
     let silent = |e: std::io::Error| {
         failed(
             format!("no daemon answers at {address}: {e}"),

@@ -8,7 +8,8 @@ use super::SnapshotConfig;
 use crate::capture::{CaptureConfig, SourceConfig};
 use crate::detect::DetectConfig;
 use crate::error::{Error, Result};
-use crate::model;
+use crate::kernels::Precision;
+use crate::model::{self, Stepping};
 use crate::publish::{HomeAssistantConfig, PublishConfig};
 use crate::serve::HttpConfig;
 use crate::telemetry::LogConfig;
@@ -52,6 +53,8 @@ pub struct ModelConfig {
     pub threads: usize,
     /// What it runs on: `cpu`, `cuda` or `cuda:N`. Where the GPU is not there, or is lost, the CPU takes over.
     pub device: String,
+    /// Numbers that products of the model are made of: `f32`, `bf16`; `int8` on a processor, `tf32` on a GPU.
+    pub precision: Precision,
 }
 
 impl ModelConfig {
@@ -62,9 +65,39 @@ impl ModelConfig {
     }
 }
 
+impl ModelConfig {
+    /// How hops are computed.
+    #[must_use]
+    pub fn stepping(&self) -> Stepping {
+        Stepping::Kernels { precision: self.precision, threads: self.threads }
+    }
+
+    /// Refuses what cannot run.
+    fn validate(&self) -> Result<()> {
+        if !(1..=256).contains(&self.threads) {
+            return Err(Error::config(
+                format!("model.threads is {}, expected 1 to 256", self.threads),
+                "set threads in [model] to the cores the model may use",
+            ));
+        }
+        let gpu = model::check_device(&self.device).map_err(|e| e.context("model.device"))?;
+        match (gpu, self.precision) {
+            (Some(_), Precision::Int8) => Err(Error::config(
+                "model.precision is int8, which GPUs are not given here",
+                "take f32, tf32 or bf16 with a GPU",
+            )),
+            (None, Precision::Tf32) => Err(Error::config(
+                "model.precision is tf32, which only GPUs have",
+                "take f32, bf16 or int8 with the device cpu",
+            )),
+            _ => Ok(()),
+        }
+    }
+}
+
 impl Default for ModelConfig {
     fn default() -> Self {
-        Self { path: PathBuf::new(), threads: 1, device: "cpu".to_owned() }
+        Self { path: PathBuf::new(), threads: 1, device: "cpu".to_owned(), precision: Precision::F32 }
     }
 }
 
@@ -74,13 +107,7 @@ impl Config {
     /// # Errors
     /// Names the first key that cannot work and what would.
     pub fn validate(&self) -> Result<()> {
-        if !(1..=256).contains(&self.model.threads) {
-            return Err(Error::config(
-                format!("model.threads is {}, expected 1 to 256", self.model.threads),
-                "set threads in [model] to the cores the model may use",
-            ));
-        }
-        model::check_device(&self.model.device).map_err(|e| e.context("model.device"))?;
+        self.model.validate()?;
         self.capture.validate()?;
         self.detect.validate()?;
         self.publish.validate(&self.node_id())?;

@@ -17,6 +17,7 @@ use crate::units::{HOP, level_dbfs};
 /// is in the batch (up to rounding of matrix products, ≤ 1e-5).
 #[derive(Debug)]
 pub struct LiveBatch {
+    stepping: Stepping,
     stepper: Box<dyn Stepper>,
     /// What a stream remembers that has heard nothing.
     fresh: Vec<f32>,
@@ -48,6 +49,7 @@ impl LiveBatch {
             fresh.extend(tensor.flatten_all()?.to_vec1::<f32>()?);
         }
         Ok(Self {
+            stepping,
             stepper: stepper(cpc, stepping)?,
             fresh,
             next: Vec::new(),
@@ -59,8 +61,12 @@ impl LiveBatch {
     }
 
     /// A batch whose slots are those of `streams`: number of the next frame and memory.
-    pub(super) fn resumed(cpc: Arc<Cpc>, streams: &[Option<(u64, Vec<f32>)>]) -> Result<Self> {
-        let mut batch = Self::new(cpc)?;
+    pub(super) fn resumed(
+        cpc: Arc<Cpc>,
+        stepping: Stepping,
+        streams: &[Option<(u64, Vec<f32>)>],
+    ) -> Result<Self> {
+        let mut batch = Self::with(cpc, stepping)?;
         batch.stepper.reserve(streams.len())?;
         for (slot, stream) in streams.iter().enumerate() {
             if let Some((_, memory)) = stream {
@@ -88,7 +94,7 @@ impl LiveBatch {
     /// When the batch is not [`guarded`](Self::guard), or `cpc` is another model.
     pub fn rescued(&self, cpc: Arc<Cpc>) -> Result<Self> {
         let refuge = self.refuge.as_ref().ok_or_else(|| Error::internal("the batch has no refuge"))?;
-        refuge.batch(cpc)
+        refuge.batch(cpc, self.stepping.on_processor())
     }
 
     /// Makes the copy anew, where there is one. A device that fails here fails at the next step too, until when the old

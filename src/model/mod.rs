@@ -4,6 +4,7 @@
 //! and training figures, and the sha256 of the tensors. It is refused, with the reason, when tensors and
 //! manifest disagree.
 
+mod agreement;
 mod bank;
 mod cpc;
 mod device;
@@ -18,6 +19,7 @@ mod plan;
 mod refuge;
 mod stepping;
 
+pub use agreement::disagreement;
 pub use bank::bank_of;
 pub use cpc::{BANK, Cpc, CpcOutput, CpcState};
 pub use device::{check_device, compute_device};

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::{Cpc, LiveBatch};
+use super::{Cpc, LiveBatch, Stepping};
 use crate::error::Result;
 use crate::kernels::Stepper;
 
@@ -39,8 +39,8 @@ impl Refuge {
     }
 
     /// The batch as it was after its last step, on `cpc`.
-    pub(super) fn batch(&self, cpc: Arc<Cpc>) -> Result<LiveBatch> {
-        let mut batch = LiveBatch::resumed(cpc, &self.streams)?;
+    pub(super) fn batch(&self, cpc: Arc<Cpc>, stepping: Stepping) -> Result<LiveBatch> {
+        let mut batch = LiveBatch::resumed(cpc, stepping, &self.streams)?;
         for (slots, samples) in &self.steps {
             batch.step_rows(slots, samples)?;
         }

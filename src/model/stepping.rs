@@ -27,6 +27,19 @@ impl Default for Stepping {
     }
 }
 
+impl Stepping {
+    /// The same on a processor, where some precisions of a GPU do not exist.
+    #[must_use]
+    pub fn on_processor(self) -> Self {
+        match self {
+            Self::Kernels { precision: Precision::Tf32, threads } => {
+                Self::Kernels { precision: Precision::F32, threads }
+            }
+            other => other,
+        }
+    }
+}
+
 /// What steps `cpc`.
 pub(super) fn stepper(cpc: Arc<Cpc>, stepping: Stepping) -> Result<Box<dyn Stepper>> {
     #[cfg(feature = "cuda")]

@@ -43,6 +43,8 @@ pub(super) struct Courier {
 struct Running {
     courier: Courier,
     memory: VecDeque<Message>,
+    /// When the first of them came.
+    waiting_since: Option<Instant>,
     memory_bytes: usize,
     waiters: Vec<crossbeam_channel::Sender<()>>,
     flush_at: Option<Instant>,
@@ -57,6 +59,7 @@ impl Courier {
         let mut running = Running {
             courier: self,
             memory: VecDeque::new(),
+            waiting_since: None,
             memory_bytes: 0,
             waiters: Vec::new(),
             flush_at: None,
@@ -181,6 +184,7 @@ impl Running {
             status.refused.fetch_add(1, Relaxed);
             return;
         }
+        self.waiting_since.get_or_insert_with(Instant::now);
         self.memory_bytes += message.payload.len();
         self.memory.push_back(message);
         while self.memory_bytes > MEMORY_BYTES
@@ -221,6 +225,9 @@ impl Running {
         let result = self.courier.outbox.append(self.memory.make_contiguous());
         if self.disk(result).is_some() {
             self.memory.clear();
+            if let Some(since) = self.waiting_since.take() {
+                self.courier.status.committed(since.elapsed());
+            }
             self.memory_bytes = 0;
             self.flush_at = None;
             self.tidy_at = Instant::now() + TIDY_AFTER;

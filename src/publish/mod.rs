@@ -65,8 +65,8 @@ pub use home::{HomeAssistantConfig, Household};
 pub use link::check_encryption;
 pub use outbox::{Caps, Inspection, MAX_PAYLOAD, Message, Outbox, Record, Tally, export, inspect};
 pub use payload::{
-    Availability, Gap, GapPhase, GapReason, Health, InputHealth, OutboxHealth, Presence, Score, Status,
-    StreamHealth, Watching, anomaly,
+    Availability, Delay, Delays, Gap, GapPhase, GapReason, Health, InputHealth, OutboxHealth, Presence,
+    Score, Status, StreamHealth, Watching, anomaly,
 };
 pub use publisher::{EventSender, Outgoing, Publisher, StopReport};
 pub use request::{

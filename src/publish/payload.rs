@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::event::EVENT_SCHEMA;
+use crate::telemetry::Percentiles;
 
 /// The daemon as a whole, as plain text on the status topic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -216,12 +217,43 @@ pub struct Health {
     pub hop_p50_us: f64,
     /// 99th percentile of the same, µs.
     pub hop_p99_us: f64,
+    /// Where the time goes between a sound and its event, by stage.
+    pub delays: Delays,
     /// Time spent on a hop over the time a hop lasts, percent.
     pub load_percent: f64,
     /// Resident memory, bytes.
     pub rss_bytes: u64,
     /// The streams by id.
     pub streams: BTreeMap<String, StreamHealth>,
+}
+
+/// Delays within [`Health`].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Delays {
+    /// From the capture of a hop's last sample (the end of its period) to its score: ring, resampler, model, detector.
+    /// Of live and paced sound.
+    pub heard: Delay,
+    /// The model: one step of all streams that had a hop.
+    pub step: Delay,
+    /// From an event's arrival at the outbox until it is durable.
+    pub commit: Delay,
+}
+
+/// Percentiles of a delay, µs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Delay {
+    /// Median.
+    pub p50_us: f64,
+    /// 99 of 100 are shorter.
+    pub p99_us: f64,
+    /// 999 of 1000 are shorter.
+    pub p999_us: f64,
+}
+
+impl From<Percentiles> for Delay {
+    fn from(p: Percentiles) -> Self {
+        Self { p50_us: p.p50.round(), p99_us: p.p99.round(), p999_us: p.p999.round() }
+    }
 }
 
 /// Why documents were given up.

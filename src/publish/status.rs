@@ -1,9 +1,12 @@
 //! What the publisher tells about itself, readable by any thread at any time.
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
 
 use super::outbox::Tally;
 use super::payload::{Health, OutboxHealth};
+use crate::telemetry::{HopTimes, Percentiles};
 
 /// The link to the broker.
 #[cfg_attr(not(feature = "mqtt"), allow(dead_code))]
@@ -28,6 +31,8 @@ pub struct PublisherStatus {
     pub(super) refused: AtomicU64,
     pub(super) requests_done: AtomicU64,
     pub(super) requests_refused: AtomicU64,
+    /// How long events took to become durable.
+    commits: Mutex<HopTimes>,
     pub(super) degraded: AtomicBool,
     pub(super) reader_gone: AtomicBool,
 }
@@ -85,6 +90,19 @@ impl PublisherStatus {
     #[must_use]
     pub fn requests_refused(&self) -> u64 {
         self.requests_refused.load(Relaxed)
+    }
+
+    /// How long it took from an event's arrival at the outbox until it was durable.
+    #[must_use]
+    pub fn commits(&self) -> Percentiles {
+        self.commits.lock().map(|times| times.percentiles()).unwrap_or_default()
+    }
+
+    /// A commit ended, `duration` after the first of its events had come.
+    pub(super) fn committed(&self, duration: Duration) {
+        if let Ok(mut times) = self.commits.lock() {
+            times.push(duration);
+        }
     }
 
     /// Whether the disk refuses writes, so that new events wait in memory.

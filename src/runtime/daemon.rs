@@ -28,6 +28,7 @@ use crate::error::{Error, Result};
 use crate::publish::{Household, Outgoing, Publisher};
 use crate::realtime;
 use crate::serve::{About, Feed, Said, Server};
+use crate::telemetry::HopTimes;
 
 /// How often the supervisor looks around when nothing calls it.
 const ROUND: Duration = Duration::from_millis(100);
@@ -200,6 +201,7 @@ impl Daemon {
                 .max(config.capture.realtime_priority.min(1)),
             progress: Arc::clone(&progress),
             feed: feed.clone(),
+            heard: HopTimes::default(),
         };
         let inference = thread::Builder::new()
             .name("inference".to_owned())

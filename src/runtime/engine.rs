@@ -9,12 +9,9 @@ use crate::detect::{DetectConfig, Detector, DetectorState, Input, Instrument, St
 use crate::error::{Error, Result};
 use crate::event::Finding;
 use crate::frame::Frame;
-use crate::model::{Cpc, LiveBatch, Manifest};
+use crate::model::{Cpc, LiveBatch, Manifest, Stepping};
 use crate::telemetry::HopTimes;
 use crate::units::HOP;
-
-/// Hops that are remembered for percentiles: ten minutes of one stream.
-const REMEMBERED_HOPS: usize = 60_000;
 
 /// The model and the detectors of a set of streams. The findings of a stream are a function of its samples and
 /// gaps alone, however they were cut into pieces.
@@ -35,6 +32,8 @@ pub struct Engine {
     /// Findings that came when nobody listened.
     pub(super) orphans: Vec<(usize, Finding)>,
     times: HopTimes,
+    /// The part of them that is the model's.
+    steps: HopTimes,
     pub(super) hops: Vec<(usize, [f32; HOP])>,
     ready: Vec<(usize, Input)>,
     pub(super) frames: Vec<Frame>,
@@ -47,10 +46,23 @@ impl Engine {
     /// # Errors
     /// When the model cannot score or the configuration is out of range.
     pub fn new(cpc: Arc<Cpc>, manifest: &Manifest, detect: DetectConfig) -> Result<Self> {
+        Self::stepped(cpc, manifest, detect, Stepping::default())
+    }
+
+    /// An engine without streams that steps the model as `stepping` says.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new), and where the model cannot be stepped so.
+    pub fn stepped(
+        cpc: Arc<Cpc>,
+        manifest: &Manifest,
+        detect: DetectConfig,
+        stepping: Stepping,
+    ) -> Result<Self> {
         detect.validate()?;
         let instrument = Instrument::new(manifest.frame_shape(), manifest.sha256.clone(), cpc.critic());
         Ok(Self {
-            batch: LiveBatch::new(cpc)?,
+            batch: LiveBatch::with(cpc, stepping)?,
             lanes: Vec::new(),
             detect,
             instrument,
@@ -59,7 +71,8 @@ impl Engine {
             spare: None,
             drill: None,
             orphans: Vec::new(),
-            times: HopTimes::new(REMEMBERED_HOPS),
+            times: HopTimes::default(),
+            steps: HopTimes::default(),
             hops: Vec::new(),
             ready: Vec::new(),
             frames: Vec::new(),
@@ -135,6 +148,12 @@ impl Engine {
     #[must_use]
     pub fn hop_times(&self) -> &HopTimes {
         &self.times
+    }
+
+    /// How long the model took of that.
+    #[must_use]
+    pub fn step_times(&self) -> &HopTimes {
+        &self.steps
     }
 
     /// The operator's verdict on an event of a stream ([`Detector::judge`]).
@@ -264,6 +283,7 @@ impl Engine {
                 self.frames.clear();
                 self.step()?;
             }
+            self.steps.push(started.elapsed());
             self.tell_orphans(sink);
             let ready = std::mem::take(&mut self.ready);
             let frames = std::mem::take(&mut self.frames);

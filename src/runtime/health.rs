@@ -9,7 +9,7 @@ use super::progress::Progress;
 use super::snapshot::SnapshotCounts;
 use super::stamp::{milli, rfc3339};
 use crate::capture::{OpenSource, SourceCounters};
-use crate::publish::{Health, InputHealth, PublisherStatus, StreamHealth};
+use crate::publish::{Delays, Health, InputHealth, PublisherStatus, StreamHealth};
 use crate::ring::RingCounters;
 use crate::telemetry::resident_bytes;
 use crate::units::{FRAME_RATE, HOP};
@@ -94,6 +94,11 @@ impl HealthDesk {
             samples_shed: total(|s| s.samples_shed),
             hop_p50_us: figures.hop.p50.round(),
             hop_p99_us: figures.hop.p99.round(),
+            delays: Delays {
+                heard: figures.heard.into(),
+                step: figures.step.into(),
+                commit: self.status.commits().into(),
+            },
             load_percent: (figures.hop.mean / hop_us * 1e4).round() / 100.0,
             snapshots_written: self.snapshots.written(),
             snapshots_dropped: self.snapshots.dropped(),

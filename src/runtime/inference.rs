@@ -23,6 +23,7 @@ use crate::publish::{Command, EventSender, Outgoing, Request};
 use crate::realtime;
 use crate::ring::{Read, RingReader, wait_any};
 use crate::serve::{Feed, Said};
+use crate::telemetry::HopTimes;
 
 /// Samples taken from a ring at a time: 85 ms at 48 kHz, so that no stream keeps the others waiting for long.
 const PIECE: usize = 4096;
@@ -110,6 +111,8 @@ pub(super) struct Inference {
     pub(super) progress: Arc<Progress>,
     /// For those who look at the page.
     pub(super) feed: Feed,
+    /// From the capture of a hop's last sample to its reading, where sound comes at its own pace.
+    pub(super) heard: HopTimes,
 }
 
 impl Inference {
@@ -252,6 +255,7 @@ impl Inference {
             states,
             progress,
             feed,
+            heard: ages,
             ..
         } = self;
         let mut calibrated = Vec::new();
@@ -263,6 +267,9 @@ impl Inference {
                 Heard::Reading { frame, reading, .. } => {
                     progress.scored.fetch_add(1, Ordering::Relaxed);
                     stream.notes.take(&stream.feed.id, &reading);
+                    if let Some(zero) = stream.zero {
+                        ages.push(zero.elapsed().saturating_sub(Duration::from_millis(10 * (frame + 1))));
+                    }
                     let zero = stream.wall_zero();
                     if let Some(score) = stream.summary.take(zero, frame, reading, *score_every) {
                         sender.try_send(Outgoing::Score { stream: stream.feed.id.clone(), score });
@@ -358,6 +365,8 @@ impl Inference {
         let figures = &self.progress.figures;
         if let Some(mut figures) = if last { figures.lock().ok() } else { figures.try_lock().ok() } {
             figures.hop = self.engine.hop_times().percentiles();
+            figures.step = self.engine.step_times().percentiles();
+            figures.heard = self.heard.percentiles();
             figures.streams = self.streams.iter().map(|s| (s.feed.id.clone(), s.figures)).collect();
         }
     }

@@ -23,5 +23,9 @@ pub(super) struct Progress {
 #[derive(Debug, Default, Clone)]
 pub(super) struct Figures {
     pub(super) hop: Percentiles,
+    /// The part of a hop that is the model's.
+    pub(super) step: Percentiles,
+    /// From the capture of a hop's last sample to its reading.
+    pub(super) heard: Percentiles,
     pub(super) streams: Vec<(String, LaneFigures)>,
 }

@@ -10,6 +10,9 @@ use crate::detect::{DetectConfig, Detector};
 use crate::error::{Error, Result};
 use crate::model::{self, Cpc, Manifest};
 
+/// Difference of a GPU's scores from the CPU's, in nats, from which on it is not trusted: bf16 is off by a tenth of it.
+const DISAGREEMENT: f64 = 0.5;
+
 /// The engine on its device, warm; the CPU stands by where that is a GPU.
 pub(super) fn start_engine(config: &Config) -> Result<(Engine, Manifest)> {
     let open = |device: &Device| model::open(config.model.file(), device);
@@ -17,23 +20,31 @@ pub(super) fn start_engine(config: &Config) -> Result<(Engine, Manifest)> {
         tracing::warn!("{error}; the model runs on the CPU");
         Device::Cpu
     });
-    let start = |(manifest, cpc): (Manifest, Arc<Cpc>)| -> Result<(Engine, Manifest)> {
-        let mut engine = Engine::new(cpc, &manifest, config.detect.clone())?;
+    let stepping = config.model.stepping();
+    let start = |(manifest, cpc): (Manifest, Arc<Cpc>), stepping| -> Result<(Engine, Manifest)> {
+        let mut engine = Engine::stepped(cpc, &manifest, config.detect.clone(), stepping)?;
         engine.warm_up()?;
         Ok((engine, manifest))
     };
     if device.is_cpu() {
-        return start(open(&Device::Cpu)?);
+        return start(open(&Device::Cpu)?, stepping.on_processor());
     }
     let spare = open(&Device::Cpu)?;
-    match open(&device).and_then(start) {
+    let on_device = open(&device).and_then(|(manifest, cpc)| {
+        let off = model::disagreement(&cpc, stepping, &spare.1)?;
+        if off > DISAGREEMENT {
+            return Err(Error::internal(format!("its scores are off by up to {off:.2} nats")));
+        }
+        start((manifest, cpc), stepping)
+    });
+    match on_device {
         Ok((mut engine, manifest)) => {
             engine.set_spare(spare.1)?;
             Ok((engine, manifest))
         }
         Err(error) => {
             tracing::warn!("{}: {error}; the model runs on the CPU", config.model.device);
-            start(spare)
+            start(spare, stepping.on_processor())
         }
     }
 }

@@ -6,7 +6,7 @@
 use std::fmt::Write as _;
 
 use super::hub::{Hub, StreamView, doing};
-use crate::publish::{Health, StreamHealth};
+use crate::publish::{Delays, Health, StreamHealth};
 
 /// Text format 0.0.4.
 pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -154,6 +154,18 @@ fn node(page: &mut Page, health: &Health, hub: &Hub) {
     page.head(name, "gauge", "Time to process a hop, by quantile over the last ten minutes.");
     page.row(name, &[("quantile", "0.5")], health.hop_p50_us / 1e6);
     page.row(name, &[("quantile", "0.99")], health.hop_p99_us / 1e6);
+    let name = "cpc_stream_delay_seconds";
+    page.head(
+        name,
+        "gauge",
+        "Delay by stage and quantile: heard (capture to score), step (the model), commit (outbox).",
+    );
+    let Delays { heard, step, commit } = health.delays;
+    for (stage, delay) in [("heard", heard), ("step", step), ("commit", commit)] {
+        for (quantile, us) in [("0.5", delay.p50_us), ("0.99", delay.p99_us), ("0.999", delay.p999_us)] {
+            page.row(name, &[("stage", stage), ("quantile", quantile)], us / 1e6);
+        }
+    }
 }
 
 fn streams(page: &mut Page, health: &Health) {

@@ -2,6 +2,11 @@
 
 use std::time::Duration;
 
+use hdrhistogram::Histogram;
+
+/// Longest duration that is told apart from longer ones, in tenths of a microsecond: ten minutes.
+const LONGEST: u64 = 6_000_000_000;
+
 /// Percentiles of a set of durations, in microseconds.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Percentiles {
@@ -15,30 +20,34 @@ pub struct Percentiles {
     pub mean: f64,
 }
 
-/// The durations of the latest hops, in a fixed memory.
+/// The durations of the latest hops, to three digits, in a fixed memory: adding one takes nanoseconds, and so does
+/// forgetting the oldest.
 #[derive(Debug, Clone)]
 pub struct HopTimes {
-    micros: Vec<f32>,
-    next: usize,
+    /// The durations since the last change, and those of the time before it.
+    recent: [Option<Histogram<u32>>; 2],
+    /// Durations after which the older half is forgotten.
+    half: u64,
     total: u64,
 }
 
 impl HopTimes {
-    /// Remembers the latest `capacity` (at least 1) durations.
+    /// Remembers between a half of `capacity` (at least 2) and all of it.
     #[must_use]
     pub fn new(capacity: usize) -> Self {
-        Self { micros: Vec::with_capacity(capacity.max(1)), next: 0, total: 0 }
+        let histogram = || Histogram::new_with_bounds(1, LONGEST, 3).ok();
+        Self { recent: [histogram(), histogram()], half: (capacity as u64 / 2).max(1), total: 0 }
     }
 
     /// Adds one.
     pub fn push(&mut self, duration: Duration) {
-        let micros = duration.as_secs_f32() * 1e6;
-        if self.micros.len() < self.micros.capacity() {
-            self.micros.push(micros);
-        } else if let Some(slot) = self.micros.get_mut(self.next) {
-            *slot = micros;
-            self.next = (self.next + 1) % self.micros.len();
+        let [now, before] = &mut self.recent;
+        let (Some(now), Some(before)) = (now, before) else { return };
+        if now.len() >= self.half {
+            std::mem::swap(now, before);
+            now.reset();
         }
+        now.saturating_record((duration.as_nanos() / 100).try_into().unwrap_or(u64::MAX));
         self.total += 1;
     }
 
@@ -51,20 +60,27 @@ impl HopTimes {
     /// Percentiles of those remembered; zeros when there are none.
     #[must_use]
     pub fn percentiles(&self) -> Percentiles {
-        let mut sorted = self.micros.clone();
-        sorted.sort_by(f32::total_cmp);
-        let at = |q: f64| {
-            let index = ((sorted.len() as f64 * q).ceil() as usize).saturating_sub(1);
-            sorted.get(index).copied().map_or(0.0, f64::from)
-        };
-        let mean = sorted.iter().copied().map(f64::from).sum::<f64>() / sorted.len().max(1) as f64;
-        Percentiles { p50: at(0.5), p99: at(0.99), p999: at(0.999), mean }
+        let [Some(now), Some(before)] = &self.recent else { return Percentiles::default() };
+        let mut all = before.clone();
+        if all.add(now).is_err() || all.is_empty() {
+            return Percentiles::default();
+        }
+        let at = |q: f64| all.value_at_quantile(q) as f64 / 10.0;
+        Percentiles { p50: at(0.5), p99: at(0.99), p999: at(0.999), mean: all.mean() / 10.0 }
+    }
+}
+
+impl Default for HopTimes {
+    /// For ten minutes of one stream.
+    fn default() -> Self {
+        Self::new(60_000)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn percentiles_of_the_latest() {
@@ -73,9 +89,29 @@ mod tests {
             times.push(Duration::from_micros(micros));
         }
         let p = times.percentiles();
-        assert!(
-            (p.p50 - 150.0).abs() < 1e-3 && (p.p99 - 199.0).abs() < 1e-3 && (p.mean - 150.5).abs() < 1e-2
-        );
+        let close = |found: f64, expected: f64| (found - expected).abs() <= expected * 2e-3;
+        assert!(close(p.p50, 150.0) && close(p.p99, 199.0) && close(p.mean, 150.5), "{p:?}");
         assert_eq!(times.total(), 200);
+    }
+
+    #[test]
+    fn nothing_yet() {
+        assert_eq!(HopTimes::new(4).percentiles(), Percentiles::default());
+    }
+
+    proptest! {
+        #[test]
+        fn percentiles_are_those_of_the_sorted_durations(micros in proptest::collection::vec(1u64..10_000_000, 1..400)) {
+            let mut times = HopTimes::new(2000);
+            micros.iter().for_each(|&m| times.push(Duration::from_micros(m)));
+            let mut sorted = micros.clone();
+            sorted.sort_unstable();
+            let p = times.percentiles();
+            for (found, q) in [(p.p50, 0.5), (p.p99, 0.99), (p.p999, 0.999)] {
+                let rank = ((sorted.len() as f64 * q).ceil() as usize).max(1) - 1;
+                let expected = sorted[rank] as f64;
+                prop_assert!((found - expected).abs() <= expected * 2e-3 + 0.1, "{found} {expected}");
+            }
+        }
     }
 }

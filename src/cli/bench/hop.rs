@@ -1,6 +1,5 @@
-//! `bench`: how long a hop takes, and how many streams that carries.
+//! How long a hop of the model takes, and how many streams that carries.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,53 +8,17 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
 
-use super::args::{Output, SetThreads, stdout, use_threads};
+use super::super::args::{Output, stdout};
+use super::BenchArgs;
 use crate::error::{Error, Result};
 use crate::kernels::Precision;
-use crate::model::{self, Architecture, Cpc, LiveBatch, Stepping, compute_device};
+use crate::model::{self, Architecture, Cpc, LiveBatch, Stepping, compute_device, disagreement};
 use crate::nn::{Tensors, uniform};
 use crate::telemetry::HopTimes;
 use crate::units::{HOP, MODEL_RATE};
 
 /// Negatives a hop is scored against.
 const NEGATIVES: usize = 128;
-/// Streams and hops over which scores are compared with those of the layers.
-const COMPARED: (usize, usize) = (3, 100);
-
-/// Measure a hop: samples in, z_t, c_t and scores against 128 negatives out.
-#[derive(Debug, clap::Args)]
-pub(super) struct BenchArgs {
-    /// Shapes to measure, with random weights: spectral, edge, 256, 512.
-    #[arg(long, value_delimiter = ',', default_value = "spectral,edge,256,512")]
-    arch: Vec<String>,
-    /// Measure this model file instead.
-    #[arg(long, value_name = "FILE")]
-    model: Option<PathBuf>,
-    /// Streams that share a step.
-    #[arg(long, value_delimiter = ',', default_value = "1,8,32")]
-    streams: Vec<usize>,
-    /// Numbers that products are made of: f32, tf32 (GPU), bf16, int8 (processor).
-    #[arg(long, value_delimiter = ',', default_value = "f32")]
-    precision: Vec<Precision>,
-    /// What it runs on: cpu, or cuda[:N] in a build with that feature.
-    #[arg(long, default_value = "cpu")]
-    device: String,
-    /// Measure the layers one after another too, which is how models run that the kernels do not know.
-    #[arg(long)]
-    layers: bool,
-    /// Leave z_t and c_t on the GPU: only scores come down.
-    #[arg(long)]
-    scores_only: bool,
-    /// Threads that share the work.
-    #[arg(long, default_value_t = 1)]
-    threads: usize,
-    /// Seconds a row.
-    #[arg(long, default_value_t = 2.0)]
-    seconds: f64,
-    /// Print JSON.
-    #[arg(long)]
-    json: bool,
-}
 
 #[derive(Debug, Serialize)]
 struct Row {
@@ -80,18 +43,11 @@ struct Table {
     rows: Vec<Row>,
 }
 
-/// Runs it.
+/// Measures steps of the model alone.
 ///
 /// # Errors
-/// When the model cannot be read, the device not opened, or an argument is out of range.
-pub(super) fn run(args: &BenchArgs, set: SetThreads) -> Result<()> {
-    use_threads(args.threads, set)?;
-    if args.streams.iter().any(|&n| !(1..=65_536).contains(&n)) || !(0.05..=600.0).contains(&args.seconds) {
-        return Err(Error::config(
-            "--streams must lie within 1..=65536 and --seconds within 0.05..=600",
-            "for example: cpc-stream bench --streams 1,8,32 --seconds 2",
-        ));
-    }
+/// When the model cannot be read, or the device not opened.
+pub(super) fn run(args: &BenchArgs) -> Result<()> {
     let device = compute_device(&args.device)?;
     let mut out = stdout();
     let mut table = Table { rows: Vec::new() };
@@ -117,7 +73,7 @@ pub(super) fn run(args: &BenchArgs, set: SetThreads) -> Result<()> {
     for name in &named(args) {
         let (cpc, reference) = (subject(name, args, &device)?, subject(name, args, &Device::Cpu)?);
         for &stepping in &steppings {
-            let difference = difference(&cpc, &reference, stepping)?;
+            let difference = disagreement(&cpc, stepping, &reference)?;
             for &streams in &args.streams {
                 let row = measure(name, &cpc, stepping, streams, difference, args)?;
                 if !args.json {
@@ -191,7 +147,7 @@ fn measure(
     }
     let sound = sound(&mut ChaCha8Rng::seed_from_u64(1), streams);
     let slots = (0..streams).map(|_| Ok(batch.join(0)? as u32)).collect::<Result<Vec<_>>>()?;
-    let budget = Duration::from_secs_f64(args.seconds);
+    let budget = Duration::from_secs_f64(args.seconds.unwrap_or(2.0));
     let (mut times, mut started) = (HopTimes::new(1 << 20), None);
     loop {
         let hop = Instant::now();
@@ -224,35 +180,6 @@ fn measure(
         real_time_streams: streams as f64 * hop_us / p.p50.max(f64::MIN_POSITIVE),
         largest_difference,
     })
-}
-
-/// Largest difference of a PMI between `stepping` and the layers of `reference`, over a second of a few streams that join
-/// one after another.
-fn difference(cpc: &Arc<Cpc>, reference: &Arc<Cpc>, stepping: Stepping) -> Result<f64> {
-    let (streams, hops) = COMPARED;
-    let mut batches = [
-        LiveBatch::with(Arc::clone(cpc), stepping)?,
-        LiveBatch::with(Arc::clone(reference), Stepping::Layers)?,
-    ];
-    let mut rng = ChaCha8Rng::seed_from_u64(2);
-    let (mut slots, mut largest) = (Vec::new(), 0f64);
-    for hop in 0..hops {
-        if hop % 10 == 0 && slots.len() < streams {
-            let [slot, same] = [batches[0].join(0)?, batches[1].join(0)?];
-            debug_assert_eq!(slot, same);
-            slots.push(slot as u32);
-        }
-        let sound = sound(&mut rng, slots.len());
-        let [found, expected] = &mut batches;
-        let pair = found.step_rows(&slots, &sound)?.pmi.iter().zip(&expected.step_rows(&slots, &sound)?.pmi);
-        for (found, expected) in pair {
-            if found.is_nan() != expected.is_nan() {
-                return Ok(f64::INFINITY);
-            }
-            largest = largest.max(f64::from((found - expected).abs()));
-        }
-    }
-    Ok(largest)
 }
 
 fn random(name: &str, device: &Device) -> Result<Arc<Cpc>> {

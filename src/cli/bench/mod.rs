@@ -1,0 +1,81 @@
+//! `bench`: how long things take on this machine.
+
+mod hop;
+#[cfg(feature = "http")]
+mod pipeline;
+
+use std::path::PathBuf;
+
+use super::args::{SetThreads, use_threads};
+use crate::error::{Error, Result};
+use crate::kernels::Precision;
+
+/// Measure a hop (samples in, z_t, c_t and scores against 128 negatives out), or the whole daemon.
+#[derive(Debug, clap::Args)]
+pub(super) struct BenchArgs {
+    /// Shapes to measure, with random weights: spectral, edge, 256, 512.
+    #[arg(long, value_delimiter = ',', default_value = "spectral,edge,256,512")]
+    arch: Vec<String>,
+    /// Measure this model file instead.
+    #[arg(long, value_name = "FILE")]
+    model: Option<PathBuf>,
+    /// Streams that share a step.
+    #[arg(long, value_delimiter = ',', default_value = "1,8,32")]
+    streams: Vec<usize>,
+    /// Numbers that products are made of: f32, tf32 (GPU), bf16, int8 (processor).
+    #[arg(long, value_delimiter = ',', default_value = "f32")]
+    precision: Vec<Precision>,
+    /// What it runs on: cpu, or cuda[:N] in a build with that feature.
+    #[arg(long, default_value = "cpu")]
+    device: String,
+    /// Measure the layers one after another too, which is how models run that the kernels do not know.
+    #[arg(long)]
+    layers: bool,
+    /// Leave z_t and c_t on the GPU: only scores come down.
+    #[arg(long)]
+    scores_only: bool,
+    /// Threads that share the work.
+    #[arg(long, default_value_t = 1)]
+    threads: usize,
+    /// Seconds a row; 2, or 30 for the pipeline.
+    #[arg(long)]
+    seconds: Option<f64>,
+    /// Measure the whole daemon instead, with that many microphones that are files at their own pace: ring, resampler,
+    /// model, detector, outbox. Takes the built-in model or --model.
+    #[arg(long)]
+    pipeline: bool,
+    /// Milliseconds of sound that a microphone hands over at a time, for the pipeline.
+    #[arg(long, value_name = "MS", default_value_t = 10)]
+    period_ms: u32,
+    /// Busy threads that the daemon shares the machine with, for the pipeline.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    hogs: usize,
+    /// Real-time priority of the daemon's audio and analysis, for the pipeline; 0 for none.
+    #[arg(long, value_name = "P", default_value_t = 0)]
+    realtime_priority: u8,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs it.
+///
+/// # Errors
+/// When the model cannot be read, the device not opened, the daemon does not come up, or an argument is out of range.
+pub(super) fn run(args: &BenchArgs, set: SetThreads) -> Result<()> {
+    use_threads(args.threads, set)?;
+    let seconds = args.seconds.is_none_or(|seconds| (0.05..=600.0).contains(&seconds));
+    if args.streams.iter().any(|&n| !(1..=65_536).contains(&n)) || !seconds {
+        return Err(Error::config(
+            "--streams must lie within 1..=65536 and --seconds within 0.05..=600",
+            "for example: cpc-stream bench --streams 1,8,32 --seconds 2",
+        ));
+    }
+    if !args.pipeline {
+        return hop::run(args);
+    }
+    #[cfg(feature = "http")]
+    return pipeline::run(args);
+    #[cfg(not(feature = "http"))]
+    Err(Error::config("this build asks no daemon for its figures", "build with the feature `http`"))
+}

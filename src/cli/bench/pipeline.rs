@@ -1,0 +1,246 @@
+//! The whole daemon under load: where the time goes between a sound and its score.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::super::args::{Output, stdout};
+use super::super::health::get;
+use super::BenchArgs;
+use crate::error::{Error, Result};
+use crate::publish::{Delay, Delays};
+
+/// Rate of the microphones, as most have it.
+const RATE: u32 = 48_000;
+/// Seconds from which normal is learnt.
+const LEARNT_S: f64 = 10.0;
+/// Seconds of a row, and those before it that are not counted.
+const SECONDS: f64 = 30.0;
+const WARM_UP_S: f64 = 15.0;
+/// A sound that does not belong there comes every so many seconds.
+const EVERY_S: usize = 5;
+/// How long a daemon may take until it answers.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+#[derive(Debug, Serialize)]
+struct Row {
+    streams: usize,
+    period_ms: u32,
+    hogs: usize,
+    realtime_priority: u8,
+    #[serde(flatten)]
+    delays: Delays,
+    /// Time of a hop of all streams over the time that a hop lasts.
+    load_percent: f64,
+    /// Processor time of all threads over the time that went by.
+    cpu_percent: f64,
+    rss_mib: f64,
+    samples_lost: u64,
+    events: u64,
+}
+
+/// A daemon that is killed when it is not needed any more.
+struct Daemon(Child);
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Measures the daemon with each number of microphones.
+///
+/// # Errors
+/// When it does not come up, or does not answer.
+pub(super) fn run(args: &BenchArgs) -> Result<()> {
+    let folder = std::env::temp_dir().join(format!("cpc-stream-bench-{}", std::process::id()));
+    let io = |e: std::io::Error| Error::internal(format!("{}: {e}", folder.display()));
+    fs::create_dir_all(&folder).map_err(io)?;
+    let rows = measure_all(args, &folder);
+    fs::remove_dir_all(&folder).map_err(io)?;
+    let rows = rows?;
+    if args.json {
+        let text = serde_json::to_string_pretty(&serde_json::json!({ "rows": rows }));
+        return stdout().line(format_args!("{}", text.map_err(|e| Error::internal(e.to_string()))?));
+    }
+    stdout().line(format_args!(
+        "ms: median, 99 and 99.9 of 100. heard: from the capture of a hop's last sample to its score (ring, resampler, \
+         step, detector); step: the model, all streams; commit: from an event to its place on the disk. A microphone's \
+         period ({} ms here) comes before.",
+        args.period_ms
+    ))
+}
+
+fn measure_all(args: &BenchArgs, folder: &Path) -> Result<Vec<Row>> {
+    let mut out = stdout();
+    if !args.json {
+        out.line(format_args!(
+            "{:>7} {:>24} {:>24} {:>24} {:>7} {:>6} {:>9} {:>6} {:>7}",
+            "streams", "heard", "step", "commit", "load %", "CPU %", "memory", "lost", "events"
+        ))?;
+    }
+    let sound = folder.join("sound.wav");
+    let seconds = args.seconds.unwrap_or(SECONDS).max(1.0);
+    write_sound(&sound, WARM_UP_S + seconds + 20.0)?;
+    let stop = Arc::new(AtomicBool::new(false));
+    let hogs: Vec<_> = (0..args.hogs)
+        .map(|_| {
+            let stop = Arc::clone(&stop);
+            thread::spawn(move || {
+                while !stop.load(Ordering::Relaxed) {
+                    std::hint::spin_loop();
+                }
+            })
+        })
+        .collect();
+    let rows = args.streams.iter().map(|&streams| {
+        let row = measure(args, folder, &sound, streams, seconds)?;
+        if !args.json {
+            show(&mut out, &row)?;
+        }
+        Ok(row)
+    });
+    let rows = rows.collect();
+    stop.store(true, Ordering::Relaxed);
+    for hog in hogs {
+        let _ = hog.join();
+    }
+    rows
+}
+
+fn show(out: &mut Output, row: &Row) -> Result<()> {
+    let triple = |d: Delay| format!("{:.1} {:.1} {:.1}", d.p50_us / 1e3, d.p99_us / 1e3, d.p999_us / 1e3);
+    let step = row.delays.step;
+    out.line(format_args!(
+        "{:>7} {:>24} {:>24} {:>24} {:>7.1} {:>6.1} {:>5.1} MiB {:>6} {:>7}",
+        row.streams,
+        triple(row.delays.heard),
+        format!("{:.2} {:.2} {:.2}", step.p50_us / 1e3, step.p99_us / 1e3, step.p999_us / 1e3),
+        triple(row.delays.commit),
+        row.load_percent,
+        row.cpu_percent,
+        row.rss_mib,
+        row.samples_lost,
+        row.events
+    ))
+}
+
+fn measure(args: &BenchArgs, folder: &Path, sound: &Path, streams: usize, seconds: f64) -> Result<Row> {
+    let io = |e: std::io::Error| Error::internal(format!("{}: {e}", folder.display()));
+    let free =
+        TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr()).map_err(io)?;
+    let file = folder.join("config.toml");
+    fs::write(&file, configuration(args, sound, streams, free)).map_err(io)?;
+    let state = folder.join(format!("state-{streams}"));
+    let daemon = Command::new(std::env::current_exe().map_err(io)?)
+        .arg("--config")
+        .arg(&file)
+        .arg("--state-dir")
+        .arg(&state)
+        .env("RUST_LOG", "error")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .spawn();
+    let mut daemon = Daemon(daemon.map_err(io)?);
+    let begun = Instant::now();
+    while get(free, "/api/v1/overview", None).is_err() {
+        if let Some(status) = daemon.0.try_wait().map_err(io)? {
+            return Err(Error::internal(format!("the daemon stopped ({status}); see what it said above")));
+        }
+        if begun.elapsed() > PATIENCE {
+            return Err(Error::internal(format!("the daemon did not answer within {PATIENCE:?}")));
+        }
+        thread::sleep(Duration::from_millis(100));
+    }
+    thread::sleep(Duration::from_secs_f64(WARM_UP_S));
+    let (cpu, since) = (processor_time(daemon.0.id()), Instant::now());
+    thread::sleep(Duration::from_secs_f64(seconds));
+    let cpu_percent =
+        100.0 * (processor_time(daemon.0.id()) - cpu).as_secs_f64() / since.elapsed().as_secs_f64();
+    let answer = get(free, "/api/v1/overview", None)?;
+    let health = &answer["health"];
+    let lost =
+        |of: &Value| of["lost_samples"].as_u64().unwrap_or(0) + of["samples_shed"].as_u64().unwrap_or(0);
+    Ok(Row {
+        streams,
+        period_ms: args.period_ms,
+        hogs: args.hogs,
+        realtime_priority: args.realtime_priority,
+        delays: serde_json::from_value(health["delays"].clone())
+            .map_err(|e| Error::internal(format!("the daemon tells no delays: {e}")))?,
+        load_percent: health["load_percent"].as_f64().unwrap_or(f64::NAN),
+        cpu_percent,
+        rss_mib: health["rss_bytes"].as_f64().unwrap_or(f64::NAN) / f64::from(1 << 20),
+        samples_lost: health["streams"]
+            .as_object()
+            .into_iter()
+            .flatten()
+            .map(|(_, stream)| lost(stream))
+            .sum(),
+        events: health["events_accepted"].as_u64().unwrap_or(0),
+    })
+}
+
+fn configuration(args: &BenchArgs, sound: &Path, streams: usize, http: SocketAddr) -> String {
+    let mut text = format!(
+        "node = \"bench\"\n[http]\nlisten = \"{http}\"\n[model]\nthreads = {}\ndevice = \"{}\"\nprecision = \"{}\"\n",
+        args.threads,
+        args.device,
+        args.precision.first().copied().unwrap_or_default()
+    );
+    if let Some(model) = &args.model {
+        let _ = writeln!(text, "path = {:?}", fs::canonicalize(model).unwrap_or_else(|_| model.clone()));
+    }
+    let _ = writeln!(
+        text,
+        "[capture]\nchunk_ms = {}\nrealtime_priority = {}",
+        args.period_ms, args.realtime_priority
+    );
+    let _ = writeln!(text, "[detect]\ncalibrate_seconds = {LEARNT_S:.1}\nevents_per_hour = 600.0");
+    for stream in 0..streams {
+        let _ = writeln!(text, "[[source]]\nid = \"s{stream}\"\nfile = {sound:?}");
+    }
+    text
+}
+
+/// Noise, with a louder piece of it every few seconds.
+fn write_sound(path: &Path, seconds: f64) -> Result<()> {
+    let wrong = |e: hound::Error| Error::internal(format!("{}: {e}", path.display()));
+    let spec = hound::WavSpec {
+        channels: 1,
+        sample_rate: RATE,
+        bits_per_sample: 16,
+        sample_format: hound::SampleFormat::Int,
+    };
+    let mut file = hound::WavWriter::create(path, spec).map_err(wrong)?;
+    let mut rng = ChaCha8Rng::seed_from_u64(1);
+    for i in 0..(seconds * f64::from(RATE)) as usize {
+        let (second, within) = (i / RATE as usize, i % RATE as usize);
+        let loud = second as f64 > LEARNT_S && second % EVERY_S == 0 && within < RATE as usize / 2;
+        let most = if loud { 12_000 } else { 1_000 };
+        file.write_sample(rng.random_range(-most..most) as i16).map_err(wrong)?;
+    }
+    file.finalize().map_err(wrong)
+}
+
+/// What all threads of a process have run so far.
+fn processor_time(pid: u32) -> Duration {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let nanos = threads.filter_map(|thread| {
+        let text = fs::read_to_string(thread.path().join("schedstat")).ok()?;
+        text.split(' ').next()?.parse::<u64>().ok()
+    });
+    Duration::from_nanos(nanos.sum())
+}
