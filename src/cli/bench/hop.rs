@@ -152,10 +152,17 @@ fn measure(
     loop {
         let hop = Instant::now();
         batch.step_rows(&slots, &sound)?;
-        match started {
+        match (started, args.hops) {
+            (_, Some(count)) if times.total() + 1 >= count => {
+                times.push(hop.elapsed());
+                break;
+            }
+            (_, Some(_)) => {}
             // the first of them warm up
-            None if times.total() >= 20 => (times, started) = (HopTimes::new(1 << 20), Some(Instant::now())),
-            Some(start) if hop.duration_since(start) >= budget => break,
+            (None, None) if times.total() >= 20 => {
+                (times, started) = (HopTimes::new(1 << 20), Some(Instant::now()))
+            }
+            (Some(start), None) if hop.duration_since(start) >= budget => break,
             _ => {}
         }
         times.push(hop.elapsed());

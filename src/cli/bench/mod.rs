@@ -40,6 +40,9 @@ pub(super) struct BenchArgs {
     /// Seconds a row; 2, or 30 for the pipeline.
     #[arg(long)]
     seconds: Option<f64>,
+    /// Take that many hops a row, no matter how long, without warming up: to count instructions.
+    #[arg(long, value_name = "N", conflicts_with = "seconds")]
+    hops: Option<u64>,
     /// Measure the whole daemon instead, with that many microphones that are files at their own pace: ring, resampler,
     /// model, detector, outbox. Takes the built-in model or --model.
     #[arg(long)]
