@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::ids;
+use super::wire::Address;
 use crate::error::{Error, Result};
 use crate::realtime::MAX_PRIORITY;
 use crate::ring::RATES;
 
-/// One source: exactly one of `device`, `file` and `stdin`.
+/// One source: exactly one of `device`, `file`, `stdin` and `url`.
 ///
 /// ```toml
 /// device = "hw:0"
@@ -29,6 +30,13 @@ pub struct SourceConfig {
     /// Raw PCM on the standard input, in this form.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stdin: Option<PcmForm>,
+    /// Sound that comes over a network: raw PCM by `tcp://HOST:PORT` (we dial), `tcp-listen://ADDRESS:PORT` or
+    /// `udp://ADDRESS:PORT`; what ffmpeg reads by an `rtsp`, `rtsps`, `rtmp`, `http` or `https` URL.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// The form of the PCM of a `url`; ffmpeg is told to make it. Default: 16,000 Hz, one channel, `s16le`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pcm: Option<PcmForm>,
     /// Name of the stream in topics and records: letters, digits, `_` and `-`. Default: made from the device or
     /// file name.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -85,6 +93,7 @@ pub(super) enum Input {
     Device(String),
     File(PathBuf),
     Stdin(PcmForm),
+    Wire(Address, PcmForm),
 }
 
 impl SourceConfig {
@@ -104,6 +113,17 @@ impl SourceConfig {
         Self { stdin: Some(form), ..Self::default() }
     }
 
+    /// A source on a network.
+    pub fn from_url(url: impl Into<String>) -> Self {
+        Self { url: Some(url.into()), ..Self::default() }
+    }
+
+    /// Whether it gives sound at its own pace and for ever, as a device does, and comes back when it was away.
+    #[must_use]
+    pub fn is_live(&self) -> bool {
+        self.device.is_some() || self.url.is_some()
+    }
+
     /// Checks everything that can be checked without opening anything.
     ///
     /// # Errors
@@ -120,10 +140,12 @@ impl SourceConfig {
         if let Some(id) = &self.id {
             return id.clone();
         }
-        match (&self.device, &self.file) {
-            (Some(device), _) => ids::slug(device),
-            (None, Some(file)) => ids::slug(&file.file_stem().unwrap_or_default().to_string_lossy()),
-            (None, None) => "stdin".into(),
+        let address = self.url.as_deref().and_then(|url| Address::parse(url).ok());
+        match (&self.device, &self.file, address) {
+            (Some(device), ..) => ids::slug(device),
+            (None, Some(file), _) => ids::slug(&file.file_stem().unwrap_or_default().to_string_lossy()),
+            (None, None, Some(address)) => ids::slug(address.short()),
+            (None, None, None) => "stdin".into(),
         }
     }
 
@@ -154,29 +176,43 @@ impl SourceConfig {
         }
         let one_of = || {
             Error::config(
-                format!("the source {} has not exactly one of `device`, `file` and `stdin`", self.id()),
+                format!(
+                    "the source {} has not exactly one of `device`, `file`, `stdin` and `url`",
+                    self.id()
+                ),
                 "give it one of them, e.g. device = \"hw:0\"",
             )
         };
-        let input = match (&self.device, &self.file, self.stdin) {
-            (Some(device), None, None) => Input::Device(device.clone()),
-            (None, Some(file), None) => Input::File(file.clone()),
-            (None, None, Some(form)) => Input::Stdin(form),
+        let input = match (&self.device, &self.file, self.stdin, &self.url) {
+            (Some(device), None, None, None) => Input::Device(device.clone()),
+            (None, Some(file), None, None) => Input::File(file.clone()),
+            (None, None, Some(form), None) => Input::Stdin(form),
+            (None, None, None, Some(url)) => Input::Wire(Address::parse(url)?, self.pcm.unwrap_or_default()),
             _ => return Err(one_of()),
         };
+        if self.pcm.is_some() && self.url.is_none() {
+            return Err(Error::config(
+                "`pcm` is set without `url`",
+                "remove `pcm`; it is the form of what a url gives",
+            ));
+        }
         match &input {
-            Input::Device(_) if self.fast => Err(Error::config(
-                "`fast` is set for a device, which gives sound at its own pace",
+            Input::Device(_) | Input::Wire(..) if self.fast => Err(Error::config(
+                "`fast` is set for a source that gives sound at its own pace",
                 "remove `fast`; it is for files",
             )),
             Input::Device(name) if name.trim().is_empty() => Err(Error::device(
                 "the device name is empty",
                 "run `cpc-stream devices` to see the names, or give \"default\"",
             )),
-            Input::Stdin(form) if form.channels == 0 || !RATES.contains(&form.rate) => Err(Error::config(
-                format!("stdin with {} Hz and {} channels makes no sense", form.rate, form.channels),
-                "give the rate and the channels of the PCM, e.g. rate = 16000, channels = 1",
-            )),
+            Input::Stdin(form) | Input::Wire(_, form)
+                if form.channels == 0 || !RATES.contains(&form.rate) =>
+            {
+                Err(Error::config(
+                    format!("PCM with {} Hz and {} channels makes no sense", form.rate, form.channels),
+                    "give the rate and the channels of the PCM, e.g. rate = 16000, channels = 1",
+                ))
+            }
             _ => Ok(input),
         }
     }
@@ -261,11 +297,12 @@ mod tests {
     }
 
     #[test]
-    fn the_three_kinds_parse_and_go_round() {
+    fn the_four_kinds_parse_and_go_round() {
         for text in [
             "device = \"hw:0\"\nchannels = [0, 1]\nid = \"kitchen\"",
             "file = \"a/x.wav\"\nfast = true",
             "stdin = { rate = 8000, channels = 2, format = \"f32le\" }",
+            "url = \"udp://0.0.0.0:5004\"\npcm = { rate = 48000, channels = 2, format = \"s16le\" }",
         ] {
             let source = parse(text);
             source.validate().unwrap();
@@ -286,6 +323,10 @@ mod tests {
             ("device = \" \"", "empty", ErrorKind::Device),
             ("stdin = { channels = 0 }", "makes no sense", ErrorKind::Config),
             ("stdin = { rate = 1 }", "makes no sense", ErrorKind::Config),
+            ("url = \"udp://[::]:1\"\npcm = { rate = 1 }", "makes no sense", ErrorKind::Config),
+            ("url = \"udp://[::]\"", "no port", ErrorKind::Config),
+            ("url = \"udp://[::]:1\"\nstdin = {}", "exactly one", ErrorKind::Config),
+            ("stdin = {}\npcm = {}", "without `url`", ErrorKind::Config),
         ] {
             let error = parse(text).validate().unwrap_err();
             assert!(error.to_string().contains(cause), "{error}");

@@ -9,6 +9,7 @@
 //! cpal's thread ── Intake ── ring ─▶ reader      device: a supervisor thread opens, watches, reopens
 //! file thread ──── Intake ── ring ─▶ reader      paced like a microphone, or as fast as the reader
 //! stdin thread ─── Intake ── ring ─▶ reader      raw PCM, as fast as it comes
+//! wire thread ──── Intake ── ring ─▶ reader      raw PCM by TCP or UDP, or from ffmpeg; opened for ever, as a device is
 //! ```
 //!
 //! A device that is missing, at start or later, is no failure: the source is offline and is tried again every
@@ -30,8 +31,8 @@ mod source;
 #[cfg_attr(not(feature = "capture"), expect(dead_code, reason = "only devices have names"))]
 mod stable;
 mod stdin;
-#[cfg(feature = "capture")]
 mod timeline;
+mod wire;
 
 pub use config::{CaptureConfig, PcmForm, PcmFormat, SourceConfig};
 pub use counters::SourceCounters;

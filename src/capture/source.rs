@@ -10,7 +10,7 @@ use crossbeam_channel::Sender;
 use super::config::{CaptureConfig, Input, SourceConfig};
 use super::counters::SourceCounters;
 use super::intake::{Intake, Pick};
-use super::{device, file, stdin};
+use super::{device, file, stdin, wire};
 use crate::audio_file::AudioReader;
 use crate::error::{Error, Result};
 use crate::ring::{RingReader, ring};
@@ -133,6 +133,7 @@ pub fn open(source: &SourceConfig, capture: &CaptureConfig, notices: Sender<Noti
         Input::Device(name) => format!("device {name}"),
         Input::File(path) => format!("file {}", path.display()),
         Input::Stdin(_) => "stdin".into(),
+        Input::Wire(address, _) => address.to_string(),
     };
     let (readers, thread) = match input {
         Input::Device(device) => {
@@ -153,6 +154,11 @@ pub fn open(source: &SourceConfig, capture: &CaptureConfig, notices: Sender<Noti
             let (mut intake, readers) = rings(form.rate)?;
             intake.expect(form.channels, form.rate)?;
             (readers, start(&id, move || stdin::run(std::io::stdin(), form, &mut intake, &link))?)
+        }
+        Input::Wire(address, form) => {
+            let (mut intake, readers) = rings(form.rate)?;
+            intake.expect(form.channels, form.rate)?;
+            (readers, start(&id, move || wire::run(&address, form, intake, &link))?)
         }
     };
     let feeds = ids.into_iter().zip(readers).map(|(id, reader)| StreamFeed { id, reader }).collect();

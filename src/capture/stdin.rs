@@ -53,7 +53,7 @@ pub(super) fn run(input: impl Read + Send + 'static, form: PcmForm, intake: &mut
 }
 
 /// Reads on a thread of its own, which a stop leaves behind where it waits for a byte that never comes.
-fn read_aside(mut input: impl Read + Send + 'static) -> io::Result<Receiver<io::Result<Vec<u8>>>> {
+pub(super) fn read_aside(mut input: impl Read + Send + 'static) -> io::Result<Receiver<io::Result<Vec<u8>>>> {
     let (sender, pieces) = bounded(1);
     let work = move || {
         let mut buffer = vec![0; BUFFER];
@@ -73,7 +73,8 @@ fn read_aside(mut input: impl Read + Send + 'static) -> io::Result<Receiver<io::
     thread::Builder::new().name("stdin".into()).spawn(work).map(|_| pieces)
 }
 
-fn decode(bytes: &[u8], format: PcmFormat, samples: &mut Vec<f32>) {
+/// Interleaved samples of whole frames.
+pub(super) fn decode(bytes: &[u8], format: PcmFormat, samples: &mut Vec<f32>) {
     samples.clear();
     match format {
         PcmFormat::S16le => {

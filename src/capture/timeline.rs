@@ -20,6 +20,7 @@ impl Timeline {
     }
 
     /// The open stream gives `rate` samples a second in truth.
+    #[cfg(feature = "capture")]
     pub(super) fn corrected(&mut self, rate: u32) {
         self.rate = rate;
     }

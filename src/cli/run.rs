@@ -21,6 +21,10 @@ pub(super) struct RunArgs {
     /// Audio file to replay (WAV, FLAC, OGG), or - for raw PCM on stdin; may be repeated.
     #[arg(long, value_name = "FILE")]
     input: Vec<String>,
+    /// Sound from a network: tcp://HOST:PORT, tcp-listen://ADDRESS:PORT or udp://ADDRESS:PORT for raw PCM (16 kHz, mono,
+    /// 16 bits; other forms by the configuration), or an rtsp, rtmp or http URL for ffmpeg; may be repeated.
+    #[arg(long, value_name = "URL")]
+    url: Vec<String>,
     /// Replay files as fast as they are analysed, not as a microphone would give them.
     #[arg(long)]
     fast: bool,
@@ -115,8 +119,10 @@ impl RunArgs {
             "-" => SourceConfig::from_stdin(pcm),
             file => SourceConfig::from_file(file, self.fast),
         });
+        let urls = self.url.iter().map(SourceConfig::from_url);
         devices
             .chain(inputs)
+            .chain(urls)
             .map(|source| SourceConfig { channels: self.channel.clone(), ..source })
             .collect()
     }

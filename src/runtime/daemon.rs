@@ -113,7 +113,7 @@ impl Daemon {
     fn start(config: &Config, sources: &[SourceConfig], node: &str, state: &Path) -> Result<Self> {
         let lasting = config.publish.broker.is_some()
             || config.snapshots.any()
-            || sources.iter().any(|source| source.device.is_some());
+            || sources.iter().any(SourceConfig::is_live);
         let held = if lasting { lock(state)? } else { None };
         // the engine warms up before anything listens
         let (mut engine, manifest) = start_engine(config)?;
@@ -128,7 +128,7 @@ impl Daemon {
         if config.snapshots.any() {
             engine.remember(Keep { bands: spectrogram, samples: clip, pre_roll_s });
         }
-        let patient = sources.iter().all(|source| source.device.is_none());
+        let patient = !sources.iter().any(SourceConfig::is_live);
         let (snapshots, handle) = Writer::start(&config.snapshots, state, patient)?;
         let stamp = Stamp::new(node, manifest.short_hash());
         let (notify, notices) = bounded(256);
@@ -174,7 +174,7 @@ impl Daemon {
         let (reloader, reloads) = Reloader::new();
         let mut streams = Vec::new();
         for (source, config) in open.iter_mut().zip(sources) {
-            let lasting = config.device.is_some();
+            let lasting = config.is_live();
             for feed in source.feeds.drain(..) {
                 let known = if lasting { store.load(&feed.id) } else { None };
                 streams.push(Stream::new(feed, known, lasting));
