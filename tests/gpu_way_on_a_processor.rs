@@ -58,7 +58,7 @@ fn compare_all() {
             let mut layers = LiveBatch::with(cpc.clone(), Stepping::Layers).unwrap();
             let mut rng = ChaCha8Rng::seed_from_u64(streams as u64);
             let (mut hops, mut worst) = (Hops::default(), 0f32);
-            for step in 0..16 {
+            for step in 0..20 {
                 // streams come one after another, and each has a hop most of the time
                 let there = (step + 1).min(streams);
                 if stepper.rows() < there {
