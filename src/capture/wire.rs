@@ -68,6 +68,7 @@ fn listen(
         if link.stopping() {
             return (any, None);
         }
+        let waits = line.waits();
         match line.next() {
             Arrival::Sound { bytes, whole } => {
                 heard = Instant::now();
@@ -82,7 +83,7 @@ fn listen(
             }
             Arrival::Nothing if heard.elapsed() < SILENT => {}
             // whoever listens goes on listening; what was dialled is dialled again
-            Arrival::Nothing if line.waits() => {
+            Arrival::Nothing if waits => {
                 if any {
                     ear.timeline.reopened(ear.form.rate);
                     ear.bytes.clear();

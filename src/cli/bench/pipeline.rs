@@ -194,8 +194,9 @@ fn measure(args: &BenchArgs, folder: &Path, sound: &Path, streams: usize, second
 }
 
 fn configuration(args: &BenchArgs, sound: &Path, streams: usize, http: SocketAddr) -> String {
+    // nobody listens at that port: events go to the outbox and wait there
     let mut text = format!(
-        "node = \"bench\"\n[http]\nlisten = \"{http}\"\n[model]\nthreads = {}\ndevice = \"{}\"\nprecision = \"{}\"\n",
+        "node = \"bench\"\n[publish]\nbroker = \"mqtt://127.0.0.1:9\"\n[http]\nlisten = \"{http}\"\n[model]\nthreads = {}\ndevice = \"{}\"\nprecision = \"{}\"\n",
         args.threads,
         args.device,
         args.precision.first().copied().unwrap_or_default()
