@@ -103,6 +103,11 @@ impl Collector {
         self.frames >= self.blocks * u64::from(FRAME_RATE)
     }
 
+    /// Whether one frame more is enough.
+    pub(crate) fn is_almost_full(&self) -> bool {
+        self.frames + 1 >= self.blocks * u64::from(FRAME_RATE)
+    }
+
     /// Learns what is normal. Takes about a second for 5 minutes.
     ///
     /// Contamination: seconds that lie far from the rest are no part of the fit. Scores of calibration are those under a

@@ -228,6 +228,15 @@ impl Detector {
         }
     }
 
+    /// Whether the next frame may be the last that is needed to learn what is normal, which takes about a second then.
+    #[must_use]
+    pub fn learns_next(&self) -> bool {
+        match &self.stage {
+            Stage::Calibrating(collector) => collector.is_almost_full(),
+            Stage::Watching(watch) => watch.relearning.as_ref().is_some_and(|it| it.is_almost_full()),
+        }
+    }
+
     /// What is normal here, once it is known.
     #[must_use]
     pub fn calibration(&self) -> Option<&Calibration> {

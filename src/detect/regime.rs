@@ -132,6 +132,11 @@ impl Relearning {
         self.collector.done().min(1.0)
     }
 
+    /// Whether one frame more is enough.
+    pub(super) fn is_almost_full(&self) -> bool {
+        self.collector.is_almost_full()
+    }
+
     /// The stream was broken off: what was smoothed over frames begins anew.
     pub(super) fn break_off(&mut self) {
         for aside in &mut self.asides {

@@ -30,6 +30,8 @@ use crate::realtime;
 use crate::serve::{About, Feed, Said, Server};
 use crate::telemetry::HopTimes;
 
+/// Threads that learn what is normal, at most.
+const LEARNERS: usize = 4;
 /// How often the supervisor looks around when nothing calls it.
 const ROUND: Duration = Duration::from_millis(100);
 /// How often it is asked whether everything moves.
@@ -123,6 +125,10 @@ impl Daemon {
             engine.pool_contexts(embeddings.frames());
         } else if embeddings.rate_hz > 0 {
             tracing::warn!("embeddings go to a broker, and none is configured: there are none");
+        }
+        if sources.iter().any(|source| !source.fast) {
+            let cores = thread::available_parallelism().map_or(1, std::num::NonZero::get);
+            engine.learn_aside((cores - 1).clamp(1, LEARNERS))?;
         }
         let SnapshotConfig { spectrogram, clip, pre_roll_s, .. } = config.snapshots;
         if config.snapshots.any() {

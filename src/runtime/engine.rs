@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::learning::{Heed, Lesson, School};
 use super::snapshot::{Keep, Recent};
 use super::{Excerpt, Heard, Lane, LaneCounters};
-use crate::detect::{DetectConfig, Detector, DetectorState, Input, Instrument, StreamState, Verdict};
+use crate::detect::{DetectConfig, Detector, Input, Instrument, StreamState, Verdict};
 use crate::error::{Error, Result};
 use crate::event::Finding;
 use crate::frame::Frame;
@@ -37,7 +38,11 @@ pub struct Engine {
     pub(super) hops: Vec<(usize, [f32; HOP])>,
     ready: Vec<(usize, Input)>,
     pub(super) frames: Vec<Frame>,
-    findings: Vec<Finding>,
+    pub(super) findings: Vec<Finding>,
+    /// Where detectors learn; none where they do so on the spot.
+    pub(super) school: Option<School>,
+    /// What came of frames that were waited for, to be told.
+    pub(super) back: Vec<(usize, Heed)>,
 }
 
 impl Engine {
@@ -77,6 +82,8 @@ impl Engine {
             ready: Vec::new(),
             frames: Vec::new(),
             findings: Vec::new(),
+            school: None,
+            back: Vec::new(),
         })
     }
 
@@ -161,6 +168,7 @@ impl Engine {
     /// # Errors
     /// When the stream is over.
     pub fn judge(&mut self, stream: usize, number: u64, verdict: Verdict) -> Result<bool> {
+        self.await_detector(stream)?;
         Ok(self.lane_mut(stream)?.detector.judge(number, verdict))
     }
 
@@ -175,6 +183,7 @@ impl Engine {
     /// # Errors
     /// When the stream is over, or the budget is not within 0.01 to 3600.
     pub fn set_events_per_hour(&mut self, stream: usize, events_per_hour: f64) -> Result<()> {
+        self.await_detector(stream)?;
         self.lane_mut(stream)?.detector.set_events_per_hour(events_per_hour)
     }
 
@@ -183,6 +192,7 @@ impl Engine {
     /// # Errors
     /// When the stream is over.
     pub fn recalibrate(&mut self, stream: usize, sink: &mut dyn FnMut(Heard)) -> Result<()> {
+        self.catch_up(stream, sink)?;
         let mut findings = std::mem::take(&mut self.findings);
         self.lane_mut(stream)?.detector.recalibrate(&mut findings);
         self.findings = findings;
@@ -212,6 +222,7 @@ impl Engine {
     /// # Errors
     /// When the stream is over or the rate cannot be resampled.
     pub fn gap(&mut self, stream: usize, lost: u64, rate: u32, sink: &mut dyn FnMut(Heard)) -> Result<()> {
+        self.catch_up(stream, sink)?;
         let mut findings = std::mem::take(&mut self.findings);
         let lane = self.lane_mut(stream)?;
         let next = lane.gap(lost, rate)?;
@@ -233,7 +244,7 @@ impl Engine {
     /// When the stream is over already or the device fails.
     pub fn end(&mut self, stream: usize, sink: &mut dyn FnMut(Heard)) -> Result<LaneCounters> {
         self.lane_mut(stream)?.flush()?;
-        self.run(sink)?;
+        self.catch_up(stream, sink)?;
         let mut findings = std::mem::take(&mut self.findings);
         let lane = self.lane_mut(stream)?;
         lane.shed_waiting();
@@ -264,8 +275,10 @@ impl Engine {
             self.hops.clear();
             self.ready.clear();
             self.tell_orphans(sink);
+            self.take_back(sink);
             for (stream, lane) in self.lanes.iter_mut().enumerate() {
                 if let Some(lane) = lane
+                    && !lane.learns()
                     && let Some((hop, input)) = lane.next_hop()
                 {
                     self.hops.push((lane.slot, hop));
@@ -286,10 +299,10 @@ impl Engine {
             self.steps.push(started.elapsed());
             self.tell_orphans(sink);
             let ready = std::mem::take(&mut self.ready);
-            let frames = std::mem::take(&mut self.frames);
+            let mut frames = std::mem::take(&mut self.frames);
             let hops = std::mem::take(&mut self.hops);
-            for ((&(stream, input), frame), (_, hop)) in ready.iter().zip(&frames).zip(&hops) {
-                self.score(stream, (frame, hop), input, sink)?;
+            for ((&(stream, input), frame), (_, hop)) in ready.iter().zip(frames.drain(..)).zip(&hops) {
+                self.score(stream, (frame, *hop), input, sink)?;
             }
             (self.ready, self.frames, self.hops) = (ready, frames, hops);
             self.times.push(started.elapsed());
@@ -299,45 +312,27 @@ impl Engine {
     fn score(
         &mut self,
         stream: usize,
-        (frame, hop): (&Frame, &[f32; HOP]),
+        (frame, hop): (Frame, [f32; HOP]),
         input: Input,
         sink: &mut dyn FnMut(Heard),
     ) -> Result<()> {
-        let (mut findings, pool_frames) = (std::mem::take(&mut self.findings), self.pool_frames);
+        let pool_frames = self.pool_frames;
         let lane = self.lane_mut(stream)?;
         let pooled = match pool_frames {
             0 => None,
             every => lane.pool.push(every, frame.index, &frame.c),
         };
         if let Some(recent) = &mut lane.recent {
-            recent.push(frame.index, &frame.bands, hop);
-        }
-        let detector = &mut lane.detector;
-        // a change of the place that passed leaves the calibration as it was
-        let before = detector.state();
-        let relearning = matches!(before, DetectorState::Relearning { .. });
-        let known = detector.calibration_id().filter(|_| relearning).map(str::to_owned);
-        let reading = detector.push(frame, input, &mut findings);
-        let watches = before != DetectorState::Watching && reading.state == DetectorState::Watching;
-        let is_new = watches && detector.calibration_id() != known.as_deref();
-        let strip = lane.strip.push(frame, &reading);
-        self.findings = findings;
-        if is_new {
-            sink(Heard::Calibrated { stream });
-        }
-        sink(Heard::Reading { stream, frame: frame.index, reading });
-        if let Some(strip) = strip {
-            sink(Heard::Strip { stream, strip: Box::new(strip) });
+            recent.push(frame.index, &frame.bands, &hop);
         }
         if let Some(pooled) = pooled {
             sink(Heard::Embedding { stream, pooled: Box::new(pooled) });
         }
-        self.tell(stream, true, sink);
-        Ok(())
+        self.teach(stream, Lesson { frame, hop, input }, sink)
     }
 
     /// Tells the findings, and excerpts of events that are over: of all of them unless more sound `follows`.
-    fn tell(&mut self, stream: usize, follows: bool, sink: &mut dyn FnMut(Heard)) {
+    pub(super) fn tell(&mut self, stream: usize, follows: bool, sink: &mut dyn FnMut(Heard)) {
         let lane = self.lanes.get_mut(stream).and_then(Option::as_mut);
         let mut recent = lane.and_then(|lane| lane.recent.as_mut());
         for finding in self.findings.drain(..) {

@@ -176,6 +176,9 @@ impl Inference {
     /// Takes one piece from a ring; true when there was one.
     fn take(&mut self, index: usize, piece: &mut [f32]) -> Result<bool> {
         let Some(stream) = self.streams.get_mut(index).filter(|s| !s.closed) else { return Ok(false) };
+        if stream.number.is_some_and(|number| self.engine.is_full(number)) {
+            return Ok(false);
+        }
         match (stream.feed.reader.read(piece), stream.number) {
             (Read::Empty, _) => return Ok(false),
             (Read::Samples(count), Some(number)) => {

@@ -1,5 +1,6 @@
 //! One stream on its way from device samples to hops on the stream's clock.
 
+use super::learning::Away;
 use super::pool::Pool;
 use super::snapshot::Recent;
 use super::strip::Stripper;
@@ -59,7 +60,11 @@ pub struct Lane {
     /// Stream id.
     pub id: String,
     pub(super) slot: usize,
+    /// A stand-in while it is away.
     pub(super) detector: Detector,
+    /// Where it comes back, while it learns, and its figures when it went.
+    pub(super) away: Option<Away>,
+    pub(super) away_figures: (DetectorCounts, Option<f64>),
     pub(super) counters: LaneCounters,
     pub(super) pool: Pool,
     /// The last sound, where it is remembered.
@@ -84,6 +89,8 @@ impl Lane {
             id,
             slot,
             detector,
+            away: None,
+            away_figures: (DetectorCounts::default(), None),
             counters: LaneCounters::default(),
             pool: Pool::default(),
             recent: None,
@@ -119,14 +126,24 @@ impl Lane {
     /// Everything that is counted.
     #[must_use]
     pub fn figures(&self) -> LaneFigures {
+        let (detector, threshold) = if self.learns() {
+            self.away_figures
+        } else {
+            (self.detector.counts(), self.detector.threshold())
+        };
         LaneFigures {
             samples: self.counters,
             input: self.monitor.state(),
             hops: self.monitor.counts(),
-            detector: self.detector.counts(),
-            threshold: self.detector.threshold(),
+            detector,
+            threshold,
             muted: 0,
         }
+    }
+
+    /// Samples at the model rate that wait to be scored.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.len() - self.taken
     }
 
     pub(super) fn feed(&mut self, samples: &[f32]) -> Result<()> {

@@ -5,6 +5,7 @@
 //! | cpal's, one a device | the audio callback: pushes samples into rings |
 //! | `source ID`, one a source | opens, watches and reopens a device, or reads a file or pipe |
 //! | `inference` | rings → [`Engine`] (resample, step the batch, score, detect) → publisher |
+//! | `learn N` | detectors of live streams, while they learn what is normal |
 //! | `publish` | the outbox, or JSON lines on stdout |
 //! | `snapshots` | pictures and clips of events onto the disk, where they are asked for |
 //! | `states` | what is known of streams onto the disk |
@@ -20,6 +21,7 @@ mod heard;
 mod inference;
 mod keeper;
 mod lane;
+mod learning;
 mod lock;
 mod mute;
 mod notes;

@@ -108,6 +108,9 @@ impl Engine {
         Detector::new(detect, self.instrument.clone())?;
         let budget_alone =
             *detect == DetectConfig { events_per_hour: detect.events_per_hour, ..self.detect.clone() };
+        for stream in 0..self.lanes.len() {
+            self.catch_up(stream, sink)?;
+        }
         let mut findings = Vec::new();
         for (stream, lane) in self.lanes.iter_mut().enumerate() {
             let Some(lane) = lane else { continue };

@@ -1,0 +1,70 @@
+//! Learning what is normal on threads of its own changes nothing of what is heard: the same readings and findings, in the
+//! same order, for every stream.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
+
+mod support;
+
+use std::sync::Arc;
+
+use candle_core::Device;
+use cpc_stream::detect::DetectConfig;
+use cpc_stream::model;
+use cpc_stream::runtime::{Engine, Heard};
+use support::sound;
+
+const STREAMS: usize = 3;
+
+/// What each stream says: readings with their bits, findings, new calibrations.
+fn heard(aside: bool) -> Vec<Vec<String>> {
+    let (manifest, cpc) = model::embedded(&Device::Cpu).unwrap();
+    let config = DetectConfig { calibrate_seconds: 15.0, events_per_hour: 60.0, ..DetectConfig::default() };
+    let mut engine = Engine::new(Arc::new(cpc), &manifest, config).unwrap();
+    if aside {
+        engine.learn_aside(2).unwrap();
+    }
+    let mut said = vec![Vec::new(); STREAMS];
+    let mut note = |heard: Heard| {
+        let (stream, text) = match heard {
+            Heard::Reading { stream, frame, reading } => {
+                let bits = |x: Option<f64>| x.map(f64::to_bits);
+                (
+                    stream,
+                    format!("{frame} {:?} {:?} {:?}", reading.state, bits(reading.p), bits(reading.novelty)),
+                )
+            }
+            Heard::Finding { stream, finding } => (stream, format!("{finding:?}")),
+            Heard::Calibrated { stream } => (stream, "calibrated".to_owned()),
+            _ => return,
+        };
+        said[stream].push(text);
+    };
+    for stream in 0..STREAMS {
+        engine.add(format!("s{stream}"), 16_000, None).unwrap();
+    }
+    let samples: Vec<f32> = sound::whistles(32, 16).iter().map(|&x| f32::from(x) / 32_768.0).collect();
+    for (number, piece) in samples.chunks(3200).enumerate() {
+        for stream in 0..STREAMS {
+            // each a little louder, and one of them with a hole at the moment in which it learns
+            let louder: Vec<f32> = piece.iter().map(|x| x * (1.0 + 0.1 * stream as f32)).collect();
+            engine.feed(stream, &louder).unwrap();
+        }
+        engine.run(&mut note).unwrap();
+        if number == 75 {
+            engine.gap(1, 1600, 16_000, &mut note).unwrap();
+        }
+    }
+    for stream in 0..STREAMS {
+        engine.end(stream, &mut note).unwrap();
+    }
+    said
+}
+
+#[test]
+fn aside_or_on_the_spot_is_the_same() {
+    let (aside, on_the_spot) = (heard(true), heard(false));
+    for (stream, (a, b)) in aside.iter().zip(&on_the_spot).enumerate() {
+        let at = a.iter().zip(b).position(|(a, b)| a != b);
+        assert_eq!((at, a.len()), (None, b.len()), "stream {stream}: {:?}", at.map(|at| (&a[at], &b[at])));
+        assert!(a.iter().any(|text| text == "calibrated") && a.iter().any(|text| text.contains("End")));
+    }
+}
