@@ -4,8 +4,10 @@
 //! stepper computes is what the layers of [`nn`](crate::nn) compute, to rounding; those stay the definition, and the
 //! way to learn.
 
+mod cpu;
 mod plan;
 mod stepper;
 
+pub use cpu::{CpuStepper, Precision};
 pub use plan::{Convolution, Matrix, MemoryMap, Norm, Plan, Recurrence};
 pub use stepper::{Hops, Stepper};

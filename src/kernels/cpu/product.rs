@@ -1,0 +1,337 @@
+//! Products of many rows with one packed matrix.
+#![allow(unsafe_code, reason = "the innermost loop reads packed words without looking at their number")]
+
+use std::marker::PhantomData;
+
+use super::Precision;
+use super::format::{Format, Halves, Quarters, Whole};
+use super::panels::{BLOCK, Panels};
+use super::simd::{MOST_ROWS, SIDE, Simd, Work};
+
+/// Rows that share a pass over the weights: with a block of depth their packed inputs fit a level-2 cache. A multiple
+/// of the rows of every tile.
+const MOST_AT_ONCE: usize = 120;
+
+/// Largest input in 15 bits: 127 · 16383 · 4 · [`BLOCK`] fits 31 bits.
+const MOST: f32 = 16383.0;
+
+/// Adding it rounds a small number to an integer, which then stands in the lowest bits.
+const ROUNDING: f32 = 12_582_912.0;
+
+/// Where rows of inputs lie: `frames` of each stream, `frame_step` apart, and streams `stream_step` apart. Rows may
+/// overlap.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Rows {
+    /// Rows of all streams.
+    pub(super) count: usize,
+    /// Rows of a stream.
+    pub(super) frames: usize,
+    /// From a row to the next.
+    pub(super) frame_step: usize,
+    /// From a stream to the next.
+    pub(super) stream_step: usize,
+}
+
+impl Rows {
+    /// `count` rows, `step` apart.
+    pub(super) fn plain(count: usize, step: usize) -> Self {
+        Self { count, frames: 1, frame_step: 0, stream_step: step }
+    }
+
+    fn offset(&self, row: usize) -> usize {
+        row / self.frames * self.stream_step + row % self.frames * self.frame_step
+    }
+}
+
+/// Inputs of a pass in the order of the tiles.
+#[derive(Debug, Default)]
+pub(super) struct Packing {
+    words: Vec<u32>,
+    scales: Vec<f32>,
+}
+
+/// `sums[r] = bias + inputs[r] · weights` for every row r, in rows of [`Panels::padded`] numbers; an empty bias is 0.
+pub(super) fn multiply<S: Simd>(
+    s: S,
+    weights: &Panels,
+    (inputs, rows): (&[f32], Rows),
+    bias: &[f32],
+    sums: &mut [f32],
+    packing: &mut Packing,
+) {
+    let padded = weights.padded();
+    for row in sums.chunks_exact_mut(padded).take(rows.count) {
+        if bias.is_empty() {
+            row.fill(0.0);
+        } else {
+            row[..bias.len()].copy_from_slice(bias);
+        }
+    }
+    for from in (0..rows.count).step_by(MOST_AT_ONCE) {
+        let count = MOST_AT_ONCE.min(rows.count - from);
+        let inputs = |row: usize| {
+            let at = rows.offset(from + row);
+            &inputs[at..at + weights.depth()]
+        };
+        let sums = &mut sums[from * padded..(from + count) * padded];
+        match weights.precision() {
+            Precision::F32 => pass::<S, Whole>(s, weights, count, inputs, sums, packing),
+            Precision::Bf16 => pass::<S, Halves>(s, weights, count, inputs, sums, packing),
+            Precision::Int8 => pass::<S, Quarters>(s, weights, count, inputs, sums, packing),
+        }
+    }
+}
+
+/// Rows cut into tiles of nearly the same height: `(first, rows)` of each.
+fn tiles(count: usize, most: usize) -> impl Iterator<Item = (usize, usize)> {
+    let tiles = count.div_ceil(most);
+    (0..tiles).map(move |tile| {
+        let (from, to) = (tile * count / tiles, (tile + 1) * count / tiles);
+        (from, to - from)
+    })
+}
+
+/// One pass over the weights for at most [`MOST_AT_ONCE`] rows.
+fn pass<'a, S: Simd, F: Format>(
+    s: S,
+    weights: &Panels,
+    count: usize,
+    inputs: impl Fn(usize) -> &'a [f32],
+    sums: &mut [f32],
+    packing: &mut Packing,
+) {
+    let steps = weights.depth().div_ceil(F::DEPTH);
+    let (words, len) = weights.words();
+    assert!(steps * weights.padded() <= len && sums.len() == count * weights.padded());
+    packing.scales.clear();
+    if F::INTEGERS {
+        packing.scales.extend((0..count).map(|row| s.run(Largest(inputs(row))) / MOST));
+        assert!(weights.scales().len() == weights.padded());
+    }
+    for from in (0..steps).step_by(BLOCK) {
+        let block = BLOCK.min(steps - from);
+        let depth = from * F::DEPTH..weights.depth().min((from + block) * F::DEPTH);
+        packing.words.clear();
+        packing.words.resize(count * block * F::PARTS, 0);
+        for (first, rows) in tiles(count, S::ROWS) {
+            let into = &mut packing.words[first * block * F::PARTS..(first + rows) * block * F::PARTS];
+            for row in 0..rows {
+                let values = &inputs(first + row)[depth.clone()];
+                if F::INTEGERS {
+                    s.run(PackIntegers { values, scale: packing.scales[first + row], row, rows, into });
+                } else {
+                    s.run(PackNumbers { values, row, rows, into });
+                }
+            }
+        }
+        s.run(Block::<F> {
+            steps: block,
+            // SAFETY: `steps · padded` words lie there, which is more than `from · padded`.
+            weights: unsafe { words.add(from * weights.padded()) },
+            inputs: packing.words.as_ptr(),
+            input_scales: packing.scales.as_ptr(),
+            weight_scales: weights.scales().as_ptr(),
+            sums: sums.as_mut_ptr(),
+            count,
+            padded: weights.padded(),
+            format: PhantomData,
+        });
+    }
+}
+
+/// The largest absolute value; not a number if one of them is not.
+struct Largest<'a>(&'a [f32]);
+
+impl Work for Largest<'_> {
+    type Output = f32;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) -> f32 {
+        f32::from_bits(self.0.iter().map(|x| x.abs().to_bits()).fold(0, u32::max))
+    }
+}
+
+/// Packs row number `row` of a tile of `rows`.
+struct PackNumbers<'a> {
+    values: &'a [f32],
+    row: usize,
+    rows: usize,
+    into: &'a mut [u32],
+}
+
+impl Work for PackNumbers<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        for (slot, x) in self.into.chunks_exact_mut(self.rows).zip(self.values) {
+            slot[self.row] = x.to_bits();
+        }
+    }
+}
+
+/// Packs row number `row` of a tile of `rows`, in pairs of integers of size `scale`.
+struct PackIntegers<'a> {
+    values: &'a [f32],
+    scale: f32,
+    row: usize,
+    rows: usize,
+    into: &'a mut [u32],
+}
+
+impl Work for PackIntegers<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        let per = if self.scale > 0.0 { 1.0 / self.scale } else { 0.0 };
+        let integer = |x: f32| (x * per + ROUNDING).to_bits() & 0xffff;
+        let (pairs, rest) = self.values.as_chunks::<2>();
+        let mut slots = self.into.chunks_exact_mut(self.rows);
+        for ([a, b], slot) in pairs.iter().zip(slots.by_ref()) {
+            slot[self.row] = integer(*a) | integer(*b) << 16;
+        }
+        if let (Some(slot), [a]) = (slots.next(), rest) {
+            slot[self.row] = integer(*a);
+        }
+    }
+}
+
+/// A block of depth of a product.
+///
+/// `steps · padded` words of weights, `count · steps · PARTS` of inputs and `count · padded` sums lie where it says; of
+/// integers `count` and `padded` scales.
+struct Block<F> {
+    steps: usize,
+    /// Panel after panel.
+    weights: *const u32,
+    /// Tile after tile.
+    inputs: *const u32,
+    input_scales: *const f32,
+    weight_scales: *const f32,
+    /// `[count, padded]`, which the block adds to.
+    sums: *mut f32,
+    count: usize,
+    padded: usize,
+    format: PhantomData<F>,
+}
+
+impl<F: Format> Work for Block<F> {
+    type Output = ();
+
+    /// Adds the block to all sums.
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        for col in (0..self.padded).step_by(SIDE * S::LANES) {
+            for (row, rows) in tiles(self.count, S::ROWS) {
+                // SAFETY: what a block holds is said above; rows and columns are below `count` and `padded`.
+                unsafe {
+                    match rows {
+                        1 => tile::<S, F, 1, 4>(s, &self, row, col),
+                        2 => tile::<S, F, 2, 2>(s, &self, row, col),
+                        3 => tile::<S, F, 3, 2>(s, &self, row, col),
+                        4 => tile::<S, F, 4, 1>(s, &self, row, col),
+                        5 => tile::<S, F, 5, 1>(s, &self, row, col),
+                        6 => tile::<S, F, 6, 1>(s, &self, row, col),
+                        _ if S::ROWS > 6 => tall_tile::<S, F>(s, &self, (row, rows), col),
+                        _ => {}
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A tile that only many registers can hold.
+///
+/// # Safety
+/// As for [`tile`].
+#[inline(always)]
+unsafe fn tall_tile<S: Simd, F: Format>(s: S, block: &Block<F>, (row, rows): (usize, usize), col: usize) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        match rows {
+            7 => tile::<S, F, 7, 1>(s, block, row, col),
+            8 => tile::<S, F, 8, 1>(s, block, row, col),
+            9 => tile::<S, F, 9, 1>(s, block, row, col),
+            10 => tile::<S, F, 10, 1>(s, block, row, col),
+            11 => tile::<S, F, 11, 1>(s, block, row, col),
+            _ => tile::<S, F, MOST_ROWS, 1>(s, block, row, col),
+        }
+    }
+}
+
+/// `ROWS` rows from `row` by one panel from column `col`. With few rows, `UNROLL` sets of sums hide how long an
+/// addition takes.
+///
+/// # Safety
+/// What a block holds is there, and `row + ROWS <= count` and `col + SIDE · LANES <= padded`.
+#[inline(always)]
+unsafe fn tile<S: Simd, F: Format, const ROWS: usize, const UNROLL: usize>(
+    s: S,
+    block: &Block<F>,
+    row: usize,
+    col: usize,
+) {
+    let mut sums = [[[s.zero(); SIDE]; ROWS]; UNROLL];
+    // SAFETY: a panel has `steps · SIDE · LANES` words, a tile `ROWS · steps · PARTS`; sums and scales as promised.
+    unsafe {
+        let mut weights = block.weights.add(col * block.steps);
+        let mut inputs = block.inputs.add(row * block.steps * F::PARTS);
+        for _ in 0..block.steps / UNROLL {
+            for sums in &mut sums {
+                step::<S, F, ROWS>(s, weights, inputs, sums);
+                weights = weights.add(SIDE * S::LANES);
+                inputs = inputs.add(F::PARTS * ROWS);
+            }
+        }
+        for _ in 0..block.steps % UNROLL {
+            step::<S, F, ROWS>(s, weights, inputs, &mut sums[0]);
+            weights = weights.add(SIDE * S::LANES);
+            inputs = inputs.add(F::PARTS * ROWS);
+        }
+        for r in 0..ROWS {
+            for i in 0..SIDE {
+                let (row, col) = (row + r, col + i * S::LANES);
+                let mut sum = sums[0][r][i];
+                for more in &sums[1..] {
+                    sum = F::join(s, sum, more[r][i]);
+                }
+                if F::INTEGERS {
+                    let scale = s.load(block.weight_scales.add(col).cast());
+                    let scale = s.multiply(scale, s.splat(block.input_scales.add(row).cast()));
+                    sum = s.scaled(sum, scale);
+                }
+                let into = block.sums.add(row * block.padded + col).cast();
+                s.store(into, s.add(s.load(into), sum));
+            }
+        }
+    }
+}
+
+/// One step of depth of a tile.
+///
+/// # Safety
+/// `SIDE · LANES` words of weights and `ROWS · PARTS` of inputs lie there.
+#[inline(always)]
+unsafe fn step<S: Simd, F: Format, const ROWS: usize>(
+    s: S,
+    weights: *const u32,
+    inputs: *const u32,
+    sums: &mut [[S::Reg; SIDE]; ROWS],
+) {
+    for part in 0..F::PARTS {
+        let mut side = [s.zero(); SIDE];
+        for (i, side) in side.iter_mut().enumerate() {
+            // SAFETY: the caller promises the words.
+            *side = F::part(s, unsafe { s.load(weights.add(i * S::LANES)) }, part);
+        }
+        for (r, sums) in sums.iter_mut().enumerate() {
+            // SAFETY: the caller promises the words.
+            let x = unsafe { s.splat(inputs.add(part * ROWS + r)) };
+            for (sum, weights) in sums.iter_mut().zip(side) {
+                *sum = F::accumulate(s, x, weights, *sum);
+            }
+        }
+    }
+}
