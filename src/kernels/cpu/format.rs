@@ -1,88 +1,98 @@
 //! Forms of weights.
+#![allow(unsafe_code, reason = "weights are read from unchecked places in the innermost loop")]
 
 use super::simd::Simd;
 
-/// A form of weights: what a 32-bit word of them holds, and how it is multiplied.
+/// A form of weights: what a lane reads of them in a step of depth, and how it is multiplied.
 pub(super) trait Format: Copy + 'static {
-    /// Weights of one output in a word.
+    /// Bytes that a lane reads in a step.
+    const BYTES: usize;
+    /// Weights of one output among them.
     const DEPTH: usize;
-    /// Words of inputs that a word of weights is multiplied with.
+    /// Words of inputs that they are multiplied with.
     const PARTS: usize;
+    /// Steps that a product takes at a time: with 16 columns 16 KB of weights, half of a level-1 cache.
+    const BLOCK: usize = 16 * 1024 / 16 / Self::BYTES;
     /// Whether sums are integers, which a scale makes numbers of.
-    const INTEGERS: bool;
-
-    /// What the inputs of part `part` are multiplied with.
-    fn part<S: Simd>(s: S, word: S::Reg, part: usize) -> S::Reg;
-
-    /// `x · weights + sum`.
-    fn accumulate<S: Simd>(s: S, x: S::Reg, weights: S::Reg, sum: S::Reg) -> S::Reg;
-
-    /// The sum of two sums.
-    fn join<S: Simd>(s: S, a: S::Reg, b: S::Reg) -> S::Reg;
-}
-
-/// A weight a word.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Whole;
-
-/// Two weights a word, the upper halves of numbers: the first in the lower half of the word.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Halves;
-
-/// Four weights a word, bytes in the order 0, 2, 1, 3, so that shifts alone make pairs of them.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Quarters;
-
-impl Format for Whole {
-    const DEPTH: usize = 1;
-    const PARTS: usize = 1;
     const INTEGERS: bool = false;
 
+    /// Rows of the largest tile whose sums stay in registers, with what it takes to unpack weights.
     #[inline(always)]
-    fn part<S: Simd>(_: S, word: S::Reg, _: usize) -> S::Reg {
-        word
+    fn rows<S: Simd>() -> usize {
+        S::ROWS
     }
 
+    /// What the inputs of part `part` are multiplied with.
+    ///
+    /// # Safety
+    /// `LANES · BYTES` bytes lie at `from`.
+    unsafe fn part<S: Simd>(s: S, from: *const u8, part: usize) -> S::Reg;
+
+    /// `x · weights + sum`.
     #[inline(always)]
     fn accumulate<S: Simd>(s: S, x: S::Reg, weights: S::Reg, sum: S::Reg) -> S::Reg {
         s.multiply_add(x, weights, sum)
     }
 
+    /// The sum of two sums.
     #[inline(always)]
     fn join<S: Simd>(s: S, a: S::Reg, b: S::Reg) -> S::Reg {
         s.add(a, b)
+    }
+}
+
+/// A weight of 32 bits.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Whole;
+
+/// Two weights, the upper halves of numbers: the first in the lower half of a word.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Halves;
+
+/// Two weights of 8 bits.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bytes;
+
+impl Format for Whole {
+    const BYTES: usize = 4;
+    const DEPTH: usize = 1;
+    const PARTS: usize = 1;
+
+    #[inline(always)]
+    unsafe fn part<S: Simd>(s: S, from: *const u8, _: usize) -> S::Reg {
+        // SAFETY: the caller's promise.
+        unsafe { s.load(from.cast()) }
     }
 }
 
 impl Format for Halves {
+    const BYTES: usize = 4;
     const DEPTH: usize = 2;
     const PARTS: usize = 2;
-    const INTEGERS: bool = false;
 
     #[inline(always)]
-    fn part<S: Simd>(s: S, word: S::Reg, part: usize) -> S::Reg {
+    fn rows<S: Simd>() -> usize {
+        S::UNPACKED_ROWS
+    }
+
+    #[inline(always)]
+    unsafe fn part<S: Simd>(s: S, from: *const u8, part: usize) -> S::Reg {
+        // SAFETY: the caller's promise.
+        let word = unsafe { s.load(from.cast()) };
         if part == 0 { s.low_half(word) } else { s.high_half(word) }
-    }
-
-    #[inline(always)]
-    fn accumulate<S: Simd>(s: S, x: S::Reg, weights: S::Reg, sum: S::Reg) -> S::Reg {
-        s.multiply_add(x, weights, sum)
-    }
-
-    #[inline(always)]
-    fn join<S: Simd>(s: S, a: S::Reg, b: S::Reg) -> S::Reg {
-        s.add(a, b)
     }
 }
 
-impl Format for Quarters {
-    const DEPTH: usize = 4;
-    const PARTS: usize = 2;
+impl Format for Bytes {
+    const BYTES: usize = 2;
+    const DEPTH: usize = 2;
+    const PARTS: usize = 1;
     const INTEGERS: bool = true;
 
     #[inline(always)]
-    fn part<S: Simd>(s: S, word: S::Reg, part: usize) -> S::Reg {
-        if part == 0 { s.even_bytes(word) } else { s.odd_bytes(word) }
+    unsafe fn part<S: Simd>(s: S, from: *const u8, _: usize) -> S::Reg {
+        // SAFETY: the caller's promise.
+        unsafe { s.load_bytes(from) }
     }
 
     #[inline(always)]

@@ -1,12 +1,9 @@
 //! A matrix as a product reads it.
 
 use super::Precision;
-use super::format::{Format, Halves, Quarters, Whole};
+use super::format::{Bytes, Format, Halves, Whole};
 use super::simd::SIDE;
 use crate::kernels::Matrix;
-
-/// Words of depth that a product takes at a time: with 16 columns 16 KB of weights, half of a level-1 cache.
-pub(super) const BLOCK: usize = 256;
 
 /// Largest weight in 8 bits.
 const MOST: f32 = 127.0;
@@ -14,9 +11,9 @@ const MOST: f32 = 127.0;
 /// A cache line, so that weights begin at one.
 #[derive(Debug, Clone, Copy)]
 #[repr(align(64))]
-struct Line(#[allow(dead_code, reason = "read through a pointer")] [u32; 16]);
+struct Line(#[allow(dead_code, reason = "read through a pointer")] [u8; 64]);
 
-/// A matrix `[depth, cols]` in blocks of depth; in a block, panel after panel of columns; in a panel, the words of its
+/// A matrix `[depth, cols]` in blocks of depth; in a block, panel after panel of columns; in a panel, the weights of its
 /// columns for each step of depth. That is the order in which a product reads it.
 #[derive(Debug)]
 pub(super) struct Panels {
@@ -40,17 +37,16 @@ impl Panels {
         rows.truncate(depth);
         let mut packed = Self { lines: Vec::new(), precision, depth, cols, width, scales: Vec::new() };
         match precision {
-            Precision::F32 => packed.fill::<Whole>(|at, col| rows[at][col].to_bits()),
-            Precision::Bf16 => packed.fill::<Halves>(|at, col| {
+            Precision::F32 => packed.fill::<Whole, 4>(|at, col| rows[at][col].to_le_bytes()),
+            Precision::Bf16 => packed.fill::<Halves, 4>(|at, col| {
                 let half = |at: usize| rows.get(at).map_or(0, |row| upper_half(row[col]));
-                half(at) | half(at + 1) << 16
+                (half(at) | half(at + 1) << 16).to_le_bytes()
             }),
             Precision::Int8 => {
                 let largest = |col: usize| rows.iter().map(|row| row[col].abs()).fold(0.0, f32::max);
                 let scales: Vec<f32> = (0..cols).map(|col| largest(col) / MOST).collect();
-                packed.fill::<Quarters>(|at, col| {
-                    let byte = |at: usize| rows.get(at).map_or(0, |row| rounded(row[col], scales[col]));
-                    u32::from_le_bytes([byte(at), byte(at + 2), byte(at + 1), byte(at + 3)])
+                packed.fill::<Bytes, 2>(|at, col| {
+                    [at, at + 1].map(|at| rows.get(at).map_or(0, |row| rounded(row[col], scales[col])))
                 });
                 packed.scales = scales;
                 packed.scales.resize(packed.padded(), 0.0);
@@ -59,21 +55,22 @@ impl Panels {
         packed
     }
 
-    /// Writes the words; `word` is asked for the word that begins at a depth of a column.
-    fn fill<F: Format>(&mut self, word: impl Fn(usize, usize) -> u32) {
+    /// Writes the weights; `step` is asked for those of a step that begins at a depth of a column.
+    fn fill<F: Format, const BYTES: usize>(&mut self, step: impl Fn(usize, usize) -> [u8; BYTES]) {
         let steps = self.depth.div_ceil(F::DEPTH);
-        let mut words = Vec::with_capacity(steps * self.padded());
-        for from in (0..steps).step_by(BLOCK) {
+        let mut bytes = Vec::with_capacity(steps * self.padded() * BYTES);
+        for from in (0..steps).step_by(F::BLOCK) {
             for panel in (0..self.padded()).step_by(self.width) {
-                for step in from..steps.min(from + BLOCK) {
-                    let columns = panel..panel + self.width;
-                    let cols = self.cols;
-                    words.extend(columns.map(|col| if col < cols { word(step * F::DEPTH, col) } else { 0 }));
+                for at in from..steps.min(from + F::BLOCK) {
+                    for col in panel..panel + self.width {
+                        let padding = [0; BYTES];
+                        bytes.extend(if col < self.cols { step(at * F::DEPTH, col) } else { padding });
+                    }
                 }
             }
         }
-        let line = |words: &[u32]| Line(std::array::from_fn(|i| words.get(i).copied().unwrap_or(0)));
-        self.lines = words.chunks(16).map(line).collect();
+        let line = |bytes: &[u8]| Line(std::array::from_fn(|i| bytes.get(i).copied().unwrap_or(0)));
+        self.lines = bytes.chunks(64).map(line).collect();
     }
 
     /// Rows of the matrix.
@@ -106,9 +103,9 @@ impl Panels {
         size_of_val(self.lines.as_slice())
     }
 
-    /// The first word, and how many there are.
-    pub(super) fn words(&self) -> (*const u32, usize) {
-        (self.lines.as_ptr().cast(), self.bytes() / size_of::<u32>())
+    /// The first byte of [`bytes`](Self::bytes).
+    pub(super) fn start(&self) -> *const u8 {
+        self.lines.as_ptr().cast()
     }
 }
 
@@ -133,10 +130,12 @@ mod tests {
 
     #[test]
     fn panels_are_read_in_order() {
+        const BLOCK: usize = Whole::BLOCK;
         let rows = BLOCK + 1;
         let matrix = Matrix { rows, cols: 3, data: (0..3 * rows).map(|i| i as f32).collect() };
         let packed = Panels::new(Precision::F32, 1, &[&matrix]);
-        let words: Vec<f32> = packed.lines.iter().flat_map(|line| line.0.map(f32::from_bits)).collect();
+        let bytes: Vec<u8> = packed.lines.iter().flat_map(|line| line.0).collect();
+        let words: Vec<f32> = bytes.as_chunks().0.iter().map(|word| f32::from_le_bytes(*word)).collect();
         assert_eq!(packed.padded(), 4);
         assert_eq!(words[..4], [0.0, 1.0, 3.0, 4.0], "two columns a panel");
         assert_eq!(words[2 * BLOCK..2 * BLOCK + 4], [2.0, 0.0, 5.0, 0.0], "the next panel of the block");

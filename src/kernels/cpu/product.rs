@@ -4,15 +4,15 @@
 use std::marker::PhantomData;
 
 use super::Precision;
-use super::format::{Format, Halves, Quarters, Whole};
-use super::panels::{BLOCK, Panels};
+use super::format::{Bytes, Format, Halves, Whole};
+use super::panels::Panels;
 use super::simd::{MOST_ROWS, SIDE, Simd, Work};
 
 /// Rows that share a pass over the weights: with a block of depth their packed inputs fit a level-2 cache. A multiple
 /// of the rows of every tile.
 const MOST_AT_ONCE: usize = 120;
 
-/// Largest input in 15 bits: 127 · 16383 · 4 · [`BLOCK`] fits 31 bits.
+/// Largest input in 15 bits: 127 · 16383 times the depth of a block fits 31 bits.
 const MOST: f32 = 16383.0;
 
 /// Adding it rounds a small number to an integer, which then stands in the lowest bits.
@@ -77,7 +77,7 @@ pub(super) fn multiply<S: Simd>(
         match weights.precision() {
             Precision::F32 => pass::<S, Whole>(s, weights, count, inputs, sums, packing),
             Precision::Bf16 => pass::<S, Halves>(s, weights, count, inputs, sums, packing),
-            Precision::Int8 => pass::<S, Quarters>(s, weights, count, inputs, sums, packing),
+            Precision::Int8 => pass::<S, Bytes>(s, weights, count, inputs, sums, packing),
         }
     }
 }
@@ -101,19 +101,19 @@ fn pass<'a, S: Simd, F: Format>(
     packing: &mut Packing,
 ) {
     let steps = weights.depth().div_ceil(F::DEPTH);
-    let (words, len) = weights.words();
-    assert!(steps * weights.padded() <= len && sums.len() == count * weights.padded());
+    let step = weights.padded() * F::BYTES;
+    assert!(steps * step <= weights.bytes() && sums.len() == count * weights.padded());
     packing.scales.clear();
     if F::INTEGERS {
         packing.scales.extend((0..count).map(|row| s.run(Largest(inputs(row))) / MOST));
         assert!(weights.scales().len() == weights.padded());
     }
-    for from in (0..steps).step_by(BLOCK) {
-        let block = BLOCK.min(steps - from);
+    for from in (0..steps).step_by(F::BLOCK) {
+        let block = F::BLOCK.min(steps - from);
         let depth = from * F::DEPTH..weights.depth().min((from + block) * F::DEPTH);
         packing.words.clear();
         packing.words.resize(count * block * F::PARTS, 0);
-        for (first, rows) in tiles(count, S::ROWS) {
+        for (first, rows) in tiles(count, F::rows::<S>()) {
             let into = &mut packing.words[first * block * F::PARTS..(first + rows) * block * F::PARTS];
             for row in 0..rows {
                 let values = &inputs(first + row)[depth.clone()];
@@ -126,8 +126,8 @@ fn pass<'a, S: Simd, F: Format>(
         }
         s.run(Block::<F> {
             steps: block,
-            // SAFETY: `steps · padded` words lie there, which is more than `from · padded`.
-            weights: unsafe { words.add(from * weights.padded()) },
+            // SAFETY: `steps · step` bytes lie there, which is more than `from · step`.
+            weights: unsafe { weights.start().add(from * step) },
             inputs: packing.words.as_ptr(),
             input_scales: packing.scales.as_ptr(),
             weight_scales: weights.scales().as_ptr(),
@@ -199,12 +199,12 @@ impl Work for PackIntegers<'_> {
 
 /// A block of depth of a product.
 ///
-/// `steps · padded` words of weights, `count · steps · PARTS` of inputs and `count · padded` sums lie where it says; of
+/// `steps · padded · BYTES` bytes of weights, `count · steps · PARTS` of inputs and `count · padded` sums lie where it says; of
 /// integers `count` and `padded` scales.
 struct Block<F> {
     steps: usize,
     /// Panel after panel.
-    weights: *const u32,
+    weights: *const u8,
     /// Tile after tile.
     inputs: *const u32,
     input_scales: *const f32,
@@ -222,18 +222,22 @@ impl<F: Format> Work for Block<F> {
     /// Adds the block to all sums.
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        for col in (0..self.padded).step_by(SIDE * S::LANES) {
-            for (row, rows) in tiles(self.count, S::ROWS) {
+        let width = SIDE * S::LANES;
+        let panel = self.steps * width * F::BYTES;
+        for col in (0..self.padded).step_by(width) {
+            for (row, rows) in tiles(self.count, F::rows::<S>()) {
+                // the last tile of a panel asks for the next panel, which a memory takes long to bring
+                let ahead = if row + rows == self.count { panel } else { 0 };
                 // SAFETY: what a block holds is said above; rows and columns are below `count` and `padded`.
                 unsafe {
                     match rows {
-                        1 => tile::<S, F, 1, 4>(s, &self, row, col),
-                        2 => tile::<S, F, 2, 2>(s, &self, row, col),
-                        3 => tile::<S, F, 3, 2>(s, &self, row, col),
-                        4 => tile::<S, F, 4, 1>(s, &self, row, col),
-                        5 => tile::<S, F, 5, 1>(s, &self, row, col),
-                        6 => tile::<S, F, 6, 1>(s, &self, row, col),
-                        _ if S::ROWS > 6 => tall_tile::<S, F>(s, &self, (row, rows), col),
+                        1 => tile::<S, F, 1, 4>(s, &self, row, col, ahead),
+                        2 => tile::<S, F, 2, 2>(s, &self, row, col, ahead),
+                        3 => tile::<S, F, 3, 2>(s, &self, row, col, ahead),
+                        4 => tile::<S, F, 4, 1>(s, &self, row, col, ahead),
+                        5 => tile::<S, F, 5, 1>(s, &self, row, col, ahead),
+                        6 => tile::<S, F, 6, 1>(s, &self, row, col, ahead),
+                        _ if S::ROWS > 6 => tall_tile::<S, F>(s, &self, (row, rows), col, ahead),
                         _ => {}
                     }
                 }
@@ -247,16 +251,22 @@ impl<F: Format> Work for Block<F> {
 /// # Safety
 /// As for [`tile`].
 #[inline(always)]
-unsafe fn tall_tile<S: Simd, F: Format>(s: S, block: &Block<F>, (row, rows): (usize, usize), col: usize) {
+unsafe fn tall_tile<S: Simd, F: Format>(
+    s: S,
+    block: &Block<F>,
+    (row, rows): (usize, usize),
+    col: usize,
+    ahead: usize,
+) {
     // SAFETY: the caller's promise.
     unsafe {
         match rows {
-            7 => tile::<S, F, 7, 1>(s, block, row, col),
-            8 => tile::<S, F, 8, 1>(s, block, row, col),
-            9 => tile::<S, F, 9, 1>(s, block, row, col),
-            10 => tile::<S, F, 10, 1>(s, block, row, col),
-            11 => tile::<S, F, 11, 1>(s, block, row, col),
-            _ => tile::<S, F, MOST_ROWS, 1>(s, block, row, col),
+            7 => tile::<S, F, 7, 1>(s, block, row, col, ahead),
+            8 => tile::<S, F, 8, 1>(s, block, row, col, ahead),
+            9 => tile::<S, F, 9, 1>(s, block, row, col, ahead),
+            10 => tile::<S, F, 10, 1>(s, block, row, col, ahead),
+            11 => tile::<S, F, 11, 1>(s, block, row, col, ahead),
+            _ => tile::<S, F, MOST_ROWS, 1>(s, block, row, col, ahead),
         }
     }
 }
@@ -272,22 +282,24 @@ unsafe fn tile<S: Simd, F: Format, const ROWS: usize, const UNROLL: usize>(
     block: &Block<F>,
     row: usize,
     col: usize,
+    ahead: usize,
 ) {
     let mut sums = [[[s.zero(); SIDE]; ROWS]; UNROLL];
-    // SAFETY: a panel has `steps · SIDE · LANES` words, a tile `ROWS · steps · PARTS`; sums and scales as promised.
+    // SAFETY: a panel has `steps · SIDE · LANES · BYTES` bytes, a tile `ROWS · steps · PARTS`; sums and scales as promised.
     unsafe {
-        let mut weights = block.weights.add(col * block.steps);
+        let mut weights = block.weights.add(col * block.steps * F::BYTES);
         let mut inputs = block.inputs.add(row * block.steps * F::PARTS);
         for _ in 0..block.steps / UNROLL {
             for sums in &mut sums {
+                s.prefetch(weights.wrapping_add(ahead).cast());
                 step::<S, F, ROWS>(s, weights, inputs, sums);
-                weights = weights.add(SIDE * S::LANES);
+                weights = weights.add(SIDE * S::LANES * F::BYTES);
                 inputs = inputs.add(F::PARTS * ROWS);
             }
         }
         for _ in 0..block.steps % UNROLL {
             step::<S, F, ROWS>(s, weights, inputs, &mut sums[0]);
-            weights = weights.add(SIDE * S::LANES);
+            weights = weights.add(SIDE * S::LANES * F::BYTES);
             inputs = inputs.add(F::PARTS * ROWS);
         }
         for r in 0..ROWS {
@@ -312,19 +324,19 @@ unsafe fn tile<S: Simd, F: Format, const ROWS: usize, const UNROLL: usize>(
 /// One step of depth of a tile.
 ///
 /// # Safety
-/// `SIDE · LANES` words of weights and `ROWS · PARTS` of inputs lie there.
+/// `SIDE · LANES · BYTES` bytes of weights and `ROWS · PARTS` of inputs lie there.
 #[inline(always)]
 unsafe fn step<S: Simd, F: Format, const ROWS: usize>(
     s: S,
-    weights: *const u32,
+    weights: *const u8,
     inputs: *const u32,
     sums: &mut [[S::Reg; SIDE]; ROWS],
 ) {
     for part in 0..F::PARTS {
         let mut side = [s.zero(); SIDE];
         for (i, side) in side.iter_mut().enumerate() {
-            // SAFETY: the caller promises the words.
-            *side = F::part(s, unsafe { s.load(weights.add(i * S::LANES)) }, part);
+            // SAFETY: the caller promises the bytes.
+            *side = unsafe { F::part(s, weights.add(i * S::LANES * F::BYTES), part) };
         }
         for (r, sums) in sums.iter_mut().enumerate() {
             // SAFETY: the caller promises the words.

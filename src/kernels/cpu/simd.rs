@@ -16,6 +16,8 @@ pub(super) trait Simd: Copy + Debug + Send + Sync + 'static {
     const LANES: usize;
     /// Rows of the largest tile whose sums stay in registers, at most [`MOST_ROWS`].
     const ROWS: usize;
+    /// The same where weights are unpacked on the way.
+    const UNPACKED_ROWS: usize;
 
     /// Zeros.
     fn zero(self) -> Self::Reg;
@@ -59,11 +61,11 @@ pub(super) trait Simd: Copy + Debug + Send + Sync + 'static {
     /// The upper 16 bits of each lane as a number with these upper bits.
     fn high_half(self, x: Self::Reg) -> Self::Reg;
 
-    /// Bytes 0 and 2 of each lane as 16-bit integers.
-    fn even_bytes(self, x: Self::Reg) -> Self::Reg;
-
-    /// Bytes 1 and 3 of each lane as 16-bit integers.
-    fn odd_bytes(self, x: Self::Reg) -> Self::Reg;
+    /// Two signed bytes a lane as 16-bit integers.
+    ///
+    /// # Safety
+    /// `2 · LANES` bytes lie at `from`.
+    unsafe fn load_bytes(self, from: *const u8) -> Self::Reg;
 
     /// `a₀ b₀ + a₁ b₁ + sum` in each lane, over its two 16-bit integers.
     fn dot_pairs(self, a: Self::Reg, b: Self::Reg, sum: Self::Reg) -> Self::Reg;
@@ -123,7 +125,8 @@ impl Simd for Portable {
     type Reg = Words;
     const NAME: &'static str = "portable";
     const LANES: usize = LANES;
-    const ROWS: usize = if cfg!(target_arch = "aarch64") { 6 } else { 4 };
+    const ROWS: usize = if cfg!(target_arch = "aarch64") { 6 } else { 2 };
+    const UNPACKED_ROWS: usize = if cfg!(target_arch = "aarch64") { 4 } else { 2 };
 
     #[inline(always)]
     fn zero(self) -> Words {
@@ -192,19 +195,10 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
-    fn even_bytes(self, x: Words) -> Words {
-        x.map(|x| {
-            let (low, high) = halves(x);
-            pair(low << 8 >> 8, high << 8 >> 8)
-        })
-    }
-
-    #[inline(always)]
-    fn odd_bytes(self, x: Words) -> Words {
-        x.map(|x| {
-            let (low, high) = halves(x);
-            pair(low >> 8, high >> 8)
-        })
+    unsafe fn load_bytes(self, from: *const u8) -> Words {
+        // SAFETY: the caller promises two bytes a lane.
+        let bytes = unsafe { from.cast::<[[i8; 2]; LANES]>().read() };
+        bytes.map(|[low, high]| pair(low.into(), high.into()))
     }
 
     #[inline(always)]

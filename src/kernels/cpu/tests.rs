@@ -257,7 +257,13 @@ fn speed() {
         let plan = random_plan(&shape, 1);
         for precision in Precision::ALL {
             let mut stepper = CpuStepper::new(&plan, precision, 1).unwrap();
+            if std::env::var("BITS").is_ok_and(|bits| bits != precision.to_string()) {
+                continue;
+            }
             for streams in [1u32, 8, 32] {
+                if std::env::var("STREAMS").is_ok_and(|s| s != streams.to_string()) {
+                    continue;
+                }
                 stepper.reserve(streams as usize).unwrap();
                 let rows: Vec<u32> = (0..streams).collect();
                 let rng = &mut ChaCha8Rng::seed_from_u64(2);

@@ -23,6 +23,7 @@ impl<const DOT: bool> Simd for Avx2<DOT> {
     const NAME: &'static str = if DOT { "AVX2 with VNNI" } else { "AVX2" };
     const LANES: usize = 8;
     const ROWS: usize = 6;
+    const UNPACKED_ROWS: usize = 5;
 
     #[inline(always)]
     fn zero(self) -> __m256 {
@@ -96,15 +97,9 @@ impl<const DOT: bool> Simd for Avx2<DOT> {
     }
 
     #[inline(always)]
-    fn even_bytes(self, x: __m256) -> __m256 {
+    unsafe fn load_bytes(self, from: *const u8) -> __m256 {
         // SAFETY: as above.
-        unsafe { _mm256_castsi256_ps(_mm256_srai_epi16::<8>(_mm256_slli_epi16::<8>(_mm256_castps_si256(x)))) }
-    }
-
-    #[inline(always)]
-    fn odd_bytes(self, x: __m256) -> __m256 {
-        // SAFETY: as above.
-        unsafe { _mm256_castsi256_ps(_mm256_srai_epi16::<8>(_mm256_castps_si256(x))) }
+        unsafe { _mm256_castsi256_ps(_mm256_cvtepi8_epi16(_mm_loadu_si128(from.cast()))) }
     }
 
     #[inline(always)]
@@ -160,6 +155,7 @@ impl<const DOT: bool> Simd for Avx512<DOT> {
     const NAME: &'static str = if DOT { "AVX-512 with VNNI" } else { "AVX-512" };
     const LANES: usize = 16;
     const ROWS: usize = 12;
+    const UNPACKED_ROWS: usize = 12;
 
     #[inline(always)]
     fn zero(self) -> __m512 {
@@ -233,15 +229,9 @@ impl<const DOT: bool> Simd for Avx512<DOT> {
     }
 
     #[inline(always)]
-    fn even_bytes(self, x: __m512) -> __m512 {
+    unsafe fn load_bytes(self, from: *const u8) -> __m512 {
         // SAFETY: as above.
-        unsafe { _mm512_castsi512_ps(_mm512_srai_epi16::<8>(_mm512_slli_epi16::<8>(_mm512_castps_si512(x)))) }
-    }
-
-    #[inline(always)]
-    fn odd_bytes(self, x: __m512) -> __m512 {
-        // SAFETY: as above.
-        unsafe { _mm512_castsi512_ps(_mm512_srai_epi16::<8>(_mm512_castps_si512(x))) }
+        unsafe { _mm512_castsi512_ps(_mm512_cvtepi8_epi16(_mm256_loadu_si256(from.cast()))) }
     }
 
     #[inline(always)]
