@@ -127,6 +127,16 @@ impl ContextNetwork {
         Ok(Self { layers })
     }
 
+    /// The layers, where all of them are gated recurrent units.
+    #[must_use]
+    pub fn grus(&self) -> Option<Vec<&Gru>> {
+        let gru = |layer| match layer {
+            &Layer::Gru(ref gru) => Some(gru),
+            Layer::Lstm(_) => None,
+        };
+        self.layers.iter().map(gru).collect()
+    }
+
     /// Variables for a new network.
     ///
     /// # Errors

@@ -94,6 +94,12 @@ impl RawEncoder {
         Ok(vars)
     }
 
+    /// The convolutions, each with the norm behind it where there is one.
+    #[must_use]
+    pub fn layers(&self) -> &[(BlockConv, Option<ChannelNorm>)] {
+        &self.layers
+    }
+
     /// A whole clip with the padding of CPC_audio on both sides of every layer.
     ///
     /// # Errors

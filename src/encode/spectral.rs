@@ -124,6 +124,12 @@ impl StreamingModule for SpectralEncoder {
 }
 
 impl SpectralEncoder {
+    /// The filterbank, the norm of the place, and the convolutions with the norm behind each.
+    #[must_use]
+    pub fn parts(&self) -> (&LogMel, &SiteNorm, &[(BlockConv, ChannelNorm)]) {
+        (&self.bands, &self.site, &self.layers)
+    }
+
     /// Log-mel bands.
     #[must_use]
     pub fn bands(&self) -> usize {

@@ -5,9 +5,15 @@
 //! way to learn.
 
 mod cpu;
+#[cfg(feature = "cuda")]
+mod cuda;
 mod plan;
+mod precision;
 mod stepper;
 
-pub use cpu::{CpuStepper, Precision};
+pub use cpu::CpuStepper;
+#[cfg(feature = "cuda")]
+pub use cuda::GpuStepper;
 pub use plan::{Convolution, Matrix, MemoryMap, Norm, Plan, Recurrence};
+pub use precision::Precision;
 pub use stepper::{Hops, Stepper};

@@ -95,6 +95,44 @@ pub struct MemoryMap {
 /// Samples before the hop that the bands look at.
 const SOUND: usize = 320;
 
+impl MemoryMap {
+    /// The same parts in the same order, each beginning at a multiple of `numbers`.
+    #[must_use]
+    pub fn aligned(&self, numbers: usize) -> Self {
+        let mut parts = self.parts();
+        parts.sort_by_key(|part| (part.start, part.end));
+        let (mut at, mut moved) = (0usize, Vec::new());
+        for part in &parts {
+            at = at.next_multiple_of(numbers);
+            moved.push((part.start, at));
+            at += part.len();
+        }
+        let place = |part: &Range<usize>| {
+            let at = moved.iter().find(|(from, _)| *from == part.start).map_or(0, |(_, to)| *to);
+            at..at + part.len()
+        };
+        Self {
+            sound: place(&self.sound),
+            site: place(&self.site),
+            blocks: self.blocks.iter().map(place).collect(),
+            hidden: self.hidden.iter().map(place).collect(),
+            contexts: place(&self.contexts),
+            missing: place(&self.missing),
+            len: at.next_multiple_of(numbers),
+        }
+    }
+
+    /// All parts that hold something.
+    #[must_use]
+    pub fn parts(&self) -> Vec<Range<usize>> {
+        let mut parts = vec![self.sound.clone(), self.site.clone()];
+        parts.extend(self.blocks.iter().chain(&self.hidden).cloned());
+        parts.extend([self.contexts.clone(), self.missing.clone()]);
+        parts.retain(|part| !part.is_empty());
+        parts
+    }
+}
+
 impl Plan {
     /// K.
     #[must_use]

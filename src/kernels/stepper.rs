@@ -15,6 +15,8 @@ pub struct Hops {
     pub contexts: Vec<f32>,
     /// Log-mel bands, 64 a stream.
     pub bands: Vec<f32>,
+    /// Whoever takes the hops looks at the scores alone: the rest may stay where it was computed.
+    pub scores_only: bool,
 }
 
 /// Streams in numbered rows, each with a memory, stepped one hop at a time. The memory of a row is one run of numbers,

@@ -165,6 +165,11 @@ impl Cpc {
         &self.context
     }
 
+    /// The filterbank that detection listens with, where the encoder has none that serves.
+    pub(super) fn ears(&self) -> Option<&LogMel> {
+        self.ears.as_ref()
+    }
+
     /// Whether the model can score surprise: it has negatives.
     #[must_use]
     pub fn scores(&self) -> bool {

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use candle_core::{IndexOp, Tensor};
-
+use super::Cpc;
 use super::refuge::Refuge;
-use super::{Cpc, CpcState};
+use super::stepping::{Stepping, stepper};
 use crate::error::{Error, Result};
 use crate::frame::Frame;
+use crate::kernels::{Hops, Stepper};
 use crate::nn::BatchState;
 use crate::units::{HOP, level_dbfs};
 
@@ -17,37 +17,58 @@ use crate::units::{HOP, level_dbfs};
 /// is in the batch (up to rounding of matrix products, ≤ 1e-5).
 #[derive(Debug)]
 pub struct LiveBatch {
-    cpc: Arc<Cpc>,
-    state: CpcState,
-    fresh: CpcState,
-    /// Row in the state of each slot, if the slot is taken.
-    rows: Vec<Option<u32>>,
-    /// Number of the next frame of each slot.
-    next: Vec<u64>,
-    input: Vec<f32>,
+    stepper: Box<dyn Stepper>,
+    /// What a stream remembers that has heard nothing.
+    fresh: Vec<f32>,
+    /// Number of the next frame of each slot that is taken. Slots are the rows of the stepper.
+    next: Vec<Option<u64>>,
+    rows: Vec<u32>,
+    samples: Vec<f32>,
+    hops: Hops,
     refuge: Option<Refuge>,
 }
 
 impl LiveBatch {
-    /// An empty batch.
+    /// An empty batch, stepped in the best way for the model and its device.
     ///
     /// # Errors
     /// When the model has no negatives to score with, or the device fails.
     pub fn new(cpc: Arc<Cpc>) -> Result<Self> {
-        cpc.can_score()?;
-        let fresh = cpc.zero_state(1)?;
-        let state = fresh.leave(0)?;
-        Ok(Self { cpc, state, fresh, rows: Vec::new(), next: Vec::new(), input: Vec::new(), refuge: None })
+        Self::with(cpc, Stepping::default())
     }
 
-    /// A batch with this memory.
-    pub(super) fn resumed(
-        cpc: Arc<Cpc>,
-        state: CpcState,
-        rows: Vec<Option<u32>>,
-        next: Vec<u64>,
-    ) -> Result<Self> {
-        Ok(Self { state, rows, next, ..Self::new(cpc)? })
+    /// An empty batch, stepped as `stepping` says.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new), and where the model cannot be stepped so.
+    pub fn with(cpc: Arc<Cpc>, stepping: Stepping) -> Result<Self> {
+        cpc.can_score()?;
+        let mut fresh = Vec::new();
+        for tensor in cpc.zero_state(1)?.tensors() {
+            fresh.extend(tensor.flatten_all()?.to_vec1::<f32>()?);
+        }
+        Ok(Self {
+            stepper: stepper(cpc, stepping)?,
+            fresh,
+            next: Vec::new(),
+            rows: Vec::new(),
+            samples: Vec::new(),
+            hops: Hops::default(),
+            refuge: None,
+        })
+    }
+
+    /// A batch whose slots are those of `streams`: number of the next frame and memory.
+    pub(super) fn resumed(cpc: Arc<Cpc>, streams: &[Option<(u64, Vec<f32>)>]) -> Result<Self> {
+        let mut batch = Self::new(cpc)?;
+        batch.stepper.reserve(streams.len())?;
+        for (slot, stream) in streams.iter().enumerate() {
+            if let Some((_, memory)) = stream {
+                batch.stepper.set_memory(slot, memory)?;
+            }
+            batch.next.push(stream.as_ref().map(|(next, _)| *next));
+        }
+        Ok(batch)
     }
 
     /// From here on the batch can be [`rescued`](Self::rescued): a copy of its memory is kept on the CPU, and the sound
@@ -56,7 +77,7 @@ impl LiveBatch {
     /// # Errors
     /// When the device fails.
     pub fn guard(&mut self) -> Result<()> {
-        self.refuge = Some(Refuge::new(&self.state, &self.rows, &self.next)?);
+        self.refuge = Some(Refuge::new(self.stepper.as_ref(), &self.next)?);
         Ok(())
     }
 
@@ -74,10 +95,15 @@ impl LiveBatch {
     /// copy and the sound since then serve.
     fn renew(&mut self) {
         if self.refuge.is_some()
-            && let Ok(refuge) = Refuge::new(&self.state, &self.rows, &self.next)
+            && let Ok(refuge) = Refuge::new(self.stepper.as_ref(), &self.next)
         {
             self.refuge = Some(refuge);
         }
+    }
+
+    /// From here on only the scores of [`step_rows`](Self::step_rows) are of use: where a GPU steps, the rest stays there.
+    pub fn leave_all_but_scores(&mut self) {
+        self.hops.scores_only = true;
     }
 
     /// Adds a stream whose first hop will be frame `first`; gives its slot.
@@ -85,15 +111,14 @@ impl LiveBatch {
     /// # Errors
     /// When the device fails.
     pub fn join(&mut self, first: u64) -> Result<usize> {
-        let row = self.state.batch() as u32;
-        self.state = if row == 0 { self.fresh.clone() } else { self.state.join(&self.fresh)? };
-        let slot = self.rows.iter().position(Option::is_none).unwrap_or(self.rows.len());
-        if slot == self.rows.len() {
-            self.rows.push(None);
-            self.next.push(0);
+        let slot = self.next.iter().position(Option::is_none).unwrap_or(self.next.len());
+        self.stepper.reserve(slot + 1)?;
+        self.stepper.set_memory(slot, &self.fresh)?;
+        if slot == self.next.len() {
+            self.next.push(None);
         }
-        if let (Some(entry), Some(next)) = (self.rows.get_mut(slot), self.next.get_mut(slot)) {
-            (*entry, *next) = (Some(row), first);
+        if let Some(next) = self.next.get_mut(slot) {
+            *next = Some(first);
         }
         self.renew();
         Ok(slot)
@@ -104,11 +129,7 @@ impl LiveBatch {
     /// # Errors
     /// When the slot is free already.
     pub fn leave(&mut self, slot: usize) -> Result<()> {
-        let gone = self.row(slot)?;
-        self.state = self.state.leave(gone)?;
-        for row in &mut self.rows {
-            *row = row.and_then(|r| (r != gone).then(|| r - u32::from(r > gone)));
-        }
+        *self.taken(slot)? = None;
         self.renew();
         Ok(())
     }
@@ -116,13 +137,11 @@ impl LiveBatch {
     /// Forgets what the stream has heard; its next hop will be frame `next`.
     ///
     /// # Errors
-    /// When the slot is free.
+    /// When the slot is free, or the device fails.
     pub fn reset(&mut self, slot: usize, next: u64) -> Result<()> {
-        let row = self.row(slot)?;
-        self.state = self.state.replace(&[row], &self.fresh)?;
-        if let Some(entry) = self.next.get_mut(slot) {
-            *entry = next;
-        }
+        self.taken(slot)?;
+        self.stepper.set_memory(slot, &self.fresh)?;
+        *self.taken(slot)? = Some(next);
         self.renew();
         Ok(())
     }
@@ -132,8 +151,7 @@ impl LiveBatch {
     /// # Errors
     /// When the slot is free.
     pub fn next_frame(&self, slot: usize) -> Result<u64> {
-        self.row(slot)?;
-        self.next.get(slot).copied().ok_or_else(|| Error::internal(format!("slot {slot} does not exist")))
+        self.next.get(slot).copied().flatten().ok_or_else(|| free(slot))
     }
 
     /// Steps the streams that have a hop, each slot at most once; streams not named stand still. `frames`
@@ -142,42 +160,63 @@ impl LiveBatch {
     /// # Errors
     /// When a slot is free or the device fails.
     pub fn step(&mut self, hops: &[(usize, [f32; HOP])], frames: &mut Vec<Frame>) -> Result<()> {
-        if hops.is_empty() {
-            return Ok(());
+        let (mut rows, mut samples) = (std::mem::take(&mut self.rows), std::mem::take(&mut self.samples));
+        rows.clear();
+        rows.extend(hops.iter().map(|(slot, _)| *slot as u32));
+        samples.clear();
+        samples.extend(hops.iter().flat_map(|(_, samples)| samples));
+        let first = frames.len();
+        for (slot, _) in hops {
+            frames.push(Frame { index: self.next_frame(*slot)?, ..Frame::default() });
         }
-        let rows = hops.iter().map(|(slot, _)| self.row(*slot)).collect::<Result<Vec<_>>>()?;
-        self.input.clear();
-        self.input.extend(hops.iter().flat_map(|(_, samples)| samples));
-        let samples = Tensor::from_slice(&self.input, (hops.len(), HOP), self.cpc.device())?;
-        let everyone =
-            rows.len() == self.state.batch() && rows.iter().enumerate().all(|(i, &r)| r as usize == i);
-        let output = if everyone {
-            self.cpc.step(&samples, &mut self.state)?
-        } else {
-            let mut part = self.state.select(&rows)?;
-            let output = self.cpc.step(&samples, &mut part)?;
-            self.state = self.state.replace(&rows, &part)?;
-            output
-        };
-        let pmi = output.pmi.ok_or_else(|| Error::internal("the model gave no scores"))?;
-        let pmi = pmi.i((.., 0))?.to_vec2::<f32>()?;
-        let latents = output.latents.i((.., 0))?.to_vec2::<f32>()?;
-        let contexts = output.contexts.i((.., 0))?.to_vec2::<f32>()?;
-        let bands = output.bands.i((.., 0))?.to_vec2::<f32>()?;
-        let of_model = pmi.into_iter().zip(latents).zip(contexts).zip(bands);
-        for ((slot, samples), (((pmi, z), c), bands)) in hops.iter().zip(of_model) {
-            let Some(next) = self.next.get_mut(*slot) else { continue };
-            frames.push(Frame { index: *next, pmi, z, c, bands, level_dbfs: level_dbfs(samples) });
-            *next += 1;
-        }
-        if self.refuge.as_mut().is_some_and(|refuge| refuge.push(hops)) {
-            self.renew();
+        self.step_rows(&rows, &samples)?;
+        (self.rows, self.samples) = (rows, samples);
+        let count = hops.len().max(1);
+        let [pmi, z, c, bands] = [&self.hops.pmi, &self.hops.latents, &self.hops.contexts, &self.hops.bands]
+            .map(|all| all.chunks_exact((all.len() / count).max(1)));
+        let new = frames.iter_mut().skip(first).zip(hops);
+        for (((((frame, (_, samples)), pmi), z), c), bands) in new.zip(pmi).zip(z).zip(c).zip(bands) {
+            frame.pmi.extend_from_slice(pmi);
+            frame.z.extend_from_slice(z);
+            frame.c.extend_from_slice(c);
+            frame.bands.extend_from_slice(bands);
+            frame.level_dbfs = level_dbfs(samples);
         }
         Ok(())
     }
 
-    fn row(&self, slot: usize) -> Result<u32> {
-        let row = self.rows.get(slot).copied().flatten();
-        row.ok_or_else(|| Error::internal(format!("no stream in slot {slot}")))
+    /// [`step`](Self::step) in plain numbers: 160 samples for each of `slots`, in this order, give the hops in this
+    /// order.
+    ///
+    /// # Errors
+    /// When a slot is free, the lengths do not fit, or the device fails.
+    pub fn step_rows(&mut self, slots: &[u32], samples: &[f32]) -> Result<&Hops> {
+        if let Some(slot) = slots.iter().find(|&&slot| !matches!(self.next.get(slot as usize), Some(Some(_))))
+        {
+            return Err(free(*slot as usize));
+        }
+        if samples.len() != slots.len() * HOP {
+            return Err(Error::internal(format!("{} samples for {} hops", samples.len(), slots.len())));
+        }
+        if !slots.is_empty() {
+            self.stepper.step(slots, samples, &mut self.hops)?;
+        }
+        for &slot in slots {
+            if let Some(Some(next)) = self.next.get_mut(slot as usize) {
+                *next += 1;
+            }
+        }
+        if self.refuge.as_mut().is_some_and(|refuge| refuge.push(slots, samples)) {
+            self.renew();
+        }
+        Ok(&self.hops)
     }
+
+    fn taken(&mut self, slot: usize) -> Result<&mut Option<u64>> {
+        self.next.get_mut(slot).filter(|next| next.is_some()).ok_or_else(|| free(slot))
+    }
+}
+
+fn free(slot: usize) -> Error {
+    Error::internal(format!("no stream in slot {slot}"))
 }

@@ -3,12 +3,9 @@
 
 use std::sync::Arc;
 
-use candle_core::Device;
-
-use super::{Cpc, CpcState, LiveBatch};
+use super::{Cpc, LiveBatch};
 use crate::error::Result;
-use crate::nn::BatchState;
-use crate::units::HOP;
+use crate::kernels::Stepper;
 
 /// Steps after which the copy is made anew: to copy costs a transfer, to hear again costs steps.
 const STEPS: usize = 200;
@@ -16,34 +13,36 @@ const STEPS: usize = 200;
 /// Copy and sound.
 #[derive(Debug)]
 pub(super) struct Refuge {
-    state: CpcState,
-    rows: Vec<Option<u32>>,
-    next: Vec<u64>,
-    steps: Vec<Vec<(usize, [f32; HOP])>>,
+    /// Number of the next frame and memory of each slot that is taken.
+    streams: Vec<Option<(u64, Vec<f32>)>>,
+    /// Slots and samples.
+    steps: Vec<(Vec<u32>, Vec<f32>)>,
 }
 
 impl Refuge {
-    /// A copy on the CPU of what a batch remembers.
-    pub(super) fn new(state: &CpcState, rows: &[Option<u32>], next: &[u64]) -> Result<Self> {
-        let tensors =
-            state.tensors().into_iter().map(|t| t.to_device(&Device::Cpu)).collect::<Result<Vec<_>, _>>()?;
-        let state = state.with_tensors(tensors);
-        Ok(Self { state, rows: rows.to_vec(), next: next.to_vec(), steps: Vec::with_capacity(STEPS) })
+    /// A copy of what a batch remembers.
+    pub(super) fn new(stepper: &dyn Stepper, next: &[Option<u64>]) -> Result<Self> {
+        let copy = |(slot, next): (usize, &Option<u64>)| {
+            let Some(next) = *next else { return Ok(None) };
+            let mut memory = Vec::new();
+            stepper.memory(slot, &mut memory)?;
+            Ok(Some((next, memory)))
+        };
+        let streams = next.iter().enumerate().map(copy).collect::<Result<_>>()?;
+        Ok(Self { streams, steps: Vec::with_capacity(STEPS) })
     }
 
     /// Remembers a step; true when the copy is old.
-    pub(super) fn push(&mut self, hops: &[(usize, [f32; HOP])]) -> bool {
-        self.steps.push(hops.to_vec());
+    pub(super) fn push(&mut self, slots: &[u32], samples: &[f32]) -> bool {
+        self.steps.push((slots.to_vec(), samples.to_vec()));
         self.steps.len() >= STEPS
     }
 
-    /// The batch as it was after its last step, on `cpc`, which is on the CPU.
+    /// The batch as it was after its last step, on `cpc`.
     pub(super) fn batch(&self, cpc: Arc<Cpc>) -> Result<LiveBatch> {
-        let mut batch = LiveBatch::resumed(cpc, self.state.clone(), self.rows.clone(), self.next.clone())?;
-        let mut frames = Vec::new();
-        for hops in &self.steps {
-            batch.step(hops, &mut frames)?;
-            frames.clear();
+        let mut batch = LiveBatch::resumed(cpc, &self.streams)?;
+        for (slots, samples) in &self.steps {
+            batch.step_rows(slots, samples)?;
         }
         Ok(batch)
     }

@@ -82,6 +82,18 @@ impl BlockConv {
         self.now.device()
     }
 
+    /// Input frames an output frame.
+    #[must_use]
+    pub fn stride(&self) -> usize {
+        self.stride
+    }
+
+    /// `W_past` and `W_now`, `[s · c_in, c_out]` each, and `b`, `[c_out]`.
+    #[must_use]
+    pub fn weights(&self) -> (&Tensor, &Tensor, &Tensor) {
+        (&self.past, &self.now, &self.bias)
+    }
+
     /// The convolution without any frames before or after `xs`: `⌊(time - 2 s) / s⌋ + 1` outputs.
     ///
     /// # Errors

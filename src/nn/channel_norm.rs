@@ -39,6 +39,12 @@ impl ChannelNorm {
         Ok(vec![(format!("{name}.weight"), gain), (format!("{name}.bias"), bias)])
     }
 
+    /// Gain and bias, `[channels]` each.
+    #[must_use]
+    pub fn weights(&self) -> (&Tensor, &Tensor) {
+        (&self.gain, &self.bias)
+    }
+
     /// Normalises the last dimension of `xs`.
     ///
     /// # Errors

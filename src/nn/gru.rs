@@ -59,6 +59,12 @@ impl Gru {
         RecurrentWeights::init(rng, name, 3, shape, device)
     }
 
+    /// Input weights `[inputs, 3 h]` and hidden weights `[h, 3 h]`, then the bias of each, `[3 h]`.
+    #[must_use]
+    pub fn weights(&self) -> [&Tensor; 4] {
+        self.weights.parts()
+    }
+
     fn cell(&self, from_input: &Tensor, h: &Tensor) -> Result<Tensor> {
         let n = self.weights.hidden;
         let from_hidden = self.weights.hidden_sums(h)?;

@@ -73,6 +73,12 @@ impl LogMel {
         })
     }
 
+    /// `[480, 2 · bins]` of the Fourier transform and `[bins, bands]` of the triangles.
+    #[must_use]
+    pub fn weights(&self) -> (&Tensor, &Tensor) {
+        (&self.fourier, &self.mel)
+    }
+
     /// How many bands.
     #[must_use]
     pub fn bands(&self) -> usize {

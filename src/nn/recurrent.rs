@@ -57,6 +57,11 @@ impl RecurrentWeights {
         ])
     }
 
+    /// Input weights, hidden weights, input bias, hidden bias.
+    pub(super) fn parts(&self) -> [&Tensor; 4] {
+        [&self.w_input, &self.w_hidden, &self.b_input, &self.b_hidden]
+    }
+
     /// `W_i x + b_i` of every frame of a piece, `[batch, time, gates · h]`, as one product.
     pub(super) fn input_sums(&self, xs: &Tensor) -> Result<Tensor> {
         let (batch, time, width) = xs.dims3()?;

@@ -62,6 +62,14 @@ impl SiteNorm {
     }
 }
 
+impl SiteNorm {
+    /// Least weight of a new frame; 0 where nothing is learnt.
+    #[must_use]
+    pub fn least(&self) -> f64 {
+        self.least
+    }
+}
+
 impl StreamingModule for SiteNorm {
     type State = SiteNormState;
 

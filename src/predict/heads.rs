@@ -89,6 +89,15 @@ impl PredictionHeads {
         ])
     }
 
+    /// W_kᵀ of linear heads, `[K, h, d]`, and the factor of their logits.
+    #[must_use]
+    pub fn linear(&self) -> Option<(&Tensor, f64)> {
+        match &self.form {
+            Form::Linear(weights) => Some((weights, self.scale)),
+            Form::Hidden { .. } => None,
+        }
+    }
+
     /// K, the number of heads.
     #[must_use]
     pub fn horizons(&self) -> usize {

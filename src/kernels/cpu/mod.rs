@@ -13,7 +13,6 @@ mod math;
 mod network;
 mod panels;
 mod pool;
-mod precision;
 mod product;
 #[cfg(test)]
 mod reference;
@@ -24,5 +23,4 @@ mod tests;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
-pub use precision::Precision;
 pub use stepper::CpuStepper;

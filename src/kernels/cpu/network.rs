@@ -1,10 +1,9 @@
 //! A plan with its weights packed.
 
-use super::Precision;
 use super::bands::Bands;
 use super::panels::Panels;
 use crate::error::{Error, Result};
-use crate::kernels::{Matrix, MemoryMap, Norm, Plan};
+use crate::kernels::{Matrix, MemoryMap, Norm, Plan, Precision};
 use crate::units::HOP;
 
 /// A convolution: past and now as one matrix.
@@ -69,7 +68,7 @@ impl Network {
         fits("memory of a fresh stream", plan.fresh.len(), map.len)?;
         check(&plan.mel, "mel", plan.mel.rows, plan.mel.cols)?;
         check(&plan.fourier, "fourier", map.sound.len() + HOP, 2 * plan.mel.rows)?;
-        Ok(Self {
+        let mut network = Self {
             layers: layers(plan, precision, lanes)?,
             cells: cells(plan, precision, lanes)?,
             heads: plan
@@ -89,7 +88,11 @@ impl Network {
             context: plan.context(),
             fresh: plan.fresh.clone(),
             map,
-        })
+        };
+        let cells = network.cells.iter_mut().flat_map(|cell| [&mut cell.input, &mut cell.hidden]);
+        let layers = network.layers.iter_mut().map(|layer| &mut layer.weights);
+        Panels::gather(layers.chain(&mut network.heads).chain([&mut network.bank]).chain(cells));
+        Ok(network)
     }
 
     /// d, the width of z.

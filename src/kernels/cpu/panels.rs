@@ -1,9 +1,11 @@
 //! A matrix as a product reads it.
+#![allow(unsafe_code, reason = "large pages are asked for by address")]
 
-use super::Precision;
+use std::sync::Arc;
+
 use super::format::{Bytes, Format, Halves, Whole};
 use super::simd::SIDE;
-use crate::kernels::Matrix;
+use crate::kernels::{Matrix, Precision};
 
 /// Largest weight in 8 bits.
 const MOST: f32 = 127.0;
@@ -17,7 +19,9 @@ struct Line(#[allow(dead_code, reason = "read through a pointer")] [u8; 64]);
 /// columns for each step of depth. That is the order in which a product reads it.
 #[derive(Debug)]
 pub(super) struct Panels {
-    lines: Vec<Line>,
+    lines: Arc<Vec<Line>>,
+    /// Its first line, and how many there are.
+    place: (usize, usize),
     precision: Precision,
     depth: usize,
     cols: usize,
@@ -35,9 +39,12 @@ impl Panels {
         let mut rows: Vec<&[f32]> =
             parts.iter().flat_map(|part| part.data.chunks_exact(part.cols.max(1))).collect();
         rows.truncate(depth);
-        let mut packed = Self { lines: Vec::new(), precision, depth, cols, width, scales: Vec::new() };
+        let mut packed =
+            Self { lines: Arc::default(), place: (0, 0), precision, depth, cols, width, scales: Vec::new() };
         match precision {
-            Precision::F32 => packed.fill::<Whole, 4>(|at, col| rows[at][col].to_le_bytes()),
+            Precision::F32 | Precision::Tf32 => {
+                packed.fill::<Whole, 4>(|at, col| rows[at][col].to_le_bytes())
+            }
             Precision::Bf16 => packed.fill::<Halves, 4>(|at, col| {
                 let half = |at: usize| rows.get(at).map_or(0, |row| upper_half(row[col]));
                 (half(at) | half(at + 1) << 16).to_le_bytes()
@@ -70,7 +77,8 @@ impl Panels {
             }
         }
         let line = |bytes: &[u8]| Line(std::array::from_fn(|i| bytes.get(i).copied().unwrap_or(0)));
-        self.lines = bytes.chunks(64).map(line).collect();
+        self.place = (0, bytes.len().div_ceil(64));
+        self.lines = Arc::new(bytes.chunks(64).map(line).collect());
     }
 
     /// Rows of the matrix.
@@ -100,14 +108,46 @@ impl Panels {
 
     /// Bytes of all weights.
     pub(super) fn bytes(&self) -> usize {
-        size_of_val(self.lines.as_slice())
+        self.place.1 * size_of::<Line>()
     }
 
     /// The first byte of [`bytes`](Self::bytes).
     pub(super) fn start(&self) -> *const u8 {
-        self.lines.as_ptr().cast()
+        self.lines[self.place.0..].as_ptr().cast()
+    }
+
+    /// Moves matrices to one piece of memory, in this order, on large pages where the system has them: a hop then reads
+    /// its weights from the first to the last.
+    pub(super) fn gather<'a>(matrices: impl IntoIterator<Item = &'a mut Self>) {
+        let matrices: Vec<&mut Self> = matrices.into_iter().collect();
+        let mut all = Vec::with_capacity(matrices.iter().map(|matrix| matrix.place.1).sum());
+        on_large_pages(all.spare_capacity_mut());
+        let mut places = Vec::with_capacity(matrices.len());
+        for matrix in &matrices {
+            places.push((all.len(), matrix.place.1));
+            all.extend_from_slice(&matrix.lines);
+        }
+        let all = Arc::new(all);
+        for (matrix, place) in matrices.into_iter().zip(places) {
+            (matrix.lines, matrix.place) = (Arc::clone(&all), place);
+        }
     }
 }
+
+/// Asks for large pages, of which fewer addresses have to be looked up, under memory that nobody has touched.
+#[cfg(target_os = "linux")]
+fn on_large_pages<T>(memory: &mut [T]) {
+    const PAGE: usize = 4096;
+    let range = memory.as_mut_ptr_range();
+    let (from, to) = ((range.start as usize).next_multiple_of(PAGE), range.end as usize / PAGE * PAGE);
+    if from < to {
+        // SAFETY: the range lies in `memory`, and the advice changes nothing that can be read. A refusal costs speed only.
+        let _ = unsafe { rustix::mm::madvise(from as *mut _, to - from, rustix::mm::Advice::LinuxHugepage) };
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn on_large_pages<T>(_: &mut [T]) {}
 
 /// The upper 16 bits of a number, rounded to even.
 fn upper_half(x: f32) -> u32 {

@@ -3,10 +3,10 @@
 
 use std::marker::PhantomData;
 
-use super::Precision;
 use super::format::{Bytes, Format, Halves, Whole};
 use super::panels::Panels;
 use super::simd::{MOST_ROWS, SIDE, Simd, Work};
+use crate::kernels::Precision;
 
 /// Rows that share a pass over the weights: with a block of depth their packed inputs fit a level-2 cache. A multiple
 /// of the rows of every tile.
@@ -48,6 +48,8 @@ impl Rows {
 pub(super) struct Packing {
     words: Vec<u32>,
     scales: Vec<f32>,
+    /// A block of one row as integers.
+    integers: Vec<u16>,
 }
 
 /// `sums[r] = bias + inputs[r] · weights` for every row r, in rows of [`Panels::padded`] numbers; an empty bias is 0.
@@ -75,9 +77,12 @@ pub(super) fn multiply<S: Simd>(
         };
         let sums = &mut sums[from * padded..(from + count) * padded];
         match weights.precision() {
-            Precision::F32 => pass::<S, Whole>(s, weights, count, inputs, sums, packing),
+            Precision::F32 | Precision::Tf32 => pass::<S, Whole>(s, weights, count, inputs, sums, packing),
             Precision::Bf16 => pass::<S, Halves>(s, weights, count, inputs, sums, packing),
-            Precision::Int8 => pass::<S, Bytes>(s, weights, count, inputs, sums, packing),
+            Precision::Int8 => match s.dot() {
+                Some(s) => pass::<S::Dot, Bytes>(s, weights, count, inputs, sums, packing),
+                None => pass::<S, Bytes>(s, weights, count, inputs, sums, packing),
+            },
         }
     }
 }
@@ -113,12 +118,15 @@ fn pass<'a, S: Simd, F: Format>(
         let depth = from * F::DEPTH..weights.depth().min((from + block) * F::DEPTH);
         packing.words.clear();
         packing.words.resize(count * block * F::PARTS, 0);
+        packing.integers.clear();
+        packing.integers.resize(block * F::DEPTH, 0);
         for (first, rows) in tiles(count, F::rows::<S>()) {
             let into = &mut packing.words[first * block * F::PARTS..(first + rows) * block * F::PARTS];
             for row in 0..rows {
                 let values = &inputs(first + row)[depth.clone()];
                 if F::INTEGERS {
-                    s.run(PackIntegers { values, scale: packing.scales[first + row], row, rows, into });
+                    let (scale, room) = (packing.scales[first + row], &mut packing.integers);
+                    s.run(PackIntegers { values, scale, row, rows, room, into });
                 } else {
                     s.run(PackNumbers { values, row, rows, into });
                 }
@@ -176,6 +184,8 @@ struct PackIntegers<'a> {
     scale: f32,
     row: usize,
     rows: usize,
+    /// For two integers a word.
+    room: &'a mut [u16],
     into: &'a mut [u32],
 }
 
@@ -185,14 +195,12 @@ impl Work for PackIntegers<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, _: S) {
         let per = if self.scale > 0.0 { 1.0 / self.scale } else { 0.0 };
-        let integer = |x: f32| (x * per + ROUNDING).to_bits() & 0xffff;
-        let (pairs, rest) = self.values.as_chunks::<2>();
-        let mut slots = self.into.chunks_exact_mut(self.rows);
-        for ([a, b], slot) in pairs.iter().zip(slots.by_ref()) {
-            slot[self.row] = integer(*a) | integer(*b) << 16;
+        for (integer, x) in self.room.iter_mut().zip(self.values) {
+            *integer = (x * per + ROUNDING).to_bits() as u16;
         }
-        if let (Some(slot), [a]) = (slots.next(), rest) {
-            slot[self.row] = integer(*a);
+        let pairs = self.room.as_chunks::<2>().0;
+        for (slot, [a, b]) in self.into.chunks_exact_mut(self.rows).zip(pairs) {
+            slot[self.row] = u32::from(*a) | u32::from(*b) << 16;
         }
     }
 }
@@ -233,11 +241,7 @@ impl<F: Format> Work for Block<F> {
                     match rows {
                         1 => tile::<S, F, 1, 4>(s, &self, row, col, ahead),
                         2 => tile::<S, F, 2, 2>(s, &self, row, col, ahead),
-                        3 => tile::<S, F, 3, 2>(s, &self, row, col, ahead),
-                        4 => tile::<S, F, 4, 1>(s, &self, row, col, ahead),
-                        5 => tile::<S, F, 5, 1>(s, &self, row, col, ahead),
-                        6 => tile::<S, F, 6, 1>(s, &self, row, col, ahead),
-                        _ if S::ROWS > 6 => tall_tile::<S, F>(s, &self, (row, rows), col, ahead),
+                        _ if S::ROWS > 2 => tall_tile::<S, F>(s, &self, (row, rows), col, ahead),
                         _ => {}
                     }
                 }
@@ -246,7 +250,7 @@ impl<F: Format> Work for Block<F> {
     }
 }
 
-/// A tile that only many registers can hold.
+/// A tile of 3 rows or more.
 ///
 /// # Safety
 /// As for [`tile`].
@@ -261,11 +265,32 @@ unsafe fn tall_tile<S: Simd, F: Format>(
     // SAFETY: the caller's promise.
     unsafe {
         match rows {
+            3 => tile::<S, F, 3, 2>(s, block, row, col, ahead),
+            4 => tile::<S, F, 4, 1>(s, block, row, col, ahead),
+            5 => tile::<S, F, 5, 1>(s, block, row, col, ahead),
+            6 => tile::<S, F, 6, 1>(s, block, row, col, ahead),
+            _ if S::ROWS > 6 => taller_tile::<S, F>(s, block, (row, rows), col, ahead),
+            _ => {}
+        }
+    }
+}
+
+/// A tile of 7 rows or more.
+///
+/// # Safety
+/// As for [`tile`].
+#[inline(always)]
+unsafe fn taller_tile<S: Simd, F: Format>(
+    s: S,
+    block: &Block<F>,
+    (row, rows): (usize, usize),
+    col: usize,
+    ahead: usize,
+) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        match rows {
             7 => tile::<S, F, 7, 1>(s, block, row, col, ahead),
-            8 => tile::<S, F, 8, 1>(s, block, row, col, ahead),
-            9 => tile::<S, F, 9, 1>(s, block, row, col, ahead),
-            10 => tile::<S, F, 10, 1>(s, block, row, col, ahead),
-            11 => tile::<S, F, 11, 1>(s, block, row, col, ahead),
             _ => tile::<S, F, MOST_ROWS, 1>(s, block, row, col, ahead),
         }
     }

@@ -10,6 +10,8 @@ use std::fmt::Debug;
 pub(super) trait Simd: Copy + Debug + Send + Sync + 'static {
     /// 32-bit lanes, of numbers or of bits.
     type Reg: Copy;
+    /// The same registers with an instruction for [`dot_pairs`](Self::dot_pairs).
+    type Dot: Simd;
     /// What it is called in a log.
     const NAME: &'static str;
     /// Lanes of a register.
@@ -18,6 +20,9 @@ pub(super) trait Simd: Copy + Debug + Send + Sync + 'static {
     const ROWS: usize;
     /// The same where weights are unpacked on the way.
     const UNPACKED_ROWS: usize;
+
+    /// Whether this processor has that instruction.
+    fn dot(self) -> Option<Self::Dot>;
 
     /// Zeros.
     fn zero(self) -> Self::Reg;
@@ -91,7 +96,7 @@ pub(super) trait Work {
 pub(super) const SIDE: usize = 2;
 
 /// Rows of the largest tile of any kind of register.
-pub(super) const MOST_ROWS: usize = 12;
+pub(super) const MOST_ROWS: usize = 8;
 
 /// Plain arrays, for the compiler to make of what it can.
 #[derive(Debug, Clone, Copy)]
@@ -102,8 +107,18 @@ const LANES: usize = 8;
 type Words = [u32; LANES];
 
 #[inline(always)]
+fn lanes(f: impl Fn(usize) -> u32) -> Words {
+    // a loop is a tenth of the code that `array::from_fn` makes
+    let mut words = [0; LANES];
+    for (lane, word) in words.iter_mut().enumerate() {
+        *word = f(lane);
+    }
+    words
+}
+
+#[inline(always)]
 fn numbers(f: impl Fn(usize) -> f32) -> Words {
-    std::array::from_fn(|lane| f(lane).to_bits())
+    lanes(|lane| f(lane).to_bits())
 }
 
 #[inline(always)]
@@ -123,10 +138,15 @@ fn pair(low: i16, high: i16) -> u32 {
 
 impl Simd for Portable {
     type Reg = Words;
+    type Dot = Self;
     const NAME: &'static str = "portable";
     const LANES: usize = LANES;
     const ROWS: usize = if cfg!(target_arch = "aarch64") { 6 } else { 2 };
     const UNPACKED_ROWS: usize = if cfg!(target_arch = "aarch64") { 4 } else { 2 };
+
+    fn dot(self) -> Option<Self> {
+        None
+    }
 
     #[inline(always)]
     fn zero(self) -> Words {
@@ -171,7 +191,7 @@ impl Simd for Portable {
 
     #[inline(always)]
     fn add_integers(self, a: Words, b: Words) -> Words {
-        std::array::from_fn(|lane| a[lane].wrapping_add(b[lane]))
+        lanes(|lane| a[lane].wrapping_add(b[lane]))
     }
 
     #[inline(always)]
@@ -186,24 +206,24 @@ impl Simd for Portable {
 
     #[inline(always)]
     fn low_half(self, x: Words) -> Words {
-        x.map(|x| x << 16)
+        lanes(|lane| x[lane] << 16)
     }
 
     #[inline(always)]
     fn high_half(self, x: Words) -> Words {
-        x.map(|x| x & 0xffff_0000)
+        lanes(|lane| x[lane] & 0xffff_0000)
     }
 
     #[inline(always)]
     unsafe fn load_bytes(self, from: *const u8) -> Words {
         // SAFETY: the caller promises two bytes a lane.
         let bytes = unsafe { from.cast::<[[i8; 2]; LANES]>().read() };
-        bytes.map(|[low, high]| pair(low.into(), high.into()))
+        lanes(|lane| pair(bytes[lane][0].into(), bytes[lane][1].into()))
     }
 
     #[inline(always)]
     fn dot_pairs(self, a: Words, b: Words, sum: Words) -> Words {
-        std::array::from_fn(|lane| {
+        lanes(|lane| {
             let ((a0, a1), (b0, b1)) = (halves(a[lane]), halves(b[lane]));
             let dot = i32::from(a0) * i32::from(b0) + i32::from(a1) * i32::from(b1);
             sum[lane].wrapping_add(dot as u32)

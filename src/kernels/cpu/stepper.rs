@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use super::Precision;
 use super::hop::{Room, step};
 use super::network::Network;
 use super::pool::Pool;
 use super::simd::{Portable, Simd};
 use crate::error::{Error, Result};
-use crate::kernels::{Hops, Plan, Stepper};
+use crate::kernels::{Hops, Plan, Precision, Stepper};
 use crate::units::HOP;
 
 /// Streams that threads must have each before another one pays.
@@ -27,25 +26,23 @@ trait Streams: Stepper {
 }
 
 impl CpuStepper {
-    /// Packs the weights of `plan` as `precision` says. A step of enough streams is shared by `threads` threads, the
-    /// caller's among them; 0 counts as 1.
+    /// Packs the weights of `plan`. A step of enough streams is shared by `threads` threads, the caller's among them; 0
+    /// counts as 1.
+    ///
+    /// Bf16 rounds weights; inputs and sums keep 32 bits. Int8 rounds weights to a scale for each output and inputs to 15
+    /// bits of the largest of their row; their sums are exact. First layer, bank, bands and gates keep 32 bits always.
     ///
     /// # Errors
-    /// When parts of the plan do not fit together, or a thread cannot be started.
+    /// When parts of the plan do not fit together, for a precision that processors do not have, or when a thread cannot
+    /// be started.
     pub fn new(plan: &Plan, precision: Precision, threads: usize) -> Result<Self> {
         #[cfg(target_arch = "x86_64")]
         {
             use super::x86::{Avx2, Avx512};
-            if let Some(s) = Avx512::<true>::detect() {
+            if let Some(s) = Avx512::detect() {
                 return Self::with(s, plan, precision, threads);
             }
-            if let Some(s) = Avx512::<false>::detect() {
-                return Self::with(s, plan, precision, threads);
-            }
-            if let Some(s) = Avx2::<true>::detect() {
-                return Self::with(s, plan, precision, threads);
-            }
-            if let Some(s) = Avx2::<false>::detect() {
+            if let Some(s) = Avx2::detect() {
                 return Self::with(s, plan, precision, threads);
             }
         }
@@ -61,6 +58,10 @@ impl CpuStepper {
     }
 
     fn with<S: Simd>(s: S, plan: &Plan, precision: Precision, threads: usize) -> Result<Self> {
+        if precision == Precision::Tf32 {
+            let cause = "tf32 is a precision of GPUs, and the model runs on the processor";
+            return Err(Error::config(cause, "choose one of: f32, bf16, int8"));
+        }
         let network = Arc::new(Network::new(plan, precision, S::LANES)?);
         let room = Room::new(&network);
         let pool = Pool::start(s, &network, threads.saturating_sub(1))?;
@@ -147,7 +148,7 @@ impl<S: Simd> Rows<S> {
 
 impl<S: Simd> Streams for Rows<S> {
     fn registers(&self) -> &'static str {
-        S::NAME
+        self.s.dot().map_or(S::NAME, |_| S::Dot::NAME)
     }
 
     fn weight_bytes(&self) -> usize {

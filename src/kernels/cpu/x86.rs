@@ -9,21 +9,28 @@ use super::simd::{Simd, Work};
 
 /// 16 registers of 8 lanes; with `DOT`, products of 16-bit integers that add to a sum.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Avx2<const DOT: bool>(());
+pub(super) struct Avx2<const DOT: bool> {
+    dot: bool,
+}
 
-impl<const DOT: bool> Avx2<DOT> {
+impl Avx2<false> {
     pub(super) fn detect() -> Option<Self> {
         let there = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
-        (there && (!DOT || is_x86_feature_detected!("avxvnni"))).then_some(Self(()))
+        there.then(|| Self { dot: is_x86_feature_detected!("avxvnni") })
     }
 }
 
 impl<const DOT: bool> Simd for Avx2<DOT> {
+    type Dot = Avx2<true>;
     type Reg = __m256;
     const NAME: &'static str = if DOT { "AVX2 with VNNI" } else { "AVX2" };
     const LANES: usize = 8;
     const ROWS: usize = 6;
     const UNPACKED_ROWS: usize = 5;
+
+    fn dot(self) -> Option<Self::Dot> {
+        self.dot.then_some(Self::Dot { dot: true })
+    }
 
     #[inline(always)]
     fn zero(self) -> __m256 {
@@ -141,21 +148,28 @@ impl<const DOT: bool> Simd for Avx2<DOT> {
 
 /// 32 registers of 16 lanes; with `DOT`, products of 16-bit integers that add to a sum.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Avx512<const DOT: bool>(());
+pub(super) struct Avx512<const DOT: bool> {
+    dot: bool,
+}
 
-impl<const DOT: bool> Avx512<DOT> {
+impl Avx512<false> {
     pub(super) fn detect() -> Option<Self> {
         let there = is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bw");
-        (there && (!DOT || is_x86_feature_detected!("avx512vnni"))).then_some(Self(()))
+        there.then(|| Self { dot: is_x86_feature_detected!("avx512vnni") })
     }
 }
 
 impl<const DOT: bool> Simd for Avx512<DOT> {
+    type Dot = Avx512<true>;
     type Reg = __m512;
     const NAME: &'static str = if DOT { "AVX-512 with VNNI" } else { "AVX-512" };
     const LANES: usize = 16;
-    const ROWS: usize = 12;
-    const UNPACKED_ROWS: usize = 12;
+    const ROWS: usize = 8;
+    const UNPACKED_ROWS: usize = 8;
+
+    fn dot(self) -> Option<Self::Dot> {
+        self.dot.then_some(Self::Dot { dot: true })
+    }
 
     #[inline(always)]
     fn zero(self) -> __m512 {

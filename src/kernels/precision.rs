@@ -1,0 +1,45 @@
+//! How exact products are.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+
+/// Numbers that products are made of; sums are always of 32 bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// 32 bits.
+    #[default]
+    F32,
+    /// 19 bits, on a GPU.
+    Tf32,
+    /// 16 bits.
+    Bf16,
+    /// 8 bits, with a scale for each output of the weights and each row of the input; on a processor.
+    Int8,
+}
+
+impl fmt::Display for Precision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::F32 => "f32",
+            Self::Tf32 => "tf32",
+            Self::Bf16 => "bf16",
+            Self::Int8 => "int8",
+        })
+    }
+}
+
+impl FromStr for Precision {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let all = [Self::F32, Self::Tf32, Self::Bf16, Self::Int8];
+        all.into_iter().find(|precision| precision.to_string() == text).ok_or_else(|| {
+            Error::config(format!("unknown precision `{text}`"), "choose one of: f32, tf32, bf16, int8")
+        })
+    }
+}

@@ -1,0 +1,146 @@
+//! The kernels on a GPU say what the layers on the processor say, for every kind of model that they know and whoever is
+//! in a step. On a machine without a GPU there is nothing to compare, and the test says so.
+#![cfg(feature = "cuda")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr, reason = "a test")]
+
+use std::sync::Arc;
+
+use candle_core::{DType, Device};
+use cpc_stream::context::ContextConfig;
+use cpc_stream::encode::{BandStatistics, EncoderConfig, Normalisation};
+use cpc_stream::kernels::Hops;
+use cpc_stream::model::{Architecture, BANK, Cpc, LiveBatch, Stepping};
+use cpc_stream::nn::{Tensors, uniform};
+use cpc_stream::units::HOP;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+fn gpu() -> Option<Device> {
+    let device = Device::new_cuda(0);
+    if let Err(error) = &device {
+        eprintln!("no GPU here, nothing compared: {error}");
+    }
+    device.ok()
+}
+
+fn models(architecture: &Architecture, gpu: &Device) -> [Arc<Cpc>; 2] {
+    let mut rng = ChaCha8Rng::seed_from_u64(3);
+    let vars = Cpc::init(&mut rng, architecture, &Device::Cpu).unwrap();
+    let mut tensors: Tensors = vars.into_iter().map(|(n, v)| (n, v.as_detached_tensor())).collect();
+    let bank = uniform(&mut rng, &[50, architecture.encoder.latent()], 1.0, &Device::Cpu).unwrap();
+    tensors.insert(BANK.to_owned(), bank.to_dtype(DType::F32).unwrap());
+    let on = |device: &Device| {
+        let tensors = tensors.iter().map(|(n, t)| (n.clone(), t.to_device(device).unwrap())).collect();
+        Arc::new(Cpc::load(&tensors, architecture).unwrap())
+    };
+    [on(gpu), on(&Device::Cpu)]
+}
+
+fn largest(a: &[f32], b: &[f32]) -> f32 {
+    assert_eq!(a.len(), b.len());
+    let differences = a.iter().zip(b).map(|(a, b)| {
+        assert_eq!(a.is_nan(), b.is_nan(), "a score without a context");
+        if a.is_nan() { 0.0 } else { (a - b).abs() }
+    });
+    differences.fold(0.0, f32::max)
+}
+
+fn of_hops(a: &Hops, b: &Hops) -> f32 {
+    let pairs =
+        [(&a.pmi, &b.pmi), (&a.latents, &b.latents), (&a.contexts, &b.contexts), (&a.bands, &b.bands)];
+    pairs.map(|(a, b)| largest(a, b)).into_iter().fold(0.0, f32::max)
+}
+
+/// Streams join, leave, reset and pause at random for `steps` steps; the largest difference of any number.
+fn compare(models: [Arc<Cpc>; 2], streams: usize, steps: usize) -> f32 {
+    let [gpu, cpu] = models;
+    let mut found = LiveBatch::new(gpu).unwrap();
+    let mut expected = LiveBatch::with(cpu, Stepping::Layers).unwrap();
+    let mut rng = ChaCha8Rng::seed_from_u64(streams as u64);
+    let (mut taken, mut worst) = (Vec::new(), 0f32);
+    for step in 0..steps {
+        while taken.len() < streams && (taken.is_empty() || rng.random_bool(0.5)) {
+            let slot = found.join(0).unwrap();
+            assert_eq!(slot, expected.join(0).unwrap());
+            taken.push(slot);
+        }
+        if rng.random_bool(0.1) {
+            let slot = taken.swap_remove(rng.random_range(0..taken.len()));
+            found.leave(slot).unwrap();
+            expected.leave(slot).unwrap();
+        }
+        if let Some(&slot) = taken.first()
+            && rng.random_bool(0.05)
+        {
+            found.reset(slot, 0).unwrap();
+            expected.reset(slot, 0).unwrap();
+        }
+        let present: Vec<u32> =
+            taken.iter().filter(|_| rng.random_bool(0.8)).map(|&slot| slot as u32).collect();
+        if present.is_empty() {
+            continue;
+        }
+        let loud = if step % 20 < 10 { 0.01 } else { 0.5 };
+        let sound: Vec<f32> = (0..present.len() * HOP).map(|_| rng.random_range(-loud..loud)).collect();
+        let found = found.step_rows(&present, &sound).unwrap();
+        worst = worst.max(of_hops(found, expected.step_rows(&present, &sound).unwrap()));
+    }
+    worst
+}
+
+#[test]
+fn for_every_kind_of_model_and_number_of_streams() {
+    let Some(gpu) = gpu() else { return };
+    let spectral = |site_seconds: u32| {
+        let encoder = EncoderConfig::Spectral {
+            bands: 64,
+            channels: vec![48, 96],
+            site_seconds,
+            statistics: BandStatistics::usual(64),
+        };
+        Architecture { encoder, ..Architecture::spectral() }
+    };
+    let folded = EncoderConfig::Raw { channels: [20, 33, 40, 64, 70], normalisation: Normalisation::Folded };
+    let kinds = [
+        ("256", Architecture::cpc256()),
+        ("edge", Architecture::edge()),
+        ("spectral", spectral(0)),
+        ("spectral, by the place", spectral(4)),
+        ("folded", Architecture { encoder: folded, ..Architecture::edge() }),
+        (
+            "two layers",
+            Architecture { context: ContextConfig::Gru { hidden: 40, layers: 2 }, ..Architecture::edge() },
+        ),
+    ];
+    for (name, architecture) in kinds {
+        for streams in [1, 3, 17, 70] {
+            let worst = compare(models(&architecture, &gpu), streams, 60);
+            eprintln!("{name}, {streams} streams: {worst:.1e}");
+            assert!(worst <= 1e-3, "{name}, {streams} streams: {worst}");
+        }
+    }
+}
+
+#[test]
+fn a_batch_is_rescued_from_it() {
+    let Some(gpu) = gpu() else { return };
+    let [gpu, cpu] = models(&Architecture::edge(), &gpu);
+    let mut batch = LiveBatch::new(gpu).unwrap();
+    let slots = [batch.join(0).unwrap() as u32, batch.join(0).unwrap() as u32];
+    let mut rng = ChaCha8Rng::seed_from_u64(9);
+    let mut sound = || (0..2 * HOP).map(|_| rng.random_range(-0.1..0.1)).collect::<Vec<f32>>();
+    for _ in 0..30 {
+        batch.step_rows(&slots, &sound()).unwrap();
+    }
+    batch.guard().unwrap();
+    for _ in 0..250 {
+        batch.step_rows(&slots, &sound()).unwrap();
+    }
+    let mut rescued = batch.rescued(cpu).unwrap();
+    for _ in 0..20 {
+        let sound = sound();
+        let worst =
+            of_hops(batch.step_rows(&slots, &sound).unwrap(), rescued.step_rows(&slots, &sound).unwrap());
+        assert!(worst <= 1e-3, "{worst}");
+    }
+}
