@@ -11,7 +11,7 @@ mod plan;
 mod precision;
 mod stepper;
 
-pub use cpu::CpuStepper;
+pub use cpu::{CpuStepper, Limits};
 #[cfg(feature = "cuda")]
 pub use cuda::GpuStepper;
 pub use plan::{Convolution, Matrix, MemoryMap, Norm, Plan, Recurrence};

@@ -3,7 +3,8 @@
 use super::bands::{Spectrum, normalise};
 use super::math::{Compare, Finish, Recur};
 use super::network::Network;
-use super::product::{Packing, Rows, multiply};
+use super::pack::Packing;
+use super::product::{Rows, multiply};
 use super::simd::Simd;
 use crate::error::Result;
 use crate::kernels::Hops;

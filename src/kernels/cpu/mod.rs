@@ -9,8 +9,10 @@
 mod bands;
 mod format;
 mod hop;
+mod limits;
 mod math;
 mod network;
+mod pack;
 mod panels;
 mod pool;
 mod product;
@@ -23,4 +25,5 @@ mod tests;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
+pub use limits::Limits;
 pub use stepper::CpuStepper;

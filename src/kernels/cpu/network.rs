@@ -100,11 +100,9 @@ impl Network {
         self.bank.depth()
     }
 
-    /// Bytes of weights that a hop reads.
-    pub(super) fn bytes(&self) -> usize {
-        let layers = self.layers.iter().map(|layer| layer.weights.bytes());
-        let cells = self.cells.iter().flat_map(|cell| [cell.input.bytes(), cell.hidden.bytes()]);
-        layers.chain(cells).chain(self.heads.iter().map(Panels::bytes)).sum::<usize>() + self.bank.bytes()
+    /// All weights that a hop reads: the first byte, and how many there are.
+    pub(super) fn weights(&self) -> (*const u8, usize) {
+        self.bank.everything()
     }
 }
 

@@ -116,6 +116,11 @@ impl Panels {
         self.lines[self.place.0..].as_ptr().cast()
     }
 
+    /// Where all matrices lie that were gathered with it: first byte and bytes.
+    pub(super) fn everything(&self) -> (*const u8, usize) {
+        (self.lines.as_ptr().cast(), size_of_val(self.lines.as_slice()))
+    }
+
     /// Moves matrices to one piece of memory, in this order, on large pages where the system has them: a hop then reads
     /// its weights from the first to the last.
     pub(super) fn gather<'a>(matrices: impl IntoIterator<Item = &'a mut Self>) {

@@ -4,6 +4,7 @@
 use std::marker::PhantomData;
 
 use super::format::{Bytes, Format, Halves, Whole};
+use super::pack::Packing;
 use super::panels::Panels;
 use super::simd::{MOST_ROWS, SIDE, Simd, Work};
 use crate::kernels::Precision;
@@ -11,12 +12,6 @@ use crate::kernels::Precision;
 /// Rows that share a pass over the weights: with a block of depth their packed inputs fit a level-2 cache. A multiple
 /// of the rows of every tile.
 const MOST_AT_ONCE: usize = 120;
-
-/// Largest input in 15 bits: 127 · 16383 times the depth of a block fits 31 bits.
-const MOST: f32 = 16383.0;
-
-/// Adding it rounds a small number to an integer, which then stands in the lowest bits.
-const ROUNDING: f32 = 12_582_912.0;
 
 /// Where rows of inputs lie: `frames` of each stream, `frame_step` apart, and streams `stream_step` apart. Rows may
 /// overlap.
@@ -41,15 +36,6 @@ impl Rows {
     fn offset(&self, row: usize) -> usize {
         row / self.frames * self.stream_step + row % self.frames * self.frame_step
     }
-}
-
-/// Inputs of a pass in the order of the tiles.
-#[derive(Debug, Default)]
-pub(super) struct Packing {
-    words: Vec<u32>,
-    scales: Vec<f32>,
-    /// A block of one row as integers.
-    integers: Vec<u16>,
 }
 
 /// `sums[r] = bias + inputs[r] · weights` for every row r, in rows of [`Panels::padded`] numbers; an empty bias is 0.
@@ -88,7 +74,7 @@ pub(super) fn multiply<S: Simd>(
 }
 
 /// Rows cut into tiles of nearly the same height: `(first, rows)` of each.
-fn tiles(count: usize, most: usize) -> impl Iterator<Item = (usize, usize)> {
+pub(super) fn tiles(count: usize, most: usize) -> impl Iterator<Item = (usize, usize)> {
     let tiles = count.div_ceil(most);
     (0..tiles).map(move |tile| {
         let (from, to) = (tile * count / tiles, (tile + 1) * count / tiles);
@@ -108,100 +94,25 @@ fn pass<'a, S: Simd, F: Format>(
     let steps = weights.depth().div_ceil(F::DEPTH);
     let step = weights.padded() * F::BYTES;
     assert!(steps * step <= weights.bytes() && sums.len() == count * weights.padded());
-    packing.scales.clear();
-    if F::INTEGERS {
-        packing.scales.extend((0..count).map(|row| s.run(Largest(inputs(row))) / MOST));
-        assert!(weights.scales().len() == weights.padded());
-    }
+    packing.begin::<S, F>(s, count, &inputs);
+    assert!(!F::INTEGERS || packing.scales().len() == count && weights.scales().len() == weights.padded());
     for from in (0..steps).step_by(F::BLOCK) {
         let block = F::BLOCK.min(steps - from);
         let depth = from * F::DEPTH..weights.depth().min((from + block) * F::DEPTH);
-        packing.words.clear();
-        packing.words.resize(count * block * F::PARTS, 0);
-        packing.integers.clear();
-        packing.integers.resize(block * F::DEPTH, 0);
-        for (first, rows) in tiles(count, F::rows::<S>()) {
-            let into = &mut packing.words[first * block * F::PARTS..(first + rows) * block * F::PARTS];
-            for row in 0..rows {
-                let values = &inputs(first + row)[depth.clone()];
-                if F::INTEGERS {
-                    let (scale, room) = (packing.scales[first + row], &mut packing.integers);
-                    s.run(PackIntegers { values, scale, row, rows, room, into });
-                } else {
-                    s.run(PackNumbers { values, row, rows, into });
-                }
-            }
-        }
+        packing.pack::<S, F>(s, (count, block), &inputs, &depth);
+        assert!(count * block * F::PARTS <= packing.words().len());
         s.run(Block::<F> {
             steps: block,
             // SAFETY: `steps · step` bytes lie there, which is more than `from · step`.
             weights: unsafe { weights.start().add(from * step) },
-            inputs: packing.words.as_ptr(),
-            input_scales: packing.scales.as_ptr(),
+            inputs: packing.words().as_ptr(),
+            input_scales: packing.scales().as_ptr(),
             weight_scales: weights.scales().as_ptr(),
             sums: sums.as_mut_ptr(),
             count,
             padded: weights.padded(),
             format: PhantomData,
         });
-    }
-}
-
-/// The largest absolute value; not a number if one of them is not.
-struct Largest<'a>(&'a [f32]);
-
-impl Work for Largest<'_> {
-    type Output = f32;
-
-    #[inline(always)]
-    fn run<S: Simd>(self, _: S) -> f32 {
-        f32::from_bits(self.0.iter().map(|x| x.abs().to_bits()).fold(0, u32::max))
-    }
-}
-
-/// Packs row number `row` of a tile of `rows`.
-struct PackNumbers<'a> {
-    values: &'a [f32],
-    row: usize,
-    rows: usize,
-    into: &'a mut [u32],
-}
-
-impl Work for PackNumbers<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, _: S) {
-        for (slot, x) in self.into.chunks_exact_mut(self.rows).zip(self.values) {
-            slot[self.row] = x.to_bits();
-        }
-    }
-}
-
-/// Packs row number `row` of a tile of `rows`, in pairs of integers of size `scale`.
-struct PackIntegers<'a> {
-    values: &'a [f32],
-    scale: f32,
-    row: usize,
-    rows: usize,
-    /// For two integers a word.
-    room: &'a mut [u16],
-    into: &'a mut [u32],
-}
-
-impl Work for PackIntegers<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, _: S) {
-        let per = if self.scale > 0.0 { 1.0 / self.scale } else { 0.0 };
-        for (integer, x) in self.room.iter_mut().zip(self.values) {
-            *integer = (x * per + ROUNDING).to_bits() as u16;
-        }
-        let pairs = self.room.as_chunks::<2>().0;
-        for (slot, [a, b]) in self.into.chunks_exact_mut(self.rows).zip(pairs) {
-            slot[self.row] = u32::from(*a) | u32::from(*b) << 16;
-        }
     }
 }
 

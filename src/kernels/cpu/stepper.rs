@@ -1,8 +1,10 @@
 //! Streams on the processor.
+#![allow(unsafe_code, reason = "weights are lent for a measurement by address")]
 
 use std::sync::Arc;
 
 use super::hop::{Room, step};
+use super::limits::{Limits, measure};
 use super::network::Network;
 use super::pool::Pool;
 use super::simd::{Portable, Simd};
@@ -23,6 +25,7 @@ pub struct CpuStepper {
 trait Streams: Stepper {
     fn registers(&self) -> &'static str;
     fn weight_bytes(&self) -> usize;
+    fn limits(&self) -> Limits;
 }
 
 impl CpuStepper {
@@ -66,7 +69,9 @@ impl CpuStepper {
         let room = Room::new(&network);
         let pool = Pool::start(s, &network, threads.saturating_sub(1))?;
         let memories = Vec::new();
-        Ok(Self { streams: Box::new(Rows { s, network, memories, taken: Vec::new(), room, pool }) })
+        Ok(Self {
+            streams: Box::new(Rows { s, precision, network, memories, taken: Vec::new(), room, pool }),
+        })
     }
 
     /// What registers it uses: `AVX2`, `AVX2 with VNNI`, `AVX-512`, `AVX-512 with VNNI` or `portable`.
@@ -79,6 +84,12 @@ impl CpuStepper {
     #[must_use]
     pub fn weight_bytes(&self) -> usize {
         self.streams.weight_bytes()
+    }
+
+    /// Measures what no hop can be faster than; takes about a second.
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        self.streams.limits()
     }
 }
 
@@ -107,6 +118,7 @@ impl Stepper for CpuStepper {
 #[derive(Debug)]
 struct Rows<S: Simd> {
     s: S,
+    precision: Precision,
     network: Arc<Network>,
     /// The memory of each row; empty while it is being stepped.
     memories: Vec<Vec<f32>>,
@@ -152,7 +164,12 @@ impl<S: Simd> Streams for Rows<S> {
     }
 
     fn weight_bytes(&self) -> usize {
-        self.network.bytes()
+        self.network.weights().1
+    }
+
+    fn limits(&self) -> Limits {
+        // SAFETY: the weights live as long as the network.
+        unsafe { measure(self.s, self.network.weights(), self.precision) }
     }
 }
 
