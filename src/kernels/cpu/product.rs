@@ -9,9 +9,8 @@ use super::panels::Panels;
 use super::simd::{MOST_ROWS, SIDE, Simd, Work};
 use crate::kernels::Precision;
 
-/// Rows that share a pass over the weights: with a block of depth their packed inputs fit a level-2 cache. A multiple
-/// of the rows of every tile.
-const MOST_AT_ONCE: usize = 120;
+/// Rows that share a pass over the weights: with a block of depth their packed inputs fit a level-2 cache.
+const MOST_AT_ONCE: usize = 128;
 
 /// Where rows of inputs lie: `frames` of each stream, `frame_step` apart, and streams `stream_step` apart. Rows may
 /// overlap.
@@ -55,8 +54,7 @@ pub(super) fn multiply<S: Simd>(
             row[..bias.len()].copy_from_slice(bias);
         }
     }
-    for from in (0..rows.count).step_by(MOST_AT_ONCE) {
-        let count = MOST_AT_ONCE.min(rows.count - from);
+    for (from, count) in tiles(rows.count, MOST_AT_ONCE) {
         let inputs = |row: usize| {
             let at = rows.offset(from + row);
             &inputs[at..at + weights.depth()]
@@ -135,6 +133,13 @@ struct Block<F> {
     format: PhantomData<F>,
 }
 
+/// What a tile asks for before it is needed: from how many bytes after its weights, and how many more with each step.
+#[derive(Debug, Clone, Copy)]
+struct Ahead {
+    from: usize,
+    step: usize,
+}
+
 impl<F: Format> Work for Block<F> {
     type Output = ();
 
@@ -143,10 +148,12 @@ impl<F: Format> Work for Block<F> {
     fn run<S: Simd>(self, s: S) {
         let width = SIDE * S::LANES;
         let panel = self.steps * width * F::BYTES;
+        let together = self.count.div_ceil(F::rows::<S>());
         for col in (0..self.padded).step_by(width) {
-            for (row, rows) in tiles(self.count, F::rows::<S>()) {
-                // the last tile of a panel asks for the next panel, which a memory takes long to bring
-                let ahead = if row + rows == self.count { panel } else { 0 };
+            for (share, (row, rows)) in tiles(self.count, F::rows::<S>()).enumerate() {
+                // a memory takes long to bring the next panel: each tile asks for its share
+                let ahead =
+                    Ahead { from: panel + share * panel / together, step: width * F::BYTES / together };
                 // SAFETY: what a block holds is said above; rows and columns are below `count` and `padded`.
                 unsafe {
                     match rows {
@@ -171,7 +178,7 @@ unsafe fn tall_tile<S: Simd, F: Format>(
     block: &Block<F>,
     (row, rows): (usize, usize),
     col: usize,
-    ahead: usize,
+    ahead: Ahead,
 ) {
     // SAFETY: the caller's promise.
     unsafe {
@@ -196,7 +203,7 @@ unsafe fn taller_tile<S: Simd, F: Format>(
     block: &Block<F>,
     (row, rows): (usize, usize),
     col: usize,
-    ahead: usize,
+    ahead: Ahead,
 ) {
     // SAFETY: the caller's promise.
     unsafe {
@@ -218,16 +225,18 @@ unsafe fn tile<S: Simd, F: Format, const ROWS: usize, const UNROLL: usize>(
     block: &Block<F>,
     row: usize,
     col: usize,
-    ahead: usize,
+    ahead: Ahead,
 ) {
     let mut sums = [[[s.zero(); SIDE]; ROWS]; UNROLL];
     // SAFETY: a panel has `steps · SIDE · LANES · BYTES` bytes, a tile `ROWS · steps · PARTS`; sums and scales as promised.
     unsafe {
         let mut weights = block.weights.add(col * block.steps * F::BYTES);
         let mut inputs = block.inputs.add(row * block.steps * F::PARTS);
+        let mut next = weights.wrapping_add(ahead.from);
         for _ in 0..block.steps / UNROLL {
             for sums in &mut sums {
-                s.prefetch(weights.wrapping_add(ahead).cast());
+                s.prefetch(next.cast());
+                next = next.wrapping_add(ahead.step);
                 step::<S, F, ROWS>(s, weights, inputs, sums);
                 weights = weights.add(SIDE * S::LANES * F::BYTES);
                 inputs = inputs.add(F::PARTS * ROWS);

@@ -75,7 +75,7 @@ pub(super) trait Simd: Copy + Debug + Send + Sync + 'static {
     /// `a₀ b₀ + a₁ b₁ + sum` in each lane, over its two 16-bit integers.
     fn dot_pairs(self, a: Self::Reg, b: Self::Reg, sum: Self::Reg) -> Self::Reg;
 
-    /// Asks for what lies there; any address will do.
+    /// Asks that what lies there be brought to the level-2 cache; any address will do.
     fn prefetch(self, at: *const u32);
 
     /// Runs `work` compiled for these registers.

@@ -128,7 +128,7 @@ impl<const DOT: bool> Simd for Avx2<DOT> {
     #[inline(always)]
     fn prefetch(self, at: *const u32) {
         // SAFETY: asking for an address that is not there does nothing.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(at.cast()) }
     }
 
     #[inline(always)]
@@ -267,7 +267,7 @@ impl<const DOT: bool> Simd for Avx512<DOT> {
     #[inline(always)]
     fn prefetch(self, at: *const u32) {
         // SAFETY: asking for an address that is not there does nothing.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(at.cast()) }
     }
 
     #[inline(always)]
