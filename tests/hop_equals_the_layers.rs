@@ -108,7 +108,7 @@ fn for_every_kind_of_model_and_number_of_streams() {
         let cpc = model(&architecture);
         for (streams, threads) in [(1, 1), (3, 1), (11, 2)] {
             let worst = compare(&cpc, (Precision::F32, threads), streams, 50);
-            eprintln!("{name}, {streams} streams, {threads} threads: {worst:.0e}");
+            eprintln!("{name}, {streams} streams, {threads} threads: {worst:?}");
             assert!(worst.iter().all(|d| *d <= 1e-4), "{name}, {streams} streams: {worst:?}");
         }
     }
@@ -120,7 +120,7 @@ fn fewer_bits_stay_near() {
     for (precision, bounds) in [(Precision::Bf16, [0.03, 0.03, 0.01]), (Precision::Int8, [0.06, 0.1, 0.03])] {
         for (name, architecture) in kinds() {
             let worst = compare(&model(&architecture), (precision, 1), 3, 50);
-            eprintln!("{name}, {precision}: {worst:.1e}");
+            eprintln!("{name}, {precision}: {worst:?}");
             assert!(worst.iter().zip(bounds).all(|(d, most)| *d <= most), "{name}, {precision}: {worst:?}");
         }
     }
