@@ -4,12 +4,14 @@
 //! stepper computes is what the layers of [`nn`](crate::nn) compute, to rounding; those stay the definition, and the
 //! way to learn.
 
+mod cpu;
 #[cfg(feature = "cuda")]
 mod cuda;
 mod plan;
 mod precision;
 mod stepper;
 
+pub use cpu::{CpuStepper, Limits};
 #[cfg(feature = "cuda")]
 pub use cuda::GpuStepper;
 pub use plan::{Convolution, Matrix, MemoryMap, Norm, Plan, Recurrence};

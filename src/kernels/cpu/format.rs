@@ -1,0 +1,107 @@
+//! Forms of weights.
+#![allow(unsafe_code, reason = "weights are read from unchecked places in the innermost loop")]
+
+use super::simd::Simd;
+
+/// A form of weights: what a lane reads of them in a step of depth, and how it is multiplied.
+pub(super) trait Format: Copy + 'static {
+    /// Bytes that a lane reads in a step.
+    const BYTES: usize;
+    /// Weights of one output among them.
+    const DEPTH: usize;
+    /// Words of inputs that they are multiplied with.
+    const PARTS: usize;
+    /// Steps that a product takes at a time: with 16 columns 16 KB of weights, half of a level-1 cache.
+    const BLOCK: usize = 16 * 1024 / 16 / Self::BYTES;
+    /// Whether sums are integers, which a scale makes numbers of.
+    const INTEGERS: bool = false;
+
+    /// Rows of the largest tile whose sums stay in registers, with what it takes to unpack weights.
+    #[inline(always)]
+    fn rows<S: Simd>() -> usize {
+        S::ROWS
+    }
+
+    /// What the inputs of part `part` are multiplied with.
+    ///
+    /// # Safety
+    /// `LANES · BYTES` bytes lie at `from`.
+    unsafe fn part<S: Simd>(s: S, from: *const u8, part: usize) -> S::Reg;
+
+    /// `x · weights + sum`.
+    #[inline(always)]
+    fn accumulate<S: Simd>(s: S, x: S::Reg, weights: S::Reg, sum: S::Reg) -> S::Reg {
+        s.multiply_add(x, weights, sum)
+    }
+
+    /// The sum of two sums.
+    #[inline(always)]
+    fn join<S: Simd>(s: S, a: S::Reg, b: S::Reg) -> S::Reg {
+        s.add(a, b)
+    }
+}
+
+/// A weight of 32 bits.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Whole;
+
+/// Two weights, the upper halves of numbers: the first in the lower half of a word.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Halves;
+
+/// Two weights of 8 bits.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bytes;
+
+impl Format for Whole {
+    const BYTES: usize = 4;
+    const DEPTH: usize = 1;
+    const PARTS: usize = 1;
+
+    #[inline(always)]
+    unsafe fn part<S: Simd>(s: S, from: *const u8, _: usize) -> S::Reg {
+        // SAFETY: the caller's promise.
+        unsafe { s.load(from.cast()) }
+    }
+}
+
+impl Format for Halves {
+    const BYTES: usize = 4;
+    const DEPTH: usize = 2;
+    const PARTS: usize = 2;
+
+    #[inline(always)]
+    fn rows<S: Simd>() -> usize {
+        S::UNPACKED_ROWS
+    }
+
+    #[inline(always)]
+    unsafe fn part<S: Simd>(s: S, from: *const u8, part: usize) -> S::Reg {
+        // SAFETY: the caller's promise.
+        let word = unsafe { s.load(from.cast()) };
+        if part == 0 { s.low_half(word) } else { s.high_half(word) }
+    }
+}
+
+impl Format for Bytes {
+    const BYTES: usize = 2;
+    const DEPTH: usize = 2;
+    const PARTS: usize = 1;
+    const INTEGERS: bool = true;
+
+    #[inline(always)]
+    unsafe fn part<S: Simd>(s: S, from: *const u8, _: usize) -> S::Reg {
+        // SAFETY: the caller's promise.
+        unsafe { s.load_bytes(from) }
+    }
+
+    #[inline(always)]
+    fn accumulate<S: Simd>(s: S, x: S::Reg, weights: S::Reg, sum: S::Reg) -> S::Reg {
+        s.dot_pairs(x, weights, sum)
+    }
+
+    #[inline(always)]
+    fn join<S: Simd>(s: S, a: S::Reg, b: S::Reg) -> S::Reg {
+        s.add_integers(a, b)
+    }
+}

@@ -1,0 +1,154 @@
+//! A plan with its weights packed.
+
+use super::bands::Bands;
+use super::panels::Panels;
+use crate::error::{Error, Result};
+use crate::kernels::{Matrix, MemoryMap, Norm, Plan, Precision};
+use crate::units::HOP;
+
+/// A convolution: past and now as one matrix.
+#[derive(Debug)]
+pub(super) struct Layer {
+    /// `[2 · stride · c_in, c_out]`.
+    pub(super) weights: Panels,
+    pub(super) bias: Vec<f32>,
+    pub(super) norm: Option<Norm>,
+    /// Frames that come out of it in a hop.
+    pub(super) frames: usize,
+    /// Numbers in a block of its input.
+    pub(super) block: usize,
+}
+
+/// A gated recurrent unit.
+#[derive(Debug)]
+pub(super) struct Cell {
+    pub(super) input: Panels,
+    pub(super) hidden: Panels,
+    pub(super) input_bias: Vec<f32>,
+    pub(super) hidden_bias: Vec<f32>,
+}
+
+/// All that streams share.
+#[derive(Debug)]
+pub(super) struct Network {
+    pub(super) map: MemoryMap,
+    pub(super) fresh: Vec<f32>,
+    pub(super) bands: Bands,
+    pub(super) site: Option<f32>,
+    pub(super) layers: Vec<Layer>,
+    pub(super) cells: Vec<Cell>,
+    /// Of k = 1..=K.
+    pub(super) heads: Vec<Panels>,
+    /// `[d, N]`.
+    pub(super) bank: Panels,
+    /// h, the width of a context.
+    pub(super) context: usize,
+}
+
+fn fits(what: &str, found: usize, expected: usize) -> Result<()> {
+    if found == expected {
+        return Ok(());
+    }
+    Err(Error::internal(format!("{what} of a plan: {found} numbers, {expected} expected")))
+}
+
+fn check(matrix: &Matrix, what: &str, rows: usize, cols: usize) -> Result<()> {
+    fits(&format!("rows of {what}"), matrix.rows, rows)?;
+    fits(&format!("columns of {what}"), matrix.cols, cols)?;
+    fits(what, matrix.data.len(), rows * cols)
+}
+
+impl Network {
+    /// Packs a plan for registers of `lanes` lanes.
+    ///
+    /// # Errors
+    /// When parts of the plan do not fit together.
+    pub(super) fn new(plan: &Plan, precision: Precision, lanes: usize) -> Result<Self> {
+        let map = plan.memory();
+        fits("memory of a fresh stream", plan.fresh.len(), map.len)?;
+        check(&plan.mel, "mel", plan.mel.rows, plan.mel.cols)?;
+        check(&plan.fourier, "fourier", map.sound.len() + HOP, 2 * plan.mel.rows)?;
+        let mut network = Self {
+            layers: layers(plan, precision, lanes)?,
+            cells: cells(plan, precision, lanes)?,
+            heads: plan
+                .heads
+                .iter()
+                .map(|head| {
+                    check(head, "a head", plan.context(), plan.latent())?;
+                    Ok(Panels::new(precision, lanes, &[head]))
+                })
+                .collect::<Result<_>>()?,
+            bank: {
+                check(&plan.bank, "bank", plan.latent(), plan.bank.cols)?;
+                Panels::new(Precision::F32, lanes, &[&plan.bank])
+            },
+            bands: Bands::new(plan)?,
+            site: plan.site,
+            context: plan.context(),
+            fresh: plan.fresh.clone(),
+            map,
+        };
+        let cells = network.cells.iter_mut().flat_map(|cell| [&mut cell.input, &mut cell.hidden]);
+        let layers = network.layers.iter_mut().map(|layer| &mut layer.weights);
+        Panels::gather(layers.chain(&mut network.heads).chain([&mut network.bank]).chain(cells));
+        Ok(network)
+    }
+
+    /// d, the width of z.
+    pub(super) fn latent(&self) -> usize {
+        self.bank.depth()
+    }
+
+    /// All weights that a hop reads: the first byte, and how many there are.
+    pub(super) fn weights(&self) -> (*const u8, usize) {
+        self.bank.everything()
+    }
+}
+
+fn layers(plan: &Plan, precision: Precision, lanes: usize) -> Result<Vec<Layer>> {
+    // what a layer has to read in a hop: the samples, or the bands of one frame
+    let mut inputs = if plan.site.is_some() { plan.bands() } else { HOP };
+    let mut layers = Vec::with_capacity(plan.convolutions.len());
+    for (i, layer) in plan.convolutions.iter().enumerate() {
+        let (block, channels) = (layer.now.rows, layer.bias.len());
+        check(&layer.past, "past of a convolution", block, channels)?;
+        check(&layer.now, "now of a convolution", block, channels)?;
+        fits("inputs of a convolution", layer.frames * block, inputs)?;
+        for side in layer.norm.iter().flat_map(|norm| [&norm.gain, &norm.bias]) {
+            fits("a norm", side.len(), channels)?;
+        }
+        inputs = layer.frames * channels;
+        // samples and bands are coarse enough, and few
+        let precision = if i == 0 { Precision::F32 } else { precision };
+        layers.push(Layer {
+            weights: Panels::new(precision, lanes, &[&layer.past, &layer.now]),
+            bias: layer.bias.clone(),
+            norm: layer.norm.clone(),
+            frames: layer.frames,
+            block,
+        });
+    }
+    fits("latents of a hop", inputs, plan.latent())?;
+    Ok(layers)
+}
+
+fn cells(plan: &Plan, precision: Precision, lanes: usize) -> Result<Vec<Cell>> {
+    let mut inputs = plan.latent();
+    let mut cells = Vec::with_capacity(plan.recurrences.len());
+    for cell in &plan.recurrences {
+        let h = cell.hidden.rows;
+        check(&cell.input, "input of a recurrence", inputs, 3 * h)?;
+        check(&cell.hidden, "hidden of a recurrence", h, 3 * h)?;
+        fits("a bias of a recurrence", cell.input_bias.len(), 3 * h)?;
+        fits("a bias of a recurrence", cell.hidden_bias.len(), 3 * h)?;
+        inputs = h;
+        cells.push(Cell {
+            input: Panels::new(precision, lanes, &[&cell.input]),
+            hidden: Panels::new(precision, lanes, &[&cell.hidden]),
+            input_bias: cell.input_bias.clone(),
+            hidden_bias: cell.hidden_bias.clone(),
+        });
+    }
+    Ok(cells)
+}

@@ -1,0 +1,294 @@
+//! Products of many rows with one packed matrix.
+#![allow(unsafe_code, reason = "the innermost loop reads packed words without looking at their number")]
+
+use std::marker::PhantomData;
+
+use super::format::{Bytes, Format, Halves, Whole};
+use super::pack::Packing;
+use super::panels::Panels;
+use super::simd::{MOST_ROWS, SIDE, Simd, Work};
+use crate::kernels::Precision;
+
+/// Rows that share a pass over the weights: with a block of depth their packed inputs fit a level-2 cache.
+const MOST_AT_ONCE: usize = 128;
+
+/// Where rows of inputs lie: `frames` of each stream, `frame_step` apart, and streams `stream_step` apart. Rows may
+/// overlap.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Rows {
+    /// Rows of all streams.
+    pub(super) count: usize,
+    /// Rows of a stream.
+    pub(super) frames: usize,
+    /// From a row to the next.
+    pub(super) frame_step: usize,
+    /// From a stream to the next.
+    pub(super) stream_step: usize,
+}
+
+impl Rows {
+    /// `count` rows, `step` apart.
+    pub(super) fn plain(count: usize, step: usize) -> Self {
+        Self { count, frames: 1, frame_step: 0, stream_step: step }
+    }
+
+    fn offset(&self, row: usize) -> usize {
+        row / self.frames * self.stream_step + row % self.frames * self.frame_step
+    }
+}
+
+/// `sums[r] = bias + inputs[r] · weights` for every row r, in rows of [`Panels::padded`] numbers; an empty bias is 0.
+pub(super) fn multiply<S: Simd>(
+    s: S,
+    weights: &Panels,
+    (inputs, rows): (&[f32], Rows),
+    bias: &[f32],
+    sums: &mut [f32],
+    packing: &mut Packing,
+) {
+    let padded = weights.padded();
+    for row in sums.chunks_exact_mut(padded).take(rows.count) {
+        if bias.is_empty() {
+            row.fill(0.0);
+        } else {
+            row[..bias.len()].copy_from_slice(bias);
+        }
+    }
+    for (from, count) in tiles(rows.count, MOST_AT_ONCE) {
+        let inputs = |row: usize| {
+            let at = rows.offset(from + row);
+            &inputs[at..at + weights.depth()]
+        };
+        let sums = &mut sums[from * padded..(from + count) * padded];
+        match weights.precision() {
+            Precision::F32 | Precision::Tf32 => pass::<S, Whole>(s, weights, count, inputs, sums, packing),
+            Precision::Bf16 => pass::<S, Halves>(s, weights, count, inputs, sums, packing),
+            Precision::Int8 => match s.dot() {
+                Some(s) => pass::<S::Dot, Bytes>(s, weights, count, inputs, sums, packing),
+                None => pass::<S, Bytes>(s, weights, count, inputs, sums, packing),
+            },
+        }
+    }
+}
+
+/// Rows cut into tiles of nearly the same height: `(first, rows)` of each.
+pub(super) fn tiles(count: usize, most: usize) -> impl Iterator<Item = (usize, usize)> {
+    let tiles = count.div_ceil(most);
+    (0..tiles).map(move |tile| {
+        let (from, to) = (tile * count / tiles, (tile + 1) * count / tiles);
+        (from, to - from)
+    })
+}
+
+/// One pass over the weights for at most [`MOST_AT_ONCE`] rows.
+fn pass<'a, S: Simd, F: Format>(
+    s: S,
+    weights: &Panels,
+    count: usize,
+    inputs: impl Fn(usize) -> &'a [f32],
+    sums: &mut [f32],
+    packing: &mut Packing,
+) {
+    let steps = weights.depth().div_ceil(F::DEPTH);
+    let step = weights.padded() * F::BYTES;
+    assert!(steps * step <= weights.bytes() && sums.len() == count * weights.padded());
+    packing.begin::<S, F>(s, count, &inputs);
+    assert!(!F::INTEGERS || packing.scales().len() == count && weights.scales().len() == weights.padded());
+    for from in (0..steps).step_by(F::BLOCK) {
+        let block = F::BLOCK.min(steps - from);
+        let depth = from * F::DEPTH..weights.depth().min((from + block) * F::DEPTH);
+        packing.pack::<S, F>(s, (count, block), &inputs, &depth);
+        assert!(count * block * F::PARTS <= packing.words().len());
+        s.run(Block::<F> {
+            steps: block,
+            // SAFETY: `steps · step` bytes lie there, which is more than `from · step`.
+            weights: unsafe { weights.start().add(from * step) },
+            inputs: packing.words().as_ptr(),
+            input_scales: packing.scales().as_ptr(),
+            weight_scales: weights.scales().as_ptr(),
+            sums: sums.as_mut_ptr(),
+            count,
+            padded: weights.padded(),
+            format: PhantomData,
+        });
+    }
+}
+
+/// A block of depth of a product.
+///
+/// `steps · padded · BYTES` bytes of weights, `count · steps · PARTS` of inputs and `count · padded` sums lie where it says; of
+/// integers `count` and `padded` scales.
+struct Block<F> {
+    steps: usize,
+    /// Panel after panel.
+    weights: *const u8,
+    /// Tile after tile.
+    inputs: *const u32,
+    input_scales: *const f32,
+    weight_scales: *const f32,
+    /// `[count, padded]`, which the block adds to.
+    sums: *mut f32,
+    count: usize,
+    padded: usize,
+    format: PhantomData<F>,
+}
+
+/// What a tile asks for before it is needed: from how many bytes after its weights, and how many more with each step.
+#[derive(Debug, Clone, Copy)]
+struct Ahead {
+    from: usize,
+    step: usize,
+}
+
+impl<F: Format> Work for Block<F> {
+    type Output = ();
+
+    /// Adds the block to all sums.
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let width = SIDE * S::LANES;
+        let panel = self.steps * width * F::BYTES;
+        let together = self.count.div_ceil(F::rows::<S>());
+        for col in (0..self.padded).step_by(width) {
+            for (share, (row, rows)) in tiles(self.count, F::rows::<S>()).enumerate() {
+                // a memory takes long to bring the next panel: each tile asks for its share
+                let ahead =
+                    Ahead { from: panel + share * panel / together, step: width * F::BYTES / together };
+                // SAFETY: what a block holds is said above; rows and columns are below `count` and `padded`.
+                unsafe {
+                    match rows {
+                        1 => tile::<S, F, 1, 4>(s, &self, row, col, ahead),
+                        2 => tile::<S, F, 2, 2>(s, &self, row, col, ahead),
+                        _ if S::ROWS > 2 => tall_tile::<S, F>(s, &self, (row, rows), col, ahead),
+                        _ => {}
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A tile of 3 rows or more.
+///
+/// # Safety
+/// As for [`tile`].
+#[inline(always)]
+unsafe fn tall_tile<S: Simd, F: Format>(
+    s: S,
+    block: &Block<F>,
+    (row, rows): (usize, usize),
+    col: usize,
+    ahead: Ahead,
+) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        match rows {
+            3 => tile::<S, F, 3, 2>(s, block, row, col, ahead),
+            4 => tile::<S, F, 4, 1>(s, block, row, col, ahead),
+            5 => tile::<S, F, 5, 1>(s, block, row, col, ahead),
+            6 => tile::<S, F, 6, 1>(s, block, row, col, ahead),
+            _ if S::ROWS > 6 => taller_tile::<S, F>(s, block, (row, rows), col, ahead),
+            _ => {}
+        }
+    }
+}
+
+/// A tile of 7 rows or more.
+///
+/// # Safety
+/// As for [`tile`].
+#[inline(always)]
+unsafe fn taller_tile<S: Simd, F: Format>(
+    s: S,
+    block: &Block<F>,
+    (row, rows): (usize, usize),
+    col: usize,
+    ahead: Ahead,
+) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        match rows {
+            7 => tile::<S, F, 7, 1>(s, block, row, col, ahead),
+            _ => tile::<S, F, MOST_ROWS, 1>(s, block, row, col, ahead),
+        }
+    }
+}
+
+/// `ROWS` rows from `row` by one panel from column `col`. With few rows, `UNROLL` sets of sums hide how long an
+/// addition takes.
+///
+/// # Safety
+/// What a block holds is there, and `row + ROWS <= count` and `col + SIDE · LANES <= padded`.
+#[inline(always)]
+unsafe fn tile<S: Simd, F: Format, const ROWS: usize, const UNROLL: usize>(
+    s: S,
+    block: &Block<F>,
+    row: usize,
+    col: usize,
+    ahead: Ahead,
+) {
+    let mut sums = [[[s.zero(); SIDE]; ROWS]; UNROLL];
+    // SAFETY: a panel has `steps · SIDE · LANES · BYTES` bytes, a tile `ROWS · steps · PARTS`; sums and scales as promised.
+    unsafe {
+        let mut weights = block.weights.add(col * block.steps * F::BYTES);
+        let mut inputs = block.inputs.add(row * block.steps * F::PARTS);
+        let mut next = weights.wrapping_add(ahead.from);
+        for _ in 0..block.steps / UNROLL {
+            for sums in &mut sums {
+                s.prefetch(next.cast());
+                next = next.wrapping_add(ahead.step);
+                step::<S, F, ROWS>(s, weights, inputs, sums);
+                weights = weights.add(SIDE * S::LANES * F::BYTES);
+                inputs = inputs.add(F::PARTS * ROWS);
+            }
+        }
+        for _ in 0..block.steps % UNROLL {
+            step::<S, F, ROWS>(s, weights, inputs, &mut sums[0]);
+            weights = weights.add(SIDE * S::LANES * F::BYTES);
+            inputs = inputs.add(F::PARTS * ROWS);
+        }
+        for r in 0..ROWS {
+            for i in 0..SIDE {
+                let (row, col) = (row + r, col + i * S::LANES);
+                let mut sum = sums[0][r][i];
+                for more in &sums[1..] {
+                    sum = F::join(s, sum, more[r][i]);
+                }
+                if F::INTEGERS {
+                    let scale = s.load(block.weight_scales.add(col).cast());
+                    let scale = s.multiply(scale, s.splat(block.input_scales.add(row).cast()));
+                    sum = s.scaled(sum, scale);
+                }
+                let into = block.sums.add(row * block.padded + col).cast();
+                s.store(into, s.add(s.load(into), sum));
+            }
+        }
+    }
+}
+
+/// One step of depth of a tile.
+///
+/// # Safety
+/// `SIDE · LANES · BYTES` bytes of weights and `ROWS · PARTS` of inputs lie there.
+#[inline(always)]
+unsafe fn step<S: Simd, F: Format, const ROWS: usize>(
+    s: S,
+    weights: *const u8,
+    inputs: *const u32,
+    sums: &mut [[S::Reg; SIDE]; ROWS],
+) {
+    for part in 0..F::PARTS {
+        let mut side = [s.zero(); SIDE];
+        for (i, side) in side.iter_mut().enumerate() {
+            // SAFETY: the caller promises the bytes.
+            *side = unsafe { F::part(s, weights.add(i * S::LANES * F::BYTES), part) };
+        }
+        for (r, sums) in sums.iter_mut().enumerate() {
+            // SAFETY: the caller promises the words.
+            let x = unsafe { s.splat(inputs.add(part * ROWS + r)) };
+            for (sum, weights) in sums.iter_mut().zip(side) {
+                *sum = F::accumulate(s, x, weights, *sum);
+            }
+        }
+    }
+}

@@ -1,0 +1,247 @@
+//! Streams on the processor against the formulas.
+
+use proptest::prelude::*;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use super::CpuStepper;
+use super::reference::{Shape, random_plan, reference_step};
+use crate::kernels::{Hops, Plan, Precision, Stepper};
+
+const ALL: [Precision; 3] = [Precision::F32, Precision::Bf16, Precision::Int8];
+use crate::units::HOP;
+
+fn shapes() -> Vec<Shape> {
+    let folded = Shape { normed: false, ..Shape::raw([8, 12, 20, 20, 24], &[10]) };
+    let alone = Shape { negatives: 2, horizons: 1, ..Shape::raw([5, 7, 9, 11, 13], &[6]) };
+    vec![
+        Shape::raw([32, 64, 96, 128, 128], &[128]),
+        Shape::raw([32, 40, 48, 56, 64], &[24, 33]),
+        Shape::spectral(&[48, 32, 40], &[33], 0.0),
+        Shape::spectral(&[20, 64], &[32, 16], 1.0 / 210.0),
+        folded,
+        alone,
+    ]
+}
+
+fn sound(rng: &mut ChaCha8Rng) -> Vec<f32> {
+    (0..HOP).map(|_| rng.random_range(-0.3..0.3)).collect()
+}
+
+/// The largest difference; places without a number must be the same.
+fn difference(a: &[f32], b: &[f32]) -> f32 {
+    assert_eq!(a.len(), b.len());
+    let differences = a.iter().zip(b).map(|(a, b)| {
+        assert_eq!(a.is_nan(), b.is_nan(), "{a} {b}");
+        if a.is_nan() { 0.0 } else { (a - b).abs() }
+    });
+    differences.fold(0.0, f32::max)
+}
+
+/// Largest differences in pmi, z, c and bands.
+fn differences(a: &Hops, b: &Hops) -> [f32; 4] {
+    [
+        difference(&a.pmi, &b.pmi),
+        difference(&a.latents, &b.latents),
+        difference(&a.contexts, &b.contexts),
+        difference(&a.bands, &b.bands),
+    ]
+}
+
+/// Steps subsets of some streams, drawn at random, and compares with the formulas: the largest differences.
+fn compare(plan: &Plan, stepper: &mut CpuStepper, seed: u64, hops: usize) -> [f32; 4] {
+    let rng = &mut ChaCha8Rng::seed_from_u64(seed);
+    let count = stepper.rows();
+    let mut memories = vec![plan.fresh.clone(); count];
+    let (mut found, mut most) = (Hops::default(), [0f32; 4]);
+    for _ in 0..hops {
+        let mut rows: Vec<u32> = (0..count as u32).filter(|_| rng.random_bool(0.7)).collect();
+        if rng.random_bool(0.5) {
+            rows.reverse();
+        }
+        let (mut samples, mut expected) = (Vec::new(), Hops::default());
+        for row in &rows {
+            let hop = sound(rng);
+            reference_step(plan, &mut memories[*row as usize], &hop, &mut expected);
+            samples.extend(hop);
+        }
+        stepper.step(&rows, &samples, &mut found).unwrap();
+        for (most, new) in most.iter_mut().zip(differences(&found, &expected)) {
+            *most = most.max(new);
+        }
+    }
+    for (row, expected) in memories.iter().enumerate() {
+        let mut memory = Vec::new();
+        stepper.memory(row, &mut memory).unwrap();
+        assert_eq!(memory.len(), expected.len());
+    }
+    most
+}
+
+fn both(plan: &Plan, precision: Precision, threads: usize) -> [CpuStepper; 2] {
+    let detected = CpuStepper::new(plan, precision, threads).unwrap();
+    [detected, CpuStepper::portable(plan, precision, threads).unwrap()]
+}
+
+#[test]
+fn whole_weights_give_what_the_formulas_give() {
+    for (i, shape) in shapes().iter().enumerate() {
+        let plan = random_plan(shape, i as u64);
+        for mut stepper in both(&plan, Precision::F32, 1) {
+            stepper.reserve(5).unwrap();
+            let most = compare(&plan, &mut stepper, 7, 40);
+            assert!(most.iter().all(|d| *d <= 1e-4), "{shape:?} on {}: {most:?}", stepper.registers());
+        }
+    }
+}
+
+#[test]
+fn fewer_bits_stay_near() {
+    for (precision, bounds) in [(Precision::Bf16, [0.05, 0.02, 0.01]), (Precision::Int8, [0.2, 0.06, 0.025])]
+    {
+        for (i, shape) in shapes().iter().enumerate() {
+            let plan = random_plan(shape, i as u64);
+            for mut stepper in both(&plan, precision, 1) {
+                stepper.reserve(3).unwrap();
+                let most = compare(&plan, &mut stepper, 3, 40);
+                assert!(
+                    most.iter().zip(bounds).all(|(d, bound)| *d <= bound),
+                    "{shape:?} {precision}: {most:?}"
+                );
+                assert!(most[3] <= 1e-4, "bands are not rounded: {most:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn all_registers_give_the_same_integers() {
+    let plan = random_plan(&Shape::raw([32, 64, 96, 128, 128], &[64]), 5);
+    let [mut a, mut b] = both(&plan, Precision::Int8, 1);
+    let rng = &mut ChaCha8Rng::seed_from_u64(2);
+    let (mut x, mut y) = (Hops::default(), Hops::default());
+    for stepper in [&mut a, &mut b] {
+        stepper.reserve(3).unwrap();
+    }
+    for _ in 0..20 {
+        let samples: Vec<f32> = (0..3).flat_map(|_| sound(rng)).collect();
+        a.step(&[0, 1, 2], &samples, &mut x).unwrap();
+        b.step(&[0, 1, 2], &samples, &mut y).unwrap();
+        let most = differences(&x, &y);
+        assert!(most.iter().all(|d| *d <= 1e-3), "{most:?}");
+    }
+}
+
+#[test]
+fn threads_change_nothing() {
+    let plan = random_plan(&Shape::raw([16, 24, 32, 32, 40], &[24]), 1);
+    for threads in [2, 3] {
+        let mut stepper = CpuStepper::new(&plan, Precision::F32, threads).unwrap();
+        stepper.reserve(11).unwrap();
+        let most = compare(&plan, &mut stepper, 9, 40);
+        assert!(most.iter().all(|d| *d <= 1e-4), "{threads} threads: {most:?}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn a_stream_does_not_hear_the_others(seed: u64, count in 2usize..20, which in 0usize..6) {
+        let plan = random_plan(&shapes()[which], seed);
+        let mut alone = CpuStepper::new(&plan, Precision::F32, 1).unwrap();
+        let mut among = CpuStepper::new(&plan, Precision::F32, 1).unwrap();
+        alone.reserve(1).unwrap();
+        among.reserve(count).unwrap();
+        let rng = &mut ChaCha8Rng::seed_from_u64(seed);
+        let (mut a, mut b) = (Hops::default(), Hops::default());
+        for _ in 0..8 {
+            let place = rng.random_range(0..count);
+            let others: Vec<u32> = (1..count as u32).filter(|_| rng.random_bool(0.6)).collect();
+            let place = place.min(others.len());
+            let rows: Vec<u32> = others[..place].iter().copied().chain([0]).chain(others[place..].iter().copied()).collect();
+            let samples: Vec<f32> = rows.iter().flat_map(|_| sound(rng)).collect();
+            alone.step(&[0], &samples[place * HOP..(place + 1) * HOP], &mut a).unwrap();
+            among.step(&rows, &samples, &mut b).unwrap();
+            let own = |all: &[f32]| {
+                let each = all.len() / rows.len();
+                all[place * each..(place + 1) * each].to_vec()
+            };
+            let own = Hops {
+                pmi: own(&b.pmi), latents: own(&b.latents), contexts: own(&b.contexts), bands: own(&b.bands), ..Hops::default()
+            };
+            let most = differences(&a, &own);
+            prop_assert!(most.iter().all(|d| *d <= 1e-5), "{:?}", most);
+        }
+    }
+
+    #[test]
+    fn memory_goes_on_elsewhere(seed: u64, which in 0usize..6, precision in prop::sample::select(&ALL[..])) {
+        let plan = random_plan(&shapes()[which], seed);
+        let mut first = CpuStepper::new(&plan, precision, 1).unwrap();
+        let mut second = CpuStepper::new(&plan, precision, 1).unwrap();
+        first.reserve(2).unwrap();
+        second.reserve(3).unwrap();
+        let rng = &mut ChaCha8Rng::seed_from_u64(seed);
+        let (mut a, mut b) = (Hops::default(), Hops::default());
+        for _ in 0..6 {
+            first.step(&[1], &sound(rng), &mut a).unwrap();
+        }
+        let (mut memory, mut copy) = (vec![1.0], Vec::new());
+        first.memory(1, &mut memory).unwrap();
+        second.set_memory(2, &memory[1..]).unwrap();
+        second.memory(2, &mut copy).unwrap();
+        let bits = |xs: &[f32]| xs.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+        prop_assert_eq!(bits(&memory[1..]), bits(&copy));
+        for _ in 0..6 {
+            let samples = sound(rng);
+            first.step(&[1], &samples, &mut a).unwrap();
+            second.step(&[2], &samples, &mut b).unwrap();
+            prop_assert_eq!(bits(&a.pmi), bits(&b.pmi));
+            prop_assert_eq!(bits(&a.contexts), bits(&b.contexts));
+        }
+    }
+}
+
+#[test]
+fn what_does_not_fit_is_refused_and_changes_nothing() {
+    let plan = random_plan(&Shape::raw([4; 5], &[4]), 1);
+    let mut stepper = CpuStepper::new(&plan, Precision::F32, 1).unwrap();
+    stepper.reserve(2).unwrap();
+    stepper.reserve(1).unwrap();
+    assert_eq!(stepper.rows(), 2);
+    let hops = &mut Hops::default();
+    let refused = |result: crate::error::Result<()>, text: &str| {
+        let error = result.unwrap_err().to_string();
+        assert!(error.contains(text), "{error}");
+    };
+    refused(stepper.step(&[0, 2], &[0.0; 2 * HOP], hops), "no row 2 among 2");
+    refused(stepper.step(&[0, 0], &[0.0; 2 * HOP], hops), "row 0 is named twice");
+    refused(stepper.step(&[0, 1], &[0.0; HOP], hops), "160 samples for a hop of 2 streams, 320 expected");
+    refused(stepper.set_memory(5, &plan.fresh), "no row 5");
+    refused(stepper.set_memory(0, &[1.0]), "a memory of 1 numbers");
+    refused(stepper.memory(3, &mut Vec::new()), "no row 3");
+    let mut memory = Vec::new();
+    stepper.memory(0, &mut memory).unwrap();
+    assert_eq!(memory.len(), plan.fresh.len(), "it kept its memory");
+    stepper.step(&[], &[], hops).unwrap();
+    assert_eq!(*hops, Hops::default());
+    let mut broken = plan.clone();
+    broken.heads[0].rows += 1;
+    refused(CpuStepper::new(&plan, Precision::Tf32, 1).map(|_| ()), "tf32 is a precision of GPUs");
+    refused(CpuStepper::new(&broken, Precision::F32, 1).map(|_| ()), "rows of a head");
+}
+
+#[test]
+fn what_is_no_number_stays_in_its_stream() {
+    let plan = random_plan(&Shape::raw([16; 5], &[16]), 1);
+    for precision in ALL {
+        let mut stepper = CpuStepper::new(&plan, precision, 1).unwrap();
+        stepper.reserve(2).unwrap();
+        let (mut hops, mut samples) = (Hops::default(), vec![0.1; 2 * HOP]);
+        samples[3] = f32::NAN;
+        stepper.step(&[0, 1], &samples, &mut hops).unwrap();
+        let [broken, whole] = [0, 1].map(|stream| hops.contexts[stream * 16..(stream + 1) * 16].to_vec());
+        assert!(broken.iter().all(|x| x.is_nan()) && whole.iter().all(|x| x.is_finite()), "{precision}");
+    }
+}

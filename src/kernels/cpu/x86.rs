@@ -1,0 +1,286 @@
+//! Registers of x86-64 processors.
+#![allow(unsafe_code, reason = "intrinsics of registers that were looked for at run time")]
+// SAFETY of all that follows: a value of `Avx2` or `Avx512` exists only where `detect` found the registers, and reads
+// and writes stay where the caller of `load`, `store` and `splat` promises.
+
+use std::arch::x86_64::*;
+
+use super::simd::{Simd, Work};
+
+/// 16 registers of 8 lanes; with `DOT`, products of 16-bit integers that add to a sum.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Avx2<const DOT: bool> {
+    dot: bool,
+}
+
+impl Avx2<false> {
+    pub(super) fn detect() -> Option<Self> {
+        let there = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+        there.then(|| Self { dot: is_x86_feature_detected!("avxvnni") })
+    }
+}
+
+impl<const DOT: bool> Simd for Avx2<DOT> {
+    type Dot = Avx2<true>;
+    type Reg = __m256;
+    const NAME: &'static str = if DOT { "AVX2 with VNNI" } else { "AVX2" };
+    const LANES: usize = 8;
+    const ROWS: usize = 6;
+    const UNPACKED_ROWS: usize = 5;
+
+    fn dot(self) -> Option<Self::Dot> {
+        self.dot.then_some(Self::Dot { dot: true })
+    }
+
+    #[inline(always)]
+    fn zero(self) -> __m256 {
+        // SAFETY: as above.
+        unsafe { _mm256_setzero_ps() }
+    }
+
+    #[inline(always)]
+    unsafe fn load(self, from: *const u32) -> __m256 {
+        // SAFETY: as above.
+        unsafe { _mm256_loadu_ps(from.cast()) }
+    }
+
+    #[inline(always)]
+    unsafe fn store(self, to: *mut u32, x: __m256) {
+        // SAFETY: as above.
+        unsafe { _mm256_storeu_ps(to.cast(), x) }
+    }
+
+    #[inline(always)]
+    unsafe fn splat(self, from: *const u32) -> __m256 {
+        // SAFETY: as above.
+        unsafe { _mm256_set1_ps(from.cast::<f32>().read()) }
+    }
+
+    #[inline(always)]
+    fn multiply_add(self, a: __m256, b: __m256, sum: __m256) -> __m256 {
+        // SAFETY: as above.
+        unsafe { _mm256_fmadd_ps(a, b, sum) }
+    }
+
+    #[inline(always)]
+    fn add(self, a: __m256, b: __m256) -> __m256 {
+        // SAFETY: as above.
+        unsafe { _mm256_add_ps(a, b) }
+    }
+
+    #[inline(always)]
+    fn add_integers(self, a: __m256, b: __m256) -> __m256 {
+        // SAFETY: as above.
+        unsafe { _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(a), _mm256_castps_si256(b))) }
+    }
+
+    #[inline(always)]
+    fn scaled(self, x: __m256, scale: __m256) -> __m256 {
+        // SAFETY: as above.
+        unsafe { _mm256_mul_ps(_mm256_cvtepi32_ps(_mm256_castps_si256(x)), scale) }
+    }
+
+    #[inline(always)]
+    fn multiply(self, a: __m256, b: __m256) -> __m256 {
+        // SAFETY: as above.
+        unsafe { _mm256_mul_ps(a, b) }
+    }
+
+    #[inline(always)]
+    fn low_half(self, x: __m256) -> __m256 {
+        // SAFETY: as above.
+        unsafe { _mm256_castsi256_ps(_mm256_slli_epi32::<16>(_mm256_castps_si256(x))) }
+    }
+
+    #[inline(always)]
+    fn high_half(self, x: __m256) -> __m256 {
+        // SAFETY: as above.
+        unsafe {
+            _mm256_castsi256_ps(_mm256_and_si256(
+                _mm256_castps_si256(x),
+                _mm256_set1_epi32(0xffff_0000_u32 as i32),
+            ))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn load_bytes(self, from: *const u8) -> __m256 {
+        // SAFETY: as above.
+        unsafe { _mm256_castsi256_ps(_mm256_cvtepi8_epi16(_mm_loadu_si128(from.cast()))) }
+    }
+
+    #[inline(always)]
+    fn dot_pairs(self, a: __m256, b: __m256, sum: __m256) -> __m256 {
+        // SAFETY: as above.
+        unsafe {
+            if DOT {
+                return _mm256_castsi256_ps(_mm256_dpwssd_avx_epi32(
+                    _mm256_castps_si256(sum),
+                    _mm256_castps_si256(a),
+                    _mm256_castps_si256(b),
+                ));
+            }
+            let dot = _mm256_madd_epi16(_mm256_castps_si256(a), _mm256_castps_si256(b));
+            _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(sum), dot))
+        }
+    }
+
+    #[inline(always)]
+    fn prefetch(self, at: *const u32) {
+        // SAFETY: asking for an address that is not there does nothing.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(at.cast()) }
+    }
+
+    #[inline(always)]
+    fn run<W: Work>(self, work: W) -> W::Output {
+        #[target_feature(enable = "avx2,fma")]
+        fn plain<S: Simd, W: Work>(s: S, work: W) -> W::Output {
+            work.run(s)
+        }
+        #[target_feature(enable = "avx2,fma,avxvnni")]
+        fn with_dot<S: Simd, W: Work>(s: S, work: W) -> W::Output {
+            work.run(s)
+        }
+        // SAFETY: as above.
+        unsafe { if DOT { with_dot(self, work) } else { plain(self, work) } }
+    }
+}
+
+/// 32 registers of 16 lanes; with `DOT`, products of 16-bit integers that add to a sum.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Avx512<const DOT: bool> {
+    dot: bool,
+}
+
+impl Avx512<false> {
+    pub(super) fn detect() -> Option<Self> {
+        let there = is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bw");
+        there.then(|| Self { dot: is_x86_feature_detected!("avx512vnni") })
+    }
+}
+
+impl<const DOT: bool> Simd for Avx512<DOT> {
+    type Dot = Avx512<true>;
+    type Reg = __m512;
+    const NAME: &'static str = if DOT { "AVX-512 with VNNI" } else { "AVX-512" };
+    const LANES: usize = 16;
+    const ROWS: usize = 8;
+    const UNPACKED_ROWS: usize = 8;
+
+    fn dot(self) -> Option<Self::Dot> {
+        self.dot.then_some(Self::Dot { dot: true })
+    }
+
+    #[inline(always)]
+    fn zero(self) -> __m512 {
+        // SAFETY: as above.
+        unsafe { _mm512_setzero_ps() }
+    }
+
+    #[inline(always)]
+    unsafe fn load(self, from: *const u32) -> __m512 {
+        // SAFETY: as above.
+        unsafe { _mm512_loadu_ps(from.cast()) }
+    }
+
+    #[inline(always)]
+    unsafe fn store(self, to: *mut u32, x: __m512) {
+        // SAFETY: as above.
+        unsafe { _mm512_storeu_ps(to.cast(), x) }
+    }
+
+    #[inline(always)]
+    unsafe fn splat(self, from: *const u32) -> __m512 {
+        // SAFETY: as above.
+        unsafe { _mm512_set1_ps(from.cast::<f32>().read()) }
+    }
+
+    #[inline(always)]
+    fn multiply_add(self, a: __m512, b: __m512, sum: __m512) -> __m512 {
+        // SAFETY: as above.
+        unsafe { _mm512_fmadd_ps(a, b, sum) }
+    }
+
+    #[inline(always)]
+    fn add(self, a: __m512, b: __m512) -> __m512 {
+        // SAFETY: as above.
+        unsafe { _mm512_add_ps(a, b) }
+    }
+
+    #[inline(always)]
+    fn add_integers(self, a: __m512, b: __m512) -> __m512 {
+        // SAFETY: as above.
+        unsafe { _mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(a), _mm512_castps_si512(b))) }
+    }
+
+    #[inline(always)]
+    fn scaled(self, x: __m512, scale: __m512) -> __m512 {
+        // SAFETY: as above.
+        unsafe { _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_castps_si512(x)), scale) }
+    }
+
+    #[inline(always)]
+    fn multiply(self, a: __m512, b: __m512) -> __m512 {
+        // SAFETY: as above.
+        unsafe { _mm512_mul_ps(a, b) }
+    }
+
+    #[inline(always)]
+    fn low_half(self, x: __m512) -> __m512 {
+        // SAFETY: as above.
+        unsafe { _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_castps_si512(x))) }
+    }
+
+    #[inline(always)]
+    fn high_half(self, x: __m512) -> __m512 {
+        // SAFETY: as above.
+        unsafe {
+            _mm512_castsi512_ps(_mm512_and_si512(
+                _mm512_castps_si512(x),
+                _mm512_set1_epi32(0xffff_0000_u32 as i32),
+            ))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn load_bytes(self, from: *const u8) -> __m512 {
+        // SAFETY: as above.
+        unsafe { _mm512_castsi512_ps(_mm512_cvtepi8_epi16(_mm256_loadu_si256(from.cast()))) }
+    }
+
+    #[inline(always)]
+    fn dot_pairs(self, a: __m512, b: __m512, sum: __m512) -> __m512 {
+        // SAFETY: as above.
+        unsafe {
+            if DOT {
+                return _mm512_castsi512_ps(_mm512_dpwssd_epi32(
+                    _mm512_castps_si512(sum),
+                    _mm512_castps_si512(a),
+                    _mm512_castps_si512(b),
+                ));
+            }
+            let dot = _mm512_madd_epi16(_mm512_castps_si512(a), _mm512_castps_si512(b));
+            _mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(sum), dot))
+        }
+    }
+
+    #[inline(always)]
+    fn prefetch(self, at: *const u32) {
+        // SAFETY: asking for an address that is not there does nothing.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(at.cast()) }
+    }
+
+    #[inline(always)]
+    fn run<W: Work>(self, work: W) -> W::Output {
+        #[target_feature(enable = "avx512f,avx512bw,avx2,fma")]
+        fn plain<S: Simd, W: Work>(s: S, work: W) -> W::Output {
+            work.run(s)
+        }
+        #[target_feature(enable = "avx512f,avx512bw,avx2,fma,avx512vnni")]
+        fn with_dot<S: Simd, W: Work>(s: S, work: W) -> W::Output {
+            work.run(s)
+        }
+        // SAFETY: as above.
+        unsafe { if DOT { with_dot(self, work) } else { plain(self, work) } }
+    }
+}

@@ -1,0 +1,84 @@
+//! A hop of as many streams as before allocates nothing, on any number of threads.
+#![allow(clippy::unwrap_used, reason = "a test")]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use candle_core::Device;
+use cpc_stream::kernels::{CpuStepper, Hops, Precision, Stepper};
+use cpc_stream::model::{Architecture, BANK, Cpc, plan_of};
+use cpc_stream::nn::{Tensors, uniform};
+use cpc_stream::units::HOP;
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+
+/// Of all threads: the test is alone in this file.
+static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
+
+struct Counting;
+
+// SAFETY: everything is passed on to the system's allocator; counting touches only an atomic.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        unsafe { System.dealloc(memory, layout) }
+    }
+
+    unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        unsafe { System.realloc(memory, layout, size) }
+    }
+}
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+fn allocations(work: impl FnOnce()) -> u64 {
+    let before = ALLOCATIONS.load(Ordering::Relaxed);
+    work();
+    ALLOCATIONS.load(Ordering::Relaxed) - before
+}
+
+fn model(architecture: &Architecture) -> Cpc {
+    let mut rng = ChaCha8Rng::seed_from_u64(3);
+    let vars = Cpc::init(&mut rng, architecture, &Device::Cpu).unwrap();
+    let mut tensors: Tensors = vars.into_iter().map(|(n, v)| (n, v.as_detached_tensor())).collect();
+    let bank = uniform(&mut rng, &[20, architecture.encoder.latent()], 1.0, &Device::Cpu).unwrap();
+    tensors.insert(BANK.to_owned(), bank);
+    Cpc::load(&tensors, architecture).unwrap()
+}
+
+#[test]
+fn a_hundred_hops_allocate_nothing() {
+    assert_eq!(allocations(|| drop(std::hint::black_box(Box::new(1)))), 2, "the count itself works");
+    for architecture in [Architecture::edge(), Architecture::spectral()] {
+        let plan = plan_of(&model(&architecture)).unwrap().unwrap();
+        for precision in [Precision::F32, Precision::Bf16, Precision::Int8] {
+            for threads in [1, 2, 3] {
+                let mut stepper = CpuStepper::new(&plan, precision, threads).unwrap();
+                stepper.reserve(9).unwrap();
+                let (rows, samples) = ([0u32, 8, 3, 4, 1, 2], [0.1; 9 * HOP]);
+                let (mut hops, mut some) = (Hops::default(), Hops::default());
+                let mut step = |rows: &[u32], hops: &mut Hops| {
+                    stepper.step(rows, &samples[..rows.len() * HOP], hops).unwrap();
+                };
+                for _ in 0..3 {
+                    step(&rows, &mut hops);
+                    step(&rows[2..3], &mut some);
+                }
+                let counted = allocations(|| {
+                    for _ in 0..100 {
+                        step(&rows, &mut hops);
+                        step(&rows[2..3], &mut some);
+                    }
+                });
+                assert_eq!(counted, 0, "allocations in 200 hops of {precision} on {threads} threads");
+            }
+        }
+    }
+}

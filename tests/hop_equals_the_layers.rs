@@ -1,0 +1,151 @@
+//! The kernels on the processor say what the layers say, for every kind of model that they know and whoever is in a
+//! step; and they remember the same, so that a stream can go on with either.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr, reason = "a test")]
+
+use candle_core::{DType, Device, Tensor};
+use cpc_stream::context::ContextConfig;
+use cpc_stream::encode::{BandStatistics, EncoderConfig, Normalisation};
+use cpc_stream::kernels::{CpuStepper, Hops, Precision, Stepper};
+use cpc_stream::model::{Architecture, BANK, Cpc, CpcState, plan_of};
+use cpc_stream::nn::{BatchState, Tensors, uniform};
+use cpc_stream::units::HOP;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+fn model(architecture: &Architecture) -> Cpc {
+    let mut rng = ChaCha8Rng::seed_from_u64(3);
+    let vars = Cpc::init(&mut rng, architecture, &Device::Cpu).unwrap();
+    let mut tensors: Tensors = vars.into_iter().map(|(n, v)| (n, v.as_detached_tensor())).collect();
+    let bank = uniform(&mut rng, &[50, architecture.encoder.latent()], 1.0, &Device::Cpu).unwrap();
+    tensors.insert(BANK.to_owned(), bank.to_dtype(DType::F32).unwrap());
+    Cpc::load(&tensors, architecture).unwrap()
+}
+
+fn kinds() -> Vec<(&'static str, Architecture)> {
+    let spectral = |site_seconds: u32| {
+        let statistics = BandStatistics::usual(64);
+        let encoder = EncoderConfig::Spectral { bands: 64, channels: vec![48, 96], site_seconds, statistics };
+        Architecture { encoder, ..Architecture::spectral() }
+    };
+    let folded = EncoderConfig::Raw { channels: [20, 33, 40, 64, 70], normalisation: Normalisation::Folded };
+    let two_layers = ContextConfig::Gru { hidden: 40, layers: 2 };
+    vec![
+        ("256", Architecture::cpc256()),
+        ("edge", Architecture::edge()),
+        ("spectral", spectral(0)),
+        ("spectral, by the place", spectral(4)),
+        ("folded", Architecture { encoder: folded, ..Architecture::edge() }),
+        ("two layers", Architecture { context: two_layers, ..Architecture::edge() }),
+    ]
+}
+
+fn numbers(tensor: &Tensor) -> Vec<f32> {
+    tensor.flatten_all().unwrap().to_vec1().unwrap()
+}
+
+fn remembered(state: &CpcState) -> Vec<f32> {
+    state.tensors().into_iter().flat_map(numbers).collect()
+}
+
+/// The largest difference; places without a number must be the same.
+fn largest(a: &[f32], b: &[f32]) -> f32 {
+    assert_eq!(a.len(), b.len());
+    let differences = a.iter().zip(b).map(|(a, b)| {
+        assert_eq!(a.is_nan(), b.is_nan(), "a score without a context");
+        if a.is_nan() { 0.0 } else { (a - b).abs() }
+    });
+    differences.fold(0.0, f32::max)
+}
+
+/// Streams pause, join and begin anew at random for `steps` steps. The largest difference of pmi, z, c, bands and memory.
+fn compare(cpc: &Cpc, (precision, threads): (Precision, usize), streams: usize, steps: usize) -> [f32; 5] {
+    let plan = plan_of(cpc).unwrap().unwrap();
+    let mut stepper = CpuStepper::new(&plan, precision, threads).unwrap();
+    let mut states: Vec<CpcState> = Vec::new();
+    let mut rng = ChaCha8Rng::seed_from_u64(streams as u64);
+    let (mut hops, mut worst) = (Hops::default(), [0f32; 5]);
+    let mut note = |which: usize, a: &[f32], b: &[f32]| worst[which] = worst[which].max(largest(a, b));
+    for step in 0..steps {
+        if states.len() < streams && (states.is_empty() || rng.random_bool(0.7)) {
+            states.push(cpc.zero_state(1).unwrap());
+            stepper.reserve(states.len()).unwrap();
+        }
+        if rng.random_bool(0.05) {
+            let row = rng.random_range(0..states.len());
+            states[row] = cpc.zero_state(1).unwrap();
+            stepper.set_memory(row, &plan.fresh).unwrap();
+        }
+        let mut rows: Vec<u32> = (0..states.len() as u32).filter(|_| rng.random_bool(0.8)).collect();
+        if rng.random_bool(0.5) {
+            rows.reverse();
+        }
+        let loud = if step % 20 < 10 { 0.01 } else { 0.5 };
+        let sound: Vec<f32> = (0..rows.len() * HOP).map(|_| rng.random_range(-loud..loud)).collect();
+        stepper.step(&rows, &sound, &mut hops).unwrap();
+        for (i, (row, sound)) in rows.iter().zip(sound.chunks_exact(HOP)).enumerate() {
+            let sound = Tensor::from_slice(sound, (1, HOP), &Device::Cpu).unwrap();
+            let expected = cpc.step(&sound, &mut states[*row as usize]).unwrap();
+            let pmi = expected.pmi.unwrap();
+            let found = [&hops.pmi, &hops.latents, &hops.contexts, &hops.bands];
+            let expected = [&pmi, &expected.latents, &expected.contexts, &expected.bands];
+            for (which, (found, expected)) in found.into_iter().zip(expected).enumerate() {
+                let expected = numbers(expected);
+                note(which, &found[i * expected.len()..(i + 1) * expected.len()], &expected);
+            }
+        }
+    }
+    for (row, state) in states.iter().enumerate() {
+        let mut memory = Vec::new();
+        stepper.memory(row, &mut memory).unwrap();
+        note(4, &memory, &remembered(state));
+    }
+    worst
+}
+
+#[test]
+fn for_every_kind_of_model_and_number_of_streams() {
+    for (name, architecture) in kinds() {
+        let cpc = model(&architecture);
+        for (streams, threads) in [(1, 1), (3, 1), (11, 2)] {
+            let worst = compare(&cpc, (Precision::F32, threads), streams, 50);
+            eprintln!("{name}, {streams} streams, {threads} threads: {worst:?}");
+            assert!(worst.iter().all(|d| *d <= 1e-4), "{name}, {streams} streams: {worst:?}");
+        }
+    }
+}
+
+/// Bounds of pmi in nats, z and c.
+#[test]
+fn fewer_bits_stay_near() {
+    for (precision, bounds) in [(Precision::Bf16, [0.03, 0.03, 0.01]), (Precision::Int8, [0.06, 0.1, 0.03])] {
+        for (name, architecture) in kinds() {
+            let worst = compare(&model(&architecture), (precision, 1), 3, 50);
+            eprintln!("{name}, {precision}: {worst:?}");
+            assert!(worst.iter().zip(bounds).all(|(d, most)| *d <= most), "{name}, {precision}: {worst:?}");
+        }
+    }
+}
+
+#[test]
+fn a_stream_goes_on_with_kernels() {
+    for (name, architecture) in kinds() {
+        let cpc = model(&architecture);
+        let mut stepper = CpuStepper::new(&plan_of(&cpc).unwrap().unwrap(), Precision::F32, 1).unwrap();
+        stepper.reserve(1).unwrap();
+        let mut state = cpc.zero_state(1).unwrap();
+        let (mut rng, mut hops) = (ChaCha8Rng::seed_from_u64(9), Hops::default());
+        for step in 0..40 {
+            let sound: Vec<f32> = (0..HOP).map(|_| rng.random_range(-0.1..0.1)).collect();
+            if step == 20 {
+                stepper.set_memory(0, &remembered(&state)).unwrap();
+            }
+            stepper.step(&[0], &sound, &mut hops).unwrap();
+            let expected =
+                cpc.step(&Tensor::from_vec(sound, (1, HOP), &Device::Cpu).unwrap(), &mut state).unwrap();
+            if step >= 20 {
+                let worst = largest(&hops.pmi, &numbers(&expected.pmi.unwrap()));
+                assert!(worst <= 1e-4, "{name}: {worst}");
+            }
+        }
+    }
+}
