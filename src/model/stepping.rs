@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
-use super::Cpc;
+use candle_core::DeviceLocation;
+
 use super::layers::LayerStepper;
-use crate::error::Result;
-use crate::kernels::{Precision, Stepper};
+use super::{Cpc, plan_of};
+use crate::error::{Error, Result};
+use crate::kernels::{CpuStepper, Precision, Stepper};
 
 /// How the hops of live streams are computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,14 +43,23 @@ impl Stepping {
 }
 
 /// What steps `cpc`.
+///
+/// # Errors
+/// When the device fails, or a precision is asked for that it or the model does not have.
 pub(super) fn stepper(cpc: Arc<Cpc>, stepping: Stepping) -> Result<Box<dyn Stepper>> {
-    #[cfg(feature = "cuda")]
-    if let Stepping::Kernels { precision, .. } = stepping
-        && let candle_core::DeviceLocation::Cuda { gpu_id } = cpc.device().location()
-        && let Some(plan) = super::plan_of(&cpc)?.filter(crate::kernels::GpuStepper::takes)
-    {
-        return Ok(Box::new(crate::kernels::GpuStepper::new(&plan, gpu_id, precision)?));
+    let Stepping::Kernels { precision, threads } = stepping else {
+        return Ok(Box::new(LayerStepper::new(cpc)?));
+    };
+    match (cpc.device().location(), plan_of(&cpc)?) {
+        (DeviceLocation::Cpu, Some(plan)) => Ok(Box::new(CpuStepper::new(&plan, precision, threads)?)),
+        #[cfg(feature = "cuda")]
+        (DeviceLocation::Cuda { gpu_id }, Some(plan)) if crate::kernels::GpuStepper::takes(&plan) => {
+            Ok(Box::new(crate::kernels::GpuStepper::new(&plan, gpu_id, precision)?))
+        }
+        _ if precision != Precision::F32 => Err(Error::config(
+            format!("no kernels know this model, so there is no {precision} of it"),
+            "take the precision f32",
+        )),
+        _ => Ok(Box::new(LayerStepper::new(cpc)?)),
     }
-    let _ = stepping;
-    Ok(Box::new(LayerStepper::new(cpc)?))
 }
