@@ -46,8 +46,8 @@ enum Command {
     Run(run::RunArgs),
     /// No hardware, no broker: a bundled scene with planted sounds, and what was heard of it.
     Demo(demo::DemoArgs),
-    /// List the inputs there are.
-    Devices,
+    /// List the inputs there are, or listen to them for a moment.
+    Devices(devices::DevicesArgs),
     /// Learn what is normal here, show it, and keep it for `run`.
     Calibrate(calibrate::CalibrateArgs),
     /// Ask a running daemon how it is, where it serves HTTP.
@@ -124,7 +124,7 @@ fn dispatch(cli: Cli, set: SetThreads) -> Result<()> {
         None => run::run(&cli.run, set),
         Some(Command::Run(args)) => run::run(&args, set),
         Some(Command::Demo(args)) => demo::run(&args, set),
-        Some(Command::Devices) => devices::run(),
+        Some(Command::Devices(args)) => devices::run(&args),
         Some(Command::Calibrate(args)) => calibrate::run(&args, set),
         Some(Command::Health(args)) => health::run(&args),
         Some(Command::Watch(args)) => watch::run(&args),

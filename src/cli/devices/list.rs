@@ -1,4 +1,4 @@
-//! `cpc-stream devices`: the inputs of this machine.
+//! The inputs of this machine.
 
 use std::io::{self, Write};
 
