@@ -7,7 +7,7 @@ use super::hop::{Room, step};
 use super::limits::{Limits, measure};
 use super::network::Network;
 use super::pool::Pool;
-use super::simd::{Portable, Simd};
+use super::simd::{Plain, Portable, Simd};
 use crate::error::{Error, Result};
 use crate::kernels::{Hops, Plan, Precision, Stepper};
 use crate::units::HOP;
@@ -57,10 +57,10 @@ impl CpuStepper {
     /// # Errors
     /// As for [`new`](Self::new).
     pub fn portable(plan: &Plan, precision: Precision, threads: usize) -> Result<Self> {
-        Self::with(Portable, plan, precision, threads)
+        Self::with::<Plain>(Portable, plan, precision, threads)
     }
 
-    fn with<S: Simd>(s: S, plan: &Plan, precision: Precision, threads: usize) -> Result<Self> {
+    pub(super) fn with<S: Simd>(s: S, plan: &Plan, precision: Precision, threads: usize) -> Result<Self> {
         if precision == Precision::Tf32 {
             let cause = "tf32 is a precision of GPUs, and the model runs on the processor";
             return Err(Error::config(cause, "choose one of: f32, bf16, int8"));
