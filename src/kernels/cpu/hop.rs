@@ -4,6 +4,7 @@ use super::bands::{Spectrum, normalise};
 use super::math::{Compare, Finish, Recur};
 use super::network::Network;
 use super::pack::Packing;
+use super::panels::Panels;
 use super::product::{Rows, multiply};
 use super::simd::Simd;
 use crate::error::Result;
@@ -143,7 +144,7 @@ fn score<S: Simd>(s: S, network: &Network, memories: &[Vec<f32>], room: &mut Roo
     for (past, memory) in past.chunks_exact_mut(heads * h).zip(memories) {
         past.copy_from_slice(&memory[network.map.contexts.clone()]);
     }
-    let padded = network.heads.first().map_or(0, |head| head.padded());
+    let padded = network.heads.first().map_or(0, Panels::padded);
     let predictions = sized(&mut room.predictions, heads * streams * padded);
     for (i, head) in network.heads.iter().enumerate() {
         let rows = Rows::plain(streams, heads * h);

@@ -1,5 +1,4 @@
 //! Streams on the processor.
-#![allow(unsafe_code, reason = "weights are lent for a measurement by address")]
 
 use std::sync::Arc;
 
@@ -164,12 +163,11 @@ impl<S: Simd> Streams for Rows<S> {
     }
 
     fn weight_bytes(&self) -> usize {
-        self.network.weights().1
+        size_of_val(self.network.weights())
     }
 
     fn limits(&self) -> Limits {
-        // SAFETY: the weights live as long as the network.
-        unsafe { measure(self.s, self.network.weights(), self.precision) }
+        measure(self.s, self.network.weights(), self.precision)
     }
 }
 
