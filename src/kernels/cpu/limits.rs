@@ -58,11 +58,12 @@ impl Work for Read<'_> {
     fn run<S: Simd>(self, s: S) {
         let mut sums = [s.zero(); LINES * 16 / 4];
         for lines in self.0.as_chunks::<LINES>().0 {
-            let starts = lines.iter().flat_map(|line| (0..16).step_by(S::LANES).map(|word| (line, word)));
-            for (sum, (line, word)) in sums.iter_mut().zip(starts) {
-                // SAFETY: a line is 16 words, a multiple of the lanes of any register.
-                let words = unsafe { s.load(line.0.as_ptr().cast::<u32>().add(word)) };
-                *sum = s.add_integers(*sum, words);
+            for (line, sums) in lines.iter().zip(sums.chunks_exact_mut(16 / S::LANES)) {
+                for (i, sum) in sums.iter_mut().enumerate() {
+                    // SAFETY: a line is 16 words, a multiple of the lanes of any register.
+                    let words = unsafe { s.load(line.0.as_ptr().cast::<u32>().add(i * S::LANES)) };
+                    *sum = s.add_integers(*sum, words);
+                }
             }
         }
         black_box(sums);
