@@ -53,7 +53,14 @@ fn sized(numbers: &mut Vec<f32>, len: usize) -> &mut [f32] {
     &mut numbers[..len]
 }
 
-/// Steps the streams with these memories by a hop of `samples`, 160 each; `hops` receives what came of it.
+/// Forgets what came of an earlier hop.
+pub(super) fn clear(hops: &mut Hops) {
+    for numbers in [&mut hops.pmi, &mut hops.latents, &mut hops.contexts, &mut hops.bands] {
+        numbers.clear();
+    }
+}
+
+/// Steps the streams with these memories by a hop of `samples`, 160 each; what came of it goes to empty `hops`.
 ///
 /// # Errors
 /// When the lengths do not fit.

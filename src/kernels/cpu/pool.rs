@@ -5,7 +5,7 @@ use std::thread::{Builder, JoinHandle};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
-use super::hop::{Room, step};
+use super::hop::{Room, clear, step};
 use super::network::Network;
 use super::simd::Simd;
 use crate::error::{Error, Result};
@@ -55,7 +55,7 @@ impl Pool {
     /// Steps streams in `helpers` + 1 shares: all but the first by threads, the first by `own` meanwhile.
     ///
     /// # Errors
-    /// When a share fails, or its thread is gone, and with it what its streams remember.
+    /// When a share fails, or its thread is gone; then no memories are left in `memories`.
     pub(super) fn step(
         &mut self,
         helpers: usize,
@@ -66,12 +66,18 @@ impl Pool {
     ) -> Result<()> {
         let (streams, shares) = (memories.len(), helpers + 1);
         let from = |share: usize| share * streams / shares;
+        let mut result = Ok(());
         for (i, helper) in self.helpers.iter_mut().take(helpers).enumerate().rev() {
-            helper.send(memories.drain(from(i + 1)..), &samples[from(i + 1) * HOP..from(i + 2) * HOP])?;
+            let samples = &samples[from(i + 1) * HOP..from(i + 2) * HOP];
+            result = result.and(helper.send(memories.drain(from(i + 1)..), samples));
         }
-        let mut result = own(memories, &samples[..from(1) * HOP], hops);
+        result = result.and(own(memories, &samples[..from(1) * HOP], hops));
         for helper in self.helpers.iter_mut().take(helpers) {
             result = result.and(helper.receive(memories, hops));
+        }
+        if memories.len() < streams {
+            // who is missing is not known
+            memories.clear();
         }
         result
     }
@@ -108,12 +114,7 @@ impl Helper {
         share.memories.extend(memories);
         share.samples.clear();
         share.samples.extend_from_slice(samples);
-        for numbers in [&mut share.hops.pmi, &mut share.hops.latents] {
-            numbers.clear();
-        }
-        for numbers in [&mut share.hops.contexts, &mut share.hops.bands] {
-            numbers.clear();
-        }
+        clear(&mut share.hops);
         work.send(share).map_err(|_| gone())
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::hop::{Room, step};
+use super::hop::{Room, clear, step};
 use super::limits::{Limits, measure};
 use super::network::Network;
 use super::pool::Pool;
@@ -148,10 +148,16 @@ impl<S: Simd> Rows<S> {
         Ok(())
     }
 
+    /// Moves memories back from `taken`. Rows whose memory was lost with a thread have heard nothing.
     fn put_back(&mut self, rows: &[u32]) {
         for (row, memory) in rows.iter().zip(self.taken.drain(..)) {
             if let Some(place) = self.memories.get_mut(*row as usize) {
                 *place = memory;
+            }
+        }
+        for row in rows {
+            if let Some(place) = self.memories.get_mut(*row as usize).filter(|place| place.is_empty()) {
+                place.extend_from_slice(&self.network.fresh);
             }
         }
     }
@@ -203,9 +209,7 @@ impl<S: Simd> Stepper for Rows<S> {
     }
 
     fn step(&mut self, rows: &[u32], samples: &[f32], hops: &mut Hops) -> Result<()> {
-        for numbers in [&mut hops.pmi, &mut hops.latents, &mut hops.contexts, &mut hops.bands] {
-            numbers.clear();
-        }
+        clear(hops);
         if samples.len() != rows.len() * HOP {
             return Err(Error::internal(format!(
                 "{} samples for a hop of {} streams, {} expected",
