@@ -96,7 +96,7 @@ pub(super) trait Work {
 pub(super) const SIDE: usize = 2;
 
 /// Rows of the largest tile of any kind of register.
-pub(super) const MOST_ROWS: usize = 8;
+pub(super) const MOST_ROWS: usize = 6;
 
 /// Plain arrays of `LANES` lanes and tiles of `ROWS` rows, for the compiler to make of what it can.
 #[derive(Debug, Clone, Copy)]
@@ -141,7 +141,7 @@ impl<const LANES: usize, const ROWS: usize> Simd for Portable<LANES, ROWS> {
     const NAME: &'static str = "portable";
     const LANES: usize = LANES;
     const ROWS: usize = ROWS;
-    const UNPACKED_ROWS: usize = if ROWS == 6 { 4 } else { ROWS };
+    const UNPACKED_ROWS: usize = if ROWS > 4 { 4 } else { ROWS };
 
     fn dot(self) -> Option<Self> {
         None
@@ -303,7 +303,7 @@ mod tests {
     #[test]
     fn registers_do_what_their_operations_say() {
         Portable::<8, 2>.run(Check);
-        Portable::<16, 8>.run(Check);
+        Portable::<16, MOST_ROWS>.run(Check);
         #[cfg(target_arch = "x86_64")]
         {
             use crate::kernels::cpu::x86::{Avx2, Avx512};
