@@ -1,5 +1,5 @@
-//! A hop of live streams by the kernels of the processor, on one thread, beside what the machine could do at best:
-//! `cargo bench --bench stepper [-- MODEL [PRECISION]]`.
+//! A hop of live streams by the kernels of the processor, beside what one thread of the machine could do at best:
+//! `cargo bench --bench stepper [-- MODEL [PRECISION [THREADS]]]`.
 
 #![allow(missing_docs, clippy::expect_used, clippy::print_stdout, reason = "a bench")]
 
@@ -52,17 +52,18 @@ fn hops(stepper: &mut CpuStepper, streams: usize) -> Vec<f64> {
 fn main() {
     let wanted: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
     let asked = |at: usize, name: &str| wanted.get(at).is_none_or(|word| word == name);
+    let threads = wanted.get(2).map_or(1, |word| word.parse().expect("a number of threads"));
     for name in ["edge", "256", "512"].into_iter().filter(|name| asked(0, name)) {
         let plan = random(&Architecture::named(name).expect("a known name"));
         for precision in [Precision::F32, Precision::Bf16, Precision::Int8] {
             if !asked(1, &precision.to_string()) {
                 continue;
             }
-            let mut stepper = CpuStepper::new(&plan, precision, 1).expect("the CPU holds it");
+            let mut stepper = CpuStepper::new(&plan, precision, threads).expect("the CPU holds it");
             let limits = stepper.limits();
             let (bytes, sums) = (stepper.weight_bytes() as f64, plan.multiply_adds() as f64);
             println!(
-                "{name} {precision} on {}: {:.1} MB of weights at {:.1} GB/s, {:.1} M multiply-adds at {:.1} G/s",
+                "{name} {precision} on {}, {threads} threads: {:.1} MB of weights at {:.1} GB/s, {:.1} M multiply-adds at {:.1} G/s",
                 stepper.registers(),
                 bytes / 1e6,
                 limits.bytes / 1e9,

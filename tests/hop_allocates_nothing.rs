@@ -49,7 +49,7 @@ fn model(architecture: &Architecture) -> Cpc {
     let vars = Cpc::init(&mut rng, architecture, &Device::Cpu).unwrap();
     let mut tensors: Tensors = vars.into_iter().map(|(n, v)| (n, v.as_detached_tensor())).collect();
     let bank = uniform(&mut rng, &[20, architecture.encoder.latent()], 1.0, &Device::Cpu).unwrap();
-    tensors.insert(BANK.to_owned(), bank);
+    tensors.insert(BANK.to_owned(), bank.abs().unwrap());
     Cpc::load(&tensors, architecture).unwrap()
 }
 

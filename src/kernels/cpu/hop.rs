@@ -4,6 +4,7 @@ use super::bands::{Spectrum, normalise};
 use super::math::{Compare, Finish, Recur};
 use super::network::Network;
 use super::pack::Packing;
+use super::panels::Panels;
 use super::product::{Rows, multiply};
 use super::simd::Simd;
 use crate::error::Result;
@@ -52,7 +53,14 @@ fn sized(numbers: &mut Vec<f32>, len: usize) -> &mut [f32] {
     &mut numbers[..len]
 }
 
-/// Steps the streams with these memories by a hop of `samples`, 160 each; `hops` receives what came of it.
+/// Forgets what came of an earlier hop.
+pub(super) fn clear(hops: &mut Hops) {
+    for numbers in [&mut hops.pmi, &mut hops.latents, &mut hops.contexts, &mut hops.bands] {
+        numbers.clear();
+    }
+}
+
+/// Steps the streams with these memories by a hop of `samples`, 160 each; what came of it goes to empty `hops`.
 ///
 /// # Errors
 /// When the lengths do not fit.
@@ -143,7 +151,7 @@ fn score<S: Simd>(s: S, network: &Network, memories: &[Vec<f32>], room: &mut Roo
     for (past, memory) in past.chunks_exact_mut(heads * h).zip(memories) {
         past.copy_from_slice(&memory[network.map.contexts.clone()]);
     }
-    let padded = network.heads.first().map_or(0, |head| head.padded());
+    let padded = network.heads.first().map_or(0, Panels::padded);
     let predictions = sized(&mut room.predictions, heads * streams * padded);
     for (i, head) in network.heads.iter().enumerate() {
         let rows = Rows::plain(streams, heads * h);

@@ -4,6 +4,7 @@
 use std::hint::black_box;
 use std::time::Instant;
 
+use super::panels::Line;
 use super::simd::{Simd, Work};
 use crate::kernels::Precision;
 
@@ -16,8 +17,11 @@ pub struct Limits {
     pub multiply_adds: f64,
 }
 
-/// Registers that are read, or summed in, side by side.
+/// Registers that are summed in side by side.
 const SIDE: usize = 12;
+
+/// Cache lines that are read side by side.
+const LINES: usize = 4;
 
 /// Steps of a measurement of arithmetic.
 const STEPS: usize = 2_000_000;
@@ -25,15 +29,8 @@ const STEPS: usize = 2_000_000;
 /// Rounds, of which the fastest counts.
 const ROUNDS: usize = 30;
 
-/// Measures with weights of `len` bytes at `start`.
-///
-/// # Safety
-/// They lie there.
-pub(super) unsafe fn measure<S: Simd>(
-    s: S,
-    (start, len): (*const u8, usize),
-    precision: Precision,
-) -> Limits {
+/// Measures with these weights.
+pub(super) fn measure<S: Simd>(s: S, weights: &[Line], precision: Precision) -> Limits {
     let fastest = |work: &dyn Fn()| {
         let rounds = (0..ROUNDS).map(|_| {
             let begin = Instant::now();
@@ -42,7 +39,7 @@ pub(super) unsafe fn measure<S: Simd>(
         });
         rounds.fold(f64::INFINITY, f64::min)
     };
-    let bytes = len as f64 / fastest(&|| s.run(Read { start, len }));
+    let bytes = size_of_val(weights) as f64 / fastest(&|| s.run(Read(weights)));
     let once = (STEPS * SIDE * S::LANES) as f64;
     let multiply_adds = match (precision, s.dot()) {
         (Precision::Int8, None) => 2.0 * once / fastest(&|| s.run(Dot)),
@@ -52,23 +49,21 @@ pub(super) unsafe fn measure<S: Simd>(
     Limits { bytes, multiply_adds }
 }
 
-struct Read {
-    start: *const u8,
-    len: usize,
-}
+struct Read<'a>(&'a [Line]);
 
-impl Work for Read {
+impl Work for Read<'_> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let mut sums = [s.zero(); SIDE];
-        let step = SIDE * S::LANES * size_of::<u32>();
-        for at in (0..self.len / step * step).step_by(step) {
-            for (i, sum) in sums.iter_mut().enumerate() {
-                // SAFETY: `at + step <= len`, and that much lies there.
-                let word = unsafe { s.load(self.start.add(at).cast::<u32>().add(i * S::LANES)) };
-                *sum = s.add_integers(*sum, word);
+        let mut sums = [s.zero(); LINES * 16 / 4];
+        for lines in self.0.as_chunks::<LINES>().0 {
+            for (line, sums) in lines.iter().zip(sums.chunks_exact_mut(16 / S::LANES)) {
+                for (i, sum) in sums.iter_mut().enumerate() {
+                    // SAFETY: a line is 16 words, a multiple of the lanes of any register.
+                    let words = unsafe { s.load(line.0.as_ptr().cast::<u32>().add(i * S::LANES)) };
+                    *sum = s.add_integers(*sum, words);
+                }
             }
         }
         black_box(sums);

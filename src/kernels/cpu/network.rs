@@ -1,7 +1,7 @@
 //! A plan with its weights packed.
 
 use super::bands::Bands;
-use super::panels::Panels;
+use super::panels::{Line, Panels};
 use crate::error::{Error, Result};
 use crate::kernels::{Matrix, MemoryMap, Norm, Plan, Precision};
 use crate::units::HOP;
@@ -100,8 +100,8 @@ impl Network {
         self.bank.depth()
     }
 
-    /// All weights that a hop reads: the first byte, and how many there are.
-    pub(super) fn weights(&self) -> (*const u8, usize) {
+    /// All weights that a hop reads.
+    pub(super) fn weights(&self) -> &[Line] {
         self.bank.everything()
     }
 }

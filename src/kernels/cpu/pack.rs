@@ -150,8 +150,6 @@ impl Work for Turn<'_> {
             3 => turn::<3>(self.tile, self.into),
             4 => turn::<4>(self.tile, self.into),
             5 => turn::<5>(self.tile, self.into),
-            6 => turn::<6>(self.tile, self.into),
-            7 => turn::<7>(self.tile, self.into),
             _ => turn::<MOST_ROWS>(self.tile, self.into),
         }
     }

@@ -13,7 +13,7 @@ const MOST: f32 = 127.0;
 /// A cache line, so that weights begin at one.
 #[derive(Debug, Clone, Copy)]
 #[repr(align(64))]
-struct Line(#[allow(dead_code, reason = "read through a pointer")] [u8; 64]);
+pub(super) struct Line(pub(super) [u8; 64]);
 
 /// A matrix `[depth, cols]` in blocks of depth; in a block, panel after panel of columns; in a panel, the weights of its
 /// columns for each step of depth. That is the order in which a product reads it.
@@ -43,7 +43,7 @@ impl Panels {
             Self { lines: Arc::default(), place: (0, 0), precision, depth, cols, width, scales: Vec::new() };
         match precision {
             Precision::F32 | Precision::Tf32 => {
-                packed.fill::<Whole, 4>(|at, col| rows[at][col].to_le_bytes())
+                packed.fill::<Whole, 4>(|at, col| rows[at][col].to_le_bytes());
             }
             Precision::Bf16 => packed.fill::<Halves, 4>(|at, col| {
                 let half = |at: usize| rows.get(at).map_or(0, |row| upper_half(row[col]));
@@ -116,9 +116,9 @@ impl Panels {
         self.lines[self.place.0..].as_ptr().cast()
     }
 
-    /// Where all matrices lie that were gathered with it: first byte and bytes.
-    pub(super) fn everything(&self) -> (*const u8, usize) {
-        (self.lines.as_ptr().cast(), size_of_val(self.lines.as_slice()))
+    /// The weights of all matrices that were gathered with it.
+    pub(super) fn everything(&self) -> &[Line] {
+        &self.lines
     }
 
     /// Moves matrices to one piece of memory, in this order, on large pages where the system has them: a hop then reads

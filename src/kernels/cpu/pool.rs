@@ -1,11 +1,9 @@
 //! Threads that take a share of the streams of a step.
 
-use std::sync::Arc;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, JoinHandle};
 
-use crossbeam_channel::{Receiver, Sender, bounded};
-
-use super::hop::{Room, step};
+use super::hop::{Room, clear, step};
 use super::network::Network;
 use super::simd::Simd;
 use crate::error::{Error, Result};
@@ -21,11 +19,61 @@ struct Share {
     result: Result<()>,
 }
 
+/// Where a share lies between two threads. Channels would do, but allocate when somebody first has to wait.
+#[derive(Debug, Default)]
+struct Desk {
+    stage: Mutex<Stage>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+enum Stage {
+    #[default]
+    Empty,
+    ToDo(Share),
+    Done(Share),
+    /// One of the two is gone.
+    Ended,
+}
+
+impl Desk {
+    fn put(&self, stage: Stage) {
+        let mut place = self.stage.lock().unwrap_or_else(PoisonError::into_inner);
+        if !matches!(*place, Stage::Ended) {
+            *place = stage;
+        }
+        self.changed.notify_all();
+    }
+
+    /// Waits for a stage that `wanted` gives a share of, or for the end.
+    fn take(&self, wanted: impl Fn(&mut Stage) -> Option<Share>) -> Option<Share> {
+        let mut place: MutexGuard<'_, Stage> = self.stage.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            if let Some(share) = wanted(&mut place) {
+                return Some(share);
+            }
+            if matches!(*place, Stage::Ended) {
+                return None;
+            }
+            place = self.changed.wait(place).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+/// Tells the other side when this one ends, in whatever way.
+#[derive(Debug)]
+struct Seat(Arc<Desk>);
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.0.put(Stage::Ended);
+    }
+}
+
 #[derive(Debug)]
 struct Helper {
     /// None once it is to end.
-    work: Option<Sender<Share>>,
-    done: Receiver<Share>,
+    desk: Option<Seat>,
     /// The share while it is here.
     share: Option<Share>,
     thread: Option<JoinHandle<()>>,
@@ -55,7 +103,7 @@ impl Pool {
     /// Steps streams in `helpers` + 1 shares: all but the first by threads, the first by `own` meanwhile.
     ///
     /// # Errors
-    /// When a share fails, or its thread is gone, and with it what its streams remember.
+    /// When a share fails, or its thread is gone; then no memories are left in `memories`.
     pub(super) fn step(
         &mut self,
         helpers: usize,
@@ -66,12 +114,18 @@ impl Pool {
     ) -> Result<()> {
         let (streams, shares) = (memories.len(), helpers + 1);
         let from = |share: usize| share * streams / shares;
+        let mut result = Ok(());
         for (i, helper) in self.helpers.iter_mut().take(helpers).enumerate().rev() {
-            helper.send(memories.drain(from(i + 1)..), &samples[from(i + 1) * HOP..from(i + 2) * HOP])?;
+            let samples = &samples[from(i + 1) * HOP..from(i + 2) * HOP];
+            result = result.and(helper.send(memories.drain(from(i + 1)..), samples));
         }
-        let mut result = own(memories, &samples[..from(1) * HOP], hops);
-        for helper in self.helpers.iter_mut().take(helpers) {
+        result = result.and(own(memories, &samples[..from(1) * HOP], hops));
+        for helper in self.helpers.iter_mut().take(helpers).filter(|helper| helper.share.is_none()) {
             result = result.and(helper.receive(memories, hops));
+        }
+        if memories.len() < streams {
+            // who is missing is not known
+            memories.clear();
         }
         result
     }
@@ -81,44 +135,58 @@ fn gone() -> Error {
     Error::internal("a thread of the model has ended")
 }
 
+fn to_do(stage: &mut Stage) -> Option<Share> {
+    match std::mem::take(stage) {
+        Stage::ToDo(share) => Some(share),
+        other => {
+            *stage = other;
+            None
+        }
+    }
+}
+
+fn done(stage: &mut Stage) -> Option<Share> {
+    match std::mem::take(stage) {
+        Stage::Done(share) => Some(share),
+        other => {
+            *stage = other;
+            None
+        }
+    }
+}
+
 impl Helper {
     fn start<S: Simd>(s: S, network: Arc<Network>, number: usize) -> Result<Self> {
-        let (work, to_do) = bounded::<Share>(1);
-        let (finished, done) = bounded::<Share>(1);
+        let desk = Arc::new(Desk::default());
+        let seat = Seat(Arc::clone(&desk));
         let mut room = Room::new(&network);
         let thread = Builder::new()
             .name(format!("hop {}", number + 1))
             .spawn(move || {
-                for mut share in to_do {
+                while let Some(mut share) = seat.0.take(to_do) {
                     let (memories, samples) = (&mut share.memories, &share.samples);
                     share.result = step(s, &network, memories, samples, &mut room, &mut share.hops);
-                    if finished.send(share).is_err() {
-                        return;
-                    }
+                    seat.0.put(Stage::Done(share));
                 }
             })
             .map_err(|error| Error::internal(format!("cannot start a thread of the model: {error}")))?;
         let share =
             Share { memories: Vec::new(), samples: Vec::new(), hops: Hops::default(), result: Ok(()) };
-        Ok(Self { work: Some(work), done, share: Some(share), thread: Some(thread) })
+        Ok(Self { desk: Some(Seat(desk)), share: Some(share), thread: Some(thread) })
     }
 
     fn send(&mut self, memories: impl Iterator<Item = Vec<f32>>, samples: &[f32]) -> Result<()> {
-        let (Some(mut share), Some(work)) = (self.share.take(), &self.work) else { return Err(gone()) };
+        let (Some(mut share), Some(desk)) = (self.share.take(), &self.desk) else { return Err(gone()) };
         share.memories.extend(memories);
         share.samples.clear();
         share.samples.extend_from_slice(samples);
-        for numbers in [&mut share.hops.pmi, &mut share.hops.latents] {
-            numbers.clear();
-        }
-        for numbers in [&mut share.hops.contexts, &mut share.hops.bands] {
-            numbers.clear();
-        }
-        work.send(share).map_err(|_| gone())
+        clear(&mut share.hops);
+        desk.0.put(Stage::ToDo(share));
+        Ok(())
     }
 
     fn receive(&mut self, memories: &mut Vec<Vec<f32>>, hops: &mut Hops) -> Result<()> {
-        let mut share = self.done.recv().map_err(|_| gone())?;
+        let mut share = self.desk.as_ref().and_then(|desk| desk.0.take(done)).ok_or_else(gone)?;
         memories.append(&mut share.memories);
         hops.pmi.extend_from_slice(&share.hops.pmi);
         hops.latents.extend_from_slice(&share.hops.latents);
@@ -132,7 +200,7 @@ impl Helper {
 
 impl Drop for Helper {
     fn drop(&mut self) {
-        self.work = None;
+        self.desk = None;
         if let Some(thread) = self.thread.take() {
             // a thread that panicked has said so
             let _ = thread.join();

@@ -186,29 +186,6 @@ unsafe fn tall_tile<S: Simd, F: Format>(
             3 => tile::<S, F, 3, 2>(s, block, row, col, ahead),
             4 => tile::<S, F, 4, 1>(s, block, row, col, ahead),
             5 => tile::<S, F, 5, 1>(s, block, row, col, ahead),
-            6 => tile::<S, F, 6, 1>(s, block, row, col, ahead),
-            _ if S::ROWS > 6 => taller_tile::<S, F>(s, block, (row, rows), col, ahead),
-            _ => {}
-        }
-    }
-}
-
-/// A tile of 7 rows or more.
-///
-/// # Safety
-/// As for [`tile`].
-#[inline(always)]
-unsafe fn taller_tile<S: Simd, F: Format>(
-    s: S,
-    block: &Block<F>,
-    (row, rows): (usize, usize),
-    col: usize,
-    ahead: Ahead,
-) {
-    // SAFETY: the caller's promise.
-    unsafe {
-        match rows {
-            7 => tile::<S, F, 7, 1>(s, block, row, col, ahead),
             _ => tile::<S, F, MOST_ROWS, 1>(s, block, row, col, ahead),
         }
     }

@@ -96,18 +96,17 @@ pub(super) trait Work {
 pub(super) const SIDE: usize = 2;
 
 /// Rows of the largest tile of any kind of register.
-pub(super) const MOST_ROWS: usize = 8;
+pub(super) const MOST_ROWS: usize = 6;
 
-/// Plain arrays, for the compiler to make of what it can.
+/// Plain arrays of `LANES` lanes and tiles of `ROWS` rows, for the compiler to make of what it can.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Portable;
+pub(super) struct Portable<const LANES: usize, const ROWS: usize>;
 
-const LANES: usize = 8;
-
-type Words = [u32; LANES];
+/// As many lanes and rows as the registers of most machines without better ones hold.
+pub(super) type Plain = Portable<8, { if cfg!(target_arch = "aarch64") { 6 } else { 2 } }>;
 
 #[inline(always)]
-fn lanes(f: impl Fn(usize) -> u32) -> Words {
+fn lanes<const LANES: usize>(f: impl Fn(usize) -> u32) -> [u32; LANES] {
     // a loop is a tenth of the code that `array::from_fn` makes
     let mut words = [0; LANES];
     for (lane, word) in words.iter_mut().enumerate() {
@@ -117,12 +116,12 @@ fn lanes(f: impl Fn(usize) -> u32) -> Words {
 }
 
 #[inline(always)]
-fn numbers(f: impl Fn(usize) -> f32) -> Words {
+fn numbers<const LANES: usize>(f: impl Fn(usize) -> f32) -> [u32; LANES] {
     lanes(|lane| f(lane).to_bits())
 }
 
 #[inline(always)]
-fn number(words: &Words, lane: usize) -> f32 {
+fn number<const LANES: usize>(words: &[u32; LANES], lane: usize) -> f32 {
     f32::from_bits(words[lane])
 }
 
@@ -136,43 +135,43 @@ fn pair(low: i16, high: i16) -> u32 {
     u32::from(low as u16) | u32::from(high as u16) << 16
 }
 
-impl Simd for Portable {
-    type Reg = Words;
+impl<const LANES: usize, const ROWS: usize> Simd for Portable<LANES, ROWS> {
+    type Reg = [u32; LANES];
     type Dot = Self;
     const NAME: &'static str = "portable";
     const LANES: usize = LANES;
-    const ROWS: usize = if cfg!(target_arch = "aarch64") { 6 } else { 2 };
-    const UNPACKED_ROWS: usize = if cfg!(target_arch = "aarch64") { 4 } else { 2 };
+    const ROWS: usize = ROWS;
+    const UNPACKED_ROWS: usize = if ROWS > 4 { 4 } else { ROWS };
 
     fn dot(self) -> Option<Self> {
         None
     }
 
     #[inline(always)]
-    fn zero(self) -> Words {
+    fn zero(self) -> Self::Reg {
         [0; LANES]
     }
 
     #[inline(always)]
-    unsafe fn load(self, from: *const u32) -> Words {
+    unsafe fn load(self, from: *const u32) -> Self::Reg {
         // SAFETY: the caller promises `LANES` words.
-        unsafe { from.cast::<Words>().read() }
+        unsafe { from.cast::<Self::Reg>().read() }
     }
 
     #[inline(always)]
-    unsafe fn store(self, to: *mut u32, x: Words) {
+    unsafe fn store(self, to: *mut u32, x: Self::Reg) {
         // SAFETY: the caller promises `LANES` words of its own.
-        unsafe { to.cast::<Words>().write(x) }
+        unsafe { to.cast::<Self::Reg>().write(x) }
     }
 
     #[inline(always)]
-    unsafe fn splat(self, from: *const u32) -> Words {
+    unsafe fn splat(self, from: *const u32) -> Self::Reg {
         // SAFETY: the caller promises a word.
         [unsafe { from.read() }; LANES]
     }
 
     #[inline(always)]
-    fn multiply_add(self, a: Words, b: Words, sum: Words) -> Words {
+    fn multiply_add(self, a: Self::Reg, b: Self::Reg, sum: Self::Reg) -> Self::Reg {
         numbers(|lane| {
             let (a, b, sum) = (number(&a, lane), number(&b, lane), number(&sum, lane));
             // without such an instruction it would be a call of a library
@@ -185,44 +184,44 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
-    fn add(self, a: Words, b: Words) -> Words {
+    fn add(self, a: Self::Reg, b: Self::Reg) -> Self::Reg {
         numbers(|lane| number(&a, lane) + number(&b, lane))
     }
 
     #[inline(always)]
-    fn add_integers(self, a: Words, b: Words) -> Words {
+    fn add_integers(self, a: Self::Reg, b: Self::Reg) -> Self::Reg {
         lanes(|lane| a[lane].wrapping_add(b[lane]))
     }
 
     #[inline(always)]
-    fn scaled(self, x: Words, scale: Words) -> Words {
+    fn scaled(self, x: Self::Reg, scale: Self::Reg) -> Self::Reg {
         numbers(|lane| x[lane] as i32 as f32 * number(&scale, lane))
     }
 
     #[inline(always)]
-    fn multiply(self, a: Words, b: Words) -> Words {
+    fn multiply(self, a: Self::Reg, b: Self::Reg) -> Self::Reg {
         numbers(|lane| number(&a, lane) * number(&b, lane))
     }
 
     #[inline(always)]
-    fn low_half(self, x: Words) -> Words {
+    fn low_half(self, x: Self::Reg) -> Self::Reg {
         lanes(|lane| x[lane] << 16)
     }
 
     #[inline(always)]
-    fn high_half(self, x: Words) -> Words {
+    fn high_half(self, x: Self::Reg) -> Self::Reg {
         lanes(|lane| x[lane] & 0xffff_0000)
     }
 
     #[inline(always)]
-    unsafe fn load_bytes(self, from: *const u8) -> Words {
+    unsafe fn load_bytes(self, from: *const u8) -> Self::Reg {
         // SAFETY: the caller promises two bytes a lane.
         let bytes = unsafe { from.cast::<[[i8; 2]; LANES]>().read() };
         lanes(|lane| pair(bytes[lane][0].into(), bytes[lane][1].into()))
     }
 
     #[inline(always)]
-    fn dot_pairs(self, a: Words, b: Words, sum: Words) -> Words {
+    fn dot_pairs(self, a: Self::Reg, b: Self::Reg, sum: Self::Reg) -> Self::Reg {
         lanes(|lane| {
             let ((a0, a1), (b0, b1)) = (halves(a[lane]), halves(b[lane]));
             let dot = i32::from(a0) * i32::from(b0) + i32::from(a1) * i32::from(b1);
@@ -236,5 +235,84 @@ impl Simd for Portable {
     #[inline(always)]
     fn run<W: Work>(self, work: W) -> W::Output {
         work.run(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn all<S: Simd>(s: S, x: S::Reg) -> Vec<u32> {
+        let mut words = vec![0; S::LANES];
+        // SAFETY: there are as many words as lanes.
+        unsafe { s.store(words.as_mut_ptr(), x) };
+        words
+    }
+
+    /// Every operation of `s` against numbers that are worked out one by one.
+    struct Check;
+
+    impl Work for Check {
+        type Output = ();
+
+        #[inline(always)]
+        fn run<S: Simd>(self, s: S) {
+            let seeds: Vec<f32> = (0..3 * S::LANES).map(|i| (i as f32 - 7.3) * 1.37e3).collect();
+            let words: Vec<u32> = seeds.iter().map(|x| x.to_bits()).collect();
+            let lanes = |f: &dyn Fn(usize) -> u32| (0..S::LANES).map(f).collect::<Vec<u32>>();
+            let [a, b, c] = [0, 1, 2].map(|i| &words[i * S::LANES..(i + 1) * S::LANES]);
+            let [x, y, z] = [0, 1, 2].map(|i| &seeds[i * S::LANES..(i + 1) * S::LANES]);
+            // SAFETY: each has as many words as lanes, which is more than two bytes a lane.
+            let ([ra, rb, rc], bytes, splat) = unsafe {
+                (
+                    [a, b, c].map(|words| s.load(words.as_ptr())),
+                    s.load_bytes(a.as_ptr().cast()),
+                    s.splat(&c[1]),
+                )
+            };
+            assert_eq!(all(s, ra), a);
+            assert_eq!(all(s, s.zero()), lanes(&|_| 0));
+            assert_eq!(all(s, splat), lanes(&|_| c[1]));
+            assert_eq!(all(s, s.add(ra, rb)), lanes(&|i| (x[i] + y[i]).to_bits()));
+            assert_eq!(all(s, s.multiply(ra, rb)), lanes(&|i| (x[i] * y[i]).to_bits()));
+            for (i, found) in all(s, s.multiply_add(ra, rb, rc)).into_iter().enumerate() {
+                let expected = x[i] * y[i] + z[i];
+                assert!((f32::from_bits(found) - expected).abs() <= expected.abs() * 1e-6);
+            }
+            assert_eq!(all(s, s.add_integers(ra, rb)), lanes(&|i| a[i].wrapping_add(b[i])));
+            assert_eq!(all(s, s.scaled(ra, rb)), lanes(&|i| (a[i] as i32 as f32 * y[i]).to_bits()));
+            assert_eq!(all(s, s.low_half(ra)), lanes(&|i| a[i] << 16));
+            assert_eq!(all(s, s.high_half(ra)), lanes(&|i| a[i] >> 16 << 16));
+            let flat: Vec<i8> = a.iter().flat_map(|word| word.to_le_bytes().map(|byte| byte as i8)).collect();
+            assert_eq!(all(s, bytes), lanes(&|i| pair(flat[2 * i].into(), flat[2 * i + 1].into())));
+            let dot = |i: usize| {
+                let ((a0, a1), (b0, b1)) = (halves(a[i]), halves(b[i]));
+                let wide = |a: i16, b: i16| i32::from(a).wrapping_mul(b.into());
+                (c[i] as i32).wrapping_add(wide(a0, b0)).wrapping_add(wide(a1, b1)) as u32
+            };
+            assert_eq!(all(s, s.dot_pairs(ra, rb, rc)), lanes(&dot));
+            if let Some(s) = s.dot() {
+                let [ra, rb, rc] =
+                    // SAFETY: as above.
+                    [a, b, c].map(|words| unsafe { s.load(words.as_ptr()) });
+                assert_eq!(all(s, s.dot_pairs(ra, rb, rc)), lanes(&dot));
+            }
+        }
+    }
+
+    #[test]
+    fn registers_do_what_their_operations_say() {
+        Portable::<8, 2>.run(Check);
+        Portable::<16, MOST_ROWS>.run(Check);
+        #[cfg(target_arch = "x86_64")]
+        {
+            use crate::kernels::cpu::x86::{Avx2, Avx512};
+            if let Some(s) = Avx2::detect() {
+                s.run(Check);
+            }
+            if let Some(s) = Avx512::detect() {
+                s.run(Check);
+            }
+        }
     }
 }

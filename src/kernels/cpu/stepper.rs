@@ -1,13 +1,12 @@
 //! Streams on the processor.
-#![allow(unsafe_code, reason = "weights are lent for a measurement by address")]
 
 use std::sync::Arc;
 
-use super::hop::{Room, step};
+use super::hop::{Room, clear, step};
 use super::limits::{Limits, measure};
 use super::network::Network;
 use super::pool::Pool;
-use super::simd::{Portable, Simd};
+use super::simd::{Plain, Portable, Simd};
 use crate::error::{Error, Result};
 use crate::kernels::{Hops, Plan, Precision, Stepper};
 use crate::units::HOP;
@@ -57,10 +56,10 @@ impl CpuStepper {
     /// # Errors
     /// As for [`new`](Self::new).
     pub fn portable(plan: &Plan, precision: Precision, threads: usize) -> Result<Self> {
-        Self::with(Portable, plan, precision, threads)
+        Self::with::<Plain>(Portable, plan, precision, threads)
     }
 
-    fn with<S: Simd>(s: S, plan: &Plan, precision: Precision, threads: usize) -> Result<Self> {
+    pub(super) fn with<S: Simd>(s: S, plan: &Plan, precision: Precision, threads: usize) -> Result<Self> {
         if precision == Precision::Tf32 {
             let cause = "tf32 is a precision of GPUs, and the model runs on the processor";
             return Err(Error::config(cause, "choose one of: f32, bf16, int8"));
@@ -149,10 +148,16 @@ impl<S: Simd> Rows<S> {
         Ok(())
     }
 
+    /// Moves memories back from `taken`. Rows whose memory was lost with a thread have heard nothing.
     fn put_back(&mut self, rows: &[u32]) {
         for (row, memory) in rows.iter().zip(self.taken.drain(..)) {
             if let Some(place) = self.memories.get_mut(*row as usize) {
                 *place = memory;
+            }
+        }
+        for row in rows {
+            if let Some(place) = self.memories.get_mut(*row as usize).filter(|place| place.is_empty()) {
+                place.extend_from_slice(&self.network.fresh);
             }
         }
     }
@@ -164,12 +169,11 @@ impl<S: Simd> Streams for Rows<S> {
     }
 
     fn weight_bytes(&self) -> usize {
-        self.network.weights().1
+        size_of_val(self.network.weights())
     }
 
     fn limits(&self) -> Limits {
-        // SAFETY: the weights live as long as the network.
-        unsafe { measure(self.s, self.network.weights(), self.precision) }
+        measure(self.s, self.network.weights(), self.precision)
     }
 }
 
@@ -205,9 +209,7 @@ impl<S: Simd> Stepper for Rows<S> {
     }
 
     fn step(&mut self, rows: &[u32], samples: &[f32], hops: &mut Hops) -> Result<()> {
-        for numbers in [&mut hops.pmi, &mut hops.latents, &mut hops.contexts, &mut hops.bands] {
-            numbers.clear();
-        }
+        clear(hops);
         if samples.len() != rows.len() * HOP {
             return Err(Error::internal(format!(
                 "{} samples for a hop of {} streams, {} expected",

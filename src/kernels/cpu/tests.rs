@@ -6,6 +6,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::CpuStepper;
 use super::reference::{Shape, random_plan, reference_step};
+use super::simd::{MOST_ROWS, Portable};
 use crate::kernels::{Hops, Plan, Precision, Stepper};
 
 const ALL: [Precision; 3] = [Precision::F32, Precision::Bf16, Precision::Int8];
@@ -78,16 +79,17 @@ fn compare(plan: &Plan, stepper: &mut CpuStepper, seed: u64, hops: usize) -> [f3
     most
 }
 
-fn both(plan: &Plan, precision: Precision, threads: usize) -> [CpuStepper; 2] {
-    let detected = CpuStepper::new(plan, precision, threads).unwrap();
-    [detected, CpuStepper::portable(plan, precision, threads).unwrap()]
+/// With the registers of this machine, with plain arrays, and with arrays as wide as the widest registers.
+fn every(plan: &Plan, precision: Precision) -> [CpuStepper; 3] {
+    let wide = CpuStepper::with(Portable::<16, MOST_ROWS>, plan, precision, 1);
+    [CpuStepper::new(plan, precision, 1), CpuStepper::portable(plan, precision, 1), wide].map(Result::unwrap)
 }
 
 #[test]
 fn whole_weights_give_what_the_formulas_give() {
     for (i, shape) in shapes().iter().enumerate() {
         let plan = random_plan(shape, i as u64);
-        for mut stepper in both(&plan, Precision::F32, 1) {
+        for mut stepper in every(&plan, Precision::F32) {
             stepper.reserve(5).unwrap();
             let most = compare(&plan, &mut stepper, 7, 40);
             assert!(most.iter().all(|d| *d <= 1e-4), "{shape:?} on {}: {most:?}", stepper.registers());
@@ -101,7 +103,7 @@ fn fewer_bits_stay_near() {
     {
         for (i, shape) in shapes().iter().enumerate() {
             let plan = random_plan(shape, i as u64);
-            for mut stepper in both(&plan, precision, 1) {
+            for mut stepper in every(&plan, precision) {
                 stepper.reserve(3).unwrap();
                 let most = compare(&plan, &mut stepper, 3, 40);
                 assert!(
@@ -117,7 +119,7 @@ fn fewer_bits_stay_near() {
 #[test]
 fn all_registers_give_the_same_integers() {
     let plan = random_plan(&Shape::raw([32, 64, 96, 128, 128], &[64]), 5);
-    let [mut a, mut b] = both(&plan, Precision::Int8, 1);
+    let [mut a, mut b, _] = every(&plan, Precision::Int8);
     let rng = &mut ChaCha8Rng::seed_from_u64(2);
     let (mut x, mut y) = (Hops::default(), Hops::default());
     for stepper in [&mut a, &mut b] {

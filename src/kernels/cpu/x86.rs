@@ -164,8 +164,8 @@ impl<const DOT: bool> Simd for Avx512<DOT> {
     type Reg = __m512;
     const NAME: &'static str = if DOT { "AVX-512 with VNNI" } else { "AVX-512" };
     const LANES: usize = 16;
-    const ROWS: usize = 8;
-    const UNPACKED_ROWS: usize = 8;
+    const ROWS: usize = 6;
+    const UNPACKED_ROWS: usize = 6;
 
     fn dot(self) -> Option<Self::Dot> {
         self.dot.then_some(Self::Dot { dot: true })
