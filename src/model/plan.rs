@@ -104,7 +104,7 @@ mod tests {
         let vars = Cpc::init(&mut rng, architecture, &Device::Cpu).unwrap();
         let mut tensors: Tensors = vars.into_iter().map(|(n, v)| (n, v.as_detached_tensor())).collect();
         let bank = uniform(&mut rng, &[32, architecture.encoder.latent()], 1.0, &Device::Cpu).unwrap();
-        tensors.insert(BANK.to_owned(), bank);
+        tensors.insert(BANK.to_owned(), bank.as_detached_tensor());
         Cpc::load(&tensors, architecture).unwrap()
     }
 

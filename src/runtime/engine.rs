@@ -328,7 +328,7 @@ impl Engine {
         if let Some(pooled) = pooled {
             sink(Heard::Embedding { stream, pooled: Box::new(pooled) });
         }
-        self.teach(stream, Lesson { frame, hop, input }, sink)
+        self.teach(stream, Lesson { frame, input }, sink)
     }
 
     /// Tells the findings, and excerpts of events that are over: of all of them unless more sound `follows`.

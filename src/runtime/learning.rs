@@ -14,7 +14,7 @@ use crate::detect::{Detector, DetectorState, Input, Reading};
 use crate::error::{Error, Result};
 use crate::event::Finding;
 use crate::frame::Frame;
-use crate::units::{HOP, MODEL_RATE};
+use crate::units::MODEL_RATE;
 
 /// Sound of a stream that waits for its detector at most; more is left in the ring.
 const WAITING_S: usize = 300;
@@ -23,7 +23,6 @@ const WAITING_S: usize = 300;
 #[derive(Debug)]
 pub(super) struct Lesson {
     pub(super) frame: Frame,
-    pub(super) hop: [f32; HOP],
     pub(super) input: Input,
 }
 
@@ -31,7 +30,6 @@ pub(super) struct Lesson {
 #[derive(Debug)]
 pub(super) struct Heed {
     pub(super) frame: Frame,
-    pub(super) hop: [f32; HOP],
     pub(super) reading: Reading,
     pub(super) findings: Vec<Finding>,
     /// What the detector was doing before.
@@ -43,13 +41,13 @@ pub(super) struct Heed {
 impl Lesson {
     /// The detector hears the frame.
     pub(super) fn take(self, detector: &mut Detector, mut findings: Vec<Finding>) -> Heed {
-        let Self { frame, hop, input } = self;
+        let Self { frame, input } = self;
         // a change of the place that passed leaves the calibration as it was
         let before = detector.state();
         let relearning = matches!(before, DetectorState::Relearning { .. });
         let known = detector.calibration_id().filter(|_| relearning).map(str::to_owned);
         let reading = detector.push(&frame, input, &mut findings);
-        Heed { frame, hop, reading, findings, before, known }
+        Heed { frame, reading, findings, before, known }
     }
 }
 
