@@ -2,42 +2,16 @@
 //! step; and they remember the same, so that a stream can go on with either.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr, reason = "a test")]
 
-use candle_core::{DType, Device, Tensor};
-use cpc_stream::context::ContextConfig;
-use cpc_stream::encode::{BandStatistics, EncoderConfig, Normalisation};
+mod support;
+
+use candle_core::{Device, Tensor};
 use cpc_stream::kernels::{CpuStepper, Hops, Precision, Stepper};
-use cpc_stream::model::{Architecture, BANK, Cpc, CpcState, plan_of};
-use cpc_stream::nn::{BatchState, Tensors, uniform};
+use cpc_stream::model::{Cpc, CpcState, plan_of};
+use cpc_stream::nn::BatchState;
 use cpc_stream::units::HOP;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-
-fn model(architecture: &Architecture) -> Cpc {
-    let mut rng = ChaCha8Rng::seed_from_u64(3);
-    let vars = Cpc::init(&mut rng, architecture, &Device::Cpu).unwrap();
-    let mut tensors: Tensors = vars.into_iter().map(|(n, v)| (n, v.as_detached_tensor())).collect();
-    let bank = uniform(&mut rng, &[50, architecture.encoder.latent()], 1.0, &Device::Cpu).unwrap();
-    tensors.insert(BANK.to_owned(), bank.to_dtype(DType::F32).unwrap());
-    Cpc::load(&tensors, architecture).unwrap()
-}
-
-fn kinds() -> Vec<(&'static str, Architecture)> {
-    let spectral = |site_seconds: u32| {
-        let statistics = BandStatistics::usual(64);
-        let encoder = EncoderConfig::Spectral { bands: 64, channels: vec![48, 96], site_seconds, statistics };
-        Architecture { encoder, ..Architecture::spectral() }
-    };
-    let folded = EncoderConfig::Raw { channels: [20, 33, 40, 64, 70], normalisation: Normalisation::Folded };
-    let two_layers = ContextConfig::Gru { hidden: 40, layers: 2 };
-    vec![
-        ("256", Architecture::cpc256()),
-        ("edge", Architecture::edge()),
-        ("spectral", spectral(0)),
-        ("spectral, by the place", spectral(4)),
-        ("folded", Architecture { encoder: folded, ..Architecture::edge() }),
-        ("two layers", Architecture { context: two_layers, ..Architecture::edge() }),
-    ]
-}
+use support::models::{kinds, random};
 
 fn numbers(tensor: &Tensor) -> Vec<f32> {
     tensor.flatten_all().unwrap().to_vec1().unwrap()
@@ -105,7 +79,7 @@ fn compare(cpc: &Cpc, (precision, threads): (Precision, usize), streams: usize, 
 #[test]
 fn for_every_kind_of_model_and_number_of_streams() {
     for (name, architecture) in kinds() {
-        let cpc = model(&architecture);
+        let cpc = random(&architecture);
         for (streams, threads) in [(1, 1), (3, 1), (11, 2)] {
             let worst = compare(&cpc, (Precision::F32, threads), streams, 50);
             eprintln!("{name}, {streams} streams, {threads} threads: {worst:?}");
@@ -120,7 +94,7 @@ fn fewer_bits_stay_near() {
     for (precision, bounds) in [(Precision::Bf16, [0.01, 0.03, 0.01]), (Precision::Int8, [0.02, 0.06, 0.03])]
     {
         for (name, architecture) in kinds() {
-            let worst = compare(&model(&architecture), (precision, 1), 3, 50);
+            let worst = compare(&random(&architecture), (precision, 1), 3, 50);
             eprintln!("{name}, {precision}: {worst:?}");
             assert!(worst.iter().zip(bounds).all(|(d, most)| *d <= most), "{name}, {precision}: {worst:?}");
         }
@@ -130,7 +104,7 @@ fn fewer_bits_stay_near() {
 #[test]
 fn a_stream_goes_on_with_kernels() {
     for (name, architecture) in kinds() {
-        let cpc = model(&architecture);
+        let cpc = random(&architecture);
         let mut stepper = CpuStepper::new(&plan_of(&cpc).unwrap().unwrap(), Precision::F32, 1).unwrap();
         stepper.reserve(1).unwrap();
         let mut state = cpc.zero_state(1).unwrap();
