@@ -26,21 +26,21 @@ fn heard(aside: bool) -> Vec<Said> {
     if aside {
         engine.learn_aside(2).unwrap();
     }
-    let mut said = vec![Vec::new(); STREAMS];
+    let mut said: Vec<Said> = vec![Vec::new(); STREAMS];
     let mut note = |heard: Heard| {
-        let (stream, text) = match heard {
+        let (stream, text, score) = match heard {
             Heard::Reading { stream, frame, reading } => {
-                let bits = |x: Option<f64>| x.map(f64::to_bits);
-                (
-                    stream,
-                    format!("{frame} {:?} {:?} {:?}", reading.state, bits(reading.p), bits(reading.novelty)),
-                )
+                let score = reading.score.unwrap_or(-1.0);
+                (stream, format!("frame {frame} {:?} {:?}", reading.state, reading.quality), score)
             }
-            Heard::Finding { stream, finding } => (stream, format!("{finding:?}")),
-            Heard::Calibrated { stream } => (stream, "calibrated".to_owned()),
+            Heard::Finding { stream, finding } => {
+                let text = format!("{:?} {} from {}", finding.phase, finding.number, finding.onset_sample);
+                (stream, text, finding.score)
+            }
+            Heard::Calibrated { stream } => (stream, "calibrated".to_owned(), 0.0),
             _ => return,
         };
-        said[stream].push(text);
+        said[stream].push((text, score));
     };
     for stream in 0..STREAMS {
         engine.add(format!("s{stream}"), 16_000, None).unwrap();
