@@ -230,6 +230,7 @@ impl Inference {
         let Some(stream) = self.streams.get_mut(index) else { return Ok(()) };
         stream.closed = true;
         if let Some(number) = stream.number {
+            self.drive(|engine, sink| engine.catch_up(number, sink))?;
             warn_unfinished(&self.engine, number);
             self.refresh(false);
             let counters = self.drive(|engine, sink| engine.end(number, sink))?;

@@ -172,7 +172,10 @@ impl Engine {
     }
 
     /// Scores all of a stream's whole hops, also those that wait for its detector.
-    pub(super) fn catch_up(&mut self, stream: usize, sink: &mut dyn FnMut(Heard)) -> Result<()> {
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub fn catch_up(&mut self, stream: usize, sink: &mut dyn FnMut(Heard)) -> Result<()> {
         loop {
             self.run(sink)?;
             if !self.await_detector(stream)? {
