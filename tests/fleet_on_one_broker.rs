@@ -44,7 +44,7 @@ fn nodes_side_by_side_and_a_group_of_consumers() {
     let (home, broker) = (tempfile::tempdir().unwrap(), Broker::start());
     let all = broker.subscribe("acme/#");
     let [first, second] = [broker.subscribe(GROUP), broker.subscribe(GROUP)];
-    let mut nodes: Vec<Daemon> = [("lisbon", "hall"), ("lisbon", "yard"), ("porto", "hall")]
+    let mut nodes: Vec<Daemon> = [("lisbon", "hall"), ("lisbon", "yard"), ("porto", "attic")]
         .map(|(site, name)| node(home.path(), &broker, site, name))
         .into();
     let whistles = sound::bytes(&sound::whistles(60, 20));
@@ -52,7 +52,7 @@ fn nodes_side_by_side_and_a_group_of_consumers() {
     pipes.iter_mut().for_each(|pipe| pipe.write_all(&whistles).unwrap());
 
     // who comes late knows who is there
-    let topics = ["acme/lisbon/hall/status", "acme/lisbon/yard/status", "acme/porto/hall/status"];
+    let topics = ["acme/lisbon/hall/status", "acme/lisbon/yard/status", "acme/porto/attic/status"];
     for topic in topics {
         let status = broker.subscribe(topic).next("/status", SOON);
         assert!(status.retained && status.payload.contains("online"), "{status:?}");
