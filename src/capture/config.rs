@@ -124,6 +124,12 @@ impl SourceConfig {
         self.device.is_some() || self.url.is_some()
     }
 
+    /// Whether sound comes at the pace of time, so that it must not wait: from what is live, and from paced files.
+    #[must_use]
+    pub fn keeps_pace(&self) -> bool {
+        self.is_live() || (self.file.is_some() && !self.fast)
+    }
+
     /// Checks everything that can be checked without opening anything.
     ///
     /// # Errors

@@ -126,7 +126,7 @@ impl Daemon {
         } else if embeddings.rate_hz > 0 {
             tracing::warn!("embeddings go to a broker, and none is configured: there are none");
         }
-        if sources.iter().any(|source| !source.fast) {
+        if sources.iter().any(SourceConfig::keeps_pace) {
             let cores = thread::available_parallelism().map_or(1, std::num::NonZero::get);
             engine.learn_aside((cores - 1).clamp(1, LEARNERS))?;
         }
