@@ -88,7 +88,6 @@ fn nodes_side_by_side_and_a_group_of_consumers() {
 
     drop(first);
     pipes.iter_mut().for_each(|pipe| pipe.write_all(&whistles).unwrap());
-    drop(pipes);
     let (told, divided) = gather(None, &second, before + 6);
     let mut ids: Vec<String> = divided.iter().flatten().map(|event| document(event)).collect();
     let mut expected: Vec<String> = told.values().flatten().map(|event| document(event)).collect();
@@ -101,12 +100,14 @@ fn nodes_side_by_side_and_a_group_of_consumers() {
     }
 
     // the last will of who is killed, and of nobody else
+    // while its input goes on: who stops by itself says `stopped`
     nodes.remove(0).kill();
     let status = broker.subscribe("acme/lisbon/hall/status");
     let limit = Instant::now() + SOON;
     while !status.next("/status", SOON).payload.contains("offline") {
         assert!(Instant::now() < limit);
     }
+    drop(pipes);
 }
 
 /// What tells one document of an event from the others.
