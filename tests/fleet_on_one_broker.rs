@@ -89,8 +89,8 @@ fn nodes_side_by_side_and_a_group_of_consumers() {
     drop(first);
     pipes.iter_mut().for_each(|pipe| pipe.write_all(&whistles).unwrap());
     let (told, divided) = gather(None, &second, before + 6);
-    let mut ids: Vec<String> = divided.iter().flatten().map(|event| document(event)).collect();
-    let mut expected: Vec<String> = told.values().flatten().map(|event| document(event)).collect();
+    let mut ids: Vec<String> = divided.iter().flatten().map(document).collect();
+    let mut expected: Vec<String> = told.values().flatten().map(document).collect();
     ids.sort();
     expected.sort();
     ids.dedup();

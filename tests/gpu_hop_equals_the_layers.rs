@@ -1,7 +1,7 @@
 //! The kernels on a GPU say what the layers on the processor say, for every kind of model that they know and whoever is
 //! in a step. On a machine without a GPU there is nothing to compare, and the test says so.
 #![cfg(feature = "cuda")]
-#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr, reason = "a test")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr, reason = "a test")]
 
 mod support;
 

@@ -4,7 +4,7 @@
 //! The driver is compiled by g++ from `support/driver_on_a_processor.cpp`, which includes the kernels' own source. The
 //! test starts itself anew with that driver in the place of NVIDIA's.
 #![cfg(feature = "cuda")]
-#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr, reason = "a test")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr, reason = "a test")]
 
 mod support;
 

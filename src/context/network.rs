@@ -130,10 +130,12 @@ impl ContextNetwork {
     /// The layers, where all of them are gated recurrent units.
     #[must_use]
     pub fn grus(&self) -> Option<Vec<&Gru>> {
-        let gru = |layer| match layer {
-            &Layer::Gru(ref gru) => Some(gru),
-            Layer::Lstm(_) => None,
-        };
+        fn gru(layer: &Layer) -> Option<&Gru> {
+            match layer {
+                Layer::Gru(gru) => Some(gru),
+                Layer::Lstm(_) => None,
+            }
+        }
         self.layers.iter().map(gru).collect()
     }
 

@@ -160,7 +160,7 @@ fn measure(
             (_, Some(_)) => {}
             // the first of them warm up
             (None, None) if times.total() >= 20 => {
-                (times, started) = (HopTimes::new(1 << 20), Some(Instant::now()))
+                (times, started) = (HopTimes::new(1 << 20), Some(Instant::now()));
             }
             (Some(start), None) if hop.duration_since(start) >= budget => break,
             _ => {}
