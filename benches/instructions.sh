@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Instructions of a hop, counted by callgrind: the same on a busy machine as on an idle one, and on processors with and
 # without AVX-512, which callgrind does not show. Compares with benches/instructions.txt and fails where a hop takes over
-# 3 % more; `--save` writes that file anew. Needs valgrind, and a release build.
+# 3 % more; `--save` writes that file anew. Needs valgrind, a release build, and four minutes.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 program=${CPC_STREAM:-target/release/cpc-stream}
@@ -15,7 +15,7 @@ count() { # ARCH STREAMS PRECISION HOPS
 
 found=$(mktemp)
 trap 'rm -f "$found"' EXIT
-for row in "spectral 1 f32" "spectral 8 f32" "edge 1 f32" "edge 8 int8" "256 1 f32" "256 1 bf16"; do
+for row in "spectral 1 f32" "spectral 8 f32" "edge 1 f32" "edge 8 int8"; do
     read -r arch streams precision <<<"$row"
     # two lengths: what the start costs falls out
     few=$(count "$arch" "$streams" "$precision" 20) many=$(count "$arch" "$streams" "$precision" 60)
