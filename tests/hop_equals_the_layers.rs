@@ -11,7 +11,7 @@ use cpc_stream::nn::BatchState;
 use cpc_stream::units::HOP;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use support::models::{kinds, random};
+use support::models::{kinds, largest, random};
 
 fn numbers(tensor: &Tensor) -> Vec<f32> {
     tensor.flatten_all().unwrap().to_vec1().unwrap()
@@ -19,16 +19,6 @@ fn numbers(tensor: &Tensor) -> Vec<f32> {
 
 fn remembered(state: &CpcState) -> Vec<f32> {
     state.tensors().into_iter().flat_map(numbers).collect()
-}
-
-/// The largest difference; places without a number must be the same.
-fn largest(a: &[f32], b: &[f32]) -> f32 {
-    assert_eq!(a.len(), b.len());
-    let differences = a.iter().zip(b).map(|(a, b)| {
-        assert_eq!(a.is_nan(), b.is_nan(), "a score without a context");
-        if a.is_nan() { 0.0 } else { (a - b).abs() }
-    });
-    differences.fold(0.0, f32::max)
 }
 
 /// Streams pause, join and begin anew at random for `steps` steps. The largest difference of pmi, z, c, bands and memory.

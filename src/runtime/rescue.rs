@@ -8,10 +8,17 @@ use super::{Engine, Heard};
 use crate::config::Config;
 use crate::detect::{DetectConfig, Detector};
 use crate::error::{Error, Result};
+use crate::kernels::Precision;
 use crate::model::{self, Cpc, Manifest};
 
-/// Difference of a GPU's scores from the CPU's, in nats, from which on it is not trusted: bf16 is off by a tenth of it.
-const DISAGREEMENT: f64 = 0.5;
+/// Difference of a GPU's scores from the CPU's, in nats, up to which it is trusted: rounding of sums in f32, and of what is
+/// multiplied with fewer bits.
+fn trusted(precision: Precision) -> f64 {
+    match precision {
+        Precision::F32 => 1e-3,
+        Precision::Tf32 | Precision::Bf16 | Precision::Int8 => 0.05,
+    }
+}
 
 /// The engine on its device, warm; the CPU stands by where that is a GPU.
 pub(super) fn start_engine(config: &Config) -> Result<(Engine, Manifest)> {
@@ -32,8 +39,8 @@ pub(super) fn start_engine(config: &Config) -> Result<(Engine, Manifest)> {
     let spare = open(&Device::Cpu)?;
     let on_device = open(&device).and_then(|(manifest, cpc)| {
         let off = model::disagreement(&cpc, stepping, &spare.1)?;
-        if off > DISAGREEMENT {
-            return Err(Error::internal(format!("its scores are off by up to {off:.2} nats")));
+        if off > trusted(config.model.precision) {
+            return Err(Error::internal(format!("its scores are off by up to {off:.1e} nats")));
         }
         start((manifest, cpc), stepping)
     });

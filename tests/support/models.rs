@@ -5,6 +5,7 @@ use std::sync::Arc;
 use candle_core::{DType, Device};
 use cpc_stream::context::ContextConfig;
 use cpc_stream::encode::{BandStatistics, EncoderConfig, Normalisation};
+use cpc_stream::kernels::Hops;
 use cpc_stream::model::{Architecture, BANK, Cpc};
 use cpc_stream::nn::{Tensors, uniform};
 use rand::SeedableRng;
@@ -47,4 +48,22 @@ pub fn random_on<const N: usize>(architecture: &Architecture, devices: [&Device;
 pub fn random(architecture: &Architecture) -> Arc<Cpc> {
     let [cpc] = random_on(architecture, [&Device::Cpu]);
     cpc
+}
+
+/// The largest difference; places without a number must be the same.
+pub fn largest(a: &[f32], b: &[f32]) -> f32 {
+    assert_eq!(a.len(), b.len());
+    let differences = a.iter().zip(b).map(|(a, b)| {
+        assert_eq!(a.is_nan(), b.is_nan(), "a score without a context");
+        if a.is_nan() { 0.0 } else { (a - b).abs() }
+    });
+    differences.fold(0.0, f32::max)
+}
+
+/// The largest differences of scores, z, c and bands; of these and those in `worst` the larger ones.
+pub fn of_hops(a: &Hops, b: &Hops, worst: [f32; 4]) -> [f32; 4] {
+    let pairs =
+        [(&a.pmi, &b.pmi), (&a.latents, &b.latents), (&a.contexts, &b.contexts), (&a.bands, &b.bands)];
+    let mut all = worst.into_iter();
+    pairs.map(|(a, b)| largest(a, b).max(all.next().unwrap()))
 }

@@ -42,9 +42,9 @@ pub(super) fn measure<S: Simd>(s: S, weights: &[Line], precision: Precision) -> 
     let bytes = size_of_val(weights) as f64 / fastest(&|| s.run(Read(weights)));
     let once = (STEPS * SIDE * S::LANES) as f64;
     let multiply_adds = match (precision, s.dot()) {
-        (Precision::Int8, None) => 2.0 * once / fastest(&|| s.run(Dot)),
-        (Precision::Int8, Some(s)) => 2.0 * once / fastest(&|| s.run(Dot)),
-        _ => once / fastest(&|| s.run(MultiplyAdd)),
+        (Precision::Int8, None) => 2.0 * once / fastest(&|| s.run(Sums::<true>)),
+        (Precision::Int8, Some(s)) => 2.0 * once / fastest(&|| s.run(Sums::<true>)),
+        _ => once / fastest(&|| s.run(Sums::<false>)),
     };
     Limits { bytes, multiply_adds }
 }
@@ -70,9 +70,10 @@ impl Work for Read<'_> {
     }
 }
 
-struct MultiplyAdd;
+/// Sums that grow side by side: of products, or of products of pairs of 16 bits.
+struct Sums<const PAIRS: bool>;
 
-impl Work for MultiplyAdd {
+impl<const PAIRS: bool> Work for Sums<PAIRS> {
     type Output = ();
 
     #[inline(always)]
@@ -80,25 +81,8 @@ impl Work for MultiplyAdd {
         let (x, mut sums) = (black_box(s.zero()), black_box([s.zero(); SIDE]));
         for _ in 0..STEPS {
             for sum in &mut sums {
-                *sum = s.multiply_add(x, x, *sum);
-            }
-        }
-        black_box(sums);
-    }
-}
-
-struct Dot;
-
-impl Work for Dot {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        let (x, mut sums) = (black_box(s.zero()), black_box([s.zero(); SIDE]));
-        for _ in 0..STEPS {
-            for sum in &mut sums {
-                // of the sum itself, or the compiler would multiply once and for all
-                *sum = s.dot_pairs(*sum, x, *sum);
+                // pairs are of the sum itself, or the compiler would multiply once and for all
+                *sum = if PAIRS { s.dot_pairs(*sum, x, *sum) } else { s.multiply_add(x, x, *sum) };
             }
         }
         black_box(sums);

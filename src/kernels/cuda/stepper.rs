@@ -8,7 +8,7 @@ use super::network::{Network, Scratch, mask_len, takes};
 use crate::error::{Error, Result};
 use crate::units::HOP;
 
-/// Graphs that are kept; the least recently made goes first.
+/// Graphs that are kept; the one for the fewest rows goes first, since streams come more often than they go.
 const GRAPHS: usize = 16;
 
 /// Steps a plan on one GPU.
