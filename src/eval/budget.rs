@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::corpus::rare::{Material, join};
 use crate::detect::{DetectConfig, Detector, Input, Instrument};
 use crate::error::{Error, Result};
-use crate::event::Phase;
+use crate::event::{Evidence, Phase, Tier};
 use crate::model::{Cpc, Manifest, Passage};
 use crate::units::{FRAME_RATE, HOP, MODEL_RATE};
 
@@ -82,6 +82,23 @@ impl Count {
     }
 }
 
+/// An alarm, wherever it came.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Alarm {
+    /// The background that the stream began with.
+    pub background: String,
+    /// When it was told, seconds from the start of the stream.
+    pub at_s: f64,
+    /// Its smallest tail probability until then.
+    pub p: f64,
+    /// Its tier.
+    pub tier: Tier,
+    /// What gave it.
+    pub evidence: Evidence,
+    /// The band that stood out, Hz.
+    pub band_hz: Option<[f32; 2]>,
+}
+
 /// One budget after one length of calibration, over all streams.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Row {
@@ -95,6 +112,8 @@ pub struct Row {
     pub stepped: Count,
     /// In another place, once that was learnt.
     pub moved: Count,
+    /// All alarms, also those while something was learnt.
+    pub alarms: Vec<Alarm>,
 }
 
 /// Runs the detector over streams of `material`, all budgets and lengths at once. `progress` is called with streams and
@@ -123,6 +142,7 @@ pub fn measure(
             steady: Count::default(),
             stepped: Count::default(),
             moved: Count::default(),
+            alarms: Vec::new(),
         };
         rows.extend(plan.budgets.iter().map(|&budget| row(budget)));
     }
@@ -142,8 +162,8 @@ pub fn measure(
         let mut passage = Passage::new(Arc::clone(cpc))?;
         let (mut frames, mut out) = (Vec::new(), Vec::new());
         let seconds = samples.len() as f64 / f64::from(MODEL_RATE);
+        let name = material.backgrounds.get(number).map_or("", |b| b.name.as_str());
         for (piece, sound) in samples.chunks(PIECE * HOP).enumerate() {
-            let name = material.backgrounds.get(number).map_or("", |b| b.name.as_str());
             progress(name, number * 1000 + piece * PIECE * HOP * 1000 / samples.len(), places * 1000);
             frames.clear();
             passage.step(sound.get(..sound.len() / HOP * HOP).unwrap_or_default(), &mut frames)?;
@@ -152,6 +172,14 @@ pub fn measure(
                     detector.push(frame, Input::GOOD, &mut out);
                 }
                 for finding in out.drain(..).filter(|f| f.phase == Phase::New) {
+                    row.alarms.push(Alarm {
+                        background: name.to_owned(),
+                        at_s: finding.emitted_s,
+                        p: finding.p,
+                        tier: finding.tier,
+                        evidence: finding.evidence,
+                        band_hz: finding.band_hz,
+                    });
                     if let Some(count) = time_of(row, finding.emitted_s, seconds) {
                         count.alarms += 1;
                     }
@@ -242,6 +270,7 @@ mod tests {
             steady: Count::default(),
             stepped: Count::default(),
             moved: Count::default(),
+            alarms: Vec::new(),
         };
         assert!(time_of(&mut row, 30.0, 3600.0).is_none() && time_of(&mut row, 2750.0, 3600.0).is_none());
         time_of(&mut row, 3000.0, 3600.0).unwrap().alarms += 1;

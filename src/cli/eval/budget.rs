@@ -36,7 +36,7 @@ pub(in crate::cli) struct BudgetArgs {
     /// Seed of the streams.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Print JSON.
+    /// Print JSON, with each alarm.
     #[arg(long)]
     json: bool,
 }
