@@ -92,12 +92,15 @@ impl Calibration {
     /// Tail probability of an output of the critic, per second of normal sound.
     ///
     /// A short calibration knows little of its own tail, and what is usual in many places is known from training. The two
-    /// are averaged as logarithms, p = p_site^w · p_usual^(1−w) with w = T/(T + 90 s) for T seconds of calibration.
+    /// are averaged as logarithms, p = p_site^w · p_usual^(1−w) with w = T/(T + 90 s) for a tail of T seconds: those that
+    /// the site's tail was fitted to, which of a long calibration are not all.
     #[must_use]
     pub fn critic_probability(&self, logit: f64, usual: Option<&Tail>) -> Option<f64> {
-        let site = self.critic_tail.as_ref()?.tail_probability(logit);
+        let tail = self.critic_tail.as_ref()?;
+        let site = tail.tail_probability(logit);
         let Some(usual) = usual else { return Some(site) };
-        let weight = self.seconds / (self.seconds + PRIOR_SECONDS);
+        let seconds = tail.maxima().len() as f64;
+        let weight = seconds / (seconds + PRIOR_SECONDS);
         let both = weight * site.ln() + (1.0 - weight) * usual.tail_probability(logit).ln();
         Some(both.exp().clamp(P_FLOOR, 1.0))
     }

@@ -22,7 +22,7 @@ use crate::units::{BANDS, FRAME_RATE};
 /// Frames of a chunk: what is kept or dropped together, 20 s.
 const CHUNK: usize = 20 * FRAME_RATE as usize;
 /// Most chunks that are kept; past it every second one is dropped, again and again.
-const MOST_CHUNKS: usize = 30;
+const MOST_CHUNKS: usize = 60;
 /// Pieces of time for cross-fitting.
 const FOLDS: usize = 5;
 /// A second whose distance lies so many deviations above the median (in ln) is no part of what is fitted.
@@ -34,7 +34,7 @@ const TAIL_FRAMES: usize = 600;
 
 /// Collects usable frames; gaps between them are marked.
 ///
-/// Memory is bounded: K floats a frame for at most an hour, bands and contexts of at most 600 s. Those are kept in 16 bits
+/// Memory is bounded: K floats a frame for at most an hour, bands and contexts of at most 1200 s. Those are kept in 16 bits
 /// (f16: 11 significant bits of numbers that lie within ±16): 51 kB a second of sound with a context of 192, and many
 /// microphones learn at the same time.
 #[derive(Debug, Clone)]
@@ -332,10 +332,10 @@ mod tests {
             assert!(collector.bands.len() <= MOST_CHUNKS * CHUNK * BANDS);
         }
         assert!(collector.is_full());
-        assert_eq!(collector.stride, 8);
+        assert_eq!(collector.stride, 4);
         for (i, (&c, bands)) in collector.contexts.iter().zip(collector.bands.chunks_exact(BANDS)).enumerate()
         {
-            assert_eq!(c.to_f32(), (i / CHUNK * 8) as f32, "{i}");
+            assert_eq!(c.to_f32(), (i / CHUNK * 4) as f32, "{i}");
             assert!(bands.iter().all(|&b| b == c));
         }
         let starts: Vec<usize> = (0..collector.contexts.len()).step_by(CHUNK).collect();

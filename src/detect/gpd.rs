@@ -46,6 +46,17 @@ impl Gpd {
         Self { shape, scale: best_scale(excesses, shape) }
     }
 
+    /// The most probable law without an end: that of [`fit`](Self::fit), or where its γ is below 0 the exponential one, for
+    /// which σ is the mean.
+    ///
+    /// Where some dozen excesses suggest an end, all beyond it would be impossible, and the first normal second that went a
+    /// little further as rare as the rarest there is.
+    #[must_use]
+    pub fn fit_unbounded(excesses: &[f64]) -> Self {
+        let law = Self::fit(excesses);
+        if law.shape >= 0.0 { law } else { Self { shape: 0.0, scale: best_scale(excesses, 0.0) } }
+    }
+
     /// P(Y > y), in [0, 1].
     #[must_use]
     pub fn survival(&self, y: f64) -> f64 {
@@ -130,6 +141,19 @@ mod tests {
     fn sample(law: Gpd, n: usize, seed: u64) -> Vec<f64> {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         (0..n).map(|_| law.inverse_survival(1.0 - rng.random::<f64>())).collect()
+    }
+
+    #[test]
+    fn a_tail_that_seems_to_end_is_taken_as_exponential() {
+        let bounded = sample(Gpd { shape: -0.4, scale: 1.0 }, 60, 3);
+        assert!(Gpd::fit(&bounded).shape < 0.0);
+        let law = Gpd::fit_unbounded(&bounded);
+        let mean = bounded.iter().sum::<f64>() / bounded.len() as f64;
+        assert!(law.shape == 0.0 && (law.scale / mean - 1.0).abs() < 1e-6, "{law:?}");
+        let largest = bounded.iter().copied().fold(0.0, f64::max);
+        assert!(law.survival(1.2 * largest) > 1e-4);
+        let heavy = sample(Gpd { shape: 0.4, scale: 1.0 }, 200, 4);
+        assert_eq!(Gpd::fit_unbounded(&heavy), Gpd::fit(&heavy));
     }
 
     #[test]

@@ -20,7 +20,7 @@ const MIN_BLOCKS: usize = 8;
 /// The tail of a score, learnt from its maxima over blocks of 1 s.
 ///
 /// Above the threshold t, with N_t of the n maxima above it,
-/// p(s) = (N_t/n)·(1 + γ(s−t)/σ)^(−1/γ) (exp(−(s−t)/σ) for γ → 0), and z_q = t + σ/γ·((q·n/N_t)^(−γ) − 1) is
+/// p(s) = (N_t/n)·(1 + γ(s−t)/σ)^(−1/γ) with γ ≥ 0 (exp(−(s−t)/σ) for γ = 0), and z_q = t + σ/γ·((q·n/N_t)^(−γ) − 1) is
 /// its inverse (peaks over threshold as in SPOT: Siffer et al., KDD 2017). Below t it is the empirical share of
 /// maxima above s, interpolated linearly between maxima; below the smallest of them it goes on to 1.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -89,7 +89,7 @@ impl Tail {
             let scale = (maxima[n - 1] - maxima[0]).max(threshold.abs() * 1e-3).max(1e-6);
             (1.0 / (n + 1) as f64, Gpd { shape: 0.0, scale })
         } else {
-            (excesses.len() as f64 / n as f64, Gpd::fit(&excesses))
+            (excesses.len() as f64 / n as f64, Gpd::fit_unbounded(&excesses))
         };
         Self { maxima, discarded, threshold, share, law }
     }
