@@ -32,7 +32,7 @@ struct Microphone {
 impl Microphone {
     fn start(broker: &Broker) -> Self {
         let mut options = MqttOptions::new("esp32", "127.0.0.1", broker.address().port());
-        options.set_keep_alive(Duration::from_secs(60));
+        options.set_keep_alive(Duration::from_secs(60)).set_max_packet_size(1 << 20, 1 << 20);
         let (client, mut connection) = Client::new(options, 2048);
         thread::spawn(move || {
             for event in connection.iter() {
@@ -50,9 +50,10 @@ impl Microphone {
     }
 
     fn chunk(&self, session: u32, n: usize) -> Vec<u8> {
-        let piece: Vec<i16> = self.samples.iter().cycle().skip(n * PIECE).take(PIECE).copied().collect();
+        let start = n * PIECE % self.samples.len();
+        let piece = &self.samples[start..start + PIECE];
         let (pcm, first) = (PcmForm::default(), (n * PIECE) as u64);
-        Chunk { pcm, session, first, bytes: &sound::bytes(&piece) }.write()
+        Chunk { pcm, session, first, bytes: &sound::bytes(piece) }.write()
     }
 
     /// Chunk number `n`.
@@ -88,16 +89,17 @@ fn what_is_missing_repeated_late_or_hostile_is_counted_and_the_rest_is_scored() 
     // until the daemon has subscribed, nobody hears anything
     let mut mic = Microphone::start(&broker);
     let chunks = |health: &Health| health.streams["porch"].chunks.unwrap_or_default();
-    let mut taken = || {
+    let taken = || {
         let health: Health = serde_json::from_str(&health.next("/health", SOON).payload).unwrap();
         chunks(&health)
     };
-    let before = await_for("a subscription", SOON, || {
+    await_for("a subscription", SOON, || {
         mic.say(b"nonsense".to_vec());
-        let now = taken();
-        (now.taken > 0).then_some(now)
+        (taken().taken > 0).then_some(())
     });
-    let (before_sent, before) = (mic.sent, before.taken);
+    // the last of it may be on its way
+    taken();
+    let (said, before) = (mic.sent, taken().taken);
     mic.sent = 0;
 
     mic.play(0..100);
@@ -118,9 +120,11 @@ fn what_is_missing_repeated_late_or_hostile_is_counted_and_the_rest_is_scored() 
     mic.give(1 << 40);
     cut.truncate(101);
     mic.say(cut);
+    // magic, place of the PCM, rate, channels, format
+    let spoilt = [0, 1, 2, 3, 6, 7, 8, 9, 12, 13, 14];
     for n in 0..50u8 {
         let mut message = mic.chunk(SESSION, 200);
-        message[usize::from(n % 15)] ^= 0x55;
+        message[spoilt[usize::from(n) % spoilt.len()]] ^= 0x55;
         message.truncate(40 + usize::from(n));
         mic.say(if n % 2 == 0 { message } else { vec![n; usize::from(n) * 7] });
     }
@@ -142,7 +146,7 @@ fn what_is_missing_repeated_late_or_hostile_is_counted_and_the_rest_is_scored() 
     let missing = (5 + 200) * PIECE as u64;
     let expected =
         ChunkHealth { taken: before + mic.sent, late: 1, repeated: 4, refused, missing_frames: missing };
-    assert!(before <= before_sent);
+    assert!(before <= said);
     assert_eq!(counts, expected);
 
     daemon.stop(SOON);

@@ -184,8 +184,10 @@ fn a_stream_goes_on_where_its_worker_does_not() {
     ears.listen_for(Duration::from_secs(3));
     let since = Instant::now();
     workers[other].signal("STOP");
-    ears.until("the other worker", 2 * WITHIN, |told| {
-        MICS.iter().all(|mic| told.iter().any(|told| told.mic == *mic && told.node == back))
+    ears.until("the other worker", 4 * WITHIN, |told| {
+        let again =
+            |mic: &str| told.iter().any(|told| told.mic == mic && told.node == back && told.at > since);
+        MICS.iter().all(|mic| again(mic))
     });
     for mic in MICS {
         let first = ears.told.iter().find(|told| told.mic == mic && told.node == back && told.at > since);

@@ -248,14 +248,16 @@ impl PostOffice {
     fn carry_out(&mut self, order: Order, link: Option<&Link>) -> Result<(), String> {
         match order {
             Order::Hear { filter, listener } => {
-                if let Some(link) = link {
-                    if !link.client.subscribe(&filter) {
-                        self.listeners.insert(filter, listener);
-                        return Err("no room for a subscription".into());
-                    }
+                // who comes when the broker is there already learns it as well, but once
+                let known = self.listeners.values().any(|known| known.way.same_channel(&listener.way));
+                if link.is_some() && !known {
                     let _ = listener.way.try_send(Post::Up);
                 }
+                let asked = link.is_none_or(|link| link.client.subscribe(&filter));
                 self.listeners.insert(filter, listener);
+                if !asked {
+                    return Err("no room for a subscription".into());
+                }
             }
             Order::Forget(filter) => {
                 let known = self.listeners.remove(&filter).is_some();

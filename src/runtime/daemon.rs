@@ -95,6 +95,8 @@ pub(super) struct Daemon {
     keeper: Keeper,
     /// Where microphones are shared.
     worker: Option<Worker>,
+    /// Keeps the link up by which microphones are heard.
+    _air: Option<Air>,
     pub(super) settings: Sender<Settings>,
     pub(super) reloads: Receiver<Sender<Reloaded>>,
     pulse: Pulse,
@@ -180,7 +182,7 @@ impl Daemon {
             tracing::info!("the page is at http://{}/", server.address());
         }
         let store = CalibrationStore::new(state);
-        let shared = air.as_ref().is_some_and(|air: &Air| air.shared);
+        let shared = air.as_ref().is_some_and(|air| air.shared);
         let (others, states) = bounded(QUEUE);
         let (give, hands) = bounded(QUEUE);
         let (keeper, keep) = Keeper::start(store.clone(), shared.then_some(others))?;
@@ -235,6 +237,7 @@ impl Daemon {
             notices,
             keeper,
             worker,
+            _air: air,
             settings,
             reloads,
             pulse: Pulse::new(),

@@ -65,11 +65,13 @@ impl Stream {
     }
 
     /// It is heard here from now on.
+    #[cfg(feature = "mqtt")]
     pub(super) fn take(&mut self, known: Option<StreamState>) {
         (self.owned, self.known, self.heard, self.zero) = (true, known, 0.0, None);
     }
 
     /// It is heard elsewhere from now on.
+    #[cfg(feature = "mqtt")]
     pub(super) fn leave(&mut self) {
         self.owned = false;
         (self.summary, self.notes) = (Summary::default(), Notes::default());

@@ -73,6 +73,12 @@ impl Ledger {
         self.mics.values_mut().for_each(|mic| mic.said = false);
     }
 
+    /// This worker itself was away: what the others said meanwhile is still to be read.
+    pub(super) fn woke(&mut self, now: Instant) {
+        self.up = self.up.map(|_| now);
+        self.peers.values_mut().for_each(|last| *last = now + LEASE);
+    }
+
     /// The broker is away. Nobody can take anything from anybody meanwhile.
     pub(super) fn down(&mut self) {
         self.up = None;

@@ -29,6 +29,8 @@ use crate::runtime::progress::Progress;
 const BEAT: Duration = Duration::from_millis(400);
 /// How often it looks at its books.
 const LOOK: Duration = Duration::from_millis(100);
+/// Who did nothing for so long was stopped, and knows nothing of what the others did meanwhile.
+const PAUSE: Duration = Duration::from_secs(1);
 /// How long the broker may take to tell what is known of a microphone.
 const ASK: Duration = Duration::from_secs(1);
 /// An analysis that stands still for so long hears nothing: whoever waits for it is better served by another worker.
@@ -139,7 +141,7 @@ struct Owner {
 
 impl Desk {
     fn run(&mut self, posts: &Receiver<Post>, states: &Receiver<Known>) {
-        let (mut beaten, mut looked) = (None::<Instant>, Instant::now());
+        let (mut beaten, mut looked, mut woken) = (None::<Instant>, Instant::now(), Instant::now());
         loop {
             select! {
                 recv(posts) -> post => if let Ok(post) = post { self.take(post); },
@@ -150,6 +152,10 @@ impl Desk {
                 default(LOOK) => {}
             }
             let now = Instant::now();
+            if now >= woken + PAUSE {
+                self.ledger.woke(now);
+            }
+            woken = now;
             if beaten.is_none_or(|last| now >= last + BEAT) && self.beat(now) {
                 beaten = Some(now);
             }
@@ -251,7 +257,6 @@ impl Desk {
                     (mic.asked, mic.parcel) = (None, None);
                     let stream = mic.shared.stream.clone();
                     tracing::info!("{stream}: another worker has taken it");
-                    let _ = mic.shared.way.send_timeout(Post::Rest(None), LOOK);
                     let _ = self.hands.send(Hand::Leave { stream });
                     self.exchange().forget(topics.state(&id));
                 }

@@ -76,6 +76,21 @@ fn a_broker_that_forgot_is_told_again_and_one_that_knows_better_is_believed() {
     assert_eq!(one.hello("c", at(15_000)), claim("c"));
 }
 
+#[test]
+fn who_slept_takes_nothing_from_those_it_has_not_heard_yet() {
+    let (mut one, start) = ledger("w1", 9);
+    let at = |ms: u32| start + ms * MS;
+    one.owner("a", Some("w1"), at(0));
+    one.owner("b", Some("w2"), at(0));
+    one.beat("w2", at(1000));
+    one.woke(at(60_000));
+    assert_eq!(one.hello("b", at(60_010)), None);
+    assert_eq!(one.owner("a", Some("w2"), at(60_020)), Some(Deed::Leave("a".into())));
+    assert_eq!(one.hello("b", at(62_000)), None);
+    assert!(one.tick(at(62_000)).contains(&Deed::Tell("b".into(), Some("w2".into()))));
+    assert_eq!(one.hello("b", at(65_000)), claim("b"), "it died meanwhile");
+}
+
 /// Three workers and a broker that hands on in order, with pauses and lost hellos.
 #[derive(Debug, Clone)]
 enum Move {
