@@ -20,14 +20,14 @@
 //! # Floors
 //!
 //! ```text
-//! 7  main                                                               the program
-//! 6  cli                                                                the command line, one file a subcommand
-//! 5  runtime, train, eval, features, archive                            ways to drive a model: live, to learn, to measure
-//! 4  config                                                             the file, the environment and the flags as one value
-//! 3  model, corpus, detect, serve                                       the network with its file format; recordings to learn from; scores, calibration, events; the page
-//! 2  capture, resample, encode, context, predict, critic, publish       the stages, in the order of the data
-//! 1  ring, nn, kernels, audio_file, torch_file, telemetry, realtime     machinery that knows no stage
-//! 0  units, frame, event, error                                         the words
+//! 7  main                                                                     the program
+//! 6  cli                                                                      the command line, one file a subcommand
+//! 5  runtime, train, eval, features, archive                                  ways to drive a model: live, to learn, to measure
+//! 4  config                                                                   the file, the environment and the flags as one value
+//! 3  model, corpus, detect, serve                                             the network with its file format; recordings to learn from; scores, calibration, events; the page
+//! 2  capture, resample, encode, context, predict, critic, publish             the stages, in the order of the data
+//! 1  ring, nn, kernels, audio_file, torch_file, telemetry, realtime, mqtt     machinery that knows no stage
+//! 0  units, frame, event, error                                               the words
 //! ```
 //!
 //! A module imports from lower floors only; modules on one floor do not import each other. A test holds the table,
@@ -69,6 +69,7 @@ pub mod units;
 
 pub mod audio_file;
 pub mod kernels;
+pub mod mqtt;
 pub mod nn;
 pub mod realtime;
 pub mod ring;

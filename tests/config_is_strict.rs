@@ -55,6 +55,7 @@ fn every_key_is_documented() {
         stdin: Some(cpc_stream::capture::PcmForm::default()),
         id: Some("x".into()),
         channels: Some(vec![0]),
+        mqtt: Some("x".into()),
         ..SourceConfig::from_device("x")
     };
     let full = Config {
@@ -92,6 +93,7 @@ fn unknown_keys_are_refused_in_every_section() {
         "[detect]\nthreshold = 1.0",
         "[publish]\nqos = 1",
         "[homeassistant]\nenabled = true",
+        "[pool]\nworkers = 2",
         "[snapshots]\npicture = true",
         "[http]\nport = 1",
         "[log]\nlevel = \"info\"",

@@ -41,7 +41,10 @@ fn every_example_is_taken() {
         names.push(name);
     }
     names.sort();
-    assert_eq!(names, ["archive", "default", "jetson", "mic-array", "minimal", "raspberry-pi"]);
+    assert_eq!(
+        names,
+        ["archive", "default", "jetson", "mic-array", "minimal", "pool-worker", "raspberry-pi"]
+    );
 }
 
 #[test]

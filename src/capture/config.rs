@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::realtime::MAX_PRIORITY;
 use crate::ring::RATES;
 
-/// One source: exactly one of `device`, `file`, `stdin` and `url`.
+/// One source: exactly one of `device`, `file`, `stdin`, `url` and `mqtt`.
 ///
 /// ```toml
 /// device = "hw:0"
@@ -37,6 +37,9 @@ pub struct SourceConfig {
     /// The form of the PCM of a `url`; ffmpeg is told to make it. Default: 16,000 Hz, one channel, `s16le`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pcm: Option<PcmForm>,
+    /// The id of a microphone that publishes its sound over the broker of `[publish]`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mqtt: Option<String>,
     /// Name of the stream in topics and records: letters, digits, `_` and `-`. Default: made from the device or
     /// file name.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -94,6 +97,7 @@ pub(super) enum Input {
     File(PathBuf),
     Stdin(PcmForm),
     Wire(Address, PcmForm),
+    Mic(String),
 }
 
 impl SourceConfig {
@@ -118,10 +122,15 @@ impl SourceConfig {
         Self { url: Some(url.into()), ..Self::default() }
     }
 
+    /// A microphone that publishes its sound.
+    pub fn from_mqtt(id: impl Into<String>) -> Self {
+        Self { mqtt: Some(id.into()), ..Self::default() }
+    }
+
     /// Whether it gives sound at its own pace and for ever, as a device does, and comes back when it was away.
     #[must_use]
     pub fn is_live(&self) -> bool {
-        self.device.is_some() || self.url.is_some()
+        self.device.is_some() || self.url.is_some() || self.mqtt.is_some()
     }
 
     /// Whether sound comes at the pace of time, so that it must not wait: from what is live, and from paced files.
@@ -144,6 +153,9 @@ impl SourceConfig {
     #[must_use]
     pub fn id(&self) -> String {
         if let Some(id) = &self.id {
+            return id.clone();
+        }
+        if let Some(id) = &self.mqtt {
             return id.clone();
         }
         let address = self.url.as_deref().and_then(|url| Address::parse(url).ok());
@@ -183,17 +195,20 @@ impl SourceConfig {
         let one_of = || {
             Error::config(
                 format!(
-                    "the source {} has not exactly one of `device`, `file`, `stdin` and `url`",
+                    "the source {} has not exactly one of `device`, `file`, `stdin`, `url` and `mqtt`",
                     self.id()
                 ),
                 "give it one of them, e.g. device = \"hw:0\"",
             )
         };
-        let input = match (&self.device, &self.file, self.stdin, &self.url) {
-            (Some(device), None, None, None) => Input::Device(device.clone()),
-            (None, Some(file), None, None) => Input::File(file.clone()),
-            (None, None, Some(form), None) => Input::Stdin(form),
-            (None, None, None, Some(url)) => Input::Wire(Address::parse(url)?, self.pcm.unwrap_or_default()),
+        let input = match (&self.device, &self.file, self.stdin, &self.url, &self.mqtt) {
+            (Some(device), None, None, None, None) => Input::Device(device.clone()),
+            (None, Some(file), None, None, None) => Input::File(file.clone()),
+            (None, None, Some(form), None, None) => Input::Stdin(form),
+            (None, None, None, Some(url), None) => {
+                Input::Wire(Address::parse(url)?, self.pcm.unwrap_or_default())
+            }
+            (None, None, None, None, Some(id)) => Input::Mic(id.clone()),
             _ => return Err(one_of()),
         };
         if self.pcm.is_some() && self.url.is_none() {
@@ -203,13 +218,17 @@ impl SourceConfig {
             ));
         }
         match &input {
-            Input::Device(_) | Input::Wire(..) if self.fast => Err(Error::config(
+            Input::Device(_) | Input::Wire(..) | Input::Mic(_) if self.fast => Err(Error::config(
                 "`fast` is set for a source that gives sound at its own pace",
                 "remove `fast`; it is for files",
             )),
             Input::Device(name) if name.trim().is_empty() => Err(Error::device(
                 "the device name is empty",
                 "run `cpc-stream devices` to see the names, or give \"default\"",
+            )),
+            Input::Mic(id) if !ids::is_valid(id) => Err(Error::config(
+                format!("the microphone {id:?} is not made of letters, digits, _ and - (at most 64)"),
+                "write in `mqtt` the id that the microphone was given, like \"porch\"",
             )),
             Input::Stdin(form) | Input::Wire(_, form)
                 if form.channels == 0 || !RATES.contains(&form.rate) =>

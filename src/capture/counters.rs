@@ -12,6 +12,59 @@ pub struct SourceCounters {
     pub(super) beats: AtomicU64,
     pub(super) opening: AtomicBool,
     pub(super) gave_up: AtomicBool,
+    /// Chunks of a microphone on the broker.
+    pub(super) chunks: ChunkCounters,
+}
+
+/// What became of the chunks of a microphone on the broker.
+#[derive(Debug, Default)]
+pub struct ChunkCounters {
+    pub(super) taken: AtomicU64,
+    pub(super) late: AtomicU64,
+    pub(super) repeated: AtomicU64,
+    pub(super) refused: AtomicU64,
+    missing: AtomicU64,
+}
+
+impl ChunkCounters {
+    /// Counts one; how many there were before.
+    pub(super) fn count(&self, which: fn(&Self) -> &AtomicU64) -> u64 {
+        which(self).fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub(super) fn add_missing(&self, frames: u64) {
+        self.missing.fetch_add(frames, Ordering::Relaxed);
+    }
+
+    /// Chunks that came, whatever became of them.
+    #[must_use]
+    pub fn taken(&self) -> u64 {
+        self.taken.load(Ordering::Relaxed)
+    }
+
+    /// Of these, those that came when they had been given up.
+    #[must_use]
+    pub fn late(&self) -> u64 {
+        self.late.load(Ordering::Relaxed)
+    }
+
+    /// Of these, those whose sound had come before.
+    #[must_use]
+    pub fn repeated(&self) -> u64 {
+        self.repeated.load(Ordering::Relaxed)
+    }
+
+    /// Of these, those that are no chunks, or of a place where nobody is expected.
+    #[must_use]
+    pub fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
+    }
+
+    /// Frames that are missing between chunks.
+    #[must_use]
+    pub fn missing(&self) -> u64 {
+        self.missing.load(Ordering::Relaxed)
+    }
 }
 
 impl SourceCounters {
@@ -43,6 +96,12 @@ impl SourceCounters {
     #[must_use]
     pub fn gave_up(&self) -> bool {
         self.gave_up.load(Ordering::Relaxed)
+    }
+
+    /// What became of chunks; all 0 where the source is no microphone on the broker.
+    #[must_use]
+    pub fn chunks(&self) -> &ChunkCounters {
+        &self.chunks
     }
 
     /// Samples that were NaN or infinite and were replaced by 0.

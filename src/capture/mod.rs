@@ -1,4 +1,4 @@
-//! Sources of sound: devices, files and a pipe, all behind [`open`].
+//! Sources of sound: devices, files, a pipe, lines of a network and microphones on a broker, all behind [`open`].
 //!
 //! A source yields one stream (all channels mixed) or one stream a listed channel. Each stream is a ring
 //! ([`crate::ring`]) of mono samples at the rate of the source; whoever reads it gets samples, gaps and rate
@@ -10,6 +10,7 @@
 //! file thread ──── Intake ── ring ─▶ reader      paced like a microphone, or as fast as the reader
 //! stdin thread ─── Intake ── ring ─▶ reader      raw PCM, as fast as it comes
 //! wire thread ──── Intake ── ring ─▶ reader      raw PCM by TCP or UDP, or from ffmpeg; opened for ever, as a device is
+//! mic thread ───── Intake ── ring ─▶ reader      chunks over MQTT, put in order ([`Air`])
 //! ```
 //!
 //! A device that is missing, at start or later, is no failure: the source is offline and is tried again every
@@ -23,6 +24,7 @@ mod device;
 mod file;
 mod ids;
 mod intake;
+mod mic;
 #[cfg_attr(not(feature = "capture"), expect(dead_code, reason = "only devices have names"))]
 mod names;
 #[cfg(feature = "capture")]
@@ -35,9 +37,10 @@ mod timeline;
 mod wire;
 
 pub use config::{CaptureConfig, PcmForm, PcmFormat, SourceConfig};
-pub use counters::SourceCounters;
+pub use counters::{ChunkCounters, SourceCounters};
 pub use device::list_inputs;
 pub use ids::assign_ids;
 pub use intake::{Intake, Pcm, Pick};
+pub use mic::{Air, CHUNK_HEADER, CHUNK_MAGIC, CHUNK_VERSION, Chunk, LARGEST_CHUNK, MicTopic, MicTopics};
 pub use names::{InputInfo, suggest};
-pub use source::{Change, Notice, OpenSource, SourceHandle, StreamFeed, open};
+pub use source::{Change, Notice, OpenSource, SourceHandle, StreamFeed, open, open_with};

@@ -5,14 +5,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle, Thread};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::Sender;
+use crossbeam_channel::{Sender, bounded};
 
 use super::config::{CaptureConfig, Input, SourceConfig};
 use super::counters::SourceCounters;
 use super::intake::{Intake, Pick};
+use super::mic::{self, Air};
 use super::{device, file, stdin, wire};
 use crate::audio_file::AudioReader;
 use crate::error::{Error, Result};
+use crate::mqtt::Post;
 use crate::ring::{RingReader, ring};
 
 /// Rate for which a device's ring is made, in Hz, since the device may not be there yet.
@@ -49,6 +51,11 @@ pub enum Change {
     Offline {
         /// The cause and the fix, one line.
         reason: String,
+    },
+    /// It gives no sound here, and need not: somebody else hears it.
+    Elsewhere {
+        /// Who.
+        node: String,
     },
     /// The device overran: this process was late. The gap is in the ring.
     Xrun {
@@ -87,6 +94,8 @@ pub struct OpenSource {
     pub name: String,
     /// Its streams, in the order of the configured channels.
     pub feeds: Vec<StreamFeed>,
+    /// For a microphone on the broker: what brings its chunks.
+    pub mic: Option<Sender<Post>>,
     /// What happened to it so far.
     pub counters: Arc<SourceCounters>,
     /// Ends it when stopped or dropped.
@@ -110,6 +119,19 @@ impl OpenSource {
 /// Senseless settings; a file that cannot be read; a device name that can never be one, or a device that is
 /// missing while `must_exist`.
 pub fn open(source: &SourceConfig, capture: &CaptureConfig, notices: Sender<Notice>) -> Result<OpenSource> {
+    open_with(source, capture, notices, None)
+}
+
+/// The same where microphones on the broker can be heard.
+///
+/// # Errors
+/// As [`open`], and for such a microphone where there is no `air`.
+pub fn open_with(
+    source: &SourceConfig,
+    capture: &CaptureConfig,
+    notices: Sender<Notice>,
+    air: Option<&Air>,
+) -> Result<OpenSource> {
     capture.validate()?;
     let input = source.input()?;
     let pick = source.channels.clone().map_or(Pick::Mix, Pick::Each);
@@ -134,7 +156,9 @@ pub fn open(source: &SourceConfig, capture: &CaptureConfig, notices: Sender<Noti
         Input::File(path) => format!("file {}", path.display()),
         Input::Stdin(_) => "stdin".into(),
         Input::Wire(address, _) => address.to_string(),
+        Input::Mic(id) => format!("microphone {id}"),
     };
+    let mut mic = None;
     let (readers, thread) = match input {
         Input::Device(device) => {
             device::check(&device, capture)?;
@@ -160,10 +184,18 @@ pub fn open(source: &SourceConfig, capture: &CaptureConfig, notices: Sender<Noti
             intake.expect(form.channels, form.rate)?;
             (readers, start(&id, move || wire::run(&address, form, intake, &link))?)
         }
+        Input::Mic(name) => {
+            let air = mic::needed(air)?;
+            let (way, posts) = bounded(mic::QUEUE);
+            let (intake, readers) = rings(DEVICE_RATE)?;
+            air.listen(&name, &way);
+            mic = Some(way);
+            (readers, start(&id, move || mic::run(&name, &posts, intake, &link))?)
+        }
     };
     let feeds = ids.into_iter().zip(readers).map(|(id, reader)| StreamFeed { id, reader }).collect();
     let handle = SourceHandle { stop, wake: thread.thread().clone(), thread: Some(thread) };
-    Ok(OpenSource { id, name, feeds, counters, handle })
+    Ok(OpenSource { id, name, feeds, mic, counters, handle })
 }
 
 fn start(id: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>> {

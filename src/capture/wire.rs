@@ -133,7 +133,7 @@ impl Ear<'_> {
 }
 
 /// Says once for each cause that the source is away.
-fn tell_offline(link: &Link, told: &mut Option<String>, reason: String) {
+pub(super) fn tell_offline(link: &Link, told: &mut Option<String>, reason: String) {
     if told.as_ref() != Some(&reason) {
         link.tell(Change::Offline { reason: reason.clone() });
         *told = Some(reason);

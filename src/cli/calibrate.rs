@@ -74,7 +74,7 @@ pub(super) fn run(args: &CalibrateArgs, set: SetThreads) -> Result<()> {
                 }
                 Change::Online { description } => bar.set_message(description),
                 Change::Offline { reason } => bar.set_message(format!("offline: {reason}")),
-                Change::Xrun { .. } | Change::Ended { .. } => {}
+                Change::Elsewhere { .. } | Change::Xrun { .. } | Change::Ended { .. } => {}
             }
         }
         match (feed.reader.read(&mut piece), stream) {

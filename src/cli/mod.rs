@@ -11,6 +11,7 @@ mod encode;
 mod eval;
 mod health;
 mod import;
+mod microphone;
 mod outbox;
 mod papers;
 mod run;
@@ -52,6 +53,8 @@ enum Command {
     Calibrate(calibrate::CalibrateArgs),
     /// Ask a running daemon how it is, where it serves HTTP.
     Health(health::HealthArgs),
+    /// Publish the sound of a microphone over MQTT, for a daemon elsewhere that hears it.
+    Microphone(microphone::MicrophoneArgs),
     /// Show what a daemon publishes, as it comes.
     Watch(watch::WatchArgs),
     /// Write z and c of recordings, for other programs.
@@ -127,6 +130,7 @@ fn dispatch(cli: Cli, set: SetThreads) -> Result<()> {
         Some(Command::Devices(args)) => devices::run(&args),
         Some(Command::Calibrate(args)) => calibrate::run(&args, set),
         Some(Command::Health(args)) => health::run(&args),
+        Some(Command::Microphone(args)) => microphone::run(&args),
         Some(Command::Watch(args)) => watch::run(&args),
         Some(Command::Encode(args)) => encode::run(&args, set),
         Some(Command::Score(args)) => score::run(&args, set),

@@ -157,12 +157,8 @@ pub(super) fn check(args: &RunArgs) -> Result<()> {
             crate::audio_file::AudioReader::open(file)?;
         }
     }
-    if let Some(file) = &config.publish.password_file {
-        crate::publish::read_password(file)?;
-    }
     crate::serve::read_token(&config.http)?;
-    #[cfg(feature = "mqtt")]
-    crate::publish::check_encryption(&config.publish)?;
+    config.publish.check_files()?;
     stdout().line(format_args!(
         "ok: node {}, {} sources, model {} ({}), {}",
         config.node_id(),

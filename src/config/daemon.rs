@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::SnapshotConfig;
+use super::{PoolConfig, SnapshotConfig};
 use crate::capture::{CaptureConfig, SourceConfig};
 use crate::detect::DetectConfig;
 use crate::error::{Error, Result};
@@ -33,6 +33,8 @@ pub struct Config {
     pub detect: DetectConfig,
     /// Where events go.
     pub publish: PublishConfig,
+    /// Whether this node shares microphones on the broker with others.
+    pub pool: PoolConfig,
     /// Whether Home Assistant is told of the streams.
     pub homeassistant: HomeAssistantConfig,
     /// The page, metrics and probes.
@@ -117,7 +119,38 @@ impl Config {
         for source in &self.source {
             source.validate()?;
         }
-        Ok(())
+        self.pool.validate()?;
+        self.check_microphones()
+    }
+
+    /// Microphones that publish their sound need a broker, and those that are shared must be the same everywhere.
+    fn check_microphones(&self) -> Result<()> {
+        let mut mics = self.source.iter().filter(|source| source.mqtt.is_some()).peekable();
+        if mics.peek().is_some() && self.publish.broker.is_none() {
+            return Err(Error::config(
+                "a source has `mqtt`, but no broker is configured",
+                "set `broker` in [publish] to the broker to which the microphone publishes",
+            ));
+        }
+        if !self.pool.enable {
+            return Ok(());
+        }
+        if mics.peek().is_none() {
+            return Err(Error::config(
+                "pool.enable is set, but no source has `mqtt`",
+                "list the shared microphones, each as [[source]] with mqtt = \"ID\"; or take [pool] out",
+            ));
+        }
+        match mics.find(|source| source.stream_ids().len() > 1) {
+            Some(source) => Err(Error::config(
+                format!(
+                    "the shared microphone {} has several channels that are streams of their own",
+                    source.id()
+                ),
+                "leave `channels` out, or name one channel",
+            )),
+            None => Ok(()),
+        }
     }
 
     /// The node id: as configured, else the host's name with everything but letters, digits, `_` and `-` made `-`.

@@ -1,46 +1,14 @@
-//! What the user sets about publishing, and the broker's address.
+//! What the user sets about publishing.
 
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::address::BrokerAddress;
 use super::embedding::EmbeddingConfig;
 use super::request::Command;
 use super::topics::Topics;
 use crate::error::{Error, Result};
-
-/// What is spoken with the broker.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Protocol {
-    /// MQTT 3.1.1, which every broker speaks.
-    #[default]
-    #[serde(rename = "3.1.1")]
-    V3,
-    /// MQTT 5: refusals have reasons, sessions and messages can expire, messages carry properties.
-    #[serde(rename = "5")]
-    V5,
-}
-
-/// How the connection is encrypted: the `[publish.tls]` table. In force for an `mqtts://` address.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct TlsConfig {
-    /// PEM file of the authorities that may have signed the broker's certificate; without it, those of the machine.
-    pub ca_file: Option<PathBuf>,
-    /// PEM file of our certificate, where the broker asks for one.
-    pub cert_file: Option<PathBuf>,
-    /// PEM file of its private key.
-    pub key_file: Option<PathBuf>,
-    /// Name that the broker's certificate has, where it is not the host of the address.
-    pub server_name: Option<String>,
-}
-
-impl TlsConfig {
-    fn is_set(&self) -> bool {
-        *self != Self::default()
-    }
-}
+use crate::mqtt::{BrokerAddress, Protocol, TlsConfig, read_password};
 
 /// How events leave the process: the `[publish]` table of the configuration.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -149,6 +117,34 @@ impl PublishConfig {
             self.check_tls(&address)?;
         }
         Ok(())
+    }
+
+    /// Reads the secrets and certificates that are named, as a start does.
+    ///
+    /// # Errors
+    /// A configuration error that names the file.
+    pub fn check_files(&self) -> Result<()> {
+        if let Some(file) = &self.password_file {
+            read_password(file)?;
+        }
+        #[cfg(feature = "mqtt")]
+        if let Some(broker) = &self.broker {
+            crate::mqtt::link::check_encryption(broker, &self.tls)?;
+        }
+        Ok(())
+    }
+
+    /// The way to the broker, as `client_id`: MQTT 3.1.1, a clean session, no will.
+    #[cfg(feature = "mqtt")]
+    pub(crate) fn options(&self, client_id: String) -> Result<crate::mqtt::link::Options> {
+        use crate::mqtt::link::{Options, login};
+
+        let address = BrokerAddress::parse(self.broker.as_deref().unwrap_or_default())?;
+        let login = login(&address, self.username.as_deref(), self.password_file.as_deref())?;
+        let keep_alive = std::time::Duration::from_secs(u64::from(self.keep_alive_s));
+        let mut options = Options::new(address, login, client_id, keep_alive);
+        options.encrypt(&self.tls)?;
+        Ok(options)
     }
 
     fn check_protocol(&self) -> Result<()> {

@@ -2,10 +2,10 @@
 
 use crossbeam_channel::Sender;
 
-use super::link::Message;
 use super::request::{Command, Request, Response, transaction};
 use super::topics::{Topics, check_id};
 use crate::error::{Error, Result};
+use crate::mqtt::link::Message;
 
 /// The access rule, and the way to those who carry requests out.
 #[derive(Debug)]

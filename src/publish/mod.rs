@@ -31,7 +31,6 @@
 //! layout). They are off unless `[publish.embedding] rate_hz` asks for them: no sound can be played from them, but
 //! they tell more of what was heard than events do, and whoever may read the topic reads that.
 
-mod address;
 mod config;
 #[cfg(feature = "mqtt")]
 mod courier;
@@ -40,42 +39,37 @@ mod desk;
 mod embedding;
 mod home;
 mod lines;
-#[cfg(feature = "mqtt")]
-pub(crate) mod link;
 mod outbox;
 mod payload;
 mod publisher;
-#[cfg(feature = "mqtt")]
-mod quiet;
 mod request;
-mod secret;
 #[cfg(feature = "mqtt")]
 mod session;
 mod status;
 mod topics;
 
-pub use address::{BrokerAddress, DEFAULT_PORT, DEFAULT_TLS_PORT};
-pub use config::{Protocol, PublishConfig, TlsConfig};
+pub use config::PublishConfig;
 pub use embedding::{
     EMBEDDING_HEADER, EMBEDDING_MAGIC, EMBEDDING_VERSION, Embedding, EmbeddingConfig, EmbeddingSource,
     EmbeddingType,
 };
 pub use home::{HomeAssistantConfig, Household};
-#[cfg(feature = "mqtt")]
-pub use link::check_encryption;
 pub use outbox::{Caps, Inspection, MAX_PAYLOAD, Message, Outbox, Record, Tally, export, inspect};
 pub use payload::{
-    Availability, Delay, Delays, Gap, GapPhase, GapReason, Health, InputHealth, OutboxHealth, Presence,
-    Score, Status, StreamHealth, Watching, anomaly,
+    Availability, ChunkHealth, Delay, Delays, Gap, GapPhase, GapReason, Health, InputHealth, OutboxHealth,
+    Presence, Score, Status, StreamHealth, Watching, anomaly,
 };
 pub use publisher::{EventSender, Outgoing, Publisher, StopReport};
 pub use request::{
     AckEvent, Ask, Budget, Command, Judgement, LONGEST_MUTE_S, Mute, OfStream, Request, Response,
     ResponseStatus, Snapshot,
 };
-pub use secret::{read_password, secret_path};
 pub use status::PublisherStatus;
 pub use topics::{Topics, check_id};
+
+pub use crate::mqtt::{
+    BrokerAddress, DEFAULT_PORT, DEFAULT_TLS_PORT, Protocol, TlsConfig, read_password, secret_path,
+};
 
 #[cfg(test)]
 mod tests;

@@ -63,7 +63,22 @@ impl Availability {
     pub fn offline(reason: impl Into<String>) -> Self {
         Self { state: Presence::Offline, reason: Some(reason.into()) }
     }
+
+    /// Samples go to another node.
+    #[must_use]
+    pub fn elsewhere(node: &str) -> Self {
+        Self::offline(format!("{HEARD_BY}{node}"))
+    }
+
+    /// Whether they do, so that nothing is wrong with the stream.
+    #[must_use]
+    pub fn is_elsewhere(&self) -> bool {
+        self.state == Presence::Offline && self.reason.as_ref().is_some_and(|why| why.starts_with(HEARD_BY))
+    }
 }
+
+/// The reason of a stream that another node has, before its name.
+const HEARD_BY: &str = "heard by ";
 
 /// The payload of the anomaly topic: `ON` while an event goes on, else `OFF`.
 #[must_use]
@@ -173,6 +188,25 @@ pub struct StreamHealth {
     pub regimes: u64,
     /// The threshold on -log10 p in force: the budget's and what alarms have taught; null while calibrating.
     pub threshold: Option<f64>,
+    /// Of a microphone on the broker: what became of its chunks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub chunks: Option<ChunkHealth>,
+}
+
+/// Chunks of a microphone on the broker within [`StreamHealth`].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ChunkHealth {
+    /// Those that came.
+    pub taken: u64,
+    /// Of these, those that came when they had been given up.
+    pub late: u64,
+    /// Of these, those whose sound had come before.
+    pub repeated: u64,
+    /// Of these, those that are no chunks, or that come from where nobody is expected.
+    pub refused: u64,
+    /// Frames that are missing between chunks.
+    pub missing_frames: u64,
 }
 
 /// The health document of the node. Totals count from the start of the daemon where nothing else is said.

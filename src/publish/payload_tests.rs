@@ -89,6 +89,7 @@ fn health_document() {
         drifts: 9,
         regimes: 10,
         threshold: Some(3.556),
+        chunks: None,
     };
     let health = Health {
         time: "2026-01-02T03:04:05Z".into(),

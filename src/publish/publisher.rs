@@ -267,22 +267,18 @@ fn start_courier(
     ends: Ends,
     household: Option<Household<'_>>,
 ) -> Result<Receiver<bool>> {
-    use super::address::BrokerAddress;
     use super::courier::Courier;
     use super::desk::Desk;
     use super::home::Home;
-    use super::link::{self, Options};
     use super::outbox::{Caps, Outbox};
     use super::session::{Session, Settings};
     use super::topics::Topics;
     use crate::error::ErrorKind;
     use crate::event::EVENT_SCHEMA;
+    use crate::mqtt::link::{self, Options};
 
     let topics = Topics::new(&config.prefix, node)?;
-    let address = BrokerAddress::parse(config.broker.as_deref().unwrap_or_default())?;
-    let login = link::login(&address, config.username.as_deref(), config.password_file.as_deref())?;
-    let keep_alive = Duration::from_secs(u64::from(config.keep_alive_s));
-    let mut options = Options {
+    let options = Options {
         protocol: config.protocol,
         session_expiry_s: config.session_expiry_s,
         message_expiry_s: config.message_expiry_s,
@@ -290,9 +286,8 @@ fn start_courier(
             ("node".to_owned(), node.to_owned()),
             ("schema".to_owned(), EVENT_SCHEMA.to_string()),
         ],
-        ..Options::new(address, login, format!("cpc-stream-{node}"), keep_alive)
+        ..config.options(format!("cpc-stream-{node}"))?
     };
-    options.encrypt(&config.tls)?;
     let caps = Caps {
         max_bytes: config.outbox_max_bytes,
         max_age: Duration::from_secs(u64::from(config.outbox_max_age_h) * 3600),

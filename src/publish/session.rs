@@ -15,12 +15,12 @@ use tokio::time::sleep_until;
 
 use super::desk::Desk;
 use super::home::{Home, Word};
-use super::link::{Link, Message, Options, Told, Travel};
 use super::outbox::Record;
 use super::payload::Status;
 use super::publisher::json;
-use super::quiet::Quiet;
 use super::status::{Link as LinkState, PublisherStatus};
+use crate::mqtt::Quiet;
+use crate::mqtt::link::{Link, Message, Options, Told, Travel};
 
 /// A message without a receipt for this long means a broker that will not give one.
 const RECEIPT_TIMEOUT: Duration = Duration::from_secs(20);

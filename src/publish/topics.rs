@@ -5,6 +5,9 @@ use crate::error::{Error, Result};
 /// Words that stand where a stream id could stand; a stream may not take them.
 const RESERVED: [&str; 4] = ["status", "health", "request", "response"];
 
+/// Words that stand where a node id could stand, for what microphones and workers say to each other.
+const OF_ALL: [&str; 2] = ["mic", "pool"];
+
 /// Checks that `id` can be one level of a topic: 1 to 64 characters of `A-Z a-z 0-9 _ -`.
 ///
 /// `what` names the id in the message ("node id", "stream id").
@@ -45,6 +48,12 @@ impl Topics {
             check_id("MQTT topic prefix level", level)?;
         }
         check_id("node id", node)?;
+        if OF_ALL.contains(&node) {
+            return Err(Error::config(
+                format!("node id {node:?} is a word that topics of microphones use"),
+                format!("choose another name than {}", OF_ALL.join(", ")),
+            ));
+        }
         Ok(Self { base: format!("{prefix}/{node}"), node: node.to_owned() })
     }
 

@@ -8,7 +8,7 @@ use crate::detect::StreamState;
 use crate::error::{Error, Result};
 
 /// Past this age of a file only the calibration in it is used: budget, windows and cap were of another day.
-const FRESH: Duration = Duration::from_secs(24 * 3600);
+pub(super) const FRESH: Duration = Duration::from_secs(24 * 3600);
 
 /// What is known of a daemon's streams, a file each in the state folder.
 #[derive(Debug, Clone)]

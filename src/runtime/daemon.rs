@@ -11,8 +11,8 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use sd_notify::NotifyState;
 
 use super::health::HealthDesk;
-use super::inference::{Inference, Stream};
-use super::keeper::Keeper;
+use super::inference::Inference;
+use super::keeper::{self, Keeper, QUEUE};
 use super::lock::lock;
 use super::pool::Embedder;
 use super::progress::Progress;
@@ -21,8 +21,10 @@ use super::reload::{Reloaded, Reloader, Settings};
 use super::rescue::start_engine;
 use super::scores::score_every;
 use super::snapshot::{Keep, Snapshots, Writer};
+use super::stream::Stream;
+use super::workers::{Worker, enlist, open_air};
 use super::{CalibrationStore, Stamp};
-use crate::capture::{self, Notice, OpenSource, SourceConfig};
+use crate::capture::{self, Air, Notice, OpenSource, SourceConfig};
 use crate::config::{Config, SnapshotConfig};
 use crate::error::{Error, Result};
 use crate::publish::{Household, Outgoing, Publisher};
@@ -91,6 +93,10 @@ pub(super) struct Daemon {
     sources: Vec<OpenSource>,
     notices: Receiver<Notice>,
     keeper: Keeper,
+    /// Where microphones are shared.
+    worker: Option<Worker>,
+    /// Keeps the link up by which microphones are heard.
+    _air: Option<Air>,
     pub(super) settings: Sender<Settings>,
     pub(super) reloads: Receiver<Sender<Reloaded>>,
     pulse: Pulse,
@@ -138,9 +144,10 @@ impl Daemon {
         let (snapshots, handle) = Writer::start(&config.snapshots, state, patient)?;
         let stamp = Stamp::new(node, manifest.short_hash());
         let (notify, notices) = bounded(256);
+        let air = open_air(config, sources, node)?;
         let mut open = Vec::with_capacity(sources.len());
         for source in sources {
-            open.push(capture::open(source, &config.capture, notify.clone())?);
+            open.push(capture::open_with(source, &config.capture, notify.clone(), air.as_ref())?);
         }
         let ids: Vec<String> =
             open.iter().flat_map(|source| source.feeds.iter().map(|feed| feed.id.clone())).collect();
@@ -175,13 +182,22 @@ impl Daemon {
             tracing::info!("the page is at http://{}/", server.address());
         }
         let store = CalibrationStore::new(state);
-        let (keeper, keep) = Keeper::start(store.clone())?;
+        let shared = air.as_ref().is_some_and(|air| air.shared);
+        let (others, states) = bounded(QUEUE);
+        let (give, hands) = bounded(QUEUE);
+        let (keeper, keep) = Keeper::start(store.clone(), shared.then_some(others))?;
+        let worker = enlist(config, node, air.as_ref(), (&open, sources), (states, give), &store, &progress)?;
         let (settings, new_settings) = bounded(1);
         let (reloader, reloads) = Reloader::new();
         let mut streams = Vec::new();
         for (source, config) in open.iter_mut().zip(sources) {
             let lasting = config.is_live();
+            let shared = shared && config.mqtt.is_some();
             for feed in source.feeds.drain(..) {
+                if shared {
+                    streams.push(Stream::shared(feed));
+                    continue;
+                }
                 let known = if lasting { store.load(&feed.id) } else { None };
                 streams.push(Stream::new(feed, known, lasting));
             }
@@ -196,6 +212,8 @@ impl Daemon {
             embedder: Embedder::new(embeddings, &manifest)?,
             snapshots: Snapshots::new(handle),
             states: keep,
+            keep_every: keeper::every(shared),
+            hands,
             requests: publisher.requests(),
             settings: new_settings,
             reloader,
@@ -218,6 +236,8 @@ impl Daemon {
             sources: open,
             notices,
             keeper,
+            worker,
+            _air: air,
             settings,
             reloads,
             pulse: Pulse::new(),
@@ -293,6 +313,11 @@ impl Daemon {
         if !self.keeper.finish(LAST_WRITE) {
             tracing::warn!(
                 "the disk did not take what is known of the streams; the next start knows less of them"
+            );
+        }
+        if self.worker.as_ref().is_some_and(|worker| !worker.finish(LAST_WRITE)) {
+            tracing::warn!(
+                "the microphones were not given back in time; other workers take them in some seconds"
             );
         }
         self.report();

@@ -1,6 +1,6 @@
 //! The health document.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
@@ -9,7 +9,7 @@ use super::progress::Progress;
 use super::snapshot::SnapshotCounts;
 use super::stamp::{milli, rfc3339};
 use crate::capture::{OpenSource, SourceCounters};
-use crate::publish::{Delays, Health, InputHealth, PublisherStatus, StreamHealth};
+use crate::publish::{ChunkHealth, Delays, Health, InputHealth, PublisherStatus, StreamHealth};
 use crate::ring::RingCounters;
 use crate::telemetry::resident_bytes;
 use crate::units::{FRAME_RATE, HOP};
@@ -22,6 +22,8 @@ pub(super) struct HealthDesk {
     status: Arc<PublisherStatus>,
     snapshots: Arc<SnapshotCounts>,
     streams: Vec<(String, Arc<RingCounters>, Arc<SourceCounters>)>,
+    /// Those of microphones on the broker.
+    mics: HashSet<String>,
 }
 
 impl HealthDesk {
@@ -41,7 +43,9 @@ impl HealthDesk {
                 source.feeds.iter().map(of).collect::<Vec<_>>()
             })
             .collect();
-        Self { boot: boot.to_owned(), started: Instant::now(), progress, status, snapshots, streams }
+        let of_mics = sources.iter().filter(|source| source.mic.is_some());
+        let mics = of_mics.flat_map(|source| source.feeds.iter().map(|feed| feed.id.clone())).collect();
+        Self { boot: boot.to_owned(), started: Instant::now(), progress, status, snapshots, streams, mics }
     }
 
     /// The ids of the streams.
@@ -79,6 +83,7 @@ impl HealthDesk {
                     drifts: lane.detector.drifts,
                     regimes: lane.detector.regimes,
                     threshold: lane.threshold.map(milli),
+                    chunks: chunks(source, self.mics.contains(id)),
                 },
             );
         }
@@ -110,6 +115,17 @@ impl HealthDesk {
         self.status.fill(&mut health);
         health
     }
+}
+
+fn chunks(source: &SourceCounters, of_mic: bool) -> Option<ChunkHealth> {
+    let counts = source.chunks();
+    of_mic.then(|| ChunkHealth {
+        taken: counts.taken(),
+        late: counts.late(),
+        repeated: counts.repeated(),
+        refused: counts.refused(),
+        missing_frames: counts.missing(),
+    })
 }
 
 fn input(lane: &LaneFigures) -> InputHealth {

@@ -6,18 +6,16 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crossbeam_channel::{Receiver, Sender};
 
-use super::mute::Mute;
-use super::notes::Notes;
 use super::pool::Embedder;
 use super::progress::Progress;
 use super::reload::{Reloaded, Reloader, Settings};
-use super::scores::Summary;
 use super::show::Shown;
 use super::snapshot::Snapshots;
+use super::stream::Stream;
+use super::workers::Hand;
 use super::{Engine, Heard, LaneFigures, Stamp};
-use crate::capture::StreamFeed;
 use crate::detect::{DetectorState, StreamState};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::event::Phase;
 use crate::publish::{Command, EventSender, Outgoing, Request};
 use crate::realtime;
@@ -33,58 +31,6 @@ const IDLE: Duration = Duration::from_millis(50);
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Patience with the supervisor at the end of a stream.
 const KEEP_PATIENCE: Duration = Duration::from_secs(2);
-/// How often what is known of a stream is given to be kept.
-const KEEP: Duration = Duration::from_secs(300);
-
-/// One stream on its way through the thread.
-pub(super) struct Stream {
-    pub(super) feed: StreamFeed,
-    /// Its number in the engine, from its first sample until its end.
-    pub(super) number: Option<usize>,
-    known: Option<StreamState>,
-    keep: bool,
-    closed: bool,
-    heard: f64,
-    /// Estimated moment of sample 0; none for a file that is read as fast as it goes.
-    zero: Option<Instant>,
-    started: SystemTime,
-    figures: LaneFigures,
-    notes: Notes,
-    pub(super) mute: Mute,
-    summary: Summary,
-    /// Embeddings so far.
-    embeddings: u32,
-    shown: Shown,
-}
-
-impl Stream {
-    /// A stream that is watched at once if its normal is `known`; what is learnt of it here is handed on to be kept if
-    /// `keep`.
-    pub(super) fn new(feed: StreamFeed, known: Option<StreamState>, keep: bool) -> Self {
-        Self {
-            feed,
-            number: None,
-            known,
-            keep,
-            closed: false,
-            heard: 0.0,
-            zero: None,
-            started: SystemTime::now(),
-            figures: LaneFigures::default(),
-            notes: Notes::default(),
-            mute: Mute::default(),
-            summary: Summary::default(),
-            embeddings: 0,
-            shown: Shown::default(),
-        }
-    }
-
-    /// Wall-clock time of sample 0, by the clock as it is now.
-    fn wall_zero(&self) -> SystemTime {
-        self.zero.map_or(self.started, |zero| SystemTime::now() - zero.elapsed())
-    }
-}
-
 /// Everything the thread owns.
 pub(super) struct Inference {
     pub(super) engine: Engine,
@@ -98,6 +44,10 @@ pub(super) struct Inference {
     pub(super) embedder: Embedder,
     pub(super) snapshots: Snapshots,
     pub(super) states: Sender<(String, Box<StreamState>)>,
+    /// How often what is known of a stream is given to be kept.
+    pub(super) keep_every: Duration,
+    /// Shared streams that come and go.
+    pub(super) hands: Receiver<Hand>,
     /// What others ask of streams.
     pub(super) requests: Receiver<Request>,
     /// Settings of a configuration that was read again.
@@ -126,6 +76,7 @@ impl Inference {
         loop {
             self.progress.rounds.fetch_add(1, Ordering::Relaxed);
             self.look_around();
+            self.take_hands()?;
             let mut busy = false;
             for index in 0..self.streams.len() {
                 busy |= self.take(index, &mut piece)?;
@@ -141,7 +92,7 @@ impl Inference {
             if over {
                 return Ok(());
             }
-            if kept.elapsed() >= KEEP {
+            if kept.elapsed() >= self.keep_every {
                 self.streams.iter().for_each(|stream| self.keep(stream));
                 kept = Instant::now();
             }
@@ -179,35 +130,29 @@ impl Inference {
         if stream.number.is_some_and(|number| self.engine.is_full(number)) {
             return Ok(false);
         }
-        match (stream.feed.reader.read(piece), stream.number) {
+        let found = stream.feed.reader.read(piece);
+        if !stream.owned {
+            // what is on its way while it comes or goes is nobody's
+            return match found {
+                Read::Empty => Ok(false),
+                Read::Closed => self.close(index).map(|()| true),
+                _ => Ok(true),
+            };
+        }
+        match (found, stream.number) {
             (Read::Empty, _) => return Ok(false),
-            (Read::Samples(count), Some(number)) => {
-                let rate = f64::from(stream.feed.reader.rate());
-                stream.heard += count as f64 / rate;
-                if let Some(next) = stream.feed.reader.captured_at() {
-                    stream.zero = next.checked_sub(Duration::from_secs_f64(stream.heard));
+            (Read::Samples(count), number) => {
+                let rate = stream.feed.reader.rate();
+                let number = match number {
+                    Some(number) => number,
+                    None => self.join(index, rate)?,
+                };
+                if let Some(stream) = self.streams.get_mut(index) {
+                    stream.hears(count, rate);
                 }
                 self.engine.feed(number, piece.get(..count).unwrap_or_default())?;
             }
-            (Read::Samples(_), None) => tracing::error!("{}: samples before a rate", stream.feed.id),
-            (Read::Rate(rate), None) => {
-                stream.started = SystemTime::now();
-                let known = stream.known.take();
-                let added = match self.engine.add(&stream.feed.id, rate, known) {
-                    Err(error) if error.kind() == crate::error::ErrorKind::Config => {
-                        tracing::warn!("{}: {error}; calibrating anew", stream.feed.id);
-                        self.engine.add(&stream.feed.id, rate, None)
-                    }
-                    other => other,
-                };
-                let number = added?;
-                stream.number = Some(number);
-                let quiet = Outgoing::Anomaly { stream: stream.feed.id.clone(), on: false };
-                self.send(quiet);
-                self.tell_setting(index, Command::Budget, self.engine.events_per_hour().to_string());
-                self.tell_setting(index, Command::Mute, "0".to_owned());
-                self.show_calibration(number);
-            }
+            (Read::Rate(rate), None) => drop(self.join(index, rate)?),
             (Read::Rate(rate), Some(number)) => {
                 tracing::info!("{}: the rate is {rate} Hz now", stream.feed.id);
                 self.drive(|engine, sink| engine.run(sink).and_then(|_| engine.gap(number, 0, rate, sink)))?;
@@ -225,17 +170,47 @@ impl Inference {
         Ok(true)
     }
 
-    /// Ends a stream: what waits is scored, a running event ends.
+    /// A stream gives its first sample: its number in the engine.
+    fn join(&mut self, index: usize, rate: u32) -> Result<usize> {
+        let gone = || Error::internal("a stream that is not there gives samples");
+        let stream = self.streams.get_mut(index).ok_or_else(gone)?;
+        stream.started = SystemTime::now();
+        let known = stream.known.take();
+        let added = match self.engine.add(&stream.feed.id, rate, known) {
+            Err(error) if error.kind() == ErrorKind::Config => {
+                tracing::warn!("{}: {error}; calibrating anew", stream.feed.id);
+                self.engine.add(&stream.feed.id, rate, None)
+            }
+            other => other,
+        };
+        let number = added?;
+        stream.number = Some(number);
+        let quiet = Outgoing::Anomaly { stream: stream.feed.id.clone(), on: false };
+        self.send(quiet);
+        self.tell_setting(index, Command::Budget, self.engine.events_per_hour().to_string());
+        self.tell_setting(index, Command::Mute, "0".to_owned());
+        self.show_calibration(number);
+        Ok(number)
+    }
+
     fn close(&mut self, index: usize) -> Result<()> {
+        if let Some(stream) = self.streams.get_mut(index) {
+            stream.closed = true;
+        }
+        self.end(index)
+    }
+
+    /// Ends a stream: what waits is scored, a running event ends.
+    pub(super) fn end(&mut self, index: usize) -> Result<()> {
         let Some(stream) = self.streams.get_mut(index) else { return Ok(()) };
-        stream.closed = true;
         if let Some(number) = stream.number {
             self.drive(|engine, sink| engine.catch_up(number, sink))?;
             warn_unfinished(&self.engine, number);
             self.refresh(false);
             let counters = self.drive(|engine, sink| engine.end(number, sink))?;
             if let Some(stream) = self.streams.get_mut(index) {
-                stream.figures.samples = counters;
+                stream.past = stream.past.plus(counters);
+                stream.figures.samples = stream.past;
                 stream.number = None;
             }
         }
@@ -362,7 +337,9 @@ impl Inference {
     fn refresh(&mut self, last: bool) {
         for stream in &mut self.streams {
             if let Some(lane) = stream.number.and_then(|number| self.engine.lane(number)) {
-                stream.figures = LaneFigures { muted: stream.mute.count, ..lane.figures() };
+                let figures = lane.figures();
+                let samples = stream.past.plus(figures.samples);
+                stream.figures = LaneFigures { samples, muted: stream.mute.count, ..figures };
             }
         }
         // the supervisor holds this for the time of a copy; a missed refresh comes a second later, save the last

@@ -13,10 +13,18 @@ use crate::error::{Error, Result};
 /// Pause after the disk has refused.
 const RETRY: Duration = Duration::from_secs(5);
 /// States that wait for the disk at most; of each stream the latest counts.
-const QUEUE: usize = 64;
+pub(super) const QUEUE: usize = 64;
+/// How often what is known of streams is kept, and where another worker may have to go on with it.
+const KEEP: Duration = Duration::from_secs(300);
+const KEEP_SHARED: Duration = Duration::from_secs(60);
 
 /// What is to be kept of a stream.
 pub(super) type Known = (String, Box<StreamState>);
+
+/// How often the state of each stream is to come here.
+pub(super) fn every(shared: bool) -> Duration {
+    if shared { KEEP_SHARED } else { KEEP }
+}
 
 /// The thread `states`.
 pub(super) struct Keeper {
@@ -24,12 +32,15 @@ pub(super) struct Keeper {
 }
 
 impl Keeper {
-    /// Starts the thread, and gives the way in. It ends when that is dropped.
-    pub(super) fn start(store: CalibrationStore) -> Result<(Self, Sender<Known>)> {
+    /// Starts the thread, and gives the way in. It ends when that is dropped. All that comes goes to `others` as well.
+    pub(super) fn start(
+        store: CalibrationStore,
+        others: Option<Sender<Known>>,
+    ) -> Result<(Self, Sender<Known>)> {
         let (way_in, states) = bounded(QUEUE);
         let (ended, done) = bounded(1);
         let work = move || {
-            run(&states, &store);
+            run(&states, &store, others);
             let _ = ended.send(());
         };
         thread::Builder::new()
@@ -45,7 +56,7 @@ impl Keeper {
     }
 }
 
-fn run(states: &Receiver<Known>, store: &CalibrationStore) {
+fn run(states: &Receiver<Known>, store: &CalibrationStore, mut others: Option<Sender<Known>>) {
     let mut waiting: BTreeMap<String, Box<StreamState>> = BTreeMap::new();
     let mut refused = false;
     loop {
@@ -54,8 +65,17 @@ fn run(states: &Receiver<Known>, store: &CalibrationStore) {
             false => states.recv_timeout(RETRY),
         };
         let over = next == Err(RecvTimeoutError::Disconnected);
-        waiting.extend(next.ok());
-        waiting.extend(states.try_iter());
+        for (stream, state) in next.ok().into_iter().chain(states.try_iter()) {
+            if let Some(others) = &others {
+                // who takes nothing has the next one
+                let _ = others.try_send((stream.clone(), state.clone()));
+            }
+            waiting.insert(stream, state);
+        }
+        if over {
+            // they need not wait for the disk
+            others = None;
+        }
         waiting.retain(|stream, state| match store.save(stream, state) {
             Ok(path) => {
                 tracing::debug!("{stream}: kept in {}", path.display());

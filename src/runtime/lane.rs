@@ -24,6 +24,19 @@ pub struct LaneCounters {
     pub gaps: u64,
 }
 
+impl LaneCounters {
+    /// Both together.
+    pub(super) fn plus(self, other: Self) -> Self {
+        Self {
+            resampled: self.resampled + other.resampled,
+            scored: self.scored + other.scored,
+            shed: self.shed + other.shed,
+            lost: self.lost + other.lost,
+            gaps: self.gaps + other.gaps,
+        }
+    }
+}
+
 /// Everything that is counted of a stream.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct LaneFigures {

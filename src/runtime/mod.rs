@@ -9,6 +9,8 @@
 //! | `publish` | the outbox, or JSON lines on stdout |
 //! | `snapshots` | pictures and clips of events onto the disk, where they are asked for |
 //! | `states` | what is known of streams onto the disk |
+//! | `mics` | the link to the broker by which microphones are heard, where there are any |
+//! | `pool` | who of the workers hears which microphone, where `[pool]` asks for it |
 //! | `mqtt` | the link to the broker, where one is configured |
 //! | `http` | the page, metrics and probes, where they are asked for |
 //! | `main` | [`run`]: signals, device notices, health, the watchdog, the ordered stop |
@@ -36,7 +38,10 @@ mod scores;
 mod show;
 mod snapshot;
 mod stamp;
+mod stream;
 mod strip;
+#[cfg_attr(not(feature = "mqtt"), path = "no_workers.rs")]
+mod workers;
 
 pub use calibrations::CalibrationStore;
 pub use daemon::{Control, run};

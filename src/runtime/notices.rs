@@ -17,6 +17,10 @@ impl Daemon {
                 tracing::warn!("{}: offline: {reason}", notice.source);
                 (Availability::offline(reason.clone()), &notice.source)
             }
+            Change::Elsewhere { node } => {
+                tracing::info!("{}: heard by {node}", notice.source);
+                (Availability::elsewhere(node), &notice.source)
+            }
             Change::WrongRate { nominal, measured } => {
                 tracing::warn!(
                     "{}: the device says {nominal} Hz and gives {measured} samples a second; it is taken at that. Its \

@@ -5,7 +5,7 @@
 //! | `inference` | its loop makes rounds | it hangs, or the device under the model does |
 //! | scores | samples are scored while some wait | samples come and are not scored |
 //! | `source ID` | it looks at its device, file or pipe | it hangs, or waits for an audio thread that does |
-//! | `publish`, `mqtt` | they wake by themselves, or when they are called | they wait for what never comes |
+//! | `publish`, `mqtt`, `mics`, `pool` | they wake by themselves, or when they are called | they wait for what never comes |
 //!
 //! Waiting for a disk is no hang: the outbox is degraded then, and a restart would not mend the disk.
 
@@ -53,12 +53,16 @@ pub(super) struct Pulse {
     parts: HashMap<String, (u64, Instant)>,
     publish: ThreadWatch,
     link: ThreadWatch,
+    /// Those by which microphones on the broker are heard. They wake at least every 2 s.
+    air: [(ThreadWatch, &'static str); 2],
 }
 
 impl Pulse {
     pub(super) fn new() -> Self {
         let (publish, link) = (ThreadWatch::new("publish"), ThreadWatch::new("mqtt"));
-        Self { parts: HashMap::new(), publish, link }
+        let air = [("mics", "the thread mics"), ("pool", "the thread pool")]
+            .map(|(thread, shown)| (ThreadWatch::new(thread), shown));
+        Self { parts: HashMap::new(), publish, link, air }
     }
 
     /// For how long `value` of `part` has not changed.
@@ -92,6 +96,15 @@ impl Pulse {
             if (self.still(&name, source.counters.beats(), now) > limit && !source.handle.has_ended()) || lost
             {
                 found.hangs.get_or_insert(name);
+            }
+        }
+        if seen.sources.iter().any(|source| source.mic.is_some()) {
+            for at in 0..self.air.len() {
+                let looked = self.air.get_mut(at).map(|(watch, shown)| (watch.look(), *shown));
+                let Some((Some(movement), shown)) = looked else { continue };
+                if self.still(shown, movement.waits, now) > HANG {
+                    found.hangs.get_or_insert_with(|| shown.to_owned());
+                }
             }
         }
         if seen.broker {

@@ -105,7 +105,7 @@ impl Inference {
 
     /// The stream of that name, or all that go on.
     fn meant(&self, id: Option<&str>) -> Result<Vec<usize>> {
-        let fits = |stream: &super::inference::Stream| {
+        let fits = |stream: &super::stream::Stream| {
             stream.number.is_some() && id.is_none_or(|id| stream.feed.id == id)
         };
         let found: Vec<usize> =

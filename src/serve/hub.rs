@@ -213,7 +213,8 @@ impl Hub {
     pub(super) fn faults(&self, health: &Health) -> Vec<String> {
         let mut faults: Vec<String> = self.hangs.iter().map(|who| format!("{who} hangs")).collect();
         for view in &self.streams {
-            if let Some(Availability { state: Presence::Offline, reason }) = &view.availability {
+            let availability = view.availability.as_ref().filter(|availability| !availability.is_elsewhere());
+            if let Some(Availability { state: Presence::Offline, reason }) = availability {
                 let why = reason.as_deref().unwrap_or("no reason is known");
                 faults.push(format!("{} gives no sound: {why}", view.id));
             }

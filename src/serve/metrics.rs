@@ -6,7 +6,7 @@
 use std::fmt::Write as _;
 
 use super::hub::{Hub, StreamView, doing};
-use crate::publish::{Delays, Health, StreamHealth};
+use crate::publish::{ChunkHealth, Delays, Health, StreamHealth};
 
 /// Text format 0.0.4.
 pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -56,6 +56,19 @@ const COUNTS: [Count; 11] = [
     ("cpc_stream_place_changes_total", "Times that the place has changed.", |s| s.regimes),
 ];
 
+type ChunkCount = (&'static str, &'static str, fn(&ChunkHealth) -> u64);
+
+/// Only of microphones on the broker.
+const CHUNKS: [ChunkCount; 5] = [
+    ("cpc_stream_chunks_total", "Chunks of a microphone on the broker that came.", |c| c.taken),
+    ("cpc_stream_chunks_late_total", "Chunks that came when they had been given up.", |c| c.late),
+    ("cpc_stream_chunks_repeated_total", "Chunks whose sound had come before.", |c| c.repeated),
+    ("cpc_stream_chunks_refused_total", "Messages that are no chunks, or of a stranger.", |c| c.refused),
+    ("cpc_stream_chunk_frames_missing_total", "Frames that are missing between chunks.", |c| {
+        c.missing_frames
+    }),
+];
+
 type Figure = (&'static str, &'static str, fn(&StreamView) -> Option<f64>);
 
 const FIGURES: [Figure; 4] = [
@@ -86,6 +99,15 @@ pub(super) fn text(health: &Health, hub: &Hub, refused: u64) -> String {
         page.head(name, "counter", help);
         for (id, stream) in &health.streams {
             page.row(name, &[("stream", id)], of(stream) as f64);
+        }
+    }
+    for (name, help, of) in CHUNKS {
+        let heard = health.streams.iter().filter_map(|(id, stream)| Some((id, stream.chunks.as_ref()?)));
+        for (at, (id, chunks)) in heard.enumerate() {
+            if at == 0 {
+                page.head(name, "counter", help);
+            }
+            page.row(name, &[("stream", id)], of(chunks) as f64);
         }
     }
     streams(&mut page, health);

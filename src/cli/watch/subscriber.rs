@@ -7,8 +7,9 @@ use tokio::time::{sleep, timeout_at};
 
 use super::{WatchArgs, lines};
 use crate::error::{Error, Result};
-use crate::publish::link::{self, Link, Message, Options, Told};
-use crate::publish::{BrokerAddress, Topics};
+use crate::mqtt::BrokerAddress;
+use crate::mqtt::link::{self, Link, Message, Options, Told};
+use crate::publish::Topics;
 
 /// Time for the first connection.
 const FIRST: Duration = Duration::from_secs(5);

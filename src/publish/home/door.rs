@@ -4,8 +4,8 @@ use serde_json::{Map, Value, json};
 
 use super::Household;
 use super::document::{ORIGIN, Writer};
+use crate::mqtt::link::Message;
 use crate::publish::config::PublishConfig;
-use crate::publish::link::Message;
 use crate::publish::publisher::json;
 use crate::publish::topics::Topics;
 

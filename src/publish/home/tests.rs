@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::document::Writer;
 use super::{Home, HomeAssistantConfig, Household, Word};
-use crate::publish::link::Message;
+use crate::mqtt::link::Message;
 use crate::publish::topics::Topics;
 use crate::publish::{Command, PublishConfig};
 

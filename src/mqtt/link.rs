@@ -1,7 +1,7 @@
 //! One connection to a broker through rumqttc: options that never change, and the task that polls it.
 //!
-//! MQTT 3.1.1 and 5 have types of their own in rumqttc. Here they become the same [`Told`], so that there is one
-//! [`Session`](super::session::Session).
+//! MQTT 3.1.1 and 5 have types of their own in rumqttc. Here they become the same [`Told`], so that there is one session over
+//! them.
 
 mod tls;
 mod v3;
@@ -15,8 +15,8 @@ use rustls::ClientConfig;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::JoinHandle;
 
+use super::access::{Protocol, TlsConfig};
 use super::address::BrokerAddress;
-use super::config::{Protocol, PublishConfig, TlsConfig};
 use super::secret::read_password;
 use crate::error::{Error, Result};
 
@@ -160,6 +160,13 @@ impl Client {
         }
     }
 
+    pub(crate) fn unsubscribe(&self, filter: &str) -> bool {
+        match self {
+            Self::V3(client) => client.try_unsubscribe(filter).is_ok(),
+            Self::V5(client) => client.0.try_unsubscribe(filter).is_ok(),
+        }
+    }
+
     pub(crate) fn subscribe(&self, filter: &str) -> bool {
         match self {
             Self::V3(client) => client.try_subscribe(filter, rumqttc::QoS::AtLeastOnce).is_ok(),
@@ -219,14 +226,13 @@ impl Drop for Link {
     }
 }
 
-/// Reads the certificates and keys that the configuration names, as a start does.
+/// Reads the certificates and keys that a configuration names, as a start does.
 ///
 /// # Errors
 /// A configuration error that names the file.
-pub fn check_encryption(config: &PublishConfig) -> Result<()> {
-    let Some(broker) = &config.broker else { return Ok(()) };
+pub(crate) fn check_encryption(broker: &str, config: &TlsConfig) -> Result<()> {
     let secure = BrokerAddress::parse(broker)?.tls;
-    secure.then(|| tls::client(&config.tls)).transpose().map(drop)
+    secure.then(|| tls::client(config)).transpose().map(drop)
 }
 
 /// Who we are to the broker: the address's user or `username`, with the password of the file.

@@ -6,7 +6,7 @@ const PERIOD: Duration = Duration::from_secs(10);
 
 /// Lets a line through at once, holds back what follows within ten seconds, then says only the latest.
 #[derive(Debug, Default)]
-pub(super) struct Quiet {
+pub(crate) struct Quiet {
     last: Option<Instant>,
     waiting: Option<(bool, String)>,
     held: u64,
@@ -14,7 +14,7 @@ pub(super) struct Quiet {
 
 impl Quiet {
     /// Says `line` (a warning where `bad`) now or later.
-    pub(super) fn say(&mut self, bad: bool, line: String) {
+    pub(crate) fn say(&mut self, bad: bool, line: String) {
         if self.waiting.replace((bad, line)).is_some() {
             self.held += 1;
         }
@@ -22,12 +22,12 @@ impl Quiet {
     }
 
     /// When the line that waits may be said.
-    pub(super) fn due(&self) -> Option<Instant> {
+    pub(crate) fn due(&self) -> Option<Instant> {
         self.waiting.as_ref().and(self.last).map(|last| last + PERIOD)
     }
 
     /// Says the line that waits, if its time has come; true if it spoke.
-    pub(super) fn catch_up(&mut self, now: Instant) -> bool {
+    pub(crate) fn catch_up(&mut self, now: Instant) -> bool {
         if self.last.is_some_and(|last| now < last + PERIOD) {
             return false;
         }

@@ -11,8 +11,8 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
 use crate::error::{Error, Result};
-use crate::publish::config::TlsConfig;
-use crate::publish::secret::secret_path;
+use crate::mqtt::access::TlsConfig;
+use crate::mqtt::secret::secret_path;
 
 /// Everything that the connections need, read once: certificates that are renewed count from the next start.
 ///

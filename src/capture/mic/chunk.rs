@@ -1,0 +1,173 @@
+//! A chunk of sound as it travels: a header of 32 bytes and PCM, little-endian.
+//!
+//! | byte | type | |
+//! | --- | --- | --- |
+//! | 0 | 4 bytes | `CPCA` |
+//! | 4 | u16 | version, 1; fields are only ever added |
+//! | 6 | u16 | where the PCM begins, 32 |
+//! | 8 | u32 | frames a second, Hz |
+//! | 12 | u16 | interleaved channels, 1 to 32 |
+//! | 14 | u8 | 0: s16le, 1: f32le |
+//! | 15 | u8 | 0 |
+//! | 16 | u32 | session: another number after each start of the microphone |
+//! | 20 | u32 | 0 |
+//! | 24 | u64 | how many frames the session had before this chunk, lost ones included |
+
+use crate::capture::config::{PcmForm, PcmFormat};
+use crate::ring::RATES;
+
+/// Bytes of the header.
+pub const CHUNK_HEADER: usize = 32;
+/// The first bytes of a chunk.
+pub const CHUNK_MAGIC: [u8; 4] = *b"CPCA";
+/// Version of the header.
+pub const CHUNK_VERSION: u16 = 1;
+/// Bytes of a chunk at most, its header included.
+pub const LARGEST_CHUNK: usize = 64 * 1024;
+/// Interleaved channels at most.
+const CHANNELS: u16 = 32;
+/// Place of the PCM in versions to come, at most.
+const LONGEST_HEADER: usize = 256;
+
+/// A chunk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Chunk<'a> {
+    /// Form of the sound.
+    pub pcm: PcmForm,
+    /// Number of this run of the microphone.
+    pub session: u32,
+    /// Index of the first frame in the session.
+    pub first: u64,
+    /// Whole frames.
+    pub bytes: &'a [u8],
+}
+
+impl<'a> Chunk<'a> {
+    /// Reads what came.
+    ///
+    /// # Errors
+    /// Says what is wrong with it.
+    pub fn read(message: &'a [u8]) -> Result<Self, &'static str> {
+        if message.len() > LARGEST_CHUNK {
+            return Err("it is larger than 64 KiB");
+        }
+        let header = Header { bytes: message.get(..CHUNK_HEADER).ok_or("it is shorter than its header")? };
+        if header.take::<4>(0) != CHUNK_MAGIC {
+            return Err("it does not begin with CPCA");
+        }
+        // later versions only add fields
+        if u16::from_le_bytes(header.take(4)) < CHUNK_VERSION {
+            return Err("its version is 0");
+        }
+        let start = usize::from(u16::from_le_bytes(header.take(6)));
+        let rate = u32::from_le_bytes(header.take(8));
+        let channels = u16::from_le_bytes(header.take(12));
+        let [format] = header.take(14);
+        let format = match format {
+            0 => PcmFormat::S16le,
+            1 => PcmFormat::F32le,
+            _ => return Err("its format is neither s16le nor f32le"),
+        };
+        if !RATES.contains(&rate) {
+            return Err("its rate makes no sense");
+        }
+        if !(1..=CHANNELS).contains(&channels) {
+            return Err("it has no channel, or more than 32");
+        }
+        if !(CHUNK_HEADER..=LONGEST_HEADER).contains(&start) {
+            return Err("its PCM does not begin behind its header");
+        }
+        let bytes = message.get(start..).unwrap_or_default();
+        let frame = format.bytes() * usize::from(channels);
+        if bytes.is_empty() || !bytes.len().is_multiple_of(frame) {
+            return Err("it has no sound, or a part of a frame");
+        }
+        let chunk = Self {
+            pcm: PcmForm { rate, channels, format },
+            session: u32::from_le_bytes(header.take(16)),
+            first: u64::from_le_bytes(header.take(24)),
+            bytes,
+        };
+        chunk.first.checked_add(chunk.frames()).map(|_| chunk).ok_or("its place is past the end of numbers")
+    }
+
+    /// Frames in it.
+    #[must_use]
+    pub fn frames(&self) -> u64 {
+        (self.bytes.len() / (self.pcm.format.bytes() * usize::from(self.pcm.channels).max(1))) as u64
+    }
+
+    /// As it travels.
+    #[must_use]
+    pub fn write(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(CHUNK_HEADER + self.bytes.len());
+        out.extend(CHUNK_MAGIC);
+        out.extend(CHUNK_VERSION.to_le_bytes());
+        out.extend((CHUNK_HEADER as u16).to_le_bytes());
+        out.extend(self.pcm.rate.to_le_bytes());
+        out.extend(self.pcm.channels.to_le_bytes());
+        out.extend([u8::from(self.pcm.format == PcmFormat::F32le), 0]);
+        out.extend(self.session.to_le_bytes());
+        out.extend([0; 4]);
+        out.extend(self.first.to_le_bytes());
+        out.extend(self.bytes);
+        out
+    }
+}
+
+struct Header<'a> {
+    bytes: &'a [u8],
+}
+
+impl Header<'_> {
+    /// The `N` bytes at `at`; zeros past the end.
+    fn take<const N: usize>(&self, at: usize) -> [u8; N] {
+        self.bytes.get(at..at + N).and_then(|bytes| bytes.try_into().ok()).unwrap_or([0; N])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn the_layout_is_that_of_the_documentation() {
+        let pcm = PcmForm { rate: 48_000, channels: 2, format: PcmFormat::S16le };
+        let bytes = [1, 2, 3, 4, 5, 6, 7, 8];
+        let chunk = Chunk { pcm, session: 0x0403_0201, first: 0x0102_0304_0506_0708, bytes: &bytes };
+        let expected =
+            b"CPCA\x01\0\x20\0\x80\xbb\0\0\x02\0\0\0\x01\x02\x03\x04\0\0\0\0\x08\x07\x06\x05\x04\x03\x02\x01";
+        let written = chunk.write();
+        assert_eq!(written[..CHUNK_HEADER], expected[..]);
+        assert_eq!(written[CHUNK_HEADER..], bytes);
+        assert_eq!(Chunk::read(&written), Ok(chunk));
+        assert_eq!(chunk.frames(), 2);
+    }
+
+    #[test]
+    fn a_longer_header_of_a_later_version_is_read_over() {
+        let pcm = PcmForm::default();
+        let mut later = Chunk { pcm, session: 1, first: 2, bytes: &[] }.write();
+        (later[4], later[6]) = (2, 40);
+        later.extend([9; 8]);
+        later.extend([1, 0, 2, 0]);
+        assert_eq!(Chunk::read(&later).unwrap().bytes, [1, 0, 2, 0]);
+    }
+
+    proptest! {
+        #[test]
+        fn what_comes_is_read_or_refused(mut message in proptest::collection::vec(any::<u8>(), 0..200), magic: bool) {
+            if magic && message.len() >= 16 {
+                message[..16].copy_from_slice(b"CPCA\x01\0\x20\0\x80\x3e\0\0\x01\0\0\0");
+            }
+            if let Ok(chunk) = Chunk::read(&message) {
+                prop_assert!(chunk.frames() >= 1);
+                prop_assert!(chunk.first.checked_add(chunk.frames()).is_some());
+                let again = chunk.write();
+                prop_assert_eq!(Chunk::read(&again), Ok(chunk));
+            }
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! `cpc-stream microphone`: a thin microphone. It needs no model; who hears it is a daemon elsewhere.
+
+use std::path::PathBuf;
+
+use crate::error::Result;
+
+/// What to listen to, and where its sound goes: everybody who may read the topic hears it.
+#[derive(Debug, Clone, clap::Args)]
+#[cfg_attr(not(feature = "mqtt"), expect(dead_code, reason = "nobody can be told"))]
+pub(super) struct MicrophoneArgs {
+    /// Id of the microphone; sources name it in `mqtt`
+    #[arg(long, value_name = "ID")]
+    id: String,
+    /// Broker: mqtt://host, mqtt://host:port or mqtt://user@host; mqtts:// for TLS
+    #[arg(long, value_name = "URL")]
+    broker: String,
+    /// Input device: hw:0, plughw:CARD=…, default, or any name that `devices` lists
+    #[arg(long, value_name = "NAME", conflicts_with = "input", required_unless_present = "input")]
+    device: Option<String>,
+    /// Audio file (WAV, FLAC, OGG), given as a microphone would, or - for raw PCM on stdin
+    #[arg(long, value_name = "FILE")]
+    input: Option<String>,
+    /// Raw PCM on stdin: Hz
+    #[arg(long, value_name = "HZ", default_value_t = 16_000)]
+    stdin_rate: u32,
+    /// Raw PCM on stdin: interleaved channels
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    stdin_channels: u16,
+    /// Raw PCM on stdin: 32-bit floats instead of 16-bit integers
+    #[arg(long)]
+    stdin_float: bool,
+    /// The channel to send, from 0 [default: the mean of all]
+    #[arg(long, value_name = "N")]
+    channel: Option<u16>,
+    /// Send 32-bit floats instead of 16-bit integers
+    #[arg(long)]
+    float: bool,
+    /// Length of a chunk, ms
+    #[arg(long, value_name = "MS", default_value_t = 20, value_parser = clap::value_parser!(u32).range(5..=100))]
+    chunk_ms: u32,
+    /// First level or levels of the topics
+    #[arg(long, value_name = "PREFIX", default_value = "cpc-stream")]
+    prefix: String,
+    /// User name at the broker
+    #[arg(long, value_name = "NAME")]
+    username: Option<String>,
+    /// File whose first line is the password
+    #[arg(long, value_name = "FILE")]
+    password_file: Option<PathBuf>,
+    /// PEM file of the authorities that may have signed the broker's certificate [default: the machine's]
+    #[arg(long, value_name = "FILE")]
+    ca_file: Option<PathBuf>,
+    /// PEM file of our certificate, where the broker asks for one
+    #[arg(long, value_name = "FILE", requires = "key_file")]
+    cert_file: Option<PathBuf>,
+    /// PEM file of its private key
+    #[arg(long, value_name = "FILE", requires = "cert_file")]
+    key_file: Option<PathBuf>,
+    /// Name in the broker's certificate, where it is not that of the address
+    #[arg(long, value_name = "NAME")]
+    server_name: Option<String>,
+}
+
+/// Sends until it is stopped or its input ends. A broker that is away is tried again for ever; what is heard meanwhile is
+/// dropped.
+///
+/// # Errors
+/// A configuration error for a bad address, id or file; a device error for an input that can never be one.
+#[cfg(feature = "mqtt")]
+pub(super) fn run(args: &MicrophoneArgs) -> Result<()> {
+    speaker::run(args)
+}
+
+/// This program was built without MQTT.
+///
+/// # Errors
+/// Always a configuration error.
+#[cfg(not(feature = "mqtt"))]
+pub(super) fn run(args: &MicrophoneArgs) -> Result<()> {
+    tracing::debug!(?args, "nobody can be told");
+    Err(crate::error::Error::config(
+        "this program was built without MQTT",
+        "build it with the feature `mqtt`",
+    ))
+}
+
+#[cfg(feature = "mqtt")]
+mod speaker;

@@ -1,0 +1,92 @@
+//! One stream on its way through the thread `inference`.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use super::mute::Mute;
+use super::notes::Notes;
+use super::scores::Summary;
+use super::show::Shown;
+use super::{LaneCounters, LaneFigures};
+use crate::capture::StreamFeed;
+use crate::detect::StreamState;
+
+/// A stream.
+pub(super) struct Stream {
+    pub(super) feed: StreamFeed,
+    /// Its number in the engine, from its first sample until its end.
+    pub(super) number: Option<usize>,
+    pub(super) known: Option<StreamState>,
+    pub(super) keep: bool,
+    /// It is heard here; of streams that workers share, one that another worker hears is not.
+    pub(super) owned: bool,
+    pub(super) closed: bool,
+    pub(super) heard: f64,
+    /// Estimated moment of sample 0; none for a file that is read as fast as it goes.
+    pub(super) zero: Option<Instant>,
+    pub(super) started: SystemTime,
+    pub(super) figures: LaneFigures,
+    /// What became of its samples before it was given away, and came back.
+    pub(super) past: LaneCounters,
+    pub(super) notes: Notes,
+    pub(super) mute: Mute,
+    pub(super) summary: Summary,
+    /// Embeddings so far.
+    pub(super) embeddings: u32,
+    pub(super) shown: Shown,
+}
+
+impl Stream {
+    /// A stream that is watched at once if its normal is `known`; what is learnt of it here is handed on to be kept if
+    /// `keep`.
+    pub(super) fn new(feed: StreamFeed, known: Option<StreamState>, keep: bool) -> Self {
+        Self {
+            feed,
+            number: None,
+            known,
+            keep,
+            owned: true,
+            closed: false,
+            heard: 0.0,
+            zero: None,
+            started: SystemTime::now(),
+            figures: LaneFigures::default(),
+            past: LaneCounters::default(),
+            notes: Notes::default(),
+            mute: Mute::default(),
+            summary: Summary::default(),
+            embeddings: 0,
+            shown: Shown::default(),
+        }
+    }
+
+    /// A stream that workers share: it is not heard here until it is taken.
+    pub(super) fn shared(feed: StreamFeed) -> Self {
+        Self { owned: false, ..Self::new(feed, None, true) }
+    }
+
+    /// It is heard here from now on.
+    #[cfg(feature = "mqtt")]
+    pub(super) fn take(&mut self, known: Option<StreamState>) {
+        (self.owned, self.known, self.heard, self.zero) = (true, known, 0.0, None);
+    }
+
+    /// It is heard elsewhere from now on.
+    #[cfg(feature = "mqtt")]
+    pub(super) fn leave(&mut self) {
+        self.owned = false;
+        (self.summary, self.notes) = (Summary::default(), Notes::default());
+    }
+
+    /// So many samples came out of its ring.
+    pub(super) fn hears(&mut self, count: usize, rate: u32) {
+        self.heard += count as f64 / f64::from(rate.max(1));
+        if let Some(next) = self.feed.reader.captured_at() {
+            self.zero = next.checked_sub(Duration::from_secs_f64(self.heard));
+        }
+    }
+
+    /// Wall-clock time of sample 0, by the clock as it is now.
+    pub(super) fn wall_zero(&self) -> SystemTime {
+        self.zero.map_or(self.started, |zero| SystemTime::now() - zero.elapsed())
+    }
+}
