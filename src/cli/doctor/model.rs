@@ -1,5 +1,6 @@
 //! The model: whether it loads, and whether this machine is fast enough for it.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -51,8 +52,24 @@ pub(super) fn look(config: &Config, report: &mut Report) -> Result<Option<Arc<Cp
     }
 }
 
-/// Median and slowest but one of [`STEPS`] hops of noise, ms.
-pub(super) fn time(cpc: &Arc<Cpc>, stepping: Stepping, count: usize) -> Result<(f64, f64)> {
+/// How long hops take, ms.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Times {
+    /// The fastest tenth: what the machine can do where nothing else is in the way.
+    quick: f64,
+    median: f64,
+    /// The slowest but one of [`STEPS`].
+    slow: f64,
+}
+
+impl fmt::Display for Times {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:.2} ms, 1 of 100 {:.2} ms or more", self.median, self.slow)
+    }
+}
+
+/// Times of [`STEPS`] hops of noise.
+pub(super) fn time(cpc: &Arc<Cpc>, stepping: Stepping, count: usize) -> Result<Times> {
     let mut batch = LiveBatch::with(Arc::clone(cpc), stepping)?;
     let slots = (0..count).map(|_| Ok(batch.join(0)? as u32)).collect::<Result<Vec<_>>>()?;
     let mut rng = ChaCha8Rng::seed_from_u64(1);
@@ -67,22 +84,23 @@ pub(super) fn time(cpc: &Arc<Cpc>, stepping: Stepping, count: usize) -> Result<(
     }
     times.sort_by(f64::total_cmp);
     let at = |index: usize| times.get(index).copied().unwrap_or(f64::NAN);
-    Ok((at(STEPS / 2), at(STEPS - 2)))
+    Ok(Times { quick: at(STEPS / 10), median: at(STEPS / 2), slow: at(STEPS - 2) })
 }
 
-fn judge((median, slow): (f64, f64), count: usize, cores: usize) -> Finding {
+fn judge(times: Times, count: usize, cores: usize) -> Finding {
     let hop_ms = 1e3 * HOP as f64 / f64::from(MODEL_RATE);
-    let text = format!(
-        "a hop of {} takes {median:.2} ms of its {hop_ms:.0} ms, 1 of 100 {slow:.2} ms or more",
-        counted(count, "stream")
-    );
+    let text = format!("a hop of {} may take {hop_ms:.0} ms and takes {times}", counted(count, "stream"));
     let fewer = "fewer streams, precision = \"bf16\" or \"int8\" and more threads in [model] make it faster";
     let busy = SHARE * count as f64;
-    if median > hop_ms {
+    if times.quick > hop_ms {
         return Finding::fail(SPEED, &Error::model(format!("{text}: this machine is too slow"), fewer));
     }
-    if median > hop_ms / 2.0 || slow > hop_ms {
-        return Finding::warn(SPEED, format!("{text}: little is left for the rest"), fewer);
+    if times.median > hop_ms / 2.0 || times.slow > hop_ms {
+        return Finding::warn(
+            SPEED,
+            format!("{text}: little is left for the rest, or the machine is busy now"),
+            fewer,
+        );
     }
     if busy > 0.75 * cores as f64 {
         return Finding::warn(
@@ -106,11 +124,14 @@ mod tests {
 
     #[test]
     fn ten_milliseconds_are_all_there_is() {
-        assert_eq!(judge((0.4, 0.9), 4, 4).level, Level::Ok);
-        assert_eq!(judge((6.0, 7.0), 4, 4).level, Level::Warn);
-        assert_eq!(judge((1.0, 12.0), 4, 4).level, Level::Warn);
-        assert_eq!(judge((11.0, 12.0), 4, 4).level, Level::Fail(ErrorKind::Model));
-        let many = judge((2.0, 3.0), 100, 2);
+        let of = |quick: f64, median: f64, slow: f64| judge(Times { quick, median, slow }, 4, 4).level;
+        assert_eq!(of(0.3, 0.4, 0.9), Level::Ok);
+        assert_eq!(of(5.0, 6.0, 7.0), Level::Warn);
+        assert_eq!(of(0.5, 1.0, 12.0), Level::Warn);
+        // a machine that is busy for a moment is not too slow
+        assert_eq!(of(0.5, 11.0, 30.0), Level::Warn);
+        assert_eq!(of(10.5, 11.0, 12.0), Level::Fail(ErrorKind::Model));
+        let many = judge(Times { quick: 1.0, median: 2.0, slow: 3.0 }, 100, 2);
         assert!(many.text.contains("3.0 cores") && many.fix.unwrap().contains("--streams 100"));
     }
 }

@@ -51,19 +51,18 @@ pub(super) fn look(config: &Config, daemon: Option<&String>, report: &mut Report
 fn inputs() -> Finding {
     const CHECK: &str = "inputs";
     match list_inputs() {
-        Ok(inputs) if inputs.is_empty() => {
+        Ok(inputs) => {
+            // the other names are converters, which are there without any hardware
+            let hardware = inputs.iter().filter(|input| input.id.starts_with("hw:"));
+            let names: Vec<&str> = hardware.map(|input| input.id.as_str()).collect();
+            if !names.is_empty() {
+                return Finding::ok(CHECK, format!("{}; `cpc-stream devices` says more", names.join(", ")));
+            }
             let fix = permission::missing().unwrap_or_else(|| {
-                "plug a microphone in (`arecord -l` lists them), or take files, pipes and networks: `cpc-stream --help`"
+                "plug a microphone in (`arecord -l` lists them); files, pipes and networks need none"
                     .to_owned()
             });
-            Finding::warn(CHECK, "no capture device is here", fix)
-        }
-        Ok(inputs) => {
-            let mut names: Vec<&str> = inputs.iter().map(|input| input.id.as_str()).collect();
-            let all = names.len();
-            names.truncate(4);
-            let more = if all > names.len() { ", …" } else { "" };
-            Finding::ok(CHECK, format!("{}{more}; `cpc-stream devices` says more", names.join(", ")))
+            Finding::warn(CHECK, "no microphone is here", fix)
         }
         Err(error) => Finding::warn(CHECK, error.to_string(), error.fix().to_owned()),
     }
