@@ -165,7 +165,7 @@ fn users_passwords_and_rules() {
     fails(
         home,
         &["--config", "five.toml"],
-        &["does not take a message on cpc-stream/hall/test", "NotAuthorized"],
+        &["does not take a message on cpc-stream/hall/test"],
         &["read and write"],
     );
 }

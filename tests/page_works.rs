@@ -72,8 +72,16 @@ struct Elsewhere {
 }
 
 /// What Chromium asks for by itself, whatever page it shows.
-const OF_THE_BROWSER: [&str; 6] =
-    ["accounts.google.", "clients", "update.googleapis.", "optimizationguide", "safebrowsing", "www.google."];
+const OF_THE_BROWSER: [&str; 8] = [
+    "accounts.google.",
+    "clients",
+    "content-autofill.",
+    "optimizationguide",
+    "redirector.gvt1.",
+    "safebrowsing",
+    "update.googleapis.",
+    "www.google.",
+];
 
 impl Elsewhere {
     fn start() -> Self {
