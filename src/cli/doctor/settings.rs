@@ -38,7 +38,7 @@ pub(super) fn look(args: &RunArgs) -> (Finding, Option<Config>) {
         return (Finding::warn(CHECK, format!("{file}: no source of sound is named"), fix), Some(config));
     }
     let text = format!(
-        "{file}: node {}, {} with {}, {} false alarms an hour",
+        "{file}: node {}, {} with {}, budget {} an hour",
         config.node_id(),
         counted(sources.len(), "source"),
         counted(streams(&config), "stream"),

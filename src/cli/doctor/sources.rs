@@ -85,7 +85,7 @@ fn heard(check: &str, sound: &Sound) -> Finding {
         Some(complaint) => Finding::warn(
             check,
             format!("{text}: {complaint}"),
-            format!("`cpc-stream devices probe` listens for longer; `alsamixer -V capture` sets levels"),
+            "`cpc-stream devices probe` listens for longer; `alsamixer -V capture` sets levels",
         ),
     }
 }
