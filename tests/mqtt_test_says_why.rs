@@ -24,7 +24,7 @@ fn verdict(home: &Path, arguments: &[&str]) -> (Outcome, String, String) {
     let outcome = run(home, &[&["mqtt", "test"], arguments].concat(), LIMIT);
     let line = |start: &str| {
         let lines = outcome.stderr.lines().map(str::trim);
-        lines.filter_map(|line| line.strip_prefix(start)).last().unwrap_or_default().to_owned()
+        lines.filter_map(|line| line.strip_prefix(start)).next_back().unwrap_or_default().to_owned()
     };
     let (cause, fix) = (line("error: "), line("fix: "));
     (outcome, cause, fix)
