@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use figment::value::{Dict, Value};
 
+#[cfg(feature = "mqtt")]
 use super::args::stdout;
 use crate::config::load;
 use crate::error::{Error, Result};
