@@ -110,3 +110,19 @@ fn what_the_package_takes_exists() {
     let units = Path::new(deb["systemd-units"]["unit-scripts"].as_str().unwrap());
     assert!(root().join(units).join("cpc-stream.service").is_file());
 }
+
+/// The same of the tarball, whose script copies by name.
+#[test]
+fn what_the_tarball_takes_exists() {
+    let script = fs::read_to_string(root().join("packaging/build-tarball.sh")).unwrap();
+    let copies = script.lines().filter(|line| line.starts_with("cp ") || line.starts_with("sed "));
+    let folders = ["config/", "systemd/", "packaging/", "docs/", "models/"];
+    let named: Vec<&str> = copies
+        .flat_map(str::split_whitespace)
+        .filter(|word| folders.iter().any(|folder| word.starts_with(folder)))
+        .collect();
+    assert!(named.len() > 8, "{named:?}");
+    for file in named {
+        assert!(root().join(file).is_file(), "{file}");
+    }
+}

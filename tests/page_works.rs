@@ -5,12 +5,17 @@
 
 mod support;
 
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
+use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread;
 use std::time::Duration;
 
 use support::broker::await_for;
-use support::http::{get, listening};
+use support::daemon::{Daemon, program};
+use support::http::{address, get, listening};
 use support::sound::{bytes, whistles};
 
 const FILES: [&str; 3] = ["/", "/page.css", "/icon.svg"];
@@ -60,18 +65,97 @@ fn the_page_is_whole_and_names_nobody_else() {
     daemon.finish(LIMIT);
 }
 
-#[test]
-fn a_browser_shows_the_streams_without_an_error() {
-    let names = ["chromium", "chromium-browser", "google-chrome"];
+/// A proxy that a browser is told to use for all addresses but this machine: it notes who is asked for, and refuses.
+struct Elsewhere {
+    port: u16,
+    asked: Arc<Mutex<Vec<String>>>,
+}
+
+/// What Chromium asks for by itself, whatever page it shows.
+const OF_THE_BROWSER: [&str; 8] = [
+    "accounts.google.",
+    "clients",
+    "content-autofill.",
+    "optimizationguide",
+    "redirector.gvt1.",
+    "safebrowsing",
+    "update.googleapis.",
+    "www.google.",
+];
+
+impl Elsewhere {
+    fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let notes = Arc::clone(&asked);
+        thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                let mut line = String::new();
+                let _ = BufReader::new(stream).read_line(&mut line);
+                notes.lock().unwrap().push(line);
+            }
+        });
+        Self { port, asked }
+    }
+
+    /// Requests that a page caused.
+    fn foreign(&self) -> Vec<String> {
+        let asked = self.asked.lock().unwrap();
+        let host = |line: &String| {
+            let target = line.split(' ').nth(1).unwrap_or_default().to_owned();
+            target.trim_start_matches("http://").to_owned()
+        };
+        let own = |line: &&String| !OF_THE_BROWSER.iter().any(|start| host(line).starts_with(start));
+        asked.iter().filter(own).cloned().collect()
+    }
+}
+
+/// The page as a browser shows it after some seconds of its own time, and what it complained of; None without a browser.
+fn browse(home: &Path, url: &str, elsewhere: &Elsewhere) -> Option<(String, Vec<String>)> {
     let there = |name: &&&str| {
         let found = Command::new(name).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
         found.is_ok_and(|status| status.success())
     };
-    let Some(browser) = names.iter().find(there) else {
+    let browser = ["chromium", "chromium-browser", "google-chrome"].iter().find(there)?;
+    // the live link never ends: the browser looks for some seconds of its own time
+    let seen = Command::new(browser)
+        .args(["--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=6000", "--dump-dom"])
+        .args(["--enable-logging=stderr", "--v=0", "--disable-background-networking"])
+        .arg(format!("--proxy-server=127.0.0.1:{}", elsewhere.port))
+        .arg(format!("--user-data-dir={}", home.join("browser").display()))
+        .arg(url)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let log = String::from_utf8_lossy(&seen.stderr);
+    let complaints = log.lines().filter(|line| line.contains("CONSOLE")).map(str::to_owned).collect();
+    Some((String::from_utf8_lossy(&seen.stdout).into_owned(), complaints))
+}
+
+#[test]
+fn a_browser_shows_the_streams_without_an_error() {
+    let home = tempfile::tempdir().unwrap();
+    let elsewhere = Elsewhere::start();
+    let bad =
+        "data:text/html,<img src='http://elsewhere.example/x.png'><script>console.error('teeth')</script>";
+    let Some((shown, complaints)) = browse(home.path(), bad, &elsewhere) else {
         eprintln!("no Chromium here: the page was not looked at");
         return;
     };
-    let home = tempfile::tempdir().unwrap();
+    if shown.is_empty() {
+        eprintln!("the browser of this machine shows nothing at all: the page was not looked at");
+        return;
+    }
+    // both would be noticed
+    assert!(complaints.iter().any(|line| line.contains("teeth")), "{complaints:?}");
+    assert!(
+        elsewhere.foreign().iter().any(|line| line.contains("elsewhere.example")),
+        "{:?}",
+        elsewhere.foreign()
+    );
+
+    let elsewhere = Elsewhere::start();
     let (mut daemon, at) = listening(home.path(), 12);
     let mut stdin = daemon.stdin();
     stdin.write_all(&bytes(&whistles(35, 18))).unwrap();
@@ -79,25 +163,37 @@ fn a_browser_shows_the_streams_without_an_error() {
     await_for("events", Duration::from_secs(120), || {
         (!get(&at, "/api/v1/events").json()["events"].as_array().unwrap().is_empty()).then_some(())
     });
-    // the live link never ends: the browser looks for some seconds of its own time
-    let seen = Command::new(browser)
-        .args(["--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=6000", "--dump-dom"])
-        .args(["--enable-logging=stderr", "--v=0"])
-        .arg(format!("--user-data-dir={}", home.path().join("browser").display()))
-        .arg(format!("http://{at}/"))
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
-    let (page, log) = (String::from_utf8_lossy(&seen.stdout), String::from_utf8_lossy(&seen.stderr));
-    let complaints: Vec<&str> = log.lines().filter(|line| line.contains("CONSOLE")).collect();
+    let (page, complaints) = browse(home.path(), &format!("http://{at}/"), &elsewhere).unwrap();
     assert!(complaints.is_empty(), "{complaints:?}");
-    if page.is_empty() {
-        eprintln!("the browser of this machine shows nothing at all: the page was not looked at");
-        return;
-    }
+    assert_eq!(elsewhere.foreign(), Vec::<String>::new());
     for word in ["role=\"option\"", "<summary", ">live<", "Learnt from"] {
         assert!(page.contains(word), "no {word} in\n{page}");
     }
     drop(stdin);
+    daemon.finish(LIMIT);
+}
+
+#[test]
+fn many_streams_are_listed_and_searched() {
+    let home = tempfile::tempdir().unwrap();
+    let elsewhere = Elsewhere::start();
+    let channels: Vec<String> = (0..24).map(|n| n.to_string()).collect();
+    let mut command = program(home.path());
+    command
+        .args(["--input", "-", "--http", "127.0.0.1:0", "--stdin-channels", "24"])
+        .args(["--channel", &channels.join(",")]);
+    let mut daemon = Daemon::start(command.stdin(Stdio::piped()));
+    let at = address(&daemon);
+    if let Some((page, complaints)) = browse(home.path(), &format!("http://{at}/"), &elsewhere)
+        && !page.is_empty()
+    {
+        assert_eq!(page.matches("role=\"option\"").count(), 24, "{page}");
+        assert!(page.contains("0 of 24 watching") && page.contains("class=\"many\""), "{page}");
+        let find = page.split("id=\"find-label\"").nth(1).unwrap().split('>').next().unwrap();
+        assert!(!find.contains("hidden"), "{find}");
+        assert!(complaints.is_empty(), "{complaints:?}");
+        assert_eq!(elsewhere.foreign(), Vec::<String>::new());
+    }
+    drop(daemon.stdin());
     daemon.finish(LIMIT);
 }

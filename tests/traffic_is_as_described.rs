@@ -12,7 +12,7 @@ use cpc_stream::cli::demo::Scene;
 use cpc_stream::publish::{Gap, GapReason};
 use serde_json::{Value, json};
 use support::broker::{Broker, Heard};
-use support::daemon::Daemon;
+use support::daemon::{Daemon, run};
 use support::schema::Document;
 
 const LONG: Duration = Duration::from_secs(60);
@@ -121,6 +121,8 @@ fn all_that_is_said_and_asked_is_described() {
     broker.publish("cpc-stream/hall/stdin/set/mute", "100000");
     assert!(answers.next("/mute", SOON).payload.contains(r#""status":"error""#));
     broker.publish("homeassistant/status", "online");
+    let tried = run(home.path(), &["mqtt", "test", "--broker", &broker.url(), "--node", "hall"], SOON);
+    assert_eq!(tried.code, Some(0), "{}", tried.stderr);
     drop(pipe);
     daemon.stop(SOON);
 

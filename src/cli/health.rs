@@ -67,11 +67,13 @@ pub(super) fn run(args: &HealthArgs) -> Result<()> {
     judge(&answer, args.strict)
 }
 
-fn faults(answer: &Value) -> Vec<&str> {
+/// What is wrong, as the daemon says it.
+pub(super) fn faults(answer: &Value) -> Vec<&str> {
     answer["faults"].as_array().into_iter().flatten().filter_map(Value::as_str).collect()
 }
 
-fn line(answer: &Value) -> String {
+/// How it is, in a line.
+pub(super) fn line(answer: &Value) -> String {
     let health = &answer["health"];
     let streams = answer["streams"].as_array().map_or(&[][..], Vec::as_slice);
     let with = |key: &str, value: &str| streams.iter().filter(|s| s[key]["state"] == value).count();
@@ -105,13 +107,14 @@ fn failed(cause: impl Into<String>, fix: impl Into<String>) -> Error {
 }
 
 /// Who listens everywhere is asked here.
-fn reachable(mut address: SocketAddr) -> SocketAddr {
+pub(super) fn reachable(mut address: SocketAddr) -> SocketAddr {
     if address.ip().is_unspecified() {
         address.set_ip(IpAddr::V4(Ipv4Addr::LOCALHOST));
     }
     address
 }
 
+/// The JSON that the daemon answers for `path`.
 pub(super) fn get(address: SocketAddr, path: &str, token: Option<&str>) -> Result<Value> {
     let silent = |e: std::io::Error| {
         failed(

@@ -7,11 +7,13 @@ mod calibrate;
 mod config;
 pub mod demo;
 mod devices;
+mod doctor;
 mod encode;
 mod eval;
 mod health;
 mod import;
 mod microphone;
+mod mqtt;
 mod outbox;
 mod papers;
 mod run;
@@ -73,8 +75,13 @@ enum Command {
     /// Look at the events that wait for the broker, while the daemon does not run.
     #[command(subcommand)]
     Outbox(outbox::OutboxCommand),
+    /// Try the broker.
+    #[command(subcommand)]
+    Mqtt(mqtt::MqttCommand),
     /// Check a configuration and everything that it names, without listening.
     Check(run::RunArgs),
+    /// Look over everything an install needs (configuration, devices, model, broker, limits), and say what to do.
+    Doctor(doctor::DoctorArgs),
     /// Look at the configuration.
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -139,7 +146,9 @@ fn dispatch(cli: Cli, set: SetThreads) -> Result<()> {
         Some(Command::Eval(command)) => eval::run(&command, set),
         Some(Command::Bench(args)) => bench::run(&args, set),
         Some(Command::Outbox(command)) => outbox::run(&command),
+        Some(Command::Mqtt(command)) => mqtt::run(&command),
         Some(Command::Check(args)) => run::check(&args),
+        Some(Command::Doctor(args)) => doctor::run(&args),
         Some(Command::Config(command)) => config::run(&command),
         Some(Command::Completions(args)) => papers::completions(&args),
         Some(Command::Man(args)) => papers::man(&args),

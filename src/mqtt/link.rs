@@ -99,6 +99,8 @@ pub(crate) enum Told {
     Acked(u16),
     /// The next packet id is still in use.
     Collision,
+    /// The broker has answered a subscription: whether it takes it.
+    Subscribed(bool),
     /// Somebody else's message.
     Message(Message),
     /// The broker ends it.

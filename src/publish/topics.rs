@@ -146,6 +146,12 @@ impl Topics {
         }
     }
 
+    /// What `mqtt test` says to itself.
+    #[must_use]
+    pub fn test(&self) -> String {
+        format!("{}/test", self.base)
+    }
+
     /// Home Assistant's device-based discovery, retained, under its prefix (`homeassistant` unless somebody changed it).
     #[must_use]
     pub fn discovery(&self, prefix: &str) -> String {
@@ -172,6 +178,7 @@ mod tests {
             topics.state("mic", "budget"),
             topics.request("reload"),
             topics.response("reload"),
+            topics.test(),
             topics.discovery("homeassistant"),
         ];
         assert_eq!(
@@ -188,6 +195,7 @@ mod tests {
                 "cpc-stream/hall-3/mic/state/budget",
                 "cpc-stream/hall-3/request/reload",
                 "cpc-stream/hall-3/response/reload",
+                "cpc-stream/hall-3/test",
                 "homeassistant/device/hall-3/config",
             ]
         );

@@ -50,5 +50,6 @@ pub use heard::Heard;
 pub use lane::{Lane, LaneCounters, LaneFigures};
 pub use pool::Pooled;
 pub use reload::{Reloaded, Reloader};
+pub use rescue::trusted_difference;
 pub use snapshot::Excerpt;
 pub use stamp::Stamp;

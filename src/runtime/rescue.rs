@@ -13,7 +13,8 @@ use crate::model::{self, Cpc, Manifest};
 
 /// Difference of a GPU's scores from the CPU's, in nats, up to which it is trusted: rounding of sums in f32, and of what is
 /// multiplied with fewer bits.
-fn trusted(precision: Precision) -> f64 {
+#[must_use]
+pub fn trusted_difference(precision: Precision) -> f64 {
     match precision {
         Precision::F32 => 1e-3,
         Precision::Tf32 | Precision::Bf16 | Precision::Int8 => 0.05,
@@ -39,7 +40,7 @@ pub(super) fn start_engine(config: &Config) -> Result<(Engine, Manifest)> {
     let spare = open(&Device::Cpu)?;
     let on_device = open(&device).and_then(|(manifest, cpc)| {
         let off = model::disagreement(&cpc, stepping, &spare.1)?;
-        if off > trusted(config.model.precision) {
+        if off > trusted_difference(config.model.precision) {
             return Err(Error::internal(format!("its scores are off by up to {off:.1e} nats")));
         }
         start((manifest, cpc), stepping)

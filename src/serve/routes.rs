@@ -157,6 +157,7 @@ async fn picture(State(known): State<Known>, Path(name): Path<String>) -> Respon
     });
     match read.await {
         Ok(Some(bytes)) => ([(header::CONTENT_TYPE, "image/png")], bytes).into_response(),
-        _ => missing(),
+        // it is still drawn, or the disk refused it: nothing is wrong with the request
+        _ => StatusCode::NO_CONTENT.into_response(),
     }
 }

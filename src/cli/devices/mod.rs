@@ -3,6 +3,8 @@
 mod list;
 mod probe;
 
+pub(super) use probe::{Sound, listen};
+
 use crate::error::Result;
 
 /// The inputs of this machine.

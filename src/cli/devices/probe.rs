@@ -27,8 +27,9 @@ pub(super) struct ProbeArgs {
 
 /// What a device gave.
 #[derive(Debug, Default)]
-struct Sound {
-    description: String,
+pub(in crate::cli) struct Sound {
+    /// Its form and what it is called.
+    pub(in crate::cli) description: String,
     samples: u64,
     squares: f64,
     peak: f32,
@@ -58,7 +59,7 @@ pub(super) fn run(args: &ProbeArgs) -> Result<()> {
     }
     let (mut out, mut good) = (stdout(), 0);
     for name in &names {
-        match listen(name, args.seconds) {
+        match listen(name, args.seconds, &CaptureConfig::default()) {
             Ok(sound) => {
                 good += usize::from(sound.level_dbfs() > QUIET_DBFS);
                 show(&mut out, name, &sound)?;
@@ -76,23 +77,29 @@ pub(super) fn run(args: &ProbeArgs) -> Result<()> {
 }
 
 impl Sound {
-    fn level_dbfs(&self) -> f64 {
+    /// Mean level.
+    pub(in crate::cli) fn level_dbfs(&self) -> f64 {
         10.0 * (self.squares / self.samples.max(1) as f64).max(1e-12).log10()
     }
 
     /// What a person should know, in words.
     fn verdict(&self) -> &'static str {
+        self.complaint().unwrap_or("fine")
+    }
+
+    /// What is wrong with it, if anything.
+    pub(in crate::cli) fn complaint(&self) -> Option<&'static str> {
         let level = self.level_dbfs();
         if self.peak == 0.0 {
-            "digital silence: muted, or nothing plugged in"
+            Some("digital silence: muted, or nothing plugged in")
         } else if level <= QUIET_DBFS {
-            "as good as silent: turn the capture level up"
+            Some("as good as silent: turn the capture level up")
         } else if self.clipped * 1000 > self.samples {
-            "clips: turn the capture level down"
+            Some("clips: turn the capture level down")
         } else if self.lost + self.xruns > 0 {
-            "loses samples: the machine is busy, or the USB port is"
+            Some("loses samples: the machine is busy, or the USB port is")
         } else {
-            "fine"
+            None
         }
     }
 }
@@ -110,8 +117,12 @@ fn show(out: &mut Output, name: &str, sound: &Sound) -> Result<()> {
     ))
 }
 
-fn listen(name: &str, seconds: f64) -> Result<Sound> {
-    let capture = CaptureConfig { must_exist: true, ..CaptureConfig::default() };
+/// What the device called `name` gives in so many seconds.
+///
+/// # Errors
+/// When it is not there, cannot be opened or gives nothing.
+pub(in crate::cli) fn listen(name: &str, seconds: f64, capture: &CaptureConfig) -> Result<Sound> {
+    let capture = CaptureConfig { must_exist: true, ..capture.clone() };
     let source = SourceConfig { id: Some("probe".to_owned()), ..SourceConfig::from_device(name) };
     let (sender, notices) = unbounded();
     let mut source = open(&source, &capture, sender)?;
@@ -168,7 +179,7 @@ fn heed(notices: &Receiver<Notice>, sound: &mut Sound) -> Result<()> {
     for notice in notices.try_iter() {
         match notice.change {
             Change::Online { description } => sound.description = description,
-            Change::Offline { reason } => return Err(Error::device(reason, "see above")),
+            Change::Offline { reason } => return Err(offline(&reason)),
             Change::Xrun { count } => sound.xruns += count,
             _ => {}
         }
@@ -176,9 +187,26 @@ fn heed(notices: &Receiver<Notice>, sound: &mut Sound) -> Result<()> {
     Ok(())
 }
 
+/// A notice has cause and fix in one line: `cause (fix)`.
+fn offline(reason: &str) -> Error {
+    let parts = reason.strip_suffix(')').and_then(|reason| reason.rsplit_once(" ("));
+    let (cause, fix) = parts.unwrap_or((reason, "run `cpc-stream devices`; replug it"));
+    Error::device(cause, fix)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_notice_is_taken_apart() {
+        let error = offline("the device is busy: in use (stop the other program)");
+        assert_eq!(
+            (error.to_string().as_str(), error.fix()),
+            ("the device is busy: in use", "stop the other program")
+        );
+        assert_eq!(offline("gone").to_string(), "gone");
+    }
 
     #[test]
     fn what_is_heard_is_said_in_words() {

@@ -1,7 +1,7 @@
 //! MQTT 3.1.1.
 
 use rumqttc::{AsyncClient, ConnectReturnCode, ConnectionError, Event, EventLoop, Incoming, LastWill};
-use rumqttc::{MqttOptions, Outgoing, QoS, TlsConfiguration, Transport};
+use rumqttc::{MqttOptions, Outgoing, QoS, SubscribeReasonCode, TlsConfiguration, Transport};
 
 use super::{CONNECT_S, IN_FLIGHT, MAX_PACKET, Message, Options, REQUESTS, Told};
 
@@ -32,6 +32,9 @@ pub(super) fn told(event: Event) -> Told {
     match event {
         Event::Incoming(Incoming::ConnAck(_)) => Told::Connected { window: u16::MAX, largest: None },
         Event::Incoming(Incoming::PubAck(ack)) => Told::Acked(ack.pkid),
+        Event::Incoming(Incoming::SubAck(ack)) => {
+            Told::Subscribed(ack.return_codes.iter().all(|c| matches!(c, SubscribeReasonCode::Success(_))))
+        }
         Event::Incoming(Incoming::Publish(message)) => Told::Message(Message {
             retained: message.retain,
             topic: message.topic,

@@ -2,7 +2,7 @@
 
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{
-    ConnectProperties, ConnectReturnCode, LastWill, PubAckReason, PublishProperties,
+    ConnectProperties, ConnectReturnCode, LastWill, PubAckReason, PublishProperties, SubscribeReasonCode,
 };
 use rumqttc::v5::{AsyncClient, ConnectionError, Event, EventLoop, Incoming, MqttOptions};
 use rumqttc::{Outgoing, TlsConfiguration, Transport};
@@ -57,6 +57,9 @@ pub(super) fn told(event: Event) -> Told {
             PubAckReason::Success | PubAckReason::NoMatchingSubscribers => Told::Acked(ack.pkid),
             reason => Told::Goodbye(format!("it refuses a message ({reason:?}); check its access rules")),
         },
+        Event::Incoming(Incoming::SubAck(ack)) => {
+            Told::Subscribed(ack.return_codes.iter().all(|c| matches!(c, SubscribeReasonCode::Success(_))))
+        }
         Event::Incoming(Incoming::Publish(message)) => Told::Message(Message {
             retained: message.retain,
             topic: String::from_utf8_lossy(&message.topic).into_owned(),

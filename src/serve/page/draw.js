@@ -95,12 +95,13 @@ export function drawScores() {
     pen.strokeStyle = colour(key);
     pen.lineWidth = key === 'score' ? 2 : 1.2;
     pen.beginPath();
-    let on = false;
+    // no line leads over a time without scores
+    let last = -Infinity;
     past.t_s.forEach((t, i) => {
       const v = past[key][i];
-      if (v === null || v === undefined || x(t) < left) { on = false; return; }
-      if (on) pen.lineTo(x(t), y(v)); else pen.moveTo(x(t), y(v));
-      on = true;
+      if (v === null || v === undefined || x(t) < left) { last = -Infinity; return; }
+      if (t - last < 2) pen.lineTo(x(t), y(v)); else pen.moveTo(x(t), y(v));
+      last = t;
     });
     pen.stroke();
   }

@@ -43,13 +43,22 @@ function detail(event) {
   line('id', event.id);
   const box = make('div', { class: 'detail' }, lines, make('p', { class: 'dim' }, 'Surprise at the peak, in nats, for 1 to '
     + `${event.surprise_per_k.length} frames of 10 ms ahead; up is more surprising:`), perHorizon(event));
-  if (event.snapshot) {
-    ask(`api/v1/events/${encodeURIComponent(event.id)}.png`).then(async (answer) => {
-      const url = URL.createObjectURL(await answer.blob());
-      box.prepend(make('img', { src: url, alt: `Spectrogram of the event: ${why(event)}. White line: onset; red line: offset.` }));
-    }).catch(() => {});
-  }
+  if (event.snapshot) showPicture(event, box, 3).catch(() => {});
   return box;
+}
+
+/* It follows the end of an event within a second, or is not made at all. */
+async function showPicture(event, box, tries) {
+  const answer = await ask(`api/v1/events/${encodeURIComponent(event.id)}.png`);
+  if (answer.status === 204) {
+    if (tries < 2) return;
+    await new Promise((done) => setTimeout(done, 1000));
+    await showPicture(event, box, tries - 1);
+    return;
+  }
+  const url = URL.createObjectURL(await answer.blob());
+  const alt = `Spectrogram of the event: ${why(event)}. White line: onset; red line: offset.`;
+  box.prepend(make('img', { src: url, alt, onload: () => URL.revokeObjectURL(url) }));
 }
 
 export function showEvents() {

@@ -16,7 +16,7 @@ function showHealth() {
   line('load', `${fixed(health.load_percent)} % of a core`);
   line('hop, median and p99', `${fixed(health.hop_p50_us / 1000, 2)}, ${fixed(health.hop_p99_us / 1000, 2)} ms`);
   const { heard } = health.delays;
-  if (heard.p50_us) line('heard to scored, median and p99', `${fixed(heard.p50_us / 1000, 1)}, ${fixed(heard.p99_us / 1000, 1)} ms`);
+  if (heard.p50_us) line('heard to scored, the same', `${fixed(heard.p50_us / 1000, 1)}, ${fixed(heard.p99_us / 1000, 1)} ms`);
   line('memory', bytes(health.rss_bytes));
   line('samples in', whole(health.samples_in));
   line('scored, shed, waiting', `${whole(health.samples_scored)}, ${whole(health.samples_shed)}, ${whole(waiting)}`);

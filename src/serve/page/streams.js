@@ -50,6 +50,8 @@ export function showStreams() {
     row.element.hidden = !view.id.toLowerCase().includes(find);
   }
   if (state.chosen) list.setAttribute('aria-activedescendant', `stream-${state.chosen}`);
+  // many in little room: what they say more stands in the line of the chosen one alone
+  list.classList.toggle('many', views.length > 12);
   const on = views.filter((view) => stateOf(view)[1] === 'good').length;
   $('count').textContent = `${on} of ${views.length} watching`;
   $('find-label').hidden = views.length < 9;

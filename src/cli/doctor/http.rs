@@ -1,0 +1,66 @@
+//! The page: who can reach it, and what a running daemon says of itself.
+
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use super::super::health;
+use super::finding::{Finding, Report};
+use crate::error::{Error, Result};
+use crate::serve::{HttpConfig, read_token};
+
+const CHECK: &str = "page";
+const DAEMON: &str = "daemon";
+const REACH: Duration = Duration::from_secs(1);
+
+pub(super) fn look(config: &HttpConfig, runs: bool, report: &mut Report) -> Result<()> {
+    // addresses that others reach without a token are refused with the configuration
+    let found = config.address().and_then(|address| Ok((address, read_token(config)?)));
+    let (address, token) = match found {
+        Err(error) => return report.add(Finding::fail(CHECK, &error)),
+        Ok((None, _)) => return report.add(Finding::ok(CHECK, "none is asked for ([http] listen)")),
+        Ok((Some(address), token)) => (address, token),
+    };
+    let here = health::reachable(address);
+    let taken = TcpStream::connect_timeout(&here, REACH).is_ok();
+    report.add(match (taken, runs) {
+        (true, false) => Finding::fail(
+            CHECK,
+            &Error::config(
+                format!("another program listens at {here}"),
+                "choose another port in [http] listen, or stop that program (`ss -ltnp`)",
+            ),
+        ),
+        (false, true) => Finding::warn(
+            CHECK,
+            format!("the daemon runs, and nobody listens at {here}"),
+            "it may have been started with another configuration: restart it",
+        ),
+        _ => Finding::ok(CHECK, exposure(address, token.is_some())),
+    })?;
+    if taken && runs { of_daemon(here, token.as_deref(), report) } else { Ok(()) }
+}
+
+fn exposure(address: SocketAddr, token: bool) -> String {
+    let token = if token { "a token is asked for" } else { "no token" };
+    match address.ip().is_loopback() {
+        true => format!("http://{address}/, for this machine only, {token}"),
+        false => format!("http://{address}/, others can reach it, {token}; it is not encrypted"),
+    }
+}
+
+fn of_daemon(address: SocketAddr, token: Option<&str>, report: &mut Report) -> Result<()> {
+    let answer = match health::get(address, "/api/v1/overview", token) {
+        Ok(answer) => answer,
+        Err(error) => {
+            return report.add(Finding::warn(DAEMON, error.to_string(), error.fix().to_owned()));
+        }
+    };
+    let faults = health::faults(&answer);
+    for fault in &faults {
+        report.add(Finding::warn(DAEMON, *fault, "see its log (`journalctl -u cpc-stream`)"))?;
+    }
+    if faults.is_empty() {
+        report.add(Finding::ok(DAEMON, health::line(&answer)))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,18 @@
+//! `doctor`: looks over everything that an install needs, and says what to do.
+
+mod broker;
+mod clock;
+mod command;
+mod finding;
+mod gpu;
+mod http;
+mod limits;
+mod model;
+mod permission;
+mod settings;
+mod shell;
+mod sources;
+mod state;
+mod unit;
+
+pub(super) use command::{DoctorArgs, run};

@@ -1,0 +1,110 @@
+//! `mqtt`: tries the broker.
+
+use std::path::PathBuf;
+
+use figment::value::{Dict, Value};
+
+#[cfg(feature = "mqtt")]
+use super::args::stdout;
+use crate::config::load;
+use crate::error::{Error, Result};
+
+#[cfg(feature = "mqtt")]
+mod cause;
+#[cfg(feature = "mqtt")]
+mod trial;
+
+#[cfg(feature = "mqtt")]
+pub(super) use trial::{Trial, try_broker};
+
+/// What to do with the broker.
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum MqttCommand {
+    /// Send a message to ourselves by way of the broker, and say how long each step took; exit code 5 where it fails.
+    Test(TestArgs),
+}
+
+/// Which broker, and as whom; what is left out is as the configuration says.
+#[derive(Debug, clap::Args)]
+pub(super) struct TestArgs {
+    /// Broker: mqtt://host[:port], mqtts:// for TLS.
+    #[arg(long, value_name = "URL")]
+    broker: Option<String>,
+    /// Configuration file of the daemon.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Node id in the topic.
+    #[arg(long, value_name = "ID")]
+    node: Option<String>,
+    /// User name at the broker.
+    #[arg(long, value_name = "NAME")]
+    username: Option<String>,
+    /// File whose first line is the password.
+    #[arg(long, value_name = "FILE")]
+    password_file: Option<PathBuf>,
+    /// PEM file of the authorities that may have signed the broker's certificate.
+    #[arg(long, value_name = "FILE")]
+    ca_file: Option<PathBuf>,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+impl TestArgs {
+    fn flags(&self) -> Dict {
+        let text = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
+        let dict = |pairs: Vec<(&str, Option<Value>)>| -> Dict {
+            pairs.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))).collect()
+        };
+        let tls = dict(vec![("ca_file", text(&self.ca_file).map(Value::from))]);
+        let publish = dict(vec![
+            ("broker", self.broker.clone().map(Value::from)),
+            ("username", self.username.clone().map(Value::from)),
+            ("password_file", text(&self.password_file).map(Value::from)),
+            ("tls", (!tls.is_empty()).then(|| Value::from(tls))),
+        ]);
+        dict(vec![
+            ("node", self.node.clone().map(Value::from)),
+            ("publish", (!publish.is_empty()).then(|| Value::from(publish))),
+        ])
+    }
+}
+
+/// Runs it.
+///
+/// # Errors
+/// A configuration error where no broker is named; a broker error that says which step failed.
+pub(super) fn run(command: &MqttCommand) -> Result<()> {
+    let MqttCommand::Test(args) = command;
+    let config = load(args.config.as_deref(), args.flags())?.config;
+    if config.publish.broker.is_none() {
+        return Err(Error::config(
+            "no broker is named",
+            "give `--broker mqtt://HOST`, or `--config FILE` of a configuration with publish.broker",
+        ));
+    }
+    #[cfg(not(feature = "mqtt"))]
+    return Err(Error::config("this program was built without MQTT", "build it with the feature `mqtt`"));
+    #[cfg(feature = "mqtt")]
+    {
+        let trial = try_broker(&config.publish, &config.node_id());
+        show(&trial, args.json)?;
+        trial.outcome
+    }
+}
+
+#[cfg(feature = "mqtt")]
+fn show(trial: &Trial, json: bool) -> Result<()> {
+    let mut out = stdout();
+    if json {
+        return out.line(format_args!("{:#}", trial.json()));
+    }
+    out.line(format_args!("{}", trial.broker))?;
+    for step in &trial.steps {
+        out.line(format_args!("  {:<11} {:>8.1} ms  {}", step.what, step.ms, step.detail))?;
+    }
+    if trial.outcome.is_ok() {
+        out.line(format_args!("ok: a message to ourselves came back, {:.1} ms in all", trial.ms()))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,246 @@
+//! A message to ourselves by way of the broker, a step at a time.
+//!
+//! It has a client id and a topic of its own, keeps nothing at the broker and opens no outbox, so that a daemon that runs is
+//! not disturbed.
+
+use std::io;
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tokio::time::timeout_at;
+
+use super::cause::{self, Stage};
+use crate::error::{Error, Result};
+use crate::mqtt::link::{self, Link, Options, Told, Travel};
+use crate::mqtt::{BrokerAddress, Protocol};
+use crate::publish::{PublishConfig, Topics};
+
+/// Time for each step.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Time for the first answer of a host.
+const REACH: Duration = Duration::from_secs(3);
+/// Time for a goodbye.
+const LEAVE: Duration = Duration::from_millis(500);
+const KEEP_ALIVE: Duration = Duration::from_secs(10);
+
+/// What was tried, how far it got, and how it ended.
+#[derive(Debug)]
+pub(in crate::cli) struct Trial {
+    /// Whom, and as whom.
+    pub(in crate::cli) broker: String,
+    /// What was done.
+    pub(in crate::cli) steps: Vec<Step>,
+    /// A configuration or broker error.
+    pub(in crate::cli) outcome: Result<()>,
+}
+
+/// A step that was done.
+#[derive(Debug)]
+pub(in crate::cli) struct Step {
+    /// In a word.
+    pub(in crate::cli) what: &'static str,
+    /// How long it took.
+    pub(in crate::cli) ms: f64,
+    /// More about it.
+    pub(in crate::cli) detail: String,
+}
+
+impl Trial {
+    /// All steps together.
+    pub(in crate::cli) fn ms(&self) -> f64 {
+        self.steps.iter().map(|step| step.ms).sum()
+    }
+
+    /// The same for programs.
+    pub(in crate::cli) fn json(&self) -> Value {
+        let steps: Vec<Value> = self
+            .steps
+            .iter()
+            .map(|step| json!({ "step": step.what, "ms": step.ms, "detail": step.detail }))
+            .collect();
+        let error = self.outcome.as_ref().err();
+        json!({
+            "broker": self.broker,
+            "ok": error.is_none(),
+            "steps": steps,
+            "cause": error.map(ToString::to_string),
+            "fix": error.map(|error| error.fix().to_owned()),
+        })
+    }
+}
+
+/// Connects as `config` says, publishes on a topic of `node` and waits for the message.
+pub(in crate::cli) fn try_broker(config: &PublishConfig, node: &str) -> Trial {
+    let mut trial =
+        Trial { broker: config.broker.clone().unwrap_or_default(), steps: Vec::new(), outcome: Ok(()) };
+    trial.outcome = trial.make(config, node);
+    trial
+}
+
+impl Trial {
+    fn make(&mut self, config: &PublishConfig, node: &str) -> Result<()> {
+        let address = BrokerAddress::parse(&self.broker)?;
+        let topic = Topics::new(&config.prefix, node)?.test();
+        let login = link::login(&address, config.username.as_deref(), config.password_file.as_deref())?;
+        let user = login.as_ref().map(|(user, _)| user.clone());
+        let version = match config.protocol {
+            Protocol::V3 => "3.1.1",
+            Protocol::V5 => "5",
+        };
+        let place = format!("{}:{}", address.host, address.port);
+        self.broker = format!(
+            "{place}, MQTT {version}, {}, {}",
+            if address.tls { "TLS" } else { "not encrypted" },
+            user.as_ref().map_or_else(|| "without a user name".to_owned(), |user| format!("user {user}")),
+        );
+        let id = format!("cpc-test-{}", ulid::Ulid::generate());
+        let mut options =
+            Options { protocol: config.protocol, ..Options::new(address.clone(), login, id, KEEP_ALIVE) };
+        options.encrypt(&config.tls)?;
+        self.reach(&place)?;
+        let stage = Stage { place, tls: address.tls, user, topic };
+        let runtime = link::runtime()?;
+        let outcome = runtime.block_on(self.travel(&options, &stage));
+        runtime.shutdown_background();
+        outcome
+    }
+
+    fn done(&mut self, what: &'static str, since: &mut Instant, detail: impl Into<String>) {
+        let now = Instant::now();
+        self.steps.push(Step {
+            what,
+            ms: 1e3 * now.duration_since(*since).as_secs_f64(),
+            detail: detail.into(),
+        });
+        *since = now;
+    }
+
+    /// The name, and whether anybody listens: rumqttc would say less of what is wrong.
+    fn reach(&mut self, place: &str) -> Result<()> {
+        let mut since = Instant::now();
+        let addresses = resolve(place.to_owned()).map_err(|e| cause::unknown_name(place, &e))?;
+        let Some(first) = addresses.first() else { return Err(cause::unknown_name(place, "no address")) };
+        let others = addresses.len() - 1;
+        let more = if others > 0 { format!(" and {others} more") } else { String::new() };
+        self.done("resolved", &mut since, format!("{}{more}", first.ip()));
+        let mut failure = None;
+        for address in &addresses {
+            match TcpStream::connect_timeout(address, REACH) {
+                Ok(_) => {
+                    self.done("reached", &mut since, format!("TCP to {address}"));
+                    return Ok(());
+                }
+                Err(error) => failure = failure.or(Some(error)),
+            }
+        }
+        let failure = failure.unwrap_or_else(|| io::Error::other("no address"));
+        Err(cause::unreachable(place, &failure))
+    }
+
+    async fn travel(&mut self, options: &Options, stage: &Stage) -> Result<()> {
+        let mut since = Instant::now();
+        let mut link = Link::start(options);
+        let payload = ulid::Ulid::generate().to_string();
+        let closed = || Error::broker("the connection closed", "try again, and see the broker's log");
+
+        match next(&mut link, |told| matches!(told, Told::Connected { .. })).await {
+            End::Told(_) => {}
+            End::Silent => return Err(stage.not_let_in("Network timeout")),
+            End::Lost(reason) => return Err(stage.not_let_in(&reason)),
+        }
+        self.done("let in", &mut since, if stage.tls { "TLS, then CONNECT" } else { "CONNECT" });
+
+        if !link.client.subscribe(&stage.topic) {
+            return Err(closed());
+        }
+        match next(&mut link, |told| matches!(told, Told::Subscribed(_))).await {
+            End::Told(Told::Subscribed(true)) => {}
+            End::Told(_) => return Err(stage.not_subscribed("it refuses the subscription")),
+            End::Silent => return Err(stage.not_subscribed("no answer within 5 s")),
+            End::Lost(reason) => return Err(stage.not_subscribed(&reason)),
+        }
+        self.done("subscribed", &mut since, stage.topic.clone());
+
+        let sent = link.client.publish(Travel::Event, &stage.topic, payload.clone().into_bytes());
+        if !sent {
+            return Err(closed());
+        }
+        self.come_back(&mut link, stage, &payload, since).await?;
+        if link.client.disconnect() {
+            let by = Instant::now() + LEAVE;
+            while let Ok(Some(Ok(told))) = timeout_at(by.into(), link.events.recv()).await {
+                if matches!(told, Told::Left) {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for the receipt and for the message, which come in any order.
+    async fn come_back(
+        &mut self,
+        link: &mut Link,
+        stage: &Stage,
+        payload: &str,
+        mut since: Instant,
+    ) -> Result<()> {
+        let (mut confirmed, mut back) = (false, false);
+        while !(confirmed && back) {
+            let ours = |told: &Told| match told {
+                Told::Acked(_) => true,
+                Told::Message(message) => !message.retained && message.payload == payload.as_bytes(),
+                _ => false,
+            };
+            match next(link, ours).await {
+                End::Told(Told::Acked(_)) => {
+                    confirmed = true;
+                    self.done("confirmed", &mut since, "the broker has taken the message");
+                }
+                End::Told(_) => {
+                    back = true;
+                    self.done("came back", &mut since, "the message to ourselves");
+                }
+                End::Silent if confirmed => return Err(stage.not_back()),
+                End::Silent => return Err(stage.not_taken("no receipt within 5 s")),
+                End::Lost(reason) => return Err(stage.not_taken(&reason)),
+            }
+        }
+        Ok(())
+    }
+}
+
+enum End {
+    Told(Told),
+    Silent,
+    Lost(String),
+}
+
+/// The first thing told that is `wanted`.
+async fn next(link: &mut Link, wanted: impl Fn(&Told) -> bool) -> End {
+    let by = Instant::now() + PATIENCE;
+    loop {
+        match timeout_at(by.into(), link.events.recv()).await {
+            Err(_) => return End::Silent,
+            Ok(None) => return End::Lost("the connection's task ended".into()),
+            Ok(Some(Err(reason)) | Some(Ok(Told::Goodbye(reason)))) => return End::Lost(reason),
+            Ok(Some(Ok(told))) if wanted(&told) => return End::Told(told),
+            Ok(Some(Ok(_))) => {}
+        }
+    }
+}
+
+/// The addresses of HOST:PORT. Name servers that do not answer are not waited for.
+fn resolve(place: String) -> Result<Vec<SocketAddr>, String> {
+    let (sender, found) = mpsc::channel();
+    let ask = move || {
+        let addresses = place.to_socket_addrs().map(Iterator::collect).map_err(|e| e.to_string());
+        // nobody may wait any more
+        let _ = sender.send(addresses);
+    };
+    thread::Builder::new().name("resolve".into()).spawn(ask).map_err(|e| e.to_string())?;
+    found.recv_timeout(PATIENCE).unwrap_or_else(|_| Err("no name server answers within 5 s".into()))
+}
