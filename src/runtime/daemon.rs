@@ -93,7 +93,6 @@ pub(super) struct Daemon {
     sources: Vec<OpenSource>,
     notices: Receiver<Notice>,
     keeper: Keeper,
-    /// Where microphones are shared.
     worker: Option<Worker>,
     /// Keeps the link up by which microphones are heard.
     _air: Option<Air>,
