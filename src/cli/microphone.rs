@@ -6,7 +6,6 @@ use crate::error::Result;
 
 /// What to listen to, and where its sound goes: everybody who may read the topic hears it.
 #[derive(Debug, Clone, clap::Args)]
-#[cfg_attr(not(feature = "mqtt"), expect(dead_code, reason = "nobody can be told"))]
 pub(super) struct MicrophoneArgs {
     /// Id of the microphone; sources name it in `mqtt`
     #[arg(long, value_name = "ID")]

@@ -57,6 +57,8 @@ struct Listener {
     largest: usize,
 }
 
+// what is dropped is counted here: callers may ignore what these return
+#[allow(clippy::must_use_candidate)]
 impl Exchange {
     /// Starts the thread `name`, which connects in the background, for ever. `purpose` is for people.
     ///

@@ -93,7 +93,6 @@ pub(super) struct Daemon {
     sources: Vec<OpenSource>,
     notices: Receiver<Notice>,
     keeper: Keeper,
-    /// Where microphones are shared.
     worker: Option<Worker>,
     /// Keeps the link up by which microphones are heard.
     _air: Option<Air>,
@@ -186,7 +185,7 @@ impl Daemon {
         let (others, states) = bounded(QUEUE);
         let (give, hands) = bounded(QUEUE);
         let (keeper, keep) = Keeper::start(store.clone(), shared.then_some(others))?;
-        let worker = enlist(config, node, air.as_ref(), (&open, sources), (states, give), &store, &progress)?;
+        let worker = enlist(config, air.as_ref(), (&open, sources), (states, give), &store, &progress)?;
         let (settings, new_settings) = bounded(1);
         let (reloader, reloads) = Reloader::new();
         let mut streams = Vec::new();

@@ -38,7 +38,6 @@ pub(super) fn open_air(_: &Config, _: &[SourceConfig], _: &str) -> Result<Option
 #[expect(clippy::unnecessary_wraps, clippy::needless_pass_by_value, reason = "as with MQTT")]
 pub(super) fn enlist(
     _: &Config,
-    _: &str,
     _: Option<&Air>,
     _: (&[OpenSource], &[SourceConfig]),
     _: (Receiver<Known>, Sender<Hand>),

@@ -46,7 +46,6 @@ pub(in crate::runtime) fn open_air(
 /// Makes the daemon a worker, where it is to be one.
 pub(in crate::runtime) fn enlist(
     config: &Config,
-    node: &str,
     air: Option<&Air>,
     (open, sources): (&[OpenSource], &[SourceConfig]),
     (states, hands): (Receiver<Known>, Sender<Hand>),
@@ -59,7 +58,7 @@ pub(in crate::runtime) fn enlist(
         Some((config.mqtt.clone()?, Shared { stream, way: source.mic.clone()? }))
     });
     Worker::start(Outfit {
-        node: node.to_owned(),
+        node: config.node_id(),
         pool: config.pool.clone(),
         air: air.clone(),
         mics: shared.collect(),

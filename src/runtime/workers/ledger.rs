@@ -115,7 +115,7 @@ impl Ledger {
     pub(super) fn hello(&mut self, id: &str, now: Instant) -> Option<Deed> {
         let pending = |mic: &Mic| mic.claimed.is_some_and(|at| now < at + CLAIM);
         let busy = self.mics.values().filter(|mic| mic.held || pending(mic)).count();
-        if busy >= self.most || !self.up.is_some_and(|up| now >= up + SETTLE) {
+        if busy >= self.most || self.up.is_none_or(|up| now < up + SETTLE) {
             return None;
         }
         let alive = |node: &String| alive(&self.peers, node, now);

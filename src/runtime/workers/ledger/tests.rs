@@ -146,9 +146,9 @@ proptest! {
                 }
                 _ => {}
             }
-            for worker in 0..3 {
+            for worker in workers {
                 for peer in (0..3).filter(|&peer| alive[peer]) {
-                    workers[worker].beat(nodes[peer], now);
+                    worker.beat(nodes[peer], now);
                 }
             }
         };
