@@ -2,7 +2,7 @@
 # Builds a tarball for machines without a package of ours: target/tarball/cpc-stream-VERSION-TARGET.tar.gz and its .sha256.
 #
 #   packaging/build-tarball.sh                                 with capture: needs glibc and libasound on the machine
-#   packaging/build-tarball.sh x86_64-unknown-linux-musl       needs nothing there, and captures from no device: files, pipes, networks
+#   packaging/build-tarball.sh x86_64-unknown-linux-musl       static, captures from no device: files, pipes, networks; not tested yet
 #
 # The second needs `rustup target add x86_64-unknown-linux-musl` and musl-gcc (apt-get install musl-tools). With BINARY=FILE a program
 # that is there already is packed; SOURCE_DATE_EPOCH dates the files.
