@@ -1,20 +1,13 @@
 #!/bin/sh
 # Builds a tarball for machines without a package of ours: target/tarball/cpc-stream-VERSION-TARGET.tar.gz and its .sha256.
 #
-#   packaging/build-tarball.sh                                 with capture: needs glibc and libasound on the machine
-#   packaging/build-tarball.sh x86_64-unknown-linux-musl       static, captures from no device: files, pipes, networks; not tested yet
-#
-# The second needs `rustup target add x86_64-unknown-linux-musl` and musl-gcc (apt-get install musl-tools). With BINARY=FILE a program
-# that is there already is packed; SOURCE_DATE_EPOCH dates the files.
+# Everything that can be is linked in; glibc and libasound must be on the machine, whose plugins and configuration cannot come along. With
+# BINARY=FILE a program that is there already is packed; SOURCE_DATE_EPOCH dates the files.
 set -eu
 cd "$(dirname "$0")/.."
 
 host=$(rustc -vV | sed -n 's/^host: //p')
 target=${1:-$host}
-case "$target" in
-    *-musl) features="--no-default-features --features mqtt,http" ;;
-    *) features= ;;
-esac
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 name=cpc-stream-$version-$target
 out=target/tarball
@@ -25,11 +18,7 @@ mkdir -p "$root/bin" "$root/man/man1" "$root/completions" "$root/config" "$root/
 if [ -n "${BINARY:-}" ]; then
     cp "$BINARY" "$root/bin/cpc-stream"
 else
-    case "$target" in
-        *-musl) export "CC_$(echo "$target" | tr - _)=${MUSL_CC:-musl-gcc}" ;;
-    esac
-    # shellcheck disable=SC2086
-    cargo build --release --locked --target "$target" $features
+    cargo build --release --locked --target "$target"
     cp "target/$target/release/cpc-stream" "$root/bin/cpc-stream"
 fi
 chmod 755 "$root/bin/cpc-stream"
@@ -41,12 +30,12 @@ rm -f "$root"/man/man1/*-help*.1
 "$program" completions bash > "$root/completions/cpc-stream.bash"
 "$program" completions zsh > "$root/completions/_cpc-stream"
 "$program" completions fish > "$root/completions/cpc-stream.fish"
-cp config/minimal.toml config/default.toml config/raspberry-pi.toml config/jetson.toml config/mic-array.toml config/archive.toml "$root/config/"
+cp config/minimal.toml config/default.toml config/raspberry-pi.toml config/jetson.toml config/mic-array.toml config/archive.toml config/pool-worker.toml "$root/config/"
 # what is not from a package lies below /usr/local
 sed 's|/usr/bin/cpc-stream|/usr/local/bin/cpc-stream|' systemd/cpc-stream.service > "$root/systemd/cpc-stream.service"
 cp packaging/udev/60-cpc-stream.rules "$root/udev/"
 cp README.md CHANGELOG.md LICENSE-APACHE LICENSE-MIT "$root/"
-cp docs/asyncapi.yaml "$root/docs/"
+cp docs/asyncapi.yaml docs/asyncapi-pool.yaml docs/fleet.md "$root/docs/"
 cp models/ATTRIBUTION.md "$root/licences/MODEL-ATTRIBUTION.md"
 
 # Licences of the crates in the program, as cargo knows them, and the texts that came with them, each once.
@@ -57,8 +46,7 @@ list=$root/licences/THIRD-PARTY.txt
 } > "$list"
 mkdir -p "$root/licences/texts"
 cargo fetch --locked --target "$target" > /dev/null 2>&1 || true
-# shellcheck disable=SC2086
-cargo tree --locked --target "$target" $features --edges normal --prefix none --format '{p}|{l}' |
+cargo tree --locked --target "$target" --edges normal --prefix none --format '{p}|{l}' |
     sed 's/ (\*)$//; s/ (proc-macro)//' | sort -u | while IFS='|' read -r crate licence; do
     crate=${crate%% (*}
     case "$crate" in "cpc-stream v"*) continue ;; esac
@@ -76,14 +64,8 @@ done
 
 # What the machine must have.
 shared=$(ldd "$program" 2>&1 | sed -n 's/^[[:space:]]*\([^ ]*\.so[^ ]*\) .*/\1/p' | grep -v vdso | tr '\n' ' ' || true)
-if [ -n "$shared" ]; then
-    glibc=$(grep -ao 'GLIBC_2\.[0-9]*' "$program" | sort -uV | tail -n 1 | tr _ ' ')
-    needs="$glibc or later and, of libraries, ${shared% }"
-    prepare="    sudo apt-get install -y libasound2          # elsewhere: alsa-lib"
-else
-    needs="nothing but Linux: the program is linked statically. It captures from no device; it takes files, pipes and networks"
-    prepare="    # nothing to prepare"
-fi
+glibc=$(grep -ao 'GLIBC_2\.[0-9]*' "$program" | sort -uV | tail -n 1 | tr _ ' ')
+needs="$glibc or later and, of libraries, ${shared% }"
 cat > "$root/INSTALL" << END
 cpc-stream $version for $target
 
@@ -92,7 +74,7 @@ For TLS to a broker: the authorities of the machine (ca-certificates), or ca_fil
 
 Install, in this folder:
 
-$prepare
+    sudo apt-get install -y libasound2          # elsewhere: alsa-lib
     sudo install -D -m 755 bin/cpc-stream /usr/local/bin/cpc-stream
     sudo install -D -m 644 -t /usr/local/share/man/man1 man/man1/*.1
     sudo install -D -m 644 completions/cpc-stream.bash /usr/local/share/bash-completion/completions/cpc-stream
