@@ -1,6 +1,6 @@
 //! The way to a broker, for every stage that needs one: its address, secrets and TLS, a connection, and an exchange.
 //!
-//! A connection ([`link`]) is made, used and thrown away. Events need more than that, an outbox and receipts, which is the
+//! A connection (`link`) is made, used and thrown away. Events need more than that, an outbox and receipts, which is the
 //! work of [`crate::publish`]. Where a lost message is no harm, an [`Exchange`] is enough: a thread with a connection that
 //! comes back by itself, and channels to those who listen.
 
