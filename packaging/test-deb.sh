@@ -8,34 +8,10 @@
 set -eu
 
 deb=${1:?usage: packaging/test-deb.sh FILE.deb}
-suite=${SUITE:-bookworm}
-not_done=
-
-say() { echo "== $*"; }
-fail() { echo "FAILED: $*" >&2; exit 1; }
-skip() { not_done="$not_done
- - $*"; }
-
-[ "$(id -u)" = 0 ] || fail "not root: a Debian root cannot be made or entered"
+. "$(dirname "$0")/debian-root.sh"
 package=$(dpkg-deb -f "$deb" Package)
 
 say "$package $(dpkg-deb -f "$deb" Version), $(dpkg-deb -f "$deb" Architecture); depends: $(dpkg-deb -f "$deb" Depends)"
-
-if [ -n "${ROOT:-}" ]; then
-    root=$ROOT
-else
-    root=$(mktemp -d)
-    trap 'rm -rf "$root"' EXIT
-    if command -v mmdebstrap > /dev/null; then
-        mmdebstrap --quiet --mode=root --variant=apt "$suite" "$root" ${MIRROR:+"$MIRROR"}
-    elif command -v debootstrap > /dev/null; then
-        debootstrap --variant=minbase "$suite" "$root" ${MIRROR:+"$MIRROR"} > /dev/null
-    else
-        fail "neither mmdebstrap nor debootstrap is here, and ROOT is not set: apt-get install mmdebstrap"
-    fi
-fi
-
-in_root() { chroot "$root" /usr/bin/env DEBIAN_FRONTEND=noninteractive PATH=/usr/sbin:/usr/bin:/sbin:/bin "$@"; }
 
 say "install"
 cp "$deb" "$root/tmp/package.deb"

@@ -7,31 +7,7 @@
 set -eu
 
 tarball=${1:?usage: packaging/test-tarball.sh FILE.tar.gz}
-suite=${SUITE:-bookworm}
-not_done=
-
-say() { echo "== $*"; }
-fail() { echo "FAILED: $*" >&2; exit 1; }
-skip() { not_done="$not_done
- - $*"; }
-
-[ "$(id -u)" = 0 ] || fail "not root: a Debian root cannot be made or entered"
-
-if [ -n "${ROOT:-}" ]; then
-    root=$ROOT
-else
-    root=$(mktemp -d)
-    trap 'rm -rf "$root"' EXIT
-    if command -v mmdebstrap > /dev/null; then
-        mmdebstrap --quiet --mode=root --variant=apt "$suite" "$root" ${MIRROR:+"$MIRROR"}
-    elif command -v debootstrap > /dev/null; then
-        debootstrap --variant=minbase "$suite" "$root" ${MIRROR:+"$MIRROR"} > /dev/null
-    else
-        fail "neither mmdebstrap nor debootstrap is here, and ROOT is not set: apt-get install mmdebstrap"
-    fi
-fi
-
-in_root() { chroot "$root" /usr/bin/env DEBIAN_FRONTEND=noninteractive PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin "$@"; }
+. "$(dirname "$0")/debian-root.sh"
 
 say "the sums"
 if [ -e "$tarball.sha256" ]; then

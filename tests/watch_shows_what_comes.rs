@@ -8,6 +8,7 @@ use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
+use cpc_stream::cli::AccessArgs;
 use cpc_stream::cli::watch::{WatchArgs, run};
 use cpc_stream::error::ErrorKind;
 use cpc_stream::publish::{Outgoing, PublishConfig, Publisher};
@@ -22,12 +23,7 @@ fn arguments(broker: &str) -> WatchArgs {
         broker: broker.to_owned(),
         node: None,
         prefix: "cpc-stream".into(),
-        username: None,
-        password_file: None,
-        ca_file: None,
-        cert_file: None,
-        key_file: None,
-        server_name: None,
+        access: AccessArgs::default(),
         scores: false,
         json: std::env::var_os("CPC_TEST_JSON").is_some(),
         count: Some(2),

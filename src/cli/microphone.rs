@@ -1,7 +1,6 @@
 //! `cpc-stream microphone`: a thin microphone. It needs no model; who hears it is a daemon elsewhere.
 
-use std::path::PathBuf;
-
+use super::access::{AccessArgs, PcmArgs};
 use crate::error::Result;
 
 /// What to listen to, and where its sound goes: everybody who may read the topic hears it.
@@ -19,15 +18,8 @@ pub(super) struct MicrophoneArgs {
     /// Audio file (WAV, FLAC, OGG), given as a microphone would, or - for raw PCM on stdin
     #[arg(long, value_name = "FILE")]
     input: Option<String>,
-    /// Raw PCM on stdin: Hz
-    #[arg(long, value_name = "HZ", default_value_t = 16_000)]
-    stdin_rate: u32,
-    /// Raw PCM on stdin: interleaved channels
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    stdin_channels: u16,
-    /// Raw PCM on stdin: 32-bit floats instead of 16-bit integers
-    #[arg(long)]
-    stdin_float: bool,
+    #[command(flatten)]
+    pcm: PcmArgs,
     /// The channel to send, from 0 [default: the mean of all]
     #[arg(long, value_name = "N")]
     channel: Option<u16>,
@@ -40,24 +32,8 @@ pub(super) struct MicrophoneArgs {
     /// First level or levels of the topics
     #[arg(long, value_name = "PREFIX", default_value = "cpc-stream")]
     prefix: String,
-    /// User name at the broker
-    #[arg(long, value_name = "NAME")]
-    username: Option<String>,
-    /// File whose first line is the password
-    #[arg(long, value_name = "FILE")]
-    password_file: Option<PathBuf>,
-    /// PEM file of the authorities that may have signed the broker's certificate [default: the machine's]
-    #[arg(long, value_name = "FILE")]
-    ca_file: Option<PathBuf>,
-    /// PEM file of our certificate, where the broker asks for one
-    #[arg(long, value_name = "FILE", requires = "key_file")]
-    cert_file: Option<PathBuf>,
-    /// PEM file of its private key
-    #[arg(long, value_name = "FILE", requires = "cert_file")]
-    key_file: Option<PathBuf>,
-    /// Name in the broker's certificate, where it is not that of the address
-    #[arg(long, value_name = "NAME")]
-    server_name: Option<String>,
+    #[command(flatten)]
+    access: AccessArgs,
 }
 
 /// Sends until it is stopped or its input ends. A broker that is away is tried again for ever; what is heard meanwhile is

@@ -1,5 +1,6 @@
 //! The command line, one file a subcommand.
 
+mod access;
 mod args;
 mod bar;
 mod bench;
@@ -26,6 +27,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+pub use self::access::AccessArgs;
 pub use self::args::SetThreads;
 use crate::error::{Error, Result};
 use crate::telemetry::{LogFormat, init_logs};

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use figment::value::{Dict, Value};
 
+use super::access::AccessArgs;
 #[cfg(feature = "mqtt")]
 use super::args::stdout;
 use crate::config::load;
@@ -36,15 +37,8 @@ pub(super) struct TestArgs {
     /// Node id in the topic.
     #[arg(long, value_name = "ID")]
     node: Option<String>,
-    /// User name at the broker.
-    #[arg(long, value_name = "NAME")]
-    username: Option<String>,
-    /// File whose first line is the password.
-    #[arg(long, value_name = "FILE")]
-    password_file: Option<PathBuf>,
-    /// PEM file of the authorities that may have signed the broker's certificate.
-    #[arg(long, value_name = "FILE")]
-    ca_file: Option<PathBuf>,
+    #[command(flatten)]
+    access: AccessArgs,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -52,15 +46,21 @@ pub(super) struct TestArgs {
 
 impl TestArgs {
     fn flags(&self) -> Dict {
-        let text = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
         let dict = |pairs: Vec<(&str, Option<Value>)>| -> Dict {
             pairs.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))).collect()
         };
-        let tls = dict(vec![("ca_file", text(&self.ca_file).map(Value::from))]);
+        let file = |path: &Option<PathBuf>| path.as_ref().map(|path| Value::from(path.display().to_string()));
+        let access = &self.access;
+        let tls = dict(vec![
+            ("ca_file", file(&access.ca_file)),
+            ("cert_file", file(&access.cert_file)),
+            ("key_file", file(&access.key_file)),
+            ("server_name", access.server_name.clone().map(Value::from)),
+        ]);
         let publish = dict(vec![
             ("broker", self.broker.clone().map(Value::from)),
-            ("username", self.username.clone().map(Value::from)),
-            ("password_file", text(&self.password_file).map(Value::from)),
+            ("username", access.username.clone().map(Value::from)),
+            ("password_file", file(&access.password_file)),
             ("tls", (!tls.is_empty()).then(|| Value::from(tls))),
         ]);
         dict(vec![

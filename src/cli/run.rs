@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use figment::value::{Dict, Value};
 use serde::Serialize;
 
+use super::access::PcmArgs;
 use super::args::{SetThreads, hang_up_flag, open_model, stdout, stop_flag, use_threads};
-use crate::capture::{PcmForm, PcmFormat, SourceConfig};
+use crate::capture::SourceConfig;
 use crate::config::{Loaded, load};
 use crate::error::{Error, Result};
 use crate::runtime::{self, Control};
@@ -31,15 +32,8 @@ pub(super) struct RunArgs {
     /// Channels, from 0, each a stream of its own; without it, all channels are mixed into one.
     #[arg(long, value_name = "N", value_delimiter = ',')]
     channel: Option<Vec<u16>>,
-    /// Raw PCM on stdin: Hz.
-    #[arg(long, value_name = "HZ", default_value_t = 16_000)]
-    stdin_rate: u32,
-    /// Raw PCM on stdin: interleaved channels.
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    stdin_channels: u16,
-    /// Raw PCM on stdin: 32-bit floats instead of 16-bit integers.
-    #[arg(long)]
-    stdin_float: bool,
+    #[command(flatten)]
+    pcm: PcmArgs,
     /// Broker: mqtt://host[:port], mqtts:// for TLS. Without one, events go to stdout as JSON lines.
     #[arg(long, value_name = "URL")]
     broker: Option<String>,
@@ -112,8 +106,7 @@ impl RunArgs {
     }
 
     fn sources(&self) -> Vec<SourceConfig> {
-        let format = if self.stdin_float { PcmFormat::F32le } else { PcmFormat::S16le };
-        let pcm = PcmForm { rate: self.stdin_rate, channels: self.stdin_channels, format };
+        let pcm = self.pcm.form();
         let devices = self.device.iter().map(SourceConfig::from_device);
         let inputs = self.input.iter().map(|input| match input.as_str() {
             "-" => SourceConfig::from_stdin(pcm),

@@ -1,7 +1,6 @@
 //! `cpc-stream watch`: subscribes to a broker and shows what the daemons say, as it comes.
 
-use std::path::PathBuf;
-
+use super::access::AccessArgs;
 use crate::error::Result;
 
 /// Show events, availability and health of one node or of all, as they come.
@@ -16,24 +15,9 @@ pub struct WatchArgs {
     /// First level or levels of the topics
     #[arg(long, value_name = "PREFIX", default_value = "cpc-stream")]
     pub prefix: String,
-    /// User name at the broker
-    #[arg(long, value_name = "NAME")]
-    pub username: Option<String>,
-    /// File whose first line is the password
-    #[arg(long, value_name = "FILE")]
-    pub password_file: Option<PathBuf>,
-    /// PEM file of the authorities that may have signed the broker's certificate [default: the machine's]
-    #[arg(long, value_name = "FILE")]
-    pub ca_file: Option<PathBuf>,
-    /// PEM file of our certificate, where the broker asks for one
-    #[arg(long, value_name = "FILE", requires = "key_file")]
-    pub cert_file: Option<PathBuf>,
-    /// PEM file of its private key
-    #[arg(long, value_name = "FILE", requires = "cert_file")]
-    pub key_file: Option<PathBuf>,
-    /// Name in the broker's certificate, where it is not that of the address
-    #[arg(long, value_name = "NAME")]
-    pub server_name: Option<String>,
+    /// As whom.
+    #[command(flatten)]
+    pub access: AccessArgs,
     /// Show the scores of every second too
     #[arg(long)]
     pub scores: bool,
@@ -43,18 +27,6 @@ pub struct WatchArgs {
     /// End after this many lines
     #[arg(long, value_name = "N")]
     pub count: Option<u64>,
-}
-
-#[cfg(feature = "mqtt")]
-impl WatchArgs {
-    fn tls(&self) -> crate::publish::TlsConfig {
-        crate::publish::TlsConfig {
-            ca_file: self.ca_file.clone(),
-            cert_file: self.cert_file.clone(),
-            key_file: self.key_file.clone(),
-            server_name: self.server_name.clone(),
-        }
-    }
 }
 
 /// Prints until it is interrupted, its reader goes or `--count` is reached. Reconnects for ever once it was

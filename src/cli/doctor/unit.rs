@@ -36,7 +36,7 @@ fn judge(said: &str) -> Finding {
         ("active", "0" | "infinity") => Finding::warn(
             CHECK,
             "it runs without a watchdog: a hang stays unseen",
-            "set WatchdogSec=8 in the unit, as systemd/cpc-stream.service does",
+            "set WatchdogSec=7 in the unit, as systemd/cpc-stream.service does",
         ),
         ("active", watchdog) if restarts == "0" || restarts == "unknown" => {
             Finding::ok(CHECK, format!("it runs, watchdog {watchdog}"))
@@ -68,9 +68,9 @@ mod tests {
     fn what_systemd_says_is_put_into_words() {
         for (said, level, word) in [
             ("LoadState=not-found\nActiveState=inactive", Level::Ok, "no unit"),
-            ("LoadState=loaded\nActiveState=active\nWatchdogUSec=8s\nNRestarts=0", Level::Ok, "watchdog 8s"),
+            ("LoadState=loaded\nActiveState=active\nWatchdogUSec=7s\nNRestarts=0", Level::Ok, "watchdog 7s"),
             ("LoadState=loaded\nActiveState=active\nWatchdogUSec=0\nNRestarts=0", Level::Warn, "hang"),
-            ("LoadState=loaded\nActiveState=active\nWatchdogUSec=8s\nNRestarts=3", Level::Warn, "3 times"),
+            ("LoadState=loaded\nActiveState=active\nWatchdogUSec=7s\nNRestarts=3", Level::Warn, "3 times"),
             ("LoadState=loaded\nActiveState=failed\nResult=watchdog", Level::Warn, "watchdog"),
             ("LoadState=loaded\nActiveState=inactive\nUnitFileState=disabled", Level::Warn, "disabled"),
             ("", Level::Ok, "no unit"),

@@ -16,7 +16,7 @@ use crate::capture::{
 use crate::cli::args::stop_flag;
 use crate::error::Result;
 use crate::mqtt::link::Options;
-use crate::mqtt::{Exchange, Protocol, TlsConfig};
+use crate::mqtt::{Exchange, Protocol};
 use crate::publish::{PublishConfig, check_id};
 use crate::ring::Read;
 
@@ -34,29 +34,19 @@ impl MicrophoneArgs {
     fn publish(&self) -> PublishConfig {
         PublishConfig {
             broker: Some(self.broker.clone()),
-            username: self.username.clone(),
-            password_file: self.password_file.clone(),
+            username: self.access.username.clone(),
+            password_file: self.access.password_file.clone(),
             prefix: self.prefix.clone(),
             protocol: Protocol::V5,
-            tls: TlsConfig {
-                ca_file: self.ca_file.clone(),
-                cert_file: self.cert_file.clone(),
-                key_file: self.key_file.clone(),
-                server_name: self.server_name.clone(),
-            },
+            tls: self.access.tls(),
             ..PublishConfig::default()
         }
     }
 
     fn source(&self) -> SourceConfig {
-        let format = if self.stdin_float { PcmFormat::F32le } else { PcmFormat::S16le };
         let source = match (&self.device, self.input.as_deref()) {
             (Some(device), _) => SourceConfig::from_device(device),
-            (None, Some("-")) => SourceConfig::from_stdin(PcmForm {
-                rate: self.stdin_rate,
-                channels: self.stdin_channels,
-                format,
-            }),
+            (None, Some("-")) => SourceConfig::from_stdin(self.pcm.form()),
             (None, input) => SourceConfig::from_file(input.unwrap_or_default(), false),
         };
         SourceConfig { id: Some(self.id.clone()), channels: self.channel.map(|n| vec![n]), ..source }

@@ -30,14 +30,15 @@ enum End {
 pub(super) fn run(args: &WatchArgs) -> Result<()> {
     let address = BrokerAddress::parse(&args.broker)?;
     Topics::new(&args.prefix, args.node.as_deref().unwrap_or("any"))?;
-    let login = link::login(&address, args.username.as_deref(), args.password_file.as_deref())?;
+    let access = &args.access;
+    let login = link::login(&address, access.username.as_deref(), access.password_file.as_deref())?;
     let node = args.node.as_deref().unwrap_or("+");
     let kinds = ["status", "health", "+/availability", "+/event", "+/anomaly"];
     let kinds = kinds.iter().chain(args.scores.then_some(&"+/score"));
     let filters = kinds.map(|kind| format!("{}/{node}/{kind}", args.prefix)).collect();
     let id = format!("cpc-watch-{}", ulid::Ulid::generate());
     let mut options = Options::new(address.clone(), login, id, KEEP_ALIVE);
-    options.encrypt(&args.tls())?;
+    options.encrypt(&access.tls())?;
     let mut watch = Watch { args, filters, printed: 0 };
     let runtime = link::runtime()?;
     let result = runtime.block_on(async {

@@ -1,0 +1,28 @@
+# Read by test-deb.sh and test-tarball.sh: a fresh Debian root in $root, or the one that ROOT names, and words to tell with. As root, with
+# mmdebstrap or debootstrap (MIRROR=URL for another mirror than theirs, SUITE=bookworm).
+# shellcheck shell=sh
+suite=${SUITE:-bookworm}
+not_done=
+
+say() { echo "== $*"; }
+fail() { echo "FAILED: $*" >&2; exit 1; }
+skip() { not_done="$not_done
+ - $*"; }
+
+[ "$(id -u)" = 0 ] || fail "not root: a Debian root cannot be made or entered"
+
+if [ -n "${ROOT:-}" ]; then
+    root=$ROOT
+else
+    root=$(mktemp -d)
+    trap 'rm -rf "$root"' EXIT
+    if command -v mmdebstrap > /dev/null; then
+        mmdebstrap --quiet --mode=root --variant=apt "$suite" "$root" ${MIRROR:+"$MIRROR"}
+    elif command -v debootstrap > /dev/null; then
+        debootstrap --variant=minbase "$suite" "$root" ${MIRROR:+"$MIRROR"} > /dev/null
+    else
+        fail "neither mmdebstrap nor debootstrap is here, and ROOT is not set: apt-get install mmdebstrap"
+    fi
+fi
+
+in_root() { chroot "$root" /usr/bin/env DEBIAN_FRONTEND=noninteractive PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin "$@"; }
