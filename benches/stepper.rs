@@ -55,7 +55,7 @@ fn main() {
     let threads = wanted.get(2).map_or(1, |word| word.parse().expect("a number of threads"));
     for name in ["edge", "256", "512"].into_iter().filter(|name| asked(0, name)) {
         let plan = random(&Architecture::named(name).expect("a known name"));
-        for precision in [Precision::F32, Precision::Bf16, Precision::Int8] {
+        for precision in [Precision::F32, Precision::Bf16, Precision::Int8, Precision::Int7] {
             if !asked(1, &precision.to_string()) {
                 continue;
             }

@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
 """Pictures of the page in a real browser, and what the browser complains of.
 
-    docs/screenshots.py target/release/cpc-stream [FOLDER] [--streams 64] [--seconds 150]
+    docs/screenshots.py target/release/cpc-stream [FOLDER] [--streams 64] [--seconds 150] [--axe axe.min.js]
 
 Starts a daemon with that many streams, files at the pace of microphones with whistles in noise, waits until normal is learnt and events
-came, and takes pictures on a desk and on a phone, in light and dark, with many streams, an open event, and before any sound came. Ends with
-1 where the console complained, or anything was asked of another address. Needs Chromium and Python, nothing more.
+came, and takes pictures on a desk and on a phone, in light and dark, with many streams, an open event, and before any sound came. With
+axe-core (npm install axe-core) it judges the page as screen readers meet it, contrast too. Then it walks over the page by the Tab key. Ends
+with 1 where the console complained, anything was asked of another address, a rule of axe-core is broken, or what the keyboard reaches
+shows no focus or has no name. Needs Chromium and Python, nothing more.
 """
 
 import argparse
@@ -137,6 +139,40 @@ class Browser:
         print(f"{path}: {path.stat().st_size // 1024} KiB" + (f", {wide} px too wide" if wide > 0 else ""))
         return wide <= 0
 
+    def judge(self, axe, name):
+        """What axe-core finds, by rule."""
+        self.do(axe)
+        found = self.do("axe.run({runOnly: ['wcag2a', 'wcag2aa', 'wcag21aa', 'best-practice']}).then((r) => JSON.stringify("
+                        "{passed: r.passes.length, broken: r.violations.map((v) => [v.id, v.impact, v.help,"
+                        " v.nodes.slice(0, 3).map((n) => n.html.slice(0, 160) + ' ' + n.failureSummary)])}))")
+        found = json.loads(found)
+        print(f"{name}: axe-core: {found['passed']} rules passed, {len(found['broken'])} broken")
+        for rule in found["broken"]:
+            print("complaint:", *rule)
+        return not found["broken"]
+
+    def walk(self, most=60):
+        """Presses Tab until the focus comes round: what it reaches must have a name and show that it has the focus."""
+        reached, good = [], True
+        self.do("document.activeElement.blur(); window.reached = new Set(); 0")
+        for _ in range(most):
+            for kind in ["rawKeyDown", "keyUp"]:
+                self.call("Input.dispatchKeyEvent", type=kind, key="Tab", code="Tab", windowsVirtualKeyCode=9)
+            at = self.do("(() => { const e = document.activeElement; if (!e || e === document.body || reached.has(e)) return null;"
+                         " reached.add(e);"
+                         " const s = getComputedStyle(e); const name = e.getAttribute('aria-label') || e.innerText ||"
+                         " (e.labels && e.labels[0] && e.labels[0].innerText) || e.title || '';"
+                         " const shown = s.outlineStyle !== 'none' && s.outlineWidth !== '0px' || s.boxShadow !== 'none';"
+                         " return [e.tagName.toLowerCase(), e.id, name.trim().split(/\\s*\\n\\s*/).join(' ').slice(0, 40), shown]; })()")
+            if at is None:
+                break
+            reached.append(at)
+            if not at[2] or not at[3]:
+                print("complaint: by keyboard:", at)
+                good = False
+        print(f"by keyboard: {len(reached)} places, the first {', '.join(place[2] for place in reached[:6])}")
+        return good and len(reached) > 3
+
     def close(self):
         self.process.terminate()
         self.process.wait()
@@ -167,6 +203,7 @@ def main():
     parser.add_argument("folder", nargs="?", default="target/screenshots")
     parser.add_argument("--streams", type=int, default=64)
     parser.add_argument("--seconds", type=int, default=150)
+    parser.add_argument("--axe", type=Path)
     args = parser.parse_args()
     out = Path(args.folder)
     out.mkdir(parents=True, exist_ok=True)
@@ -204,8 +241,12 @@ def main():
                        " document.getElementById(`stream-${name}`).click(); })()")
             browser.do("new Promise((done) => setTimeout(done, 25000))")
             fits &= browser.take(out / f"{name}.png")
+            if args.axe:
+                fits &= browser.judge(args.axe.read_text(), name)
+        fits &= browser.walk()
         browser.look(page, 1280, 1500, False)
-        browser.do("new Promise((done) => setTimeout(done, 4000))")
+        browser.do("new Promise((done) => { const look = () => document.querySelector('#events summary') ?"
+                   " setTimeout(done, 4000) : setTimeout(look, 500); look(); })")
         browser.do("document.querySelector('#events summary').click()")
         browser.do("new Promise((done) => setTimeout(done, 3000))")
         fits &= browser.take(out / "event.png")

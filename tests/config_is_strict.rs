@@ -165,6 +165,8 @@ fn what_is_shown_reads_back_as_what_it_shows() {
         "--must-exist",
         "--threads",
         "2",
+        "--hop-batch",
+        "4",
     ];
     let shown = show(home.path(), &arguments, &[]);
     std::fs::write(home.path().join("c.toml"), &shown).unwrap();
@@ -172,6 +174,7 @@ fn what_is_shown_reads_back_as_what_it_shows() {
     let config: Config = toml::from_str(&shown).unwrap();
     assert_eq!(config.source.len(), 3);
     assert_eq!((config.capture.chunk_ms, config.capture.must_exist, config.model.threads), (7, true, 2));
+    assert_eq!(config.model.hop_batch, 4);
     assert_eq!(config.publish.broker.as_deref(), Some("mqtt://ear@host:1884"));
     assert_eq!(toml::from_str::<Config>(&show(home.path(), &[], &[])).unwrap(), Config::default());
 }

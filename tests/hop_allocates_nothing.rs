@@ -58,26 +58,30 @@ fn a_hundred_hops_allocate_nothing() {
     assert_eq!(allocations(|| drop(std::hint::black_box(Box::new(1)))), 2, "the count itself works");
     for architecture in [Architecture::edge(), Architecture::spectral()] {
         let plan = plan_of(&model(&architecture)).unwrap().unwrap();
-        for precision in [Precision::F32, Precision::Bf16, Precision::Int8] {
+        for precision in [Precision::F32, Precision::Bf16, Precision::Int8, Precision::Int7] {
             for threads in [1, 2, 3] {
                 let mut stepper = CpuStepper::new(&plan, precision, threads).unwrap();
                 stepper.reserve(9).unwrap();
                 let (rows, samples) = ([0u32, 8, 3, 4, 1, 2], [0.1; 9 * HOP]);
-                let (mut hops, mut some) = (Hops::default(), Hops::default());
+                let [mut hops, mut some, mut several] = [(); 3].map(|()| Hops::default());
+                // two rows take three hops in a row
                 let mut step = |rows: &[u32], hops: &mut Hops| {
-                    stepper.step(rows, &samples[..rows.len() * HOP], hops).unwrap();
+                    let each = if rows.len() == 2 { 3 } else { 1 };
+                    stepper.step(rows, &samples[..rows.len() * each * HOP], hops).unwrap();
                 };
                 for _ in 0..3 {
                     step(&rows, &mut hops);
                     step(&rows[2..3], &mut some);
+                    step(&rows[..2], &mut several);
                 }
                 let counted = allocations(|| {
                     for _ in 0..100 {
                         step(&rows, &mut hops);
                         step(&rows[2..3], &mut some);
+                        step(&rows[..2], &mut several);
                     }
                 });
-                assert_eq!(counted, 0, "allocations in 200 hops of {precision} on {threads} threads");
+                assert_eq!(counted, 0, "allocations in 300 steps of {precision} on {threads} threads");
             }
         }
     }

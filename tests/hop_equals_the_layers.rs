@@ -81,8 +81,11 @@ fn for_every_kind_of_model_and_number_of_streams() {
 /// Bounds of pmi in nats, z and c.
 #[test]
 fn fewer_bits_stay_near() {
-    for (precision, bounds) in [(Precision::Bf16, [0.01, 0.03, 0.01]), (Precision::Int8, [0.02, 0.06, 0.03])]
-    {
+    for (precision, bounds) in [
+        (Precision::Bf16, [0.01, 0.03, 0.01]),
+        (Precision::Int8, [0.02, 0.06, 0.03]),
+        (Precision::Int7, [0.1, 0.3, 0.15]),
+    ] {
         for (name, architecture) in kinds() {
             let worst = compare(&random(&architecture), (precision, 1), 3, 50);
             eprintln!("{name}, {precision}: {worst:?}");

@@ -1,5 +1,5 @@
-//! Learning what is normal on threads of its own changes nothing of what is heard: the same readings and findings, in the
-//! same order, for every stream.
+//! Learning what is normal on threads of its own changes nothing of what is heard, and neither do hops that wait for each
+//! other: the same readings and findings, in the same order, for every stream.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
 
 mod support;
@@ -19,10 +19,11 @@ const STREAMS: usize = 3;
 type Said = Vec<(String, f64)>;
 
 /// What each stream says.
-fn heard(aside: bool) -> Vec<Said> {
+fn heard(aside: bool, hop_batch: usize) -> Vec<Said> {
     let (manifest, cpc) = model::embedded(&Device::Cpu).unwrap();
     let config = DetectConfig { calibrate_seconds: 15.0, events_per_hour: 60.0, ..DetectConfig::default() };
     let mut engine = Engine::new(Arc::new(cpc), &manifest, config).unwrap();
+    engine.batch_hops(hop_batch);
     if aside {
         engine.learn_aside(2).unwrap();
     }
@@ -65,8 +66,16 @@ fn heard(aside: bool) -> Vec<Said> {
 
 #[test]
 fn aside_or_on_the_spot_is_the_same() {
-    let (aside, on_the_spot) = (heard(true), heard(false));
-    for (stream, (a, b)) in aside.iter().zip(&on_the_spot).enumerate() {
+    let on_the_spot = heard(false, 1);
+    the_same(&heard(true, 1), &on_the_spot);
+    // pieces of 20 hops: 7 leave a rest, 32 have to wait for the next piece
+    for (aside, hop_batch) in [(false, 7), (true, 7), (true, 32)] {
+        the_same(&heard(aside, hop_batch), &on_the_spot);
+    }
+}
+
+fn the_same(some: &[Said], others: &[Said]) {
+    for (stream, (a, b)) in some.iter().zip(others).enumerate() {
         let differs = |((a, x), (b, y)): (&(String, f64), &(String, f64))| a != b || (x - y).abs() > 1e-2;
         let at = a.iter().zip(b).position(differs);
         assert_eq!((at, a.len()), (None, b.len()), "stream {stream}: {:?}", at.map(|at| (&a[at], &b[at])));

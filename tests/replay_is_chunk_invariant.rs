@@ -1,4 +1,5 @@
-//! The same sound gives the same events, however it is cut into pieces on its way in.
+//! The same sound gives the same events, however it is cut into pieces on its way in, and however many hops are stepped
+//! together.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;
@@ -22,13 +23,18 @@ fn findings(events: Vec<Event>) -> Vec<Finding> {
     events.into_iter().map(|event| event.finding).collect()
 }
 
-fn of_file(home: &Path, file: &Path, chunk: Option<&str>, limit: Duration) -> Vec<Finding> {
+fn of_file(home: &Path, file: &Path, more: &[&str], limit: Duration) -> Vec<Finding> {
     let mut arguments = vec!["--input", file.to_str().unwrap(), "--fast"];
     arguments.extend(SETTINGS);
-    arguments.extend(chunk.iter().flat_map(|&ms| ["--chunk-ms", ms]));
+    arguments.extend(more);
     let outcome = run(home, &arguments, limit);
     assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
     findings(outcome.events())
+}
+
+/// What rounding does not change.
+fn place(finding: &Finding) -> (u64, String, u64) {
+    (finding.number, format!("{:?}", finding.phase), finding.onset_sample)
 }
 
 /// Raw PCM through a pipe, in pieces of all sizes, most of which end within a sample.
@@ -59,15 +65,19 @@ fn check(scene: &Scene, limit: Duration) {
     let samples = at_48_khz(scene);
     let file = home.path().join("scene.wav");
     write_wav(&file, &samples, RATE);
-    let whole = of_file(home.path(), &file, None, limit);
+    let whole = of_file(home.path(), &file, &[], limit);
     for name in ["crow", "door", "bell"] {
         let sound = planted(scene, name);
         assert!(whole.iter().any(|finding| is_of(finding, sound)), "the {name} was not heard: {whole:?}");
     }
     for chunk in ["7", "100", "1000"] {
-        assert_eq!(of_file(home.path(), &file, Some(chunk), limit), whole, "in pieces of {chunk} ms");
+        let found = of_file(home.path(), &file, &["--chunk-ms", chunk], limit);
+        assert_eq!(found, whole, "in pieces of {chunk} ms");
     }
     assert_eq!(of_pipe(home.path(), &samples, limit), whole, "through a pipe");
+    let together = of_file(home.path(), &file, &["--hop-batch", "8"], limit);
+    let (a, b) = (together.iter().map(place), whole.iter().map(place));
+    assert!(a.eq(b), "eight hops at a time: {together:?}, one at a time: {whole:?}");
 }
 
 #[test]

@@ -58,7 +58,8 @@ fn hop(clip: &[f32], index: usize) -> [f32; HOP] {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(12))]
 
-    /// Streams start at different times, pause at random, leave in between: nobody's frames change.
+    /// Streams start at different times, pause at random, take some hops in a row, leave in between: nobody's frames
+    /// change.
     #[test]
     fn streams_in_a_shared_batch_give_the_frames_of_the_whole_clip(seed: u64, form in 0usize..2) {
         let cpc = random_model(&forms()[form]);
@@ -77,10 +78,16 @@ proptest! {
                     batch.leave(slot).unwrap();
                 }
             }
+            let each = rng.random_range(1..4);
             let ready: Vec<usize> = (0..4)
-                .filter(|s| slots.contains_key(s) && at[*s] < 12 && rng.random_bool(0.7))
+                .filter(|s| slots.contains_key(s) && at[*s] + each <= 12 && rng.random_bool(0.7))
+                .flat_map(|s| std::iter::repeat_n(s, each))
                 .collect();
-            let hops: Vec<_> = ready.iter().map(|s| (slots[s], hop(&clips[*s], at[*s]))).collect();
+            let hops: Vec<_> = ready
+                .iter()
+                .enumerate()
+                .map(|(i, s)| (slots[s], hop(&clips[*s], at[*s] + i % each)))
+                .collect();
             let mut frames = Vec::new();
             batch.step(&hops, &mut frames).unwrap();
             for (stream, frame) in ready.into_iter().zip(frames) {

@@ -67,6 +67,10 @@ pub(super) struct RunArgs {
     /// Threads of the model's matrix products.
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
+    /// Hops of 10 ms of a stream that wait for each other and are stepped together: less work for a wide model, later
+    /// scores.
+    #[arg(long, value_name = "N")]
+    hop_batch: Option<usize>,
 }
 
 impl RunArgs {
@@ -92,6 +96,7 @@ impl RunArgs {
         set("", "state_dir", path(&self.state_dir));
         set("model", "path", path(&self.model));
         set("model", "threads", self.threads.map(Value::from));
+        set("model", "hop_batch", self.hop_batch.map(Value::from));
         set("publish", "broker", self.broker.clone().map(Value::from));
         set("http", "listen", self.http.clone().map(Value::from));
         set("detect", "events_per_hour", self.events_per_hour.map(Value::from));

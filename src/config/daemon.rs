@@ -55,8 +55,11 @@ pub struct ModelConfig {
     pub threads: usize,
     /// What it runs on: `cpu`, `cuda` or `cuda:N`. Where the GPU is not there, or is lost, the CPU takes over.
     pub device: String,
-    /// Numbers that products of the model are made of: `f32`, `bf16`; `int8` on a processor, `tf32` on a GPU.
+    /// Numbers that products of the model are made of: `f32`, `bf16`; `int8`, `int7` on a processor, `tf32` on
+    /// a GPU.
     pub precision: Precision,
+    /// Hops of a stream that wait for each other and are stepped together, 1 to 32.
+    pub hop_batch: usize,
 }
 
 impl ModelConfig {
@@ -82,15 +85,21 @@ impl ModelConfig {
                 "set threads in [model] to the cores the model may use",
             ));
         }
+        if !(1..=32).contains(&self.hop_batch) {
+            return Err(Error::config(
+                format!("model.hop_batch is {}, expected 1 to 32", self.hop_batch),
+                "set hop_batch in [model] to the hops of 10 ms that may wait for each other; 1 for none",
+            ));
+        }
         let gpu = model::check_device(&self.device).map_err(|e| e.context("model.device"))?;
         match (gpu, self.precision) {
-            (Some(_), Precision::Int8) => Err(Error::config(
-                "model.precision is int8, which GPUs are not given here",
+            (Some(_), Precision::Int8 | Precision::Int7) => Err(Error::config(
+                format!("model.precision is {}, which GPUs are not given here", self.precision),
                 "take f32, tf32 or bf16 with a GPU",
             )),
             (None, Precision::Tf32) => Err(Error::config(
                 "model.precision is tf32, which only GPUs have",
-                "take f32, bf16 or int8 with the device cpu",
+                "take f32, bf16, int8 or int7 with the device cpu",
             )),
             _ => Ok(()),
         }
@@ -99,7 +108,13 @@ impl ModelConfig {
 
 impl Default for ModelConfig {
     fn default() -> Self {
-        Self { path: PathBuf::new(), threads: 1, device: "cpu".to_owned(), precision: Precision::F32 }
+        Self {
+            path: PathBuf::new(),
+            threads: 1,
+            device: "cpu".to_owned(),
+            precision: Precision::F32,
+            hop_batch: 1,
+        }
     }
 }
 

@@ -107,9 +107,9 @@ impl Collector {
         self.frames >= self.blocks * u64::from(FRAME_RATE)
     }
 
-    /// Whether one frame more is enough.
-    pub(crate) fn is_almost_full(&self) -> bool {
-        self.frames + 1 >= self.blocks * u64::from(FRAME_RATE)
+    /// Whether `frames` more are enough.
+    pub(crate) fn is_full_in(&self, frames: usize) -> bool {
+        self.frames + frames as u64 >= self.blocks * u64::from(FRAME_RATE)
     }
 
     /// Learns what is normal. Takes about a second for 5 minutes.

@@ -228,12 +228,13 @@ impl Detector {
         }
     }
 
-    /// Whether the next frame may be the last that is needed to learn what is normal, which takes about a second then.
+    /// Whether one of the next `frames` may be the last that is needed to learn what is normal, which takes about a second
+    /// then.
     #[must_use]
-    pub fn learns_next(&self) -> bool {
+    pub fn learns_within(&self, frames: usize) -> bool {
         match &self.stage {
-            Stage::Calibrating(collector) => collector.is_almost_full(),
-            Stage::Watching(watch) => watch.relearning.as_ref().is_some_and(|it| it.is_almost_full()),
+            Stage::Calibrating(collector) => collector.is_full_in(frames),
+            Stage::Watching(watch) => watch.relearning.as_ref().is_some_and(|it| it.is_full_in(frames)),
         }
     }
 

@@ -132,9 +132,9 @@ impl Relearning {
         self.collector.done().min(1.0)
     }
 
-    /// Whether one frame more is enough.
-    pub(super) fn is_almost_full(&self) -> bool {
-        self.collector.is_almost_full()
+    /// Whether `frames` more are enough.
+    pub(super) fn is_full_in(&self, frames: usize) -> bool {
+        self.collector.is_full_in(frames)
     }
 
     /// The stream was broken off: what was smoothed over frames begins anew.

@@ -1,4 +1,4 @@
-//! One hop of many streams, as fast as the machine allows.
+//! Hops of many streams, as fast as the machine allows.
 //!
 //! A [`Plan`] is a network as plain numbers; a [`Stepper`] keeps the memory of streams and steps them in place. What a
 //! stepper computes is what the layers of [`nn`](crate::nn) compute, to rounding; those stay the definition, and the
@@ -16,4 +16,5 @@ pub use cpu::{CpuStepper, Limits};
 pub use cuda::GpuStepper;
 pub use plan::{Convolution, Matrix, MemoryMap, Norm, Plan, Recurrence};
 pub use precision::Precision;
+pub(crate) use stepper::hops_each;
 pub use stepper::{Hops, Stepper};

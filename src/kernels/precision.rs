@@ -18,8 +18,10 @@ pub enum Precision {
     Tf32,
     /// 16 bits.
     Bf16,
-    /// 8 bits, with a scale for each output of the weights and each row of the input; on a processor.
+    /// Weights in 8 bits with a scale for each output, inputs in 15 with a scale for each row; on a processor.
     Int8,
+    /// Weights in 7 bits and inputs in 8, with such scales: four products an instruction; on a processor.
+    Int7,
 }
 
 impl fmt::Display for Precision {
@@ -29,6 +31,7 @@ impl fmt::Display for Precision {
             Self::Tf32 => "tf32",
             Self::Bf16 => "bf16",
             Self::Int8 => "int8",
+            Self::Int7 => "int7",
         })
     }
 }
@@ -37,9 +40,9 @@ impl FromStr for Precision {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let all = [Self::F32, Self::Tf32, Self::Bf16, Self::Int8];
+        let all = [Self::F32, Self::Tf32, Self::Bf16, Self::Int8, Self::Int7];
         all.into_iter().find(|precision| precision.to_string() == text).ok_or_else(|| {
-            Error::config(format!("unknown precision `{text}`"), "choose one of: f32, tf32, bf16, int8")
+            Error::config(format!("unknown precision `{text}`"), "choose one of: f32, tf32, bf16, int8, int7")
         })
     }
 }

@@ -2,24 +2,25 @@
 
 use std::fmt::Debug;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::units::HOP;
 
-/// What came of a hop, stream after stream in the order in which they were stepped.
+/// What came of hops, stream after stream in the order in which they were stepped, and of each stream hop after hop.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Hops {
-    /// Pointwise mutual information in nats, K a stream; NaN where a context does not exist yet.
+    /// Pointwise mutual information in nats, K a hop; NaN where a context does not exist yet.
     pub pmi: Vec<f32>,
-    /// z, d a stream.
+    /// z, d a hop.
     pub latents: Vec<f32>,
-    /// c, h a stream.
+    /// c, h a hop.
     pub contexts: Vec<f32>,
-    /// Log-mel bands, 64 a stream.
+    /// Log-mel bands, 64 a hop.
     pub bands: Vec<f32>,
     /// Whoever takes the hops looks at the scores alone: the rest may stay where it was computed.
     pub scores_only: bool,
 }
 
-/// Streams in numbered rows, each with a memory, stepped one hop at a time. The memory of a row is one run of numbers,
+/// Streams in numbered rows, each with a memory, stepped one hop at a time or some in a row. The memory of a row is one run of numbers,
 /// laid out as [`MemoryMap`](super::MemoryMap) says, whatever executes the plan.
 pub trait Stepper: Debug + Send {
     /// Rows there are.
@@ -43,10 +44,26 @@ pub trait Stepper: Debug + Send {
     /// When there is no such row, the memory has another length, or the device fails.
     fn set_memory(&mut self, row: usize, memory: &[f32]) -> Result<()>;
 
-    /// Steps `rows`, each named once, by a hop; the others stand still. `samples` holds 160 a row, in this order;
-    /// `hops` receives what came of it, in this order, in place of what it held.
+    /// Steps `rows`, each named once, by the hops in `samples`, in this order: 160 samples a hop, and for each row as many
+    /// hops in a row. The others stand still. `hops` receives what came of it, in this order, in place of what it held.
     ///
     /// # Errors
     /// When a row does not exist, lengths do not fit, or the device fails.
     fn step(&mut self, rows: &[u32], samples: &[f32], hops: &mut Hops) -> Result<()>;
+}
+
+/// How many hops `samples` hold for each of `rows`.
+///
+/// # Errors
+/// When that is no whole number, or 0.
+pub(crate) fn hops_each(rows: &[u32], samples: &[f32]) -> Result<usize> {
+    let hop = rows.len() * HOP;
+    if samples.len() != hop && (samples.is_empty() || hop == 0 || samples.len() % hop != 0) {
+        return Err(Error::internal(format!(
+            "{} samples for a hop of {} streams, {hop} expected, or some times as many",
+            samples.len(),
+            rows.len(),
+        )));
+    }
+    Ok(samples.len().checked_div(hop).unwrap_or(1))
 }

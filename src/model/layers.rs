@@ -6,7 +6,7 @@ use candle_core::{IndexOp, Tensor};
 
 use super::{Cpc, CpcState};
 use crate::error::{Error, Result};
-use crate::kernels::{Hops, Stepper};
+use crate::kernels::{Hops, Stepper, hops_each};
 use crate::nn::BatchState;
 use crate::units::HOP;
 
@@ -73,7 +73,8 @@ impl Stepper for LayerStepper {
     }
 
     fn step(&mut self, rows: &[u32], samples: &[f32], hops: &mut Hops) -> Result<()> {
-        let samples = Tensor::from_slice(samples, (rows.len(), HOP), self.cpc.device())?;
+        let each = hops_each(rows, samples)?;
+        let samples = Tensor::from_slice(samples, (rows.len(), each * HOP), self.cpc.device())?;
         let everyone =
             rows.len() == self.state.batch() && rows.iter().enumerate().all(|(i, &r)| r as usize == i);
         let output = if everyone {

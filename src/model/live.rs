@@ -7,11 +7,11 @@ use super::refuge::Refuge;
 use super::stepping::{Stepping, stepper};
 use crate::error::{Error, Result};
 use crate::frame::Frame;
-use crate::kernels::{Hops, Stepper};
+use crate::kernels::{Hops, Stepper, hops_each};
 use crate::nn::BatchState;
 use crate::units::{HOP, level_dbfs};
 
-/// Streams that come, go, pause and reset at any time, stepped together, one hop each.
+/// Streams that come, go, pause and reset at any time, stepped together, one hop each or some hops in a row.
 ///
 /// Slots are numbers that stay with a stream until it leaves. The frames of a stream do not depend on who else
 /// is in the batch (up to rounding of matrix products, ≤ 1e-5).
@@ -160,20 +160,28 @@ impl LiveBatch {
         self.next.get(slot).copied().flatten().ok_or_else(|| free(slot))
     }
 
-    /// Steps the streams that have a hop, each slot at most once; streams not named stand still. `frames`
-    /// receives one frame for each entry of `hops`, in that order.
+    /// Steps the streams that have a hop; streams not named stand still. A slot may have some hops, in a row, where all
+    /// slots have as many: the weights are read once for all of them. `frames` receives one frame for each entry of
+    /// `hops`, in that order.
     ///
     /// # Errors
-    /// When a slot is free or the device fails.
+    /// When a slot is free, slots have different numbers of hops, or the device fails.
     pub fn step(&mut self, hops: &[(usize, [f32; HOP])], frames: &mut Vec<Frame>) -> Result<()> {
         let (mut rows, mut samples) = (std::mem::take(&mut self.rows), std::mem::take(&mut self.samples));
         rows.clear();
         rows.extend(hops.iter().map(|(slot, _)| *slot as u32));
+        rows.dedup();
+        let each = hops.len().checked_div(rows.len()).unwrap_or(1);
+        let fits = |(hops, row): (&[(usize, _)], &u32)| hops.iter().all(|(slot, _)| *slot == *row as usize);
+        if rows.len() * each != hops.len() || !hops.chunks(each).zip(&rows).all(fits) {
+            return Err(Error::internal("streams with different numbers of hops in a step"));
+        }
         samples.clear();
         samples.extend(hops.iter().flat_map(|(_, samples)| samples));
         let first = frames.len();
-        for (slot, _) in hops {
-            frames.push(Frame { index: self.next_frame(*slot)?, ..Frame::default() });
+        for (i, (slot, _)) in hops.iter().enumerate() {
+            let index = self.next_frame(*slot)? + (i % each) as u64;
+            frames.push(Frame { index, ..Frame::default() });
         }
         self.step_rows(&rows, &samples)?;
         (self.rows, self.samples) = (rows, samples);
@@ -191,8 +199,8 @@ impl LiveBatch {
         Ok(())
     }
 
-    /// [`step`](Self::step) in plain numbers: 160 samples for each of `slots`, in this order, give the hops in this
-    /// order.
+    /// [`step`](Self::step) in plain numbers: 160 samples, or some times as many, for each of `slots`, in this order, give
+    /// the hops in this order.
     ///
     /// # Errors
     /// When a slot is free, the lengths do not fit, or the device fails.
@@ -201,15 +209,13 @@ impl LiveBatch {
         {
             return Err(free(*slot as usize));
         }
-        if samples.len() != slots.len() * HOP {
-            return Err(Error::internal(format!("{} samples for {} hops", samples.len(), slots.len())));
-        }
+        let each = hops_each(slots, samples)?;
         if !slots.is_empty() {
             self.stepper.step(slots, samples, &mut self.hops)?;
         }
         for &slot in slots {
             if let Some(Some(next)) = self.next.get_mut(slot as usize) {
-                *next += 1;
+                *next += each as u64;
             }
         }
         if self.refuge.as_mut().is_some_and(|refuge| refuge.push(slots, samples)) {

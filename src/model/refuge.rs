@@ -6,9 +6,10 @@ use std::sync::Arc;
 use super::{Cpc, LiveBatch, Stepping};
 use crate::error::Result;
 use crate::kernels::Stepper;
+use crate::units::HOP;
 
-/// Steps after which the copy is made anew: to copy costs a transfer, to hear again costs steps.
-const STEPS: usize = 200;
+/// Hops after which the copy is made anew: to copy costs a transfer, to hear again costs steps.
+const HOPS: usize = 200;
 
 /// Copy and sound.
 #[derive(Debug)]
@@ -17,6 +18,8 @@ pub(super) struct Refuge {
     streams: Vec<Option<(u64, Vec<f32>)>>,
     /// Slots and samples.
     steps: Vec<(Vec<u32>, Vec<f32>)>,
+    /// Hops in them.
+    hops: usize,
 }
 
 impl Refuge {
@@ -29,13 +32,14 @@ impl Refuge {
             Ok(Some((next, memory)))
         };
         let streams = next.iter().enumerate().map(copy).collect::<Result<_>>()?;
-        Ok(Self { streams, steps: Vec::with_capacity(STEPS) })
+        Ok(Self { streams, steps: Vec::with_capacity(HOPS), hops: 0 })
     }
 
     /// Remembers a step; true when the copy is old.
     pub(super) fn push(&mut self, slots: &[u32], samples: &[f32]) -> bool {
         self.steps.push((slots.to_vec(), samples.to_vec()));
-        self.steps.len() >= STEPS
+        self.hops += samples.len() / (slots.len() * HOP).max(1);
+        self.hops >= HOPS
     }
 
     /// The batch as it was after its last step, on `cpc`.

@@ -35,6 +35,8 @@ pub struct Engine {
     times: HopTimes,
     /// The part of them that is the model's.
     steps: HopTimes,
+    /// Hops in a row of a stream that are stepped together.
+    hop_batch: usize,
     pub(super) hops: Vec<(usize, [f32; HOP])>,
     ready: Vec<(usize, Input)>,
     pub(super) frames: Vec<Frame>,
@@ -78,6 +80,7 @@ impl Engine {
             orphans: Vec::new(),
             times: HopTimes::default(),
             steps: HopTimes::default(),
+            hop_batch: 1,
             hops: Vec::new(),
             ready: Vec::new(),
             frames: Vec::new(),
@@ -92,6 +95,12 @@ impl Engine {
         self.pool_frames = frames;
     }
 
+    /// From here on `hops` of a stream (0 counts as 1) wait for each other and are stepped together: for a wide model on few
+    /// streams that is less work, and the first of them is scored that much later.
+    pub fn batch_hops(&mut self, hops: usize) {
+        self.hop_batch = hops.max(1);
+    }
+
     /// Streams that are added from here on remember their last sound, for excerpts of events.
     pub(super) fn remember(&mut self, keep: Keep) {
         self.keep = Some(keep);
@@ -103,8 +112,10 @@ impl Engine {
     /// When the device fails.
     pub fn warm_up(&mut self) -> Result<()> {
         let slot = self.batch.join(0)?;
+        let hops = vec![(slot, [0.0; HOP]); self.hop_batch];
         for _ in 0..10 {
-            self.batch.step(&[(slot, [0.0; HOP])], &mut self.frames)?;
+            self.batch.step(&hops[..1], &mut self.frames)?;
+            self.batch.step(&hops, &mut self.frames)?;
         }
         self.frames.clear();
         self.batch.leave(slot)
@@ -265,25 +276,49 @@ impl Engine {
         Ok(counters)
     }
 
-    /// Scores every whole hop that waits, one hop of each stream at a time. True when there was one.
+    /// Scores every whole hop that waits, of each stream one at a time, or as many as it [batches](Self::batch_hops): then
+    /// fewer wait on. True when there was one.
     ///
     /// # Errors
     /// When the device fails.
     pub fn run(&mut self, sink: &mut dyn FnMut(Heard)) -> Result<bool> {
+        self.rounds(false, sink)
+    }
+
+    /// [`run`](Self::run), after which no whole hop waits but for detectors that learn.
+    pub(super) fn run_out(&mut self, sink: &mut dyn FnMut(Heard)) -> Result<bool> {
+        self.rounds(true, sink)
+    }
+
+    /// Takes the next hops of the streams that have `each` of them. A stream whose detector may go and learn after the
+    /// first of some gives one at a time.
+    fn gather(&mut self, each: usize, single: impl Fn(&Lane) -> bool) {
+        for (stream, lane) in self.lanes.iter_mut().enumerate() {
+            let Some(lane) = lane.as_mut().filter(|lane| !lane.learns()) else { continue };
+            if lane.waiting() < each * HOP || (self.hop_batch > 1 && single(lane) != (each == 1)) {
+                continue;
+            }
+            for _ in 0..each {
+                if let Some((hop, input)) = lane.next_hop() {
+                    self.hops.push((lane.slot, hop));
+                    self.ready.push((stream, input));
+                }
+            }
+        }
+    }
+
+    fn rounds(&mut self, rest: bool, sink: &mut dyn FnMut(Heard)) -> Result<bool> {
         let mut any = false;
         loop {
             self.hops.clear();
             self.ready.clear();
             self.tell_orphans(sink);
             self.take_back(sink);
-            for (stream, lane) in self.lanes.iter_mut().enumerate() {
-                if let Some(lane) = lane
-                    && !lane.learns()
-                    && let Some((hop, input)) = lane.next_hop()
-                {
-                    self.hops.push((lane.slot, hop));
-                    self.ready.push((stream, input));
-                }
+            let (batch, aside) = (self.hop_batch, self.school.is_some());
+            let learns = |lane: &Lane| aside && lane.detector.learns_within(batch);
+            self.gather(batch, learns);
+            if self.hops.is_empty() && batch > 1 {
+                self.gather(1, |lane| rest || learns(lane));
             }
             if self.hops.is_empty() {
                 return Ok(any);

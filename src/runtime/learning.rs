@@ -132,7 +132,7 @@ impl Engine {
         let school = self.school.clone();
         let (detect, instrument) = (&self.detect, &self.instrument);
         let Some(lane) = self.lanes.get_mut(stream).and_then(Option::as_mut) else { return Ok(()) };
-        match school.filter(|_| lane.detector.learns_next()) {
+        match school.filter(|_| lane.detector.learns_within(1)) {
             Some(school) => {
                 self.findings = findings;
                 lane.send_to(&school, lesson, Detector::new(detect, instrument.clone())?)
@@ -171,13 +171,13 @@ impl Engine {
         Ok(true)
     }
 
-    /// Scores all of a stream's whole hops, also those that wait for its detector.
+    /// Scores all of a stream's whole hops, also those that wait for its detector or for more hops.
     ///
     /// # Errors
     /// As [`run`](Self::run).
     pub fn catch_up(&mut self, stream: usize, sink: &mut dyn FnMut(Heard)) -> Result<()> {
         loop {
-            self.run(sink)?;
+            self.run_out(sink)?;
             if !self.await_detector(stream)? {
                 return Ok(());
             }

@@ -17,7 +17,7 @@ use crate::model::{self, Cpc, Manifest};
 pub fn trusted_difference(precision: Precision) -> f64 {
     match precision {
         Precision::F32 => 1e-3,
-        Precision::Tf32 | Precision::Bf16 | Precision::Int8 => 0.05,
+        Precision::Tf32 | Precision::Bf16 | Precision::Int8 | Precision::Int7 => 0.05,
     }
 }
 
@@ -31,6 +31,7 @@ pub(super) fn start_engine(config: &Config) -> Result<(Engine, Manifest)> {
     let stepping = config.model.stepping();
     let start = |(manifest, cpc): (Manifest, Arc<Cpc>), stepping| -> Result<(Engine, Manifest)> {
         let mut engine = Engine::stepped(cpc, &manifest, config.detect.clone(), stepping)?;
+        engine.batch_hops(config.model.hop_batch);
         engine.warm_up()?;
         Ok((engine, manifest))
     };

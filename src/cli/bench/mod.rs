@@ -22,7 +22,7 @@ pub(super) struct BenchArgs {
     /// Streams that share a step.
     #[arg(long, value_delimiter = ',', default_value = "1,8,32")]
     streams: Vec<usize>,
-    /// Numbers that products are made of: f32, tf32 (GPU), bf16, int8 (processor).
+    /// Numbers that products are made of: f32, tf32 (GPU), bf16, int8, int7 (processor).
     #[arg(long, value_delimiter = ',', default_value = "f32")]
     precision: Vec<Precision>,
     /// What it runs on: cpu, or cuda[:N] in a build with that feature.
@@ -37,6 +37,9 @@ pub(super) struct BenchArgs {
     /// Threads that share the work.
     #[arg(long, default_value_t = 1)]
     threads: usize,
+    /// Hops of each stream that are stepped together.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=32))]
+    hop_batch: u32,
     /// Seconds a row; 2, or 30 for the pipeline.
     #[arg(long)]
     seconds: Option<f64>,

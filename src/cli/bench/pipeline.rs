@@ -196,10 +196,11 @@ fn measure(args: &BenchArgs, folder: &Path, sound: &Path, streams: usize, second
 fn configuration(args: &BenchArgs, sound: &Path, streams: usize, http: SocketAddr) -> String {
     // nobody listens at that port: events go to the outbox and wait there
     let mut text = format!(
-        "node = \"bench\"\n[publish]\nbroker = \"mqtt://127.0.0.1:9\"\n[http]\nlisten = \"{http}\"\n[model]\nthreads = {}\ndevice = \"{}\"\nprecision = \"{}\"\n",
+        "node = \"bench\"\n[publish]\nbroker = \"mqtt://127.0.0.1:9\"\n[http]\nlisten = \"{http}\"\n[model]\nthreads = {}\ndevice = \"{}\"\nprecision = \"{}\"\nhop_batch = {}\n",
         args.threads,
         args.device,
-        args.precision.first().copied().unwrap_or_default()
+        args.precision.first().copied().unwrap_or_default(),
+        args.hop_batch
     );
     if let Some(model) = &args.model {
         let _ = writeln!(text, "path = {:?}", fs::canonicalize(model).unwrap_or_else(|_| model.clone()));

@@ -45,7 +45,7 @@ fn on_gpu(config: &Config, reference: &Arc<Cpc>) -> Result<String> {
         ));
     }
     let count = streams(config).max(1);
-    let times = time(&cpc, stepping, count)?;
+    let times = time(&cpc, stepping, (count, 1))?;
     Ok(format!(
         "a hop of {} takes {times}; scores differ from the CPU's by {off:.1e} nats",
         counted(count, "stream")

@@ -39,7 +39,7 @@ pub(super) fn look(config: &Config, report: &mut Report) -> Result<Option<Arc<Cp
     let name = format!("{} ({}), {from}", manifest.name, manifest.short_hash());
     report.add(Finding::ok(CHECK, name))?;
     let count = streams(config).clamp(1, MOST);
-    match time(&cpc, config.model.stepping().on_processor(), count) {
+    match time(&cpc, config.model.stepping().on_processor(), (count, config.model.hop_batch)) {
         Ok(times) => {
             let cores = std::thread::available_parallelism().map_or(1, usize::from);
             report.add(judge(times, count, cores))?;
@@ -68,18 +68,18 @@ impl fmt::Display for Times {
     }
 }
 
-/// Times of [`STEPS`] hops of noise.
-pub(super) fn time(cpc: &Arc<Cpc>, stepping: Stepping, count: usize) -> Result<Times> {
+/// Times of [`STEPS`] steps of noise by `each` hops of `count` streams, shared by those hops.
+pub(super) fn time(cpc: &Arc<Cpc>, stepping: Stepping, (count, each): (usize, usize)) -> Result<Times> {
     let mut batch = LiveBatch::with(Arc::clone(cpc), stepping)?;
     let slots = (0..count).map(|_| Ok(batch.join(0)? as u32)).collect::<Result<Vec<_>>>()?;
     let mut rng = ChaCha8Rng::seed_from_u64(1);
-    let sound: Vec<f32> = (0..count * HOP).map(|_| rng.random_range(-0.1..0.1)).collect();
+    let sound: Vec<f32> = (0..count * each * HOP).map(|_| rng.random_range(-0.1..0.1)).collect();
     let mut times = Vec::with_capacity(STEPS);
     for step in 0..WARM + STEPS {
         let began = Instant::now();
         batch.step_rows(&slots, &sound)?;
         if step >= WARM {
-            times.push(1e3 * began.elapsed().as_secs_f64());
+            times.push(1e3 * began.elapsed().as_secs_f64() / each as f64);
         }
     }
     times.sort_by(f64::total_cmp);
@@ -90,7 +90,7 @@ pub(super) fn time(cpc: &Arc<Cpc>, stepping: Stepping, count: usize) -> Result<T
 fn judge(times: Times, count: usize, cores: usize) -> Finding {
     let hop_ms = 1e3 * HOP as f64 / f64::from(MODEL_RATE);
     let text = format!("a hop of {} may take {hop_ms:.0} ms and takes {times}", counted(count, "stream"));
-    let fewer = "fewer streams, precision = \"bf16\" or \"int8\" and more threads in [model] make it faster";
+    let fewer = "fewer streams, precision = \"int8\" or \"int7\" and more threads in [model] make it faster";
     let busy = SHARE * count as f64;
     if times.quick > hop_ms {
         return Finding::fail(SPEED, &Error::model(format!("{text}: this machine is too slow"), fewer));

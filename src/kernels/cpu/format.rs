@@ -13,8 +13,12 @@ pub(super) trait Format: Copy + 'static {
     const PARTS: usize;
     /// Steps that a product takes at a time: with 16 columns 16 KB of weights, half of a level-1 cache.
     const BLOCK: usize = 16 * 1024 / 16 / Self::BYTES;
-    /// Whether sums are integers, which a scale makes numbers of.
-    const INTEGERS: bool = false;
+    /// Largest integer that an input becomes; 0 where inputs stay numbers. Sums of integers are integers, which scales make
+    /// numbers of.
+    const MOST: u16 = 0;
+    /// What is added to the integers of a row that holds negative ones, where they have no sign: its products with the
+    /// weights are taken off the sums.
+    const OFFSET: u16 = 0;
 
     /// Rows of the largest tile whose sums stay in registers, with what it takes to unpack weights.
     #[inline(always)]
@@ -49,9 +53,14 @@ pub(super) struct Whole;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Halves;
 
-/// Two weights of 8 bits.
+/// Two weights of 8 bits, for inputs of 15: 127 · 16383 times the depth of a block fits 31 bits.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Bytes;
+
+/// Four weights of 7 bits, for inputs of 8 without a sign: two products, at most 2 · 63 · 255, fit the 16 bits that
+/// processors without VNNI add them in.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Quads;
 
 impl Format for Whole {
     const BYTES: usize = 4;
@@ -87,7 +96,7 @@ impl Format for Bytes {
     const BYTES: usize = 2;
     const DEPTH: usize = 2;
     const PARTS: usize = 1;
-    const INTEGERS: bool = true;
+    const MOST: u16 = 16383;
 
     #[inline(always)]
     unsafe fn part<S: Simd>(s: S, from: *const u8, _: usize) -> S::Reg {
@@ -98,6 +107,35 @@ impl Format for Bytes {
     #[inline(always)]
     fn accumulate<S: Simd>(s: S, x: S::Reg, weights: S::Reg, sum: S::Reg) -> S::Reg {
         s.dot_pairs(x, weights, sum)
+    }
+
+    #[inline(always)]
+    fn join<S: Simd>(s: S, a: S::Reg, b: S::Reg) -> S::Reg {
+        s.add_integers(a, b)
+    }
+}
+
+impl Format for Quads {
+    const BYTES: usize = 4;
+    const DEPTH: usize = 4;
+    const PARTS: usize = 1;
+    const MOST: u16 = 255;
+    const OFFSET: u16 = 128;
+
+    #[inline(always)]
+    fn rows<S: Simd>() -> usize {
+        S::UNPACKED_ROWS
+    }
+
+    #[inline(always)]
+    unsafe fn part<S: Simd>(s: S, from: *const u8, _: usize) -> S::Reg {
+        // SAFETY: the caller's promise.
+        unsafe { s.load(from.cast()) }
+    }
+
+    #[inline(always)]
+    fn accumulate<S: Simd>(s: S, x: S::Reg, weights: S::Reg, sum: S::Reg) -> S::Reg {
+        s.dot_quads(x, weights, sum)
     }
 
     #[inline(always)]

@@ -1,4 +1,7 @@
-//! A hop of some streams.
+//! Hops of some streams: one of each, or as many in a row.
+//!
+//! Convolutions, heads and negatives take the hops of a stream as further rows of their products. Only the recurrence goes
+//! hop by hop, with the product of its input made for all of them at once.
 
 use super::bands::{Spectrum, normalise};
 use super::math::{Compare, Finish, Recur};
@@ -22,9 +25,11 @@ pub(super) struct Room {
     sums: Vec<f32>,
     /// What the product with h gives.
     hidden_sums: Vec<f32>,
-    /// h of one layer, and of the layer below it.
-    hidden: [Vec<f32>; 2],
-    /// The last K contexts, stream after stream.
+    /// h of one layer before a hop.
+    hidden: Vec<f32>,
+    /// h of one layer after each hop, and of the layer below it, stream after stream.
+    outputs: [Vec<f32>; 2],
+    /// The last K contexts and those of the hops, stream after stream.
     contexts: Vec<f32>,
     /// Of each head, what it expected of each stream.
     predictions: Vec<f32>,
@@ -38,7 +43,8 @@ impl Room {
             inputs: vec![Vec::new(); network.layers.len()],
             sums: Vec::new(),
             hidden_sums: Vec::new(),
-            hidden: [Vec::new(), Vec::new()],
+            hidden: Vec::new(),
+            outputs: [Vec::new(), Vec::new()],
             contexts: Vec::new(),
             predictions: Vec::new(),
         }
@@ -60,7 +66,8 @@ pub(super) fn clear(hops: &mut Hops) {
     }
 }
 
-/// Steps the streams with these memories by a hop of `samples`, 160 each; what came of it goes to empty `hops`.
+/// Steps the streams with these memories by hops of `samples`, 160 a hop and as many hops a stream as there are; what
+/// came of them goes to empty `hops`, stream after stream.
 ///
 /// # Errors
 /// When the lengths do not fit.
@@ -72,61 +79,76 @@ pub(super) fn step<S: Simd>(
     room: &mut Room,
     hops: &mut Hops,
 ) -> Result<()> {
-    listen(network, memories, samples, room, hops)?;
-    encode(s, network, memories, room, hops);
-    score(s, network, memories, room, hops);
-    recur(s, network, memories, room, hops);
+    if memories.is_empty() {
+        return Ok(());
+    }
+    let each = samples.len() / (memories.len() * HOP);
+    listen(network, (memories, each), samples, room, hops)?;
+    encode(s, network, (memories, each), room, hops);
+    recur(s, network, (memories, each), room, hops);
+    score(s, network, (memories, each), room, hops);
+    keep(network, (memories, each), &room.contexts);
     Ok(())
 }
 
-/// Bands of the hop, and the input of the first layer.
+/// Bands of the hops, and the input of the first layer.
 fn listen(
     network: &Network,
-    memories: &mut [Vec<f32>],
+    (memories, each): (&mut [Vec<f32>], usize),
     samples: &[f32],
     room: &mut Room,
     hops: &mut Hops,
 ) -> Result<()> {
     let (map, count) = (&network.map, network.bands.count());
     for (layer, input) in network.layers.iter().zip(&mut room.inputs) {
-        sized(input, memories.len() * (layer.frames + 1) * layer.block);
+        sized(input, memories.len() * (each * layer.frames + 1) * layer.block);
     }
     let (Some(first), Some(input)) = (network.layers.first(), room.inputs.first_mut()) else {
         return Ok(());
     };
-    let input = input.chunks_exact_mut((first.frames + 1) * first.block);
-    let bands = sized(&mut hops.bands, memories.len() * count).chunks_exact_mut(count);
+    let hop = first.frames * first.block;
+    let input = input.chunks_exact_mut(each * hop + first.block);
+    let bands = sized(&mut hops.bands, memories.len() * each * count).chunks_exact_mut(each * count);
     for (((memory, samples), bands), input) in
-        memories.iter_mut().zip(samples.chunks_exact(HOP)).zip(bands).zip(input)
+        memories.iter_mut().zip(samples.chunks_exact(each * HOP)).zip(bands).zip(input)
     {
-        network.bands.hear(&memory[map.sound.clone()], samples, &mut room.spectrum, bands)?;
-        let sound = &mut memory[map.sound.clone()];
-        sound.copy_within(HOP.., 0);
-        let newest = sound.len() - HOP;
-        sound[newest..].copy_from_slice(samples);
-        match network.site {
-            Some(least) => {
-                normalise(least, bands, &mut memory[map.site.clone()], &mut input[first.block..]);
+        let input = input[first.block..].chunks_exact_mut(hop);
+        for ((samples, bands), input) in
+            samples.chunks_exact(HOP).zip(bands.chunks_exact_mut(count)).zip(input)
+        {
+            network.bands.hear(&memory[map.sound.clone()], samples, &mut room.spectrum, bands)?;
+            let sound = &mut memory[map.sound.clone()];
+            sound.copy_within(HOP.., 0);
+            let newest = sound.len() - HOP;
+            sound[newest..].copy_from_slice(samples);
+            match network.site {
+                Some(least) => normalise(least, bands, &mut memory[map.site.clone()], input),
+                None => input.copy_from_slice(samples),
             }
-            None => input[first.block..].copy_from_slice(samples),
         }
     }
     Ok(())
 }
 
-/// The latents of the hop.
-fn encode<S: Simd>(s: S, network: &Network, memories: &mut [Vec<f32>], room: &mut Room, hops: &mut Hops) {
+/// The latents of the hops.
+fn encode<S: Simd>(
+    s: S,
+    network: &Network,
+    (memories, each): (&mut [Vec<f32>], usize),
+    room: &mut Room,
+    hops: &mut Hops,
+) {
     let streams = memories.len();
     let mut inputs = room.inputs.iter_mut().zip(&network.map.blocks).peekable();
     for (i, layer) in network.layers.iter().enumerate() {
         let Some((input, place)) = inputs.next() else { return };
-        let run = (layer.frames + 1) * layer.block;
+        let (frames, frame_step) = (each * layer.frames, layer.block);
+        let run = (frames + 1) * layer.block;
         for (memory, input) in memories.iter_mut().zip(input.chunks_exact_mut(run)) {
             let block = &mut memory[place.clone()];
             input[..layer.block].copy_from_slice(block);
-            block.copy_from_slice(&input[layer.frames * layer.block..]);
+            block.copy_from_slice(&input[frames * layer.block..]);
         }
-        let (frames, frame_step) = (layer.frames, layer.block);
         let rows = Rows { count: streams * frames, frames, frame_step, stream_step: run };
         let padded = layer.weights.padded();
         let sums = sized(&mut room.sums, rows.count * padded);
@@ -134,8 +156,10 @@ fn encode<S: Simd>(s: S, network: &Network, memories: &mut [Vec<f32>], room: &mu
         let channels = layer.weights.cols();
         // a frame becomes a frame of the next layer's input, after its past block, or a latent
         let (into, run, from) = match (network.layers.get(i + 1), inputs.peek_mut()) {
-            (Some(next), Some((input, _))) => (&mut input[..], (next.frames + 1) * next.block, next.block),
-            _ => (sized(&mut hops.latents, streams * channels), channels, 0),
+            (Some(next), Some((input, _))) => {
+                (&mut input[..], (each * next.frames + 1) * next.block, next.block)
+            }
+            _ => (sized(&mut hops.latents, streams * frames * channels), frames * channels, 0),
         };
         for (sums, into) in sums.chunks_exact(frames * padded).zip(into.chunks_exact_mut(run)) {
             let into = &mut into[from..from + frames * channels];
@@ -144,76 +168,106 @@ fn encode<S: Simd>(s: S, network: &Network, memories: &mut [Vec<f32>], room: &mu
     }
 }
 
-/// Pointwise mutual information of the latents with what the last K contexts expected.
-fn score<S: Simd>(s: S, network: &Network, memories: &[Vec<f32>], room: &mut Room, hops: &mut Hops) {
-    let (streams, heads, h, d) = (memories.len(), network.heads.len(), network.context, network.latent());
-    let past = sized(&mut room.contexts, streams * heads * h);
-    for (past, memory) in past.chunks_exact_mut(heads * h).zip(memories) {
-        past.copy_from_slice(&memory[network.map.contexts.clone()]);
+/// The contexts of the hops, which go behind those that are kept.
+fn recur<S: Simd>(
+    s: S,
+    network: &Network,
+    (memories, each): (&mut [Vec<f32>], usize),
+    room: &mut Room,
+    hops: &mut Hops,
+) {
+    let (streams, map) = (memories.len(), &network.map);
+    let [outputs, below] = &mut room.outputs;
+    for (i, (cell, place)) in network.cells.iter().zip(&map.hidden).enumerate() {
+        std::mem::swap(outputs, below);
+        let (inputs, h) = (cell.input.depth(), place.len());
+        let padded = cell.input.padded();
+        let from_input = sized(&mut room.sums, streams * each * padded);
+        let xs = if i == 0 { &hops.latents[..] } else { &below[..] };
+        let packing = &mut room.packing;
+        let rows = Rows::plain(streams * each, inputs);
+        multiply(s, &cell.input, (xs, rows), &cell.input_bias, from_input, packing);
+        let outputs = sized(outputs, streams * each * h);
+        let hidden = sized(&mut room.hidden, streams * h);
+        for (hidden, memory) in hidden.chunks_exact_mut(h).zip(memories.iter()) {
+            hidden.copy_from_slice(&memory[place.clone()]);
+        }
+        let from_hidden = sized(&mut room.hidden_sums, streams * padded);
+        for hop in 0..each {
+            let rows = Rows::plain(streams, h);
+            multiply(s, &cell.hidden, (hidden, rows), &cell.hidden_bias, from_hidden, packing);
+            let sums = from_input.chunks_exact(padded).skip(hop).step_by(each);
+            let into = outputs.chunks_exact_mut(h).skip(hop).step_by(each);
+            let states = hidden.chunks_exact_mut(h).zip(into);
+            for (((hidden, into), from_input), from_hidden) in
+                states.zip(sums).zip(from_hidden.chunks_exact(padded))
+            {
+                s.run(Recur { from_input, from_hidden, hidden });
+                into.copy_from_slice(hidden);
+            }
+        }
+        for (hidden, memory) in hidden.chunks_exact(h).zip(memories.iter_mut()) {
+            memory[place.clone()].copy_from_slice(hidden);
+        }
     }
+    let (h, kept) = (network.context, network.heads.len() * network.context);
+    let new = &outputs[..streams * each * h];
+    sized(&mut hops.contexts, new.len()).copy_from_slice(new);
+    let contexts = sized(&mut room.contexts, streams * (kept + each * h));
+    for ((contexts, memory), new) in
+        contexts.chunks_exact_mut(kept + each * h).zip(memories.iter()).zip(new.chunks_exact(each * h))
+    {
+        contexts[..kept].copy_from_slice(&memory[map.contexts.clone()]);
+        contexts[kept..].copy_from_slice(new);
+    }
+}
+
+/// The last of the contexts are those that are kept.
+fn keep(network: &Network, (memories, each): (&mut [Vec<f32>], usize), contexts: &[f32]) {
+    let contexts = contexts.chunks_exact((network.heads.len() + each) * network.context);
+    for (memory, contexts) in memories.iter_mut().zip(contexts) {
+        let kept = &mut memory[network.map.contexts.clone()];
+        kept.copy_from_slice(&contexts[contexts.len() - kept.len()..]);
+        let missing = &mut memory[network.map.missing.clone()];
+        let gone = each.min(missing.len());
+        missing.copy_within(gone.., 0);
+        let real = missing.len() - gone;
+        missing[real..].fill(0.0);
+    }
+}
+
+/// Pointwise mutual information of the latents with what the K contexts before each expected.
+fn score<S: Simd>(
+    s: S,
+    network: &Network,
+    (memories, each): (&[Vec<f32>], usize),
+    room: &mut Room,
+    hops: &mut Hops,
+) {
+    let (heads, h, d) = (network.heads.len(), network.context, network.latent());
+    let count = memories.len() * each;
     let padded = network.heads.first().map_or(0, Panels::padded);
-    let predictions = sized(&mut room.predictions, heads * streams * padded);
+    let predictions = sized(&mut room.predictions, heads * count * padded);
     for (i, head) in network.heads.iter().enumerate() {
-        let rows = Rows::plain(streams, heads * h);
-        let past = past.get((heads - 1 - i) * h..).unwrap_or_default();
-        let sums = &mut predictions[i * streams * padded..(i + 1) * streams * padded];
+        let rows = Rows { count, frames: each, frame_step: h, stream_step: (heads + each) * h };
+        let past = room.contexts.get((heads - 1 - i) * h..).unwrap_or_default();
+        let sums = &mut predictions[i * count * padded..(i + 1) * count * padded];
         multiply(s, head, (past, rows), &[], sums, &mut room.packing);
     }
-    let (count, negatives) = (network.bank.padded(), network.bank.cols());
-    let logits = sized(&mut room.sums, heads * streams * count);
-    let rows = Rows::plain(heads * streams, padded);
+    let (width, negatives) = (network.bank.padded(), network.bank.cols());
+    let logits = sized(&mut room.sums, heads * count * width);
+    let rows = Rows::plain(heads * count, padded);
     multiply(s, &network.bank, (predictions, rows), &[], logits, &mut room.packing);
     let chance = (negatives as f32).ln();
-    let pmi = sized(&mut hops.pmi, streams * heads);
-    let rows = predictions.chunks_exact(padded).zip(logits.chunks_exact(count)).enumerate();
+    let pmi = sized(&mut hops.pmi, count * heads);
+    let rows = predictions.chunks_exact(padded).zip(logits.chunks_exact(width)).enumerate();
     for (row, (prediction, logits)) in rows {
-        let (head, stream) = (row / streams, row % streams);
-        let truth = &hops.latents[stream * d..(stream + 1) * d];
-        let missing = memories[stream][network.map.missing.clone()][heads - 1 - head];
+        let (head, hop) = (row / count, row % count);
+        let truth = &hops.latents[hop * d..(hop + 1) * d];
+        // the contexts of the hops themselves are real
+        let missing = &memories[hop / each][network.map.missing.clone()];
+        let missing = missing.get(heads - 1 - head + hop % each).copied().unwrap_or(0.0);
         let (positive, against) = s.run(Compare { prediction, truth, logits: &logits[..negatives] });
-        pmi[stream * heads + head] = positive - (against - chance) + missing;
-    }
-}
-
-/// The contexts of the hop, which become the newest of those that are kept.
-fn recur<S: Simd>(s: S, network: &Network, memories: &mut [Vec<f32>], room: &mut Room, hops: &mut Hops) {
-    let (streams, map) = (memories.len(), &network.map);
-    let [hidden, below] = &mut room.hidden;
-    for (i, (cell, place)) in network.cells.iter().zip(&map.hidden).enumerate() {
-        std::mem::swap(hidden, below);
-        let (inputs, h) = (cell.input.depth(), place.len());
-        let own = sized(hidden, streams * h);
-        for (own, memory) in own.chunks_exact_mut(h).zip(memories.iter()) {
-            own.copy_from_slice(&memory[place.clone()]);
-        }
-        let padded = cell.input.padded();
-        let from_hidden = sized(&mut room.hidden_sums, streams * padded);
-        let from_input = sized(&mut room.sums, streams * padded);
-        let xs = if i == 0 { &hops.latents[..] } else { &below[..] };
-        let (packing, rows) = (&mut room.packing, |width| Rows::plain(streams, width));
-        multiply(s, &cell.input, (xs, rows(inputs)), &cell.input_bias, from_input, packing);
-        multiply(s, &cell.hidden, (own, rows(h)), &cell.hidden_bias, from_hidden, packing);
-        let sums = from_input.chunks_exact(padded).zip(from_hidden.chunks_exact(padded));
-        for (hidden, (from_input, from_hidden)) in own.chunks_exact_mut(h).zip(sums) {
-            s.run(Recur { from_input, from_hidden, hidden });
-        }
-        for (own, memory) in own.chunks_exact(h).zip(memories.iter_mut()) {
-            memory[place.clone()].copy_from_slice(own);
-        }
-    }
-    let h = network.context;
-    let contexts = sized(&mut hops.contexts, streams * h);
-    contexts.copy_from_slice(&hidden[..streams * h]);
-    for (memory, newest) in memories.iter_mut().zip(contexts.chunks_exact(h)) {
-        push(&mut memory[map.contexts.clone()], newest);
-        push(&mut memory[map.missing.clone()], &[0.0]);
-    }
-}
-
-/// Drops the oldest numbers for as many new ones.
-fn push(numbers: &mut [f32], newest: &[f32]) {
-    if let Some(kept) = numbers.len().checked_sub(newest.len()) {
-        numbers.copy_within(newest.len().., 0);
-        numbers[kept..].copy_from_slice(newest);
+        pmi[hop * heads + head] = positive - (against - chance) + missing;
     }
 }

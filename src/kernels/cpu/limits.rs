@@ -42,9 +42,11 @@ pub(super) fn measure<S: Simd>(s: S, weights: &[Line], precision: Precision) -> 
     let bytes = size_of_val(weights) as f64 / fastest(&|| s.run(Read(weights)));
     let once = (STEPS * SIDE * S::LANES) as f64;
     let multiply_adds = match (precision, s.dot()) {
-        (Precision::Int8, None) => 2.0 * once / fastest(&|| s.run(Sums::<true>)),
-        (Precision::Int8, Some(s)) => 2.0 * once / fastest(&|| s.run(Sums::<true>)),
-        _ => once / fastest(&|| s.run(Sums::<false>)),
+        (Precision::Int8, None) => 2.0 * once / fastest(&|| s.run(Sums::<2>)),
+        (Precision::Int8, Some(s)) => 2.0 * once / fastest(&|| s.run(Sums::<2>)),
+        (Precision::Int7, None) => 4.0 * once / fastest(&|| s.run(Sums::<4>)),
+        (Precision::Int7, Some(s)) => 4.0 * once / fastest(&|| s.run(Sums::<4>)),
+        _ => once / fastest(&|| s.run(Sums::<1>)),
     };
     Limits { bytes, multiply_adds }
 }
@@ -70,10 +72,10 @@ impl Work for Read<'_> {
     }
 }
 
-/// Sums that grow side by side: of products, or of products of pairs of 16 bits.
-struct Sums<const PAIRS: bool>;
+/// Sums that grow side by side: of products, of products of pairs of 16 bits, or of four bytes.
+struct Sums<const DEPTH: usize>;
 
-impl<const PAIRS: bool> Work for Sums<PAIRS> {
+impl<const DEPTH: usize> Work for Sums<DEPTH> {
     type Output = ();
 
     #[inline(always)]
@@ -81,8 +83,12 @@ impl<const PAIRS: bool> Work for Sums<PAIRS> {
         let (x, mut sums) = (black_box(s.zero()), black_box([s.zero(); SIDE]));
         for _ in 0..STEPS {
             for sum in &mut sums {
-                // pairs are of the sum itself, or the compiler would multiply once and for all
-                *sum = if PAIRS { s.dot_pairs(*sum, x, *sum) } else { s.multiply_add(x, x, *sum) };
+                // integers are of the sum itself, or the compiler would multiply once and for all
+                *sum = match DEPTH {
+                    1 => s.multiply_add(x, x, *sum),
+                    2 => s.dot_pairs(*sum, x, *sum),
+                    _ => s.dot_quads(*sum, x, *sum),
+                };
             }
         }
         black_box(sums);

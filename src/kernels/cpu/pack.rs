@@ -6,9 +6,6 @@ use super::format::Format;
 use super::product::tiles;
 use super::simd::{MOST_ROWS, Simd, Work};
 
-/// Largest input in 15 bits: 127 · 16383 times the depth of a block fits 31 bits.
-const MOST: f32 = 16383.0;
-
 /// Adding it rounds a small number to an integer, which then stands in the lowest bits.
 const ROUNDING: f32 = 12_582_912.0;
 
@@ -21,6 +18,8 @@ const STEPS: usize = 8;
 pub(super) struct Packing {
     words: Vec<u32>,
     scales: Vec<f32>,
+    /// What was added to the integers of each row.
+    offsets: Vec<f32>,
     /// A tile row after row.
     tile: Vec<u32>,
 }
@@ -34,8 +33,16 @@ impl Packing {
         inputs: impl Fn(usize) -> &'a [f32],
     ) {
         self.scales.clear();
-        if F::INTEGERS {
-            self.scales.extend((0..count).map(|row| s.run(Largest(inputs(row))) / MOST));
+        self.offsets.clear();
+        if F::MOST == 0 {
+            return;
+        }
+        for row in 0..count {
+            let row = inputs(row);
+            // what a rectifier let through uses all bits for its size
+            let offset = if F::OFFSET > 0 && s.run(Negative(row)) { F::OFFSET } else { 0 };
+            self.scales.push(s.run(Largest(row)) / f32::from(F::MOST - offset));
+            self.offsets.push(f32::from(offset));
         }
     }
 
@@ -53,8 +60,12 @@ impl Packing {
         for (first, rows) in tiles(count, F::rows::<S>()) {
             for (row, into) in self.tile.chunks_exact_mut(words).take(rows).enumerate() {
                 let values = &inputs(first + row)[depth.clone()];
-                if F::INTEGERS {
-                    s.run(Integers { values, scale: self.scales[first + row], into });
+                if F::MOST > 0 {
+                    let (scale, offset) = (self.scales[first + row], self.offsets[first + row]);
+                    match F::DEPTH {
+                        2 => s.run(Integers::<2> { values, scale, offset, into }),
+                        _ => s.run(Integers::<4> { values, scale, offset, into }),
+                    }
                 } else {
                     s.run(Numbers { values, into });
                 }
@@ -73,6 +84,11 @@ impl Packing {
     pub(super) fn scales(&self) -> &[f32] {
         &self.scales
     }
+
+    /// What was added to the integers of each row.
+    pub(super) fn offsets(&self) -> &[f32] {
+        &self.offsets
+    }
 }
 
 /// The largest absolute value; not a number if one of them is not.
@@ -84,6 +100,19 @@ impl Work for Largest<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, _: S) -> f32 {
         f32::from_bits(self.0.iter().map(|x| x.abs().to_bits()).fold(0, u32::max))
+    }
+}
+
+/// Whether there is a negative number.
+struct Negative<'a>(&'a [f32]);
+
+impl Work for Negative<'_> {
+    type Output = bool;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) -> bool {
+        // −0 is one of them, which does no harm
+        self.0.iter().map(|x| x.to_bits()).fold(0, |all, x| all | x) >> 31 == 1
     }
 }
 
@@ -106,28 +135,34 @@ impl Work for Numbers<'_> {
     }
 }
 
-/// A row of pairs of integers of size `scale`, then zeros.
-struct Integers<'a> {
+/// A row of integers of size `scale` plus `offset`, `DEPTH` a word, then zeros.
+struct Integers<'a, const DEPTH: usize> {
     values: &'a [f32],
     scale: f32,
+    offset: f32,
     into: &'a mut [u32],
 }
 
-impl Work for Integers<'_> {
+impl<const DEPTH: usize> Work for Integers<'_, DEPTH> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, _: S) {
         let per = if self.scale > 0.0 { 1.0 / self.scale } else { 0.0 };
-        let integer = |x: f32| (x * per + ROUNDING).to_bits();
-        let (pairs, rest) = self.values.as_chunks::<2>();
-        for (word, [a, b]) in self.into.iter_mut().zip(pairs) {
-            *word = integer(*a) & 0xffff | integer(*b) << 16;
+        let zero = ROUNDING + self.offset;
+        let (bits, mask) = (32 / DEPTH as u32, u32::MAX >> (32 - 32 / DEPTH as u32));
+        let word = |values: &[f32]| {
+            let integers = values.iter().map(|x| (x * per + zero).to_bits() & mask);
+            integers.enumerate().fold(0, |word, (i, x)| word | x << (i as u32 * bits))
+        };
+        let (whole, rest) = self.values.as_chunks::<DEPTH>();
+        for (into, values) in self.into.iter_mut().zip(whole) {
+            *into = word(values);
         }
-        let (_, last) = self.into.split_at_mut(pairs.len());
+        let (_, last) = self.into.split_at_mut(whole.len());
         last.fill(0);
-        if let ([a], [word, ..]) = (rest, last) {
-            *word = integer(*a) & 0xffff;
+        if let (false, [into, ..]) = (rest.is_empty(), last) {
+            *into = word(rest);
         }
     }
 }

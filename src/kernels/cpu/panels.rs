@@ -3,12 +3,12 @@
 
 use std::sync::Arc;
 
-use super::format::{Bytes, Format, Halves, Whole};
+use super::format::{Bytes, Format, Halves, Quads, Whole};
 use super::simd::SIDE;
 use crate::kernels::{Matrix, Precision};
 
-/// Largest weight in 8 bits.
-const MOST: f32 = 127.0;
+/// Largest weight in 8 bits, and in 7.
+const MOST: [f32; 2] = [127.0, 63.0];
 
 /// A cache line, so that weights begin at one.
 #[derive(Debug, Clone, Copy)]
@@ -26,8 +26,10 @@ pub(super) struct Panels {
     depth: usize,
     cols: usize,
     width: usize,
-    /// What an output's integers are multiplied with, for each column with padding; empty but for 8 bits.
+    /// What an output's integers are multiplied with, for each column with padding; empty but for integers.
     scales: Vec<f32>,
+    /// The sum of an output's weights; empty but for 7 bits.
+    totals: Vec<f32>,
 }
 
 impl Panels {
@@ -39,8 +41,20 @@ impl Panels {
         let mut rows: Vec<&[f32]> =
             parts.iter().flat_map(|part| part.data.chunks_exact(part.cols.max(1))).collect();
         rows.truncate(depth);
-        let mut packed =
-            Self { lines: Arc::default(), place: (0, 0), precision, depth, cols, width, scales: Vec::new() };
+        let mut packed = Self {
+            lines: Arc::default(),
+            place: (0, 0),
+            precision,
+            depth,
+            cols,
+            width,
+            scales: Vec::new(),
+            totals: Vec::new(),
+        };
+        let scales = |most: f32| {
+            let largest = |col: usize| rows.iter().map(|row| row[col].abs()).fold(0.0, f32::max);
+            (0..cols).map(|col| largest(col) / most).collect::<Vec<f32>>()
+        };
         match precision {
             Precision::F32 | Precision::Tf32 => {
                 packed.fill::<Whole, 4>(|at, col| rows[at][col].to_le_bytes());
@@ -50,14 +64,28 @@ impl Panels {
                 (half(at) | half(at + 1) << 16).to_le_bytes()
             }),
             Precision::Int8 => {
-                let largest = |col: usize| rows.iter().map(|row| row[col].abs()).fold(0.0, f32::max);
-                let scales: Vec<f32> = (0..cols).map(|col| largest(col) / MOST).collect();
+                let scales = scales(MOST[0]);
                 packed.fill::<Bytes, 2>(|at, col| {
-                    [at, at + 1].map(|at| rows.get(at).map_or(0, |row| rounded(row[col], scales[col])))
+                    [0, 1].map(|i| rows.get(at + i).map_or(0, |row| rounded(row[col], scales[col]) as u8))
                 });
                 packed.scales = scales;
-                packed.scales.resize(packed.padded(), 0.0);
             }
+            Precision::Int7 => {
+                let scales = scales(MOST[1]);
+                packed.fill::<Quads, 4>(|at, col| {
+                    [0, 1, 2, 3]
+                        .map(|i| rows.get(at + i).map_or(0, |row| rounded(row[col], scales[col]) as u8))
+                });
+                let total = |(col, &scale): (usize, &f32)| {
+                    scale * rows.iter().map(|row| f32::from(rounded(row[col], scale))).sum::<f32>()
+                };
+                packed.totals = scales.iter().enumerate().map(total).collect();
+                packed.scales = scales;
+            }
+        }
+        let padded = packed.padded();
+        for each in [&mut packed.scales, &mut packed.totals] {
+            each.resize(if each.is_empty() { 0 } else { padded }, 0.0);
         }
         packed
     }
@@ -104,6 +132,11 @@ impl Panels {
     /// What an output's integers are multiplied with.
     pub(super) fn scales(&self) -> &[f32] {
         &self.scales
+    }
+
+    /// The sum of an output's weights, as their integers give it, where they have 7 bits.
+    pub(super) fn totals(&self) -> &[f32] {
+        &self.totals
     }
 
     /// Bytes of all weights.
@@ -163,9 +196,9 @@ fn upper_half(x: f32) -> u32 {
     bits.wrapping_add(0x7fff + (bits >> 16 & 1)) >> 16
 }
 
-/// The bits of a weight in 8 bits.
-fn rounded(x: f32, scale: f32) -> u8 {
-    if scale == 0.0 { 0 } else { (x / scale).round().clamp(-MOST, MOST) as i8 as u8 }
+/// A weight in units of the scale of its output, under which none is larger than the most there is.
+fn rounded(x: f32, scale: f32) -> i8 {
+    if scale == 0.0 { 0 } else { (x / scale).round().clamp(-MOST[0], MOST[0]) as i8 }
 }
 
 #[cfg(test)]

@@ -8,7 +8,6 @@ use super::network::Network;
 use super::simd::Simd;
 use crate::error::{Error, Result};
 use crate::kernels::Hops;
-use crate::units::HOP;
 
 /// Some streams of a step: they go to a thread and come back.
 #[derive(Debug)]
@@ -113,13 +112,14 @@ impl Pool {
         own: impl FnOnce(&mut [Vec<f32>], &[f32], &mut Hops) -> Result<()>,
     ) -> Result<()> {
         let (streams, shares) = (memories.len(), helpers + 1);
+        let each = samples.len() / streams.max(1);
         let from = |share: usize| share * streams / shares;
         let mut result = Ok(());
         for (i, helper) in self.helpers.iter_mut().take(helpers).enumerate().rev() {
-            let samples = &samples[from(i + 1) * HOP..from(i + 2) * HOP];
+            let samples = &samples[from(i + 1) * each..from(i + 2) * each];
             result = result.and(helper.send(memories.drain(from(i + 1)..), samples));
         }
-        result = result.and(own(memories, &samples[..from(1) * HOP], hops));
+        result = result.and(own(memories, &samples[..from(1) * each], hops));
         for helper in self.helpers.iter_mut().take(helpers).filter(|helper| helper.share.is_none()) {
             result = result.and(helper.receive(memories, hops));
         }

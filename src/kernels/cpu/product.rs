@@ -3,7 +3,7 @@
 
 use std::marker::PhantomData;
 
-use super::format::{Bytes, Format, Halves, Whole};
+use super::format::{Bytes, Format, Halves, Quads, Whole};
 use super::pack::Packing;
 use super::panels::Panels;
 use super::simd::{MOST_ROWS, SIDE, Simd, Work};
@@ -67,6 +67,10 @@ pub(super) fn multiply<S: Simd>(
                 Some(s) => pass::<S::Dot, Bytes>(s, weights, count, inputs, sums, packing),
                 None => pass::<S, Bytes>(s, weights, count, inputs, sums, packing),
             },
+            Precision::Int7 => match s.dot() {
+                Some(s) => pass::<S::Dot, Quads>(s, weights, count, inputs, sums, packing),
+                None => pass::<S, Quads>(s, weights, count, inputs, sums, packing),
+            },
         }
     }
 }
@@ -93,7 +97,14 @@ fn pass<'a, S: Simd, F: Format>(
     let step = weights.padded() * F::BYTES;
     assert!(steps * step <= weights.bytes() && sums.len() == count * weights.padded());
     packing.begin::<S, F>(s, count, &inputs);
-    assert!(!F::INTEGERS || packing.scales().len() == count && weights.scales().len() == weights.padded());
+    let padded = weights.padded();
+    assert!(F::MOST == 0 || packing.scales().len() == count && weights.scales().len() == padded);
+    for (row, sums) in sums.chunks_exact_mut(padded).enumerate().take(packing.offsets().len()) {
+        let offset = packing.offsets()[row] * packing.scales()[row];
+        if packing.offsets()[row] > 0.0 {
+            sums.iter_mut().zip(weights.totals()).for_each(|(sum, total)| *sum -= offset * total);
+        }
+    }
     for from in (0..steps).step_by(F::BLOCK) {
         let block = F::BLOCK.min(steps - from);
         let depth = from * F::DEPTH..weights.depth().min((from + block) * F::DEPTH);
@@ -231,7 +242,7 @@ unsafe fn tile<S: Simd, F: Format, const ROWS: usize, const UNROLL: usize>(
                 for more in &sums[1..] {
                     sum = F::join(s, sum, more[r][i]);
                 }
-                if F::INTEGERS {
+                if F::MOST > 0 {
                     let scale = s.load(block.weight_scales.add(col).cast());
                     let scale = s.multiply(scale, s.splat(block.input_scales.add(row).cast()));
                     sum = s.scaled(sum, scale);

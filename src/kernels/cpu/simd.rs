@@ -10,7 +10,7 @@ use std::fmt::Debug;
 pub(super) trait Simd: Copy + Debug + Send + Sync + 'static {
     /// 32-bit lanes, of numbers or of bits.
     type Reg: Copy;
-    /// The same registers with an instruction for [`dot_pairs`](Self::dot_pairs).
+    /// The same registers with instructions for [`dot_pairs`](Self::dot_pairs) and [`dot_quads`](Self::dot_quads).
     type Dot: Simd;
     /// What it is called in a log.
     const NAME: &'static str;
@@ -21,7 +21,7 @@ pub(super) trait Simd: Copy + Debug + Send + Sync + 'static {
     /// The same where weights are unpacked on the way.
     const UNPACKED_ROWS: usize;
 
-    /// Whether this processor has that instruction.
+    /// Whether this processor has them.
     fn dot(self) -> Option<Self::Dot>;
 
     /// Zeros.
@@ -74,6 +74,10 @@ pub(super) trait Simd: Copy + Debug + Send + Sync + 'static {
 
     /// `a₀ b₀ + a₁ b₁ + sum` in each lane, over its two 16-bit integers.
     fn dot_pairs(self, a: Self::Reg, b: Self::Reg, sum: Self::Reg) -> Self::Reg;
+
+    /// `a₀ b₀ + a₁ b₁ + a₂ b₂ + a₃ b₃ + sum` in each lane, over its four bytes: those of `a` without a sign, those of `b` from
+    /// −63 to 63.
+    fn dot_quads(self, a: Self::Reg, b: Self::Reg, sum: Self::Reg) -> Self::Reg;
 
     /// Asks that what lies there be brought to the level-2 cache; any address will do.
     fn prefetch(self, at: *const u32);
@@ -230,6 +234,14 @@ impl<const LANES: usize, const ROWS: usize> Simd for Portable<LANES, ROWS> {
     }
 
     #[inline(always)]
+    fn dot_quads(self, a: Self::Reg, b: Self::Reg, sum: Self::Reg) -> Self::Reg {
+        lanes(|lane| {
+            let pairs = a[lane].to_le_bytes().into_iter().zip(b[lane].to_le_bytes());
+            pairs.fold(sum[lane], |sum, (a, b)| sum.wrapping_add((i32::from(a) * i32::from(b as i8)) as u32))
+        })
+    }
+
+    #[inline(always)]
     fn prefetch(self, _: *const u32) {}
 
     #[inline(always)]
@@ -291,11 +303,22 @@ mod tests {
                 (c[i] as i32).wrapping_add(wide(a0, b0)).wrapping_add(wide(a1, b1)) as u32
             };
             assert_eq!(all(s, s.dot_pairs(ra, rb, rc)), lanes(&dot));
+            let small: Vec<u32> =
+                b.iter().map(|w| u32::from_le_bytes(w.to_le_bytes().map(|x| (x as i8 / 2) as u8))).collect();
+            let quads = |i: usize| {
+                let bytes = a[i].to_le_bytes().into_iter().zip(small[i].to_le_bytes());
+                bytes.fold(c[i] as i32, |sum, (a, b)| sum.wrapping_add(i32::from(a) * i32::from(b as i8)))
+                    as u32
+            };
+            // SAFETY: as above.
+            let rs = unsafe { s.load(small.as_ptr()) };
+            assert_eq!(all(s, s.dot_quads(ra, rs, rc)), lanes(&quads));
             if let Some(s) = s.dot() {
-                let [ra, rb, rc] =
+                let [ra, rb, rc, rs] =
                     // SAFETY: as above.
-                    [a, b, c].map(|words| unsafe { s.load(words.as_ptr()) });
+                    [a, b, c, &small].map(|words| unsafe { s.load(words.as_ptr()) });
                 assert_eq!(all(s, s.dot_pairs(ra, rb, rc)), lanes(&dot));
+                assert_eq!(all(s, s.dot_quads(ra, rs, rc)), lanes(&quads));
             }
         }
     }

@@ -8,8 +8,7 @@ use super::network::Network;
 use super::pool::Pool;
 use super::simd::{Plain, Portable, Simd};
 use crate::error::{Error, Result};
-use crate::kernels::{Hops, Plan, Precision, Stepper};
-use crate::units::HOP;
+use crate::kernels::{Hops, Plan, Precision, Stepper, hops_each};
 
 /// Streams that threads must have each before another one pays.
 const LEAST_STREAMS: usize = 2;
@@ -32,7 +31,8 @@ impl CpuStepper {
     /// counts as 1.
     ///
     /// Bf16 rounds weights; inputs and sums keep 32 bits. Int8 rounds weights to a scale for each output and inputs to 15
-    /// bits of the largest of their row; their sums are exact. First layer, bank, bands and gates keep 32 bits always.
+    /// bits of the largest of their row, int7 to 7 and 8 bits; their sums are exact. First layer, bank, bands and gates keep
+    /// 32 bits always.
     ///
     /// # Errors
     /// When parts of the plan do not fit together, for a precision that processors do not have, or when a thread cannot
@@ -62,7 +62,7 @@ impl CpuStepper {
     pub(super) fn with<S: Simd>(s: S, plan: &Plan, precision: Precision, threads: usize) -> Result<Self> {
         if precision == Precision::Tf32 {
             let cause = "tf32 is a precision of GPUs, and the model runs on the processor";
-            return Err(Error::config(cause, "choose one of: f32, bf16, int8"));
+            return Err(Error::config(cause, "choose one of: f32, bf16, int8, int7"));
         }
         let network = Arc::new(Network::new(plan, precision, S::LANES)?);
         let room = Room::new(&network);
@@ -210,14 +210,7 @@ impl<S: Simd> Stepper for Rows<S> {
 
     fn step(&mut self, rows: &[u32], samples: &[f32], hops: &mut Hops) -> Result<()> {
         clear(hops);
-        if samples.len() != rows.len() * HOP {
-            return Err(Error::internal(format!(
-                "{} samples for a hop of {} streams, {} expected",
-                samples.len(),
-                rows.len(),
-                rows.len() * HOP
-            )));
-        }
+        hops_each(rows, samples)?;
         let result = self.take(rows).and_then(|()| {
             let helpers = self.pool.len().min((rows.len() / LEAST_STREAMS).saturating_sub(1));
             if helpers > 0 {

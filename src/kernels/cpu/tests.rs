@@ -9,7 +9,7 @@ use super::reference::{Shape, random_plan, reference_step};
 use super::simd::{MOST_ROWS, Portable};
 use crate::kernels::{Hops, Plan, Precision, Stepper};
 
-const ALL: [Precision; 3] = [Precision::F32, Precision::Bf16, Precision::Int8];
+const ALL: [Precision; 4] = [Precision::F32, Precision::Bf16, Precision::Int8, Precision::Int7];
 use crate::units::HOP;
 
 fn shapes() -> Vec<Shape> {
@@ -99,8 +99,11 @@ fn whole_weights_give_what_the_formulas_give() {
 
 #[test]
 fn fewer_bits_stay_near() {
-    for (precision, bounds) in [(Precision::Bf16, [0.05, 0.02, 0.01]), (Precision::Int8, [0.2, 0.06, 0.025])]
-    {
+    for (precision, bounds) in [
+        (Precision::Bf16, [0.05, 0.02, 0.01]),
+        (Precision::Int8, [0.2, 0.06, 0.025]),
+        (Precision::Int7, [0.8, 0.25, 0.1]),
+    ] {
         for (i, shape) in shapes().iter().enumerate() {
             let plan = random_plan(shape, i as u64);
             for mut stepper in every(&plan, precision) {
@@ -119,7 +122,13 @@ fn fewer_bits_stay_near() {
 #[test]
 fn all_registers_give_the_same_integers() {
     let plan = random_plan(&Shape::raw([32, 64, 96, 128, 128], &[64]), 5);
-    let [mut a, mut b, _] = every(&plan, Precision::Int8);
+    for precision in [Precision::Int8, Precision::Int7] {
+        the_same_integers(&plan, precision);
+    }
+}
+
+fn the_same_integers(plan: &Plan, precision: Precision) {
+    let [mut a, mut b, _] = every(plan, precision);
     let rng = &mut ChaCha8Rng::seed_from_u64(2);
     let (mut x, mut y) = (Hops::default(), Hops::default());
     for stepper in [&mut a, &mut b] {
@@ -201,6 +210,46 @@ proptest! {
             second.step(&[2], &samples, &mut b).unwrap();
             prop_assert_eq!(bits(&a.pmi), bits(&b.pmi));
             prop_assert_eq!(bits(&a.contexts), bits(&b.contexts));
+        }
+    }
+}
+
+/// Some hops in a row, as many of each stream as fit, give what the same hops give one by one.
+#[test]
+fn hops_in_a_row_are_hops_one_by_one() {
+    for (i, shape) in shapes().iter().enumerate() {
+        let plan = random_plan(shape, i as u64);
+        for (precision, threads) in ALL.map(|p| (p, 1)).into_iter().chain([(Precision::F32, 3)]) {
+            let [mut together, mut alone] =
+                [threads, 1].map(|threads| CpuStepper::new(&plan, precision, threads).unwrap());
+            together.reserve(7).unwrap();
+            alone.reserve(7).unwrap();
+            let rng = &mut ChaCha8Rng::seed_from_u64(4);
+            let (mut found, mut one) = (Hops::default(), Hops::default());
+            // more hops in a row than contexts are kept, and fewer
+            for each in [1, 2, 17, 3, 1, 5] {
+                let rows: Vec<u32> = (0..7).filter(|_| rng.random_bool(0.7)).collect();
+                let samples: Vec<f32> = (0..rows.len() * each).flat_map(|_| sound(rng)).collect();
+                together.step(&rows, &samples, &mut found).unwrap();
+                for (place, &row) in rows.iter().enumerate() {
+                    for hop in place * each..(place + 1) * each {
+                        alone.step(&[row], &samples[hop * HOP..(hop + 1) * HOP], &mut one).unwrap();
+                        let own = |all: &[f32]| {
+                            let size = all.len() / (rows.len() * each);
+                            all[hop * size..(hop + 1) * size].to_vec()
+                        };
+                        let own = Hops {
+                            pmi: own(&found.pmi),
+                            latents: own(&found.latents),
+                            contexts: own(&found.contexts),
+                            bands: own(&found.bands),
+                            ..Hops::default()
+                        };
+                        let most = differences(&one, &own);
+                        assert!(most.iter().all(|d| *d <= 2e-5), "{shape:?} {precision} {each}: {most:?}");
+                    }
+                }
+            }
         }
     }
 }

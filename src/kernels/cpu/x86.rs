@@ -7,7 +7,7 @@ use std::arch::x86_64::*;
 
 use super::simd::{Simd, Work};
 
-/// 16 registers of 8 lanes; with `DOT`, products of 16-bit integers that add to a sum.
+/// 16 registers of 8 lanes; with `DOT`, products of small integers that add to a sum.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Avx2<const DOT: bool> {
     dot: bool,
@@ -126,6 +126,19 @@ impl<const DOT: bool> Simd for Avx2<DOT> {
     }
 
     #[inline(always)]
+    fn dot_quads(self, a: __m256, b: __m256, sum: __m256) -> __m256 {
+        // SAFETY: as above.
+        unsafe {
+            let (a, b, sum) = (_mm256_castps_si256(a), _mm256_castps_si256(b), _mm256_castps_si256(sum));
+            if DOT {
+                return _mm256_castsi256_ps(_mm256_dpbusd_avx_epi32(sum, a, b));
+            }
+            let dot = _mm256_madd_epi16(_mm256_maddubs_epi16(a, b), _mm256_set1_epi16(1));
+            _mm256_castsi256_ps(_mm256_add_epi32(sum, dot))
+        }
+    }
+
+    #[inline(always)]
     fn prefetch(self, at: *const u32) {
         // SAFETY: asking for an address that is not there does nothing.
         unsafe { _mm_prefetch::<_MM_HINT_T1>(at.cast()) }
@@ -146,7 +159,7 @@ impl<const DOT: bool> Simd for Avx2<DOT> {
     }
 }
 
-/// 32 registers of 16 lanes; with `DOT`, products of 16-bit integers that add to a sum.
+/// 32 registers of 16 lanes; with `DOT`, products of small integers that add to a sum.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Avx512<const DOT: bool> {
     dot: bool,
@@ -261,6 +274,19 @@ impl<const DOT: bool> Simd for Avx512<DOT> {
             }
             let dot = _mm512_madd_epi16(_mm512_castps_si512(a), _mm512_castps_si512(b));
             _mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(sum), dot))
+        }
+    }
+
+    #[inline(always)]
+    fn dot_quads(self, a: __m512, b: __m512, sum: __m512) -> __m512 {
+        // SAFETY: as above.
+        unsafe {
+            let (a, b, sum) = (_mm512_castps_si512(a), _mm512_castps_si512(b), _mm512_castps_si512(sum));
+            if DOT {
+                return _mm512_castsi512_ps(_mm512_dpbusd_epi32(sum, a, b));
+            }
+            let dot = _mm512_madd_epi16(_mm512_maddubs_epi16(a, b), _mm512_set1_epi16(1));
+            _mm512_castsi512_ps(_mm512_add_epi32(sum, dot))
         }
     }
 

@@ -138,8 +138,11 @@ impl Gpu {
             Precision::F32 => cublasComputeType_t::CUBLAS_COMPUTE_32F,
             Precision::Tf32 => cublasComputeType_t::CUBLAS_COMPUTE_32F_FAST_TF32,
             Precision::Bf16 => cublasComputeType_t::CUBLAS_COMPUTE_32F_FAST_16BF,
-            Precision::Int8 => {
-                return Err(Error::config("no int8 on a GPU", "take f32, tf32 or bf16 there"));
+            Precision::Int8 | Precision::Int7 => {
+                return Err(Error::config(
+                    format!("no {precision} on a GPU"),
+                    "take f32, tf32 or bf16 there",
+                ));
             }
         };
         let context = CudaContext::new(ordinal).map_err(|e| failed("open", e))?;

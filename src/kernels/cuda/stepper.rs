@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::super::{Hops, MemoryMap, Plan, Precision, Stepper};
+use super::super::{Hops, MemoryMap, Plan, Precision, Stepper, hops_each};
 use super::device::{Buffer, Gpu, Graph, Pinned};
 use super::network::{Network, Scratch, mask_len, takes};
 use crate::error::{Error, Result};
@@ -150,17 +150,37 @@ impl Stepper for GpuStepper {
     }
 
     fn step(&mut self, rows: &[u32], samples: &[f32], hops: &mut Hops) -> Result<()> {
+        let each = hops_each(rows, samples)?;
+        let Hops { pmi, latents, contexts, bands, .. } = hops;
+        let sizes = self.network.outputs();
+        for (size, into) in sizes.into_iter().zip([pmi, bands, latents, contexts]) {
+            into.clear();
+            into.resize(rows.len() * each * size, 0.0);
+        }
+        (0..each).try_for_each(|hop| self.hop(rows, samples, (hop, each), hops))
+    }
+}
+
+impl GpuStepper {
+    /// Steps `rows` by hop `hop` of the `each` that `samples` hold of each of them.
+    fn hop(
+        &mut self,
+        rows: &[u32],
+        samples: &[f32],
+        (hop, each): (usize, usize),
+        hops: &mut Hops,
+    ) -> Result<()> {
         let Some(&highest) = rows.iter().max() else { return Ok(()) };
         self.check(highest as usize)?;
         let count = bucket(highest as usize + 1).min(self.room.capacity);
         let up = self.room.up.numbers_mut()?;
         let (mask, sound) = up.split_at_mut(mask_len(count));
         mask.fill(0.0);
-        for (&row, hop) in rows.iter().zip(samples.chunks_exact(HOP)) {
+        for (&row, sound_of_row) in rows.iter().zip(samples.chunks_exact(HOP).skip(hop).step_by(each)) {
             let row = row as usize;
             if let (Some(active), Some(to)) = (mask.get_mut(row), sound.get_mut(row * HOP..(row + 1) * HOP)) {
                 *active = 1.0;
-                to.copy_from_slice(hop);
+                to.copy_from_slice(sound_of_row);
             }
         }
         let lengths = self.network.outputs();
@@ -172,12 +192,17 @@ impl Stepper for GpuStepper {
         let mut rest = self.room.down.numbers()?.get(..wanted).unwrap_or_default();
         let Hops { pmi, latents, contexts, bands, .. } = hops;
         for (length, into) in lengths.into_iter().zip([pmi, bands, latents, contexts]) {
-            into.clear();
             let (part, behind) = rest.split_at((count * length).min(rest.len()));
             rest = behind;
-            for &row in rows {
+            if part.is_empty() {
+                into.clear();
+            }
+            let places = into.chunks_exact_mut(length.max(1)).skip(hop).step_by(each);
+            for (&row, place) in rows.iter().zip(places) {
                 let at = row as usize * length;
-                into.extend_from_slice(part.get(at..at + length).unwrap_or_default());
+                if let Some(found) = part.get(at..at + length) {
+                    place.copy_from_slice(found);
+                }
             }
         }
         Ok(())
