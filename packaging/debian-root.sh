@@ -1,5 +1,5 @@
-# Read by test-deb.sh and test-tarball.sh: a fresh Debian root in $root, or the one that ROOT names, and words to tell with. As root, with
-# mmdebstrap or debootstrap (MIRROR=URL for another mirror than theirs, SUITE=bookworm).
+# Read by the tests of packages: a fresh Debian root in $root, or the one that ROOT names, and words to tell with. As root, with mmdebstrap
+# or debootstrap (MIRROR=URL for another mirror than theirs, SUITE=bookworm). $include names packages to put in, with commas between them.
 # shellcheck shell=sh
 suite=${SUITE:-bookworm}
 not_done=
@@ -16,10 +16,11 @@ if [ -n "${ROOT:-}" ]; then
 else
     root=$(mktemp -d)
     trap 'rm -rf "$root"' EXIT
+    trap 'exit 130' INT TERM
     if command -v mmdebstrap > /dev/null; then
-        mmdebstrap --quiet --mode=root --variant=apt "$suite" "$root" ${MIRROR:+"$MIRROR"}
+        mmdebstrap --quiet --mode=root --variant=apt ${include:+"--include=$include"} "$suite" "$root" ${MIRROR:+"$MIRROR"}
     elif command -v debootstrap > /dev/null; then
-        debootstrap --variant=minbase "$suite" "$root" ${MIRROR:+"$MIRROR"} > /dev/null
+        debootstrap --variant=minbase ${include:+"--include=$include"} "$suite" "$root" ${MIRROR:+"$MIRROR"} > /dev/null
     else
         fail "neither mmdebstrap nor debootstrap is here, and ROOT is not set: apt-get install mmdebstrap"
     fi

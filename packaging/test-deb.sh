@@ -4,7 +4,7 @@
 #   packaging/test-deb.sh target/debian/cpc-stream_*.deb
 #
 # As root, with mmdebstrap or debootstrap (MIRROR=URL for another mirror than theirs, SUITE=bookworm). ROOT=DIR takes a Debian root that
-# is there already, and changes it. At the end stands what could not be tested; nothing in here boots a machine.
+# is there already, and changes it. At the end stands what could not be tested; test-deb-booted.sh boots a machine.
 set -eu
 
 deb=${1:?usage: packaging/test-deb.sh FILE.deb}
@@ -56,7 +56,7 @@ if [ -x "$root/usr/bin/systemd-analyze" ]; then
 else
     skip "the unit was not verified: the root holds no systemd (tests/unit_file.rs does it)"
 fi
-skip "the unit was not started: that needs a booted systemd"
+skip "the unit was not started: test-deb-booted.sh does it"
 [ -e /dev/snd ] || skip "no microphone was heard: there is no /dev/snd"
 [ "$package" != cpc-stream-cuda ] || [ -e /dev/nvidia0 ] || skip "the GPU was not used: there is no /dev/nvidia0"
 

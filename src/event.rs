@@ -14,7 +14,7 @@ pub const EVENT_SCHEMA: u32 = 1;
 pub enum Phase {
     /// The event has been confirmed and is still going on.
     New,
-    /// The event goes on; figures have changed.
+    /// The event goes on, and has become severe.
     Update,
     /// The event is over; figures are final.
     End,

@@ -2,7 +2,7 @@
 //! restart within 15 s.
 //!
 //! The threads are held by ptrace, as a deadlock or a driver would hold them. Full form, every thread one after the
-//! other: `cargo test --test hangs_restart -- --include-ignored`.
+//! other: `cargo test --release --test hangs_restart -- --include-ignored`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, reason = "a test")]
 #![cfg(all(feature = "capture", feature = "mqtt"))]
 

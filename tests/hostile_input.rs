@@ -1,7 +1,7 @@
 //! P16: whatever a configuration, an audio file, a model, a checkpoint, a kept state, an outbox or a request holds, the answer is a value or a
 //! refusal with cause and fix: no panic, no endless reading, no memory beyond what the file is worth.
 //!
-//! Full form: `CPC_TEST_CASES=20000 cargo test --test hostile_input`.
+//! Full form: `CPC_TEST_CASES=20000 cargo test --release --test hostile_input`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, reason = "a test")]
 
 mod support;

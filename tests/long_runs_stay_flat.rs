@@ -1,7 +1,6 @@
 //! P8: hours of sound leave memory flat and every sample accounted for.
 //!
-//! Full form, a day, in half an hour: `cargo build --release`, then `CPC_TEST_PROGRAM=target/release/cpc-stream CPC_TEST_HOURS=24
-//! cargo test --test long_runs_stay_flat -- --nocapture`.
+//! Full form, a day, in half an hour: `CPC_TEST_HOURS=24 cargo test --release --test long_runs_stay_flat -- --nocapture`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, reason = "a test")]
 
 mod support;

@@ -1,7 +1,7 @@
 //! P6: a microphone that is pulled and put back, under another card number too, is offline within 2 s and heard again
 //! within 3 s of its return, for ever, and nothing piles up.
 //!
-//! Full form: `CPC_TEST_ROUNDS=100 cargo test --test microphone_comes_back`.
+//! Full form: `CPC_TEST_ROUNDS=100 cargo test --release --test microphone_comes_back`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, reason = "a test")]
 #![cfg(feature = "capture")]
 

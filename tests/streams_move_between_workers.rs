@@ -200,6 +200,8 @@ fn a_stream_goes_on_where_its_worker_does_not() {
     for mic in MICS {
         workers[other].await_log(&[mic, "another worker has taken it"], SOON);
     }
+    // what it had said before is still on its way
+    ears.listen_for(Duration::from_secs(1));
     ears.assert_alone(Some(back));
     let anew = ears.told.iter().find(|told| told.at >= since && told.state != "watching");
     assert!(anew.is_none(), "{anew:?}");

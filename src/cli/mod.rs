@@ -30,7 +30,7 @@ use clap::Parser;
 pub use self::access::AccessArgs;
 pub use self::args::SetThreads;
 use crate::error::{Error, Result};
-use crate::telemetry::{LogFormat, init_logs};
+use crate::telemetry::{LogFormat, init_logs, mark_of_failure};
 
 /// Hears a microphone, learns what is normal there, and reports what is not, over MQTT.
 #[derive(Debug, Parser)]
@@ -112,8 +112,9 @@ pub fn main(set_threads: SetThreads) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
+            let mark = mark_of_failure();
             // nobody may be left to read it
-            let _ = writeln!(std::io::stderr(), "error: {error}\n  fix: {}", error.fix());
+            let _ = writeln!(std::io::stderr(), "{mark}error: {error}\n{mark}  fix: {}", error.fix());
             ExitCode::from(error.kind().exit_code())
         }
     }

@@ -362,8 +362,10 @@ impl Detector {
     pub(super) fn tell(&mut self, told: &Told, out: &mut Vec<Finding>) {
         self.number += u64::from(told.began);
         let Stage::Watching(watch) = &self.stage else { return };
-        if let Some(episode) = told.ended.as_ref().or(watch.vigil.episode()).filter(|_| told.began) {
-            out.extend(self.finding(episode, Phase::New));
+        let phase = if told.began { Phase::New } else { Phase::Update };
+        let told_now = told.began || (told.graver && told.ended.is_none());
+        if let Some(episode) = told.ended.as_ref().or(watch.vigil.episode()).filter(|_| told_now) {
+            out.extend(self.finding(episode, phase));
         }
         if let Some(episode) = &told.ended {
             let end = self.finding(episode, Phase::End);

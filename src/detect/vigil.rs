@@ -209,9 +209,8 @@ impl Vigil {
         if let Some(window) = window {
             self.look_at(window, scored.p);
         }
-        if self.running.is_some() {
-            told.began |= self.decide(number, false);
-        }
+        told.began |= self.running.is_some() && self.decide(number, false);
+        told.graver = self.running.as_mut().is_some_and(|it| std::mem::take(&mut it.graver));
         if let Some(middle) = self.medians.push(scored.p) {
             self.changed = (self.changed + evidence(middle, scored.p_place)).max(0.0);
             if self.changed > f64::from(CHANGED_BLOCKS) && told == Told::default() && self.change_regime() {
@@ -308,6 +307,7 @@ impl Vigil {
         let severe = self.gate.episode().map_or(running.severe, |e| e.peak_p() < severe_below);
         if severe && !running.severe {
             running.severe = true;
+            running.graver = running.fate == Fate::Told;
             match std::mem::replace(&mut running.count, Count::No) {
                 Count::No => {}
                 Count::Due => self.block.alarm = None,
@@ -359,7 +359,7 @@ impl Vigil {
         let blocks = (running.block, self.learnt.maxima.blocks());
         let nearest = running.window().and_then(|window| self.declared.nearest(window));
         self.declared.remember(running.number, running.window(), blocks);
-        Told { began, ended: Some(episode), regime: false, nearest }
+        Told { began, ended: Some(episode), nearest, ..Told::default() }
     }
 
     /// Notes which blocks an event keeps from the maxima.

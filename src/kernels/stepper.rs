@@ -58,7 +58,8 @@ pub trait Stepper: Debug + Send {
 /// When that is no whole number, or 0.
 pub(crate) fn hops_each(rows: &[u32], samples: &[f32]) -> Result<usize> {
     let hop = rows.len() * HOP;
-    if samples.len() != hop && (samples.is_empty() || hop == 0 || samples.len() % hop != 0) {
+    let fits = samples.len().is_multiple_of(hop) && (hop == 0 || !samples.is_empty());
+    if !fits {
         return Err(Error::internal(format!(
             "{} samples for a hop of {} streams, {hop} expected, or some times as many",
             samples.len(),

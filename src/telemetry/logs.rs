@@ -1,9 +1,17 @@
 //! Where log lines go, and in what form.
 
+use std::fmt;
+use std::fs::File;
 use std::io::IsTerminal;
+use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
 
 use serde::{Deserialize, Serialize};
+use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::registry::LookupSpan;
 
 /// The form of a log line.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,20 +32,60 @@ pub struct LogConfig {
     pub format: LogFormat,
 }
 
-/// Sends log lines of `level` (unless `RUST_LOG` says otherwise) to stderr; text in colour on a terminal, and under
-/// systemd, whose journal stamps the time, without one. Later calls change nothing.
+/// Sends log lines of `level` (unless `RUST_LOG` says otherwise) to stderr; text in colour on a terminal. Lines for
+/// systemd's journal have its mark of their priority before them, and text no time, which it stamps itself. Later calls
+/// change nothing.
 pub fn init_logs(level: &str, format: LogFormat) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
-    let journal = std::env::var_os("JOURNAL_STREAM").is_some();
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(false);
     // a second call finds the first one's subscriber in place, which is what is wanted
-    let _ = match format {
-        LogFormat::Json => lines.with_ansi(false).json().try_init(),
-        LogFormat::Text if journal => lines.without_time().try_init(),
-        LogFormat::Text => lines.try_init(),
+    let _ = match (format, journal_reads()) {
+        (LogFormat::Json, false) => lines.with_ansi(false).json().try_init(),
+        (LogFormat::Json, true) => lines.with_ansi(false).json().map_event_format(Ranked).try_init(),
+        (LogFormat::Text, false) => lines.try_init(),
+        (LogFormat::Text, true) => lines.without_time().map_event_format(Ranked).try_init(),
     };
+}
+
+/// Whether stderr is the stream that `JOURNAL_STREAM` names as DEVICE:INODE; who is started from a service inherits the
+/// variable, and may write elsewhere.
+fn journal_reads() -> bool {
+    let Ok(named) = std::env::var("JOURNAL_STREAM") else { return false };
+    let Ok(stderr) = std::io::stderr().as_fd().try_clone_to_owned() else { return false };
+    File::from(stderr).metadata().is_ok_and(|stream| named == format!("{}:{}", stream.dev(), stream.ino()))
+}
+
+/// What stands before the lines of a failure that ends the program: the mark of an error for the journal, else nothing.
+pub(crate) fn mark_of_failure() -> &'static str {
+    if journal_reads() { "<3>" } else { "" }
+}
+
+/// Lines with the priority of syslog before them (sd-daemon(3)), so that `journalctl -p warning` finds them.
+struct Ranked<F>(F);
+
+impl<S, N, F> FormatEvent<S, N> for Ranked<F>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+    F: FormatEvent<S, N>,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut line: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let priority = match *event.metadata().level() {
+            Level::ERROR => 3,
+            Level::WARN => 4,
+            Level::INFO => 6,
+            _ => 7,
+        };
+        write!(line, "<{priority}>")?;
+        self.0.format_event(context, line, event)
+    }
 }

@@ -8,6 +8,7 @@ mod process;
 mod threads;
 
 pub use hop_times::{HopTimes, Percentiles};
+pub(crate) use logs::mark_of_failure;
 pub use logs::{LogConfig, LogFormat, init_logs};
 pub use process::resident_bytes;
 pub use threads::{Movement, ThreadWatch};

@@ -1,7 +1,7 @@
 //! The real program as a child process.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
@@ -11,15 +11,9 @@ use cpc_stream::event::Event;
 
 use super::broker::{await_for, signal};
 
-/// The program of this build, or the file that `CPC_TEST_PROGRAM` names: that of a release build, for long runs.
-fn built() -> PathBuf {
-    let named = std::env::var_os("CPC_TEST_PROGRAM").map(PathBuf::from);
-    named.map_or_else(|| env!("CARGO_BIN_EXE_cpc-stream").into(), |file| file.canonicalize().unwrap())
-}
-
 /// The program with an environment of its own: nothing of the caller's settings, state below `home`.
 pub fn program(home: &Path) -> Command {
-    let mut command = Command::new(built());
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cpc-stream"));
     let foreign = |name: &str| {
         name.starts_with("CPC_STREAM_")
             || ["RUST_LOG", "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "STATE_DIRECTORY"]

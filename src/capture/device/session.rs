@@ -24,6 +24,8 @@ const SILENT: Duration = Duration::from_secs(2);
 const LOOK: Duration = Duration::from_millis(50);
 /// A look that is later than this says that the process stood still, not the device.
 const STOPPED: Duration = Duration::from_secs(1);
+/// Least time between two notices of overruns: a slow machine has many a second.
+const NOTICES: Duration = Duration::from_secs(10);
 /// ALSA's poll timeout: without one the audio thread may never end.
 const POLL: Duration = Duration::from_millis(500);
 
@@ -213,7 +215,14 @@ impl Session {
 
     /// Watches the callbacks until the device is lost (why) or the source is to stop (`None`).
     pub(super) fn watch(&self, link: &Link) -> Option<Loss> {
-        let (mut callbacks, mut heard, mut xruns) = (0, Instant::now(), 0);
+        let mut overruns = Overruns::default();
+        let loss = self.watch_for(&mut overruns, link);
+        overruns.tell(link);
+        loss
+    }
+
+    fn watch_for(&self, overruns: &mut Overruns, link: &Link) -> Option<Loss> {
+        let (mut callbacks, mut heard) = (0, Instant::now());
         let (mut warned, mut looked) = (false, Instant::now());
         let lost = |reason: String| Some(Loss { reason, wrong_rate: false });
         while link.sleep_until(Instant::now() + LOOK) {
@@ -232,13 +241,7 @@ impl Session {
             {
                 tracing::warn!("{}: no real-time priority for the audio thread: {reason}", link.source);
             }
-            let now = self.report.xruns.load(Ordering::Relaxed);
-            if now > xruns {
-                let count = now - xruns;
-                xruns = now;
-                link.counters.xruns.fetch_add(count, Ordering::Relaxed);
-                link.tell(Change::Xrun { count });
-            }
+            overruns.heed(self.report.xruns.load(Ordering::Relaxed), link);
             let now = self.report.callbacks.load(Ordering::Relaxed);
             if now != callbacks {
                 (callbacks, heard) = (now, Instant::now());
@@ -269,6 +272,32 @@ impl Session {
     pub(super) fn close(self) -> Option<Box<Cargo>> {
         drop(self.stream);
         self.home.recv_timeout(SILENT).ok()
+    }
+}
+
+/// Overruns: counted as they come, told at once, then at most every [`NOTICES`].
+#[derive(Debug, Default)]
+struct Overruns {
+    counted: u64,
+    told: u64,
+    at: Option<Instant>,
+}
+
+impl Overruns {
+    fn heed(&mut self, now: u64, link: &Link) {
+        link.counters.xruns.fetch_add(now - self.counted, Ordering::Relaxed);
+        self.counted = now;
+        if self.at.is_none_or(|at| at.elapsed() >= NOTICES) {
+            self.tell(link);
+        }
+    }
+
+    fn tell(&mut self, link: &Link) {
+        let count = self.counted - std::mem::replace(&mut self.told, self.counted);
+        if count > 0 {
+            link.tell(Change::Xrun { count });
+            self.at = Some(Instant::now());
+        }
     }
 }
 

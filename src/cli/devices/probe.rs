@@ -151,6 +151,7 @@ pub(in crate::cli) fn listen(name: &str, seconds: f64, capture: &CaptureConfig) 
         match began {
             Some(began) if began.elapsed().as_secs_f64() >= seconds => {
                 sound.took = began.elapsed().as_secs_f64();
+                sound.xruns = source.counters.xruns();
                 return Ok(sound);
             }
             None if asked.elapsed() > PATIENCE => {
@@ -180,7 +181,6 @@ fn heed(notices: &Receiver<Notice>, sound: &mut Sound) -> Result<()> {
         match notice.change {
             Change::Online { description } => sound.description = description,
             Change::Offline { reason } => return Err(offline(&reason)),
-            Change::Xrun { count } => sound.xruns += count,
             _ => {}
         }
     }

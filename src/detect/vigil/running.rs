@@ -39,6 +39,8 @@ pub(super) struct Running {
     pub(super) fate: Fate,
     pub(super) count: Count,
     pub(super) severe: bool,
+    /// It became so after it was told, and nobody has said so yet.
+    pub(super) graver: bool,
     /// Pooled z of the event that is farthest from the background, and how far.
     pub(super) farthest: Option<(f64, Vec<f32>)>,
 }
@@ -46,7 +48,7 @@ pub(super) struct Running {
 impl Running {
     pub(super) fn new(block: u64) -> Self {
         let (fate, count) = (Fate::Pending, Count::No);
-        Self { block, frames: 0, number: UNTOLD, fate, count, severe: false, farthest: None }
+        Self { block, frames: 0, number: UNTOLD, fate, count, severe: false, graver: false, farthest: None }
     }
 
     pub(super) fn window(&self) -> Option<&[f32]> {
@@ -59,6 +61,8 @@ impl Running {
 pub(crate) struct Told {
     /// An event began. It is [`Vigil::episode`](super::Vigil::episode), unless it has ended by now.
     pub(crate) began: bool,
+    /// The event that is going on became severe after it was told.
+    pub(crate) graver: bool,
     /// An event that was told is over.
     pub(crate) ended: Option<Episode>,
     /// It ended because the place has changed.

@@ -13,12 +13,14 @@ struct Stream {
     index: u64,
     /// Events told so far, and whether each was severe when it began.
     told: Vec<bool>,
+    /// How often one that had been told became severe.
+    grown: usize,
 }
 
 impl Stream {
     fn new(config: &DetectConfig, seed: u64) -> Self {
         let rng = ChaCha8Rng::seed_from_u64(seed);
-        Self { vigil: Vigil::new(config).unwrap(), rng, index: 0, told: Vec::new() }
+        Self { vigil: Vigil::new(config).unwrap(), rng, index: 0, told: Vec::new(), grown: 0 }
     }
 
     fn frame(&mut self, score: f64) {
@@ -37,7 +39,9 @@ impl Stream {
         };
         self.index += 1;
         self.vigil.tick();
-        if self.vigil.push(&mut scored, None, self.told.len() as u64).began {
+        let told = self.vigil.push(&mut scored, None, self.told.len() as u64);
+        self.grown += usize::from(told.graver);
+        if told.began {
             self.told.push(scored.p < self.vigil.severe_below());
         }
     }
@@ -123,6 +127,20 @@ fn refused_alarms_count_for_the_threshold() {
         ((threshold - 3.55) / 0.217).round() as u64
     );
     assert!(stream.vigil.counts().capped > 0);
+}
+
+#[test]
+fn an_event_that_was_told_and_grows_severe_is_told_once_more() {
+    let mut stream = Stream::new(&config(1.0), 8);
+    let mut play = |scores: &[f64]| {
+        let (told, grown) = (stream.told.len(), stream.grown);
+        scores.iter().for_each(|&score| (0..40).for_each(|_| stream.frame(score)));
+        (0..200).for_each(|_| stream.frame(0.2));
+        (stream.told.len() - told, stream.grown - grown)
+    };
+    assert_eq!(play(&[4.4, 6.0, 4.4, 7.0]), (1, 1));
+    assert_eq!(play(&[6.0, 4.4, 7.0]), (1, 0), "it was severe from the first");
+    assert_eq!(play(&[4.4, 4.5]), (1, 0));
 }
 
 #[test]

@@ -220,6 +220,12 @@ fn hops_in_a_row_are_hops_one_by_one() {
     for (i, shape) in shapes().iter().enumerate() {
         let plan = random_plan(shape, i as u64);
         for (precision, threads) in ALL.map(|p| (p, 1)).into_iter().chain([(Precision::F32, 3)]) {
+            // what rounds differently can become another integer
+            let bound = match precision {
+                Precision::Int8 => 1e-3,
+                Precision::Int7 => 5e-2,
+                _ => 2e-5,
+            };
             let [mut together, mut alone] =
                 [threads, 1].map(|threads| CpuStepper::new(&plan, precision, threads).unwrap());
             together.reserve(7).unwrap();
@@ -246,7 +252,7 @@ fn hops_in_a_row_are_hops_one_by_one() {
                             ..Hops::default()
                         };
                         let most = differences(&one, &own);
-                        assert!(most.iter().all(|d| *d <= 2e-5), "{shape:?} {precision} {each}: {most:?}");
+                        assert!(most.iter().all(|d| *d <= bound), "{shape:?} {precision} {each}: {most:?}");
                     }
                 }
             }
