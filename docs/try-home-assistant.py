@@ -258,7 +258,7 @@ def it_is_used(house, daemon):
     check("nothing is heard", lambda: house.state(ANOMALY) == "off")
     daemon.room.whistles = True
     check("a whistle is an anomaly", lambda: house.state(ANOMALY) == "on", 10)
-    check("and an event", lambda: house.about(EVENT)["event_type"] == "new", 5)
+    check("and an event", lambda: house.about(EVENT)["event_type"] in ("new", "update"), 5)
     daemon.room.whistles = False
     check("it is over", lambda: house.state(ANOMALY) == "off" and house.about(EVENT)["event_type"] == "end")
     said = house.about(EVENT)
@@ -305,7 +305,7 @@ def it_goes_and_comes(house, daemon):
     check("it is back", back)
     quiet(notes)
     daemon.room.whistles = True
-    check("an event begins", lambda: house.about(EVENT)["event_type"] == "new" and house.state(ANOMALY) == "on")
+    check("an event begins", lambda: house.about(EVENT)["event_type"] in ("new", "update") and house.state(ANOMALY) == "on")
     notes = len(house.notes())
     for what, how in [("killed in the middle of it", signal.SIGKILL), ("stopped", signal.SIGTERM)]:
         end(daemon.process, how)
