@@ -4,7 +4,7 @@ use super::simulation::{Noise, calibrated, config, hear, instrument};
 use super::{
     Calibration, DetectConfig, Detector, DetectorState, Input, InputState, Quality, StreamState, Verdict,
 };
-use crate::event::Phase;
+use crate::event::{Finding, Phase};
 
 fn of(state: InputState) -> Input {
     Input { state, empty: false }
@@ -114,6 +114,13 @@ fn a_new_budget_keeps_what_alarms_have_taught() {
     assert_eq!((found.len(), found[0].phase, found[0].budget_per_hour), (1, Phase::New, 36.0));
 }
 
+/// Beginning and end of the one event that was found; between the two it may have become severe, once.
+pub(super) fn one_event(found: &[Finding]) -> (&Finding, &Finding) {
+    let ([new, end] | [new, Finding { phase: Phase::Update, .. }, end]) = found else { panic!("{found:?}") };
+    assert_eq!((new.phase, end.phase, new.number), (Phase::New, Phase::End, end.number), "{found:?}");
+    (new, end)
+}
+
 fn is_relearning(detector: &Detector) -> bool {
     matches!(detector.state(), DetectorState::Relearning { .. })
 }
@@ -126,7 +133,7 @@ fn a_place_that_changes_is_learnt_anew_and_found_again() {
     let (old, threshold) = (detector.calibration().unwrap().id(), detector.threshold());
 
     let found = hear(&mut detector, &noise.event(3200, 12.0, 6.0));
-    let [new, .., end] = found.as_slice() else { panic!("{found:?}") };
+    let (new, end) = one_event(&found);
     assert_eq!((new.phase, end.phase, new.regime, end.regime), (Phase::New, Phase::End, false, true));
     assert!(is_relearning(&detector));
     let json = serde_json::to_string(&found).unwrap();
