@@ -44,13 +44,19 @@ impl Room {
     }
 
     fn listen(&self, broker: &str) -> Listening {
+        self.listen_with_pause(broker, "0.5")
+    }
+
+    /// The same with at most `pause` seconds between tries for a connection.
+    fn listen_with_pause(&self, broker: &str, pause: &str) -> Listening {
         let mut command = program(self.home.path());
         command
             .args(["--input", "-", "--node", "hall", "--broker", broker])
             .args(["--calibrate-seconds", "30", "--events-per-hour", "10"])
             .args(["--state-dir", self.state().to_str().unwrap()])
             .env("RUST_LOG", "cpc_stream=debug")
-            .env("CPC_STREAM_PUBLISH__BACKOFF_MAX_S", "0.5")
+            .env("CPC_STREAM_PUBLISH__BACKOFF_MIN_S", pause)
+            .env("CPC_STREAM_PUBLISH__BACKOFF_MAX_S", pause)
             .env("CPC_STREAM_PUBLISH__DRAIN_TIMEOUT_S", "60")
             .stdin(Stdio::piped());
         let mut daemon = Daemon::start(&mut command);
@@ -181,4 +187,21 @@ fn a_broker_that_restarts_without_memory_gets_everything_in_order() {
     let boots = in_order(&came);
     let delivered: Vec<&String> = boots.values().flatten().map(|event| &event.id).collect();
     assert_eq!(delivered, ids.iter().collect::<Vec<_>>());
+}
+
+#[test]
+fn the_end_does_not_wait_for_the_next_try() {
+    let broker = Broker::start();
+    let gate = Gate::to(broker.address());
+    gate.shut();
+    let room = Room::new(13);
+    let listening = room.listen_with_pause(&gate.url(), "60");
+    listening.await_made(2);
+    let subscriber = broker.subscribe("cpc-stream/hall/+/event");
+    gate.open();
+    let ids = listening.finish();
+    assert_eq!(kept(&room.state()), [], "the broker was back, and nobody asked it");
+    let came: Vec<String> =
+        ids.iter().map(|_| document(&subscriber.next("/event", Duration::from_secs(10))).id).collect();
+    assert_eq!(came, ids);
 }

@@ -27,6 +27,8 @@ const FLUSH_AFTER: Duration = Duration::from_secs(1);
 const TIDY_AFTER: Duration = Duration::from_secs(60);
 /// Pause after the disk has refused.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
+/// Connections begun at the end for what is not confirmed: one may have been under way, to a broker that was still away.
+const LAST_TRIES: u32 = 2;
 /// Bytes that wait in memory at most while the disk refuses.
 const MEMORY_BYTES: usize = 8 << 20;
 
@@ -265,14 +267,24 @@ impl Running {
         }
     }
 
-    /// Takes in what is left, gives a present broker until `by` to confirm it, and says goodbye.
+    /// Takes in what is left, gives the broker until `by` to confirm it, and says goodbye. A broker that is away is tried
+    /// again at once; what it does not take then waits in the outbox for the next start.
     fn leave(mut self, by: Instant) -> bool {
         while let Ok(next) = self.courier.inbox.try_recv() {
             self.take_in(next);
         }
         self.retry_at = None;
         self.work();
-        while self.courier.outbox.tally().pending() > 0 && !self.courier.status.away() && !self.wire_gone {
+        let (mut tries, mut losses) = (0, 0);
+        while self.courier.outbox.tally().pending() > 0 && !self.wire_gone {
+            let lost = self.courier.status.losses();
+            if tries == 0 || lost != losses {
+                if tries == LAST_TRIES {
+                    break;
+                }
+                (tries, losses) = (tries + 1, lost);
+                self.send(ToWire::Hurry);
+            }
             match self.courier.receipts.recv_deadline(by) {
                 Ok(receipt) => self.receipt(&receipt),
                 Err(_) => break,

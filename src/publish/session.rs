@@ -38,6 +38,8 @@ pub(super) enum ToWire {
     State { topic: String, payload: Vec<u8> },
     /// QoS 0; nothing where there is no connection.
     Fleeting { topic: String, payload: Vec<u8> },
+    /// Try for a connection now, whatever the pause.
+    Hurry,
     /// Say `stopped` and leave, until this time.
     Stop { by: Instant },
 }
@@ -166,6 +168,7 @@ impl Session {
             tokio::select! {
                 command = self.commands.recv() => match command {
                     None | Some(ToWire::Stop { .. }) => return true,
+                    Some(ToWire::Hurry) => return false,
                     Some(command) => { self.absorb(command); }
                 },
                 () = sleep_until(wake.into()) => {
@@ -278,7 +281,7 @@ impl Session {
         match command {
             ToWire::Durable(record) => self.queue.push_back(record),
             ToWire::State { topic, payload } => self.retain(topic, payload),
-            ToWire::Fleeting { .. } => {}
+            ToWire::Fleeting { .. } | ToWire::Hurry => {}
             ToWire::Stop { by } => {
                 self.stop_by = Some(by);
                 self.retain(self.settings.status_topic.clone(), Status::Stopped.as_str().into());

@@ -22,6 +22,7 @@ pub(super) enum Link {
 #[derive(Debug, Default)]
 pub struct PublisherStatus {
     link: AtomicU8,
+    losses: AtomicU64,
     accepted: AtomicU64,
     acked: AtomicU64,
     dropped: AtomicU64,
@@ -144,11 +145,15 @@ impl PublisherStatus {
     #[cfg(feature = "mqtt")]
     pub(super) fn set_link(&self, link: Link) {
         self.link.store(link as u8, Relaxed);
+        if link == Link::Away {
+            self.losses.fetch_add(1, Relaxed);
+        }
     }
 
+    /// Connections that ended and tries for one that failed, since the start.
     #[cfg(feature = "mqtt")]
-    pub(super) fn away(&self) -> bool {
-        self.link.load(Relaxed) == Link::Away as u8
+    pub(super) fn losses(&self) -> u64 {
+        self.losses.load(Relaxed)
     }
 
     pub(super) fn set_tally(&self, tally: Tally, corrupt_files: u64) {
