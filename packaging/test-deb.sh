@@ -54,7 +54,7 @@ grep -q "calibrated" "$root/tmp/run.log" || fail "the run learnt nothing"
 if [ -x "$root/usr/bin/systemd-analyze" ]; then
     in_root systemd-analyze verify --man=no /usr/lib/systemd/system/cpc-stream.service
 else
-    skip "the unit was not verified: the root holds no systemd (tests/unit_file.rs does it)"
+    skip "the unit was not verified: the root holds no systemd (tests/program/unit_file.rs does it)"
 fi
 skip "the unit was not started: test-deb-booted.sh does it"
 [ -e /dev/snd ] || skip "no microphone was heard: there is no /dev/snd"

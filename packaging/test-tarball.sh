@@ -59,7 +59,7 @@ grep -q "calibrated" "$root/tmp/run.log" || fail "the run learnt nothing"
 if [ -x "$root/usr/bin/systemd-analyze" ]; then
     in_root systemd-analyze verify --man=no /etc/systemd/system/cpc-stream.service
 else
-    skip "the unit was not verified: the root holds no systemd (tests/unit_file.rs does it for the same unit)"
+    skip "the unit was not verified: the root holds no systemd (tests/program/unit_file.rs does it for the same unit)"
 fi
 skip "the unit was not started: that needs a booted systemd"
 [ -e /dev/snd ] || skip "no microphone was heard: there is no /dev/snd"

@@ -1,0 +1,23 @@
+//! What is promised of models, training and scores: a file for each promise.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod critic_learns;
+mod encode_gives_features;
+mod false_alarms;
+mod heads_for_a_model_without;
+mod hop_equals_the_layers;
+mod imports_pytorch_checkpoints;
+mod learns_aside;
+mod lost_gpu;
+mod matches_pytorch;
+mod probe_table;
+mod rare_events_are_found;
+mod replay_is_chunk_invariant;
+mod score_archives;
+mod soak_stays_bounded;
+mod training_learns;
+mod training_resumes;
+mod training_takes_any_corpus;
+mod whole_or_in_pieces;

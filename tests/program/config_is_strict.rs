@@ -1,0 +1,178 @@
+//! The documented configuration is the built-in one, and every layer over it counts as the documentation says.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use crate::support::daemon::{Daemon, program};
+use cpc_stream::capture::{CaptureConfig, SourceConfig};
+use cpc_stream::config::Config;
+use cpc_stream::publish::PublishConfig;
+
+const DEFAULT: &str = include_str!("../../config/default.toml");
+const MINIMAL: &str = include_str!("../../config/minimal.toml");
+
+/// What `config show` prints with these settings.
+fn show(home: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> String {
+    let mut command = program(home);
+    command.args(["config", "show"]).args(arguments).envs(environment.iter().copied()).stdin(Stdio::null());
+    let outcome = Daemon::start(&mut command).finish(Duration::from_secs(20));
+    assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
+    outcome.stdout
+}
+
+fn effective(home: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Config {
+    toml::from_str(&show(home, arguments, environment)).unwrap()
+}
+
+#[test]
+fn the_documented_defaults_are_the_built_in_ones() {
+    assert_eq!(toml::from_str::<Config>(DEFAULT).unwrap(), Config::default());
+    let minimal: Config = toml::from_str(MINIMAL).unwrap();
+    minimal.validate().unwrap();
+    assert_eq!(minimal.source, [SourceConfig::from_device("default")]);
+}
+
+fn keys_of(prefix: &str, value: &toml::Table, keys: &mut BTreeSet<String>) {
+    for (key, value) in value {
+        let path = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
+        match value {
+            toml::Value::Table(inner) => keys_of(&path, inner, keys),
+            _ => drop(keys.insert(path)),
+        }
+    }
+}
+
+#[test]
+fn every_key_is_documented() {
+    // every key that a file can have, optional ones set
+    let source = SourceConfig {
+        file: Some("x".into()),
+        stdin: Some(cpc_stream::capture::PcmForm::default()),
+        id: Some("x".into()),
+        channels: Some(vec![0]),
+        mqtt: Some("x".into()),
+        ..SourceConfig::from_device("x")
+    };
+    let full = Config {
+        capture: CaptureConfig { rate_hz: Some(48_000), ..CaptureConfig::default() },
+        publish: PublishConfig {
+            broker: Some("x".into()),
+            username: Some("x".into()),
+            password_file: Some("x".into()),
+            ..PublishConfig::default()
+        },
+        ..Config::default()
+    };
+    let mut keys = BTreeSet::new();
+    keys_of("", &toml::Table::try_from(&full).unwrap(), &mut keys);
+    keys.remove("source");
+    keys_of("source", &toml::Table::try_from(&source).unwrap(), &mut keys);
+    let documented: BTreeSet<&str> = DEFAULT
+        .lines()
+        .filter_map(|line| line.trim_start_matches("# ").split_once(" ="))
+        .map(|(key, _)| key.trim())
+        .collect();
+    for key in keys.iter().filter(|key| !key.starts_with("source.stdin.")) {
+        let name = key.rsplit('.').next().unwrap();
+        assert!(documented.contains(name), "config/default.toml says nothing of {key}");
+    }
+}
+
+#[test]
+fn unknown_keys_are_refused_in_every_section() {
+    for text in [
+        "nodes = \"x\"",
+        "[models]\npath = \"x\"",
+        "[model]\npaths = \"x\"",
+        "[capture]\nchunk = 1",
+        "[detect]\nthreshold = 1.0",
+        "[publish]\nqos = 1",
+        "[homeassistant]\nenabled = true",
+        "[pool]\nworkers = 2",
+        "[snapshots]\npicture = true",
+        "[http]\nport = 1",
+        "[log]\nlevel = \"info\"",
+        "[[source]]\ndevise = \"hw:0\"",
+        "[[source]]\nstdin = { bits = 16 }",
+    ] {
+        assert!(toml::from_str::<Config>(text).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn flags_beat_the_environment_beats_the_file_beats_the_defaults() {
+    let home = tempfile::tempdir().unwrap();
+    let text =
+        "node = \"file\"\n[detect]\nevents_per_hour = 2.0\ncalibrate_seconds = 20.0\nhang_ms = 300.0\n";
+    std::fs::write(home.path().join("c.toml"), text).unwrap();
+    let environment =
+        [("CPC_STREAM_DETECT__EVENTS_PER_HOUR", "3"), ("CPC_STREAM_DETECT__CALIBRATE_SECONDS", "30")];
+    let arguments = ["--config", "c.toml", "--calibrate-seconds", "40"];
+    let found = effective(home.path(), &arguments, &environment);
+    let mut expected = Config { node: "file".into(), ..Config::default() };
+    expected.detect.hang_ms = 300.0;
+    expected.detect.events_per_hour = 3.0;
+    expected.detect.calibrate_seconds = 40.0;
+    assert_eq!(found, expected);
+
+    let origins = show(home.path(), &[&["--origin"], arguments.as_slice()].concat(), &environment);
+    for (key, origin) in [
+        ("node = ", "c.toml"),
+        ("detect.hang_ms = 300.0", "c.toml"),
+        ("detect.events_per_hour = 3.0", "CPC_STREAM_"),
+        ("detect.calibrate_seconds = 40.0", "# flag"),
+        ("detect.skip_k = 2", "# default"),
+        ("publish.prefix = ", "# default"),
+    ] {
+        let line = origins.lines().find(|line| line.starts_with(key));
+        let line = line.unwrap_or_else(|| panic!("{key} is not in\n{origins}"));
+        assert!(line.contains(origin), "{line}: not from {origin}");
+    }
+}
+
+#[test]
+fn what_is_shown_reads_back_as_what_it_shows() {
+    let home = tempfile::tempdir().unwrap();
+    let arguments = [
+        "--device",
+        "hw:0",
+        "--input",
+        "x.wav",
+        "--input",
+        "-",
+        "--channel",
+        "0,1",
+        "--fast",
+        "--broker",
+        "mqtt://ear@host:1884",
+        "--node",
+        "hall",
+        "--model",
+        "m.safetensors",
+        "--state-dir",
+        "state",
+        "--events-per-hour",
+        "0.1",
+        "--calibrate-seconds",
+        "12.5",
+        "--chunk-ms",
+        "7",
+        "--must-exist",
+        "--threads",
+        "2",
+        "--hop-batch",
+        "4",
+    ];
+    let shown = show(home.path(), &arguments, &[]);
+    std::fs::write(home.path().join("c.toml"), &shown).unwrap();
+    assert_eq!(show(home.path(), &["--config", "c.toml"], &[]), shown);
+    let config: Config = toml::from_str(&shown).unwrap();
+    assert_eq!(config.source.len(), 3);
+    assert_eq!((config.capture.chunk_ms, config.capture.must_exist, config.model.threads), (7, true, 2));
+    assert_eq!(config.model.hop_batch, 4);
+    assert_eq!(config.publish.broker.as_deref(), Some("mqtt://ear@host:1884"));
+    assert_eq!(toml::from_str::<Config>(&show(home.path(), &[], &[])).unwrap(), Config::default());
+}

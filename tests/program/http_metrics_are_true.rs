@@ -1,0 +1,137 @@
+//! What /metrics says is valid, balances, and is what the daemon did; the page is told the same, and the spectrum of a
+//! stream only while it looks.
+#![cfg(feature = "http")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use crate::support::broker::await_for;
+use crate::support::http::{get, listening};
+use crate::support::sound::{bytes, whistles};
+
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// Name with labels → value. Refuses what the text format does not allow.
+fn parse(text: &str) -> BTreeMap<String, f64> {
+    let (mut kinds, mut values, mut now) = (BTreeMap::new(), BTreeMap::new(), String::new());
+    let name_is_fine =
+        |name: &str| name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+    for line in text.lines() {
+        if let Some(rest) = line.strip_prefix("# TYPE ") {
+            let (name, kind) = rest.split_once(' ').unwrap();
+            assert!(["counter", "gauge"].contains(&kind) && name_is_fine(name), "{line}");
+            assert_eq!(kind == "counter", name.ends_with("_total"), "{line}");
+            assert_eq!(kinds.insert(name.to_owned(), kind.to_owned()), None, "{name} twice");
+            now = name.to_owned();
+        } else if let Some(rest) = line.strip_prefix("# HELP ") {
+            assert!(rest.ends_with('.'), "{line}");
+        } else {
+            let (key, value) = line.rsplit_once(' ').unwrap();
+            let (name, labels) = key.split_once('{').unwrap_or((key, "}"));
+            assert_eq!(name, now, "a value stands under its own name");
+            let quotes = labels.matches('"').count();
+            assert!(labels.ends_with('}') && quotes == 2 * labels.matches("=\"").count(), "{line}");
+            assert_eq!(values.insert(key.to_owned(), value.parse().unwrap()), None, "{key} twice");
+        }
+    }
+    assert!(text.ends_with('\n'));
+    values
+}
+
+#[test]
+fn metrics_are_valid_balance_and_say_what_happened() {
+    let home = tempfile::tempdir().unwrap();
+    let (mut daemon, at) = listening(home.path(), 15);
+    let mut stdin = daemon.stdin();
+    let samples = whistles(40, 20);
+    stdin.write_all(&bytes(&samples)).unwrap();
+    stdin.flush().unwrap();
+
+    let stream = get(&at, "/api/v1/overview").json()["streams"][0]["id"].as_str().unwrap().to_owned();
+    let of = |name: &str| format!("cpc_stream_{name}{{stream=\"{stream}\"}}");
+    let figures = await_for("all samples scored", LIMIT, || {
+        let answer = get(&at, "/metrics");
+        assert!(answer.head.contains("text/plain; version=0.0.4"), "{}", answer.head);
+        let figures = parse(&answer.body);
+        (figures[&of("samples_scored_total")] == samples.len() as f64).then_some(figures)
+    });
+    assert_eq!(figures[&of("samples_in_total")], samples.len() as f64);
+    let balance = figures[&of("samples_scored_total")]
+        + figures[&of("samples_shed_total")]
+        + figures[&of("samples_waiting")];
+    assert_eq!(figures[&of("samples_in_total")], balance);
+    assert_eq!((figures["cpc_stream_ready"], figures["cpc_stream_hangs"]), (1.0, 0.0));
+    assert_eq!(figures[&of("stream_up")], 1.0);
+    assert_eq!(figures[&format!("cpc_stream_stream_state{{stream=\"{stream}\",state=\"watching\"}}")], 1.0);
+    assert!(
+        figures["process_resident_memory_bytes"] > 1e6
+            && figures["cpc_stream_hop_duration_seconds{quantile=\"0.5\"}"] > 0.0
+    );
+
+    // events: what was counted is what was told on stdout, and what the page lists
+    let ids: BTreeSet<String> = daemon
+        .said()
+        .iter()
+        .map(|line| {
+            serde_json::from_str::<serde_json::Value>(line).unwrap()["id"].as_str().unwrap().to_owned()
+        })
+        .collect();
+    let listed = get(&at, "/api/v1/events").json();
+    let listed: BTreeSet<String> =
+        listed["events"].as_array().unwrap().iter().map(|e| e["id"].as_str().unwrap().to_owned()).collect();
+    let told: f64 = ["alarm", "severe"]
+        .iter()
+        .map(|tier| figures[&format!("cpc_stream_events_total{{stream=\"{stream}\",tier=\"{tier}\"}}")])
+        .sum();
+    assert!(!ids.is_empty(), "the whistles are heard");
+    assert_eq!((listed, told), (ids.clone(), ids.len() as f64));
+    let accepted = figures["cpc_stream_event_documents_accepted_total"];
+    assert_eq!(accepted, daemon.said().len() as f64);
+    let parts = ["acknowledged_total", "dropped_total", "pending"];
+    let parts: f64 = parts.iter().map(|part| figures[&format!("cpc_stream_event_documents_{part}")]).sum();
+    assert_eq!(accepted, parts);
+
+    // the dashboard asks for nothing that is not there
+    let dashboard = include_str!("../../config/grafana.json");
+    let known: BTreeSet<&str> = figures.keys().map(|key| key.split('{').next().unwrap()).collect();
+    for rest in dashboard.split("cpc_stream_").skip(1) {
+        let word: String = rest.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
+        assert!(known.contains(format!("cpc_stream_{word}").as_str()), "cpc_stream_{word}");
+    }
+
+    // the past and the calibration
+    let past = get(&at, &format!("/api/v1/history?stream={stream}")).json();
+    assert_eq!(past["t_s"].as_array().unwrap().len(), 40);
+    let known = get(&at, &format!("/api/v1/calibration?stream={stream}")).json();
+    let tail = &known["calibration"]["tails"][0];
+    assert!(tail["counts"].as_array().unwrap().iter().map(|n| n.as_u64().unwrap()).sum::<u64>() >= 8);
+    let curve: Vec<f64> =
+        tail["curve"].as_array().unwrap().iter().map(|at| at[1].as_f64().unwrap()).collect();
+    assert!(curve.is_sorted_by(|a, b| a >= b), "{curve:?}");
+    assert_eq!(get(&at, "/api/v1/history?stream=nowhere").code, 404);
+    assert_eq!(get(&at, "/api/v1/events/..%2f..%2fetc%2fpasswd.png").code, 404);
+
+    // a page that looks
+    let pages = || parse(&get(&at, "/metrics").body)["cpc_stream_http_pages"];
+    assert_eq!(pages(), 0.0);
+    let mut live = TcpStream::connect(&at).unwrap();
+    live.set_read_timeout(Some(LIMIT)).unwrap();
+    write!(live, "GET /api/v1/live?stream={stream} HTTP/1.1\r\nHost: {at}\r\n\r\n").unwrap();
+    let mut lines = BufReader::new(live).lines().map(|line| line.unwrap());
+    assert!(lines.any(|line| line.starts_with("retry:")));
+    assert_eq!(pages(), 1.0);
+    stdin.write_all(&bytes(&whistles(3, 100))).unwrap();
+    stdin.flush().unwrap();
+    let data = lines.skip_while(|line| line != "event: column").nth(1).unwrap();
+    let column: serde_json::Value = serde_json::from_str(data.strip_prefix("data: ").unwrap()).unwrap();
+    assert_eq!(column["bands"].as_str().unwrap().len(), 128);
+    assert!(column["t_s"].as_f64().unwrap() > 40.0, "nothing was made before somebody looked: {column}");
+    await_for("the page to be gone", LIMIT, || (pages() == 0.0).then_some(()));
+
+    drop(stdin);
+    let outcome = daemon.finish(LIMIT);
+    assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
+}

@@ -1,0 +1,18 @@
+//! What is promised of the program, its configuration, page, packages and source: a file for each promise.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod bad_input;
+mod config_is_strict;
+mod doctor_says_what_to_do;
+mod floors;
+mod hostile_input;
+mod http_keeps_to_itself;
+mod http_metrics_are_true;
+mod packages_hold_together;
+mod page_works;
+mod reload_and_stop;
+mod snapshots_stay_within_their_cap;
+mod speaks_systemd;
+mod unit_file;

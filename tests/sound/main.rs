@@ -1,0 +1,18 @@
+//! What is promised of microphones, files and streams of sound: a file for each promise.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod capture_hears_the_device;
+mod clock_steps;
+mod devices_are_probed;
+mod files_replay;
+mod hangs_restart;
+mod microphone_comes_back;
+mod microphone_to_mosquitto;
+mod network_sources;
+mod overload_recovers;
+mod real_time_by_request;
+mod restarts_keep_watching;
+mod streams_go_on;
+mod wrong_rates_are_found_out;
