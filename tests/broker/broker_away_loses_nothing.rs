@@ -1,5 +1,4 @@
 //! P4: a broker that goes and comes back without memory costs no event and no order.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 #![cfg(feature = "mqtt")]
 
 use std::time::{Duration, Instant};

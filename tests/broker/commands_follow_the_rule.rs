@@ -1,6 +1,5 @@
 //! What may be asked of a daemon over the broker: what is allowed is carried out and answered, the rest is refused,
 //! answered and counted.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
 #![cfg(feature = "mqtt")]
 
 use std::io::Write;

@@ -1,5 +1,4 @@
 //! P11: a disk that is full, read-only or slow: sound is scored on, health says degraded, and everything recovers alone.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, reason = "a test")]
 #![cfg(feature = "mqtt")]
 
 use std::io::Write;

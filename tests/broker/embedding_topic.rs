@@ -1,6 +1,5 @@
 //! Embeddings on the broker are the model's contexts, averaged, in the layout that the README tells.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
 #![cfg(feature = "mqtt")]
 
 use std::io::{BufRead, BufReader};

@@ -1,5 +1,4 @@
 //! State is retained and told again; events never are; a daemon that dies leaves `offline` behind.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 #![cfg(feature = "mqtt")]
 
 use std::collections::BTreeMap;

@@ -1,6 +1,5 @@
 //! `docs/fleet.md` on a real broker: nodes side by side, who is there is known to who comes late, and a group of consumers
 //! gets each event once, also when one of them dies.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
 #![cfg(feature = "mqtt")]
 
 use std::collections::BTreeMap;

@@ -1,6 +1,5 @@
 //! Home Assistant's part, played on a real broker: it finds the device, reads every state by its template, uses every
 //! command, comes back, and forgets what is gone. The schemas are held by a unit test beside the document.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
 #![cfg(feature = "mqtt")]
 
 use std::io::Write;

@@ -1,4 +1,6 @@
 //! What is promised of events and of the broker: a file for each promise.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "figures, for --nocapture")]
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -1,6 +1,5 @@
 //! Microphones that publish their sound: what is missing is a gap of its length, what comes twice or out of order does no
 //! harm, strangers are refused, and the figures balance.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
 #![cfg(feature = "mqtt")]
 
 use std::process::Stdio;

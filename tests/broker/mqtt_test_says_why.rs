@@ -1,5 +1,4 @@
 //! `mqtt test` against real brokers: what works says how long it took, what does not says why, and no daemon is disturbed.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
 #![cfg(feature = "mqtt")]
 
 use std::net::TcpListener;

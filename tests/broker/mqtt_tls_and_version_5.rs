@@ -1,5 +1,4 @@
 //! TLS with an own authority, client certificates and other names; MQTT 5 with its properties; secrets of systemd.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
 #![cfg(feature = "mqtt")]
 
 use std::net::TcpListener;

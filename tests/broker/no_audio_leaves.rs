@@ -2,7 +2,6 @@
 //!
 //! The sound is noise, so that any eight samples of it are a fingerprint. Everything that the program writes is searched
 //! for them in every form that a sample has here.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, reason = "a test")]
 #![cfg(feature = "mqtt")]
 
 use std::collections::HashSet;

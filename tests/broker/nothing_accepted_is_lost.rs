@@ -1,5 +1,4 @@
 //! An event that was accepted is delivered, whatever becomes of the broker or of the daemon.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 #![cfg(feature = "mqtt")]
 
 use std::collections::BTreeMap;

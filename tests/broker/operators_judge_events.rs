@@ -1,5 +1,4 @@
 //! Verdicts on events come over the broker, reach the detector and are answered.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
 #![cfg(feature = "mqtt")]
 
 use std::io::Write;

@@ -1,5 +1,4 @@
 //! P1, of the outbox alone: kill -9 at random moments; after each kill the file opens, its books balance, and all is there.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 use std::collections::BTreeSet;
 use std::hash::{BuildHasher, RandomState};

@@ -1,5 +1,4 @@
 //! `outbox verify` and `outbox export`: what waits for the broker, seen while the daemon does not run.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
 #![cfg(feature = "mqtt")]
 
 use std::process::Stdio;

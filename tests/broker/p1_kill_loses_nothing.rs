@@ -1,7 +1,6 @@
 //! P1: kill -9 at random moments, under load and with a broker that takes and confirms, loses no accepted event.
 //!
 //! The child is the publisher of the daemon with its outbox and its link; accepted is what it says is on the disk.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, reason = "a test")]
 #![cfg(feature = "mqtt")]
 
 use std::collections::{BTreeMap, BTreeSet};

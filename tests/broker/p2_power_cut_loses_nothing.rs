@@ -3,7 +3,6 @@
 //!
 //! A child fills an outbox; what goes to its file is noted. Then the file is made as the disk would be after a power
 //! cut at many moments: what was synchronised is there, of the rest any part, in pieces of 512 bytes.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, reason = "a test")]
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -1,5 +1,4 @@
 //! P4: whatever brokers and networks do, no event is lost, nothing wedges, and the log stays quiet.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, reason = "a test")]
 #![cfg(feature = "mqtt")]
 
 use std::io::Write;

@@ -1,6 +1,5 @@
 //! Two workers share three microphones over a real broker: each is heard by one, and where that one is killed, stopped by a
 //! signal or asked to end, the other goes on within five seconds and without another calibration.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr, reason = "a test")]
 #![cfg(feature = "mqtt")]
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,5 +1,4 @@
 //! `docs/asyncapi.yaml` against what a daemon really says and takes.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
 #![cfg(feature = "mqtt")]
 
 use std::collections::BTreeSet;

@@ -1,5 +1,4 @@
 //! `watch` prints what a daemon says, and a broker that is not there is a plain failure.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 #![cfg(feature = "mqtt")]
 
 use std::io::{BufRead, BufReader};

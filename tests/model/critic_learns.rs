@@ -1,5 +1,4 @@
 //! A critic is taught for any model, from any corpus with two kinds of sound.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
 
 use std::fmt::Write as _;
 use std::path::Path;

@@ -1,7 +1,5 @@
 //! `encode` writes the z and c of the model, whatever the recording is and whichever the format.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
-
 use std::path::Path;
 use std::time::Duration;
 

@@ -1,5 +1,4 @@
 //! How many events the sound of a machine causes when nothing else is heard.
-#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test")]
 
 use std::sync::Arc;
 

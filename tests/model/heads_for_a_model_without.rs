@@ -1,5 +1,4 @@
 //! A published model without heads gives features; `train --heads-only` makes the rest, and leaves it as it is.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::time::Duration;
 

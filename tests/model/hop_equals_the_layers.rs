@@ -1,6 +1,5 @@
 //! The kernels on the processor say what the layers say, for every kind of model that they know and whoever is in a
 //! step; and they remember the same, so that a stream can go on with either.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr, reason = "a test")]
 
 use crate::support::models::{kinds, largest, random};
 use candle_core::{Device, Tensor};

@@ -1,5 +1,4 @@
 //! A PyTorch checkpoint of CPC_audio becomes a model that computes what PyTorch did, or is refused by name.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
 
 use std::path::Path;
 use std::time::Duration;

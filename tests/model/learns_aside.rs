@@ -1,6 +1,5 @@
 //! Learning what is normal on threads of its own changes nothing of what is heard, and neither do hops that wait for each
 //! other: the same readings and findings, in the same order, for every stream.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
 
 use std::sync::Arc;
 

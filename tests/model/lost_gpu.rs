@@ -1,6 +1,5 @@
 //! P12: when the device of the model fails, the CPU takes over: no sample is lost, and scores are what they would have
 //! been there.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, reason = "a test")]
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -1,7 +1,5 @@
 //! z and c are what PyTorch computes with the same weights (a CPC_audio checkpoint, its own padding).
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
-
 use crate::support::golden::{array, folder, input, largest_difference};
 use cpc_stream::encode::Padding;
 use cpc_stream::model::Cpc;

@@ -1,5 +1,4 @@
 //! Probes read from features what is in them, of any corpus in the form of a manifest, and nothing that is not.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, reason = "a test")]
 
 use std::fmt::Write as _;
 use std::path::Path;

@@ -1,5 +1,4 @@
 //! Rare events in long backgrounds: found, and found better than others find them.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
 
 use std::time::Duration;
 

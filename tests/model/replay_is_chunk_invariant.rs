@@ -1,6 +1,5 @@
 //! The same sound gives the same events, however it is cut into pieces on its way in, and however many hops are stepped
 //! together.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::io::Write;
 use std::path::Path;

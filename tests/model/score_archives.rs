@@ -1,5 +1,4 @@
 //! `score` finds in recordings what the daemon would have told of them, whatever interrupts it.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
 
 use std::path::Path;
 use std::process::Stdio;

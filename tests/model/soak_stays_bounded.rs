@@ -1,7 +1,5 @@
 //! `eval soak` hears the same sound at the start and at the end, and tells a model that drifts from one that does not.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
-
 use std::path::Path;
 use std::time::Duration;
 

@@ -1,5 +1,4 @@
 //! A few steps on a small corpus teach the model something; what it says of itself can be measured again.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 use std::path::Path;
 use std::time::Duration;

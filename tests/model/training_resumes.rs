@@ -1,5 +1,4 @@
 //! A run that is killed or stopped goes on from its checkpoint and ends with the model that it would have made.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::path::Path;
 use std::process::Stdio;

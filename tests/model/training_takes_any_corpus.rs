@@ -1,5 +1,4 @@
 //! A corpus with broken, empty, tiny, odd and long files trains; each of them is told in a line.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::path::Path;
 use std::time::Duration;

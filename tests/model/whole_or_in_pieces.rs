@@ -1,7 +1,5 @@
 //! However streams are cut, batched, joined or left, each gives the frames of the whole clip.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
-
 use std::collections::HashMap;
 use std::sync::Arc;
 

@@ -1,5 +1,4 @@
 //! What cannot work is refused with one line of cause, one line of fix and the exit code of the README.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::io::Write;
 use std::path::Path;

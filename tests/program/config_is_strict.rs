@@ -1,5 +1,4 @@
 //! The documented configuration is the built-in one, and every layer over it counts as the documentation says.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::collections::BTreeSet;
 use std::path::Path;

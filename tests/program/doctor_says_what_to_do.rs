@@ -1,5 +1,4 @@
 //! `doctor` over real faults: each is named with what to do, the exit code is that of the first, and nothing is disturbed.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
 #![cfg(all(feature = "mqtt", feature = "http"))]
 
 use std::io::Write;

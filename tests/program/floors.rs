@@ -1,6 +1,5 @@
 //! Imports run downward: a module uses modules of lower floors only. The floors are those that `ARCHITECTURE.md`
 //! shows, and the documentation of the library shows the same table.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

@@ -2,7 +2,6 @@
 //! refusal with cause and fix: no panic, no endless reading, no memory beyond what the file is worth.
 //!
 //! Full form: `CPC_TEST_CASES=20000 cargo test --release --test program hostile_input`.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, reason = "a test")]
 
 use std::io::Cursor;
 use std::path::Path;

@@ -1,6 +1,5 @@
 //! Who may read over HTTP: nobody by default; this machine, but no website; others with the token only.
 #![cfg(feature = "http")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
 
 use std::process::Stdio;
 use std::time::Duration;

@@ -1,7 +1,6 @@
 //! What /metrics says is valid, balances, and is what the daemon did; the page is told the same, and the spectrum of a
 //! stream only while it looks.
 #![cfg(feature = "http")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Write};

@@ -1,5 +1,4 @@
 //! What packages bring: example configurations that the program takes, papers that it writes, and files that exist.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,7 +1,6 @@
 //! The page stands on its own: its files name nobody else, and in a real browser (where there is one) it shows the streams
 //! without an error.
 #![cfg(feature = "http")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr, reason = "a test")]
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;

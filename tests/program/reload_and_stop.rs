@@ -1,6 +1,5 @@
 //! P14: SIGTERM ends within 5 s; a bad configuration keeps the old one; a good one counts, and no sample is lost over it;
 //! a second daemon on one folder is refused.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, reason = "a test")]
 
 use std::io::Write;
 use std::process::Stdio;

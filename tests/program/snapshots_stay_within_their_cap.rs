@@ -1,6 +1,5 @@
 //! Told events leave pictures and clips where they are asked for, never more than the cap; by default they leave
 //! nothing.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,5 +1,4 @@
 //! A service manager hears READY, is fed its watchdog while sound is awaited, and hears STOPPING.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::os::unix::net::UnixDatagram;
 use std::process::Stdio;

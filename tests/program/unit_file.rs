@@ -2,8 +2,6 @@
 //!
 //! Skipped, with a line that says so, where there is no `systemd-analyze` (Debian: package systemd).
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, reason = "a test")]
-
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Output};

@@ -4,7 +4,6 @@
 //! this same program with one of the ignored `child_…` tests.
 
 #![cfg(feature = "capture")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, reason = "a test")]
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};

@@ -1,5 +1,4 @@
 //! P13: the clock is set an hour forward and back: durations stay true, ids ascend, and there is no burst.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, reason = "a test")]
 
 use std::io::Write;
 use std::process::Stdio;

@@ -1,5 +1,4 @@
 //! `devices probe` says what a microphone gives: through the real capture path.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
 #![cfg(feature = "capture")]
 
 use std::process::Stdio;

@@ -1,7 +1,5 @@
 //! A file gives its samples once, in order, whole: fast without loss, paced in real time.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, reason = "a test")]
-
 use std::path::Path;
 use std::time::{Duration, Instant};
 

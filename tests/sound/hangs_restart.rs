@@ -3,7 +3,6 @@
 //!
 //! The threads are held by ptrace, as a deadlock or a driver would hold them. Full form, every thread one after the
 //! other: `cargo test --release --test sound hangs_restart -- --include-ignored`.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, reason = "a test")]
 #![cfg(all(feature = "capture", feature = "mqtt"))]
 
 use std::os::unix::net::UnixDatagram;

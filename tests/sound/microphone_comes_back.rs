@@ -2,7 +2,6 @@
 //! within 3 s of its return, for ever, and nothing piles up.
 //!
 //! Full form: `CPC_TEST_ROUNDS=100 cargo test --release --test sound microphone_comes_back`.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, reason = "a test")]
 #![cfg(feature = "capture")]
 
 use std::fs;

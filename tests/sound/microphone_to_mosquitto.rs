@@ -1,5 +1,4 @@
 //! A sound planted before a microphone becomes an event at a real broker, in time.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 #![cfg(all(feature = "capture", feature = "mqtt"))]
 
 use std::process::Stdio;

@@ -1,8 +1,6 @@
 //! Sound from a network arrives whole, and what is away comes back: PCM that we dial for, that others send us by TCP and
 //! UDP, and a web stream by way of ffmpeg where that is installed.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr, reason = "a test")]
-
 use std::io::{Read as _, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::thread;

@@ -1,6 +1,5 @@
 //! P10: an analysis that cannot follow loses sound that is counted, in bounded queues, and is back in the present at once
 //! when it can.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, reason = "a test")]
 #![cfg(all(feature = "capture", feature = "mqtt"))]
 
 use std::process::Stdio;

@@ -1,5 +1,4 @@
 //! A real-time priority and locked memory are there where they are asked for, or a warning says why not; unasked, neither is.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, reason = "a test")]
 #![cfg(feature = "capture")]
 
 use std::fs;

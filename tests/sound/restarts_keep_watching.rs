@@ -1,5 +1,4 @@
 //! A daemon that is started again watches at once, at the threshold that it had.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
 #![cfg(all(feature = "capture", feature = "mqtt"))]
 
 use std::path::Path;

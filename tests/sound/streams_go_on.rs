@@ -1,5 +1,4 @@
 //! Streams go on over inputs that break and over restarts, with the shipped model.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
 
 use std::sync::Arc;
 

@@ -1,6 +1,5 @@
 //! P7: a device that gives more or fewer samples than it says is found out and taken at its true rate; one whose format
 //! cannot be read is opened through ALSA's converter.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, reason = "a test")]
 #![cfg(feature = "capture")]
 
 use std::process::Stdio;
