@@ -46,7 +46,8 @@ pub struct PublishConfig {
     pub score_hz: f64,
     /// Seconds between two health documents, 1 to 3600.
     pub health_s: u32,
-    /// Seconds that a stop waits at most for the broker to take what is pending, 0 to 60.
+    /// Seconds that a stop waits at most for the broker to take what is pending, 0 to 60; one that is away is tried again
+    /// at once.
     pub drain_timeout_s: f64,
     /// What may be asked of the daemon over the broker; everything else is refused.
     pub commands: Vec<Command>,
