@@ -20,7 +20,7 @@ pub enum Precision {
     Bf16,
     /// Weights in 8 bits with a scale for each output, inputs in 15 with a scale for each row; on a processor.
     Int8,
-    /// Weights in 7 bits and inputs in 8, with such scales: four products an instruction; on a processor.
+    /// Weights and inputs in 7 bits, with such scales: four products an instruction; on a processor.
     Int7,
 }
 

@@ -11,6 +11,8 @@ pub(super) trait Format: Copy + 'static {
     const DEPTH: usize;
     /// Words of inputs that they are multiplied with.
     const PARTS: usize;
+    /// Steps that are multiplied in one go, 1 or 2, where there are as many.
+    const TOGETHER: usize = 1;
     /// Steps that a product takes at a time: with 16 columns 16 KB of weights, half of a level-1 cache.
     const BLOCK: usize = 16 * 1024 / 16 / Self::BYTES;
     /// Largest integer that an input becomes; 0 where inputs stay numbers. Sums of integers are integers, which scales make
@@ -38,6 +40,12 @@ pub(super) trait Format: Copy + 'static {
         s.multiply_add(x, weights, sum)
     }
 
+    /// The same for two steps.
+    #[inline(always)]
+    fn accumulate_twice<S: Simd>(s: S, x: [S::Reg; 2], weights: [S::Reg; 2], sum: S::Reg) -> S::Reg {
+        Self::accumulate(s, x[1], weights[1], Self::accumulate(s, x[0], weights[0], sum))
+    }
+
     /// The sum of two sums.
     #[inline(always)]
     fn join<S: Simd>(s: S, a: S::Reg, b: S::Reg) -> S::Reg {
@@ -57,8 +65,8 @@ pub(super) struct Halves;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Bytes;
 
-/// Four weights of 7 bits, for inputs of 8 without a sign: two products, at most 2 · 63 · 255, fit the 16 bits that
-/// processors without VNNI add them in.
+/// Four weights of 7 bits, for inputs of 7 without a sign: four products, at most 4 · 63 · 127, fit the 16 bits that
+/// processors without VNNI add them in, so that two steps share what makes 32 bits of them.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Quads;
 
@@ -119,8 +127,9 @@ impl Format for Quads {
     const BYTES: usize = 4;
     const DEPTH: usize = 4;
     const PARTS: usize = 1;
-    const MOST: u16 = 255;
-    const OFFSET: u16 = 128;
+    const TOGETHER: usize = 2;
+    const MOST: u16 = 127;
+    const OFFSET: u16 = 64;
 
     #[inline(always)]
     fn rows<S: Simd>() -> usize {
@@ -136,6 +145,11 @@ impl Format for Quads {
     #[inline(always)]
     fn accumulate<S: Simd>(s: S, x: S::Reg, weights: S::Reg, sum: S::Reg) -> S::Reg {
         s.dot_quads(x, weights, sum)
+    }
+
+    #[inline(always)]
+    fn accumulate_twice<S: Simd>(s: S, x: [S::Reg; 2], weights: [S::Reg; 2], sum: S::Reg) -> S::Reg {
+        s.dot_quads_twice(x, weights, sum)
     }
 
     #[inline(always)]

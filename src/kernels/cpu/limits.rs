@@ -44,8 +44,8 @@ pub(super) fn measure<S: Simd>(s: S, weights: &[Line], precision: Precision) -> 
     let multiply_adds = match (precision, s.dot()) {
         (Precision::Int8, None) => 2.0 * once / fastest(&|| s.run(Sums::<2>)),
         (Precision::Int8, Some(s)) => 2.0 * once / fastest(&|| s.run(Sums::<2>)),
-        (Precision::Int7, None) => 4.0 * once / fastest(&|| s.run(Sums::<4>)),
-        (Precision::Int7, Some(s)) => 4.0 * once / fastest(&|| s.run(Sums::<4>)),
+        (Precision::Int7, None) => 8.0 * once / fastest(&|| s.run(Sums::<8>)),
+        (Precision::Int7, Some(s)) => 8.0 * once / fastest(&|| s.run(Sums::<8>)),
         _ => once / fastest(&|| s.run(Sums::<1>)),
     };
     Limits { bytes, multiply_adds }
@@ -72,7 +72,7 @@ impl Work for Read<'_> {
     }
 }
 
-/// Sums that grow side by side: of products, of products of pairs of 16 bits, or of four bytes.
+/// Sums that grow side by side: of products, of products of pairs of 16 bits, or of twice four bytes.
 struct Sums<const DEPTH: usize>;
 
 impl<const DEPTH: usize> Work for Sums<DEPTH> {
@@ -87,7 +87,7 @@ impl<const DEPTH: usize> Work for Sums<DEPTH> {
                 *sum = match DEPTH {
                     1 => s.multiply_add(x, x, *sum),
                     2 => s.dot_pairs(*sum, x, *sum),
-                    _ => s.dot_quads(*sum, x, *sum),
+                    _ => s.dot_quads_twice([*sum, x], [x, *sum], *sum),
                 };
             }
         }

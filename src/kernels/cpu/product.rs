@@ -221,16 +221,22 @@ unsafe fn tile<S: Simd, F: Format, const ROWS: usize, const UNROLL: usize>(
         let mut weights = block.weights.add(col * block.steps * F::BYTES);
         let mut inputs = block.inputs.add(row * block.steps * F::PARTS);
         let mut next = weights.wrapping_add(ahead.from);
-        for _ in 0..block.steps / UNROLL {
+        for _ in 0..block.steps / (UNROLL * F::TOGETHER) {
             for sums in &mut sums {
-                s.prefetch(next.cast());
-                next = next.wrapping_add(ahead.step);
-                step::<S, F, ROWS>(s, weights, inputs, sums);
-                weights = weights.add(SIDE * S::LANES * F::BYTES);
-                inputs = inputs.add(F::PARTS * ROWS);
+                for _ in 0..F::TOGETHER {
+                    s.prefetch(next.cast());
+                    next = next.wrapping_add(ahead.step);
+                }
+                if F::TOGETHER == 2 {
+                    two_steps::<S, F, ROWS>(s, weights, inputs, sums);
+                } else {
+                    step::<S, F, ROWS>(s, weights, inputs, sums);
+                }
+                weights = weights.add(F::TOGETHER * SIDE * S::LANES * F::BYTES);
+                inputs = inputs.add(F::TOGETHER * F::PARTS * ROWS);
             }
         }
-        for _ in 0..block.steps % UNROLL {
+        for _ in 0..block.steps % (UNROLL * F::TOGETHER) {
             step::<S, F, ROWS>(s, weights, inputs, &mut sums[0]);
             weights = weights.add(SIDE * S::LANES * F::BYTES);
             inputs = inputs.add(F::PARTS * ROWS);
@@ -277,6 +283,33 @@ unsafe fn step<S: Simd, F: Format, const ROWS: usize>(
             for (sum, weights) in sums.iter_mut().zip(side) {
                 *sum = F::accumulate(s, x, weights, *sum);
             }
+        }
+    }
+}
+
+/// Two steps of depth of a tile, of a format with one part.
+///
+/// # Safety
+/// `2 · SIDE · LANES · BYTES` bytes of weights and `2 · ROWS` of inputs lie there.
+#[inline(always)]
+unsafe fn two_steps<S: Simd, F: Format, const ROWS: usize>(
+    s: S,
+    weights: *const u8,
+    inputs: *const u32,
+    sums: &mut [[S::Reg; SIDE]; ROWS],
+) {
+    let mut side = [[s.zero(); 2]; SIDE];
+    for (i, side) in side.iter_mut().enumerate() {
+        for (at, side) in side.iter_mut().enumerate() {
+            // SAFETY: the caller promises the bytes.
+            *side = unsafe { F::part(s, weights.add((at * SIDE + i) * S::LANES * F::BYTES), 0) };
+        }
+    }
+    for (r, sums) in sums.iter_mut().enumerate() {
+        // SAFETY: the caller promises the words.
+        let x = unsafe { [s.splat(inputs.add(r)), s.splat(inputs.add(ROWS + r))] };
+        for (sum, weights) in sums.iter_mut().zip(side) {
+            *sum = F::accumulate_twice(s, x, weights, *sum);
         }
     }
 }

@@ -79,6 +79,12 @@ pub(super) trait Simd: Copy + Debug + Send + Sync + 'static {
     /// −63 to 63.
     fn dot_quads(self, a: Self::Reg, b: Self::Reg, sum: Self::Reg) -> Self::Reg;
 
+    /// The same of two registers each, where bytes of `a` are at most 127: their sums fit 16 bits on the way.
+    #[inline(always)]
+    fn dot_quads_twice(self, a: [Self::Reg; 2], b: [Self::Reg; 2], sum: Self::Reg) -> Self::Reg {
+        self.dot_quads(a[1], b[1], self.dot_quads(a[0], b[0], sum))
+    }
+
     /// Asks that what lies there be brought to the level-2 cache; any address will do.
     fn prefetch(self, at: *const u32);
 
@@ -313,10 +319,27 @@ mod tests {
             // SAFETY: as above.
             let rs = unsafe { s.load(small.as_ptr()) };
             assert_eq!(all(s, s.dot_quads(ra, rs, rc)), lanes(&quads));
+            // the largest that there may be, with either sign
+            let (most, least): (Vec<u32>, Vec<u32>) = (0..S::LANES)
+                .map(|i| match i % 3 {
+                    0 => (0x7f7f_7f7f, 0x3f3f_3f3f),
+                    1 => (0x7f7f_7f7f, 0xc1c1_c1c1),
+                    _ => (0x7f00_7f01, 0x3fc1_01ff),
+                })
+                .unzip();
+            let twice = |i: usize| {
+                let bytes = most[i].to_le_bytes().into_iter().zip(least[i].to_le_bytes());
+                let once: i32 = bytes.map(|(a, b)| i32::from(a) * i32::from(b as i8)).sum();
+                (c[i] as i32).wrapping_add(2 * once) as u32
+            };
+            // SAFETY: as above.
+            let [rm, rl] = [&most, &least].map(|words| unsafe { s.load(words.as_ptr()) });
+            assert_eq!(all(s, s.dot_quads_twice([rm, rm], [rl, rl], rc)), lanes(&twice));
             if let Some(s) = s.dot() {
-                let [ra, rb, rc, rs] =
+                let [ra, rb, rc, rs, rm, rl] =
                     // SAFETY: as above.
-                    [a, b, c, &small].map(|words| unsafe { s.load(words.as_ptr()) });
+                    [a, b, c, &small, &most, &least].map(|words| unsafe { s.load(words.as_ptr()) });
+                assert_eq!(all(s, s.dot_quads_twice([rm, rm], [rl, rl], rc)), lanes(&twice));
                 assert_eq!(all(s, s.dot_pairs(ra, rb, rc)), lanes(&dot));
                 assert_eq!(all(s, s.dot_quads(ra, rs, rc)), lanes(&quads));
             }

@@ -31,7 +31,7 @@ impl CpuStepper {
     /// counts as 1.
     ///
     /// Bf16 rounds weights; inputs and sums keep 32 bits. Int8 rounds weights to a scale for each output and inputs to 15
-    /// bits of the largest of their row, int7 to 7 and 8 bits; their sums are exact. First layer, bank, bands and gates keep
+    /// bits of the largest of their row, int7 both to 7; their sums are exact. First layer, bank, bands and gates keep
     /// 32 bits always.
     ///
     /// # Errors

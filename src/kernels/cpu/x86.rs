@@ -139,6 +139,19 @@ impl<const DOT: bool> Simd for Avx2<DOT> {
     }
 
     #[inline(always)]
+    fn dot_quads_twice(self, a: [__m256; 2], b: [__m256; 2], sum: __m256) -> __m256 {
+        if DOT {
+            return self.dot_quads(a[1], b[1], self.dot_quads(a[0], b[0], sum));
+        }
+        // SAFETY: as above.
+        unsafe {
+            let pairs = |i: usize| _mm256_maddubs_epi16(_mm256_castps_si256(a[i]), _mm256_castps_si256(b[i]));
+            let dot = _mm256_madd_epi16(_mm256_add_epi16(pairs(0), pairs(1)), _mm256_set1_epi16(1));
+            _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(sum), dot))
+        }
+    }
+
+    #[inline(always)]
     fn prefetch(self, at: *const u32) {
         // SAFETY: asking for an address that is not there does nothing.
         unsafe { _mm_prefetch::<_MM_HINT_T1>(at.cast()) }
@@ -287,6 +300,19 @@ impl<const DOT: bool> Simd for Avx512<DOT> {
             }
             let dot = _mm512_madd_epi16(_mm512_maddubs_epi16(a, b), _mm512_set1_epi16(1));
             _mm512_castsi512_ps(_mm512_add_epi32(sum, dot))
+        }
+    }
+
+    #[inline(always)]
+    fn dot_quads_twice(self, a: [__m512; 2], b: [__m512; 2], sum: __m512) -> __m512 {
+        if DOT {
+            return self.dot_quads(a[1], b[1], self.dot_quads(a[0], b[0], sum));
+        }
+        // SAFETY: as above.
+        unsafe {
+            let pairs = |i: usize| _mm512_maddubs_epi16(_mm512_castps_si512(a[i]), _mm512_castps_si512(b[i]));
+            let dot = _mm512_madd_epi16(_mm512_add_epi16(pairs(0), pairs(1)), _mm512_set1_epi16(1));
+            _mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(sum), dot))
         }
     }
 
