@@ -1,7 +1,7 @@
 //! One recording: what is normal in it, and what is not.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::row::{Row, Rows};
 use crate::corpus::SoundFile;
@@ -63,6 +63,8 @@ pub struct Scorer {
     detect: DetectConfig,
     /// Whether rows are wanted.
     rows: bool,
+    /// Passages that nobody uses just now: to make one is to pack all weights.
+    idle: Arc<Mutex<Vec<Passage>>>,
 }
 
 impl Scorer {
@@ -73,9 +75,9 @@ impl Scorer {
     pub fn new((manifest, cpc): (&Manifest, Arc<Cpc>), detect: &DetectConfig, rows: bool) -> Result<Self> {
         cpc.can_score()?;
         let hash = manifest.sha256.clone();
-        let instrument = Instrument::new(manifest.frame_shape(), hash, cpc.critic());
+        let instrument = Instrument::new(manifest.frame_shape(), hash, cpc.critic())?;
         Detector::new(detect, instrument.clone())?;
-        Ok(Self { cpc, instrument, detect: detect.clone(), rows })
+        Ok(Self { cpc, instrument, detect: detect.clone(), rows, idle: Arc::default() })
     }
 
     /// Scores the recording at `path`.
@@ -83,7 +85,13 @@ impl Scorer {
     /// # Errors
     /// A device error when it cannot be read; what the listener fails with.
     pub fn run(&self, path: &Path, listener: &mut dyn Listener) -> Result<Outcome> {
-        let mut recording = Recording::open(path, &self.cpc)?;
+        let mut recording = self.open(path)?;
+        let outcome = self.hear(path, &mut recording, listener);
+        self.close(recording);
+        outcome
+    }
+
+    fn hear(&self, path: &Path, recording: &mut Recording, listener: &mut dyn Listener) -> Result<Outcome> {
         if let Some(seconds) = recording.sound.duration_s().filter(|&s| s < self.least_s()) {
             let reason = self.too_short(&format!("it is {seconds:.1} s long"), seconds);
             return Ok(Outcome::TooShort { reason });
@@ -137,25 +145,43 @@ impl Scorer {
         rows: &mut Rows,
         listener: &mut dyn Listener,
     ) -> Result<bool> {
-        let mut recording = Recording::open(path, &self.cpc)?;
+        let mut recording = self.open(path)?;
         let instrument = self.instrument.clone();
         let mut detector = Detector::with_calibration(&self.detect, instrument, calibration.clone())?;
         let (mut frames, mut untold) = (Vec::new(), Vec::new());
         let heard = samples_to_seconds(frame_end(last));
-        while recording.next(&mut frames)? {
-            for (frame, input) in &frames {
-                let reading = detector.push(frame, *input, &mut untold);
-                rows.push(&reading).map_or(Ok(()), |row| listener.row(&row))?;
-                if frame.index == last {
-                    return Ok(true);
+        let goes_on = 'heard: {
+            while recording.next(&mut frames)? {
+                for (frame, input) in &frames {
+                    let reading = detector.push(frame, *input, &mut untold);
+                    rows.push(&reading).map_or(Ok(()), |row| listener.row(&row))?;
+                    if frame.index == last {
+                        break 'heard true;
+                    }
+                }
+                untold.clear();
+                if !listener.heard(heard) {
+                    break 'heard false;
                 }
             }
-            untold.clear();
-            if !listener.heard(heard) {
-                return Ok(false);
-            }
-        }
-        Ok(true)
+            true
+        };
+        self.close(recording);
+        Ok(goes_on)
+    }
+
+    fn open(&self, path: &Path) -> Result<Recording> {
+        let sound = SoundFile::open(path)?;
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let passage = match idle {
+            Some(mut passage) => passage.begin_anew().map(|()| passage)?,
+            None => Passage::new(Arc::clone(&self.cpc))?,
+        };
+        Ok(Recording { sound, passage, samples: Vec::new(), monitor: InputMonitor::new(), frames: 0 })
+    }
+
+    fn close(&self, recording: Recording) {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(recording.passage);
     }
 
     /// Seconds that a recording must have.
@@ -192,12 +218,6 @@ struct Recording {
 }
 
 impl Recording {
-    fn open(path: &Path, cpc: &Arc<Cpc>) -> Result<Self> {
-        let sound = SoundFile::open(path)?;
-        let passage = Passage::new(Arc::clone(cpc))?;
-        Ok(Self { sound, passage, samples: Vec::new(), monitor: InputMonitor::new(), frames: 0 })
-    }
-
     /// Replaces `frames` by the next ones, each with what its samples say of the input; false at the end. Samples that
     /// fill no hop are left out.
     fn next(&mut self, frames: &mut Vec<(Frame, Input)>) -> Result<bool> {

@@ -4,6 +4,7 @@ use candle_core::{D, DType, Device, Result, Tensor, Var};
 use rand::Rng;
 
 use super::CriticConfig;
+use crate::kernels::{CriticPlan, Matrix, Recurrence};
 use crate::nn::{BatchState, Geometry, Gru, GruState, StreamingModule, WeightSource, he_uniform, uniform};
 use crate::units::BANDS;
 
@@ -51,6 +52,10 @@ impl Affine {
             (format!("{name}.weight"), he_uniform(rng, &[inputs, outputs], inputs, device)?),
             (format!("{name}.bias"), uniform(rng, &[outputs], 1.0 / (inputs as f32).sqrt(), device)?),
         ])
+    }
+
+    fn plain(&self) -> Result<(Matrix, Vec<f32>)> {
+        Ok((plain(&self.weight)?, self.bias.to_vec1()?))
     }
 
     /// Over the last dimension.
@@ -147,11 +152,35 @@ impl Critic {
         self.first.bias.device()
     }
 
+    /// Its weights as kernels read them.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub fn plan(&self) -> Result<CriticPlan> {
+        let (first, first_bias) = self.first.plain()?;
+        let (second, second_bias) = self.second.plain()?;
+        let (last, last_bias) = self.last.plain()?;
+        let [input, hidden, input_bias, hidden_bias] = self.memory.weights();
+        let memory = Recurrence {
+            input: plain(input)?,
+            hidden: plain(hidden)?,
+            input_bias: input_bias.to_vec1()?,
+            hidden_bias: hidden_bias.to_vec1()?,
+        };
+        let (planes, distances) = (self.config.planes(), self.config.distances());
+        Ok(CriticPlan { planes, distances, first, first_bias, second, second_bias, memory, last, last_bias })
+    }
+
     /// Its shape.
     #[must_use]
     pub fn config(&self) -> &CriticConfig {
         &self.config
     }
+}
+
+fn plain(matrix: &Tensor) -> Result<Matrix> {
+    let (rows, cols) = matrix.dims2()?;
+    Ok(Matrix { rows, cols, data: matrix.flatten_all()?.to_vec1()? })
 }
 
 /// Each cell of `[batch, rows, cells, width]` with the cells below and above it, zeros beyond the edge.
@@ -206,6 +235,7 @@ impl StreamingModule for Critic {
 mod tests {
     use super::*;
     use crate::critic::Channel;
+    use crate::kernels::CpuCritic;
     use crate::nn::Tensors;
     use crate::nn::laws::{assert_causal, assert_streams_independent, cuttings, difference_of_pieces, noise};
     use proptest::prelude::*;
@@ -236,6 +266,35 @@ mod tests {
         fn later_frames_change_no_earlier_row(seed: u64, at in 0usize..20) {
             assert_causal(&critic(), &noise(seed, &[1, 20, 193]), at).unwrap();
         }
+    }
+
+    proptest! {
+        #[test]
+        fn kernels_are_the_layers(seed: u64, narrow in 1usize..40, wide in 1usize..70, hidden in 1usize..70) {
+            let channels = vec![Channel::Brief, Channel::Half, Channel::Slow, Channel::Short];
+            let config = CriticConfig { channels, narrow, wide, hidden };
+            let tensors: Tensors =
+                vars(&config).into_iter().map(|(n, v)| (n, v.as_detached_tensor())).collect();
+            let critic = Critic::load(WeightSource::new(&tensors), &config).unwrap();
+            let xs = noise(seed, &[1, 6, config.inputs()]);
+            let layers = critic.forward(&xs).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+            let rows = xs.squeeze(0).unwrap().to_vec2::<f32>().unwrap();
+            let plan = critic.plan().unwrap();
+            for kernels in [CpuCritic::new(&plan).unwrap(), CpuCritic::portable(&plan).unwrap()] {
+                let mut memory = kernels.fresh();
+                for (row, expected) in rows.iter().zip(&layers) {
+                    let found = kernels.step(row, &mut memory);
+                    prop_assert!((found - expected).abs() <= 1e-5 * (1.0 + expected.abs()), "{found} {expected}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_plan_that_does_not_fit_together_is_refused() {
+        let mut plan = critic().plan().unwrap();
+        plan.second.rows -= 1;
+        assert!(CpuCritic::new(&plan).is_err());
     }
 
     #[test]

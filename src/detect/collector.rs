@@ -184,7 +184,7 @@ impl Collector {
     }
 
     /// What a watched stream remembers after the frames that were collected last.
-    pub(crate) fn hearing(&self, known: &Calibration, instrument: &Instrument) -> Result<Hearing> {
+    pub(crate) fn hearing(&self, known: &Calibration, instrument: &Instrument) -> Hearing {
         let mut hearing = Hearing::new(known.surprise_frames);
         let mut last = None;
         for frame in &self.recent {
@@ -192,9 +192,9 @@ impl Collector {
                 hearing = Hearing::new(known.surprise_frames);
             }
             last = Some(frame.index);
-            hearing.push(frame, known, instrument)?;
+            hearing.push(frame, known, instrument);
         }
-        Ok(hearing)
+        hearing
     }
 
     fn thin_out(&mut self) {

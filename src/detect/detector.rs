@@ -278,7 +278,7 @@ impl Detector {
             return;
         }
         let learnt = collector.fit(&self.config, &self.instrument);
-        let learnt = learnt.and_then(|known| Ok((collector.hearing(&known, &self.instrument)?, known)));
+        let learnt = learnt.map(|known| (collector.hearing(&known, &self.instrument), known));
         let watching = learnt.and_then(|(hearing, known)| {
             self.since_break.hearing = hearing;
             self.watch(known)
@@ -319,13 +319,7 @@ impl Detector {
         let known = &watch.calibration;
         let hearing = &mut self.since_break.hearing;
         let scores = if self.silent_run == 0 {
-            match hearing.push(frame, known, &self.instrument) {
-                Ok(scores) => scores,
-                Err(error) => {
-                    tracing::error!(%error, "a frame cannot be scored");
-                    return;
-                }
-            }
+            hearing.push(frame, known, &self.instrument)
         } else {
             hearing.hold(known)
         };

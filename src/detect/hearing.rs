@@ -7,14 +7,10 @@ use super::fuse::Fused;
 use super::instrument::Instrument;
 use super::rows::{ROW, RowMaker};
 use super::surprise::{Smooth, median};
-use super::tail::Tail;
-use crate::critic::{Critic, CriticState};
-use crate::error::Result;
 use crate::event::Evidence;
 use crate::frame::Frame;
-use crate::nn::StreamingModule;
+use crate::kernels::CriticMemory;
 use crate::units::FRAME_RATE;
-use candle_core::Tensor;
 
 /// Seconds over which it is looked whether novelty stays.
 const RECENT_S: usize = 60;
@@ -44,7 +40,7 @@ struct Verdict {
 pub(super) struct Hearing {
     smooth: Smooth,
     maker: RowMaker,
-    critic: Option<CriticState>,
+    critic: Option<CriticMemory>,
     verdict: Option<Verdict>,
     /// Novelty of the second that goes on, a value a row.
     second: Vec<f64>,
@@ -84,22 +80,11 @@ impl Hearing {
     }
 
     /// Hears the next frame, which holds sound.
-    ///
-    /// # Errors
-    /// When the critic fails.
-    pub(super) fn push(
-        &mut self,
-        frame: &Frame,
-        known: &Calibration,
-        instrument: &Instrument,
-    ) -> Result<Scores> {
+    pub(super) fn push(&mut self, frame: &Frame, known: &Calibration, instrument: &Instrument) -> Scores {
         known.site.push((&frame.bands, &frame.c), &mut self.maker);
         if (frame.index + 1).is_multiple_of(ROW as u64) {
             self.maker.row(&mut self.raw);
-            let p = match &instrument.critic {
-                Some(critic) => self.ask(critic, known, instrument.usual())?,
-                None => None,
-            };
+            let p = self.ask(known, instrument);
             let p = p.map(|p| if known.site.is_gain_step(&self.raw) { p.max(STEP_P) } else { p });
             if self.maker.is_full() {
                 let novelty = known.site.distance(&self.raw);
@@ -111,7 +96,7 @@ impl Hearing {
             }
         }
         let surprise = known.surprise.score(&frame.pmi).and_then(|s| self.smooth.push(s));
-        Ok(self.scores(surprise, known))
+        self.scores(surprise, known)
     }
 
     /// The scores of a frame that holds no sound: those of the last row.
@@ -143,16 +128,12 @@ impl Hearing {
         highest.map(|(band, _)| band)
     }
 
-    fn ask(&mut self, critic: &Critic, known: &Calibration, usual: Option<&Tail>) -> Result<Option<f64>> {
+    fn ask(&mut self, known: &Calibration, instrument: &Instrument) -> Option<f64> {
+        let (critic, live) = instrument.live_critic()?;
         known.site.row(&critic.config().channels, &self.raw, &mut self.row);
-        let input = Tensor::from_slice(&self.row, (1, 1, self.row.len()), critic.device())?;
-        let state = match &mut self.critic {
-            Some(state) => state,
-            none => none.insert(critic.zero_state(1)?),
-        };
-        let logit = critic.step(&input, state)?.flatten_all()?.to_vec1::<f32>()?;
-        let logit = logit.first().copied().map_or(0.0, f64::from);
-        Ok(known.critic_probability(logit, usual))
+        let memory = self.critic.get_or_insert_with(|| live.fresh());
+        let logit = live.step(&self.row, memory);
+        known.critic_probability(logit.into(), instrument.usual())
     }
 
     /// With a critic its probability counts, and surprise and novelty say what kind of thing it was; without one they

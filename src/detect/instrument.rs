@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use super::tail::Tail;
 use crate::critic::Critic;
+use crate::error::Result;
 use crate::frame::FrameShape;
+use crate::kernels::CpuCritic;
 
 /// What frames come from.
 #[derive(Debug, Clone)]
@@ -15,18 +17,28 @@ pub struct Instrument {
     pub model: String,
     /// Its critic, if it has one.
     pub critic: Option<Arc<Critic>>,
+    /// The same for live rows.
+    live: Option<Arc<CpuCritic>>,
     /// The tail of the critic's outputs over many places.
     usual: Option<Arc<Tail>>,
 }
 
 impl Instrument {
     /// Frames of `shape` from the model with this hash, judged by `critic`.
-    #[must_use]
-    pub fn new(shape: FrameShape, model: impl Into<String>, critic: Option<&Critic>) -> Self {
+    ///
+    /// # Errors
+    /// When the weights of the critic cannot be read.
+    pub fn new(shape: FrameShape, model: impl Into<String>, critic: Option<&Critic>) -> Result<Self> {
         let maxima = critic.map(|c| c.usual().iter().map(|&x| f64::from(x)).collect::<Vec<_>>());
         // a critic without enough of them is judged by the place alone
         let usual = maxima.and_then(|maxima| Tail::of_many(maxima).ok()).map(Arc::new);
-        Self { shape, model: model.into(), critic: critic.cloned().map(Arc::new), usual }
+        let live = critic.map(|critic| CpuCritic::new(&critic.plan()?)).transpose()?.map(Arc::new);
+        Ok(Self { shape, model: model.into(), critic: critic.cloned().map(Arc::new), live, usual })
+    }
+
+    /// The critic and its live form, if there is one.
+    pub(super) fn live_critic(&self) -> Option<(&Critic, &CpuCritic)> {
+        self.critic.as_deref().zip(self.live.as_deref())
     }
 
     /// The tail of the critic's outputs over many places, if it is known.

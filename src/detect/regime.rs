@@ -89,7 +89,7 @@ impl Aside {
     fn push(&mut self, former: &Former, frame: &Frame, instrument: &Instrument) {
         let Former { calibration, learnt } = former;
         // a frame that cannot be scored has been told of by the calibration in force
-        let Ok(scores) = self.hearing.push(frame, calibration, instrument) else { return };
+        let scores = self.hearing.push(frame, calibration, instrument);
         if let (Some(_), Some(fused)) = (scores.novelty, scores.fused) {
             let p = learnt.recalibrated.p(fused.p);
             self.medians.push(scores.p_place.map_or(p, |place| p.min(place)));

@@ -20,7 +20,7 @@ pub(super) fn config() -> DetectConfig {
 const TONES: usize = 16;
 
 pub(super) fn instrument() -> Instrument {
-    Instrument::new(SHAPE, MODEL, None)
+    Instrument::new(SHAPE, MODEL, None).unwrap()
 }
 
 /// Log-mel bands, a quarter of which rise with z.
@@ -197,7 +197,7 @@ fn a_stored_calibration_gives_the_same_readings_bit_for_bit() {
 fn a_calibration_that_does_not_fit_is_refused_with_its_reason() {
     let known = calibrated(&mut Noise::new(5), &config()).calibration().unwrap().clone();
     let refusal = |config: &DetectConfig, shape, model: &str, known: &Calibration| {
-        let instrument = Instrument::new(shape, model, None);
+        let instrument = Instrument::new(shape, model, None).unwrap();
         let error = Detector::with_calibration(config, instrument, known.clone()).unwrap_err();
         format!("{error}; {}", error.fix())
     };

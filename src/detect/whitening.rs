@@ -8,6 +8,9 @@ use crate::error::{Error, Result};
 /// Shrinkage of the correlation matrix towards the identity.
 const SHRINKAGE: f64 = 0.1;
 
+/// Products that are summed side by side.
+const SIDE: usize = 8;
+
 /// Mean and deviation of each coordinate, and the symmetric matrix that makes the standardised vector white (ZCA: of all
 /// white vectors the nearest to it, so that coordinate b is still about band b). The norm of the white vector is the
 /// Mahalanobis distance.
@@ -102,15 +105,10 @@ impl Whitening {
             let (row, after) = rest.split_at((width - i).min(rest.len()));
             rest = after;
             let (Some(&x), Some((own, others))) = (normal.get(i), row.split_first()) else { continue };
-            let mut sum = own * x;
             let beyond = normal.get(i + 1..).unwrap_or_default();
-            for ((&w, &y), to) in others.iter().zip(beyond).zip(out.iter_mut().skip(i + 1)) {
-                sum += w * y;
-                *to += w * x;
-            }
-            if let Some(to) = out.get_mut(i) {
-                *to += sum;
-            }
+            let Some((to, later)) = out.get_mut(i..).and_then(<[f32]>::split_first_mut) else { continue };
+            *to += own * x + dot(others, beyond);
+            later.iter_mut().zip(others).for_each(|(to, w)| *to += w * x);
         }
     }
 
@@ -122,6 +120,17 @@ impl Whitening {
             && self.mean.iter().chain(&self.upper).all(|x| x.is_finite())
             && self.deviation.iter().all(|d| d.is_finite() && *d > 0.0)
     }
+}
+
+/// Σ aᵢ bᵢ, summed side by side.
+fn dot(a: &[f32], b: &[f32]) -> f32 {
+    let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<SIDE>(), b.as_chunks::<SIDE>());
+    let mut sums = [0.0; SIDE];
+    for (a, b) in a.iter().zip(b) {
+        sums.iter_mut().zip(a).zip(b).for_each(|((sum, a), b)| *sum += a * b);
+    }
+    let rest: f32 = a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum();
+    rest + sums.iter().sum::<f32>()
 }
 
 #[cfg(test)]

@@ -146,7 +146,7 @@ pub fn measure(
         };
         rows.extend(plan.budgets.iter().map(|&budget| row(budget)));
     }
-    let instrument = Instrument::new(manifest.frame_shape(), manifest.sha256.clone(), cpc.critic());
+    let instrument = Instrument::new(manifest.frame_shape(), manifest.sha256.clone(), cpc.critic())?;
     let places = material.backgrounds.len().min(plan.backgrounds);
     for number in 0..places {
         let samples = stream(material, number, plan);

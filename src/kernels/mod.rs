@@ -5,13 +5,15 @@
 //! way to learn.
 
 mod cpu;
+mod critic;
 #[cfg(feature = "cuda")]
 mod cuda;
 mod plan;
 mod precision;
 mod stepper;
 
-pub use cpu::{CpuStepper, Limits};
+pub use cpu::{CpuCritic, CpuStepper, CriticMemory, Limits};
+pub use critic::CriticPlan;
 #[cfg(feature = "cuda")]
 pub use cuda::GpuStepper;
 pub use plan::{Convolution, Matrix, MemoryMap, Norm, Plan, Recurrence};

@@ -185,16 +185,31 @@ impl LiveBatch {
         }
         self.step_rows(&rows, &samples)?;
         (self.rows, self.samples) = (rows, samples);
-        let count = hops.len().max(1);
-        let [pmi, z, c, bands] = [&self.hops.pmi, &self.hops.latents, &self.hops.contexts, &self.hops.bands]
-            .map(|all| all.chunks_exact((all.len() / count).max(1)));
-        let new = frames.iter_mut().skip(first).zip(hops);
-        for (((((frame, (_, samples)), pmi), z), c), bands) in new.zip(pmi).zip(z).zip(c).zip(bands) {
+        let new = frames.iter_mut().skip(first).zip(hops).zip(each_hop(&self.hops, hops.len()));
+        for ((frame, (_, samples)), [pmi, z, c, bands]) in new {
             frame.pmi.extend_from_slice(pmi);
             frame.z.extend_from_slice(z);
             frame.c.extend_from_slice(c);
             frame.bands.extend_from_slice(bands);
             frame.level_dbfs = level_dbfs(samples);
+        }
+        Ok(())
+    }
+
+    /// Steps one stream by a piece of its sound, a whole number of hops; a frame for each is appended to `frames`.
+    ///
+    /// # Errors
+    /// As for [`step_rows`](Self::step_rows).
+    pub fn step_piece(&mut self, slot: usize, samples: &[f32], frames: &mut Vec<Frame>) -> Result<()> {
+        if samples.is_empty() {
+            return Ok(());
+        }
+        let first = self.next_frame(slot)?;
+        let hops = self.step_rows(&[slot as u32], samples)?;
+        let parts = each_hop(hops, samples.len() / HOP);
+        for ((index, samples), parts) in (first..).zip(samples.chunks_exact(HOP)).zip(parts) {
+            let [pmi, z, c, bands] = parts.map(<[f32]>::to_vec);
+            frames.push(Frame { index, pmi, z, c, bands, level_dbfs: level_dbfs(samples) });
         }
         Ok(())
     }
@@ -227,6 +242,13 @@ impl LiveBatch {
     fn taken(&mut self, slot: usize) -> Result<&mut Option<u64>> {
         self.next.get_mut(slot).filter(|next| next.is_some()).ok_or_else(|| free(slot))
     }
+}
+
+/// Of each of `count` hops its scores, latent, context and bands.
+fn each_hop(hops: &Hops, count: usize) -> impl Iterator<Item = [&[f32]; 4]> {
+    let [pmi, z, c, bands] = [&hops.pmi, &hops.latents, &hops.contexts, &hops.bands]
+        .map(|all| all.chunks_exact((all.len() / count.max(1)).max(1)));
+    pmi.zip(z).zip(c).zip(bands).map(|(((pmi, z), c), bands)| [pmi, z, c, bands])
 }
 
 fn free(slot: usize) -> Error {

@@ -67,7 +67,7 @@ impl Engine {
         stepping: Stepping,
     ) -> Result<Self> {
         detect.validate()?;
-        let instrument = Instrument::new(manifest.frame_shape(), manifest.sha256.clone(), cpc.critic());
+        let instrument = Instrument::new(manifest.frame_shape(), manifest.sha256.clone(), cpc.critic())?;
         Ok(Self {
             batch: LiveBatch::with(cpc, stepping)?,
             lanes: Vec::new(),

@@ -25,9 +25,11 @@ use crate::publish::{Delay, Delays};
 const RATE: u32 = 48_000;
 /// Seconds from which normal is learnt.
 const LEARNT_S: f64 = 10.0;
-/// Seconds of a row, and those before it that are not counted.
+/// Seconds of a row, and those before it, once all streams are watched, that are not counted.
 const SECONDS: f64 = 30.0;
-const WARM_UP_S: f64 = 15.0;
+const WARM_UP_S: f64 = 5.0;
+/// Seconds that learning what is normal may take: for any, and for each stream.
+const LEARNING_S: [f64; 2] = [60.0, 3.0];
 /// A sound that does not belong there comes every so many seconds.
 const EVERY_S: usize = 5;
 /// How long a daemon may take until it answers.
@@ -93,7 +95,8 @@ fn measure_all(args: &BenchArgs, folder: &Path) -> Result<Vec<Row>> {
     }
     let sound = folder.join("sound.wav");
     let seconds = args.seconds.unwrap_or(SECONDS).max(1.0);
-    write_sound(&sound, WARM_UP_S + seconds + 20.0)?;
+    let most = args.streams.iter().copied().max().unwrap_or(0);
+    write_sound(&sound, learning_s(most) + WARM_UP_S + seconds + 20.0)?;
     let stop = Arc::new(AtomicBool::new(false));
     let hogs: Vec<_> = (0..args.hogs)
         .map(|_| {
@@ -164,15 +167,15 @@ fn measure(args: &BenchArgs, folder: &Path, sound: &Path, streams: usize, second
         }
         thread::sleep(Duration::from_millis(100));
     }
+    await_learning(free, streams)?;
     thread::sleep(Duration::from_secs_f64(WARM_UP_S));
+    let lost_before = lost(&get(free, "/api/v1/overview", None)?["health"]);
     let (cpu, since) = (processor_time(daemon.0.id()), Instant::now());
     thread::sleep(Duration::from_secs_f64(seconds));
     let cpu_percent =
         100.0 * (processor_time(daemon.0.id()) - cpu).as_secs_f64() / since.elapsed().as_secs_f64();
     let answer = get(free, "/api/v1/overview", None)?;
     let health = &answer["health"];
-    let lost =
-        |of: &Value| of["lost_samples"].as_u64().unwrap_or(0) + of["samples_shed"].as_u64().unwrap_or(0);
     Ok(Row {
         streams,
         period_ms: args.period_ms,
@@ -183,14 +186,41 @@ fn measure(args: &BenchArgs, folder: &Path, sound: &Path, streams: usize, second
         load_percent: health["load_percent"].as_f64().unwrap_or(f64::NAN),
         cpu_percent,
         rss_mib: health["rss_bytes"].as_f64().unwrap_or(f64::NAN) / f64::from(1 << 20),
-        samples_lost: health["streams"]
-            .as_object()
-            .into_iter()
-            .flatten()
-            .map(|(_, stream)| lost(stream))
-            .sum(),
+        samples_lost: lost(health) - lost_before,
         events: health["events_accepted"].as_u64().unwrap_or(0),
     })
+}
+
+/// The longest that `streams` streams may take to learn what is normal, in seconds.
+fn learning_s(streams: usize) -> f64 {
+    LEARNT_S + LEARNING_S[0] + streams as f64 * LEARNING_S[1]
+}
+
+/// Waits until all streams are watched: what they learn from is heard at its own pace, and learning is work of its own.
+fn await_learning(http: SocketAddr, streams: usize) -> Result<()> {
+    let (begun, most) = (Instant::now(), Duration::from_secs_f64(learning_s(streams)));
+    loop {
+        let answer = get(http, "/api/v1/overview", None)?;
+        let all = answer["health"]["streams"].as_object();
+        let watched = all.map_or(0, |all| all.values().filter(|s| !s["threshold"].is_null()).count());
+        if watched == streams {
+            return Ok(());
+        }
+        if begun.elapsed() > most {
+            return Err(Error::config(
+                format!("{watched} of {streams} streams learnt what is normal within {most:.0?}"),
+                "that is too many for this machine: choose fewer",
+            ));
+        }
+        thread::sleep(Duration::from_millis(500));
+    }
+}
+
+/// Samples of all streams that were not scored.
+fn lost(health: &Value) -> u64 {
+    let of = |stream: &Value, key: &str| stream[key].as_u64().unwrap_or(0);
+    let streams = health["streams"].as_object().into_iter().flatten();
+    streams.map(|(_, stream)| of(stream, "lost_samples") + of(stream, "samples_shed")).sum()
 }
 
 fn configuration(args: &BenchArgs, sound: &Path, streams: usize, http: SocketAddr) -> String {

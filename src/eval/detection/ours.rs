@@ -35,7 +35,7 @@ impl Contender for Ours {
         let whole = stream.samples.len() / HOP * HOP;
         let mut passage = Passage::new(Arc::clone(&self.cpc))?;
         let hash = self.manifest.sha256.clone();
-        let instrument = Instrument::new(self.manifest.frame_shape(), hash, self.cpc.critic());
+        let instrument = Instrument::new(self.manifest.frame_shape(), hash, self.cpc.critic())?;
         let mut detectors = options
             .budgets
             .iter()

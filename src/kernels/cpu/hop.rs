@@ -8,7 +8,7 @@ use super::math::{Compare, Finish, Recur};
 use super::network::Network;
 use super::pack::Packing;
 use super::panels::Panels;
-use super::product::{Rows, multiply};
+use super::product::{Rows, multiply, multiply_then};
 use super::simd::Simd;
 use crate::error::Result;
 use crate::kernels::Hops;
@@ -150,21 +150,22 @@ fn encode<S: Simd>(
             block.copy_from_slice(&input[frames * layer.block..]);
         }
         let rows = Rows { count: streams * frames, frames, frame_step, stream_step: run };
-        let padded = layer.weights.padded();
-        let sums = sized(&mut room.sums, rows.count * padded);
-        multiply(s, &layer.weights, (&input[..], rows), &layer.bias, sums, &mut room.packing);
-        let channels = layer.weights.cols();
+        let (padded, channels) = (layer.weights.padded(), layer.weights.cols());
         // a frame becomes a frame of the next layer's input, after its past block, or a latent
-        let (into, run, from) = match (network.layers.get(i + 1), inputs.peek_mut()) {
+        let (into, run, past) = match (network.layers.get(i + 1), inputs.peek_mut()) {
             (Some(next), Some((input, _))) => {
                 (&mut input[..], (each * next.frames + 1) * next.block, next.block)
             }
             _ => (sized(&mut hops.latents, streams * frames * channels), frames * channels, 0),
         };
-        for (sums, into) in sums.chunks_exact(frames * padded).zip(into.chunks_exact_mut(run)) {
-            let into = &mut into[from..from + frames * channels];
-            s.run(Finish { norm: layer.norm.as_ref(), sums, padded, channels, into });
-        }
+        let (inputs, packing) = ((&input[..], rows), &mut room.packing);
+        multiply_then(s, &layer.weights, inputs, &mut room.sums, packing, |from, sums| {
+            for (row, sums) in (from..).zip(sums.chunks_exact(padded)) {
+                let at = row / frames * run + past + row % frames * channels;
+                let into = &mut into[at..at + channels];
+                s.run(Finish { norm: layer.norm.as_ref(), frame: &sums[..channels], into });
+            }
+        });
     }
 }
 
@@ -186,7 +187,7 @@ fn recur<S: Simd>(
         let xs = if i == 0 { &hops.latents[..] } else { &below[..] };
         let packing = &mut room.packing;
         let rows = Rows::plain(streams * each, inputs);
-        multiply(s, &cell.input, (xs, rows), &cell.input_bias, from_input, packing);
+        multiply(s, &cell.input, (xs, rows), from_input, packing);
         let outputs = sized(outputs, streams * each * h);
         let hidden = sized(&mut room.hidden, streams * h);
         for (hidden, memory) in hidden.chunks_exact_mut(h).zip(memories.iter()) {
@@ -195,7 +196,7 @@ fn recur<S: Simd>(
         let from_hidden = sized(&mut room.hidden_sums, streams * padded);
         for hop in 0..each {
             let rows = Rows::plain(streams, h);
-            multiply(s, &cell.hidden, (hidden, rows), &cell.hidden_bias, from_hidden, packing);
+            multiply(s, &cell.hidden, (hidden, rows), from_hidden, packing);
             let sums = from_input.chunks_exact(padded).skip(hop).step_by(each);
             let into = outputs.chunks_exact_mut(h).skip(hop).step_by(each);
             let states = hidden.chunks_exact_mut(h).zip(into);
@@ -252,12 +253,12 @@ fn score<S: Simd>(
         let rows = Rows { count, frames: each, frame_step: h, stream_step: (heads + each) * h };
         let past = room.contexts.get((heads - 1 - i) * h..).unwrap_or_default();
         let sums = &mut predictions[i * count * padded..(i + 1) * count * padded];
-        multiply(s, head, (past, rows), &[], sums, &mut room.packing);
+        multiply(s, head, (past, rows), sums, &mut room.packing);
     }
     let (width, negatives) = (network.bank.padded(), network.bank.cols());
     let logits = sized(&mut room.sums, heads * count * width);
     let rows = Rows::plain(heads * count, padded);
-    multiply(s, &network.bank, (predictions, rows), &[], logits, &mut room.packing);
+    multiply(s, &network.bank, (predictions, rows), logits, &mut room.packing);
     let chance = (negatives as f32).ln();
     let pmi = sized(&mut hops.pmi, count * heads);
     let rows = predictions.chunks_exact(padded).zip(logits.chunks_exact(width)).enumerate();

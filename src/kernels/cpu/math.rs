@@ -72,12 +72,10 @@ fn rectified(x: f32) -> f32 {
     if x < 0.0 { 0.0 } else { x }
 }
 
-/// Frames of a convolution, `padded` numbers each, to `channels` numbers of `relu(norm(frame))`, or of `relu(frame)`.
+/// A frame of a convolution to `relu(norm(frame))`, or to `relu(frame)`.
 pub(super) struct Finish<'a> {
     pub(super) norm: Option<&'a Norm>,
-    pub(super) sums: &'a [f32],
-    pub(super) padded: usize,
-    pub(super) channels: usize,
+    pub(super) frame: &'a [f32],
     pub(super) into: &'a mut [f32],
 }
 
@@ -86,27 +84,20 @@ impl Work for Finish<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, _: S) {
-        let frames = self.sums.chunks_exact(self.padded).zip(self.into.chunks_exact_mut(self.channels));
-        for (sums, into) in frames {
-            finish(self.norm, &sums[..self.channels], into);
+        let Self { norm, frame, into } = self;
+        let Some(norm) = norm else {
+            for (y, x) in into.iter_mut().zip(frame) {
+                *y = rectified(*x);
+            }
+            return;
+        };
+        let channels = frame.len() as f32;
+        let mean = sum_of(frame, frame, |x, _| x) / channels;
+        let squares = sum_of(frame, frame, |x, _| (x - mean) * (x - mean));
+        let scale = 1.0 / (squares / (channels - 1.0) + EPSILON).sqrt();
+        for (((y, x), gain), bias) in into.iter_mut().zip(frame).zip(&norm.gain).zip(&norm.bias) {
+            *y = rectified((x - mean) * scale * gain + bias);
         }
-    }
-}
-
-#[inline(always)]
-fn finish(norm: Option<&Norm>, frame: &[f32], into: &mut [f32]) {
-    let Some(norm) = norm else {
-        for (y, x) in into.iter_mut().zip(frame) {
-            *y = rectified(*x);
-        }
-        return;
-    };
-    let channels = frame.len() as f32;
-    let mean = sum_of(frame, frame, |x, _| x) / channels;
-    let squares = sum_of(frame, frame, |x, _| (x - mean) * (x - mean));
-    let scale = 1.0 / (squares / (channels - 1.0) + EPSILON).sqrt();
-    for (((y, x), gain), bias) in into.iter_mut().zip(frame).zip(&norm.gain).zip(&norm.bias) {
-        *y = rectified((x - mean) * scale * gain + bias);
     }
 }
 

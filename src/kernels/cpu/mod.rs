@@ -7,6 +7,7 @@
 //! the weights ([`Format`](format::Format)): the kernel is written once.
 
 mod bands;
+mod critic;
 mod format;
 mod hop;
 mod limits;
@@ -22,8 +23,10 @@ mod simd;
 mod stepper;
 #[cfg(test)]
 mod tests;
+mod widest;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
+pub use critic::{CpuCritic, CriticMemory};
 pub use limits::Limits;
 pub use stepper::CpuStepper;

@@ -11,7 +11,6 @@ use crate::units::HOP;
 pub(super) struct Layer {
     /// `[2 · stride · c_in, c_out]`.
     pub(super) weights: Panels,
-    pub(super) bias: Vec<f32>,
     pub(super) norm: Option<Norm>,
     /// Frames that come out of it in a hop.
     pub(super) frames: usize,
@@ -24,8 +23,6 @@ pub(super) struct Layer {
 pub(super) struct Cell {
     pub(super) input: Panels,
     pub(super) hidden: Panels,
-    pub(super) input_bias: Vec<f32>,
-    pub(super) hidden_bias: Vec<f32>,
 }
 
 /// All that streams share.
@@ -76,12 +73,12 @@ impl Network {
                 .iter()
                 .map(|head| {
                     check(head, "a head", plan.context(), plan.latent())?;
-                    Ok(Panels::new(precision, lanes, &[head]))
+                    Ok(Panels::new(precision, lanes, &[head], &[]))
                 })
                 .collect::<Result<_>>()?,
             bank: {
                 check(&plan.bank, "bank", plan.latent(), plan.bank.cols)?;
-                Panels::new(Precision::F32, lanes, &[&plan.bank])
+                Panels::new(Precision::F32, lanes, &[&plan.bank], &[])
             },
             bands: Bands::new(plan)?,
             site: plan.site,
@@ -122,8 +119,7 @@ fn layers(plan: &Plan, precision: Precision, lanes: usize) -> Result<Vec<Layer>>
         // samples and bands are coarse enough, and few
         let precision = if i == 0 { Precision::F32 } else { precision };
         layers.push(Layer {
-            weights: Panels::new(precision, lanes, &[&layer.past, &layer.now]),
-            bias: layer.bias.clone(),
+            weights: Panels::new(precision, lanes, &[&layer.past, &layer.now], &layer.bias),
             norm: layer.norm.clone(),
             frames: layer.frames,
             block,
@@ -144,10 +140,8 @@ fn cells(plan: &Plan, precision: Precision, lanes: usize) -> Result<Vec<Cell>> {
         fits("a bias of a recurrence", cell.hidden_bias.len(), 3 * h)?;
         inputs = h;
         cells.push(Cell {
-            input: Panels::new(precision, lanes, &[&cell.input]),
-            hidden: Panels::new(precision, lanes, &[&cell.hidden]),
-            input_bias: cell.input_bias.clone(),
-            hidden_bias: cell.hidden_bias.clone(),
+            input: Panels::new(precision, lanes, &[&cell.input], &cell.input_bias),
+            hidden: Panels::new(precision, lanes, &[&cell.hidden], &cell.hidden_bias),
         });
     }
     Ok(cells)

@@ -14,12 +14,13 @@ const STEPS: usize = 8;
 
 /// Inputs of a block of depth, tile after tile; in a tile, the words of its rows for each step. It is kept from product
 /// to product, so that nothing is allocated.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Packing {
     words: Vec<u32>,
     scales: Vec<f32>,
-    /// What was added to the integers of each row.
+    /// What was added to the integers of each row, and what that takes off for each unit of weight.
     offsets: Vec<f32>,
+    shifts: Vec<f32>,
     /// A tile row after row.
     tile: Vec<u32>,
 }
@@ -32,17 +33,20 @@ impl Packing {
         count: usize,
         inputs: impl Fn(usize) -> &'a [f32],
     ) {
-        self.scales.clear();
-        self.offsets.clear();
+        for numbers in [&mut self.scales, &mut self.offsets, &mut self.shifts] {
+            numbers.clear();
+        }
         if F::MOST == 0 {
             return;
         }
         for row in 0..count {
-            let row = inputs(row);
+            let (largest, negative) = s.run(Extent(inputs(row)));
             // what a rectifier let through uses all bits for its size
-            let offset = if F::OFFSET > 0 && s.run(Negative(row)) { F::OFFSET } else { 0 };
-            self.scales.push(s.run(Largest(row)) / f32::from(F::MOST - offset));
+            let offset = if negative { F::OFFSET } else { 0 };
+            let scale = largest / f32::from(F::MOST - offset);
+            self.scales.push(scale);
             self.offsets.push(f32::from(offset));
+            self.shifts.push(-scale * f32::from(offset));
         }
     }
 
@@ -85,34 +89,24 @@ impl Packing {
         &self.scales
     }
 
-    /// What was added to the integers of each row.
-    pub(super) fn offsets(&self) -> &[f32] {
-        &self.offsets
+    /// What is taken off a row's sums for each unit of weight.
+    pub(super) fn shifts(&self) -> &[f32] {
+        &self.shifts
     }
 }
 
-/// The largest absolute value; not a number if one of them is not.
-struct Largest<'a>(&'a [f32]);
+/// The largest absolute value, which is not a number if one of them is not, and whether there is a negative number.
+struct Extent<'a>(&'a [f32]);
 
-impl Work for Largest<'_> {
-    type Output = f32;
-
-    #[inline(always)]
-    fn run<S: Simd>(self, _: S) -> f32 {
-        f32::from_bits(self.0.iter().map(|x| x.abs().to_bits()).fold(0, u32::max))
-    }
-}
-
-/// Whether there is a negative number.
-struct Negative<'a>(&'a [f32]);
-
-impl Work for Negative<'_> {
-    type Output = bool;
+impl Work for Extent<'_> {
+    type Output = (f32, bool);
 
     #[inline(always)]
-    fn run<S: Simd>(self, _: S) -> bool {
-        // −0 is one of them, which does no harm
-        self.0.iter().map(|x| x.to_bits()).fold(0, |all, x| all | x) >> 31 == 1
+    fn run<S: Simd>(self, _: S) -> (f32, bool) {
+        let bits = self.0.iter().map(|x| x.to_bits());
+        // −0 is a negative number too, which does no harm
+        let (most, all) = bits.fold((0, 0), |(most, all), x| (u32::max(most, x & i32::MAX as u32), all | x));
+        (f32::from_bits(most), all >> 31 == 1)
     }
 }
 

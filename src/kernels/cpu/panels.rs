@@ -30,11 +30,13 @@ pub(super) struct Panels {
     scales: Vec<f32>,
     /// The sum of an output's weights; empty but for 7 bits.
     totals: Vec<f32>,
+    /// What the sum of each column begins with, with padding.
+    bias: Vec<f32>,
 }
 
 impl Panels {
-    /// Packs matrices of the same columns, one below the other, for registers of `lanes` lanes.
-    pub(super) fn new(precision: Precision, lanes: usize, parts: &[&Matrix]) -> Self {
+    /// Packs matrices of the same columns, one below the other, for registers of `lanes` lanes; an empty bias is 0.
+    pub(super) fn new(precision: Precision, lanes: usize, parts: &[&Matrix], bias: &[f32]) -> Self {
         let depth = parts.iter().map(|part| part.rows).sum();
         let cols = parts.first().map_or(0, |part| part.cols);
         let width = SIDE * lanes;
@@ -50,6 +52,7 @@ impl Panels {
             width,
             scales: Vec::new(),
             totals: Vec::new(),
+            bias: bias.to_vec(),
         };
         let scales = |most: f32| {
             let largest = |col: usize| rows.iter().map(|row| row[col].abs()).fold(0.0, f32::max);
@@ -87,6 +90,7 @@ impl Panels {
         for each in [&mut packed.scales, &mut packed.totals] {
             each.resize(if each.is_empty() { 0 } else { padded }, 0.0);
         }
+        packed.bias.resize(padded, 0.0);
         packed
     }
 
@@ -137,6 +141,11 @@ impl Panels {
     /// The sum of an output's weights, as their integers give it, where they have 7 bits.
     pub(super) fn totals(&self) -> &[f32] {
         &self.totals
+    }
+
+    /// What sums begin with, for each column with padding.
+    pub(super) fn bias(&self) -> &[f32] {
+        &self.bias
     }
 
     /// Bytes of all weights.
@@ -211,7 +220,7 @@ mod tests {
         const BLOCK: usize = Whole::BLOCK;
         let rows = BLOCK + 1;
         let matrix = Matrix { rows, cols: 3, data: (0..3 * rows).map(|i| i as f32).collect() };
-        let packed = Panels::new(Precision::F32, 1, &[&matrix]);
+        let packed = Panels::new(Precision::F32, 1, &[&matrix], &[]);
         let bytes: Vec<u8> = packed.lines.iter().flat_map(|line| line.0).collect();
         let words: Vec<f32> = bytes.as_chunks().0.iter().map(|word| f32::from_le_bytes(*word)).collect();
         assert_eq!(packed.padded(), 4);

@@ -37,41 +37,62 @@ impl Rows {
     }
 }
 
-/// `sums[r] = bias + inputs[r] · weights` for every row r, in rows of [`Panels::padded`] numbers; an empty bias is 0.
+/// `sums[r] = bias + inputs[r] · weights` for every row r, in rows of [`Panels::padded`] numbers.
 pub(super) fn multiply<S: Simd>(
     s: S,
     weights: &Panels,
     (inputs, rows): (&[f32], Rows),
-    bias: &[f32],
     sums: &mut [f32],
     packing: &mut Packing,
 ) {
-    let padded = weights.padded();
-    for row in sums.chunks_exact_mut(padded).take(rows.count) {
-        if bias.is_empty() {
-            row.fill(0.0);
-        } else {
-            row[..bias.len()].copy_from_slice(bias);
-        }
-    }
     for (from, count) in tiles(rows.count, MOST_AT_ONCE) {
-        let inputs = |row: usize| {
-            let at = rows.offset(from + row);
-            &inputs[at..at + weights.depth()]
-        };
-        let sums = &mut sums[from * padded..(from + count) * padded];
-        match weights.precision() {
-            Precision::F32 | Precision::Tf32 => pass::<S, Whole>(s, weights, count, inputs, sums, packing),
-            Precision::Bf16 => pass::<S, Halves>(s, weights, count, inputs, sums, packing),
-            Precision::Int8 => match s.dot() {
-                Some(s) => pass::<S::Dot, Bytes>(s, weights, count, inputs, sums, packing),
-                None => pass::<S, Bytes>(s, weights, count, inputs, sums, packing),
-            },
-            Precision::Int7 => match s.dot() {
-                Some(s) => pass::<S::Dot, Quads>(s, weights, count, inputs, sums, packing),
-                None => pass::<S, Quads>(s, weights, count, inputs, sums, packing),
-            },
-        }
+        let sums = &mut sums[from * weights.padded()..(from + count) * weights.padded()];
+        some(s, weights, (inputs, rows, from), sums, packing);
+    }
+}
+
+/// The same for rows whose sums are read only once: `then` is told the number of the first of some rows and their sums, in
+/// order, while these are in a near cache.
+pub(super) fn multiply_then<S: Simd>(
+    s: S,
+    weights: &Panels,
+    (inputs, rows): (&[f32], Rows),
+    sums: &mut Vec<f32>,
+    packing: &mut Packing,
+    mut then: impl FnMut(usize, &[f32]),
+) {
+    for (from, count) in tiles(rows.count, MOST_AT_ONCE) {
+        let len = count * weights.padded();
+        sums.resize(sums.len().max(len), 0.0);
+        some(s, weights, (inputs, rows, from), &mut sums[..len], packing);
+        then(from, &sums[..len]);
+    }
+}
+
+/// The sums of at most [`MOST_AT_ONCE`] rows, from row `from` on.
+fn some<S: Simd>(
+    s: S,
+    weights: &Panels,
+    (inputs, rows, from): (&[f32], Rows, usize),
+    sums: &mut [f32],
+    packing: &mut Packing,
+) {
+    let count = sums.len() / weights.padded().max(1);
+    let inputs = |row: usize| {
+        let at = rows.offset(from + row);
+        &inputs[at..at + weights.depth()]
+    };
+    match weights.precision() {
+        Precision::F32 | Precision::Tf32 => pass::<S, Whole>(s, weights, count, inputs, sums, packing),
+        Precision::Bf16 => pass::<S, Halves>(s, weights, count, inputs, sums, packing),
+        Precision::Int8 => match s.dot() {
+            Some(s) => pass::<S::Dot, Bytes>(s, weights, count, inputs, sums, packing),
+            None => pass::<S, Bytes>(s, weights, count, inputs, sums, packing),
+        },
+        Precision::Int7 => match s.dot() {
+            Some(s) => pass::<S::Dot, Quads>(s, weights, count, inputs, sums, packing),
+            None => pass::<S, Quads>(s, weights, count, inputs, sums, packing),
+        },
     }
 }
 
@@ -98,13 +119,9 @@ fn pass<'a, S: Simd, F: Format>(
     assert!(steps * step <= weights.bytes() && sums.len() == count * weights.padded());
     packing.begin::<S, F>(s, count, &inputs);
     let padded = weights.padded();
+    assert!(weights.bias().len() == padded);
     assert!(F::MOST == 0 || packing.scales().len() == count && weights.scales().len() == padded);
-    for (row, sums) in sums.chunks_exact_mut(padded).enumerate().take(packing.offsets().len()) {
-        let offset = packing.offsets()[row] * packing.scales()[row];
-        if packing.offsets()[row] > 0.0 {
-            sums.iter_mut().zip(weights.totals()).for_each(|(sum, total)| *sum -= offset * total);
-        }
-    }
+    assert!(F::OFFSET == 0 || packing.shifts().len() == count && weights.totals().len() == padded);
     for from in (0..steps).step_by(F::BLOCK) {
         let block = F::BLOCK.min(steps - from);
         let depth = from * F::DEPTH..weights.depth().min((from + block) * F::DEPTH);
@@ -117,6 +134,11 @@ fn pass<'a, S: Simd, F: Format>(
             inputs: packing.words().as_ptr(),
             input_scales: packing.scales().as_ptr(),
             weight_scales: weights.scales().as_ptr(),
+            begin: (from == 0).then(|| Begin {
+                bias: weights.bias().as_ptr(),
+                shifts: packing.shifts().as_ptr(),
+                totals: weights.totals().as_ptr(),
+            }),
             sums: sums.as_mut_ptr(),
             count,
             padded: weights.padded(),
@@ -128,7 +150,7 @@ fn pass<'a, S: Simd, F: Format>(
 /// A block of depth of a product.
 ///
 /// `steps · padded · BYTES` bytes of weights, `count · steps · PARTS` of inputs and `count · padded` sums lie where it says; of
-/// integers `count` and `padded` scales.
+/// integers `count` and `padded` scales, and of a beginning `padded` biases, with an offset `count` shifts and `padded` totals.
 struct Block<F> {
     steps: usize,
     /// Panel after panel.
@@ -137,11 +159,21 @@ struct Block<F> {
     inputs: *const u32,
     input_scales: *const f32,
     weight_scales: *const f32,
-    /// `[count, padded]`, which the block adds to.
+    /// What the sums begin with, where the block is the first.
+    begin: Option<Begin>,
+    /// `[count, padded]`, which other blocks add to.
     sums: *mut f32,
     count: usize,
     padded: usize,
     format: PhantomData<F>,
+}
+
+/// What sums begin with: the bias, and what the offset of a row's integers takes off.
+#[derive(Debug, Clone, Copy)]
+struct Begin {
+    bias: *const f32,
+    shifts: *const f32,
+    totals: *const f32,
 }
 
 /// What a tile asks for before it is needed: from how many bytes after its weights, and how many more with each step.
@@ -154,7 +186,7 @@ struct Ahead {
 impl<F: Format> Work for Block<F> {
     type Output = ();
 
-    /// Adds the block to all sums.
+    /// Begins all sums, or adds to them.
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let width = SIDE * S::LANES;
@@ -254,7 +286,19 @@ unsafe fn tile<S: Simd, F: Format, const ROWS: usize, const UNROLL: usize>(
                     sum = s.scaled(sum, scale);
                 }
                 let into = block.sums.add(row * block.padded + col).cast();
-                s.store(into, s.add(s.load(into), sum));
+                let before = match block.begin {
+                    None => s.load(into),
+                    Some(begin) if F::OFFSET > 0 => {
+                        let shift = s.splat(begin.shifts.add(row).cast());
+                        s.multiply_add(
+                            shift,
+                            s.load(begin.totals.add(col).cast()),
+                            s.load(begin.bias.add(col).cast()),
+                        )
+                    }
+                    Some(begin) => s.load(begin.bias.add(col).cast()),
+                };
+                s.store(into, s.add(before, sum));
             }
         }
     }

@@ -6,7 +6,8 @@ use super::hop::{Room, clear, step};
 use super::limits::{Limits, measure};
 use super::network::Network;
 use super::pool::Pool;
-use super::simd::{Plain, Portable, Simd};
+use super::simd::Simd;
+use super::widest::{Make, for_any, for_widest};
 use crate::error::{Error, Result};
 use crate::kernels::{Hops, Plan, Precision, Stepper, hops_each};
 
@@ -26,6 +27,21 @@ trait Streams: Stepper {
     fn limits(&self) -> Limits;
 }
 
+/// What a stepper is made of.
+struct Streamed<'a> {
+    plan: &'a Plan,
+    precision: Precision,
+    threads: usize,
+}
+
+impl Make for Streamed<'_> {
+    type Made = Result<CpuStepper>;
+
+    fn make<S: Simd>(self, s: S) -> Result<CpuStepper> {
+        CpuStepper::with(s, self.plan, self.precision, self.threads)
+    }
+}
+
 impl CpuStepper {
     /// Packs the weights of `plan`. A step of enough streams is shared by `threads` threads, the caller's among them; 0
     /// counts as 1.
@@ -38,17 +54,7 @@ impl CpuStepper {
     /// When parts of the plan do not fit together, for a precision that processors do not have, or when a thread cannot
     /// be started.
     pub fn new(plan: &Plan, precision: Precision, threads: usize) -> Result<Self> {
-        #[cfg(target_arch = "x86_64")]
-        {
-            use super::x86::{Avx2, Avx512};
-            if let Some(s) = Avx512::detect() {
-                return Self::with(s, plan, precision, threads);
-            }
-            if let Some(s) = Avx2::detect() {
-                return Self::with(s, plan, precision, threads);
-            }
-        }
-        Self::portable(plan, precision, threads)
+        for_widest(Streamed { plan, precision, threads })
     }
 
     /// The same with registers that every machine has.
@@ -56,7 +62,7 @@ impl CpuStepper {
     /// # Errors
     /// As for [`new`](Self::new).
     pub fn portable(plan: &Plan, precision: Precision, threads: usize) -> Result<Self> {
-        Self::with::<Plain>(Portable, plan, precision, threads)
+        for_any(Streamed { plan, precision, threads })
     }
 
     pub(super) fn with<S: Simd>(s: S, plan: &Plan, precision: Precision, threads: usize) -> Result<Self> {

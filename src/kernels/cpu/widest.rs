@@ -1,0 +1,32 @@
+//! The choice of registers.
+
+use super::simd::{Plain, Portable, Simd};
+
+/// Something that is made for a kind of registers.
+pub(super) trait Make {
+    /// What is made.
+    type Made;
+
+    /// Makes it.
+    fn make<S: Simd>(self, s: S) -> Self::Made;
+}
+
+/// Makes it for the widest registers that this processor has.
+pub(super) fn for_widest<M: Make>(make: M) -> M::Made {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use super::x86::{Avx2, Avx512};
+        if let Some(s) = Avx512::detect() {
+            return make.make(s);
+        }
+        if let Some(s) = Avx2::detect() {
+            return make.make(s);
+        }
+    }
+    for_any(make)
+}
+
+/// Makes it for registers that every machine has.
+pub(super) fn for_any<M: Make>(make: M) -> M::Made {
+    make.make::<Plain>(Portable)
+}
