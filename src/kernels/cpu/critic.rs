@@ -39,6 +39,7 @@ struct Room {
     /// Fours of bands, two rows ago and now, `4 · narrow` numbers each, with zeros below and above.
     fours: Vec<f32>,
     sums: Vec<f32>,
+    input_sums: Vec<f32>,
     hidden_sums: Vec<f32>,
     /// Of four bands.
     second: Vec<f32>,
@@ -76,7 +77,10 @@ impl CpuCritic {
         self.weights.fresh()
     }
 
-    /// Hears the next row, `[planes · 64 + distances]`, and gives the logit.
+    /// Hears the next row, `[planes · 64 + distances]`, and gives the logit. `memory` is of this critic.
+    ///
+    /// # Panics
+    /// When the row has another length.
     pub fn step(&self, row: &[f32], memory: &mut CriticMemory) -> f32 {
         self.weights.step(row, memory)
     }
@@ -150,6 +154,7 @@ impl<S: Simd> Weights for Packed<S> {
             room: Room {
                 pairs: vec![0.0; (PAIRS + 2) * 2 * self.planes],
                 fours: vec![0.0; (FOURS + 2) * 4 * narrow],
+                input_sums: vec![0.0; self.input.padded()],
                 hidden_sums: vec![0.0; self.hidden.padded()],
                 second: vec![0.0; wide],
                 pooled: vec![0.0; 2 * wide + self.distances],
@@ -161,18 +166,14 @@ impl<S: Simd> Weights for Packed<S> {
     fn step(&self, row: &[f32], memory: &mut CriticMemory) -> f32 {
         self.look(row, memory);
         self.pool(&mut memory.room);
-        let Room { pooled, sums, hidden_sums, packing, .. } = &mut memory.room;
-        let (planes, distances) = row.split_at(self.planes * BANDS);
-        debug_assert_eq!(planes.len(), self.planes * BANDS);
+        let Room { pooled, input_sums, hidden_sums, packing, .. } = &mut memory.room;
         let own = pooled.len() - self.distances;
-        pooled[own..].copy_from_slice(distances);
-        let len = self.input.padded();
-        sums.resize(sums.len().max(len), 0.0);
-        let (sums, rows) = (&mut sums[..len], Rows::plain(1, pooled.len()));
-        multiply(self.s, &self.input, (pooled, rows), sums, packing);
+        pooled[own..].copy_from_slice(&row[self.planes * BANDS..]);
+        let rows = Rows::plain(1, pooled.len());
+        multiply(self.s, &self.input, (pooled, rows), input_sums, packing);
         let rows = Rows::plain(1, memory.hidden.len());
         multiply(self.s, &self.hidden, (&memory.hidden, rows), hidden_sums, packing);
-        self.s.run(Recur { from_input: sums, from_hidden: hidden_sums, hidden: &mut memory.hidden });
+        self.s.run(Recur { from_input: input_sums, from_hidden: hidden_sums, hidden: &mut memory.hidden });
         let products = memory.hidden.iter().zip(&self.last).map(|(h, w)| h * w);
         self.last_bias + products.sum::<f32>()
     }
