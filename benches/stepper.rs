@@ -76,13 +76,14 @@ fn main() {
                 let limit = (bytes / limits.bytes).max(streams as f64 * sums / limits.multiply_adds) * 1e6;
                 println!(
                     "{streams:4} streams: p1 {:8.1} p50 {:8.1} p99 {:8.1} p99.9 {:8.1} us, {:7.1} real-time streams, \
-                     {:.2} of the limit of {limit:.1} us",
+                     {:.2} of the limit of {limit:.1} us, which is that of the fastest moment; the fastest hundredth {:.2}",
                     at(0.01),
                     at(0.5),
                     at(0.99),
                     at(0.999),
                     streams as f64 * 1e4 / at(0.5),
-                    at(0.5) / limit
+                    at(0.5) / limit,
+                    at(0.01) / limit
                 );
             }
         }
