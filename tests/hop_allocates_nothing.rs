@@ -1,12 +1,12 @@
-//! A hop of as many streams as before allocates nothing, on any number of threads.
+//! A hop of as many streams as before allocates nothing, on any number of threads; nor does a row of the critic.
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use candle_core::Device;
-use cpc_stream::kernels::{CpuStepper, Hops, Precision, Stepper};
-use cpc_stream::model::{Architecture, BANK, Cpc, plan_of};
+use cpc_stream::kernels::{CpuCritic, CpuStepper, Hops, Precision, Stepper};
+use cpc_stream::model::{Architecture, BANK, Cpc, load, plan_of};
 use cpc_stream::nn::{Tensors, uniform};
 use cpc_stream::units::HOP;
 use rand::SeedableRng;
@@ -85,4 +85,12 @@ fn a_hundred_hops_allocate_nothing() {
             }
         }
     }
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/models/cpc-edge.safetensors");
+    let (_, cpc) = load(path.as_ref(), &Device::Cpu).unwrap();
+    let critic = cpc.critic().unwrap();
+    let (live, row) = (CpuCritic::new(&critic.plan().unwrap()).unwrap(), vec![0.1; critic.config().inputs()]);
+    let mut memory = live.fresh();
+    live.step(&row, &mut memory);
+    let counted = allocations(|| (0..100).for_each(|_| assert!(live.step(&row, &mut memory).is_finite())));
+    assert_eq!(counted, 0, "rows of the critic");
 }

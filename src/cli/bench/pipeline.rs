@@ -186,7 +186,7 @@ fn measure(args: &BenchArgs, folder: &Path, sound: &Path, streams: usize, second
         load_percent: health["load_percent"].as_f64().unwrap_or(f64::NAN),
         cpu_percent,
         rss_mib: health["rss_bytes"].as_f64().unwrap_or(f64::NAN) / f64::from(1 << 20),
-        samples_lost: lost(health) - lost_before,
+        samples_lost: lost(health).saturating_sub(lost_before),
         events: health["events_accepted"].as_u64().unwrap_or(0),
     })
 }
