@@ -3,7 +3,13 @@
 //! A [`Finding`] is what the detector says, a pure function of the sound; an [`Event`] is a finding with the
 //! name tag and the clock times of the daemon that heard it. As JSON the two are one flat object.
 
+use std::fmt::Write as _;
+
 use serde::{Deserialize, Serialize};
+
+mod kind;
+
+pub use kind::{Detail, Kind, summary};
 
 /// Version of the JSON document; fields are only ever added within a version.
 pub const EVENT_SCHEMA: u32 = 1;
@@ -71,6 +77,22 @@ pub struct Finding {
     pub tier: Tier,
     /// Which score gave it.
     pub evidence: Evidence,
+    /// What it was. As the event goes on this may change; it is final at the end.
+    #[serde(default)]
+    pub kind: Kind,
+    /// The figures behind the kind; left out where there are none.
+    #[serde(default, skip_serializing_if = "Detail::is_empty")]
+    pub detail: Detail,
+    /// Kind and figures in a line of English, as [`Finding::summarise`] writes it; empty in documents of before.
+    #[serde(default)]
+    pub summary: String,
+    /// The first of the former events of this stream that this one repeats (cosine of at least 0.95 in the space of z);
+    /// left out where it repeats none, or none is known to be like it yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repeat_of: Option<u64>,
+    /// How often such a sound was heard before this event, reported or not, 0 for the first; left out where it is 0.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub repeats: u32,
     /// Surprise S at the peak, in robust deviations from normal (median 0, MAD 1).
     pub surprise: f64,
     /// -PMI at the peak in nats, for k = 1..=K; null where no context was old enough.
@@ -98,6 +120,25 @@ pub struct Finding {
     /// is false.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub regime: bool,
+}
+
+impl Finding {
+    /// Writes `summary` anew from the other fields.
+    pub fn summarise(&mut self) {
+        self.summary = summary(self.kind, &self.detail, self.band_hz, self.level_change_db);
+        match self.repeats {
+            0 => {}
+            1 => self.summary.push_str("; heard once before"),
+            times => {
+                let _ = write!(self.summary, "; heard {times} times before");
+            }
+        }
+    }
+}
+
+// serde gives a reference
+fn is_zero(x: &u32) -> bool {
+    *x == 0
 }
 
 /// A former event, and how alike it is.
@@ -164,6 +205,11 @@ pub(crate) mod samples {
             p: 3e-7,
             tier: Tier::Alarm,
             evidence: Evidence::Surprise,
+            kind: Kind::Foreign,
+            detail: Detail::default(),
+            summary: "foreign sound, 0.8-1.0 kHz, 40 dB over the background".into(),
+            repeat_of: None,
+            repeats: 0,
             surprise: 9.5,
             surprise_per_k: vec![None, Some(1.5)],
             novelty: 2.5,

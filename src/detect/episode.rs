@@ -1,6 +1,6 @@
 //! An event as it grows, frame by frame.
 
-use crate::event::{Evidence, Finding, Phase, Tier};
+use crate::event::{Detail, Evidence, Finding, Kind, Phase, Tier};
 use crate::nn::band_edges;
 use crate::units::{BANDS, frame_end, frame_start, samples_to_seconds};
 
@@ -101,7 +101,7 @@ impl Episode {
     pub(crate) fn finding(&self, phase: Phase, now: u64, severe_below: f64, setting: &Setting) -> Finding {
         let onset = frame_start(self.onset);
         let offset = (phase == Phase::End).then(|| frame_end(self.last_active));
-        Finding {
+        let mut finding = Finding {
             phase,
             number: setting.number,
             onset_sample: onset,
@@ -115,6 +115,11 @@ impl Episode {
             p: self.peak.p,
             tier: if self.peak.p < severe_below { Tier::Severe } else { Tier::Alarm },
             evidence: self.peak.evidence,
+            kind: Kind::Foreign,
+            detail: Detail::default(),
+            summary: String::new(),
+            repeat_of: None,
+            repeats: 0,
             surprise: self.peak.surprise,
             surprise_per_k: self.peak.pmi.iter().map(|x| x.is_finite().then_some(-x)).collect(),
             novelty: self.peak.novelty,
@@ -126,6 +131,8 @@ impl Episode {
             budget_per_hour: setting.budget_per_hour,
             calibration: setting.calibration.clone(),
             regime: false,
-        }
+        };
+        finding.summarise();
+        finding
     }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use jiff::Timestamp;
 use ulid::{Generator, Ulid};
 
-use crate::event::{EVENT_SCHEMA, Event, Finding, Phase};
+use crate::event::{Detail, EVENT_SCHEMA, Event, Finding, Phase};
 use crate::units::samples_to_seconds;
 
 /// Ids of events that can still be named.
@@ -107,6 +107,12 @@ fn tidy(mut finding: Finding) -> Finding {
     finding.level_change_db = (finding.level_change_db * 10.0).round() / 10.0;
     for edge in finding.band_hz.iter_mut().flatten() {
         *edge = edge.round();
+    }
+    let Detail { due_s, offset_ms, ran_s, pitch_percent, tempo_percent } = &mut finding.detail;
+    for (value, unit) in
+        [(due_s, 1e3), (offset_ms, 1.0), (ran_s, 10.0), (pitch_percent, 10.0), (tempo_percent, 10.0)]
+    {
+        *value = value.map(|x| (x * unit).round() / unit);
     }
     if let Some(nearest) = &mut finding.nearest {
         nearest.cosine = milli(nearest.cosine);

@@ -2,7 +2,7 @@
 
 use std::process::{Command, Stdio};
 
-use cpc_stream::event::{EVENT_SCHEMA, Event, Evidence, Finding, Phase, Tier};
+use cpc_stream::event::{Detail, EVENT_SCHEMA, Event, Evidence, Finding, Kind, Phase, Tier};
 
 /// An event document of `stream` whose number is `seq`.
 pub fn event(stream: &str, seq: u64) -> Event {
@@ -20,6 +20,11 @@ pub fn event(stream: &str, seq: u64) -> Event {
         p: 3e-7,
         tier: Tier::Alarm,
         evidence: Evidence::Surprise,
+        kind: Kind::Foreign,
+        detail: Detail::default(),
+        summary: "foreign sound".into(),
+        repeat_of: None,
+        repeats: 0,
         surprise: 9.5,
         surprise_per_k: vec![None, Some(1.5)],
         novelty: 2.5,
