@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::activity::Activity;
 use super::config::DetectConfig;
 use super::instrument::Instrument;
 use super::site::Site;
@@ -14,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::frame::FrameShape;
 
 /// Version of the JSON form of [`Calibration`].
-pub const CALIBRATION_VERSION: u32 = 3;
+pub const CALIBRATION_VERSION: u32 = 4;
 
 /// Seconds of calibration that count as much as what is known of places in general.
 const PRIOR_SECONDS: f64 = 90.0;
@@ -40,6 +41,8 @@ pub struct Calibration {
     pub(crate) place_tail: Tail,
     /// The tail of the critic's output, for a model that has one.
     pub(crate) critic_tail: Option<Tail>,
+    /// Level and rhythm, by which it is told what kind an event is of.
+    pub(crate) activity: Activity,
 }
 
 impl Calibration {
@@ -146,5 +149,6 @@ impl Calibration {
             && self.novelty_tail.is_whole()
             && self.place_tail.is_whole()
             && self.critic_tail.as_ref().is_none_or(Tail::is_whole)
+            && self.activity.is_whole()
     }
 }

@@ -4,6 +4,7 @@ use candle_core::Tensor;
 use half::f16;
 use half::slice::HalfFloatSliceExt;
 
+use super::activity::Activity;
 use super::calibration::{CALIBRATION_VERSION, Calibration};
 use super::config::DetectConfig;
 use super::foretelling::Foretelling;
@@ -129,6 +130,7 @@ impl Collector {
         let surprise_tail = Tail::fit(surprise_maxima.collect())?;
 
         let (bands, contexts) = (self.bands.to_f32_vec(), self.contexts.to_f32_vec());
+        let activity = Activity::fit(&self.levels, &bands, &self.breaks);
         let foretelling = Foretelling::fit(&bands, &contexts, context, &self.breaks)?;
         let rows = raw_rows(&foretelling, &bands, &contexts, context, &self.breaks);
         drop((bands, contexts));
@@ -180,6 +182,7 @@ impl Collector {
             novelty_tail,
             place_tail,
             critic_tail,
+            activity,
         })
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use super::activity::ActivityTracker;
 use super::calibration::Calibration;
 use super::collector::Collector;
 use super::config::{DetectConfig, ms_to_frames};
@@ -15,7 +16,7 @@ use super::reading::{DetectorCounts, DetectorState, Quality, Reading};
 use super::regime::{Former, Relearning};
 use super::vigil::{Told, Vigil};
 use crate::error::{Error, Result};
-use crate::event::{Evidence, Finding, Phase};
+use crate::event::{Finding, Phase};
 use crate::frame::Frame;
 use crate::units::BANDS;
 
@@ -70,6 +71,8 @@ pub(super) struct SinceBreak {
     hearing: Hearing,
     /// Latents z, by which the operator's verdicts are known again.
     pool: Pool,
+    /// Level and beats.
+    activity: ActivityTracker,
 }
 
 impl SinceBreak {
@@ -78,6 +81,7 @@ impl SinceBreak {
             frames: 0,
             hearing: Hearing::new(config.surprise_frames()),
             pool: Pool::new(POOL_FRAMES as usize, latent),
+            activity: ActivityTracker::new(),
         }
     }
 }
@@ -173,6 +177,7 @@ impl Detector {
         match &mut self.stage {
             Stage::Calibrating(collector) => {
                 if settled && self.silent_run == 0 {
+                    self.since_break.activity.hear(frame);
                     collector.push(frame);
                     self.end_calibration();
                     reading.state = self.state();
@@ -290,18 +295,6 @@ impl Detector {
     }
 
     fn watch(&mut self, calibration: Calibration) -> Result<()> {
-        let scored = Scored {
-            index: 0,
-            p: 1.0,
-            score: 0.0,
-            evidence: Evidence::Surprise,
-            surprise: 0.0,
-            novelty: 0.0,
-            p_place: 1.0,
-            band: None,
-            level_dbfs: -120.0,
-            pmi: Vec::new(),
-        };
         let (id, vigil) = (calibration.id(), Vigil::new(&self.config)?);
         self.stage = Stage::Watching(Box::new(Watch {
             calibration,
@@ -309,7 +302,7 @@ impl Detector {
             vigil,
             former: VecDeque::new(),
             relearning: None,
-            scored,
+            scored: Scored::quiet(0),
         }));
         Ok(())
     }
@@ -323,6 +316,9 @@ impl Detector {
         } else {
             hearing.hold(known)
         };
+        if self.silent_run == 0 {
+            self.since_break.activity.push(frame, &known.activity);
+        }
         (reading.surprise, reading.novelty) = (scores.surprise, scores.novelty);
         if reading.quality == Quality::Settling {
             return;
@@ -340,7 +336,9 @@ impl Detector {
         scored.surprise = reading.surprise.unwrap_or(0.0);
         scored.novelty = reading.novelty.unwrap_or(0.0);
         scored.p_place = if self.silent_run == 0 { scores.p_place.unwrap_or(1.0) } else { 1.0 };
-        scored.band = scores.band;
+        scored.band = scores.bands.map(|bands| bands.loudest);
+        let active = self.since_break.activity.clues(&known.activity, known.background_dbfs);
+        scored.clues = scores.clues(active);
         scored.level_dbfs = frame.level_dbfs;
         scored.pmi.clone_from(&frame.pmi);
         let window = fresh.then_some(self.window.as_slice());

@@ -1,8 +1,9 @@
 //! An event as it grows, frame by frame.
 
-use crate::event::{Detail, Evidence, Finding, Kind, Phase, Tier};
+use super::kind::{Clues, classify};
+use crate::event::{Evidence, Finding, Phase, Tier};
 use crate::nn::band_edges;
-use crate::units::{BANDS, frame_end, frame_start, samples_to_seconds};
+use crate::units::{BANDS, FRAME_RATE, frame_end, frame_start, samples_to_seconds};
 
 /// One scored frame, as the gate sees it.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,6 +20,27 @@ pub(crate) struct Scored {
     pub(crate) band: Option<usize>,
     pub(crate) level_dbfs: f32,
     pub(crate) pmi: Vec<f32>,
+    /// What kind of thing it may be.
+    pub(crate) clues: Clues,
+}
+
+impl Scored {
+    /// A frame of which nothing is known but that nothing was heard.
+    pub(crate) fn quiet(index: u64) -> Self {
+        Self {
+            index,
+            p: 1.0,
+            p_place: 1.0,
+            score: 0.0,
+            evidence: Evidence::Novelty,
+            surprise: 0.0,
+            novelty: 0.0,
+            band: None,
+            level_dbfs: -120.0,
+            pmi: Vec::new(),
+            clues: Clues::default(),
+        }
+    }
 }
 
 /// What an event's findings say beside what its frames say.
@@ -56,6 +78,7 @@ pub(crate) struct Episode {
     sure: Totals,
     quiet: Totals,
     peak: Scored,
+    clues: Clues,
 }
 
 impl Episode {
@@ -67,6 +90,7 @@ impl Episode {
             sure: Totals::NONE,
             quiet: Totals::NONE,
             peak: first.clone(),
+            clues: first.clues,
         };
         episode.push(first, true);
         episode
@@ -78,6 +102,7 @@ impl Episode {
         if active {
             self.sure.add(std::mem::replace(&mut self.quiet, Totals::NONE));
             self.last_active = frame.index;
+            self.clues.add(&frame.clues);
         }
         if frame.p < self.peak.p {
             self.peak.clone_from(frame);
@@ -100,6 +125,8 @@ impl Episode {
     /// The finding of this event once frame `now` has been heard.
     pub(crate) fn finding(&self, phase: Phase, now: u64, severe_below: f64, setting: &Setting) -> Finding {
         let onset = frame_start(self.onset);
+        let lasts_s = (self.last_active + 1 - self.onset) as f64 / f64::from(FRAME_RATE);
+        let (kind, detail) = classify(&Clues { lasts_s, ..self.clues });
         let offset = (phase == Phase::End).then(|| frame_end(self.last_active));
         let mut finding = Finding {
             phase,
@@ -115,8 +142,8 @@ impl Episode {
             p: self.peak.p,
             tier: if self.peak.p < severe_below { Tier::Severe } else { Tier::Alarm },
             evidence: self.peak.evidence,
-            kind: Kind::Foreign,
-            detail: Detail::default(),
+            kind,
+            detail,
             summary: String::new(),
             repeat_of: None,
             repeats: 0,

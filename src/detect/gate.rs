@@ -194,7 +194,6 @@ impl Gate {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::Evidence;
 
     /// q = 0.01, off at 0.1, and times as by default.
     fn rules() -> Rules {
@@ -208,18 +207,7 @@ mod tests {
         let mut index = 0;
         for &(frames, p) in runs {
             for _ in 0..frames {
-                let frame = Scored {
-                    index,
-                    p,
-                    score: -p.log10(),
-                    evidence: Evidence::Surprise,
-                    surprise: 0.0,
-                    novelty: 0.0,
-                    p_place: 1.0,
-                    band: None,
-                    level_dbfs: -40.0,
-                    pmi: vec![],
-                };
+                let frame = Scored { p, score: -p.log10(), level_dbfs: -40.0, ..Scored::quiet(index) };
                 match gate.push(&frame) {
                     Some(Change::Began) => changes.push((index, gate.episode().unwrap().onset(), None)),
                     Some(Change::Ended(e)) => changes.push((index, e.onset(), Some(e.last_active() + 1))),

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use super::calibration::Calibration;
 use super::fuse::Fused;
 use super::instrument::Instrument;
+use super::kind::{Clues, STANDS_OUT, TermProbabilities};
 use super::rows::{ROW, RowMaker};
 use super::surprise::{Smooth, median};
 use crate::event::Evidence;
@@ -31,8 +32,20 @@ struct Verdict {
     p_standing_out: f64,
     /// Of the critic, where there is one.
     p: Option<f64>,
-    /// The band that stands out, where anything is improbable.
-    band: Option<usize>,
+    /// The bands, where anything is improbable.
+    bands: Option<BandFigures>,
+}
+
+/// How the bands of the last 0.25 s lie against what is normal.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct BandFigures {
+    /// The band that lies farthest above.
+    pub(super) loudest: usize,
+    /// How far above the loudest and below the quietest band lies, deviations, 0 or more.
+    pub(super) above: f32,
+    pub(super) below: f32,
+    /// Share of the bands that stand out, 0 to 1.
+    pub(super) share: f32,
 }
 
 /// What scores remember of a stream since its last break.
@@ -58,9 +71,20 @@ pub(super) struct Scores {
     pub(super) surprise: Option<f64>,
     pub(super) novelty: Option<f64>,
     pub(super) fused: Option<Fused>,
-    pub(super) band: Option<usize>,
+    pub(super) bands: Option<BandFigures>,
+    /// The probability of each term.
+    pub(super) terms: TermProbabilities,
     /// Probability of the median novelty of the last whole second: whether this is the place at all.
     pub(super) p_place: Option<f64>,
+}
+
+impl Scores {
+    /// What kind of thing it may be, by these and by `activity`.
+    pub(super) fn clues(&self, activity: Clues) -> Clues {
+        let Some(bands) = self.bands else { return Clues { p: self.terms, ..activity } };
+        let (band_above, band_below, band_share) = (bands.above, bands.below, bands.share);
+        Clues { p: self.terms, band_above, band_below, band_share, ..activity }
+    }
 }
 
 impl Hearing {
@@ -89,10 +113,10 @@ impl Hearing {
             if self.maker.is_full() {
                 let novelty = known.site.distance(&self.raw);
                 let p_novelty = known.novelty_tail.tail_probability(novelty);
-                let band = (p.unwrap_or(p_novelty) < LOOKED_AT).then(|| self.loudest_band(known)).flatten();
+                let bands = (p.unwrap_or(p_novelty) < LOOKED_AT).then(|| self.band_figures(known)).flatten();
                 let usual_of_late = self.usual_of_late(novelty, frame.index, known);
                 let p_standing_out = known.novelty_tail.tail_probability(novelty / usual_of_late);
-                self.verdict = Some(Verdict { novelty, p_novelty, p_standing_out, p, band });
+                self.verdict = Some(Verdict { novelty, p_novelty, p_standing_out, p, bands });
             }
         }
         let surprise = known.surprise.score(&frame.pmi).and_then(|s| self.smooth.push(s));
@@ -121,11 +145,13 @@ impl Hearing {
         if values.is_empty() { 1.0 } else { median(&mut values).max(1.0) }
     }
 
-    /// The band that lies farthest above what is normal.
-    fn loudest_band(&mut self, known: &Calibration) -> Option<usize> {
+    fn band_figures(&mut self, known: &Calibration) -> Option<BandFigures> {
         known.site.band_excess(&self.raw, &mut self.row);
-        let highest = self.row.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1));
-        highest.map(|(band, _)| band)
+        let (loudest, &above) = self.row.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1))?;
+        let below = -self.row.iter().copied().min_by(f32::total_cmp)?;
+        let out = self.row.iter().filter(|excess| excess.abs() >= STANDS_OUT).count();
+        let share = out as f32 / self.row.len() as f32;
+        Some(BandFigures { loudest, above: above.max(0.0), below: below.max(0.0), share })
     }
 
     fn ask(&mut self, known: &Calibration, instrument: &Instrument) -> Option<f64> {
@@ -149,7 +175,13 @@ impl Hearing {
             }
             None => joined,
         };
-        let band = self.verdict.and_then(|v| v.band);
-        Scores { surprise, novelty: self.verdict.map(|v| v.novelty), fused, band, p_place: self.p_place }
+        let terms = TermProbabilities {
+            density: p_novelty.unwrap_or(1.0),
+            short_prediction: p_surprise.unwrap_or(1.0),
+            ..TermProbabilities::default()
+        };
+        let bands = self.verdict.and_then(|v| v.bands);
+        let novelty = self.verdict.map(|v| v.novelty);
+        Scores { surprise, novelty, fused, bands, terms, p_place: self.p_place }
     }
 }

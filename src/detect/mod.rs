@@ -35,6 +35,7 @@
 //! (peaks over threshold);
 //! Ledoit and Wolf 2004 (shrinkage).
 
+mod activity;
 mod adwin;
 mod budget;
 mod calibration;
@@ -52,12 +53,14 @@ mod gpd;
 mod hearing;
 mod input;
 mod instrument;
+mod kind;
 mod maxima;
 mod novelty;
 mod pool;
 mod prediction;
 mod reading;
 mod regime;
+mod rhythm;
 mod rows;
 mod site;
 mod state;

@@ -6,7 +6,6 @@ use super::gate::{Change, Gate, Rules};
 use super::novelty;
 use super::tail::Tail;
 use crate::error::Result;
-use crate::event::Evidence;
 use crate::units::{FRAME_RATE, frame_end, frame_start, samples_to_seconds};
 
 /// Most vectors that a covariance is fitted to.
@@ -45,18 +44,7 @@ pub fn alarms_of(scores: &[f64], known: usize, row: usize, config: &DetectConfig
         let p = tail.tail_probability(score);
         // the score of a row is known at its end
         for frame in (number + 1) * row - 1..(number + 2) * row - 1 {
-            let scored = Scored {
-                index: frame as u64,
-                p,
-                score: -p.log10(),
-                evidence: Evidence::Novelty,
-                surprise: 0.0,
-                novelty: score,
-                p_place: 1.0,
-                band: None,
-                level_dbfs: 0.0,
-                pmi: Vec::new(),
-            };
+            let scored = Scored { p, score: -p.log10(), novelty: score, ..Scored::quiet(frame as u64) };
             if gate.push(&scored) == Some(Change::Began) {
                 let onset = gate.episode().map_or(0, Episode::onset);
                 let now = samples_to_seconds(frame_end(frame as u64));

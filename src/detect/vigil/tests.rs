@@ -4,7 +4,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::*;
-use crate::event::{Evidence, Phase};
+use crate::event::Phase;
 
 /// A stream of frames whose block maxima of −log10 p are chosen by the test.
 struct Stream {
@@ -25,18 +25,8 @@ impl Stream {
 
     fn frame(&mut self, score: f64) {
         let score = score.clamp(0.0, 12.0);
-        let mut scored = Scored {
-            index: self.index,
-            p: 10f64.powf(-score),
-            score,
-            evidence: Evidence::Novelty,
-            surprise: 0.0,
-            novelty: 0.0,
-            p_place: 1.0,
-            band: None,
-            level_dbfs: -40.0,
-            pmi: vec![],
-        };
+        let mut scored =
+            Scored { p: 10f64.powf(-score), score, level_dbfs: -40.0, ..Scored::quiet(self.index) };
         self.index += 1;
         self.vigil.tick();
         let told = self.vigil.push(&mut scored, None, self.told.len() as u64);
