@@ -11,14 +11,17 @@ use super::instrument::Instrument;
 use super::site::Site;
 use super::surprise::Surprise;
 use super::tail::{P_FLOOR, Tail};
+use super::terms::{Combination, TermModel};
 use crate::error::{Error, Result};
 use crate::frame::FrameShape;
 
 /// Version of the JSON form of [`Calibration`].
-pub const CALIBRATION_VERSION: u32 = 4;
+pub const CALIBRATION_VERSION: u32 = 5;
 
 /// Seconds of calibration that count as much as what is known of places in general.
 const PRIOR_SECONDS: f64 = 90.0;
+/// No step of the gain is less probable than this to the critic.
+const STEP_P: f64 = 0.1;
 
 /// What was learnt about normal sound. As JSON it holds about 50,000 numbers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -41,6 +44,11 @@ pub struct Calibration {
     pub(crate) place_tail: Tail,
     /// The tail of the critic's output, for a model that has one.
     pub(crate) critic_tail: Option<Tail>,
+    /// What the sound of now is compared with, and how the terms are combined.
+    pub(crate) terms: TermModel,
+    pub(crate) combination: Combination,
+    /// The tail of the combined score.
+    pub(crate) score_tail: Tail,
     /// Level and rhythm, by which it is told what kind an event is of.
     pub(crate) activity: Activity,
 }
@@ -99,13 +107,12 @@ impl Calibration {
     /// the site's tail was fitted to, which of a long calibration are not all.
     #[must_use]
     pub fn critic_probability(&self, logit: f64, usual: Option<&Tail>) -> Option<f64> {
-        let tail = self.critic_tail.as_ref()?;
-        let site = tail.tail_probability(logit);
-        let Some(usual) = usual else { return Some(site) };
-        let seconds = tail.maxima().len() as f64;
-        let weight = seconds / (seconds + PRIOR_SECONDS);
-        let both = weight * site.ln() + (1.0 - weight) * usual.tail_probability(logit).ln();
-        Some(both.exp().clamp(P_FLOOR, 1.0))
+        Some(critic_probability(self.critic_tail.as_ref()?, logit, usual))
+    }
+
+    /// Tail probability of a combined score, per second of normal sound.
+    pub(super) fn score_probability(&self, score: f64) -> f64 {
+        blended(&self.score_tail, score, None)
     }
 
     /// Whether frames of `instrument` may be scored with this under `config`.
@@ -149,6 +156,30 @@ impl Calibration {
             && self.novelty_tail.is_whole()
             && self.place_tail.is_whole()
             && self.critic_tail.as_ref().is_none_or(Tail::is_whole)
+            && self.terms.is_whole()
+            && self.combination.is_whole()
+            && self.score_tail.is_whole()
             && self.activity.is_whole()
     }
+}
+
+/// [`Calibration::critic_probability`] of a tail that is known.
+pub(super) fn critic_probability(tail: &Tail, logit: f64, usual: Option<&Tail>) -> f64 {
+    blended(tail, logit, usual)
+}
+
+/// Tail probability of a score at a site, blended with what is usual in many places.
+fn blended(tail: &Tail, score: f64, usual: Option<&Tail>) -> f64 {
+    let site = tail.tail_probability(score);
+    let Some(usual) = usual else { return site };
+    let seconds = tail.maxima().len() as f64;
+    let weight = seconds / (seconds + PRIOR_SECONDS);
+    let both = weight * site.ln() + (1.0 - weight) * usual.tail_probability(score).ln();
+    both.exp().clamp(P_FLOOR, 1.0)
+}
+
+/// The critic's vote: −log10 of its probability, which no step of the gain makes smaller than 0.1.
+pub(super) fn vote(p: f64, is_gain_step: bool) -> f64 {
+    let p = if is_gain_step { p.max(STEP_P) } else { p };
+    -p.log10()
 }

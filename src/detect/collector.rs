@@ -1,11 +1,10 @@
 //! What calibration keeps of the sound until it is fitted.
 
-use candle_core::Tensor;
 use half::f16;
 use half::slice::HalfFloatSliceExt;
 
 use super::activity::Activity;
-use super::calibration::{CALIBRATION_VERSION, Calibration};
+use super::calibration::{CALIBRATION_VERSION, Calibration, critic_probability, vote};
 use super::config::DetectConfig;
 use super::foretelling::Foretelling;
 use super::hearing::Hearing;
@@ -14,10 +13,9 @@ use super::rows::HALF;
 use super::site::{RawRow, Site, raw_rows};
 use super::surprise::{Smooth, Surprise, median};
 use super::tail::Tail;
-use crate::critic::Critic;
+use super::terms::{self, Combination, TermState};
 use crate::error::Result;
 use crate::frame::{Frame, FrameShape};
-use crate::nn::StreamingModule;
 use crate::units::{BANDS, FRAME_RATE};
 
 /// Frames of a chunk: what is kept or dropped together, 20 s.
@@ -54,6 +52,8 @@ pub(crate) struct Collector {
     /// Every so many chunks are kept.
     stride: usize,
     recent: Vec<Frame>,
+    /// What terms remember after the last frame, once fitted.
+    terms: Option<TermState>,
 }
 
 impl Collector {
@@ -70,6 +70,7 @@ impl Collector {
             breaks: Vec::new(),
             stride: 1,
             recent: Vec::new(),
+            terms: None,
         }
     }
 
@@ -133,7 +134,7 @@ impl Collector {
         let activity = Activity::fit(&self.levels, &bands, &self.breaks);
         let foretelling = Foretelling::fit(&bands, &contexts, context, &self.breaks)?;
         let rows = raw_rows(&foretelling, &bands, &contexts, context, &self.breaks);
-        drop((bands, contexts));
+        drop(contexts);
         let usable: Vec<&RawRow> = rows.iter().filter(|r| r.settled).collect();
         // first by each coordinate alone: events of one kind widen a covariance in their own direction, and a fit to
         // everything would not see them as far (FAST-MCD, Rousseeuw and Van Driessen 1999)
@@ -145,7 +146,9 @@ impl Collector {
         let fine = |r: &RawRow| !outlying.contains(&second(r));
         let site = Site::of(foretelling.clone(), &values(usable.iter().copied().filter(|r| fine(r))))?;
 
-        let (mut distances, mut inputs) = (Vec::new(), Vec::new());
+        let (mut distances, mut logits, mut steps) = (Vec::new(), Vec::new(), Vec::new());
+        let live = instrument.live_critic();
+        let mut memory = live.map(|(_, live)| live.fresh());
         let mut row = Vec::new();
         for fold in 0..FOLDS {
             let inside = |i: usize| i * FOLDS / usable.len().max(1) == fold;
@@ -153,22 +156,39 @@ impl Collector {
             let unaware = Site::of(foretelling.clone(), &values(others))?;
             for (_, raw) in usable.iter().enumerate().filter(|(i, _)| inside(*i)) {
                 distances.push((second(raw), unaware.distance(&raw.values)));
-                if let Some(critic) = &instrument.critic {
+                if let (Some((critic, live)), Some(memory)) = (live, &mut memory) {
                     unaware.row(&critic.config().channels, &raw.values, &mut row);
-                    inputs.extend_from_slice(&row);
+                    logits.push((raw.frame, f64::from(live.step(&row, memory))));
+                    steps.push(unaware.is_gain_step(&raw.values));
                 }
             }
         }
         let novelty_tail = Tail::fit(maxima(distances.iter().copied()))?;
         let place_tail = Tail::fit(medians(&distances))?;
-        let critic_tail = match &instrument.critic {
-            Some(critic) => {
-                let logits = logits(critic, &inputs)?;
-                let seconds = distances.iter().map(|d| d.0);
-                Some(Tail::fit(maxima(seconds.zip(logits)))?)
+        let critic_tail = match live {
+            Some(_) => {
+                let of = logits.iter().map(|&(frame, logit)| (frame / FRAME_RATE as usize, logit));
+                Some(Tail::fit(maxima(of))?)
             }
             None => None,
         };
+        let fitted = terms::fit(&bands, &self.breaks, &|frame| {
+            outlying.binary_search(&(frame / FRAME_RATE as usize)).is_err()
+        })?;
+        let combination =
+            Combination::fit(fitted.rows.iter().map(|row| &row.1), fitted.model.predictability())?;
+        let mut votes = logits.iter().zip(&steps).map(|(&(frame, logit), &step)| {
+            let p = critic_tail.as_ref().map_or(1.0, |tail| critic_probability(tail, logit, instrument.usual()));
+            (frame, vote(p, step))
+        });
+        let mut vote_of = |frame: usize| votes.by_ref().find(|v| v.0 >= frame).filter(|v| v.0 == frame).map(|v| v.1);
+        let scores = fitted.rows.iter().filter_map(|(frame, values)| {
+            let critic = vote_of(*frame);
+            let score = combination.score(&combination.surprisals(values), critic)?;
+            Some((frame / FRAME_RATE as usize, score))
+        });
+        let score_tail = Tail::fit(maxima(scores.collect::<Vec<_>>().into_iter()))?;
+        self.terms = Some(fitted.state);
         Ok(Calibration {
             version: CALIBRATION_VERSION,
             model: instrument.model.clone(),
@@ -183,6 +203,9 @@ impl Collector {
             place_tail,
             critic_tail,
             activity,
+            terms: fitted.model,
+            combination,
+            score_tail,
         })
     }
 
@@ -196,6 +219,10 @@ impl Collector {
             }
             last = Some(frame.index);
             hearing.push(frame, known, instrument);
+        }
+        // the windows of minutes reach farther back than the frames that were kept
+        if let Some(terms) = self.terms.as_ref().filter(|_| self.stride == 1) {
+            hearing.set_terms(terms.clone());
         }
         hearing
     }
@@ -301,15 +328,6 @@ fn outlying_seconds(distance: &dyn Fn(&RawRow) -> f64, rows: &[&RawRow]) -> Vec<
     let mut far: Vec<usize> = far.into_iter().map(|s| s.0).collect();
     far.sort_unstable();
     far
-}
-
-/// Outputs of the critic for consecutive rows.
-fn logits(critic: &Critic, inputs: &[f32]) -> Result<Vec<f64>> {
-    let width = critic.config().inputs();
-    let rows = inputs.len() / width;
-    let xs = Tensor::from_slice(inputs, (1, rows, width), critic.device())?;
-    let logits = critic.forward(&xs)?.flatten_all()?.to_vec1::<f32>()?;
-    Ok(logits.into_iter().map(f64::from).collect())
 }
 
 #[cfg(test)]

@@ -23,15 +23,6 @@ impl Fused {
         Some(Self { p: (2.0 * p).clamp(P_FLOOR, 1.0), evidence })
     }
 
-    /// p of the critic, made smaller by that of novelty where the critic is sure: p_c^(1−g) p_N^g with g rising from 0 at
-    /// p_c = 0.1 to 1/2 at p_c = 0.01, for p_N < p_c. The critic says whether a sound is foreign, but its output saturates;
-    /// the density says how far from normal it is, and by itself cannot tell a foreign sound from a change of gain.
-    pub(crate) fn sharpened(critic: f64, novelty: Option<f64>) -> f64 {
-        let Some(novelty) = novelty.filter(|&n| n < critic) else { return critic };
-        let sure = 0.5 * (-critic.log10() - 1.0).clamp(0.0, 1.0);
-        ((1.0 - sure) * critic.ln() + sure * novelty.ln()).exp().clamp(P_FLOOR, 1.0)
-    }
-
     /// −log10 p, 0 to 12.
     pub(crate) fn score(self) -> f64 {
         (-self.p.log10()).max(0.0)
@@ -41,16 +32,6 @@ impl Fused {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn novelty_sharpens_what_the_critic_is_sure_of() {
-        let close = |a: f64, b: f64| (a.log10() - b.log10()).abs() < 1e-9;
-        assert!(close(Fused::sharpened(1e-3, Some(1e-9)), 1e-6));
-        assert!(close(Fused::sharpened(0.2, Some(1e-9)), 0.2));
-        assert!(close(Fused::sharpened(1e-3, Some(0.5)), 1e-3) && close(Fused::sharpened(1e-3, None), 1e-3));
-        let at = |c: f64| Fused::sharpened(c, Some(1e-8));
-        assert!(at(0.1) > at(0.05) && at(0.05) > at(0.01) && at(0.01) > at(0.001));
-    }
 
     #[test]
     fn the_smaller_probability_counts_twice() {

@@ -1,25 +1,21 @@
 //! The scores of a watched stream, frame by frame.
 
-use std::collections::VecDeque;
-
-use super::calibration::Calibration;
+use super::calibration::{Calibration, vote};
 use super::fuse::Fused;
 use super::instrument::Instrument;
 use super::kind::{Clues, STANDS_OUT, TermProbabilities};
 use super::rows::{ROW, RowMaker};
 use super::surprise::{Smooth, median};
+use super::tail::P_FLOOR;
+use super::terms::{Term, TermState, Values};
 use crate::event::Evidence;
 use crate::frame::Frame;
 use crate::kernels::CriticMemory;
 use crate::units::FRAME_RATE;
 
-/// Seconds over which it is looked whether novelty stays.
-const RECENT_S: usize = 60;
 /// Exponent for the probability of a median: unlike scores of events, a place stays, so that 0.01 says as much of it second
 /// after second as 0.001 of an event.
 const STAYS: f64 = 1.5;
-/// No step of the gain is less probable than this.
-const STEP_P: f64 = 0.1;
 /// From this p downward it is looked for the band that stands out.
 const LOOKED_AT: f64 = 0.05;
 
@@ -28,10 +24,10 @@ const LOOKED_AT: f64 = 0.05;
 struct Verdict {
     novelty: f64,
     p_novelty: f64,
-    /// Of novelty beyond what it was in the last minute.
-    p_standing_out: f64,
-    /// Of the critic, where there is one.
+    /// Of all terms together; none where a window is not full.
     p: Option<f64>,
+    /// −log10 of the probability of each term.
+    surprisals: Values,
     /// The bands, where anything is improbable.
     bands: Option<BandFigures>,
 }
@@ -53,13 +49,12 @@ pub(super) struct BandFigures {
 pub(super) struct Hearing {
     smooth: Smooth,
     maker: RowMaker,
+    terms: TermState,
     critic: Option<CriticMemory>,
     verdict: Option<Verdict>,
     /// Novelty of the second that goes on, a value a row.
     second: Vec<f64>,
-    /// Medians of the seconds of the last minute.
-    recent: VecDeque<f64>,
-    /// Probability of the last of them at the place.
+    /// Probability of the median of the last whole second at the site.
     p_place: Option<f64>,
     raw: Vec<f32>,
     row: Vec<f32>,
@@ -93,30 +88,37 @@ impl Hearing {
         Self {
             smooth: Smooth::new(surprise_frames as usize),
             maker: RowMaker::new(),
+            terms: TermState::new(),
             critic: None,
             verdict: None,
             second: Vec::new(),
-            recent: VecDeque::new(),
             p_place: None,
             raw: Vec::new(),
             row: Vec::new(),
         }
     }
 
-    /// Hears the next frame, which holds sound.
+    /// Goes on with what terms remember of the same stream.
+    pub(super) fn set_terms(&mut self, terms: TermState) {
+        self.terms = terms;
+    }
+
+    /// Scores the next frame, which holds sound.
     pub(super) fn push(&mut self, frame: &Frame, known: &Calibration, instrument: &Instrument) -> Scores {
         known.site.push((&frame.bands, &frame.c), &mut self.maker);
+        self.terms.push(&known.terms, &frame.bands);
         if (frame.index + 1).is_multiple_of(ROW as u64) {
             self.maker.row(&mut self.raw);
-            let p = self.ask(known, instrument);
-            let p = p.map(|p| if known.site.is_gain_step(&self.raw) { p.max(STEP_P) } else { p });
+            let critic = self.critic_vote(known, instrument);
+            let surprisals = known.combination.surprisals(&self.terms.values(&known.terms));
             if self.maker.is_full() {
                 let novelty = known.site.distance(&self.raw);
+                self.follow_site(novelty, frame.index, known);
                 let p_novelty = known.novelty_tail.tail_probability(novelty);
-                let bands = (p.unwrap_or(p_novelty) < LOOKED_AT).then(|| self.band_figures(known)).flatten();
-                let usual_of_late = self.usual_of_late(novelty, frame.index, known);
-                let p_standing_out = known.novelty_tail.tail_probability(novelty / usual_of_late);
-                self.verdict = Some(Verdict { novelty, p_novelty, p_standing_out, p, bands });
+                let p = known.combination.score(&surprisals, critic).map(|s| known.score_probability(s));
+                let is_improbable = p.unwrap_or(p_novelty) < LOOKED_AT;
+                let bands = if is_improbable { self.band_figures(known) } else { None };
+                self.verdict = Some(Verdict { novelty, p_novelty, p, surprisals, bands });
             }
         }
         let surprise = known.surprise.score(&frame.pmi).and_then(|s| self.smooth.push(s));
@@ -128,21 +130,14 @@ impl Hearing {
         self.scores(None, known)
     }
 
-    /// Median of novelty over the last minute, at least 1: after a change of gain or place it is large for good, which is no
-    /// sign of a foreign sound.
-    fn usual_of_late(&mut self, novelty: f64, frame: u64, known: &Calibration) -> f64 {
+    /// Whether this is the site at all: the median novelty of each second.
+    fn follow_site(&mut self, novelty: f64, frame: u64, known: &Calibration) {
         self.second.push(novelty);
         if (frame + 1).is_multiple_of(u64::from(FRAME_RATE)) {
-            if self.recent.len() == RECENT_S {
-                self.recent.pop_front();
-            }
             let middle = median(&mut self.second);
             self.second.clear();
-            self.recent.push_back(middle);
             self.p_place = Some(known.place_tail.tail_probability(middle).powf(STAYS));
         }
-        let mut values: Vec<f64> = self.recent.iter().copied().collect();
-        if values.is_empty() { 1.0 } else { median(&mut values).max(1.0) }
     }
 
     fn band_figures(&mut self, known: &Calibration) -> Option<BandFigures> {
@@ -154,34 +149,37 @@ impl Hearing {
         Some(BandFigures { loudest, above: above.max(0.0), below: below.max(0.0), share })
     }
 
-    fn ask(&mut self, known: &Calibration, instrument: &Instrument) -> Option<f64> {
+    /// −log10 p of the critic, where there is one.
+    fn critic_vote(&mut self, known: &Calibration, instrument: &Instrument) -> Option<f64> {
         let (critic, live) = instrument.live_critic()?;
         known.site.row(&critic.config().channels, &self.raw, &mut self.row);
         let memory = self.critic.get_or_insert_with(|| live.fresh());
         let logit = live.step(&self.row, memory);
-        known.critic_probability(logit.into(), instrument.usual())
+        let p = known.critic_probability(logit.into(), instrument.usual())?;
+        Some(vote(p, known.site.is_gain_step(&self.raw)))
     }
 
-    /// With a critic its probability counts, and surprise and novelty say what kind of thing it was; without one they
-    /// are joined.
+    /// The probability is that of all terms; surprise and novelty say what kind of evidence there is.
     fn scores(&self, surprise: Option<f64>, known: &Calibration) -> Scores {
         let p_surprise = surprise.map(|s| known.surprise_tail.tail_probability(s));
-        let p_novelty = self.verdict.map(|v| v.p_novelty);
-        let joined = Fused::of(p_surprise, p_novelty);
-        let fused = match self.verdict.and_then(|v| v.p) {
-            Some(p) => {
-                let evidence = joined.map_or(Evidence::Novelty, |j| j.evidence);
-                Some(Fused { p: Fused::sharpened(p, self.verdict.map(|v| v.p_standing_out)), evidence })
-            }
-            None => joined,
+        let verdict = self.verdict.as_ref();
+        let joined = Fused::of(p_surprise, verdict.map(|v| v.p_novelty));
+        let evidence = joined.map_or(Evidence::Novelty, |joined| joined.evidence);
+        let fused = verdict.and_then(|v| v.p).map(|p| Fused { p, evidence });
+        let least = |wanted: &[Term]| {
+            let all = Term::ALL.iter().zip(verdict.into_iter().flat_map(|v| v.surprisals));
+            let of = all.filter(|(term, _)| wanted.contains(term)).filter_map(|(_, surprisal)| surprisal);
+            10f64.powf(-of.fold(0.0, f64::max)).max(P_FLOOR)
         };
         let terms = TermProbabilities {
-            density: p_novelty.unwrap_or(1.0),
-            short_prediction: p_surprise.unwrap_or(1.0),
-            ..TermProbabilities::default()
+            density: least(&[Term::DensityHalf, Term::DensityQuarter, Term::Modulation]),
+            short_prediction: least(&[Term::ShortPrediction]),
+            long_prediction: least(&[Term::Residual4, Term::Residual8]),
+            sequence: 1.0,
+            pmi: least(&[Term::Ratio4, Term::Ratio8]),
         };
-        let bands = self.verdict.and_then(|v| v.bands);
-        let novelty = self.verdict.map(|v| v.novelty);
+        let bands = verdict.and_then(|v| v.bands);
+        let novelty = verdict.map(|v| v.novelty);
         Scores { surprise, novelty, fused, bands, terms, p_place: self.p_place }
     }
 }

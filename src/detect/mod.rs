@@ -66,6 +66,7 @@ mod site;
 mod state;
 mod surprise;
 mod tail;
+mod terms;
 mod untaught;
 mod vigil;
 mod whitening;
@@ -86,6 +87,7 @@ pub use site::Site;
 pub use state::{STATE_VERSION, StreamState};
 pub use surprise::Surprise;
 pub use tail::{P_FLOOR, Tail};
+pub use terms::{Allowance, Mahalanobis};
 pub use untaught::{alarms_of, density_scores};
 
 #[cfg(test)]

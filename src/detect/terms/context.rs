@@ -1,0 +1,245 @@
+//! What the last seconds of a site predict of the next step: rhythm and order.
+
+use serde::{Deserialize, Serialize};
+
+use super::groups::{GROUPS, Groups};
+use super::mahalanobis::Mahalanobis;
+use crate::error::Result;
+
+/// Steps of the past that predict the next one.
+pub(super) const LAGS: usize = 100;
+/// Numbers that an error window holds: means, then deviations.
+pub(super) const ERRORS: usize = 2 * GROUPS;
+/// Standardised values beyond this are cut.
+pub(super) const LARGEST: f32 = 6.0;
+/// An error beyond so many deviations enters the past as that many.
+pub(super) const CLIP: f32 = 3.0;
+/// After so many steps with a cut error, less one for each that has none, the past is what was heard.
+const MOST_CUT: u32 = 60;
+
+/// A linear prediction of groups of bands from 100 steps of their past, and how far off it usually is.
+///
+/// The weights are those of ridge regression, which under Gaussian laws make e = z − Wᵀc the part of z that the context leaves
+/// open. Then log p(z | context) − log p(z) = −½ (eᵀ Σₑ⁻¹ e − zᵀ Σ_z⁻¹ z) up to a constant: the density ratio that CPC's heads
+/// estimate (van den Oord et al., arXiv 1807.03748, section 2.2), fitted to the site in closed form. Its negative is high for what
+/// is usual by itself and unusual here and now.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ContextModel {
+    /// Frames of a step.
+    pub(super) step: usize,
+    /// Mean and reciprocal deviation of each group.
+    pub(super) mean: [f32; GROUPS],
+    pub(super) scale: [f32; GROUPS],
+    /// `[100 · 8, 8]`, the latest step first.
+    pub(super) weights: Vec<f32>,
+    /// Standard deviation of each error.
+    pub(super) deviation: [f32; GROUPS],
+    /// Of a step, and of an error.
+    pub(super) marginal: Mahalanobis,
+    pub(super) conditional: Mahalanobis,
+    /// Of means and deviations of the errors over 0.3 s.
+    pub(super) window: Mahalanobis,
+    /// Share of the variance that the whole past predicts beyond what its last 160 ms predict, at new sound.
+    pub(super) gain: f32,
+}
+
+impl ContextModel {
+    /// Standardises a step.
+    pub(super) fn standardise(&self, row: &[f32; GROUPS]) -> [f32; GROUPS] {
+        standardise(row, &self.mean, &self.scale)
+    }
+
+    /// Steps of 0.3 s.
+    pub(super) fn window_steps(&self) -> usize {
+        window_steps(self.step)
+    }
+
+    /// Whether this could have come from a fit.
+    pub(super) fn is_whole(&self) -> bool {
+        let numbers = [&self.mean, &self.scale, &self.deviation];
+        (self.step == 4 || self.step == 8)
+            && self.weights.len() == LAGS * GROUPS * GROUPS
+            && self.weights.iter().chain(numbers.into_iter().flatten()).all(|x| x.is_finite())
+            && self.marginal.is_whole(GROUPS)
+            && self.conditional.is_whole(GROUPS)
+            && self.window.is_whole(ERRORS)
+            && self.gain.is_finite()
+    }
+}
+
+pub(super) fn standardise(row: &[f32; GROUPS], mean: &[f32; GROUPS], scale: &[f32; GROUPS]) -> [f32; GROUPS] {
+    std::array::from_fn(|i| ((row[i] - mean[i]) * scale[i]).clamp(-LARGEST, LARGEST))
+}
+
+/// Steps of `step` frames that 0.3 s hold.
+pub(super) fn window_steps(step: usize) -> usize {
+    (30 + step / 2) / step
+}
+
+/// The scores of a step.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct ContextScores {
+    /// Distance of the errors over 0.3 s from what is usual.
+    pub(super) residual: f64,
+    /// −PMI over 0.3 s, up to a constant.
+    pub(super) ratio: f64,
+}
+
+/// What is remembered of a stream: its last 100 steps, and the errors of the last 0.3 s.
+#[derive(Debug, Clone)]
+pub(super) struct ContextState {
+    groups: Groups,
+    step: usize,
+    /// A ring of steps, cleaned of what nobody could predict.
+    past: Vec<[f32; GROUPS]>,
+    next: usize,
+    steps: usize,
+    /// A ring of errors with their −PMI.
+    errors: Vec<([f32; GROUPS], f32)>,
+    /// Errors so far.
+    predicted: usize,
+    cut: u32,
+    scores: Option<ContextScores>,
+    scratch: Vec<f32>,
+}
+
+impl ContextState {
+    /// Of a stream that begins.
+    pub(super) fn new(step: usize) -> Self {
+        Self {
+            groups: Groups::new(step),
+            step,
+            past: vec![[0.0; GROUPS]; LAGS],
+            next: 0,
+            steps: 0,
+            errors: vec![([0.0; GROUPS], 0.0); window_steps(step)],
+            predicted: 0,
+            cut: 0,
+            scores: None,
+            scratch: Vec::with_capacity(ERRORS),
+        }
+    }
+
+    /// Takes the mean powers of the groups of the next frame. The scores stay until the next step.
+    ///
+    /// # Errors
+    /// Never; the result says whether there are scores yet.
+    pub(super) fn push(&mut self, model: &ContextModel, powers: &[f32; GROUPS]) -> Option<ContextScores> {
+        if let Some(row) = self.groups.push(powers) {
+            self.take(model, &row);
+        }
+        self.scores
+    }
+
+    /// The scores of the last step.
+    pub(super) fn scores(&self) -> Option<ContextScores> {
+        self.scores
+    }
+
+    fn take(&mut self, model: &ContextModel, row: &[f32; GROUPS]) {
+        let now = model.standardise(row);
+        let mut kept = now;
+        if self.steps >= LAGS {
+            let predicted = self.predict(model);
+            let mut error = [0.0; GROUPS];
+            let mut is_cut = false;
+            for i in 0..GROUPS {
+                error[i] = now[i] - predicted[i];
+                let most = CLIP * model.deviation[i];
+                is_cut |= error[i].abs() > most;
+                kept[i] = predicted[i] + error[i].clamp(-most, most);
+            }
+            self.cut = if is_cut { (self.cut + 1).min(2 * MOST_CUT) } else { self.cut.saturating_sub(1) };
+            if self.cut > MOST_CUT {
+                kept = now;
+            }
+            let conditional = model.conditional.distance(&error, &mut self.scratch);
+            let ratio = conditional - model.marginal.distance(&now, &mut self.scratch);
+            let window = self.errors.len();
+            if let Some(place) = self.errors.get_mut(self.predicted % window) {
+                *place = (error, ratio as f32);
+            }
+            self.predicted += 1;
+            self.scores = (self.predicted >= window).then(|| self.score(model));
+        }
+        if let Some(place) = self.past.get_mut(self.next) {
+            *place = kept;
+        }
+        self.next = (self.next + 1) % LAGS;
+        self.steps += 1;
+    }
+
+    fn predict(&self, model: &ContextModel) -> [f32; GROUPS] {
+        let mut sums = [0.0f32; GROUPS];
+        let (newer, older) = self.past.split_at(self.next.min(self.past.len()));
+        let past = newer.iter().rev().chain(older.iter().rev());
+        for (row, weights) in past.zip(model.weights.chunks_exact(GROUPS * GROUPS)) {
+            for (x, weights) in row.iter().zip(weights.chunks_exact(GROUPS)) {
+                sums.iter_mut().zip(weights).for_each(|(sum, w)| *sum += x * w);
+            }
+        }
+        sums
+    }
+
+    fn score(&mut self, model: &ContextModel) -> ContextScores {
+        let errors = error_moments(self.errors.iter().map(|e| &e.0));
+        let residual = model.window.distance(&errors, &mut self.scratch);
+        let ratio = self.errors.iter().map(|e| f64::from(e.1)).sum::<f64>() / self.errors.len() as f64;
+        ContextScores { residual, ratio }
+    }
+
+    /// Frames of a step.
+    pub(super) fn step(&self) -> usize {
+        self.step
+    }
+}
+
+/// Means, then deviations, of errors.
+pub(super) fn error_moments<'a>(errors: impl Iterator<Item = &'a [f32; GROUPS]> + Clone) -> [f32; ERRORS] {
+    let mut moments = [0.0; ERRORS];
+    let count = errors.clone().count().max(1) as f32;
+    let (means, deviations) = moments.split_at_mut(GROUPS);
+    for error in errors.clone() {
+        means.iter_mut().zip(error).for_each(|(mean, x)| *mean += x / count);
+    }
+    for error in errors {
+        for ((deviation, mean), x) in deviations.iter_mut().zip(means.iter()).zip(error) {
+            *deviation += (x - mean) * (x - mean) / count;
+        }
+    }
+    deviations.iter_mut().for_each(|d| *d = d.sqrt());
+    moments
+}
+
+/// The rows of `bands` `[n, 64]` at a row in `step` frames; a stream begins anew at each of `breaks`. Gives rows and, for each,
+/// the number of its last frame and how many rows came before it since the last break.
+pub(super) fn rows(bands: &[[f32; GROUPS]], breaks: &[usize], step: usize) -> Vec<SeriesRow> {
+    let (mut groups, mut since, mut out) = (Groups::new(step), 0, Vec::new());
+    for (frame, powers) in bands.iter().enumerate() {
+        if breaks.binary_search(&frame).is_ok() {
+            (groups, since) = (Groups::new(step), 0);
+        }
+        if let Some(values) = groups.push(powers) {
+            out.push(SeriesRow { values, frame, since });
+            since += 1;
+        }
+    }
+    out
+}
+
+/// A step of calibration.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct SeriesRow {
+    pub(super) values: [f32; GROUPS],
+    /// The number of its last frame.
+    pub(super) frame: usize,
+    /// Steps before it since the last break.
+    pub(super) since: usize,
+}
+
+/// A Mahalanobis distance of rows of `N` values.
+pub(super) fn distance_of<const N: usize>(rows: impl Iterator<Item = [f32; N]>) -> Result<Mahalanobis> {
+    let flat: Vec<f32> = rows.flatten().collect();
+    Mahalanobis::fit(&flat, N, 0.01, &[])
+}

@@ -1,0 +1,198 @@
+//! Fits the prediction from seconds of context to a calibration.
+
+use std::ops::Range;
+
+use super::context::{CLIP, ContextModel, ERRORS, LAGS, SeriesRow, distance_of, error_moments, rows, standardise, window_steps};
+use super::groups::GROUPS;
+use super::ridge::Moments;
+use crate::error::Result;
+
+/// Penalties for each target that are tried, ascending, and the one that is tried first.
+const PENALTIES: [f64; 6] = [0.03, 0.1, 0.3, 1.0, 3.0, 30.0];
+const FIRST_PENALTY: usize = 3;
+/// Folds that a penalty is judged by.
+const JUDGES: [usize; 2] = [1, 3];
+/// Fewest targets of a fit.
+const FEWEST: usize = 150;
+/// Frames of the past that the short prediction sees: 160 ms.
+const SHORT_FRAMES: usize = 16;
+/// Added to the deviation of a group.
+const LEAST: f32 = 0.02;
+
+/// What was heard, as one fit sees it.
+struct Series {
+    rows: Vec<SeriesRow>,
+    /// `[n, 8]`, standardised.
+    values: Vec<f32>,
+    mean: [f32; GROUPS],
+    scale: [f32; GROUPS],
+    /// Rows with a whole past, and the fold that each range lies in.
+    targets: Vec<(Range<usize>, usize)>,
+    folds: usize,
+    step: usize,
+}
+
+/// The models for each fold, fitted to the others, and the model of all; none where there is too little sound. `powers` are those
+/// of the groups of each frame, `fold_of` tells the fold of a frame.
+pub(super) fn fit(
+    step: usize,
+    powers: &[[f32; GROUPS]],
+    breaks: &[usize],
+    folds: usize,
+    fold_of: &dyn Fn(usize) -> usize,
+) -> Result<Option<(Vec<ContextModel>, ContextModel)>> {
+    let series = Series::of(rows(powers, breaks, step), step, folds, fold_of);
+    let heard: usize = series.targets.iter().map(|t| t.0.len()).sum();
+    let is_in_each = |fold| series.targets.iter().any(|t| t.1 == fold);
+    if heard < FEWEST || !(0..folds).all(is_in_each) {
+        return Ok(None);
+    }
+    let Some((weights, whole, errors)) = series.predict(LAGS, &PENALTIES, FIRST_PENALTY) else {
+        return Ok(None);
+    };
+    let Some((_, _, short)) = series.predict(SHORT_FRAMES / step, &PENALTIES, 0) else { return Ok(None) };
+    let gain = series.explained(&errors) - series.explained(&short);
+    let models = weights.into_iter().enumerate();
+    let models = models.map(|(fold, weights)| series.model(weights, &errors, gain, Some(fold)));
+    let models = models.collect::<Result<Vec<_>>>()?;
+    Ok(Some((models, series.model(whole, &errors, gain, None)?)))
+}
+
+/// Weights for each fold, those of all, and the error of each row under the weights that have not seen it.
+type Predicted = (Vec<Vec<f32>>, Vec<f32>, Vec<[f32; GROUPS]>);
+
+impl Series {
+    fn of(rows: Vec<SeriesRow>, step: usize, folds: usize, fold_of: &dyn Fn(usize) -> usize) -> Self {
+        let n = rows.len().max(1) as f64;
+        let moment = |power: i32, about: &[f32; GROUPS]| -> [f64; GROUPS] {
+            std::array::from_fn(|i| {
+                rows.iter().map(|r| f64::from(r.values[i] - about[i]).powi(power)).sum::<f64>() / n
+            })
+        };
+        let mean = moment(1, &[0.0; GROUPS]).map(|x| x as f32);
+        let scale = moment(2, &mean).map(|x| 1.0 / (x.sqrt() as f32 + LEAST));
+        let values = rows.iter().flat_map(|r| standardise(&r.values, &mean, &scale)).collect();
+        let mut targets: Vec<(Range<usize>, usize)> = Vec::new();
+        for (t, row) in rows.iter().enumerate().filter(|(_, row)| row.since >= LAGS) {
+            let fold = fold_of(row.frame).min(folds - 1);
+            match targets.last_mut() {
+                Some((range, of)) if range.end == t && *of == fold => range.end = t + 1,
+                _ => targets.push((t..t + 1, fold)),
+            }
+        }
+        Self { rows, values, mean, scale, targets, folds, step }
+    }
+
+    fn row(&self, t: usize) -> [f32; GROUPS] {
+        std::array::from_fn(|i| self.values.get(t * GROUPS + i).copied().unwrap_or(0.0))
+    }
+
+    /// Predictions from `lags` steps, with the penalty that is best at folds which were not fitted.
+    fn predict(&self, lags: usize, penalties: &[f64], first: usize) -> Option<Predicted> {
+        let mut parts: Vec<Moments> = (0..self.folds).map(|_| Moments::zero(lags, GROUPS)).collect();
+        for (range, fold) in &self.targets {
+            parts.get_mut(*fold)?.add(&self.values, range.clone());
+        }
+        let without = |left_out: Option<usize>| {
+            let kept = parts.iter().enumerate().filter(|(fold, _)| Some(*fold) != left_out);
+            kept.fold(Moments::zero(lags, GROUPS), |sum, (_, part)| sum.plus(part))
+        };
+        let judge = |penalty: f64| -> Option<f64> {
+            let mut error = 0.0;
+            for fold in JUDGES.into_iter().filter(|&fold| fold < self.folds) {
+                let weights = without(Some(fold)).solve(penalty)?;
+                error += self.errors(&weights, lags, fold).map(|(_, e)| squares(&e)).sum::<f64>();
+            }
+            Some(error)
+        };
+        // from the usual penalty to where it gets no better
+        let (mut best, mut least) = (first, judge(*penalties.get(first)?)?);
+        for downward in [true, false] {
+            let mut at = best;
+            while let Some(next) = if downward { at.checked_sub(1) } else { Some(at + 1) }
+                && let Some(&penalty) = penalties.get(next)
+            {
+                let error = judge(penalty).unwrap_or(f64::INFINITY);
+                if error >= least {
+                    break;
+                }
+                (best, least, at) = (next, error, next);
+            }
+        }
+        let penalty = *penalties.get(best)?;
+        let mut errors = vec![[0.0; GROUPS]; self.rows.len()];
+        let mut weights = Vec::with_capacity(self.folds);
+        for fold in 0..self.folds {
+            let own = without(Some(fold)).solve(penalty)?;
+            for (t, error) in self.errors(&own, lags, fold) {
+                *errors.get_mut(t)? = error;
+            }
+            weights.push(own);
+        }
+        Some((weights, without(None).solve(penalty)?, errors))
+    }
+
+    /// The errors of weights at the targets of a fold.
+    fn errors<'a>(
+        &'a self,
+        weights: &'a [f32],
+        lags: usize,
+        fold: usize,
+    ) -> impl Iterator<Item = (usize, [f32; GROUPS])> + 'a {
+        let ranges = self.targets.iter().filter(move |t| t.1 == fold).map(|t| t.0.clone());
+        ranges.flatten().map(move |t| {
+            let mut error = self.row(t);
+            for (lag, weights) in (1..=lags).zip(weights.chunks_exact(GROUPS * GROUPS)) {
+                for (x, weights) in self.row(t - lag).iter().zip(weights.chunks_exact(GROUPS)) {
+                    error.iter_mut().zip(weights).for_each(|(e, w)| *e -= x * w);
+                }
+            }
+            (t, error)
+        })
+    }
+
+    /// Share of the variance of the targets that is predicted.
+    fn explained(&self, errors: &[[f32; GROUPS]]) -> f32 {
+        let targets = || self.targets.iter().flat_map(|t| t.0.clone());
+        let left: f64 = targets().filter_map(|t| errors.get(t)).map(squares).sum();
+        let all: f64 = targets().map(|t| squares(&self.row(t))).sum();
+        (1.0 - left / all.max(1e-9)) as f32
+    }
+
+    /// A model with these weights and what the errors of all folds but one say of them.
+    fn model(
+        &self,
+        weights: Vec<f32>,
+        errors: &[[f32; GROUPS]],
+        gain: f32,
+        left_out: Option<usize>,
+    ) -> Result<ContextModel> {
+        let kept = || self.targets.iter().filter(move |t| Some(t.1) != left_out).map(|t| t.0.clone());
+        let of = |range: Range<usize>| errors.get(range).unwrap_or_default();
+        let window = window_steps(self.step);
+        let count = kept().map(|range| range.len()).sum::<usize>().max(1) as f64;
+        let deviation = std::array::from_fn(|i| {
+            let sum: f64 = kept().flat_map(of).map(|e| f64::from(e[i]).powi(2)).sum();
+            ((sum / count).sqrt() as f32).max(1e-3)
+        });
+        Ok(ContextModel {
+            step: self.step,
+            mean: self.mean,
+            scale: self.scale,
+            weights,
+            deviation,
+            marginal: distance_of(kept().flatten().map(|t| self.row(t)))?,
+            conditional: distance_of(kept().flat_map(of).copied())?,
+            window: distance_of::<ERRORS>(
+                kept().flat_map(|range| of(range).windows(window)).map(|errors| error_moments(errors.iter())),
+            )?,
+            gain,
+        })
+    }
+}
+
+fn squares(values: &[f32; GROUPS]) -> f64 {
+    values.iter().map(|&x| f64::from(x).powi(2)).sum()
+}
+
+const _: () = assert!(CLIP > 1.0);

@@ -1,0 +1,177 @@
+//! Fits the terms to a calibration.
+
+use nalgebra::DMatrix;
+
+use super::context_fit;
+use super::groups::powers;
+use super::mahalanobis::{Allowance, Mahalanobis};
+use super::model::{MOMENTS, TermModel};
+use super::modulation;
+use super::state::{Features, TermState};
+use super::Values;
+use crate::detect::foretelling::{LAG, TREND, Trend};
+use crate::detect::prediction::Prediction;
+use crate::detect::rows::ROW;
+use crate::error::Result;
+use crate::units::BANDS;
+
+/// Pieces of time for cross-fitting.
+const FOLDS: usize = 5;
+/// Most frames that the short prediction is fitted to.
+const MOST: usize = 6000;
+/// Frames after a break that are not learnt from.
+const SETTLING: usize = 100;
+/// Standard deviation of a change of gain that is no sign of anything, in ln of power, of bands and of errors.
+const GAIN: f32 = 0.7;
+const GAIN_OF_ERRORS: f32 = 0.2;
+/// Added to standard deviations.
+const LEAST: f32 = 0.02;
+
+/// Terms that are fitted to a calibration.
+pub(in crate::detect) struct Calibrated {
+    pub(in crate::detect) model: TermModel,
+    /// The number of the last frame of each settled row, and its values under a fit that has not seen its fifth of the time.
+    pub(in crate::detect) rows: Vec<(usize, Values)>,
+    /// What is remembered after the last frame.
+    pub(in crate::detect) state: TermState,
+}
+
+/// Fits the terms to log-mel `bands` `[n, 64]`; at each of `breaks` (ascending) the sound begins anew. Frames that are not
+/// `fine` enter no covariance.
+///
+/// # Errors
+/// When there is too little sound.
+pub(in crate::detect) fn fit(bands: &[f32], breaks: &[usize], fine: &dyn Fn(usize) -> bool) -> Result<Calibrated> {
+    let n = bands.len() / BANDS;
+    let fold_of = |frame: usize| (frame * FOLDS / n.max(1)).min(FOLDS - 1);
+    let sampled = Sampled::of(bands, breaks);
+    let predictors = (0..FOLDS).map(|fold| sampled.fit(|frame| fold_of(frame) != fold));
+    let predictors = predictors.collect::<Result<Vec<_>>>()?;
+    let predictor = sampled.fit(|_| true)?;
+    drop(sampled);
+
+    let rows = feature_rows(bands, breaks, &|frame| &predictors[fold_of(frame)]);
+    let densities = |left_out: Option<usize>| -> Result<[Mahalanobis; 4]> {
+        let kept = || rows.iter().filter(|r| fine(r.0) && Some(fold_of(r.0)) != left_out).map(|r| &r.1);
+        let gain = |deviation| {
+            let direction = (0..MOMENTS).map(|i| if i < BANDS { 1.0 } else { 0.0 }).collect();
+            [Allowance { direction, deviation }]
+        };
+        let of = |part: fn(&Features) -> &[f32], width, allowances: &[Allowance]| {
+            let flat: Vec<f32> = kept().flat_map(|features| part(features)).copied().collect();
+            Mahalanobis::fit(&flat, width, LEAST, allowances)
+        };
+        Ok([
+            of(|f| &f.half, MOMENTS, &gain(GAIN))?,
+            of(|f| &f.quarter, MOMENTS, &gain(GAIN))?,
+            of(|f| &f.short, MOMENTS, &gain(GAIN_OF_ERRORS))?,
+            of(|f| &f.modulation, modulation::WIDTH, &[])?,
+        ])
+    };
+    let group_powers: Vec<_> = bands.chunks_exact(BANDS).map(powers).collect();
+    let context = |step| context_fit::fit(step, &group_powers, breaks, FOLDS, &fold_of);
+    let (mut of_folds, of_all) = match (context(4)?, context(8)?) {
+        (Some((a, all_a)), Some((b, all_b))) => {
+            (a.into_iter().zip(b).map(|(a, b)| Some([a, b])).collect(), Some([all_a, all_b]))
+        }
+        _ => (vec![None; FOLDS], None),
+    };
+    drop(group_powers);
+    let assemble = |predictor: Prediction, densities: [Mahalanobis; 4], contexts| {
+        let [half, quarter, short, modulation] = densities;
+        TermModel { half, quarter, predictor, short, modulation, contexts }
+    };
+    let models = predictors.iter().enumerate().map(|(fold, predictor)| {
+        let contexts = of_folds.get_mut(fold).and_then(Option::take);
+        Ok(assemble(predictor.clone(), densities(Some(fold))?, contexts))
+    });
+    let models = models.collect::<Result<Vec<_>>>()?;
+    let model = assemble(predictor, densities(None)?, of_all);
+    drop(rows);
+
+    let (mut state, mut since, mut rows) = (TermState::new(), 0, Vec::with_capacity(n / ROW));
+    for (frame, bands) in bands.chunks_exact(BANDS).enumerate() {
+        if breaks.binary_search(&frame).is_ok() {
+            (state, since) = (TermState::new(), 0);
+        }
+        let unaware = &models[fold_of(frame)];
+        state.push(unaware, bands);
+        since += 1;
+        if (frame + 1).is_multiple_of(ROW) {
+            let values = state.values(unaware);
+            if since >= SETTLING {
+                rows.push((frame, values));
+            }
+        }
+    }
+    Ok(Calibrated { model, rows, state })
+}
+
+/// The features of each settled row, with the number of its last frame.
+fn feature_rows<'a>(
+    bands: &[f32],
+    breaks: &[usize],
+    predictor: &dyn Fn(usize) -> &'a Prediction,
+) -> Vec<(usize, Features)> {
+    let (mut state, mut since, mut rows) = (TermState::new(), 0, Vec::new());
+    for (frame, bands) in bands.chunks_exact(BANDS).enumerate() {
+        if breaks.binary_search(&frame).is_ok() {
+            (state, since) = (TermState::new(), 0);
+        }
+        state.push_short(predictor(frame), bands);
+        since += 1;
+        if (frame + 1).is_multiple_of(ROW) {
+            let features = state.update_features();
+            if since >= SETTLING {
+                rows.push((frame, features.clone()));
+            }
+        }
+    }
+    rows
+}
+
+/// Frames that the short prediction is fitted to.
+struct Sampled {
+    frames: Vec<usize>,
+    /// `[n, 192]` and `[n, 64]`.
+    trends: Vec<f32>,
+    bands: Vec<f32>,
+}
+
+impl Sampled {
+    fn of(bands: &[f32], breaks: &[usize]) -> Self {
+        let every = (bands.len() / BANDS / MOST).max(1);
+        let mut sampled = Self { frames: Vec::new(), trends: Vec::new(), bands: Vec::new() };
+        let (mut trend, mut since) = (Trend::new(), 0);
+        let mut before = [[0.0; TREND]; LAG];
+        for (frame, bands) in bands.chunks_exact(BANDS).enumerate() {
+            if breaks.binary_search(&frame).is_ok() {
+                (trend, since) = (Trend::new(), 0);
+            }
+            let at = frame % LAG;
+            if since >= SETTLING && frame.is_multiple_of(every) {
+                sampled.frames.push(frame);
+                sampled.trends.extend(before[at]);
+                sampled.bands.extend(bands);
+            }
+            before[at] = trend.push(bands);
+            since += 1;
+        }
+        sampled
+    }
+
+    /// Of the frames that are `kept`.
+    fn fit(&self, kept: impl Fn(usize) -> bool) -> Result<Prediction> {
+        let chosen: Vec<usize> =
+            self.frames.iter().enumerate().filter(|(_, frame)| kept(**frame)).map(|(i, _)| i).collect();
+        let rows = |values: &[f32], width: usize| {
+            let row = |&i: &usize| values.get(i * width..(i + 1) * width).unwrap_or_default();
+            let flat: Vec<f32> = chosen.iter().flat_map(row).copied().collect();
+            DMatrix::from_row_slice(chosen.len(), width, &flat)
+        };
+        if chosen.len() < 2 {
+            return Err(crate::detect::site::too_short(0));
+        }
+        Prediction::fit(&rows(&self.trends, TREND), &rows(&self.bands, BANDS))
+    }
+}

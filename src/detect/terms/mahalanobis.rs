@@ -1,0 +1,188 @@
+//! Mahalanobis distance under a shrunk covariance.
+
+use nalgebra::{Cholesky, DMatrix};
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+
+/// Added to the diagonal of the shrunk correlation matrix, so that it has a Cholesky factor.
+const JITTER: f64 = 1e-4;
+/// Products that are summed side by side.
+const SIDE: usize = 8;
+
+/// A direction in which vectors may vary more than calibration shows: a change of gain moves all bands alike.
+#[derive(Debug, Clone)]
+pub struct Allowance {
+    /// The direction, in the units of the vectors, `[width]`.
+    pub direction: Vec<f32>,
+    /// Standard deviation along it, in multiples of `direction`.
+    pub deviation: f32,
+}
+
+/// Mean and covariance of vectors, and the distance of others from them.
+///
+/// Each coordinate is standardised; the correlation matrix is shrunk towards a multiple of the identity by the optimal
+/// amount (Ledoit and Wolf, A well-conditioned estimator for large-dimensional covariance matrices, 2004).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Mahalanobis {
+    mean: Vec<f32>,
+    /// Reciprocal of each standard deviation.
+    scale: Vec<f32>,
+    /// The rows of the inverse Cholesky factor, each up to its diagonal.
+    factor: Vec<f32>,
+}
+
+impl Mahalanobis {
+    /// Fits `rows` `[n, width]`. Each standard deviation gets `least` added.
+    ///
+    /// # Errors
+    /// When there are fewer than 2 rows, or values that are not finite.
+    pub fn fit(rows: &[f32], width: usize, least: f32, allowances: &[Allowance]) -> Result<Self> {
+        let n = rows.len() / width.max(1);
+        if n < 2 {
+            return Err(Error::config(
+                format!("calibration has {n} usable rows, expected at least 2"),
+                "let calibration listen longer, or run `calibrate` again",
+            ));
+        }
+        let mut z = DMatrix::from_row_slice(n, width, rows.get(..n * width).unwrap_or_default());
+        let mut mean = Vec::with_capacity(width);
+        let mut scale = Vec::with_capacity(width);
+        for mut column in z.column_iter_mut() {
+            let middle = column.iter().map(|&x| f64::from(x)).sum::<f64>() / n as f64;
+            let variance = column.iter().map(|&x| (f64::from(x) - middle).powi(2)).sum::<f64>() / n as f64;
+            let reciprocal = 1.0 / (variance.sqrt() + f64::from(least));
+            column.iter_mut().for_each(|x| *x = ((f64::from(*x) - middle) * reciprocal) as f32);
+            mean.push(middle as f32);
+            scale.push(reciprocal as f32);
+        }
+        let mut covariance = (z.transpose() * &z).cast::<f64>() / n as f64;
+        let fourth: f64 = z.row_iter().map(|row| f64::from(row.norm_squared()).powi(2)).sum();
+        shrink(&mut covariance, fourth / (n as f64).powi(2), n);
+        for allowance in allowances {
+            let along: Vec<f64> =
+                allowance.direction.iter().zip(&scale).map(|(d, s)| f64::from(d * s)).collect();
+            let variance = f64::from(allowance.deviation).powi(2);
+            for (i, a) in along.iter().enumerate() {
+                for (j, b) in along.iter().enumerate() {
+                    covariance[(i, j)] += variance * a * b;
+                }
+            }
+        }
+        let lower = Cholesky::new(covariance)
+            .and_then(|cholesky| cholesky.l().solve_lower_triangular(&DMatrix::identity(width, width)));
+        let Some(inverse) = lower else {
+            return Err(Error::config(
+                "the covariance of calibration has no Cholesky factor: scores at calibration are not finite",
+                "check the input, and run `calibrate` again",
+            ));
+        };
+        let factor = (0..width).flat_map(|i| (0..=i).map(move |j| (i, j)));
+        Ok(Self { mean, scale, factor: factor.map(|at| inverse[at] as f32).collect() })
+    }
+
+    /// Squared distance of a vector over its width: about 1 for vectors like those of the fit. Does not allocate;
+    /// `scratch` holds the standardised vector.
+    #[must_use]
+    pub fn distance(&self, vector: &[f32], scratch: &mut Vec<f32>) -> f64 {
+        scratch.clear();
+        let standardised = vector.iter().zip(&self.mean).zip(&self.scale);
+        scratch.extend(standardised.map(|((x, mean), scale)| (x - mean) * scale));
+        let (mut rest, mut sum) = (self.factor.as_slice(), 0.0f32);
+        for i in 0..scratch.len() {
+            let (row, after) = rest.split_at((i + 1).min(rest.len()));
+            rest = after;
+            sum += dot(row, scratch.get(..=i).unwrap_or_default()).powi(2);
+        }
+        f64::from(sum) / scratch.len().max(1) as f64
+    }
+
+    /// Whether this could have come from a fit to vectors of `width` values.
+    pub(in crate::detect) fn is_whole(&self, width: usize) -> bool {
+        self.mean.len() == width
+            && self.scale.len() == width
+            && self.factor.len() == width * (width + 1) / 2
+            && self.mean.iter().chain(&self.scale).chain(&self.factor).all(|x| x.is_finite())
+    }
+}
+
+/// Shrinks `covariance` of `n` standardised rows; `fourth` is the sum of their fourth powers of the norm over n².
+fn shrink(covariance: &mut DMatrix<f64>, fourth: f64, n: usize) {
+    let width = covariance.nrows();
+    let identity = covariance.trace() / width as f64;
+    let squared = covariance.norm_squared();
+    let away = squared - width as f64 * identity * identity;
+    let noise = (fourth - squared / n as f64).clamp(0.0, away.max(0.0));
+    let weight = if away > 0.0 { noise / away } else { 1.0 };
+    *covariance *= 1.0 - weight;
+    (0..width).for_each(|i| covariance[(i, i)] += weight * identity + JITTER);
+}
+
+/// Σ aᵢ bᵢ, summed side by side.
+pub(super) fn dot(a: &[f32], b: &[f32]) -> f32 {
+    let n = a.len().min(b.len());
+    let (a, b) = (a.get(..n).unwrap_or_default(), b.get(..n).unwrap_or_default());
+    let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<SIDE>(), b.as_chunks::<SIDE>());
+    let mut sums = [0.0f32; SIDE];
+    for (a, b) in a.iter().zip(b) {
+        sums.iter_mut().zip(a).zip(b).for_each(|((sum, a), b)| *sum += a * b);
+    }
+    sums.iter().sum::<f32>() + a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum::<f32>()
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::{RngExt, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
+
+    use super::*;
+
+    fn rows(n: usize, seed: u64) -> Vec<f32> {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let mut normal = || (0..12).map(|_| rng.random_range(-0.5..0.5f32)).sum::<f32>();
+        (0..n)
+            .flat_map(|_| {
+                let (a, b, c) = (normal(), normal(), normal());
+                [5.0 + a, 2.0 * a + 0.5 * b, c]
+            })
+            .collect()
+    }
+
+    #[test]
+    fn rows_like_those_of_the_fit_have_a_mean_distance_of_one() {
+        let fitted = Mahalanobis::fit(&rows(4000, 1), 3, 0.0, &[]).unwrap();
+        assert!(fitted.is_whole(3) && !fitted.is_whole(4));
+        let mut scratch = Vec::new();
+        let others = rows(4000, 2);
+        let mean = others.chunks(3).map(|row| fitted.distance(row, &mut scratch)).sum::<f64>() / 4000.0;
+        assert!((mean - 1.0).abs() < 0.05, "{mean}");
+        let json = serde_json::to_string(&fitted).unwrap();
+        assert_eq!(serde_json::from_str::<Mahalanobis>(&json).unwrap(), fitted);
+    }
+
+    #[test]
+    fn a_broken_correlation_is_far_and_an_allowance_brings_it_near() {
+        let fitted = Mahalanobis::fit(&rows(4000, 1), 3, 0.0, &[]).unwrap();
+        let mut scratch = Vec::new();
+        let broken = [6.0, -2.0, 0.0];
+        let far = fitted.distance(&broken, &mut scratch);
+        assert!(far > 20.0, "{far}");
+        let allowance = Allowance { direction: vec![1.0, -2.0, 0.0], deviation: 3.0 };
+        let near = Mahalanobis::fit(&rows(4000, 1), 3, 0.0, &[allowance]).unwrap();
+        let distance = near.distance(&broken, &mut scratch);
+        assert!(distance < 0.5, "{distance}");
+    }
+
+    #[test]
+    fn few_rows_in_many_coordinates_are_shrunk_and_still_have_a_distance() {
+        let mut rng = ChaCha8Rng::seed_from_u64(3);
+        let wide: Vec<f32> = (0..20 * 64).map(|_| rng.random_range(-1.0..1.0)).collect();
+        let fitted = Mahalanobis::fit(&wide, 64, 0.0, &[]).unwrap();
+        let mut scratch = Vec::new();
+        let other: Vec<f32> = (0..64).map(|_| rng.random_range(-1.0..1.0)).collect();
+        let distance = fitted.distance(&other, &mut scratch);
+        assert!((0.2..5.0).contains(&distance), "{distance}");
+        assert!(Mahalanobis::fit(&wide[..64], 64, 0.0, &[]).is_err());
+    }
+}

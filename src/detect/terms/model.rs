@@ -1,0 +1,46 @@
+//! What is fitted to a site.
+
+use serde::{Deserialize, Serialize};
+
+use super::context::ContextModel;
+use super::mahalanobis::Mahalanobis;
+use super::modulation;
+use crate::detect::foretelling::TREND;
+use crate::detect::prediction::Prediction;
+use crate::units::BANDS;
+
+/// Numbers of a window of bands: means, then deviations.
+pub(super) const MOMENTS: usize = 2 * BANDS;
+
+/// The terms of a site: closed forms, fitted to calibration.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::detect) struct TermModel {
+    pub(super) half: Mahalanobis,
+    pub(super) quarter: Mahalanobis,
+    /// Of the bands from their last 0.3 s.
+    pub(super) predictor: Prediction,
+    pub(super) short: Mahalanobis,
+    pub(super) modulation: Mahalanobis,
+    /// At steps of 40 ms and of 80 ms; none where calibration was too short.
+    pub(super) contexts: Option<[ContextModel; 2]>,
+}
+
+impl TermModel {
+    /// How much the last seconds say beyond the last 160 ms, 0 to 1: the share of the variance that they predict at new sound,
+    /// by the better of the two contexts. Machines with a rhythm have 0.1 and more, wind and rain 0.
+    pub(in crate::detect) fn predictability(&self) -> f64 {
+        let gains = self.contexts.iter().flatten().map(|context| f64::from(context.gain));
+        gains.fold(0.0, f64::max)
+    }
+
+    /// Whether this could have come from a fit.
+    pub(in crate::detect) fn is_whole(&self) -> bool {
+        self.half.is_whole(MOMENTS)
+            && self.quarter.is_whole(MOMENTS)
+            && self.predictor.is_whole(TREND)
+            && self.short.is_whole(MOMENTS)
+            && self.modulation.is_whole(modulation::WIDTH)
+            && self.contexts.iter().flatten().all(ContextModel::is_whole)
+    }
+}

@@ -1,0 +1,174 @@
+//! What a stream remembers for its terms.
+
+use super::context::ContextState;
+use super::groups::{GROUPS, powers};
+use super::model::{MOMENTS, TermModel};
+use super::modulation::Modulation;
+use super::{TERMS, Values};
+use crate::detect::foretelling::{LAG, TREND, Trend};
+use crate::detect::rows::ROW;
+use crate::units::BANDS;
+
+/// Frames of the windows.
+const HALF: usize = 50;
+const QUARTER: usize = 25;
+/// Rows that the baseline of the bands remembers: 30 s.
+const BASELINE_ROWS: f32 = 600.0;
+
+/// The windows of a stream: bands and errors of the last 0.5 s, the baseline of the last 30 s, envelopes, contexts.
+#[derive(Debug, Clone)]
+pub(in crate::detect) struct TermState {
+    bands: Window,
+    errors: Window,
+    trend: Trend,
+    /// Trends of the last frames, a ring.
+    trends: [[f32; TREND]; LAG],
+    baseline: [f32; BANDS],
+    rows: u64,
+    modulation: Modulation,
+    contexts: [ContextState; 2],
+    frames: usize,
+    scratch: Vec<f32>,
+    features: Features,
+}
+
+/// The vectors whose densities are terms.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Features {
+    pub(super) half: Vec<f32>,
+    pub(super) quarter: Vec<f32>,
+    pub(super) short: Vec<f32>,
+    pub(super) modulation: Vec<f32>,
+}
+
+impl TermState {
+    /// Of a stream that begins.
+    pub(in crate::detect) fn new() -> Self {
+        Self {
+            bands: Window::new(),
+            errors: Window::new(),
+            trend: Trend::new(),
+            trends: [[0.0; TREND]; LAG],
+            baseline: [0.0; BANDS],
+            rows: 0,
+            modulation: Modulation::new(),
+            contexts: [ContextState::new(4), ContextState::new(8)],
+            frames: 0,
+            scratch: Vec::with_capacity(MOMENTS),
+            features: Features::default(),
+        }
+    }
+
+    /// Takes the next frame's log-mel bands `[64]`.
+    pub(in crate::detect) fn push(&mut self, model: &TermModel, bands: &[f32]) {
+        let powers = self.push_short(&model.predictor, bands);
+        if let Some(models) = &model.contexts {
+            for (state, model) in self.contexts.iter_mut().zip(models) {
+                state.push(model, &powers);
+            }
+        }
+    }
+
+    /// The same without contexts; gives the mean powers of the groups.
+    pub(super) fn push_short(
+        &mut self,
+        predictor: &crate::detect::prediction::Prediction,
+        bands: &[f32],
+    ) -> [f32; GROUPS] {
+        let mut error = [0.0; BANDS];
+        let at = self.frames % LAG;
+        if self.frames >= LAG {
+            predictor.residual(&self.trends[at], bands, &mut error);
+        }
+        self.bands.push(bands);
+        self.errors.push(&error);
+        self.trends[at] = self.trend.push(bands);
+        let powers = powers(bands);
+        self.modulation.push(&powers);
+        self.frames += 1;
+        powers
+    }
+
+    /// Whether all windows but those of the contexts are full.
+    pub(in crate::detect) fn is_full(&self) -> bool {
+        self.frames >= HALF + LAG && self.modulation.is_full()
+    }
+
+    /// The values that end with the last frame. To be called once in 5 frames: the baseline moves on.
+    pub(in crate::detect) fn values(&mut self, model: &TermModel) -> Values {
+        self.update_features();
+        let mut values = [None; TERMS];
+        if !self.is_full() {
+            return values;
+        }
+        let Features { half, quarter, short, modulation } = &self.features;
+        let parts = [
+            (&model.half, half),
+            (&model.quarter, quarter),
+            (&model.short, short),
+            (&model.modulation, modulation),
+        ];
+        let mut distances = parts.map(|(density, of)| Some(density.distance(of, &mut self.scratch))).into_iter();
+        let scores = self.contexts.each_ref().map(ContextState::scores);
+        let mut contexts = scores.into_iter().flat_map(|s| [s.map(|s| s.residual), s.map(|s| s.ratio)]);
+        for value in &mut values {
+            *value = distances.next().or_else(|| contexts.next()).flatten();
+        }
+        values
+    }
+
+    /// The vectors that end with the last frame, and moves the baseline on.
+    pub(super) fn update_features(&mut self) -> &Features {
+        let Features { half, quarter, short, modulation } = &mut self.features;
+        self.bands.moments(HALF, half);
+        self.bands.moments(QUARTER, quarter);
+        self.errors.moments(HALF, short);
+        self.modulation.row(modulation);
+        let rate = (1.0 / (self.rows as f32 + 1.0)).max(1.0 - (-1.0 / BASELINE_ROWS).exp());
+        self.baseline.iter_mut().zip(half.iter()).for_each(|(b, x)| *b += rate * (x - *b));
+        self.rows += 1;
+        for row in [half, quarter] {
+            row.iter_mut().zip(&self.baseline).for_each(|(x, b)| *x -= b);
+        }
+        &self.features
+    }
+}
+
+const _: () = assert!(HALF.is_multiple_of(ROW) && QUARTER.is_multiple_of(ROW));
+
+/// Bands of the last 0.5 s, `[50, 64]`, a ring.
+#[derive(Debug, Clone)]
+struct Window {
+    ring: Vec<[f32; BANDS]>,
+    frames: usize,
+}
+
+impl Window {
+    fn new() -> Self {
+        Self { ring: vec![[0.0; BANDS]; HALF], frames: 0 }
+    }
+
+    fn push(&mut self, bands: &[f32]) {
+        if let Some(place) = self.ring.get_mut(self.frames % HALF) {
+            place.iter_mut().zip(bands).for_each(|(to, x)| *to = *x);
+        }
+        self.frames += 1;
+    }
+
+    /// Means, then deviations, over the last `window` frames, `[128]`.
+    fn moments(&self, window: usize, out: &mut Vec<f32>) {
+        out.clear();
+        out.resize(MOMENTS, 0.0);
+        let held = window.min(self.frames).max(1);
+        let rows = || (0..held).filter_map(|back| self.ring.get((self.frames + HALF - 1 - back) % HALF));
+        let (means, deviations) = out.split_at_mut(BANDS);
+        let share = 1.0 / held as f32;
+        rows().for_each(|row| means.iter_mut().zip(row).for_each(|(m, x)| *m += share * x));
+        for row in rows() {
+            for ((d, m), x) in deviations.iter_mut().zip(means.iter()).zip(row) {
+                *d += share * (x - m) * (x - m);
+            }
+        }
+        deviations.iter_mut().for_each(|d| *d = d.sqrt());
+    }
+}
