@@ -264,6 +264,7 @@ def it_is_used(house, daemon):
     said = house.about(EVENT)
     check(f"{said['onset']} to {said['offset']}, {said['band_hz']} Hz, {said['tier']}",
           lambda: said["band_hz"][0] <= 1900 <= said["band_hz"][1] and said["stream"] == "kitchen", 1)
+    check(f"it says what it was: {said['summary']}", lambda: said["kind"] == "foreign" and said["summary"].startswith("foreign sound"), 1)
     check("the automation of the README spoke once", lambda: len(house.notes()) == 1, 10)
 
     house.call("number/set_value", BUDGET, value=7.5)

@@ -13,6 +13,7 @@ use super::input::{Input, InputState};
 use super::instrument::Instrument;
 use super::pool::{EVERY, POOL_FRAMES, Pool};
 use super::reading::{DetectorCounts, DetectorState, Quality, Reading};
+use super::recurring::Repeat;
 use super::regime::{Former, Relearning};
 use super::vigil::{Told, Vigil};
 use crate::error::{Error, Result};
@@ -356,11 +357,12 @@ impl Detector {
         let Stage::Watching(watch) = &self.stage else { return };
         let phase = if told.began { Phase::New } else { Phase::Update };
         let told_now = told.began || (told.graver && told.ended.is_none());
+        let repeat = if told.ended.is_some() { told.repeat } else { watch.vigil.repeat() };
         if let Some(episode) = told.ended.as_ref().or(watch.vigil.episode()).filter(|_| told_now) {
-            out.extend(self.finding(episode, phase));
+            out.extend(self.finding(episode, phase, repeat));
         }
         if let Some(episode) = &told.ended {
-            let end = self.finding(episode, Phase::End);
+            let end = self.finding(episode, Phase::End, repeat);
             out.extend(end.map(|end| Finding { regime: told.regime, nearest: told.nearest, ..end }));
         }
     }
@@ -377,13 +379,14 @@ impl Detector {
         }
     }
 
-    fn finding(&self, episode: &Episode, phase: Phase) -> Option<Finding> {
+    fn finding(&self, episode: &Episode, phase: Phase, repeat: Option<Repeat>) -> Option<Finding> {
         let (Stage::Watching(watch), Some(now)) = (&self.stage, self.last) else { return None };
         let setting = Setting {
             number: self.number.saturating_sub(1),
             background_dbfs: watch.calibration.background_dbfs,
             budget_per_hour: self.config.events_per_hour,
             calibration: watch.id.clone(),
+            repeat,
         };
         Some(episode.finding(phase, now, watch.vigil.severe_below(), &setting))
     }

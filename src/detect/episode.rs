@@ -1,7 +1,8 @@
 //! An event as it grows, frame by frame.
 
 use super::kind::{Clues, classify};
-use crate::event::{Evidence, Finding, Phase, Tier};
+use super::recurring::Repeat;
+use crate::event::{Detail, Evidence, Finding, Kind, Phase, Tier};
 use crate::nn::band_edges;
 use crate::units::{BANDS, FRAME_RATE, frame_end, frame_start, samples_to_seconds};
 
@@ -50,6 +51,7 @@ pub(crate) struct Setting {
     pub(crate) background_dbfs: f32,
     pub(crate) budget_per_hour: f64,
     pub(crate) calibration: String,
+    pub(crate) repeat: Option<Repeat>,
 }
 
 /// Score and level over a run of frames.
@@ -122,11 +124,20 @@ impl Episode {
         self.last_active
     }
 
+    /// What it is, by what was heard so far.
+    pub(crate) fn kind(&self) -> Kind {
+        self.classify().0
+    }
+
+    fn classify(&self) -> (Kind, Detail) {
+        let lasts_s = (self.last_active + 1 - self.onset) as f64 / f64::from(FRAME_RATE);
+        classify(&Clues { lasts_s, ..self.clues })
+    }
+
     /// The finding of this event once frame `now` has been heard.
     pub(crate) fn finding(&self, phase: Phase, now: u64, severe_below: f64, setting: &Setting) -> Finding {
         let onset = frame_start(self.onset);
-        let lasts_s = (self.last_active + 1 - self.onset) as f64 / f64::from(FRAME_RATE);
-        let (kind, detail) = classify(&Clues { lasts_s, ..self.clues });
+        let (kind, detail) = self.classify();
         let offset = (phase == Phase::End).then(|| frame_end(self.last_active));
         let mut finding = Finding {
             phase,
@@ -145,8 +156,8 @@ impl Episode {
             kind,
             detail,
             summary: String::new(),
-            repeat_of: None,
-            repeats: 0,
+            repeat_of: setting.repeat.map(|repeat| repeat.of),
+            repeats: setting.repeat.map_or(0, |repeat| repeat.times),
             surprise: self.peak.surprise,
             surprise_per_k: self.peak.pmi.iter().map(|x| x.is_finite().then_some(-x)).collect(),
             novelty: self.peak.novelty,

@@ -23,7 +23,12 @@
 //! 5. Where the place has changed (p or that of novelty stays below 0.001 for a minute, or an event is cut for its length), ordinary
 //!    alarms rest and normal is learnt anew; up to 3 former calibrations are kept and come back at once when the sound
 //!    does.
-//! 6. What the operator declares normal ([`Detector::judge`]) is known again by the direction of its pooled z.
+//! 6. What the operator declares normal ([`Detector::judge`]) is known again by the direction of its pooled z. So is what
+//!    was reported three times in a day: where the budget is held it is reported once an hour from then on and does not count
+//!    against it. Neither hides what is more than three times as novel, ten thousand times less probable, or
+//!    another kind of thing.
+//! 7. Each finding says what it was ([`Kind`](crate::event::Kind)): by the terms that decided, by the level against the
+//!    floor of calibration, and by the rhythm of the site, whose beats are followed.
 //!
 //! All this is a function of the frames alone: there are no clocks here, and frames pushed in any grouping give
 //! the same findings, bit for bit. Gaps, invalid frames and digital silence end a running event and are followed
@@ -59,6 +64,7 @@ mod novelty;
 mod pool;
 mod prediction;
 mod reading;
+mod recurring;
 mod regime;
 mod rhythm;
 mod rows;

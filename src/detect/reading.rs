@@ -65,6 +65,8 @@ pub struct DetectorCounts {
     pub capped: u64,
     /// Events that were not told because the operator had declared their kind normal.
     pub known: u64,
+    /// Events that were not told because their sound had been reported often, and within the last hour.
+    pub repeats: u64,
     /// Times that score, novelty or level have moved.
     pub drifts: u64,
     /// Times that the place has changed.

@@ -11,7 +11,7 @@ pub(crate) use tracker::{BeatFault, BeatTracker};
 
 use onsets::OnsetStrength;
 
-/// Periods that are looked for, frames: 0.2 to 4 s.
+/// Periods that are looked for, frames: 0.2 to 4 s, and at most an eighth of the sound.
 const PERIODS: std::ops::RangeInclusive<usize> = 20..=400;
 /// Frames on either side over which onset strength is averaged before it is correlated: beats may be this far off.
 const BLUR: usize = 4;
@@ -23,6 +23,8 @@ const LEAST_DEVIATIONS: f64 = 5.0;
 const SHORTER: f64 = 0.8;
 /// Share of the beats of calibration that must come when they are due.
 const LEAST_ON_TIME: f64 = 0.9;
+/// Nine of ten beats are off by less than this share of the period.
+const MOST_OFF: f64 = 0.08;
 /// Fewest beats by which a rhythm is known.
 const FEWEST_BEATS: usize = 8;
 
@@ -74,18 +76,19 @@ impl Rhythm {
         // beats may stray by a quarter of the period here, to learn how far they stray
         self.tolerance_s = self.period_s / 4.0;
         let (mut errors, mut faults) = self.replay(bands, breaks);
-        let least = FEWEST_BEATS.min((bands.len() / BANDS) * 2 / 3 / self.period_frames().ceil() as usize);
-        if errors.len() < least.max(4)
-            || (errors.len() as f64) < LEAST_ON_TIME * (errors.len() + faults) as f64
-        {
+        // the first four are not compared with their due time
+        if errors.len() + 4 < FEWEST_BEATS || !mostly_on_time(errors.len(), faults) {
             return None;
         }
         errors.iter_mut().for_each(|e| *e = e.abs());
         errors.sort_by(f64::total_cmp);
         let usual = errors.get(errors.len() * 9 / 10).copied().unwrap_or_default();
+        if usual > MOST_OFF * self.period_s {
+            return None;
+        }
         self.tolerance_s = tolerance_s(self.period_s, usual);
         (errors, faults) = self.replay(bands, breaks);
-        (errors.len() as f64 >= LEAST_ON_TIME * (errors.len() + faults) as f64).then_some(self)
+        mostly_on_time(errors.len(), faults).then_some(self)
     }
 
     /// Seconds by which each beat was off, and how many beats were missing or too far off.
@@ -116,6 +119,10 @@ impl Rhythm {
             && self.scale.len() == BANDS
             && self.scale.iter().all(|x| *x > 0.0 && x.is_finite())
     }
+}
+
+fn mostly_on_time(on_time: usize, faults: usize) -> bool {
+    on_time as f64 >= LEAST_ON_TIME * (on_time + faults) as f64
 }
 
 /// Seconds by which beats may be off where nine of ten are off by less than `usual_s`: at least 40 ms, at most 0.3 periods.
@@ -164,7 +171,7 @@ fn dominant(curve: &[f64]) -> Option<(f64, f64)> {
         let sum: f64 = curve.iter().zip(curve.get(lag..).unwrap_or_default()).map(|(a, b)| a * b).sum();
         sum / pairs as f64 / power
     };
-    let longest = (*PERIODS.end()).min(curve.len() / 3);
+    let longest = (*PERIODS.end()).min(curve.len() / FEWEST_BEATS);
     let values: Vec<f64> = (PERIODS.start() - 1..=longest + 1).map(correlation).collect();
     let peaks: Vec<(usize, f64)> = values
         .windows(3)

@@ -130,6 +130,7 @@ impl Detector {
             let now = watch.vigil.counts();
             counts.capped += now.capped;
             counts.known += now.known;
+            counts.repeats += now.repeats;
             counts.drifts += now.drifts;
             counts.regimes += now.regimes;
         }

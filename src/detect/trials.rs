@@ -216,3 +216,41 @@ fn a_new_budget_and_a_new_calibration_take_hold() {
     hear(&mut detector, &noise.event(6100, 12.0, 0.0));
     assert_eq!(hear(&mut detector, &noise.event(300, 12.0, 0.0)), []);
 }
+
+#[test]
+fn what_comes_again_is_one_story() {
+    let mut noise = Noise::new(53);
+    let mut detector = calibrated(&mut noise, &config());
+    let mut once = |detector: &mut Detector, z: f32| {
+        let mut found = hear(detector, &noise.frames(1000));
+        found.extend(hear(detector, &noise.event(80, 0.0, z)));
+        found.extend(hear(detector, &noise.frames(300)));
+        found
+    };
+    for number in 0..3 {
+        let found = once(&mut detector, 14.0);
+        let (_, end) = one_event(&found);
+        assert_eq!((end.number, end.repeats), (number, number as u32));
+        assert_eq!(end.repeat_of, (number > 0).then_some(0));
+        assert_eq!(end.summary.contains("before"), number > 0, "{}", end.summary);
+    }
+    assert_eq!(once(&mut detector, 14.0), []);
+    assert_eq!((detector.counts().repeats, detector.counts().known), (1, 0));
+    // another sound is told, and so is this one where it is far more
+    let other = once(&mut detector, -14.0);
+    assert_eq!(one_event(&other).1.repeat_of, None);
+    let far = once(&mut detector, 80.0);
+    assert_eq!(one_event(&far).1.repeats, 4);
+    // a restart forgets nothing
+    let json = serde_json::to_vec(&detector.snapshot().unwrap()).unwrap();
+    let state = StreamState::from_json(&json).unwrap();
+    let mut again = Detector::with_state(&config(), &instrument(), state).unwrap();
+    assert_eq!((once(&mut again, 14.0), again.counts().repeats), (vec![], 1));
+    // what the operator calls an anomaly is always told
+    assert!(again.judge(1, Verdict::Anomaly));
+    assert_eq!(one_event(&once(&mut again, 14.0)).1.repeat_of, Some(0));
+    // without a budget that is held, nothing rests
+    let free = DetectConfig { hold_budget: false, ..config() };
+    let mut free = Detector::with_state(&free, &instrument(), detector.snapshot().unwrap()).unwrap();
+    assert_eq!(one_event(&once(&mut free, 14.0)).1.repeat_of, Some(0));
+}

@@ -16,18 +16,17 @@ use super::gate::{Change, Gate, Rules};
 use super::maxima::{Maxima, Recalibrated};
 use super::pool::POOL_FRAMES;
 use super::reading::DetectorCounts;
+use super::recurring::{Extent, Repeat};
 use super::regime::{CHANGED_BLOCKS, Former, Medians, evidence};
 use super::state::WatchState;
 use crate::error::Result;
 use crate::units::FRAME_RATE;
 
+mod decision;
 mod running;
 
 pub(crate) use running::Told;
 use running::{Block, Count, Fate, Running, UNTOLD};
-
-/// From this p on a window is background.
-const QUIET: f64 = 0.05;
 
 /// What watching has taught about one calibration.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -69,8 +68,10 @@ impl Learnt {
 /// ([`evidence`]), or an event is cut for its length, and the budget is held, ordinary alarms rest until
 /// [`thaw`](Self::thaw) or [`adopt`](Self::adopt), and nothing is learnt.
 ///
-/// *Feedback.* What the operator has declared normal is not told again, severe or not. Once there is any such thing,
-/// alarms wait for 250 ms, because the pooled z of an onset is still that of the background.
+/// *Known sounds.* What the operator has declared normal is not told again, severe or not; what was told three times within
+/// 24 hours of the stream is told once an hour where the budget is held, and counts neither against the budget nor the cap. Both are told as anything
+/// else where they go far beyond what they were ([`Extent::exceeds`](super::recurring::Extent::exceeds)). Once there is
+/// any such sound, alarms wait for 250 ms, because the pooled z of an onset is still that of the background.
 #[derive(Debug, Clone)]
 pub(crate) struct Vigil {
     base: Rules,
@@ -172,7 +173,7 @@ impl Vigil {
         let counted = number != UNTOLD && self.learnt.controller.judge(number, verdict);
         if let Some(running) = self.running.as_ref().filter(|r| r.fate == Fate::Told && r.number == number) {
             let now = self.learnt.maxima.blocks();
-            self.declared.remember(number, running.window(), (running.block, now));
+            self.declared.remember(number, running.window(), (running.block, now), running.extent);
         }
         let remembered = self.declared.judge(number, verdict);
         if let (Verdict::Anomaly, Some(Some((first, last)))) = (verdict, remembered) {
@@ -184,6 +185,7 @@ impl Vigil {
     /// Time passes: 10 ms, heard or not.
     pub(crate) fn tick(&mut self) {
         self.bucket.advance(1);
+        self.declared.advance();
     }
 
     /// The next frame with its p under the calibration, which gives way to the one in force. `window` is the pooled z
@@ -197,7 +199,8 @@ impl Vigil {
         let mut told = Told::default();
         match self.gate.push(scored) {
             Some(Change::Ended(episode)) => {
-                let known = self.running.as_ref().is_some_and(|running| running.fate == Fate::Known);
+                let known =
+                    self.running.as_ref().is_some_and(|it| matches!(it.fate, Fate::Known | Fate::Repeat));
                 told = self.end(episode, number);
                 if self.gate.is_exhausted() && !known {
                     told.regime = self.change_regime();
@@ -208,6 +211,11 @@ impl Vigil {
         }
         if let Some(window) = window {
             self.look_at(window, scored.p);
+        }
+        if let Some(running) = &mut self.running {
+            let kind = self.gate.episode().map_or(running.extent.kind, Episode::kind);
+            let now = Extent { novelty: scored.novelty, score: scored.score, kind };
+            running.extent = running.extent.max(now);
         }
         told.began |= self.running.is_some() && self.decide(number, false);
         told.graver = self.running.as_mut().is_some_and(|it| std::mem::take(&mut it.graver));
@@ -247,6 +255,11 @@ impl Vigil {
         self.gate.episode().filter(|_| told)
     }
 
+    /// What is known of the sound of the event that is going on and was told.
+    pub(crate) fn repeat(&self) -> Option<Repeat> {
+        self.running.as_ref().filter(|running| running.fate == Fate::Told)?.repeat
+    }
+
     /// Below this p an event is severe.
     pub(crate) fn severe_below(&self) -> f64 {
         self.base.severe_below()
@@ -277,99 +290,6 @@ impl Vigil {
         let now = self.learnt.maxima.blocks();
         self.learnt.maxima.leave_out(now.saturating_sub(u64::from(CHANGED_BLOCKS) + 1)..=now);
         true
-    }
-
-    /// Keeps the window if it is the farthest of its event, or makes it part of the background.
-    fn look_at(&mut self, window: &[f32], p: f64) {
-        let Some(running) = &mut self.running else {
-            if p >= QUIET && !self.frozen {
-                self.declared.hear_background(window);
-            }
-            return;
-        };
-        let Some(distance) = self.declared.distance(window) else { return };
-        match &mut running.farthest {
-            Some((farthest, kept)) if distance > *farthest => {
-                *farthest = distance;
-                kept.copy_from_slice(window);
-            }
-            Some(_) => {}
-            None => running.farthest = Some((distance, window.to_vec())),
-        }
-    }
-
-    /// What becomes of the alarm of the event that is going on; true if it is told now. With `last` it waits no more.
-    fn decide(&mut self, number: u64, last: bool) -> bool {
-        let Some(running) = &mut self.running else { return false };
-        running.frames += 1;
-        // where it is over already, it stays what it was
-        let severe_below = self.base.severe_below();
-        let severe = self.gate.episode().map_or(running.severe, |e| e.peak_p() < severe_below);
-        if severe && !running.severe {
-            running.severe = true;
-            running.graver = running.fate == Fate::Told;
-            match std::mem::replace(&mut running.count, Count::No) {
-                Count::No => {}
-                Count::Due => self.block.alarm = None,
-                Count::Done => {
-                    self.learnt.controller.judge(running.number, Verdict::Anomaly);
-                }
-            }
-        }
-        match running.fate {
-            Fate::Told | Fate::Known => return false,
-            Fate::Withheld if !severe => return false,
-            Fate::Withheld => {}
-            Fate::Pending if !last && self.declared.is_any() && running.frames <= self.window => {
-                return false;
-            }
-            Fate::Pending if running.window().is_some_and(|window| self.declared.knows(window)) => {
-                running.fate = Fate::Known;
-                self.counts.known += 1;
-                return false;
-            }
-            Fate::Pending => {}
-        }
-        // of a place that is not the calibrated one, p says little: there severe sound is capped as well
-        let told = match (self.frozen, severe) {
-            (true, _) => severe && self.bucket.admit(false),
-            (false, true) => true,
-            (false, false) => !self.held || self.bucket.admit(false),
-        };
-        running.fate = if told { Fate::Told } else { Fate::Withheld };
-        running.number = if told { number } else { UNTOLD };
-        if !severe && !self.frozen {
-            running.count = Count::Due;
-            self.block.alarm = Some(running.number);
-        }
-        told
-    }
-
-    /// The event that is going on is over.
-    fn end(&mut self, episode: Episode, number: u64) -> Told {
-        if let Some(running) = &mut self.running {
-            running.severe |= running.fate == Fate::Pending && episode.peak_p() < self.base.severe_below();
-        }
-        let began = self.decide(number, true);
-        let Some(running) = self.running.take() else { return Told::default() };
-        self.leave_out(&running);
-        if running.fate != Fate::Told {
-            return Told::default();
-        }
-        let blocks = (running.block, self.learnt.maxima.blocks());
-        let nearest = running.window().and_then(|window| self.declared.nearest(window));
-        self.declared.remember(running.number, running.window(), blocks);
-        Told { began, ended: Some(episode), nearest, ..Told::default() }
-    }
-
-    /// Notes which blocks an event keeps from the maxima.
-    fn leave_out(&mut self, running: &Running) {
-        let now = self.learnt.maxima.blocks();
-        if running.severe {
-            self.block.leave_out(running.block.saturating_sub(1), now + 1);
-        } else if now > running.block {
-            self.block.leave_out(now, now);
-        }
     }
 
     fn end_block(&mut self) {

@@ -180,6 +180,8 @@ pub struct StreamHealth {
     pub capped: u64,
     /// Events that were not told, because their kind was declared normal.
     pub known: u64,
+    /// Events that were not told, because their sound had been reported often, and within the last hour.
+    pub repeats: u64,
     /// Event documents that were not told, because the stream was muted.
     pub muted: u64,
     /// Times that score, novelty or level have moved.

@@ -79,6 +79,7 @@ impl HealthDesk {
                     input: input(&lane),
                     capped: lane.detector.capped,
                     known: lane.detector.known,
+                    repeats: lane.detector.repeats,
                     muted: lane.muted,
                     drifts: lane.detector.drifts,
                     regimes: lane.detector.regimes,

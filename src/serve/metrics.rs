@@ -36,7 +36,7 @@ impl Page {
 
 type Count = (&'static str, &'static str, fn(&StreamHealth) -> u64);
 
-const COUNTS: [Count; 11] = [
+const COUNTS: [Count; 12] = [
     ("cpc_stream_samples_in_total", "Samples at 16 kHz that came in.", |s| s.samples_in),
     ("cpc_stream_samples_scored_total", "Samples that were scored.", |s| s.samples_scored),
     ("cpc_stream_samples_shed_total", "Samples that fill no whole hop, beside a gap or at the end.", |s| {
@@ -52,6 +52,9 @@ const COUNTS: [Count; 11] = [
     ("cpc_stream_device_xruns_total", "Times that the sound card reported a gap.", |s| s.xruns),
     ("cpc_stream_alarms_capped_total", "Alarms that the cap refused.", |s| s.capped),
     ("cpc_stream_events_known_total", "Events not told because their kind was declared normal.", |s| s.known),
+    ("cpc_stream_events_repeated_total", "Events not told because their sound was reported often.", |s| {
+        s.repeats
+    }),
     ("cpc_stream_event_documents_muted_total", "Event documents not told because of muting.", |s| s.muted),
     ("cpc_stream_place_changes_total", "Times that the place has changed.", |s| s.regimes),
 ];

@@ -1,10 +1,8 @@
-//! The score over time, drawn in the terminal while it is heard.
+//! The score over time, drawn as text while it is heard.
 
 use std::fmt::Write as _;
 
-use super::super::args::Output;
 use super::Planted;
-use crate::error::Result;
 use crate::event::Finding;
 use crate::units::FRAME_RATE;
 
@@ -16,15 +14,29 @@ pub(super) const LEGEND: &str = "· learning, ▁ normal … █ 8 or more; ● 
 
 /// One row a minute: scores as they come, then what was planted and what was reported.
 pub(super) struct Chart<'a> {
+    name: &'static str,
     planted: &'a [Planted],
+    /// What is not written yet.
+    text: String,
     events: Vec<f64>,
     frames: usize,
     peak: Option<f64>,
 }
 
 impl<'a> Chart<'a> {
-    pub(super) fn new(planted: &'a [Planted]) -> Self {
-        Self { planted, events: Vec::new(), frames: 0, peak: None }
+    /// Of the microphone `name`.
+    pub(super) fn new(name: &'static str, planted: &'a [Planted]) -> Self {
+        Self { name, planted, text: String::new(), events: Vec::new(), frames: 0, peak: None }
+    }
+
+    /// Whether the last row is whole.
+    pub(super) fn is_between_rows(&self) -> bool {
+        self.frames.is_multiple_of(FRAME_RATE as usize * ROW_S)
+    }
+
+    /// What is to be written since the last time.
+    pub(super) fn takes_text(&mut self) -> String {
+        std::mem::take(&mut self.text)
     }
 
     /// Seconds drawn so far.
@@ -37,37 +49,37 @@ impl<'a> Chart<'a> {
     }
 
     /// The next frame's score, none while learning.
-    pub(super) fn frame(&mut self, score: Option<f64>, out: &mut Output) -> Result<()> {
+    pub(super) fn frame(&mut self, score: Option<f64>) {
         if let Some(score) = score {
             self.peak = Some(self.peak.map_or(score, |peak| peak.max(score)));
         }
         self.frames += 1;
         if !self.frames.is_multiple_of(FRAME_RATE as usize) {
-            return Ok(());
+            return;
         }
         let second = self.frames / FRAME_RATE as usize - 1;
         if second.is_multiple_of(ROW_S) {
-            out.text(format_args!("{:>5} ", clock(second)))?;
+            let _ = write!(self.text, "{:>5} {:<6}", clock(second), self.name);
         }
-        let sign = self.peak.take().map_or('·', |peak| {
+        self.text.push(self.peak.take().map_or('·', |peak| {
             let height = peak.clamp(0.0, 8.0).round() as usize;
             BLOCKS.get(height.max(1)).copied().unwrap_or('█')
-        });
-        out.text(format_args!("{sign}"))?;
+        }));
         if (second + 1).is_multiple_of(ROW_S) {
-            self.marks(second + 1 - ROW_S, ROW_S, out)?;
+            self.marks(second + 1 - ROW_S, ROW_S);
         }
-        Ok(())
     }
 
     /// Ends a row that is not full.
-    pub(super) fn finish(&mut self, out: &mut Output) -> Result<()> {
+    pub(super) fn finish(&mut self) {
         let seconds = self.frames / FRAME_RATE as usize;
         let left = seconds % ROW_S;
-        if left > 0 { self.marks(seconds - left, left, out) } else { Ok(()) }
+        if left > 0 {
+            self.marks(seconds - left, left);
+        }
     }
 
-    fn marks(&self, from: usize, seconds: usize, out: &mut Output) -> Result<()> {
+    fn marks(&mut self, from: usize, seconds: usize) {
         let mut line = String::new();
         let within = |t: f64, second: usize| t as usize == second;
         for second in from..from + seconds {
@@ -80,7 +92,7 @@ impl<'a> Chart<'a> {
             };
             let _ = write!(line, "{sign}");
         }
-        out.line(format_args!("\n      {}", line.trim_end()))
+        let _ = writeln!(self.text, "\n            {}", line.trim_end());
     }
 }
 

@@ -1,7 +1,9 @@
-//! `demo`: no hardware, no broker, no file. A bundled scene runs through the real pipeline.
+//! `demo`: no hardware, no broker, no file. Two bundled scenes run through the real pipeline.
 
 mod chart;
+mod press;
 mod scene;
+mod summary;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -16,23 +18,23 @@ use crate::event::{Finding, Phase};
 use crate::runtime::{Engine, Heard};
 use crate::units::{HOP, MODEL_RATE};
 
-/// Seconds of the machine alone, on which the demo calibrates (the first second settles).
+/// Seconds of the machines alone, on which the demo calibrates (the first second settles).
 const QUIET_S: f64 = 61.0;
 const SPACING_S: f64 = 14.0;
 
-/// Hear a bundled scene: a running machine and six sounds that do not belong there.
+/// Hear two bundled scenes: a running machine and six sounds that do not belong there, and a press that goes wrong in six ways.
 #[derive(Debug, clap::Args)]
 pub(super) struct DemoArgs {
-    /// How many times faster than real time the scene is played; 1 is real time.
+    /// How many times faster than real time the scenes are played; 1 is real time.
     #[arg(long, default_value_t = 4.0)]
     speed: f64,
-    /// Seed of the scene.
+    /// Seed of the scenes.
     #[arg(long, default_value_t = 7)]
     seed: u64,
     /// Model file; the built-in model if left out.
     #[arg(long, value_name = "FILE")]
     model: Option<PathBuf>,
-    /// Write the scene to this WAV file, to listen to, and end.
+    /// Write the scenes to this WAV file, to listen to, and end: the room on the left, the press on the right.
     #[arg(long, value_name = "FILE")]
     save: Option<PathBuf>,
     /// False alarms an hour that are put up with.
@@ -47,7 +49,15 @@ struct Event {
     finding: Finding,
 }
 
-/// Plays it and shows what was planted and what was heard.
+/// A stream of the demo, and what came of it.
+struct Microphone<'a> {
+    scene: &'a Scene,
+    stream: usize,
+    chart: Chart<'a>,
+    found: Vec<Event>,
+}
+
+/// Plays the scenes and shows what was planted and what was heard.
 ///
 /// # Errors
 /// When the model cannot be read or stdout cannot be written.
@@ -55,9 +65,10 @@ pub(super) fn run(args: &DemoArgs, set: SetThreads) -> Result<()> {
     use_threads(1, set)?;
     let mut out = stdout();
     let (manifest, cpc) = open_model(args.model.as_deref())?;
-    let scene = Scene::machine_room(QUIET_S, SPACING_S, args.seed)?;
+    let room = Scene::machine_room(QUIET_S, SPACING_S, args.seed)?;
+    let press = Scene::press(QUIET_S, SPACING_S, args.seed);
     if let Some(path) = &args.save {
-        return save(&scene, path, &mut out);
+        return save([&room, &press], path, &mut out);
     }
     let detect = DetectConfig {
         events_per_hour: args.events_per_hour,
@@ -65,43 +76,29 @@ pub(super) fn run(args: &DemoArgs, set: SetThreads) -> Result<()> {
         ..DetectConfig::default()
     };
     out.line(format_args!(
-        "A machine runs for {QUIET_S:.0} s; then {} sounds that do not belong there are planted. Model {} ({}), no \
-         labels: the first minute is all it learns of this room. Budget {} false alarms an hour.",
-        scene.planted.len(),
+        "Two microphones hear machines run for {QUIET_S:.0} s; then {} sounds that do not belong there are planted in the room, \
+         and the press goes wrong in {} ways. Model {} ({}), no labels: the first minute is all it learns of these places. \
+         Budget {} false alarms an hour each.",
+        room.planted.len(),
+        press.planted.len(),
         manifest.name,
         manifest.short_hash(),
         args.events_per_hour
     ))?;
     out.line(format_args!("score = -log10 p, one sign a second: {}\n", chart::LEGEND))?;
     let mut engine = Engine::new(cpc, &manifest, detect)?;
-    let stream = engine.add("demo", MODEL_RATE, None)?;
-    let stop = stop_flag()?;
-    let mut chart = Chart::new(&scene.planted);
-    let (mut found, started) = (Vec::new(), Instant::now());
-    for piece in scene.samples.chunks(10 * HOP) {
-        engine.feed(stream, piece)?;
-        let mut heard = Vec::new();
-        engine.run(&mut |h| heard.push(h))?;
-        for item in heard {
-            show(item, &mut chart, &mut found, &mut out)?;
-        }
-        let audio = chart.seconds();
-        let due = Duration::from_secs_f64(audio / args.speed.clamp(0.1, 1e6));
-        std::thread::sleep(due.saturating_sub(started.elapsed()));
-        if stop.load(std::sync::atomic::Ordering::Relaxed) {
-            break;
-        }
+    let mut microphones = Vec::new();
+    for (name, scene) in [("room", &room), ("press", &press)] {
+        let (stream, chart) = (engine.add(name, MODEL_RATE, None)?, Chart::new(name, &scene.planted));
+        microphones.push(Microphone { scene, stream, chart, found: Vec::new() });
     }
-    let mut rest = Vec::new();
-    engine.end(stream, &mut |h| rest.push(h))?;
-    for item in rest {
-        show(item, &mut chart, &mut found, &mut out)?;
+    let heard_s = play(&mut engine, &mut microphones, args.speed, &mut out)?;
+    if let [room, press] = &microphones[..] {
+        summary::show(room, press, heard_s - QUIET_S, &mut out)?;
     }
-    chart.finish(&mut out)?;
-    summary(&scene, &found, chart.seconds(), &mut out)?;
     let times = engine.hop_times().percentiles();
     out.line(format_args!(
-        "\nA hop of 10 ms took {:.2} ms (p50), {:.2} ms (p99) of one core.",
+        "\nA hop of 10 ms of both took {:.2} ms (p50), {:.2} ms (p99) of one core.",
         times.p50 / 1e3,
         times.p99 / 1e3
     ))?;
@@ -110,16 +107,82 @@ pub(super) fn run(args: &DemoArgs, set: SetThreads) -> Result<()> {
     ))
 }
 
-fn save(scene: &Scene, path: &Path, out: &mut Output) -> Result<()> {
+/// Plays all scenes at the same time and draws what is heard; gives the seconds of sound.
+fn play(
+    engine: &mut Engine,
+    microphones: &mut [Microphone<'_>],
+    speed: f64,
+    out: &mut Output,
+) -> Result<f64> {
+    let (stop, started) = (stop_flag()?, Instant::now());
+    let length = microphones.iter().map(|it| it.scene.samples.len()).min().unwrap_or(0);
+    let mut played = 0;
+    while played < length && !stop.load(std::sync::atomic::Ordering::Relaxed) {
+        let piece = played..(played + 10 * HOP).min(length);
+        played = piece.end;
+        for microphone in &*microphones {
+            let samples = microphone.scene.samples.get(piece.clone()).unwrap_or_default();
+            engine.feed(microphone.stream, samples)?;
+        }
+        let mut heard = Vec::new();
+        engine.run(&mut |h| heard.push(h))?;
+        heard.into_iter().for_each(|item| take(item, microphones));
+        draw(microphones, false, out)?;
+        let audio_s = played as f64 / f64::from(MODEL_RATE);
+        let due = Duration::from_secs_f64(audio_s / speed.clamp(0.1, 1e6));
+        std::thread::sleep(due.saturating_sub(started.elapsed()));
+    }
+    let mut rest = Vec::new();
+    for microphone in &*microphones {
+        engine.end(microphone.stream, &mut |h| rest.push(h))?;
+    }
+    rest.into_iter().for_each(|item| take(item, microphones));
+    microphones.iter_mut().for_each(|microphone| microphone.chart.finish());
+    draw(microphones, true, out)?;
+    Ok(played as f64 / f64::from(MODEL_RATE))
+}
+
+fn take(heard: Heard, microphones: &mut [Microphone<'_>]) {
+    let number = heard.stream();
+    let Some(of) = microphones.iter_mut().find(|microphone| microphone.stream == number) else { return };
+    match heard {
+        Heard::Reading { reading, .. } => of.chart.frame(reading.score),
+        Heard::Finding { finding, .. } if finding.phase == Phase::New => {
+            of.chart.event(&finding);
+            of.found.push(Event { decided_s: finding.emitted_s, finding: *finding });
+        }
+        Heard::Finding { finding, .. } => {
+            if let Some(event) = of.found.iter_mut().find(|e| e.finding.number == finding.number) {
+                event.finding = *finding;
+            }
+        }
+        _ => {}
+    }
+}
+
+/// The first row grows as it is heard; the others follow it once it is whole.
+fn draw(microphones: &mut [Microphone<'_>], over: bool, out: &mut Output) -> Result<()> {
+    let Some((first, others)) = microphones.split_first_mut() else { return Ok(()) };
+    out.text(format_args!("{}", first.chart.takes_text()))?;
+    if over || first.chart.is_between_rows() {
+        for other in others {
+            out.text(format_args!("{}", other.chart.takes_text()))?;
+        }
+    }
+    Ok(())
+}
+
+fn save(scenes: [&Scene; 2], path: &Path, out: &mut Output) -> Result<()> {
     let spec = hound::WavSpec {
-        channels: 1,
+        channels: 2,
         sample_rate: MODEL_RATE,
         bits_per_sample: 16,
         sample_format: hound::SampleFormat::Int,
     };
+    let [left, right] = scenes.map(|scene| &scene.samples);
     let write = || -> hound::Result<()> {
         let mut file = hound::WavWriter::create(path, spec)?;
-        for sample in &scene.samples {
+        for sample in left.iter().zip(right).flat_map(|(left, right)| [left, right]) {
             file.write_sample((sample * 32767.0).round() as i16)?;
         }
         file.finalize()
@@ -127,67 +190,10 @@ fn save(scene: &Scene, path: &Path, out: &mut Output) -> Result<()> {
     write().map_err(|e| {
         Error::config(format!("cannot write {}: {e}", path.display()), "check the folder and the free space")
     })?;
-    for planted in &scene.planted {
-        out.line(format_args!("{:7.2} s  {}", planted.onset_s, planted.name))?;
-    }
-    out.line(format_args!("wrote {} ({:.0} s)", path.display(), scene.seconds()))
-}
-
-fn show(heard: Heard, chart: &mut Chart, found: &mut Vec<Event>, out: &mut Output) -> Result<()> {
-    match heard {
-        Heard::Reading { reading, .. } => chart.frame(reading.score, out),
-        Heard::Calibrated { .. }
-        | Heard::Embedding { .. }
-        | Heard::State { .. }
-        | Heard::Strip { .. }
-        | Heard::Excerpt { .. } => Ok(()),
-        Heard::Finding { finding, .. } => {
-            if finding.phase == Phase::New {
-                chart.event(&finding);
-                found.push(Event { decided_s: finding.emitted_s, finding: *finding });
-            } else if let Some(event) = found.iter_mut().find(|e| e.finding.number == finding.number) {
-                event.finding = *finding;
-            }
-            Ok(())
+    for (side, scene) in ["left", "right"].iter().zip(scenes) {
+        for planted in &scene.planted {
+            out.line(format_args!("{:7.2} s  {side:<5}  {}", planted.onset_s, planted.name))?;
         }
     }
-}
-
-fn summary(scene: &Scene, found: &[Event], heard_s: f64, out: &mut Output) -> Result<()> {
-    out.line(format_args!(
-        "\n{:>8}  {:<16} {:>8} {:>8} {:>9}  by",
-        "planted", "what", "heard", "score", "decided"
-    ))?;
-    let mut explained = vec![false; found.len()];
-    let mut hits = 0;
-    for planted in &scene.planted {
-        let first = found.iter().find(|event| planted.explains(event.finding.onset_s));
-        for (mark, event) in explained.iter_mut().zip(found) {
-            *mark |= planted.explains(event.finding.onset_s);
-        }
-        match first {
-            Some(Event { decided_s, finding: f }) => {
-                hits += 1;
-                let evidence = format!("{:?}", f.evidence).to_lowercase();
-                let by = format!("{evidence}, {:+.0} dB over the room", f.level_dbfs - f.background_dbfs);
-                let delay = decided_s - planted.onset_s;
-                out.line(format_args!(
-                    "{:>7.2}s  {:<16} {:>7.2}s {:>8.1} {:>6.0} ms  {by}",
-                    planted.onset_s,
-                    planted.name,
-                    f.onset_s,
-                    f.score,
-                    delay.max(0.0) * 1e3
-                ))?;
-            }
-            None => out.line(format_args!("{:>7.2}s  {:<16}   missed", planted.onset_s, planted.name))?,
-        }
-    }
-    let wrong = explained.iter().filter(|&&e| !e).count();
-    out.line(format_args!(
-        "\nheard {hits} of {} planted sounds, {wrong} false alarms in {:.0} s after calibration",
-        scene.planted.len(),
-        heard_s - QUIET_S
-    ))?;
-    Ok(())
+    out.line(format_args!("wrote {} ({:.0} s)", path.display(), scenes[0].seconds()))
 }

@@ -1,17 +1,20 @@
-//! A room with a running machine, and six sounds that do not belong there.
+//! Sound with planted events: a room with a running machine, and six sounds that do not belong there.
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use crate::audio_file::decode_mono;
 use crate::error::Result;
+use crate::event::Kind;
 use crate::units::{MODEL_RATE, samples_to_seconds, seconds_to_samples};
 
-/// A sound planted in a scene.
+/// An event planted in a scene.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Planted {
     /// What it is.
     pub name: &'static str,
+    /// Which kind of event that is.
+    pub kind: Kind,
     /// First sample, seconds from the start of the scene.
     pub onset_s: f64,
     /// End of its audible part.
@@ -19,7 +22,7 @@ pub struct Planted {
 }
 
 impl Planted {
-    /// Whether an event that begins at `onset_s` can be this sound: within it, or half a second beside its onset.
+    /// Whether an event that begins at `onset_s` can be this one: within it, or half a second beside its onset.
     #[must_use]
     pub fn explains(&self, onset_s: f64) -> bool {
         onset_s > self.onset_s - COLLAR_S && onset_s < self.offset_s.max(self.onset_s + COLLAR_S)
@@ -77,6 +80,7 @@ impl Scene {
             }
             planted.push(Planted {
                 name,
+                kind: Kind::Foreign,
                 onset_s: samples_to_seconds(onset as u64),
                 offset_s: samples_to_seconds((onset + last - first) as u64),
             });

@@ -30,11 +30,14 @@ pub(super) fn human(prefix: &str, topic: &str, payload: &str) -> String {
                 (Some(offset), Some(onset)) => format!("{:.2} s", offset - onset),
                 _ => "going on".to_owned(),
             };
+            // daemons of before say no kind
+            let what = document["kind"].as_str().map(|kind| format!(" {kind}: {}", text("summary")));
             format!(
-                "{:<6} {} {length}, {} score {}, by {}, {} dBFS, id {}",
+                "{:<6} {} {length}, {}{}, score {} by {}, {} dBFS, id {}",
                 text("phase"),
                 text("onset"),
                 text("tier"),
+                what.unwrap_or_default(),
                 number("score"),
                 text("evidence"),
                 number("level_dbfs"),
@@ -76,12 +79,24 @@ mod tests {
 
     #[test]
     fn lines_say_what_matters() {
-        let event = r#"{"phase":"end","onset":"2026-01-02T03:04:05Z","onset_s":1.0,"offset_s":2.5,"tier":"alarm","score":6.5,"evidence":"novelty","level_dbfs":-20.0,"id":"01J"}"#;
+        let event = r#"{"phase":"end","onset":"2026-01-02T03:04:05Z","onset_s":1.0,"offset_s":2.5,"tier":"alarm","score":6.5,"evidence":"novelty","kind":"stopped","summary":"stopped after 3 h 12 min","level_dbfs":-20.0,"id":"01J"}"#;
         let line = human("cpc-stream", "cpc-stream/hall/mic/event", event);
         assert!(line.starts_with("hall/mic"), "{line}");
-        for word in ["event", "end", "1.50 s", "alarm", "6.50", "novelty", "-20.00", "01J"] {
+        for word in [
+            "event",
+            "end",
+            "1.50 s",
+            "alarm stopped: stopped after 3 h 12 min,",
+            "6.50",
+            "novelty",
+            "-20.00",
+            "01J",
+        ] {
             assert!(line.contains(word), "{word}: {line}");
         }
+        let old = r#"{"phase":"new","onset":"2026-01-02T03:04:05Z","tier":"severe","score":6.5}"#;
+        let line = human("cpc-stream", "cpc-stream/hall/mic/event", old);
+        assert!(line.contains("going on, severe, score 6.50"), "{line}");
         let gap = r#"{"phase":"gap","dropped":12,"reason":"size","from":"a","until":"b"}"#;
         assert!(human("cpc-stream", "cpc-stream/hall/mic/event", gap).contains("12 documents lost (size)"));
         let gone = r#"{"state":"offline","reason":"unplugged"}"#;

@@ -1,6 +1,7 @@
 //! What the watch notes of a block and of the event that is going on.
 
 use crate::detect::episode::Episode;
+use crate::detect::recurring::{Extent, Repeat};
 use crate::event::Nearest;
 
 /// Number of alarms that were not told, and that nobody can judge.
@@ -17,6 +18,8 @@ pub(super) enum Fate {
     Withheld,
     /// The operator has declared it normal.
     Known,
+    /// Its sound was reported often, and within the last hour.
+    Repeat,
 }
 
 /// Whether an alarm counts against the budget.
@@ -43,12 +46,34 @@ pub(super) struct Running {
     pub(super) graver: bool,
     /// Pooled z of the event that is farthest from the background, and how far.
     pub(super) farthest: Option<(f64, Vec<f32>)>,
+    /// How far it has gone.
+    pub(super) extent: Extent,
+    /// How far it may go before it is told, where it is not told because its sound is known.
+    pub(super) limit: Option<Extent>,
+    /// What is known of its sound.
+    pub(super) repeat: Option<Repeat>,
 }
 
 impl Running {
     pub(super) fn new(block: u64) -> Self {
-        let (fate, count) = (Fate::Pending, Count::No);
-        Self { block, frames: 0, number: UNTOLD, fate, count, severe: false, graver: false, farthest: None }
+        Self {
+            block,
+            frames: 0,
+            number: UNTOLD,
+            fate: Fate::Pending,
+            count: Count::No,
+            severe: false,
+            graver: false,
+            farthest: None,
+            extent: Extent::default(),
+            limit: None,
+            repeat: None,
+        }
+    }
+
+    /// Whether it is not told because its sound is known, and goes far beyond what is known.
+    pub(super) fn goes_too_far(&self) -> bool {
+        self.limit.is_some_and(|limit| self.extent.exceeds(limit))
     }
 
     pub(super) fn window(&self) -> Option<&[f32]> {
@@ -69,6 +94,8 @@ pub(crate) struct Told {
     pub(crate) regime: bool,
     /// The former event that it was most like.
     pub(crate) nearest: Option<Nearest>,
+    /// What was known of its sound.
+    pub(crate) repeat: Option<Repeat>,
 }
 
 /// A block of 100 usable frames, gaps between them or not.

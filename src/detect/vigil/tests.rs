@@ -185,6 +185,7 @@ fn phases_of_a_told_event_are_whole() {
         background_dbfs: 0.0,
         budget_per_hour: 1.0,
         calibration: String::new(),
+        repeat: None,
     };
     let finding = ended.finding(Phase::End, 130, stream.vigil.severe_below(), &setting);
     assert_eq!(finding.offset_sample, Some(130 * 160));
@@ -240,4 +241,73 @@ fn an_anomaly_is_taken_back_from_the_budget_and_from_the_maxima() {
     assert!(stream.vigil.judge(0, super::Verdict::Anomaly));
     assert!(stream.vigil.learnt.controller.threshold() < quiet);
     assert_ne!(stream.vigil.learnt.maxima, kept);
+}
+
+/// Frames with the pooled z of `window` every 50 ms. Gives the numbers of the events that were told when they ended.
+fn sound(
+    stream: &mut Stream,
+    frames: u64,
+    score: f64,
+    window: &[f32],
+    novelty: f64,
+) -> Vec<(bool, Option<Repeat>)> {
+    let mut ended = Vec::new();
+    for _ in 0..frames {
+        let mut scored = Scored { p: 10f64.powf(-score), score, novelty, ..Scored::quiet(stream.index) };
+        let fresh = stream.index.is_multiple_of(5);
+        stream.index += 1;
+        stream.vigil.tick();
+        let told = stream.vigil.push(&mut scored, fresh.then_some(window), stream.told.len() as u64);
+        if told.began {
+            stream.told.push(scored.p < stream.vigil.severe_below());
+        }
+        if told.ended.is_some() {
+            ended.push((told.ended.is_some(), told.repeat));
+        }
+    }
+    ended
+}
+
+#[test]
+fn a_sound_that_is_told_often_comes_once_an_hour_and_costs_no_budget() {
+    const ROOM: [f32; 4] = [10.0, 10.0, 10.0, 9.5];
+    const BELL: [f32; 4] = [10.5, 10.0, 13.0, 9.0];
+    const HOUR: u64 = 360_000;
+    let mut stream = Stream::new(&config(1.0), 10);
+    let ring = |stream: &mut Stream, score: f64, novelty: f64| {
+        sound(stream, 1000, 0.2, &ROOM, 1.0);
+        let mut ended = sound(stream, 60, score, &BELL, novelty);
+        ended.extend(sound(stream, 200, 0.2, &ROOM, 1.0));
+        ended
+    };
+    // three ordinary alarms empty the bucket, and raise the threshold
+    for times in 0..3 {
+        let ended = ring(&mut stream, 4.4, 3.0);
+        assert_eq!((ended.len(), ended[0].1.map_or(0, |repeat| repeat.times)), (1, times));
+    }
+    let threshold = stream.vigil.learnt.controller.threshold();
+    let (capped, refused) = (stream.vigil.counts().capped, stream.vigil.bucket.tokens());
+    for _ in 0..5 {
+        assert_eq!(ring(&mut stream, 5.0, 3.0), []);
+    }
+    assert_eq!((stream.vigil.counts().repeats, stream.told.len()), (5, 3));
+    assert!(stream.vigil.learnt.controller.threshold() <= threshold, "repeats raised the threshold");
+    assert_eq!((stream.vigil.counts().capped, stream.vigil.bucket.tokens()), (capped, refused));
+
+    // severe as well, but not in a new way
+    assert_eq!(ring(&mut stream, 6.0, 8.0), []);
+    assert_eq!(ring(&mut stream, 6.0, 9.5).len(), 1, "more than three times as novel");
+    assert_eq!(ring(&mut stream, 6.0, 9.5), [], "that is known now, too");
+    assert_eq!(ring(&mut stream, 11.0, 9.5).len(), 1, "far less probable");
+
+    (0..HOUR).for_each(|_| stream.vigil.tick());
+    let ended = ring(&mut stream, 5.0, 3.0);
+    let repeat = ended[0].1.unwrap();
+    assert_eq!((ended.len(), repeat.of, repeat.times), (1, 0, 12));
+    assert!(stream.vigil.learnt.controller.threshold() <= threshold, "nor when it was told");
+    assert_eq!(ring(&mut stream, 5.0, 3.0), []);
+    // a day without it, and it is told as at first
+    (0..24 * HOUR).for_each(|_| stream.vigil.tick());
+    assert_eq!(ring(&mut stream, 5.0, 3.0).len(), 1);
+    assert_eq!(ring(&mut stream, 5.0, 3.0).len(), 1);
 }

@@ -1,6 +1,7 @@
 /* Spectrum and scores. */
 
 import { $, state } from './ask.js';
+import { kindOf } from './events.js';
 import { threshold } from './streams.js';
 import { colour, fixed, lasting } from './words.js';
 
@@ -73,6 +74,9 @@ export function drawScores() {
     if (to < left || from > right) continue;
     pen.fillStyle = colour(event.tier === 'severe' ? 'severe' : 'event');
     pen.fillRect(from, top, Math.max(2, to - from), bottom - top);
+    pen.fillStyle = colour('text');
+    pen.textAlign = from > right - 60 ? 'right' : 'left';
+    pen.fillText(kindOf(event), from > right - 60 ? right : from + 2, top + 10);
   }
   pen.strokeStyle = colour('line');
   pen.fillStyle = colour('dim');

@@ -1,15 +1,17 @@
 /* The list of events, and what explains them. */
 
 import { $, ask, state } from './ask.js';
-import { clock, fixed, hertz, make, rate, shape } from './words.js';
+import { clock, fixed, hertz, lasting, make, rate, shape } from './words.js';
 
-export function why(event) {
-  const about = event.evidence === 'surprise' ? 'not what the sound before foretold' : 'a sound that is foreign here';
-  const band = event.band_hz ? `, most at ${hertz(event.band_hz[0])} to ${hertz(event.band_hz[1])}` : '';
-  const change = event.level_change_db;
-  const level = Math.abs(change) >= 1 ? `, ${fixed(Math.abs(change), 0)} dB ${change > 0 ? 'over' : 'under'} the background` : '';
-  return about + band + level;
-}
+/* The figures behind the kind, each where it is known. */
+const FIGURES = [
+  ['due_s', 'was due at', (x) => `${fixed(x, 2)} s of the stream`],
+  ['offset_ms', 'came', (x) => `${fixed(Math.abs(x), 0)} ms ${x < 0 ? 'early' : 'late'}`],
+  ['ran_s', 'had run for', lasting],
+  ['tempo_percent', 'tempo', (x) => `${fixed(Math.abs(x))} % ${x < 0 ? 'slower' : 'faster'}`],
+  ['pitch_percent', 'pitch', (x) => `${fixed(Math.abs(x))} % ${x < 0 ? 'lower' : 'higher'}`],
+];
+export const kindOf = (event) => event.kind.replaceAll('_', ' ');
 
 function perHorizon(event) {
   const values = event.surprise_per_k;
@@ -28,17 +30,27 @@ function perHorizon(event) {
 
 const shownEvents = new Map();
 function detail(event) {
-  const near = event.nearest
-    && state.events.find((e) => e.stream === event.stream && e.boot === event.boot && e.number === event.nearest.number);
+  const former = (number) => {
+    const same = (e) => e.stream === event.stream && e.boot === event.boot && e.number === number;
+    const found = state.events.find(same);
+    return `event ${number}${found ? ` of ${clock(found.onset)}` : ''}`;
+  };
   const lines = make('dl', {});
   const line = (name, value) => lines.append(make('dt', {}, name), make('dd', {}, value));
+  line('kind', kindOf(event));
+  for (const [key, name, text] of FIGURES) {
+    if (event.detail?.[key] !== undefined) line(name, text(event.detail[key]));
+  }
+  if (event.band_hz) line('most at', `${hertz(event.band_hz[0])} to ${hertz(event.band_hz[1])}`);
   line('score at its highest', `${fixed(event.score)} (p ${event.p.toExponential(1)} a second)`);
   line('mean score', fixed(event.score_mean));
   line('surprise, novelty', `${fixed(event.surprise)}, ${fixed(event.novelty)}`);
+  line('decided by', event.evidence);
   line('level, background', `${fixed(event.level_dbfs)}, ${fixed(event.background_dbfs)} dBFS`);
   line('lasted', event.offset_s === null ? 'it goes on' : `${fixed(event.offset_s - event.onset_s, 2)} s`);
   line('told after', `${fixed(event.emitted_s - event.onset_s, 2)} s of sound`);
-  if (event.nearest) line('most like', `event ${event.nearest.number}${near ? ` of ${clock(near.onset)}` : ''} (${fixed(event.nearest.cosine, 2)} of 1)`);
+  if (event.repeat_of !== undefined) line('repeats', `${former(event.repeat_of)}, heard ${event.repeats} time${event.repeats === 1 ? '' : 's'} before`);
+  if (event.nearest) line('most like', `${former(event.nearest.number)} (${fixed(event.nearest.cosine, 2)} of 1)`);
   line('budget', rate(event.budget_per_hour));
   line('id', event.id);
   const box = make('div', { class: 'detail' }, lines, make('p', { class: 'dim' }, 'Surprise at the peak, in nats, for 1 to '
@@ -57,7 +69,7 @@ async function showPicture(event, box, tries) {
     return;
   }
   const url = URL.createObjectURL(await answer.blob());
-  const alt = `Spectrogram of the event: ${why(event)}. White line: onset; red line: offset.`;
+  const alt = `Spectrogram of the event: ${event.summary}. White line: onset; red line: offset.`;
   box.prepend(make('img', { src: url, alt, onload: () => URL.revokeObjectURL(url) }));
 }
 
@@ -85,11 +97,14 @@ export function showEvents() {
       item.event = event;
       item.seq = event.seq;
       const severe = event.tier === 'severe';
-      item.summary.replaceChildren(
+      item.summary.replaceChildren(...[
         make('span', { class: `pill ${severe ? 'bad' : ''}` }, severe ? 'severe' : 'alarm'),
         make('span', { class: 'when' }, clock(event.onset)), make('strong', {}, event.stream),
-        make('span', { class: 'why' }, why(event)),
-        make('span', { class: 'dim' }, event.offset_s === null ? 'goes on' : `${fixed(event.offset_s - event.onset_s)} s`));
+        make('span', { class: 'kind' }, kindOf(event)),
+        event.repeats ? make('span', { class: 'kind', title: `heard ${event.repeats} times before` }, `×${event.repeats + 1}`) : null,
+        make('span', { class: 'why', title: event.summary }, event.summary),
+        make('span', { class: 'dim' }, event.offset_s === null ? 'goes on' : `${fixed(event.offset_s - event.onset_s)} s`),
+      ].filter((part) => part !== null));
       if (item.fold.open) {
         item.fold.querySelector('.detail')?.remove();
         item.fold.append(detail(event));

@@ -20,6 +20,8 @@ function showHealth() {
   line('memory', bytes(health.rss_bytes));
   line('samples in', whole(health.samples_in));
   line('scored, shed, waiting', `${whole(health.samples_scored)}, ${whole(health.samples_shed)}, ${whole(waiting)}`);
+  const withheld = Object.values(health.streams).reduce((sum, s) => [sum[0] + s.capped, sum[1] + s.known, sum[2] + s.repeats], [0, 0, 0]);
+  line('not told: cap, normal, repeats', withheld.map(whole).join(', '));
   line('documents accepted', whole(health.events_accepted));
   line('acknowledged, pending, dropped', `${whole(health.events_acked)}, ${whole(health.events_pending)}, ${whole(health.events_dropped)}`);
   line('refused', whole(health.events_refused));

@@ -2,7 +2,7 @@
 
 import { $, ask, state } from './ask.js';
 import { draw } from './draw.js';
-import { showEvents, why } from './events.js';
+import { showEvents } from './events.js';
 import { refresh } from './health.js';
 import { preview } from './normal.js';
 import { learn, showStreams } from './streams.js';
@@ -76,7 +76,7 @@ function take(kind, data) {
       state.events.unshift(data);
       state.events.length = Math.min(state.events.length, 200);
       if (view) view[data.tier === 'severe' ? 'severe' : 'alarms'] += 1;
-      $('said').textContent = `${data.tier === 'severe' ? 'Severe event' : 'Event'} on ${data.stream}: ${why(data)}`;
+      $('said').textContent = `${data.tier === 'severe' ? 'Severe event' : 'Event'} on ${data.stream}: ${data.summary}`;
     } else {
       state.events[at] = data;
     }

@@ -1,0 +1,141 @@
+//! What becomes of an alarm: told, withheld, or known.
+
+use super::running::{Count, Fate, Running, Told, UNTOLD};
+use super::{Verdict, Vigil};
+use crate::detect::episode::Episode;
+
+/// From this p on a window is background.
+const QUIET: f64 = 0.05;
+
+impl Vigil {
+    /// Keeps the window if it is the farthest of its event, or makes it part of the background.
+    pub(super) fn look_at(&mut self, window: &[f32], p: f64) {
+        let Some(running) = &mut self.running else {
+            if p >= QUIET && !self.frozen {
+                self.declared.hear_background(window);
+            }
+            return;
+        };
+        let Some(distance) = self.declared.distance(window) else { return };
+        match &mut running.farthest {
+            Some((farthest, kept)) if distance > *farthest => {
+                *farthest = distance;
+                kept.copy_from_slice(window);
+            }
+            Some(_) => {}
+            None => running.farthest = Some((distance, window.to_vec())),
+        }
+    }
+
+    /// What becomes of the alarm of the event that is going on; true if it is told now. With `last` it waits no more.
+    pub(super) fn decide(&mut self, number: u64, last: bool) -> bool {
+        let Some(running) = &mut self.running else { return false };
+        running.frames += 1;
+        // where it is over already, it stays what it was
+        let severe_below = self.base.severe_below();
+        let severe = self.gate.episode().map_or(running.severe, |e| e.peak_p() < severe_below);
+        if severe && !running.severe {
+            running.severe = true;
+            running.graver = running.fate == Fate::Told;
+            match std::mem::replace(&mut running.count, Count::No) {
+                Count::No => {}
+                Count::Due => self.block.alarm = None,
+                Count::Done => {
+                    self.learnt.controller.judge(running.number, Verdict::Anomaly);
+                }
+            }
+        }
+        match running.fate {
+            Fate::Told => return false,
+            Fate::Known | Fate::Repeat if !running.goes_too_far() => return false,
+            Fate::Known | Fate::Repeat => {}
+            Fate::Withheld if !severe => return false,
+            Fate::Withheld => {}
+            Fate::Pending if !last && self.declared.is_any(self.held) && running.frames <= self.window => {
+                return false;
+            }
+            Fate::Pending => {
+                if let Some(fate) = self.recognise(number) {
+                    return fate == Fate::Told;
+                }
+            }
+        }
+        let Some(running) = &mut self.running else { return false };
+        // of a place that is not the calibrated one, p says little: there severe sound is capped as well
+        let told = match (self.frozen, severe) {
+            (true, _) => severe && self.bucket.admit(false),
+            (false, true) => true,
+            (false, false) => !self.held || self.bucket.admit(false),
+        };
+        running.fate = if told { Fate::Told } else { Fate::Withheld };
+        running.number = if told { number } else { UNTOLD };
+        if !severe && !self.frozen {
+            running.count = Count::Due;
+            self.block.alarm = Some(running.number);
+        }
+        told
+    }
+
+    /// What becomes of the alarm by what is known of its sound; none where nothing is, or it goes beyond that. A sound that
+    /// is told once an hour and is due again counts neither for the budget nor the cap.
+    fn recognise(&mut self, number: u64) -> Option<Fate> {
+        let running = self.running.as_mut()?;
+        let window = running.window()?;
+        let extent = running.extent;
+        let (normal, repeat) = (self.declared.knows(window, extent), self.declared.repeat(window, extent));
+        running.repeat = repeat;
+        let frequent = repeat.filter(|repeat| repeat.is_frequent && self.held);
+        running.limit = normal.or(frequent.map(|repeat| repeat.extent));
+        if running.limit.is_none() || running.goes_too_far() {
+            return None;
+        }
+        let rests = frequent.is_none_or(|repeat| repeat.rests);
+        running.fate = match normal {
+            Some(_) => Fate::Known,
+            None if rests => Fate::Repeat,
+            None => Fate::Told,
+        };
+        match running.fate {
+            Fate::Known => self.counts.known += 1,
+            Fate::Repeat => self.counts.repeats += 1,
+            _ => running.number = number,
+        }
+        Some(running.fate)
+    }
+
+    /// The event that is going on is over.
+    pub(super) fn end(&mut self, episode: Episode, number: u64) -> Told {
+        if let Some(running) = &mut self.running {
+            running.extent.kind = episode.kind();
+            running.severe |= running.fate == Fate::Pending && episode.peak_p() < self.base.severe_below();
+        }
+        let began = self.decide(number, true);
+        let Some(running) = self.running.take() else { return Told::default() };
+        self.leave_out(&running);
+        let (extent, window) = (running.extent, running.window());
+        if running.fate != Fate::Told {
+            if let Some(window) = window.filter(|_| running.fate != Fate::Known) {
+                self.declared.note(window, extent, None);
+            }
+            return Told::default();
+        }
+        let blocks = (running.block, self.learnt.maxima.blocks());
+        let nearest = window.and_then(|window| self.declared.nearest(window));
+        let repeat = window.and_then(|window| self.declared.repeat(window, extent)).or(running.repeat);
+        self.declared.remember(running.number, window, blocks, extent);
+        if let Some(window) = window {
+            self.declared.note(window, extent, Some(running.number));
+        }
+        Told { began, ended: Some(episode), nearest, repeat, ..Told::default() }
+    }
+
+    /// Notes which blocks an event keeps from the maxima.
+    pub(super) fn leave_out(&mut self, running: &Running) {
+        let now = self.learnt.maxima.blocks();
+        if running.severe {
+            self.block.leave_out(running.block.saturating_sub(1), now + 1);
+        } else if now > running.block {
+            self.block.leave_out(now, now);
+        }
+    }
+}
