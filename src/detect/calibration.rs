@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 use super::activity::Activity;
 use super::config::DetectConfig;
 use super::instrument::Instrument;
+use super::reference::tempered;
 use super::site::Site;
 use super::surprise::Surprise;
 use super::tail::{P_FLOOR, Tail};
@@ -20,8 +21,8 @@ pub const CALIBRATION_VERSION: u32 = 5;
 
 /// Seconds of calibration that count as much as what is known of places in general.
 const PRIOR_SECONDS: f64 = 90.0;
-/// No step of the gain is less probable than this to the critic.
-const STEP_P: f64 = 0.1;
+/// No step of the gain is less probable than this.
+pub(super) const STEP_P: f64 = 0.1;
 
 /// What was learnt about normal sound. As JSON it holds about 50,000 numbers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -110,9 +111,11 @@ impl Calibration {
         Some(critic_probability(self.critic_tail.as_ref()?, logit, usual))
     }
 
-    /// Tail probability of a combined score, per second of normal sound.
+    /// Tail probability of a combined score, per second of normal sound: that of calibration, tempered by how often sound of many
+    /// places exceeds it ([`tempered`]).
     pub(super) fn score_probability(&self, score: f64) -> f64 {
-        blended(&self.score_tail, score, None)
+        let surprisal = -self.score_tail.tail_probability(score).log10();
+        10f64.powf(-tempered(surprisal, self.seconds)).clamp(P_FLOOR, 1.0)
     }
 
     /// Whether frames of `instrument` may be scored with this under `config`.
@@ -163,18 +166,13 @@ impl Calibration {
     }
 }
 
-/// [`Calibration::critic_probability`] of a tail that is known.
+/// Tail probability of an output of the critic ([`Calibration::critic_probability`]).
 pub(super) fn critic_probability(tail: &Tail, logit: f64, usual: Option<&Tail>) -> f64 {
-    blended(tail, logit, usual)
-}
-
-/// Tail probability of a score at a site, blended with what is usual in many places.
-fn blended(tail: &Tail, score: f64, usual: Option<&Tail>) -> f64 {
-    let site = tail.tail_probability(score);
+    let site = tail.tail_probability(logit);
     let Some(usual) = usual else { return site };
     let seconds = tail.maxima().len() as f64;
     let weight = seconds / (seconds + PRIOR_SECONDS);
-    let both = weight * site.ln() + (1.0 - weight) * usual.tail_probability(score).ln();
+    let both = weight * site.ln() + (1.0 - weight) * usual.tail_probability(logit).ln();
     both.exp().clamp(P_FLOOR, 1.0)
 }
 

@@ -4,6 +4,10 @@ use std::collections::VecDeque;
 
 use super::config::{DetectConfig, ms_to_frames};
 use super::episode::{Episode, Scored};
+use crate::units::FRAME_RATE;
+
+/// Frames after an event for which the context of what follows is that event: 3 s.
+const AFTERMATH: u64 = 3 * FRAME_RATE as u64;
 
 /// Times in frames, probabilities per 1 s block.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -68,6 +72,9 @@ pub(crate) enum Change {
 /// `merge_gap`. Its onset is the first frame of the run of p ≤ 10·q that leads into the confirming frames, at most
 /// `onset_lookback` before them. (10·q is capped at 0.5 for budgets above 180 events an hour.)
 ///
+/// Predictions from seconds of context go wrong for seconds after an event, because it is part of that context. For 3 s after
+/// one, order and time alone do not confirm the next.
+///
 /// The p of a frame is the probability that the *maximum of a second* exceeds the frame's score. A second's
 /// maximum exceeds the score of q at least as often as any of its frames does, and an event needs a run of such
 /// frames, so normal sound begins at most q events a second.
@@ -84,6 +91,8 @@ pub(crate) struct Gate {
     episode: Option<Episode>,
     /// First frame that may confirm the next event.
     ready_at: u64,
+    /// First frame that may confirm one by order and time alone.
+    context_ready_at: u64,
     /// The last event was cut for length and still goes on.
     exhausted: bool,
 }
@@ -98,6 +107,7 @@ impl Gate {
             quiet: 0,
             episode: None,
             ready_at: 0,
+            context_ready_at: 0,
             exhausted: false,
         }
     }
@@ -130,7 +140,8 @@ impl Gate {
             self.exhausted = self.quiet < self.rules.hang;
             self.hot = 0;
         }
-        if frame.index < self.ready_at {
+        let is_aftermath = frame.index < self.context_ready_at && frame.clues.p.is_led_by_context();
+        if frame.index < self.ready_at || is_aftermath {
             self.hot = 0;
         }
         (self.hot >= self.rules.min_frames).then(|| {
@@ -145,6 +156,7 @@ impl Gate {
     pub(crate) fn finish(&mut self) -> Option<Episode> {
         let episode = self.episode.take()?;
         self.ready_at = episode.last_active() + 1 + self.rules.hold_off;
+        self.context_ready_at = episode.last_active() + 1 + AFTERMATH;
         self.hot = 0;
         Some(episode)
     }
@@ -224,6 +236,26 @@ mod tests {
         assert_eq!(run(&[(100, 0.5), (2, 0.001), (100, 0.5)]), []);
         let changes = run(&[(100, 0.5), (20, 0.001), (100, 0.5)]);
         assert_eq!(changes, [(102, 100, None), (159, 100, Some(120))]);
+    }
+
+    #[test]
+    fn the_aftermath_of_an_event_is_no_event_but_a_foreign_sound_is() {
+        use super::super::kind::{Clues, TermProbabilities};
+        let by = |density, long_prediction| Clues {
+            p: TermProbabilities { density, long_prediction, ..TermProbabilities::default() },
+            ..Clues::default()
+        };
+        for (clues, expected) in [(by(0.5, 1e-6), 2), (by(1e-6, 0.5), 3)] {
+            let mut gate = Gate::new(rules());
+            let mut begun = 0;
+            for index in 0..900 {
+                let active = [100..120, 250..270, 600..620].iter().any(|range| range.contains(&index));
+                let p = if active { 1e-6 } else { 0.5 };
+                let frame = Scored { p, score: -p.log10(), clues, ..Scored::quiet(index) };
+                begun += u32::from(gate.push(&frame) == Some(Change::Began));
+            }
+            assert_eq!(begun, expected);
+        }
     }
 
     #[test]

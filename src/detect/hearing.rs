@@ -1,10 +1,10 @@
 //! The scores of a watched stream, frame by frame.
 
-use super::calibration::{Calibration, vote};
+use super::calibration::{Calibration, STEP_P, vote};
 use super::fuse::Fused;
 use super::instrument::Instrument;
 use super::kind::{Clues, STANDS_OUT, TermProbabilities};
-use super::rows::{ROW, RowMaker};
+use super::rows::{BRIEF, ROW, RowMaker};
 use super::surprise::{Smooth, median};
 use super::tail::P_FLOOR;
 use super::terms::{Term, TermState, Values};
@@ -16,6 +16,8 @@ use crate::units::FRAME_RATE;
 /// Exponent for the probability of a median: unlike scores of events, a place stays, so that 0.01 says as much of it second
 /// after second as 0.001 of an event.
 const STAYS: f64 = 1.5;
+/// Rows after which a step of the gain is believed.
+const STEP_ROWS: u32 = 4;
 /// From this p downward it is looked for the band that stands out.
 const LOOKED_AT: f64 = 0.05;
 
@@ -50,6 +52,8 @@ pub(super) struct Hearing {
     smooth: Smooth,
     maker: RowMaker,
     terms: TermState,
+    /// Rows in a row that look like a step of the gain.
+    step_rows: u32,
     critic: Option<CriticMemory>,
     verdict: Option<Verdict>,
     /// Novelty of the second that goes on, a value a row.
@@ -89,6 +93,7 @@ impl Hearing {
             smooth: Smooth::new(surprise_frames as usize),
             maker: RowMaker::new(),
             terms: TermState::new(),
+            step_rows: 0,
             critic: None,
             verdict: None,
             second: Vec::new(),
@@ -109,13 +114,16 @@ impl Hearing {
         self.terms.push(&known.terms, &frame.bands);
         if (frame.index + 1).is_multiple_of(ROW as u64) {
             self.maker.row(&mut self.raw);
-            let critic = self.critic_vote(known, instrument);
+            let is_step = known.site.is_gain_step(&self.raw);
+            self.follow_gain(is_step);
+            let critic = self.critic_vote(known, instrument, is_step);
             let surprisals = known.combination.surprisals(&self.terms.values(&known.terms));
             if self.maker.is_full() {
                 let novelty = known.site.distance(&self.raw);
                 self.follow_site(novelty, frame.index, known);
                 let p_novelty = known.novelty_tail.tail_probability(novelty);
                 let p = known.combination.score(&surprisals, critic).map(|s| known.score_probability(s));
+                let p = p.map(|p| if is_step { p.max(STEP_P) } else { p });
                 let is_improbable = p.unwrap_or(p_novelty) < LOOKED_AT;
                 let bands = if is_improbable { self.band_figures(known) } else { None };
                 self.verdict = Some(Verdict { novelty, p_novelty, p, surprisals, bands });
@@ -128,6 +136,14 @@ impl Hearing {
     /// The scores of a frame that holds no sound: those of the last row.
     pub(super) fn hold(&self, known: &Calibration) -> Scores {
         self.scores(None, known)
+    }
+
+    /// After 0.2 s of a step of the gain what terms compare with is shifted by it.
+    fn follow_gain(&mut self, is_step: bool) {
+        self.step_rows = if is_step { self.step_rows + 1 } else { 0 };
+        if self.step_rows == STEP_ROWS {
+            self.terms.follow_gain(self.raw.get(BRIEF).unwrap_or_default());
+        }
     }
 
     /// Whether this is the site at all: the median novelty of each second.
@@ -150,13 +166,13 @@ impl Hearing {
     }
 
     /// −log10 p of the critic, where there is one.
-    fn critic_vote(&mut self, known: &Calibration, instrument: &Instrument) -> Option<f64> {
+    fn critic_vote(&mut self, known: &Calibration, instrument: &Instrument, is_step: bool) -> Option<f64> {
         let (critic, live) = instrument.live_critic()?;
         known.site.row(&critic.config().channels, &self.raw, &mut self.row);
         let memory = self.critic.get_or_insert_with(|| live.fresh());
         let logit = live.step(&self.row, memory);
         let p = known.critic_probability(logit.into(), instrument.usual())?;
-        Some(vote(p, known.site.is_gain_step(&self.raw)))
+        Some(vote(p, is_step))
     }
 
     /// The probability is that of all terms; surprise and novelty say what kind of evidence there is.

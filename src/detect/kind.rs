@@ -41,6 +41,11 @@ impl Default for TermProbabilities {
 }
 
 impl TermProbabilities {
+    /// Whether order and time decide, and neither the sound itself nor what the last 0.3 s predicted.
+    pub(crate) fn is_led_by_context(&self) -> bool {
+        self.temporal() < self.density.min(self.short_prediction)
+    }
+
     /// The least of those that see order and time.
     fn temporal(&self) -> f64 {
         self.long_prediction.min(self.sequence).min(self.pmi)

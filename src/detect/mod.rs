@@ -65,6 +65,7 @@ mod pool;
 mod prediction;
 mod reading;
 mod recurring;
+mod reference;
 mod regime;
 mod rhythm;
 mod rows;

@@ -18,6 +18,8 @@ const LARGEST: f32 = 8.0;
 /// Squared deviations a band that are common to all in a step of the gain, at least, and that are left, at most.
 const STEP_COMMON: f32 = 4.0;
 const STEP_LEFT: f32 = 2.0;
+/// The largest step of the gain, in ln of power: 9 dB.
+const STEP_LARGEST: f32 = 2.07;
 /// What is added to deviations: of a mean over 0.1 s, of a mean over longer, of a deviation (ln of power).
 const LEAST_BRIEF: f32 = 0.05;
 const LEAST_MEAN: f32 = 0.03;
@@ -109,13 +111,13 @@ impl Site {
         f64::from(mean_square(&white)).sqrt()
     }
 
-    /// Whether what distinguishes the last 0.1 s from the last seconds is one shift of all bands, and the rest is normal: a
-    /// step of the gain.
+    /// Whether what distinguishes the last 0.1 s from the last seconds is one shift of all bands by up to 9 dB, and the rest is
+    /// normal: a step of the gain. A machine that stops shifts them farther, or not all alike.
     #[must_use]
     pub fn is_gain_step(&self, raw: &[f32]) -> bool {
         let part = |range: std::ops::Range<usize>| raw.get(range).unwrap_or_default();
-        let (common, left) = self.brief.common_shift(part(SLOW), part(BRIEF));
-        common >= STEP_COMMON && left <= STEP_LEFT
+        let (shift, common, left) = self.brief.common_shift(part(SLOW), part(BRIEF));
+        shift.abs() <= STEP_LARGEST && common >= STEP_COMMON && left <= STEP_LEFT
     }
 
     /// How far each band lies above its mean over 0.25 s, in its deviations, `[64]`.

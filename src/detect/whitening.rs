@@ -76,15 +76,15 @@ impl Whitening {
         out.extend(raw.iter().zip(&self.mean).zip(&self.deviation).map(|((x, m), d)| (x - m) / d));
     }
 
-    /// How much of the change from `before` to `now`, in squared deviations a coordinate, is one shift of all coordinates,
-    /// and how much is left. The shift is that of least squares, weighted by the inverse variances.
-    pub(super) fn common_shift(&self, before: &[f32], now: &[f32]) -> (f32, f32) {
+    /// The shift of all coordinates that comes nearest to the change from `before` to `now` (least squares, weighted by the
+    /// inverse variances), how much of the change it is, and how much is left, both in squared deviations a coordinate.
+    pub(super) fn common_shift(&self, before: &[f32], now: &[f32]) -> (f32, f32, f32) {
         let changes = || now.iter().zip(before).map(|(x, y)| x - y).zip(&self.deviation);
         let weight: f32 = self.deviation.iter().map(|d| 1.0 / (d * d)).sum();
         let shift = changes().map(|(x, d)| x / (d * d)).sum::<f32>() / weight.max(1e-9);
         let left: f32 = changes().map(|(x, d)| ((x - shift) / d).powi(2)).sum();
         let count = self.deviation.len().max(1) as f32;
-        (shift * shift * weight / count, left / count)
+        (shift, shift * shift * weight / count, left / count)
     }
 
     /// Writes ln of each deviation + 1 to `out`: how much of a change is usual.
@@ -143,9 +143,9 @@ mod tests {
     fn a_change_is_a_common_shift_and_a_rest() {
         let rows: Vec<f32> = (0..400).map(|i| if i / 4 % 2 == 0 { -0.5 } else { 0.5 }).collect();
         let scales = Whitening::scales(&rows, 4, |_| 0.0);
-        let (common, left) = scales.common_shift(&[1.0; 4], &[2.0; 4]);
+        let (_, common, left) = scales.common_shift(&[1.0; 4], &[2.0; 4]);
         assert!((common - 4.0).abs() < 1e-5 && left < 1e-9, "{common} {left}");
-        let (common, left) = scales.common_shift(&[1.0; 4], &[2.0, 0.0, 2.0, 0.0]);
+        let (_, common, left) = scales.common_shift(&[1.0; 4], &[2.0, 0.0, 2.0, 0.0]);
         assert!(common < 1e-9 && (left - 4.0).abs() < 1e-5, "{common} {left}");
     }
 

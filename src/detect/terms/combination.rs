@@ -18,7 +18,7 @@ const VOTE: f64 = 0.5;
 /// becomes one by its own tail, learnt from cross-fitted scores of calibration.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(in crate::detect) struct Combination {
+pub(crate) struct Combination {
     tails: Vec<Option<TermTail>>,
     /// 0 to 1.
     context: f64,
@@ -67,11 +67,6 @@ impl Combination {
             weight += VOTE;
         }
         Some(sum / weight)
-    }
-
-    /// How much context counts, 0 to 1.
-    pub(in crate::detect) fn context(&self) -> f64 {
-        self.context
     }
 
     /// Whether this could have come from a fit.

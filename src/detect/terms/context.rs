@@ -50,11 +50,6 @@ impl ContextModel {
         standardise(row, &self.mean, &self.scale)
     }
 
-    /// Steps of 0.3 s.
-    pub(super) fn window_steps(&self) -> usize {
-        window_steps(self.step)
-    }
-
     /// Whether this could have come from a fit.
     pub(super) fn is_whole(&self) -> bool {
         let numbers = [&self.mean, &self.scale, &self.deviation];
@@ -90,7 +85,6 @@ pub(super) struct ContextScores {
 #[derive(Debug, Clone)]
 pub(super) struct ContextState {
     groups: Groups,
-    step: usize,
     /// A ring of steps, cleaned of what nobody could predict.
     past: Vec<[f32; GROUPS]>,
     next: usize,
@@ -109,7 +103,6 @@ impl ContextState {
     pub(super) fn new(step: usize) -> Self {
         Self {
             groups: Groups::new(step),
-            step,
             past: vec![[0.0; GROUPS]; LAGS],
             next: 0,
             steps: 0,
@@ -122,14 +115,10 @@ impl ContextState {
     }
 
     /// Takes the mean powers of the groups of the next frame. The scores stay until the next step.
-    ///
-    /// # Errors
-    /// Never; the result says whether there are scores yet.
-    pub(super) fn push(&mut self, model: &ContextModel, powers: &[f32; GROUPS]) -> Option<ContextScores> {
+    pub(super) fn push(&mut self, model: &ContextModel, powers: &[f32; GROUPS]) {
         if let Some(row) = self.groups.push(powers) {
             self.take(model, &row);
         }
-        self.scores
     }
 
     /// The scores of the last step.
@@ -189,9 +178,9 @@ impl ContextState {
         ContextScores { residual, ratio }
     }
 
-    /// Frames of a step.
-    pub(super) fn step(&self) -> usize {
-        self.step
+    /// The gain has changed by `shift` (ln of power).
+    pub(super) fn follow_gain(&mut self, shift: f32) {
+        self.groups.follow_gain(shift);
     }
 }
 

@@ -51,6 +51,11 @@ impl Groups {
         self.steps += 1;
         Some(row)
     }
+
+    /// The gain has changed by `shift` (ln of power): the average moves with it.
+    pub(super) fn follow_gain(&mut self, shift: f32) {
+        self.average.iter_mut().for_each(|average| *average += shift);
+    }
 }
 
 /// The mean power of each group of a frame's log-mel bands `[64]`.

@@ -15,7 +15,7 @@ pub(super) const MOMENTS: usize = 2 * BANDS;
 /// The terms of a site: closed forms, fitted to calibration.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(in crate::detect) struct TermModel {
+pub(crate) struct TermModel {
     pub(super) half: Mahalanobis,
     pub(super) quarter: Mahalanobis,
     /// Of the bands from their last 0.3 s.

@@ -89,6 +89,17 @@ impl TermState {
         powers
     }
 
+    /// The gain has changed for good: moves what terms compare with by the common shift of `now`, the bands `[64]` of the last
+    /// 0.1 s. What contexts remember is relative to that already.
+    pub(in crate::detect) fn follow_gain(&mut self, now: &[f32]) {
+        let mut shifts = [0.0f32; BANDS];
+        shifts.iter_mut().zip(now).zip(&self.baseline).for_each(|((to, x), b)| *to = x - b);
+        shifts.sort_unstable_by(f32::total_cmp);
+        let shift = shifts[BANDS / 2];
+        self.baseline.iter_mut().for_each(|b| *b += shift);
+        self.contexts.iter_mut().for_each(|context| context.follow_gain(shift));
+    }
+
     /// Whether all windows but those of the contexts are full.
     pub(in crate::detect) fn is_full(&self) -> bool {
         self.frames >= HALF + LAG && self.modulation.is_full()
