@@ -49,7 +49,7 @@ pub(super) fn run(args: &BudgetArgs, set: SetThreads) -> Result<()> {
     use_threads(1, set)?;
     let (manifest, cpc) = open_model(args.model.as_deref())?;
     let progress = bar()?;
-    let material = material(args.data.as_deref(), &args.split, args.seed, &progress)?;
+    let material = material(args.data.as_deref(), &args.split, &[], args.seed, &progress)?;
     let plan = Plan {
         hours: args.hours,
         backgrounds: args.backgrounds,

@@ -84,7 +84,7 @@ impl Outcome {
             stream: stream.name.clone(),
             background: stream.background.clone(),
             segments: segments(stream, rows),
-            ratios_db: stream.events.iter().map(|e| e.ratio_db).collect(),
+            ratios_db: stream.events.iter().map(|e| e.ratio_db.unwrap_or(f32::NAN)).collect(),
             verdicts: alarms.iter().map(|(budget, alarms)| verdict(stream, *budget, alarms)).collect(),
         }
     }
@@ -134,7 +134,7 @@ fn verdict(stream: &Stream, budget: f64, alarms: &[Alarm]) -> Verdict {
     let events = stream.events.iter().map(|e| {
         let first = alarms.iter().filter(|a| about(e, a)).map(|a| a.emitted_s).min_by(f64::total_cmp);
         EventOutcome {
-            ratio_db: e.ratio_db,
+            ratio_db: e.ratio_db.unwrap_or(f32::NAN),
             found: first.is_some(),
             on_time: alarms.iter().any(|a| (a.onset_s - e.onset_s).abs() <= COLLAR_S),
             delay_s: first.map(|t| t - e.onset_s),
