@@ -16,6 +16,9 @@ use crate::eval::{parts, rivals};
 use crate::model::WINDOW;
 use crate::units::seconds_to_samples;
 
+/// Streams whose quiet parts give the negatives of a model without training.
+const BANK_STREAMS: usize = 8;
+
 /// Plant anomalies of several families in long backgrounds, and count what is found, what is not and what is found in
 /// error, beside baselines with the same calibration. Without `--data` the sounds are synthetic.
 #[derive(Debug, clap::Args)]
@@ -119,13 +122,12 @@ pub(super) fn run(args: &DetectArgs, set: SetThreads) -> Result<()> {
     if let Some(folder) = &args.write_streams {
         return write_streams(folder, &plans);
     }
-    let streams: Vec<Stream> = plans.iter().map(StreamPlan::stream).collect();
     let mut contenders = ours(&args.model)?;
     if args.parts {
         let (_, cpc) = open_model(args.model.first().map(PathBuf::as_path))?;
         contenders.extend(parts::all(&cpc)?);
     } else if !args.ours_only {
-        contenders.extend(random(&args.model, &streams)?);
+        contenders.extend(random(&args.model, &plans)?);
         contenders.extend(rivals::all().into_iter().map(|rival| Box::new(rival) as Box<dyn Contender>));
     }
     let options = Options {
@@ -133,39 +135,22 @@ pub(super) fn run(args: &DetectArgs, set: SetThreads) -> Result<()> {
         budgets: args.budgets.clone(),
         resampler: Resampler { draws: args.draws, seed: 1 },
     };
-    let mut plotted: Vec<(Stream, Vec<(String, Judged)>)> = Vec::new();
-    let mut keep = |stream: &Stream, name: &str, judged: &Judged| {
-        if args.out.is_none() {
-            return;
-        }
-        if plotted.last().is_none_or(|p| p.0.name != stream.name) {
-            plotted.push((stream.clone(), Vec::new()));
-        }
-        if let Some((_, all)) = plotted.last_mut() {
-            all.push((name.to_owned(), judged.clone()));
-        }
+    let mut plot = |stream: &Stream, judged: &[(String, Judged)]| {
+        let Some(folder) = &args.out else { return Ok(()) };
+        write(folder, &format!("{}.svg", file_name(&stream.name)), &detection::time_plot(stream, judged)?)
     };
     let (report, outcomes) =
-        detection::measure(&recipe, &streams, &mut contenders, &options, &mut show_on(&progress), &mut keep)?;
+        detection::measure(&recipe, &plans, &mut contenders, &options, &mut show_on(&progress), &mut plot)?;
     progress.finish_and_clear();
     let text = detection::markdown(&report);
     stdout().text(format_args!("{text}"))?;
     let Some(folder) = &args.out else { return Ok(()) };
-    let write = |name: &str, text: &str| {
-        let path = folder.join(name);
-        std::fs::create_dir_all(folder)
-            .and_then(|()| std::fs::write(&path, text))
-            .map_err(|e| refused(&path, &e))
-    };
-    write("report.md", &text)?;
+    write(folder, "report.md", &text)?;
     let json = serde_json::to_string_pretty(&report).map_err(|e| Error::internal(e.to_string()))?;
-    write("report.json", &json)?;
+    write(folder, "report.json", &json)?;
     let named: Vec<_> =
         report.detectors.iter().map(|d| d.name.clone()).zip(outcomes.iter().map(Vec::as_slice)).collect();
-    write("roc.svg", &detection::roc_plot(&named)?)?;
-    for (stream, judged) in &plotted {
-        write(&format!("{}.svg", file_name(&stream.name)), &detection::time_plot(stream, judged)?)?;
-    }
+    write(folder, "roc.svg", &detection::roc_plot(&named)?)?;
     stdout().line(format_args!("report.md, report.json and plots are in {}", folder.display()))
 }
 
@@ -181,13 +166,22 @@ fn ours(models: &[PathBuf]) -> Result<Vec<Box<dyn Contender>>> {
     paths.into_iter().map(one).collect()
 }
 
-/// The first model before training.
-fn random(models: &[PathBuf], streams: &[Stream]) -> Result<Option<Box<dyn Contender>>> {
+/// The first model before training, with negatives out of the quiet parts of some streams.
+fn random(models: &[PathBuf], plans: &[StreamPlan<'_>]) -> Result<Option<Box<dyn Contender>>> {
     let (manifest, _) = open_model(models.first().map(PathBuf::as_path))?;
-    let quiet = streams.iter().flat_map(|s| {
-        let quiet = s.samples.get(..seconds_to_samples(s.quiet_s) as usize).unwrap_or_default();
-        quiet.chunks_exact(WINDOW).step_by(8).map(<[f32]>::to_vec)
-    });
-    let cpc = Arc::new(untrained_with_bank(&manifest.architecture, 1, quiet)?);
+    let some = plans.iter().step_by(plans.len().div_ceil(BANK_STREAMS).max(1));
+    let quiet: Vec<Vec<f32>> = some
+        .flat_map(|plan| {
+            let stream = plan.stream();
+            let quiet = stream.samples.get(..seconds_to_samples(stream.quiet_s) as usize).unwrap_or_default();
+            quiet.chunks_exact(WINDOW).step_by(8).map(<[f32]>::to_vec).collect::<Vec<_>>()
+        })
+        .collect();
+    let cpc = Arc::new(untrained_with_bank(&manifest.architecture, 1, quiet.into_iter())?);
     Ok(Some(Box::new(Ours { name: "the same, random weights".to_owned(), cpc, manifest })))
+}
+
+fn write(folder: &Path, name: &str, text: &str) -> Result<()> {
+    let path = folder.join(name);
+    std::fs::create_dir_all(folder).and_then(|()| std::fs::write(&path, text)).map_err(|e| refused(&path, &e))
 }

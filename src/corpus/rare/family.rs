@@ -66,16 +66,16 @@ impl FromStr for Family {
 pub enum AnomalyKind {
     /// A foreign sound is added. Truth: from its first sample to its last.
     ForeignSound,
-    /// One beat of a rhythm does not come. Truth: from the moment it was due, for its length, at least 0.3 s.
+    /// One beat of a rhythm does not come. Truth: from the moment it was due, for its length, at least 0.5 s.
     MissingBeat,
-    /// One beat comes early by 20 to 40 % of the period. Truth: from that beat to its end, at least 0.3 s; then unclear
+    /// One beat comes early by 20 to 40 % of the period. Truth: from that beat to its end, at least 0.5 s; then unclear
     /// until the end of the beat that was due.
     EarlyBeat,
     /// One beat comes late by 20 to 40 % of the period. Truth: from the moment it was due to the end of the late beat.
     LateBeat,
     /// Two neighbouring sounds of the cycle change places. Truth: from the first of them to the end of the second.
     SwappedSounds,
-    /// The sound of the beat before comes again in place of another. Truth: that beat, at least 0.3 s.
+    /// The sound of the beat before comes again in place of another. Truth: that beat, at least 0.5 s.
     RepeatedSound,
     /// The period is 6 to 20 % shorter for some seconds. Truth: from the first beat before its time to the end of the
     /// last beat of the faster stretch.

@@ -209,9 +209,10 @@ impl StreamPlan<'_> {
     fn control_kinds(&self) -> Vec<ControlKind> {
         let mut kinds = vec![ControlKind::GainStep];
         kinds.extend(self.background.second.as_ref().map(|_| ControlKind::SecondClip));
-        kinds.extend([ControlKind::Swell, ControlKind::MicrophoneColour]);
+        kinds.push(ControlKind::Swell);
+        // these change what is normal for the rest of the stream
         if self.scene == Scene::Benign {
-            kinds.push(ControlKind::Weather);
+            kinds.extend([ControlKind::MicrophoneColour, ControlKind::Weather]);
         }
         kinds
     }
@@ -299,11 +300,13 @@ mod tests {
             own.filter(|c| c.kind == kind && c.onset_s >= 60.0).count()
         };
         for family in Family::ALL {
-            for kind in [ControlKind::GainStep, ControlKind::Swell, ControlKind::MicrophoneColour] {
+            for kind in [ControlKind::GainStep, ControlKind::Swell] {
                 assert!(controls(family, kind) >= 1, "{family}: {kind}");
             }
         }
-        assert!(controls(Family::Benign, ControlKind::Weather) >= 1);
+        for kind in [ControlKind::MicrophoneColour, ControlKind::Weather] {
+            assert!(controls(Family::Benign, kind) >= 1, "{kind}");
+        }
         assert!(controls(Family::Foreign, ControlKind::SecondClip) >= 1);
     }
 

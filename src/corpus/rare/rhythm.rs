@@ -17,7 +17,7 @@ const JITTER: [f64; 4] = [0.0, 0.005, 0.01, 0.02];
 /// A sound takes at most this share of the period.
 const SHARE: f64 = 0.55;
 /// Truth of one beat is at least this long, seconds.
-const LEAST_S: f64 = 0.3;
+const LEAST_S: f64 = 0.5;
 /// How far a beat is early or late, as a share of the period.
 const SHIFT: (f64, f64) = (0.2, 0.4);
 /// How much faster or slower, and for how long at least: seconds and beats.
@@ -237,7 +237,7 @@ mod tests {
         for other in [missing - 0.8, missing + 0.8] {
             assert!((level(other) / 1e-3 - 1.0).abs() < 0.15, "a beat at {other}: {}", level(other));
         }
-        assert!((planted[0].offset_s - missing - 0.3).abs() < 1e-9);
+        assert!((planted[0].offset_s - missing - 0.5).abs() < 1e-9);
     }
 
     #[test]
