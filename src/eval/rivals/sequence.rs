@@ -51,9 +51,8 @@ impl Rival for Sequence {
         for piece in heard.chunks(PIECE) {
             let queries = project(&groups, &axes, piece);
             let products = memory.transpose() * &queries;
-            for (&end, (query, products)) in
-                piece.iter().zip(queries.column_iter().zip(products.column_iter()))
-            {
+            for (&end, products) in piece.iter().zip(products.column_iter()) {
+                let whole: f64 = groups.window(end - LENGTH, end).iter().map(|x| x * x).sum();
                 let far = |i: usize| squares[i] + whole - 2.0 * products[i];
                 let apart = (0..memory.ncols()).filter(|&i| end.abs_diff(ends[i]) >= APART);
                 scores.push(nearest(apart.map(far)));
