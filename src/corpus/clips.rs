@@ -58,7 +58,13 @@ impl Clip {
     /// A clip of samples in [-1, 1]: whole hops up to [`LONGEST_CLIP_S`]. `None` if there is no whole hop.
     #[must_use]
     pub fn new(row: ClipRow, samples: &[f32]) -> Option<Self> {
-        let whole = samples.len().min(LONGEST_CLIP_S * MODEL_RATE as usize) / HOP * HOP;
+        Self::up_to(row, samples, LONGEST_CLIP_S)
+    }
+
+    /// The same up to `longest_s` seconds.
+    #[must_use]
+    pub fn up_to(row: ClipRow, samples: &[f32], longest_s: usize) -> Option<Self> {
+        let whole = samples.len().min(longest_s * MODEL_RATE as usize) / HOP * HOP;
         let to_integer = |x: &f32| (x * 32768.0).round().clamp(-32768.0, 32767.0) as i16;
         let samples: Vec<i16> = samples.iter().take(whole).map(to_integer).collect();
         if samples.is_empty() { None } else { Some(Self { row, samples }) }
@@ -105,12 +111,22 @@ pub fn read_rows(folder: &Path) -> Result<Vec<ClipRow>> {
 pub fn read_clips(
     folder: &Path,
     rows: &[&ClipRow],
+    progress: impl FnMut(usize, usize),
+) -> (Vec<Clip>, Vec<String>) {
+    read_clips_up_to(folder, rows, LONGEST_CLIP_S, progress)
+}
+
+/// [`read_clips`] for clips of up to `longest_s` seconds; a longer one ends there.
+pub fn read_clips_up_to(
+    folder: &Path,
+    rows: &[&ClipRow],
+    longest_s: usize,
     mut progress: impl FnMut(usize, usize),
 ) -> (Vec<Clip>, Vec<String>) {
     let (mut clips, mut skipped) = (Vec::with_capacity(rows.len()), Vec::new());
     for (index, &row) in rows.iter().enumerate() {
         let read = read_mono(folder.join(&row.file)).and_then(|(x, rate)| resample_clip(&x, rate));
-        match read.map(|samples| Clip::new(row.clone(), &samples)) {
+        match read.map(|samples| Clip::up_to(row.clone(), &samples, longest_s)) {
             Ok(Some(clip)) => clips.push(clip),
             Ok(None) => skipped.push(format!("{}: shorter than a hop of 10 ms", row.file)),
             Err(error) => skipped.push(error.to_string()),

@@ -12,7 +12,7 @@ mod recording;
 mod sound;
 mod split;
 
-pub use clips::{Clip, ClipRow, LONGEST_CLIP_S, read_clips, read_rows};
+pub use clips::{Clip, ClipRow, LONGEST_CLIP_S, read_clips, read_clips_up_to, read_rows};
 pub use load::{Corpus, Selection};
 pub use recording::{Recording, windows_of};
 pub use sound::{SoundFile, sound_files};

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use super::super::args::{SetThreads, open_model, stdout, use_threads};
 use super::material::material;
+use super::streams::{file_name, refused, write_streams};
 use crate::cli::bar::{bar, show_on};
-use crate::corpus::rare::{Recipe, Stream};
+use crate::corpus::rare::{Family, Recipe, Stream, StreamPlan};
 use crate::detect::DetectConfig;
 use crate::error::{Error, Result};
 use crate::eval::detection::{self, Contender, Judged, Options, Ours, Resampler};
@@ -15,31 +16,47 @@ use crate::eval::{parts, rivals};
 use crate::model::WINDOW;
 use crate::units::seconds_to_samples;
 
-/// Plant foreign sounds in long backgrounds, and count what is found, what is not and what is found in error, beside
-/// baselines with the same calibration. Without `--data` the sounds are synthetic.
+/// Streams whose quiet parts give the negatives of a model without training.
+const BANK_STREAMS: usize = 8;
+
+/// Plant anomalies of several families in long backgrounds, and count what is found, what is not and what is found in
+/// error, beside baselines with the same calibration. Without `--data` the sounds are synthetic.
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct DetectArgs {
-    /// Folder with a manifest.csv whose rows of set `esc50` have the labels of ESC-50.
+    /// Folder with a manifest.csv whose sets and labels are known: long recordings, ESC-50, strokes, motor states.
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
     /// Part of the manifest: `eval` for figures, `train` to choose by.
     #[arg(long, default_value = "eval", value_parser = ["eval", "train"])]
     split: String,
+    /// Families of streams: `foreign` sounds, `context` (a beat missing, early, late, out of order, another tempo, a machine
+    /// that stops), `faults` of the machine that runs, `benign` changes.
+    #[arg(long, value_delimiter = ',', default_value = "foreign,context,faults,benign")]
+    families: Vec<Family>,
+    /// Collection (column `set` of the manifest) that is not used. May be given several times.
+    #[arg(long, value_name = "SET")]
+    leave_out: Vec<String>,
     /// Model file; the built-in model if left out. Give it several times to compare.
     #[arg(long, value_name = "FILE")]
     model: Vec<PathBuf>,
     /// Seed of the streams.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Streams of each background.
+    /// Streams of each background in each family.
     #[arg(long, default_value_t = 1)]
     takes: usize,
+    /// Most streams of each family, spread evenly over its backgrounds.
+    #[arg(long, value_name = "N")]
+    most_streams: Option<usize>,
     /// Length of a stream in seconds.
     #[arg(long, default_value_t = 600.0)]
     seconds: f64,
     /// Seconds of each stream that detectors learn from.
-    #[arg(long, default_value_t = 90.0)]
+    #[arg(long, default_value_t = 120.0)]
     calibrate_seconds: f64,
+    /// Seconds of a slot; an anomaly and a control take slots in turn.
+    #[arg(long, default_value_t = 15.0)]
+    slot_seconds: f64,
     /// Share of those seconds that foreign sounds take, untold: 0 to 0.5.
     #[arg(long, default_value_t = 0.0)]
     contaminate: f64,
@@ -52,7 +69,7 @@ pub(in crate::cli) struct DetectArgs {
     /// Draws of the bootstrap.
     #[arg(long, default_value_t = 200)]
     draws: usize,
-    /// Small streams, for a test: 150 s with 60 s to learn from.
+    /// Small streams, for a test: 150 s with 60 s to learn from, slots of 10 s.
     #[arg(long)]
     slice: bool,
     /// Ours only: no baselines, no model without training.
@@ -64,7 +81,7 @@ pub(in crate::cli) struct DetectArgs {
     /// Folder to write report.md, report.json and the plots to.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Write the streams (16 kHz WAV) and truth.csv to this folder, and stop.
+    /// Write the streams (16 kHz WAV), truth.csv and streams.csv to this folder, and stop.
     #[arg(long, value_name = "DIR")]
     write_streams: Option<PathBuf>,
     /// Threads of the matrix products.
@@ -81,26 +98,36 @@ pub(super) fn run(args: &DetectArgs, set: SetThreads) -> Result<()> {
     let progress = bar()?;
     let recipe = Recipe {
         seed: args.seed,
+        families: args.families.clone(),
         takes: args.takes,
+        most_streams: args.most_streams,
         contamination: args.contaminate,
         ..if args.slice {
             Recipe::slice()
         } else {
-            Recipe { seconds: args.seconds, quiet_s: args.calibrate_seconds, ..Recipe::default() }
+            Recipe {
+                seconds: args.seconds,
+                quiet_s: args.calibrate_seconds,
+                slot_s: args.slot_seconds,
+                ..Recipe::default()
+            }
         }
     };
     recipe.validate()?;
-    let material = material(args.data.as_deref(), &args.split, args.seed, &progress)?;
-    let streams = recipe.streams(&material);
+    let material = material(args.data.as_deref(), &args.split, &args.leave_out, args.seed, &progress)?;
+    let plans = recipe.plans(&material);
+    for family in recipe.families.iter().filter(|f| plans.iter().all(|plan| plan.family() != **f)) {
+        tracing::warn!("no stream of the family {family}: the data has no sound for it");
+    }
     if let Some(folder) = &args.write_streams {
-        return write_streams(folder, &streams);
+        return write_streams(folder, &plans);
     }
     let mut contenders = ours(&args.model)?;
     if args.parts {
         let (_, cpc) = open_model(args.model.first().map(PathBuf::as_path))?;
         contenders.extend(parts::all(&cpc)?);
     } else if !args.ours_only {
-        contenders.extend(random(&args.model, &streams)?);
+        contenders.extend(random(&args.model, &plans)?);
         contenders.extend(rivals::all().into_iter().map(|rival| Box::new(rival) as Box<dyn Contender>));
     }
     let options = Options {
@@ -108,39 +135,22 @@ pub(super) fn run(args: &DetectArgs, set: SetThreads) -> Result<()> {
         budgets: args.budgets.clone(),
         resampler: Resampler { draws: args.draws, seed: 1 },
     };
-    let mut plotted: Vec<(Stream, Vec<(String, Judged)>)> = Vec::new();
-    let mut keep = |stream: &Stream, name: &str, judged: &Judged| {
-        if args.out.is_none() {
-            return;
-        }
-        if plotted.last().is_none_or(|p| p.0.name != stream.name) {
-            plotted.push((stream.clone(), Vec::new()));
-        }
-        if let Some((_, all)) = plotted.last_mut() {
-            all.push((name.to_owned(), judged.clone()));
-        }
+    let mut plot = |stream: &Stream, judged: &[(String, Judged)]| {
+        let Some(folder) = &args.out else { return Ok(()) };
+        write(folder, &format!("{}.svg", file_name(&stream.name)), &detection::time_plot(stream, judged)?)
     };
     let (report, outcomes) =
-        detection::measure(&recipe, &streams, &mut contenders, &options, &mut show_on(&progress), &mut keep)?;
+        detection::measure(&recipe, &plans, &mut contenders, &options, &mut show_on(&progress), &mut plot)?;
     progress.finish_and_clear();
     let text = detection::markdown(&report);
     stdout().text(format_args!("{text}"))?;
     let Some(folder) = &args.out else { return Ok(()) };
-    let write = |name: &str, text: &str| {
-        let path = folder.join(name);
-        std::fs::create_dir_all(folder)
-            .and_then(|()| std::fs::write(&path, text))
-            .map_err(|e| refused(&path, &e))
-    };
-    write("report.md", &text)?;
+    write(folder, "report.md", &text)?;
     let json = serde_json::to_string_pretty(&report).map_err(|e| Error::internal(e.to_string()))?;
-    write("report.json", &json)?;
+    write(folder, "report.json", &json)?;
     let named: Vec<_> =
         report.detectors.iter().map(|d| d.name.clone()).zip(outcomes.iter().map(Vec::as_slice)).collect();
-    write("roc.svg", &detection::roc_plot(&named)?)?;
-    for (stream, judged) in &plotted {
-        write(&format!("{}.svg", stream.name.replace(' ', "-")), &detection::time_plot(stream, judged)?)?;
-    }
+    write(folder, "roc.svg", &detection::roc_plot(&named)?)?;
     stdout().line(format_args!("report.md, report.json and plots are in {}", folder.display()))
 }
 
@@ -156,53 +166,22 @@ fn ours(models: &[PathBuf]) -> Result<Vec<Box<dyn Contender>>> {
     paths.into_iter().map(one).collect()
 }
 
-/// The first model before training.
-fn random(models: &[PathBuf], streams: &[Stream]) -> Result<Option<Box<dyn Contender>>> {
+/// The first model before training, with negatives out of the quiet parts of some streams.
+fn random(models: &[PathBuf], plans: &[StreamPlan<'_>]) -> Result<Option<Box<dyn Contender>>> {
     let (manifest, _) = open_model(models.first().map(PathBuf::as_path))?;
-    let quiet = streams.iter().flat_map(|s| {
-        let quiet = s.samples.get(..seconds_to_samples(s.quiet_s) as usize).unwrap_or_default();
-        quiet.chunks_exact(WINDOW).step_by(8).map(<[f32]>::to_vec)
-    });
-    let cpc = Arc::new(untrained_with_bank(&manifest.architecture, 1, quiet)?);
+    let some = plans.iter().step_by(plans.len().div_ceil(BANK_STREAMS).max(1));
+    let quiet: Vec<Vec<f32>> = some
+        .flat_map(|plan| {
+            let stream = plan.stream();
+            let quiet = stream.samples.get(..seconds_to_samples(stream.quiet_s) as usize).unwrap_or_default();
+            quiet.chunks_exact(WINDOW).step_by(8).map(<[f32]>::to_vec).collect::<Vec<_>>()
+        })
+        .collect();
+    let cpc = Arc::new(untrained_with_bank(&manifest.architecture, 1, quiet.into_iter())?);
     Ok(Some(Box::new(Ours { name: "the same, random weights".to_owned(), cpc, manifest })))
 }
 
-fn write_streams(folder: &Path, streams: &[Stream]) -> Result<()> {
-    std::fs::create_dir_all(folder).map_err(|e| refused(folder, &e))?;
-    let mut truth = "file,kind,label,ratio_db,onset_s,offset_s\n".to_owned();
-    for stream in streams {
-        let file = format!("{}.wav", stream.name.replace(' ', "-"));
-        let path = folder.join(&file);
-        let spec = hound::WavSpec {
-            channels: 1,
-            sample_rate: crate::units::MODEL_RATE,
-            bits_per_sample: 16,
-            sample_format: hound::SampleFormat::Int,
-        };
-        let write = || -> std::result::Result<(), hound::Error> {
-            let mut wav = hound::WavWriter::create(&path, spec)?;
-            for x in &stream.samples {
-                wav.write_sample((x * 32767.0).round() as i16)?;
-            }
-            wav.finalize()
-        };
-        write().map_err(|e| refused(&path, &e))?;
-        for e in &stream.events {
-            truth += &format!("{file},event,{},{},{:.3},{:.3}\n", e.label, e.ratio_db, e.onset_s, e.offset_s);
-        }
-        for c in &stream.controls {
-            let kind = serde_json::to_string(&c.kind).unwrap_or_default();
-            truth +=
-                &format!("{file},control,{},,{:.3},{:.3}\n", kind.trim_matches('"'), c.onset_s, c.offset_s);
-        }
-    }
-    std::fs::write(folder.join("truth.csv"), truth).map_err(|e| refused(folder, &e))?;
-    stdout().line(format_args!("{} streams and truth.csv are in {}", streams.len(), folder.display()))
-}
-
-fn refused(path: &Path, error: &dyn std::fmt::Display) -> Error {
-    Error::config(
-        format!("cannot write {}: {error}", path.display()),
-        "check the folder, its permissions and the free space",
-    )
+fn write(folder: &Path, name: &str, text: &str) -> Result<()> {
+    let path = folder.join(name);
+    std::fs::create_dir_all(folder).and_then(|()| std::fs::write(&path, text)).map_err(|e| refused(&path, &e))
 }

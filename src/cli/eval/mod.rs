@@ -8,5 +8,6 @@ mod infonce;
 mod material;
 mod probe;
 mod soak;
+mod streams;
 
 pub(super) use command::{EvalCommand, run};

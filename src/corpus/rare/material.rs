@@ -1,126 +1,188 @@
-//! What streams are made of: backgrounds and foreign sounds.
+//! What streams are made of: backgrounds, foreign sounds, strokes and states of a motor.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use super::cut::{active_part, equalise, one_shot, to_level, without_padding};
+use super::source::{Role, role_of};
 use super::synthetic;
-use crate::corpus::{ClipRow, Selection, read_clips, read_rows};
+use crate::corpus::{Clip, ClipRow, Selection, read_clips_up_to, read_rows};
 use crate::error::{Error, Result};
-use crate::units::{HOP, MODEL_RATE, level_dbfs, seconds_to_samples};
+use crate::units::seconds_to_samples;
 
-/// Classes of ESC-50 that go on and on.
-const STEADY: [&str; 12] = [
-    "Rain",
-    "Wind",
-    "Sea waves",
-    "Crickets",
-    "Vacuum cleaner",
-    "Engine",
-    "Train",
-    "Airplane",
-    "Helicopter",
-    "Washing machine",
-    "Crackling fire",
-    "Insects (flying)",
-];
-/// Classes of ESC-50 that are events to whoever lives beside one of those.
-const FOREIGN: [&str; 9] = [
-    "Glass breaking",
-    "Siren",
-    "Dog",
-    "Crying baby",
-    "Door knock",
-    "Car horn",
-    "Chainsaw",
-    "Clock alarm",
-    "Coughing",
-];
-/// Collections whose clips are backgrounds as they are, each clip a source; of the second, all clips are one source.
-const LONG_SETS: [&str; 2] = ["blanket_ambience", "arabic_speech_commands"];
-const ONE_PLACE_SET: &str = "maad_soundscape_24h";
 /// A background has at least this much sound, seconds.
 const LEAST_BACKGROUND_S: f64 = 4.0;
-/// An event's active part, seconds.
-const ACTIVE_S: (f64, f64) = (0.5, 3.0);
-/// The active part is what lies within this many dB of the loudest 50 ms.
-const ACTIVE_DB: f32 = 20.0;
-/// RMS to which the clips of a background are brought, so that they could be one recording.
-const LEVEL_DBFS: f32 = -30.0;
+/// A recording of at least this length is a background by itself.
+const LEAST_RECORDING_S: f64 = 14.0;
+/// Longest recording that is read, seconds.
+const LONGEST_RECORDING_S: usize = 1800;
 
-/// A place to listen to.
+/// How the sound of a background hangs together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Continuity {
+    /// One uninterrupted recording. It is played in its order, and goes on from its end to its beginning.
+    Recording,
+    /// Clips of one kind, played in pieces at random.
+    Clips,
+    /// A short recording of one steady state. What is learnt from and what is tested are different parts of it, each
+    /// played in pieces at random.
+    State,
+}
+
+/// A site to listen to.
 #[derive(Debug, Clone)]
 pub struct Background {
     /// What it is.
     pub name: String,
-    /// Its sound in pieces of any length, 16 kHz, of equal level; digital silence is cut out.
+    /// The collection that it is from.
+    pub collection: String,
+    /// Whether it is one recording or several.
+    pub continuity: Continuity,
+    /// Whether a machine runs in it, steadily.
+    pub machine: bool,
+    /// Its sound in pieces of any length, 16 kHz, of equal level.
     pub clips: Vec<Vec<f32>>,
     /// Another recording of its kind, if there is one.
     pub second: Option<Vec<f32>>,
 }
 
-/// Backgrounds and foreign sounds.
-#[derive(Debug, Clone)]
+impl Background {
+    /// Seconds of sound that there are.
+    #[must_use]
+    pub fn seconds(&self) -> f64 {
+        self.clips.iter().map(Vec::len).sum::<usize>() as f64 / f64::from(crate::units::MODEL_RATE)
+    }
+}
+
+/// Backgrounds and sounds.
+#[derive(Debug, Clone, Default)]
 pub struct Material {
-    /// Where streams play.
+    /// Where streams play: uninterrupted recordings first, the longest of them before the others.
     pub backgrounds: Vec<Background>,
     /// What is planted: label and active part.
     pub foreign: Vec<(String, Vec<f32>)>,
+    /// Strokes that rhythms are made of: label and sound.
+    pub strokes: Vec<(String, Vec<f32>)>,
+    /// States of a motor at one level.
+    pub states: Vec<Background>,
     /// Files that were left out, a line each.
     pub skipped: Vec<String>,
 }
 
 impl Material {
-    /// The clips of a folder with a `manifest.csv` whose labels are those of ESC-50 (and, where they are there, long
-    /// ambiences). `progress` is called with clips done and clips in all.
+    /// The clips of a folder with a `manifest.csv` whose sets and labels are known ([`role_of`]); collections of
+    /// `leave_out` are not read. `progress` is called with clips done and clips in all.
     ///
     /// # Errors
-    /// When the manifest cannot be read, or has no backgrounds or nothing foreign in that split.
-    pub fn read(folder: &Path, selection: Selection, progress: impl FnMut(usize, usize)) -> Result<Self> {
+    /// When the manifest cannot be read, has no such collection, or has no backgrounds or nothing foreign in that
+    /// split.
+    pub fn read(
+        folder: &Path,
+        selection: Selection,
+        leave_out: &[String],
+        progress: impl FnMut(usize, usize),
+    ) -> Result<Self> {
         let rows = read_rows(folder)?;
-        let is_long = |row: &ClipRow| {
-            LONG_SETS.contains(&row.set.as_str()) && (row.set != LONG_SETS[1] || row.label == "background")
-        };
-        let wanted = |row: &&ClipRow| {
-            let label = row.label.as_str();
-            let esc = row.set == "esc50" && (STEADY.contains(&label) || FOREIGN.contains(&label));
-            row.is(selection) && (esc || is_long(row) || row.set == ONE_PLACE_SET)
-        };
+        if let Some(set) = leave_out.iter().find(|set| !rows.iter().any(|row| row.set == **set)) {
+            let sets: std::collections::BTreeSet<&str> = rows.iter().map(|row| row.set.as_str()).collect();
+            return Err(Error::config(
+                format!("{}: no set `{set}` to leave out", folder.display()),
+                format!("give one of {}", sets.into_iter().collect::<Vec<_>>().join(", ")),
+            ));
+        }
+        let wanted =
+            |row: &&ClipRow| row.is(selection) && role_of(row).is_some() && !leave_out.contains(&row.set);
         let rows: Vec<&ClipRow> = rows.iter().filter(wanted).collect();
-        let (clips, skipped) = read_clips(folder, &rows, progress);
-        let mut places: BTreeMap<String, Vec<Vec<f32>>> = BTreeMap::new();
-        let mut foreign = Vec::new();
-        for clip in clips {
-            let (row, samples) = (&clip.row, without_padding(&clip.samples().collect::<Vec<_>>()));
-            if row.set == "esc50" && FOREIGN.contains(&row.label.as_str()) {
-                foreign.extend(active_part(&samples).map(|part| (row.label.clone(), part)));
-            } else {
-                let stem = Path::new(&row.file).file_stem().unwrap_or_default().to_string_lossy();
-                let name = if is_long(row) { stem.replace('_', " ") } else { row.label.clone() };
-                let name = if row.set == "esc50" { name } else { format!("{name} (long)") };
-                places.entry(name).or_default().extend(to_level(samples));
+        let (clips, skipped) = read_clips_up_to(folder, &rows, LONGEST_RECORDING_S, progress);
+        let mut material = Self { skipped, ..Self::default() };
+        let mut kinds: BTreeMap<(String, String), (bool, Vec<Vec<f32>>)> = BTreeMap::new();
+        let mut states: BTreeMap<(String, String), Vec<f32>> = BTreeMap::new();
+        for clip in &clips {
+            let (row, samples) = (&clip.row, clip.samples().collect::<Vec<_>>());
+            match role_of(row) {
+                Some(Role::Recording { machine }) => material.add_recording(clip, samples, machine),
+                Some(Role::Clips { machine }) => {
+                    let kind = kinds.entry((row.label.clone(), row.set.clone())).or_default();
+                    kind.0 = machine;
+                    kind.1.extend(to_level(without_padding(&samples)));
+                }
+                Some(Role::Foreign) => {
+                    let part = active_part(&without_padding(&samples));
+                    material.foreign.extend(part.map(|part| (row.label.clone(), part)));
+                    // a knock is foreign, and a stroke of a rhythm too
+                    if super::source::is_stroke(row) {
+                        material.strokes.extend(one_shot(&samples).map(|shot| (row.label.clone(), shot)));
+                    }
+                }
+                Some(Role::Stroke) => {
+                    material.strokes.extend(one_shot(&samples).map(|shot| (row.label.clone(), shot)));
+                }
+                // clips of a state are in the order of their numbers
+                Some(Role::State) => {
+                    states.entry((row.label.clone(), row.set.clone())).or_default().extend(samples);
+                }
+                None => {}
             }
         }
-        let backgrounds = places.into_iter().filter_map(|(name, clips)| background(name, clips)).collect();
-        Self { backgrounds, foreign, skipped }.checked(folder)
+        material.backgrounds.sort_by(|a, b| b.seconds().total_cmp(&a.seconds()));
+        let clips = kinds.into_iter().filter_map(|(key, (machine, clips))| of_clips(key, machine, clips));
+        material.backgrounds.extend(clips);
+        material.tell_apart();
+        let state = |((name, collection), samples): (_, Vec<f32>)| Background {
+            name,
+            collection,
+            continuity: Continuity::State,
+            machine: true,
+            clips: vec![equalise(&samples)],
+            second: None,
+        };
+        material.states = states.into_iter().map(state).collect();
+        material.checked(folder)
     }
 
-    /// Fans, rain, engines and foreign sounds made from noise and oscillators: no data needed.
+    /// Machines, weather, foreign sounds and strokes made from noise and oscillators: no data needed.
     #[must_use]
     pub fn synthetic(seed: u64) -> Self {
         synthetic::material(seed)
     }
 
+    /// Backgrounds in which a machine runs.
+    pub fn machines(&self) -> impl Iterator<Item = &Background> {
+        self.backgrounds.iter().filter(|b| b.machine)
+    }
+
+    fn add_recording(&mut self, clip: &Clip, samples: Vec<f32>, machine: bool) {
+        if samples.len() < seconds_to_samples(LEAST_RECORDING_S) as usize {
+            return;
+        }
+        let stem = Path::new(&clip.row.file).file_stem().unwrap_or_default().to_string_lossy();
+        self.backgrounds.extend(to_level(samples).map(|samples| Background {
+            name: stem.replace(['_', '-'], " "),
+            collection: clip.row.set.clone(),
+            continuity: Continuity::Recording,
+            machine,
+            clips: vec![samples],
+            second: None,
+        }));
+    }
+
+    /// Backgrounds of one name get that of their collection too.
+    fn tell_apart(&mut self) {
+        let names: Vec<String> = self.backgrounds.iter().map(|b| b.name.to_lowercase()).collect();
+        for background in &mut self.backgrounds {
+            let own = background.name.to_lowercase();
+            if names.iter().filter(|name| **name == own).count() > 1 {
+                background.name = format!("{} ({})", background.name, background.collection);
+            }
+        }
+    }
+
     fn checked(self, folder: &Path) -> Result<Self> {
-        if self.backgrounds.is_empty() || self.foreign.is_empty() {
+        if self.backgrounds.is_empty() {
             return Err(Error::config(
-                format!(
-                    "{}: {} backgrounds and {} foreign sounds in this split, at least one of each needed",
-                    folder.display(),
-                    self.backgrounds.len(),
-                    self.foreign.len()
-                ),
-                "give a folder whose manifest.csv has set = esc50 with the labels of ESC-50 (Rain, Dog, …), or \
-                 leave `--data` out for synthetic sound",
+                format!("{}: no backgrounds in this split, at least one needed", folder.display()),
+                "give a folder whose manifest.csv has long recordings or set = esc50 with the labels of ESC-50 \
+                 (Rain, Dog, …), leave fewer collections out, or leave `--data` out for synthetic sound",
             ));
         }
         Ok(self)
@@ -128,71 +190,15 @@ impl Material {
 }
 
 /// The last clip becomes the second recording where there are several.
-fn background(name: String, mut clips: Vec<Vec<f32>>) -> Option<Background> {
+fn of_clips(
+    (name, collection): (String, String),
+    machine: bool,
+    mut clips: Vec<Vec<f32>>,
+) -> Option<Background> {
     let second = if clips.len() > 2 { clips.pop() } else { None };
     let samples: usize = clips.iter().map(Vec::len).sum();
-    (samples >= seconds_to_samples(LEAST_BACKGROUND_S) as usize).then_some(Background { name, clips, second })
-}
-
-/// Without hops of digital silence.
-pub(crate) fn without_padding(samples: &[f32]) -> Vec<f32> {
-    let heard = |hop: &&[f32]| hop.iter().any(|x| x.abs() > 2.0 / 32768.0);
-    samples.chunks_exact(HOP).filter(heard).flatten().copied().collect()
-}
-
-/// Brought to [`LEVEL_DBFS`]; none where there is too little of it to be a piece of background.
-pub(crate) fn to_level(samples: Vec<f32>) -> Option<Vec<f32>> {
-    if samples.len() < seconds_to_samples(2.0) as usize {
-        return None;
-    }
-    let gain = 10f32.powf((LEVEL_DBFS - level_dbfs(&samples)) / 20.0);
-    Some(samples.into_iter().map(|x| x * gain).collect())
-}
-
-/// The loudest moment of a clip and what goes on around it, 0.5 to 3 s, with 10 ms fades; none where a clip is too
-/// short.
-pub(crate) fn active_part(samples: &[f32]) -> Option<Vec<f32>> {
-    let step = MODEL_RATE as usize / 20;
-    let levels: Vec<f32> = samples.chunks_exact(step).map(level_dbfs).collect();
-    let (peak, &loudest) = levels.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1))?;
-    let loud = |i: usize| levels.get(i).is_some_and(|&l| l > loudest - ACTIVE_DB);
-    // a pause of up to 0.2 s does not end it
-    let goes_on = |from: usize, forward: bool| {
-        (1..=4).find(|&d| if forward { loud(from + d) } else { from >= d && loud(from - d) })
-    };
-    let (mut first, mut last) = (peak, peak);
-    let most = (ACTIVE_S.1 / 0.05) as usize;
-    loop {
-        let before = (first, last);
-        if last - first + 1 < most
-            && let Some(d) = goes_on(last, true)
-        {
-            last += d;
-        }
-        if last - first + 1 < most
-            && let Some(d) = goes_on(first, false)
-        {
-            first -= d;
-        }
-        if before == (first, last) {
-            break;
-        }
-    }
-    let last = last.min(first + most - 1).max(first + (ACTIVE_S.0 / 0.05) as usize - 1);
-    let mut part = samples.get(first * step..((last + 1) * step).min(samples.len()))?.to_vec();
-    if part.len() < seconds_to_samples(ACTIVE_S.0) as usize {
-        return None;
-    }
-    let (fade, length) = (HOP, part.len());
-    for i in 0..fade {
-        let gain = i as f32 / fade as f32;
-        for at in [i, length - 1 - i] {
-            if let Some(x) = part.get_mut(at) {
-                *x *= gain;
-            }
-        }
-    }
-    Some(part)
+    let enough = samples >= seconds_to_samples(LEAST_BACKGROUND_S) as usize;
+    enough.then_some(Background { name, collection, continuity: Continuity::Clips, machine, clips, second })
 }
 
 #[cfg(test)]
@@ -200,24 +206,46 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_active_part_is_where_the_sound_is() {
-        let mut clip = vec![0.0001f32; 5 * 16_000];
-        for (i, x) in clip[20_000..36_000].iter_mut().enumerate() {
-            *x = 0.3 * (i as f32 * 0.3).sin();
-        }
-        let part = active_part(&clip).unwrap();
-        assert!((16_000..18_000).contains(&part.len()), "{}", part.len());
-        assert_eq!((part[0], part[part.len() - 1]), (0.0, 0.0));
-        let steady = active_part(&vec![0.1; 80_000]).unwrap();
-        assert_eq!(steady.len(), 48_000);
-        assert!(active_part(&[0.1; 4000]).is_none());
+    fn a_folder_without_backgrounds_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("manifest.csv"), "file,split,set\na.wav,train,x\n").unwrap();
+        let read =
+            |leave_out: &[String]| Material::read(folder.path(), Selection::Train, leave_out, |_, _| ());
+        let error = read(&[]).unwrap_err();
+        assert!(error.to_string().contains("no backgrounds"), "{error}");
+        let error = read(&["y".to_owned()]).unwrap_err();
+        assert!(error.to_string().contains("no set `y`"), "{error}");
     }
 
     #[test]
-    fn a_folder_without_backgrounds_is_refused() {
+    fn recordings_come_whole_and_before_clips() {
         let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("manifest.csv"), "file,split\na.wav,train\n").unwrap();
-        let error = Material::read(folder.path(), Selection::Train, |_, _| ()).unwrap_err();
-        assert!(error.to_string().contains("0 backgrounds"), "{error}");
+        let tone: Vec<f32> = (0..16_000 * 70).map(|i| 0.1 * (i as f32 * 0.1).sin()).collect();
+        let write = |name: &str, seconds: usize| {
+            let spec = hound::WavSpec {
+                channels: 1,
+                sample_rate: 16_000,
+                bits_per_sample: 16,
+                sample_format: hound::SampleFormat::Int,
+            };
+            let mut wav = hound::WavWriter::create(folder.path().join(name), spec).unwrap();
+            tone[..seconds * 16_000].iter().for_each(|x| wav.write_sample((x * 32767.0) as i16).unwrap());
+            wav.finalize().unwrap();
+        };
+        for (name, seconds) in [("rain.wav", 20), ("Rain.wav", 5), ("fan.wav", 70), ("short.wav", 10)] {
+            write(name, seconds);
+        }
+        let rows = "file,split,set,label\nRain.wav,eval,esc50,Rain\nfan.wav,eval,noixer,industrial_fan\n\
+                    short.wav,eval,noixer,fan\nrain.wav,eval,noixer,rain\n";
+        std::fs::write(folder.path().join("manifest.csv"), rows).unwrap();
+        let read = |leave_out: &[String]| {
+            Material::read(folder.path(), Selection::Eval, leave_out, |_, _| ()).unwrap()
+        };
+        let found = read(&[]).backgrounds;
+        let names: Vec<&str> = found.iter().map(|b| b.name.as_str()).collect();
+        assert_eq!(names, ["fan", "rain (noixer)", "Rain (esc50)"], "10 s are no long recording");
+        assert!((found[0].seconds() - 70.0).abs() < 0.02, "not cut: {}", found[0].seconds());
+        assert!(found[0].machine && !found[1].machine && !found[2].machine);
+        assert_eq!(read(&["noixer".to_owned()]).backgrounds.len(), 1);
     }
 }

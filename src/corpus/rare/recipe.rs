@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::family::{AnomalyKind, ControlKind, Family};
 use crate::error::{Error, Result};
 
 /// How streams are made from [`Material`](super::Material).
@@ -9,17 +10,25 @@ use crate::error::{Error, Result};
 pub struct Recipe {
     /// Seed of every choice.
     pub seed: u64,
-    /// Streams of each background.
+    /// Families of streams.
+    pub families: Vec<Family>,
+    /// Streams of each background in each family.
     pub takes: usize,
+    /// Most streams of each family, spread evenly over its backgrounds; none for all.
+    pub most_streams: Option<usize>,
     /// Length of a stream in seconds.
     pub seconds: f64,
-    /// Seconds at the start without events and controls (joins apart): what a detector learns from.
+    /// Seconds at the start without anomalies and controls (joins apart): what a detector learns from.
     pub quiet_s: f64,
-    /// Seconds of a slot; slots hold a planted sound or a control in turn, so that sounds are two slots apart.
+    /// Seconds of a slot; slots hold an anomaly or a control in turn, so that anomalies are two slots apart.
     pub slot_s: f64,
     /// Levels of planted sounds over the background beneath them, in dB, taken in turn.
     pub ratios_db: Vec<f32>,
-    /// Size of the gain steps in dB.
+    /// Levels of faults over the machine, dB, taken in turn.
+    pub fault_ratios_db: Vec<f32>,
+    /// Levels of the beats of a rhythm over the background, dB, one a stream, taken in turn.
+    pub beat_ratios_db: Vec<f32>,
+    /// Size of gain steps and swells in dB.
     pub gain_step_db: f32,
     /// Share of the quiet part that foreign sounds take, untold: 0, or up to 0.5 to see what that costs.
     pub contamination: f64,
@@ -29,11 +38,15 @@ impl Default for Recipe {
     fn default() -> Self {
         Self {
             seed: 1,
+            families: Family::ALL.to_vec(),
             takes: 1,
+            most_streams: None,
             seconds: 600.0,
             quiet_s: 90.0,
             slot_s: 15.0,
             ratios_db: vec![6.0, 0.0, -6.0, -12.0],
+            fault_ratios_db: vec![0.0, -5.0, -10.0],
+            beat_ratios_db: vec![18.0, 12.0, 6.0],
             gain_step_db: 6.0,
             contamination: 0.0,
         }
@@ -77,39 +90,39 @@ impl Recipe {
                 "give the share of the quiet part, such as 0.05",
             );
         }
-        if self.ratios_db.is_empty() || self.ratios_db.iter().any(|r| !(-40.0..=40.0).contains(r)) {
+        for ratios in [&self.ratios_db, &self.fault_ratios_db, &self.beat_ratios_db] {
+            if ratios.is_empty() || ratios.iter().any(|r| !(-40.0..=40.0).contains(r)) {
+                let cause = format!("ratios {ratios:?}, expected some of -40 to 40 dB");
+                return refuse(cause, "give +6 to -12");
+            }
+        }
+        if self.families.is_empty() || self.takes == 0 || self.most_streams == Some(0) {
             return refuse(
-                format!("ratios {:?}, expected some of -40 to 40 dB", self.ratios_db),
-                "give +6 to -12",
+                format!("{} families with {} takes each", self.families.len(), self.takes),
+                "ask for at least one family and one stream",
             );
         }
         Ok(())
     }
 }
 
-/// A foreign sound in a stream.
+/// An anomaly in a stream. Times are seconds from the start of the stream.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Planted {
-    /// What it is.
+    /// What kind it is; the kind says which interval the truth is.
+    pub kind: AnomalyKind,
+    /// What is heard of it.
     pub label: String,
-    /// Its level over the background beneath it, dB, over its length.
-    pub ratio_db: f32,
-    /// First sample, seconds from the start of the stream.
+    /// Its level over the sound beneath it in dB, over its length; none where it has no level of its own.
+    pub ratio_db: Option<f32>,
+    /// Start of the anomaly.
     pub onset_s: f64,
-    /// End, seconds from the start of the stream.
+    /// End of the anomaly.
     pub offset_s: f64,
-}
-
-/// Something that is no event.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ControlKind {
-    /// Two pieces of the background meet, in a cross-fade.
-    Join,
-    /// The gain of everything changes at once, and stays.
-    GainStep,
-    /// Another recording of the same kind takes the background's place for a while.
-    SecondClip,
+    /// The first moment at which it can be known.
+    pub known_from_s: f64,
+    /// Sound between the end and this moment is neither normal nor an anomaly.
+    pub unclear_until_s: f64,
 }
 
 /// A control in a stream.

@@ -3,12 +3,15 @@
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::material::{Background, Material, active_part, to_level};
+use super::cut::{active_part, one_shot, to_level};
+use super::material::{Background, Continuity, Material};
 use crate::units::MODEL_RATE;
 
 const RATE: f32 = MODEL_RATE as f32;
-/// Seconds of a clip of background.
+/// Seconds of a clip of background, of a recording and of a state of the motor.
 const CLIP_S: usize = 12;
+const RECORDING_S: usize = 40;
+const STATE_S: usize = 24;
 /// Variants of each foreign sound.
 const VARIANTS: u64 = 4;
 
@@ -18,6 +21,10 @@ type Sounding = fn(f32, f32, &mut ChaCha8Rng) -> f32;
 /// How a background sounds.
 struct Voice {
     name: &'static str,
+    /// Whether it is one recording.
+    recording: bool,
+    /// Whether it is a machine.
+    machine: bool,
     /// Pole of a low pass on white noise, 0 to 1: the larger, the duller.
     dull: f32,
     /// Share of the noise that passes a second difference: hiss.
@@ -31,18 +38,106 @@ struct Voice {
 }
 
 const VOICES: [Voice; 4] = [
-    Voice { name: "fan", dull: 0.9, hiss: 0.05, hum: (97.0, 0.3), drops: 0.0, swell: (0.1, 0.3) },
-    Voice { name: "rain", dull: 0.3, hiss: 0.5, hum: (100.0, 0.0), drops: 40.0, swell: (0.2, 0.15) },
-    Voice { name: "engine", dull: 0.96, hiss: 0.02, hum: (43.0, 2.0), drops: 0.0, swell: (0.3, 7.0) },
-    Voice { name: "surf", dull: 0.7, hiss: 0.2, hum: (50.0, 0.0), drops: 0.0, swell: (0.8, 0.12) },
+    Voice {
+        name: "fan",
+        recording: true,
+        machine: true,
+        dull: 0.9,
+        hiss: 0.05,
+        hum: (97.0, 0.3),
+        drops: 0.0,
+        swell: (0.1, 0.3),
+    },
+    Voice {
+        name: "rain",
+        recording: false,
+        machine: false,
+        dull: 0.3,
+        hiss: 0.5,
+        hum: (100.0, 0.0),
+        drops: 40.0,
+        swell: (0.2, 0.15),
+    },
+    Voice {
+        name: "engine",
+        recording: false,
+        machine: true,
+        dull: 0.96,
+        hiss: 0.02,
+        hum: (43.0, 2.0),
+        drops: 0.0,
+        swell: (0.3, 7.0),
+    },
+    Voice {
+        name: "surf",
+        recording: true,
+        machine: false,
+        dull: 0.7,
+        hiss: 0.2,
+        hum: (50.0, 0.0),
+        drops: 0.0,
+        swell: (0.8, 0.12),
+    },
 ];
 
-/// Four backgrounds with three clips and a second recording each, five kinds of foreign sounds.
+/// States of a motor: whirr of the propeller and hum of the winding at two speeds.
+const STATES: [Voice; 3] = [
+    Voice {
+        name: "motor slow",
+        recording: false,
+        machine: true,
+        dull: 0.8,
+        hiss: 0.1,
+        hum: (80.0, 1.0),
+        drops: 0.0,
+        swell: (0.2, 9.0),
+    },
+    Voice {
+        name: "motor fast",
+        recording: false,
+        machine: true,
+        dull: 0.6,
+        hiss: 0.2,
+        hum: (130.0, 1.0),
+        drops: 0.0,
+        swell: (0.2, 14.0),
+    },
+    Voice {
+        name: "motor bare",
+        recording: false,
+        machine: true,
+        dull: 0.9,
+        hiss: 0.4,
+        hum: (160.0, 1.5),
+        drops: 0.0,
+        swell: (0.0, 1.0),
+    },
+];
+
+/// Four backgrounds, two of them recordings and two with three clips and a second recording each, five kinds of foreign
+/// sounds, five strokes, three states of a motor.
 pub(super) fn material(seed: u64) -> Material {
+    let made =
+        |voice: &Voice, continuity: Continuity, clips: Vec<Vec<f32>>, second: Option<Vec<f32>>| Background {
+            name: voice.name.to_owned(),
+            collection: "synthetic".to_owned(),
+            continuity,
+            machine: voice.machine,
+            clips,
+            second,
+        };
     let background = |voice: &Voice| {
-        let clip = |i: u64| to_level(play(voice, seed.wrapping_add(i)));
+        if voice.recording {
+            let recording = to_level(play(voice, seed, RECORDING_S)).into_iter().collect();
+            return made(voice, Continuity::Recording, recording, None);
+        }
+        let clip = |i: u64| to_level(play(voice, seed.wrapping_add(i), CLIP_S));
         let mut clips: Vec<Vec<f32>> = (0..4).filter_map(clip).collect();
-        Background { name: voice.name.to_owned(), second: clips.pop(), clips }
+        let second = clips.pop();
+        made(voice, Continuity::Clips, clips, second)
+    };
+    let state = |voice: &Voice| {
+        made(voice, Continuity::State, to_level(play(voice, seed, STATE_S)).into_iter().collect(), None)
     };
     let kinds: [(&str, Sounding); 5] = [
         ("siren", |t, pitch, _| {
@@ -73,20 +168,41 @@ pub(super) fn material(seed: u64) -> Material {
             active_part(&samples).map(|part| ((*name).to_owned(), part))
         })
     });
+    let strokes: [(&str, Sounding); 5] = [
+        ("click", |t, pitch, _| (-400.0 * t).exp() * (TAU * 2900.0 * pitch * t).sin()),
+        ("clank", |t, pitch, _| {
+            let ring: f32 = [730.0, 1190.0, 1930.0].iter().map(|f| (TAU * f * pitch * t).sin()).sum();
+            (-18.0 * t).exp() * ring
+        }),
+        ("thud", |t, pitch, rng| {
+            (-30.0 * t).exp() * ((TAU * 110.0 * pitch * t).sin() + rng.random_range(-0.1..0.1))
+        }),
+        ("puff", |t, _, rng| (-12.0 * (t - 0.08).abs()).exp() * rng.random_range(-1.0..1.0)),
+        ("beep", |t, pitch, _| if t < 0.15 { (TAU * 1400.0 * pitch * t).sin() } else { 0.0 }),
+    ];
+    let stroke = |(number, (name, voice)): (usize, &(&str, Sounding))| {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed ^ ((number as u64 + 1) << 16));
+        let pitch = rng.random_range(0.8..1.25f32);
+        let samples: Vec<f32> =
+            (0..MODEL_RATE as usize / 2).map(|i| voice(i as f32 / RATE, pitch, &mut rng)).collect();
+        one_shot(&samples).map(|sound| ((*name).to_owned(), sound))
+    };
     Material {
         backgrounds: VOICES.iter().map(background).collect(),
         foreign: foreign.collect(),
+        strokes: strokes.iter().enumerate().filter_map(stroke).collect(),
+        states: STATES.iter().map(state).collect(),
         skipped: Vec::new(),
     }
 }
 
 const TAU: f32 = std::f32::consts::TAU;
 
-fn play(voice: &Voice, seed: u64) -> Vec<f32> {
+fn play(voice: &Voice, seed: u64, seconds: usize) -> Vec<f32> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let (mut low, mut last, mut drop) = (0f32, 0f32, 0f32);
     let phase = rng.random_range(0.0..TAU);
-    (0..CLIP_S * MODEL_RATE as usize)
+    (0..seconds * MODEL_RATE as usize)
         .map(|i| {
             let t = i as f32 / RATE;
             let white = rng.random_range(-1.0..1.0f32);
@@ -113,11 +229,15 @@ mod tests {
         let material = material(1);
         assert_eq!(material.backgrounds.len(), 4);
         assert!(material.foreign.len() >= 16, "{}", material.foreign.len());
+        assert_eq!(material.strokes.len(), 5);
+        assert_eq!(material.states.len(), 3);
         for background in &material.backgrounds {
-            assert_eq!(background.clips.len(), 3);
-            assert!(background.second.is_some());
+            let recording = background.continuity == Continuity::Recording;
+            assert_eq!(background.clips.len(), if recording { 1 } else { 3 });
+            assert_eq!(background.second.is_none(), recording);
             assert!(background.clips.iter().flatten().all(|x| x.is_finite()));
         }
-        assert!(material.foreign.iter().all(|(_, sound)| sound.iter().any(|x| x.abs() > 0.01)));
+        let sounds = material.foreign.iter().chain(&material.strokes);
+        assert!(sounds.into_iter().all(|(_, sound)| sound.iter().any(|x| x.abs() > 0.01)));
     }
 }

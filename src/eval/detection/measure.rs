@@ -1,15 +1,16 @@
 //! Streams through detectors.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
-use super::bootstrap::Resampler;
+use super::estimate::Resampler;
 use super::outcome::{Alarm, Outcome};
-use super::summary::{Report, Summary};
-use crate::corpus::rare::{Recipe, Stream};
+use super::summary::{FamilyStreams, Report, Summary};
+use crate::corpus::rare::{Family, Recipe, Stream, StreamPlan};
 use crate::detect::{DetectConfig, alarms_of};
 use crate::error::Result;
 use crate::eval::rivals::{ROW, Rival, Sound};
-use crate::units::seconds_to_frames;
+use crate::units::{samples_to_seconds, seconds_to_frames};
 
 /// What a detector made of a stream.
 #[derive(Debug, Clone)]
@@ -62,43 +63,64 @@ impl Contender for Box<dyn Rival> {
     }
 }
 
-/// Measures every contender on every stream; the first is the one that the others are compared with. `watch` is called
-/// with what is done now, how much is done and how much there is, and with each stream's scores.
+/// Measures every contender on every stream, one after the other; the first contender is the one that the others are
+/// compared with. `progress` is called with what is done now, how much is done and how much there is, `keep` with each
+/// stream and what every contender made of it.
 ///
 /// # Errors
-/// When a contender fails.
+/// When a contender or `keep` fails.
 pub fn measure(
     recipe: &Recipe,
-    streams: &[Stream],
+    plans: &[StreamPlan<'_>],
     contenders: &mut [Box<dyn Contender>],
     options: &Options,
     progress: &mut dyn FnMut(&str, usize, usize),
-    keep: &mut dyn FnMut(&Stream, &str, &Judged),
+    keep: &mut dyn FnMut(&Stream, &[(String, Judged)]) -> Result<()>,
 ) -> Result<(Report, Vec<Vec<Outcome>>)> {
     let mut outcomes: Vec<Vec<Outcome>> = vec![Vec::new(); contenders.len()];
     let mut seconds = vec![0.0; contenders.len()];
-    let in_all = streams.len() * contenders.len();
-    for (done, stream) in streams.iter().enumerate() {
+    let mut families: BTreeMap<Family, FamilyStreams> = BTreeMap::new();
+    let in_all = plans.len() * contenders.len();
+    for (done, plan) in plans.iter().enumerate() {
+        let stream = plan.stream();
+        count(&mut families, &stream);
         let sound = Sound::of(&stream.samples)?;
-        let all = contenders.iter_mut().zip(&mut outcomes).zip(&mut seconds).enumerate();
-        for (number, ((contender, outcomes), seconds)) in all {
+        let mut all = Vec::with_capacity(contenders.len());
+        let each = contenders.iter_mut().zip(&mut outcomes).zip(&mut seconds).enumerate();
+        for (number, ((contender, outcomes), seconds)) in each {
             let name = contender.name();
-            progress(&format!("{}: {name}", stream.name), done * in_all / streams.len() + number, in_all);
+            progress(&format!("{}: {name}", stream.name), done * in_all / plans.len() + number, in_all);
             let started = Instant::now();
-            let judged = contender.judge(stream, &sound, options)?;
+            let judged = contender.judge(&stream, &sound, options)?;
             *seconds += started.elapsed().as_secs_f64();
-            keep(stream, &name, &judged);
-            outcomes.push(Outcome::of(stream, &judged.rows, &judged.alarms));
+            outcomes.push(Outcome::of(&stream, &judged.rows, &judged.alarms));
+            all.push((name, judged));
         }
+        keep(&stream, &all)?;
     }
-    let hours = streams.iter().map(|s| s.samples.len() as f64).sum::<f64>() / 16_000.0 / 3600.0;
-    let mut detectors = Vec::new();
+    let hours: f64 = families.values().map(|f| f.hours).sum();
+    let (mut detectors, mut first) = (Vec::new(), None);
     for ((contender, own), seconds) in contenders.iter().zip(&outcomes).zip(seconds) {
         progress("intervals", detectors.len(), contenders.len());
-        let first = outcomes.first().filter(|_| !detectors.is_empty()).map(Vec::as_slice);
-        let summary = Summary::of(&contender.name(), own, first, options.resampler);
+        let (summary, estimates) = Summary::of(&contender.name(), own, first.as_ref(), options.resampler);
         detectors.push(Summary { seconds_per_hour: seconds / hours, ..summary });
+        first.get_or_insert(estimates);
     }
-    let events = streams.iter().map(|s| s.events.len()).sum();
-    Ok((Report { recipe: recipe.clone(), streams: (streams.len(), events, hours), detectors }, outcomes))
+    let streams = families.into_values().collect();
+    Ok((Report { recipe: recipe.clone(), streams, detectors }, outcomes))
+}
+
+fn count(families: &mut BTreeMap<Family, FamilyStreams>, stream: &Stream) {
+    let hours = samples_to_seconds(stream.samples.len() as u64) / 3600.0;
+    let own = families.entry(stream.family).or_insert(FamilyStreams {
+        family: stream.family,
+        streams: 0,
+        anomalies: 0,
+        hours: 0.0,
+        repeated_hours: 0.0,
+    });
+    own.streams += 1;
+    own.anomalies += stream.events.len();
+    own.hours += hours;
+    own.repeated_hours += stream.repeated_s / 3600.0;
 }

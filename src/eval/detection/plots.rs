@@ -119,7 +119,7 @@ fn draw_time(svg: &mut String, stream: &Stream, judged: &[(String, Judged)]) -> 
         let controls = stream.controls.iter().filter(|c| c.kind != ControlKind::Join);
         chart.draw_series(controls.map(|c| band(c.onset_s, c.offset_s, INK.mix(0.18).filled())))?;
         chart.draw_series(stream.events.iter().map(|e| {
-            let strength = f64::from((e.ratio_db + 18.0) / 30.0).clamp(0.15, 0.8);
+            let strength = f64::from((e.ratio_db.unwrap_or(0.0) + 18.0) / 30.0).clamp(0.15, 0.8);
             band(e.onset_s, e.offset_s, RGBColor(210, 50, 40).mix(strength).filled())
         }))?;
         chart.configure_mesh().disable_mesh().x_labels(12).y_labels(4).draw()?;

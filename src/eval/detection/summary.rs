@@ -4,90 +4,69 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::bootstrap::Resampler;
-use super::outcome::{EventOutcome, Outcome, Verdict};
-use crate::corpus::rare::{ControlKind, Recipe};
-use crate::eval::roc::Roc;
+use super::alarms::{AtBudget, budgets};
+use super::estimate::{Areas, Estimate, Interval, Resampler};
+use super::outcome::{Anomaly, Outcome};
+use crate::corpus::rare::{AnomalyKind, Family, Recipe};
 
-/// Areas under the ROC curve over segments of 0.5 s.
+/// Anomalies of one kind.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Areas {
-    /// Whole area.
-    pub auc: f64,
-    /// Up to a false-positive rate of 0.1, standardised (McClish).
-    pub pauc: f64,
+pub struct KindAreas {
+    /// The kind.
+    pub kind: AnomalyKind,
+    /// How many there are.
+    pub count: usize,
+    /// Macro mean over the streams that have some.
+    pub areas: Areas,
 }
 
-impl Areas {
-    /// Mean of some; not a number where there are none.
-    pub(super) fn mean(all: &[Self]) -> Self {
-        let n = all.len() as f64;
-        Self {
-            auc: all.iter().map(|a| a.auc).sum::<f64>() / n,
-            pauc: all.iter().map(|a| a.pauc).sum::<f64>() / n,
-        }
-    }
-
-    fn of(outcome: &Outcome, wanted: impl Fn(f32) -> bool) -> Option<Self> {
-        let (strange, normal): (Vec<f64>, Vec<f64>) =
-            (outcome.strange(wanted).collect(), outcome.normal().collect());
-        Roc::of(&strange, &normal).map(|roc| Self { auc: roc.auc(), pauc: roc.partial_auc() })
-    }
-}
-
-/// A figure with its 95 % interval.
+/// Areas at one ratio, with their distance behind the first detector.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Interval {
-    /// As measured.
-    pub value: f64,
-    /// 2.5 % quantile of the resamples.
-    pub low: f64,
-    /// 97.5 % quantile of the resamples.
-    pub high: f64,
-}
-
-impl Interval {
-    fn of(value: f64, mut draws: Vec<f64>) -> Self {
-        draws.retain(|x| x.is_finite());
-        draws.sort_by(f64::total_cmp);
-        let at = |share: f64| {
-            let last = draws.len().saturating_sub(1) as f64;
-            draws.get((share * last).round() as usize).copied().unwrap_or(value)
-        };
-        Self { value, low: at(0.025), high: at(0.975) }
-    }
-}
-
-/// Delay from the true onset to the first statement, seconds.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Delay {
-    /// Ratio of the sounds, dB.
+pub struct RatioAreas {
+    /// Ratio, dB.
     pub ratio_db: f32,
-    /// Sounds found, of how many.
-    pub found: (usize, usize),
-    /// Median of those found.
-    pub median_s: Option<f64>,
-    /// 90 % of those found are not later.
-    pub p90_s: Option<f64>,
+    /// Macro mean over streams.
+    pub auc: Interval,
+    /// Macro mean over streams.
+    pub pauc: Interval,
+    /// What the first detector of the report has more of, paired: AUC and pAUC.
+    pub behind_first: Option<(Interval, Interval)>,
 }
 
-/// What alarms are worth at one budget.
+/// One detector on one family.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct AtBudget {
-    /// The budget, events an hour.
-    pub budget: f64,
-    /// Share of sounds found.
-    pub recall: f64,
-    /// False alarms an hour of sound without events.
-    pub false_alarms_per_hour: f64,
-    /// F1 of onsets within 0.5 s.
-    pub f1: f64,
-    /// (missed + false) / sounds, by onsets within 0.5 s.
-    pub error_rate: f64,
-    /// Controls that fired, of how many.
-    pub fired: Vec<(ControlKind, usize, usize)>,
-    /// By ratio.
-    pub delays: Vec<Delay>,
+pub struct FamilySummary {
+    /// The family.
+    pub family: Family,
+    /// Streams.
+    pub streams: usize,
+    /// Macro mean over streams; none where there are no anomalies.
+    pub auc: Option<Interval>,
+    /// Macro mean over streams; none where there are no anomalies.
+    pub pauc: Option<Interval>,
+    /// What the first detector of the report has more of, paired: AUC and pAUC.
+    pub behind_first: Option<(Interval, Interval)>,
+    /// By ratio, the loudest first.
+    pub by_ratio: Vec<RatioAreas>,
+    /// By kind of anomaly.
+    pub by_kind: Vec<KindAreas>,
+    /// By background.
+    pub by_background: Vec<(String, Areas)>,
+    /// At each budget.
+    pub budgets: Vec<AtBudget>,
+}
+
+/// What one collection changes: means over families of the macro means over streams.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct CollectionAreas {
+    /// The collection of the backgrounds.
+    pub collection: String,
+    /// Streams with anomalies on its backgrounds.
+    pub streams: usize,
+    /// Of its streams alone.
+    pub alone: Areas,
+    /// Of all other streams.
+    pub without: Areas,
 }
 
 /// One detector over all streams.
@@ -95,22 +74,35 @@ pub struct AtBudget {
 pub struct Summary {
     /// Its name.
     pub name: String,
-    /// Macro mean over streams.
+    /// Mean over families with anomalies of the macro means over streams.
     pub auc: Interval,
-    /// Macro mean over streams.
+    /// Mean over families with anomalies of the macro means over streams.
     pub pauc: Interval,
-    /// By ratio in dB, the loudest first.
-    pub by_ratio: Vec<(f32, Interval, Interval)>,
-    /// By background.
-    pub by_background: Vec<(String, Areas)>,
     /// What the first detector of the report has more of, paired: AUC and pAUC.
     pub behind_first: Option<(Interval, Interval)>,
-    /// The same by ratio.
-    pub behind_first_by_ratio: Vec<(f32, Interval, Interval)>,
-    /// At each budget.
+    /// By family.
+    pub families: Vec<FamilySummary>,
+    /// With each collection left out in turn.
+    pub by_collection: Vec<CollectionAreas>,
+    /// At each budget, over all families.
     pub budgets: Vec<AtBudget>,
     /// Seconds of computation for each hour of sound.
     pub seconds_per_hour: f64,
+}
+
+/// What the streams of a family are.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct FamilyStreams {
+    /// The family.
+    pub family: Family,
+    /// Streams.
+    pub streams: usize,
+    /// Anomalies.
+    pub anomalies: usize,
+    /// Hours of sound.
+    pub hours: f64,
+    /// Hours of background that were played before in their stream.
+    pub repeated_hours: f64,
 }
 
 /// Everything that was measured.
@@ -118,112 +110,194 @@ pub struct Summary {
 pub struct Report {
     /// How the streams were made.
     pub recipe: Recipe,
-    /// Streams, planted sounds and hours of sound.
-    pub streams: (usize, usize, f64),
+    /// What they are, by family.
+    pub streams: Vec<FamilyStreams>,
     /// Detectors; the first is ours.
     pub detectors: Vec<Summary>,
 }
 
-impl Summary {
-    /// Of the outcomes of one detector; `first` are those of the detector that it is compared with.
-    #[must_use]
-    pub fn of(name: &str, outcomes: &[Outcome], first: Option<&[Outcome]>, resampler: Resampler) -> Self {
-        let ratios = ratios(outcomes);
-        let intervals = |wanted: &dyn Fn(f32) -> bool| {
-            let value = macro_mean(outcomes, wanted);
-            let draws = resampler.areas(outcomes, wanted);
-            pair(value, &draws)
-        };
-        let behind = |wanted: &dyn Fn(f32) -> bool| {
-            let first = first?;
-            let (mine, theirs) = (macro_mean(outcomes, wanted), macro_mean(first, wanted));
-            let draws = resampler.areas(first, wanted).into_iter().zip(resampler.areas(outcomes, wanted));
-            let more = |a: Areas, b: Areas| Areas { auc: a.auc - b.auc, pauc: a.pauc - b.pauc };
-            Some(pair(more(theirs, mine), &draws.map(|(a, b)| more(a, b)).collect::<Vec<_>>()))
-        };
-        let (auc, pauc) = intervals(&|_| true);
-        let is = |r: f32| move |x: f32| (x - r).abs() < 0.01;
-        let by_ratio = ratios.iter().map(|&r| {
-            let (auc, pauc) = intervals(&is(r));
-            (r, auc, pauc)
-        });
-        let by_ratio_behind = ratios.iter().filter_map(|&r| behind(&is(r)).map(|(auc, pauc)| (r, auc, pauc)));
-        let mut places: BTreeMap<&str, Vec<Areas>> = BTreeMap::new();
-        for outcome in outcomes {
-            places.entry(&outcome.background).or_default().extend(Areas::of(outcome, |_| true));
+/// Estimates of a detector by family and, where given, ratio.
+pub(super) struct Estimates(Vec<(Family, Option<f32>, Estimate)>);
+
+impl Estimates {
+    fn of(outcomes: &[Outcome], resampler: Resampler) -> Self {
+        let mut all = Vec::new();
+        for (family, own) in by_family(outcomes) {
+            if own.iter().all(|o| o.anomalies.is_empty()) {
+                continue;
+            }
+            all.push((family, None, resampler.estimate(&own, |_| true)));
+            for ratio in ratios(&own) {
+                all.push((family, Some(ratio), resampler.estimate(&own, |a| has_ratio(a, ratio))));
+            }
         }
-        Self {
-            name: name.to_owned(),
-            auc,
-            pauc,
-            by_ratio: by_ratio.collect(),
-            by_background: places
-                .into_iter()
-                .map(|(name, all)| (name.to_owned(), Areas::mean(&all)))
-                .collect(),
-            behind_first: behind(&|_| true),
-            behind_first_by_ratio: by_ratio_behind.collect(),
-            budgets: budgets(outcomes, &ratios),
-            seconds_per_hour: 0.0,
-        }
+        Self(all)
+    }
+
+    fn get(&self, family: Family, ratio: Option<f32>) -> Option<&Estimate> {
+        self.0.iter().find(|e| e.0 == family && e.1 == ratio).map(|e| &e.2)
+    }
+
+    fn over_families(&self) -> Estimate {
+        let all: Vec<&Estimate> = self.0.iter().filter(|e| e.1.is_none()).map(|e| &e.2).collect();
+        Estimate::mean(&all)
     }
 }
 
-fn pair(value: Areas, draws: &[Areas]) -> (Interval, Interval) {
-    let auc = draws.iter().map(|a| a.auc).collect();
-    (Interval::of(value.auc, auc), Interval::of(value.pauc, draws.iter().map(|a| a.pauc).collect()))
+impl Summary {
+    /// Of the outcomes of one detector; `first` are the estimates of the detector that it is compared with.
+    pub(super) fn of(
+        name: &str,
+        outcomes: &[Outcome],
+        first: Option<&Estimates>,
+        resampler: Resampler,
+    ) -> (Self, Estimates) {
+        let estimates = Estimates::of(outcomes, resampler);
+        let all = estimates.over_families();
+        let (auc, pauc) = all.intervals();
+        let families = by_family(outcomes).into_iter();
+        let summary = Self {
+            name: name.to_owned(),
+            auc,
+            pauc,
+            behind_first: first.map(|first| first.over_families().minus(&all).intervals()),
+            families: families.map(|(family, own)| of_family(family, &own, &estimates, first)).collect(),
+            by_collection: by_collection(outcomes),
+            budgets: budgets(&outcomes.iter().collect::<Vec<_>>()),
+            seconds_per_hour: 0.0,
+        };
+        (summary, estimates)
+    }
 }
 
-fn macro_mean(outcomes: &[Outcome], wanted: &dyn Fn(f32) -> bool) -> Areas {
-    Areas::mean(&outcomes.iter().filter_map(|o| Areas::of(o, wanted)).collect::<Vec<_>>())
+fn of_family(
+    family: Family,
+    own: &[&Outcome],
+    estimates: &Estimates,
+    first: Option<&Estimates>,
+) -> FamilySummary {
+    let behind = |ratio: Option<f32>| {
+        let (theirs, mine) = (first?.get(family, ratio)?, estimates.get(family, ratio)?);
+        Some(theirs.minus(mine).intervals())
+    };
+    let areas = estimates.get(family, None).map(Estimate::intervals);
+    let by_ratio = ratios(own).into_iter().filter_map(|ratio_db| {
+        let (auc, pauc) = estimates.get(family, Some(ratio_db))?.intervals();
+        Some(RatioAreas { ratio_db, auc, pauc, behind_first: behind(Some(ratio_db)) })
+    });
+    let mut counts: BTreeMap<AnomalyKind, usize> = BTreeMap::new();
+    own.iter().flat_map(|o| &o.anomalies).for_each(|a| *counts.entry(a.kind).or_default() += 1);
+    let of_kind = |(kind, count)| KindAreas { kind, count, areas: Areas::over(own, |a| a.kind == kind) };
+    let mut backgrounds: BTreeMap<&str, Vec<Areas>> = BTreeMap::new();
+    for outcome in own {
+        backgrounds.entry(&outcome.background).or_default().extend(Areas::of(outcome, |_| true));
+    }
+    let heard = backgrounds.into_iter().filter(|(_, all)| !all.is_empty());
+    FamilySummary {
+        family,
+        streams: own.len(),
+        auc: areas.map(|a| a.0),
+        pauc: areas.map(|a| a.1),
+        behind_first: behind(None),
+        by_ratio: by_ratio.collect(),
+        by_kind: counts.into_iter().map(of_kind).collect(),
+        by_background: heard.map(|(name, all)| (name.to_owned(), Areas::mean(all))).collect(),
+        budgets: budgets(own),
+    }
 }
 
-fn ratios(outcomes: &[Outcome]) -> Vec<f32> {
-    let mut all: Vec<f32> = outcomes.iter().flat_map(|o| o.ratios_db.iter().copied()).collect();
+fn by_family(outcomes: &[Outcome]) -> Vec<(Family, Vec<&Outcome>)> {
+    let of = |family: Family| outcomes.iter().filter(|o| o.family == family).collect::<Vec<_>>();
+    Family::ALL.into_iter().map(|f| (f, of(f))).filter(|(_, own)| !own.is_empty()).collect()
+}
+
+fn by_collection(outcomes: &[Outcome]) -> Vec<CollectionAreas> {
+    let mut names: Vec<&str> = outcomes.iter().map(|o| o.collection.as_str()).collect();
+    names.sort_unstable();
+    names.dedup();
+    let strange: Vec<(&Outcome, Areas)> =
+        outcomes.iter().filter_map(|o| Areas::of(o, |_| true).map(|areas| (o, areas))).collect();
+    let mean = |wanted: &dyn Fn(&str) -> bool| {
+        let family = |family: Family| {
+            let own = strange.iter().filter(|(o, _)| o.family == family && wanted(&o.collection));
+            Areas::mean(own.map(|(_, areas)| *areas))
+        };
+        Areas::mean(Family::ALL.into_iter().map(family).filter(|areas| areas.auc.is_finite()))
+    };
+    let of = |name: &str| CollectionAreas {
+        collection: name.to_owned(),
+        streams: strange.iter().filter(|(o, _)| o.collection == name).count(),
+        alone: mean(&|other| other == name),
+        without: mean(&|other| other != name),
+    };
+    names.into_iter().map(of).filter(|c| c.streams > 0).collect()
+}
+
+fn has_ratio(anomaly: &Anomaly, ratio_db: f32) -> bool {
+    anomaly.ratio_db.is_some_and(|r| (r - ratio_db).abs() < 0.01)
+}
+
+/// All ratios, the loudest first.
+fn ratios(outcomes: &[&Outcome]) -> Vec<f32> {
+    let mut all: Vec<f32> = outcomes.iter().flat_map(|o| &o.anomalies).filter_map(|a| a.ratio_db).collect();
     all.sort_by(|a, b| b.total_cmp(a));
     all.dedup();
     all
 }
 
-fn budgets(outcomes: &[Outcome], ratios: &[f32]) -> Vec<AtBudget> {
-    let count = outcomes.first().map_or(0, |o| o.verdicts.len());
-    (0..count)
-        .map(|i| {
-            let verdicts: Vec<&Verdict> = outcomes.iter().filter_map(|o| o.verdicts.get(i)).collect();
-            let events: Vec<&EventOutcome> = verdicts.iter().flat_map(|v| &v.events).collect();
-            let share = |n: usize, of: usize| n as f64 / of.max(1) as f64;
-            let on_time = events.iter().filter(|e| e.on_time).count();
-            let missed = events.len() - on_time;
-            // an alarm within a sound but long after its onset is neither a hit nor false
-            let wrong: usize = verdicts.iter().map(|v| v.false_alarms).sum();
-            let fired = [ControlKind::Join, ControlKind::GainStep, ControlKind::SecondClip].map(|kind| {
-                let all = verdicts.iter().flat_map(|v| &v.fired).filter(|f| f.0 == kind);
-                all.fold((kind, 0, 0), |sum, f| (kind, sum.1 + f.1, sum.2 + f.2))
-            });
-            AtBudget {
-                budget: verdicts.first().map_or(0.0, |v| v.budget),
-                recall: share(events.iter().filter(|e| e.found).count(), events.len()),
-                false_alarms_per_hour: wrong as f64 / verdicts.iter().map(|v| v.hours).sum::<f64>().max(1e-9),
-                f1: share(2 * on_time, 2 * on_time + missed + wrong),
-                error_rate: share(missed + wrong, events.len()),
-                fired: fired.to_vec(),
-                delays: ratios.iter().map(|&r| delay(&events, r)).collect(),
-            }
-        })
-        .collect()
-}
+#[cfg(test)]
+mod tests {
+    use super::super::outcome::Segment;
+    use super::*;
 
-fn delay(events: &[&EventOutcome], ratio_db: f32) -> Delay {
-    let of_ratio: Vec<&&EventOutcome> =
-        events.iter().filter(|e| (e.ratio_db - ratio_db).abs() < 0.01).collect();
-    let mut delays: Vec<f64> = of_ratio.iter().filter_map(|e| e.delay_s).collect();
-    delays.sort_by(f64::total_cmp);
-    let at =
-        |share: f64| delays.get((share * delays.len().saturating_sub(1) as f64).round() as usize).copied();
-    Delay {
-        ratio_db,
-        found: (of_ratio.iter().filter(|e| e.found).count(), of_ratio.len()),
-        median_s: at(0.5),
-        p90_s: at(0.9),
+    /// A stream whose anomalies stand out for so many of ten.
+    fn outcome(family: Family, collection: &str, clear: usize) -> Outcome {
+        let segment = |i: usize| {
+            let event = (i % 10 == 0).then_some(i / 10);
+            let score = if event.is_some_and(|e| e < clear) { 2.0 } else { (i % 7) as f64 / 7.0 };
+            Segment { at_s: i as f64 / 2.0, score, event }
+        };
+        let kind = if family == Family::Context { AnomalyKind::Stop } else { AnomalyKind::ForeignSound };
+        let count = if family == Family::Benign { 0 } else { 10 };
+        Outcome {
+            stream: format!("{family} {collection}"),
+            family,
+            background: "b".into(),
+            collection: collection.into(),
+            segments: (0..100).map(segment).collect(),
+            anomalies: vec![Anomaly { kind, ratio_db: None }; count],
+            verdicts: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn families_count_alike_and_collections_are_left_out_in_turn() {
+        let outcomes = [
+            outcome(Family::Foreign, "x", 10),
+            outcome(Family::Foreign, "x", 10),
+            outcome(Family::Foreign, "y", 10),
+            outcome(Family::Context, "y", 0),
+            outcome(Family::Benign, "z", 0),
+        ];
+        let (summary, _) = Summary::of("d", &outcomes, None, Resampler { draws: 20, seed: 1 });
+        let auc = |i: usize| summary.families[i].auc.unwrap().value;
+        assert_eq!(auc(0), 1.0);
+        assert!((summary.auc.value - f64::midpoint(1.0, auc(1))).abs() < 1e-12, "not by streams");
+        assert!(summary.families[2].auc.is_none(), "benign streams have no areas");
+        assert_eq!(summary.families[1].by_kind[0].kind, AnomalyKind::Stop);
+        let names: Vec<&str> = summary.by_collection.iter().map(|c| c.collection.as_str()).collect();
+        assert_eq!(names, ["x", "y"]);
+        assert_eq!((summary.by_collection[0].alone.auc, summary.by_collection[1].without.auc), (1.0, 1.0));
+        assert!((summary.by_collection[0].without.auc - summary.auc.value).abs() < 1e-12);
+    }
+
+    #[test]
+    fn a_detector_is_compared_with_the_first() {
+        let resampler = Resampler { draws: 20, seed: 1 };
+        let of = |clear: usize| [outcome(Family::Foreign, "x", clear), outcome(Family::Context, "x", clear)];
+        let (_, first) = Summary::of("first", &of(10), None, resampler);
+        let (second, _) = Summary::of("second", &of(4), Some(&first), resampler);
+        let (auc, _) = second.behind_first.unwrap();
+        assert!(auc.low > 0.0 && (auc.value - (1.0 - second.auc.value)).abs() < 1e-12, "{auc:?}");
     }
 }

@@ -2,138 +2,159 @@
 
 use std::fmt::Write as _;
 
-use super::summary::{AtBudget, Interval, Report, Summary};
-use crate::corpus::rare::ControlKind;
+use super::estimate::{Areas, Interval};
+use super::summary::{CollectionAreas, FamilySummary, Report, Summary};
+use super::tables_of_alarms::{alarms, delays};
 
 /// All tables of a report.
 #[must_use]
 pub fn markdown(report: &Report) -> String {
-    let (streams, sounds, hours) = report.streams;
-    let mut out = format!(
-        "{streams} streams, {hours:.1} h of sound, {sounds} planted sounds; the first {:.0} s of each are learnt from. AUC and \
-         pAUC (false-positive rate ≤ 0.1, standardised) over segments of 0.5 s, macro mean over streams, with 95 % \
-         intervals.\n\n",
-        report.recipe.quiet_s
-    );
-    areas(report, &mut out);
-    ahead(report, &mut out);
-    backgrounds(report, &mut out);
+    let mut out = String::new();
+    streams(report, &mut out);
+    over_families(report, &mut out);
+    let families = report.detectors.first().map_or(0, |d| d.families.len());
+    for number in 0..families {
+        of_family(report, number, &mut out);
+    }
+    collections(report, &mut out);
     let budgets = report.detectors.first().map_or(0, |d| d.budgets.len());
-    for i in 0..budgets {
-        alarms(report, i, &mut out);
+    for number in 0..budgets {
+        alarms(report, number, &mut out);
     }
     delays(report, &mut out);
     out
 }
 
-fn areas(report: &Report, out: &mut String) {
-    let ratios: Vec<f32> =
-        report.detectors.first().map(|d| d.by_ratio.iter().map(|r| r.0).collect()).unwrap_or_default();
-    out.push_str("| detector | AUC | pAUC |");
-    ratios.iter().for_each(|r| _ = write!(out, " {r:+.0} dB |"));
-    out.push_str(" s per h |\n| --- | --- | --- |");
-    ratios.iter().for_each(|_| out.push_str(" --- |"));
-    out.push_str(" --- |\n");
-    for d in &report.detectors {
-        let _ = write!(out, "| {} | {} | {} |", d.name, with_interval(&d.auc), with_interval(&d.pauc));
-        for (_, auc, pauc) in &d.by_ratio {
-            let _ = write!(out, " {:.3} / {:.3} |", auc.value, pauc.value);
-        }
-        let _ = writeln!(out, " {:.0} |", d.seconds_per_hour);
-    }
-    out.push_str("\nBy ratio: AUC / pAUC.\n\n");
-}
-
-fn ahead(report: &Report, out: &mut String) {
-    let Some(first) = report.detectors.first() else { return };
-    let _ = writeln!(out, "How far `{}` is ahead, paired (AUC, pAUC; by ratio: AUC):\n", first.name);
-    out.push_str("| of | AUC | pAUC |");
-    first.by_ratio.iter().for_each(|r| _ = write!(out, " {:+.0} dB |", r.0));
-    out.push_str("\n| --- | --- | --- |");
-    first.by_ratio.iter().for_each(|_| out.push_str(" --- |"));
-    out.push('\n');
-    for d in &report.detectors {
-        let Some((auc, pauc)) = &d.behind_first else { continue };
-        let _ = write!(out, "| {} | {} | {} |", d.name, signed(auc), signed(pauc));
-        d.behind_first_by_ratio.iter().for_each(|(_, auc, _)| _ = write!(out, " {} |", signed(auc)));
-        out.push('\n');
-    }
-    out.push('\n');
-}
-
-fn backgrounds(report: &Report, out: &mut String) {
-    let Some(first) = report.detectors.first() else { return };
-    out.push_str("| AUC by background |");
-    report.detectors.iter().for_each(|d| _ = write!(out, " {} |", d.name));
-    out.push_str("\n| --- |");
-    report.detectors.iter().for_each(|_| out.push_str(" --- |"));
-    out.push('\n');
-    for (row, (name, _)) in first.by_background.iter().enumerate() {
-        let _ = write!(out, "| {name} |");
-        for d in &report.detectors {
-            match d.by_background.get(row) {
-                Some((_, areas)) => _ = write!(out, " {:.3} |", areas.auc),
-                None => out.push_str(" – |"),
-            }
-        }
-        out.push('\n');
-    }
-    out.push('\n');
-}
-
-fn alarms(report: &Report, number: usize, out: &mut String) {
-    let Some(budget) = report.detectors.first().and_then(|d| d.budgets.get(number)) else { return };
+fn streams(report: &Report, out: &mut String) {
     let _ = writeln!(
         out,
-        "At a budget of {} events an hour, thresholds from the quiet part alone:\n",
-        budget.budget
+        "The first {:.0} s of each stream are learnt from. AUC and pAUC (false-positive rate ≤ 0.1, standardised) are \
+         over segments of 0.5 s, macro mean over streams, with 95 % intervals; over families, the mean of those with \
+         anomalies. A recording that is shorter than a stream goes on from its end to its beginning: `repeated` is \
+         sound that was played before in its stream.\n",
+        report.recipe.quiet_s
     );
-    out.push_str("| detector | recall | false alarms / h | F1 | error rate | joins fired | gain steps | second clips |\n");
-    out.push_str("| --- | --- | --- | --- | --- | --- | --- | --- |\n");
-    for d in &report.detectors {
-        let Some(at) = d.budgets.get(number) else { continue };
-        let fired = |kind: ControlKind| {
-            let found = at.fired.iter().find(|f| f.0 == kind);
-            found.map_or_else(|| "–".to_owned(), |f| format!("{} of {}", f.1, f.2))
-        };
+    table(out, &["family", "streams", "hours", "of them repeated", "anomalies"]);
+    for s in &report.streams {
         let _ = writeln!(
             out,
-            "| {} | {:.2} | {:.1} | {:.2} | {:.2} | {} | {} | {} |",
-            d.name,
-            at.recall,
-            at.false_alarms_per_hour,
-            at.f1,
-            at.error_rate,
-            fired(ControlKind::Join),
-            fired(ControlKind::GainStep),
-            fired(ControlKind::SecondClip)
+            "| {} | {} | {:.1} | {:.1} | {} |",
+            s.family, s.streams, s.hours, s.repeated_hours, s.anomalies
         );
     }
     out.push('\n');
 }
 
-fn delays(report: &Report, out: &mut String) {
-    let last = |d: &Summary| d.budgets.last().cloned();
-    let Some(AtBudget { budget, delays, .. }) = report.detectors.first().and_then(last) else { return };
+/// The head of a table.
+pub(super) fn table(out: &mut String, columns: &[&str]) {
+    let _ = writeln!(out, "| {} |\n|{}", columns.join(" | "), " --- |".repeat(columns.len()));
+}
+
+fn over_families(report: &Report, out: &mut String) {
+    let Some(first) = report.detectors.first() else { return };
+    let families: Vec<String> =
+        first.families.iter().filter(|f| f.auc.is_some()).map(|f| f.family.to_string()).collect();
+    let columns: Vec<&str> = ["detector", "AUC", "pAUC"]
+        .into_iter()
+        .chain(families.iter().map(String::as_str))
+        .chain(["ahead by AUC", "by pAUC", "s per h"])
+        .collect();
+    table(out, &columns);
+    for d in &report.detectors {
+        let _ = write!(out, "| {} | {} | {} |", d.name, with_interval(&d.auc), with_interval(&d.pauc));
+        for (auc, pauc) in d.families.iter().filter_map(|f| f.auc.zip(f.pauc)) {
+            let _ = write!(out, " {:.3} / {:.3} |", auc.value, pauc.value);
+        }
+        behind(d.behind_first.as_ref(), out);
+        let _ = writeln!(out, " {:.0} |", d.seconds_per_hour);
+    }
     let _ = writeln!(
         out,
-        "Sounds found at {budget} events an hour, and the delay from their true onset (median / 90 %):\n"
+        "\nBy family: AUC / pAUC. `{}` is ahead of a detector by this much, paired.\n",
+        first.name
     );
-    out.push_str("| detector |");
-    delays.iter().for_each(|d| _ = write!(out, " {:+.0} dB |", d.ratio_db));
-    out.push_str("\n| --- |");
-    delays.iter().for_each(|_| out.push_str(" --- |"));
-    out.push('\n');
-    let ms = |s: Option<f64>| s.map_or_else(|| "–".to_owned(), |s| format!("{:.0}", 1000.0 * s));
-    for d in &report.detectors {
-        let _ = write!(out, "| {} |", d.name);
-        for delay in last(d).map(|b| b.delays).unwrap_or_default() {
-            let (found, of) = delay.found;
-            let _ = write!(out, " {found} of {of}, {} / {} ms |", ms(delay.median_s), ms(delay.p90_s));
+}
+
+fn behind(pair: Option<&(Interval, Interval)>, out: &mut String) {
+    match pair {
+        Some((auc, pauc)) => _ = write!(out, " {} | {} |", signed(auc), signed(pauc)),
+        None => out.push_str(" – | – |"),
+    }
+}
+
+fn of_family(report: &Report, number: usize, out: &mut String) {
+    let Some(first) = report.detectors.first().and_then(|d| d.families.get(number)) else { return };
+    if first.auc.is_none() {
+        return;
+    }
+    let of = |d: &Summary| d.families.get(number).cloned();
+    let ratios: Vec<String> = first.by_ratio.iter().map(|r| format!("{:+.0} dB", r.ratio_db)).collect();
+    let ahead: Vec<String> = ratios.iter().map(|r| format!("ahead at {r}")).collect();
+    let name = first.family.to_string();
+    let mut columns = vec![name.as_str(), "AUC", "pAUC"];
+    columns.extend(ratios.iter().map(String::as_str));
+    columns.extend(["ahead by AUC", "by pAUC"]);
+    columns.extend(ahead.iter().map(String::as_str));
+    table(out, &columns);
+    for (d, f) in report.detectors.iter().filter_map(|d| of(d).map(|f| (d, f))) {
+        let shown = |x: Option<Interval>| x.map_or_else(|| "–".to_owned(), |x| with_interval(&x));
+        let _ = write!(out, "| {} | {} | {} |", d.name, shown(f.auc), shown(f.pauc));
+        f.by_ratio.iter().for_each(|r| _ = write!(out, " {:.3} / {:.3} |", r.auc.value, r.pauc.value));
+        behind(f.behind_first.as_ref(), out);
+        for ratio in &f.by_ratio {
+            let text = ratio.behind_first.as_ref().map_or_else(|| "–".to_owned(), |(auc, _)| signed(auc));
+            let _ = write!(out, " {text} |");
         }
         out.push('\n');
     }
     out.push('\n');
+    let kinds = first.by_kind.iter().map(|k| format!("{} ({})", k.kind, k.count)).collect();
+    by_row(report, &format!("{name}, by kind"), kinds, out, |d, row| {
+        of(d)?.by_kind.get(row).map(|k| both(&k.areas))
+    });
+    let backgrounds = first.by_background.iter().map(|b| b.0.clone()).collect();
+    by_row(report, &format!("{name}, by background"), backgrounds, out, |d, row| {
+        let family: FamilySummary = of(d)?;
+        family.by_background.get(row).map(|(_, areas)| both(areas))
+    });
+}
+
+/// A table of detectors side by side.
+fn by_row(
+    report: &Report,
+    title: &str,
+    rows: Vec<String>,
+    out: &mut String,
+    cell: impl Fn(&Summary, usize) -> Option<String>,
+) {
+    let mut columns = vec![title];
+    columns.extend(report.detectors.iter().map(|d| d.name.as_str()));
+    table(out, &columns);
+    for (row, name) in rows.iter().enumerate() {
+        let _ = write!(out, "| {name} |");
+        for d in &report.detectors {
+            let _ = write!(out, " {} |", cell(d, row).unwrap_or_else(|| "–".to_owned()));
+        }
+        out.push('\n');
+    }
+    out.push('\n');
+}
+
+fn collections(report: &Report, out: &mut String) {
+    let Some(first) = report.detectors.first() else { return };
+    let rows: Vec<String> =
+        first.by_collection.iter().map(|c| format!("{} ({})", c.collection, c.streams)).collect();
+    let of = |d: &Summary, row: usize, areas: fn(&CollectionAreas) -> Areas| {
+        d.by_collection.get(row).map(|c| both(&areas(c)))
+    };
+    by_row(report, "without the collection (its streams)", rows.clone(), out, |d, row| {
+        of(d, row, |c| c.without)
+    });
+    by_row(report, "on the collection alone (its streams)", rows, out, |d, row| of(d, row, |c| c.alone));
+}
+
+fn both(areas: &Areas) -> String {
+    if areas.auc.is_finite() { format!("{:.3} / {:.3}", areas.auc, areas.pauc) } else { "–".to_owned() }
 }
 
 fn with_interval(x: &Interval) -> String {

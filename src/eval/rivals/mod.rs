@@ -4,15 +4,22 @@
 //! are made of these scores by the same tail and the same gate as ours.
 
 mod autoencoder;
+mod gaussian;
 mod gmm;
+mod groups;
+mod ridge;
 mod rows;
+mod sequence;
 mod simple;
 mod sound;
 
 pub use autoencoder::Autoencoder;
+pub use gaussian::Mahalanobis;
 pub use gmm::Mixture;
+pub use ridge::Ridge;
 pub(super) use rows::{moments, smooth};
-pub use simple::{Energy, Flux, Mahalanobis, Neighbours};
+pub use sequence::Sequence;
+pub use simple::{Energy, Flux, Neighbours};
 pub use sound::{ROW, Sound};
 
 use crate::error::Result;
@@ -35,9 +42,12 @@ pub fn all() -> Vec<Box<dyn Rival>> {
     vec![
         Box::new(Energy),
         Box::new(Flux),
-        Box::new(Mahalanobis),
+        Box::new(Mahalanobis::half_second()),
+        Box::new(Mahalanobis::two_seconds()),
         Box::new(Neighbours),
         Box::new(Mixture),
         Box::new(Autoencoder),
+        Box::new(Ridge),
+        Box::new(Sequence),
     ]
 }

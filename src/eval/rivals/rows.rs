@@ -7,7 +7,11 @@ pub(super) const WINDOW: usize = 50;
 
 /// For the end of each row the frames of the last 0.5 s, fewer at the start.
 pub(super) fn windows(frames: usize) -> impl Iterator<Item = std::ops::Range<usize>> {
-    (1..=frames / ROW).map(|row| (row * ROW).saturating_sub(WINDOW)..row * ROW)
+    windows_of(frames, WINDOW)
+}
+
+fn windows_of(frames: usize, window: usize) -> impl Iterator<Item = std::ops::Range<usize>> {
+    (1..=frames / ROW).map(move |row| (row * ROW).saturating_sub(window)..row * ROW)
 }
 
 /// Mean over each window of a value a frame.
@@ -21,8 +25,23 @@ pub(in crate::eval) fn smooth(values: &[f64]) -> Vec<f64> {
 
 /// Mean and standard deviation of each of `width` features over each window: `[rows, 2 · width]`.
 pub(in crate::eval) fn moments(frames: &[f32], width: usize) -> Vec<f32> {
-    let mut out = Vec::with_capacity(frames.len() / ROW * 2);
-    for range in windows(frames.len() / width.max(1)) {
+    moments_over(frames, width, WINDOW)
+}
+
+/// [`moments`] over windows of so many frames.
+pub(super) fn moments_over(frames: &[f32], width: usize, window: usize) -> Vec<f32> {
+    let count = frames.len() / width.max(1);
+    moments_of(frames, width, windows_of(count, window))
+}
+
+/// Mean and standard deviation of each of `width` features over each of `ranges`: `[ranges, 2 · width]`.
+pub(super) fn moments_of(
+    frames: &[f32],
+    width: usize,
+    ranges: impl Iterator<Item = std::ops::Range<usize>>,
+) -> Vec<f32> {
+    let mut out = Vec::new();
+    for range in ranges {
         let rows = frames.get(range.start * width..range.end * width).unwrap_or_default();
         let n = range.len().max(1) as f64;
         let (mut sum, mut squares) = (vec![0f64; width], vec![0f64; width]);

@@ -1,9 +1,8 @@
-//! Energy, flux, distances of log-mel statistics.
+//! Energy, flux, neighbours of log-mel means.
 
 use super::rows::{moments, smooth};
 use super::sound::BANDS;
 use super::{ROW, Rival, Sound};
-use crate::detect::density_scores;
 use crate::error::Result;
 
 /// Level over 0.5 s.
@@ -35,20 +34,6 @@ impl Rival for Flux {
             |pair: &[&[f32]]| pair[0].iter().zip(pair[1]).map(|(a, b)| f64::from((b - a).max(0.0))).sum();
         let flux: Vec<f64> = std::iter::once(0.0).chain(rows.windows(2).map(rise)).collect();
         Ok(smooth(&flux))
-    }
-}
-
-/// Mahalanobis distance of mean and deviation of log-mel bands over 0.5 s, shrinkage 0.1.
-#[derive(Debug, Clone, Copy)]
-pub struct Mahalanobis;
-
-impl Rival for Mahalanobis {
-    fn name(&self) -> &'static str {
-        "log-mel Mahalanobis"
-    }
-
-    fn scores(&self, sound: &Sound, quiet: usize) -> Result<Vec<f64>> {
-        density_scores(&moments(&sound.log_mel, BANDS), 2 * BANDS, quiet)
     }
 }
 
