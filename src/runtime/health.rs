@@ -12,7 +12,7 @@ use crate::capture::{OpenSource, SourceCounters};
 use crate::publish::{ChunkHealth, Delays, Health, InputHealth, PublisherStatus, StreamHealth};
 use crate::ring::RingCounters;
 use crate::telemetry::resident_bytes;
-use crate::units::{FRAME_RATE, HOP};
+use crate::units::HOP;
 
 /// What the figures are gathered from.
 pub(super) struct HealthDesk {
@@ -58,6 +58,11 @@ impl HealthDesk {
         self.streams.iter().map(|(_, ring, _)| ring.as_ref())
     }
 
+    /// Event documents that stdout did not take.
+    pub(super) fn lines_lost(&self) -> u64 {
+        self.status.lines_lost()
+    }
+
     /// The document as of now.
     pub(super) fn health(&self) -> Health {
         let figures = self.progress.figures.lock().map(|f| f.clone()).unwrap_or_default();
@@ -69,7 +74,7 @@ impl HealthDesk {
             streams.insert(
                 id.clone(),
                 StreamHealth {
-                    overruns: ring.refused(),
+                    overruns: ring.overruns(),
                     xruns: source.xruns(),
                     lost_samples: ring.lost(),
                     samples_in: samples.resampled,
@@ -80,6 +85,7 @@ impl HealthDesk {
                     capped: lane.detector.capped,
                     known: lane.detector.known,
                     muted: lane.muted,
+                    learning_failed: lane.learning_failed,
                     drifts: lane.detector.drifts,
                     regimes: lane.detector.regimes,
                     threshold: lane.threshold.map(milli),
@@ -88,7 +94,6 @@ impl HealthDesk {
             );
         }
         let total = |of: fn(&StreamHealth) -> u64| streams.values().map(of).sum();
-        let hop_us = 1e6 / f64::from(FRAME_RATE);
         let mut health = Health {
             time: rfc3339(SystemTime::now()),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -104,7 +109,7 @@ impl HealthDesk {
                 step: figures.step.into(),
                 commit: self.status.commits().into(),
             },
-            load_percent: (figures.hop.mean / hop_us * 1e4).round() / 100.0,
+            load_percent: (figures.load * 1e4).round() / 100.0,
             snapshots_written: self.snapshots.written(),
             snapshots_dropped: self.snapshots.dropped(),
             rss_bytes: resident_bytes().unwrap_or(0),
