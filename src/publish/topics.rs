@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 
 /// Words that stand where a stream id could stand; a stream may not take them.
-const RESERVED: [&str; 4] = ["status", "health", "request", "response"];
+const RESERVED: [&str; 5] = ["status", "health", "request", "response", "test"];
 
 /// Words that stand where a node id could stand, for what microphones and workers say to each other.
 const OF_ALL: [&str; 2] = ["mic", "pool"];
