@@ -3,6 +3,7 @@
 mod chart;
 mod scene;
 
+use std::io::Cursor;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -13,6 +14,7 @@ use super::args::{Output, SetThreads, open_model, stdout, stop_flag, use_threads
 use crate::detect::DetectConfig;
 use crate::error::{Error, Result};
 use crate::event::{Finding, Phase};
+use crate::output_file::write_whole;
 use crate::runtime::{Engine, Heard};
 use crate::units::{HOP, MODEL_RATE};
 
@@ -117,14 +119,16 @@ fn save(scene: &Scene, path: &Path, out: &mut Output) -> Result<()> {
         bits_per_sample: 16,
         sample_format: hound::SampleFormat::Int,
     };
-    let write = || -> hound::Result<()> {
-        let mut file = hound::WavWriter::create(path, spec)?;
+    let mut wav = Cursor::new(Vec::new());
+    let mut write = || -> hound::Result<()> {
+        let mut file = hound::WavWriter::new(&mut wav, spec)?;
         for sample in &scene.samples {
             file.write_sample((sample * 32767.0).round() as i16)?;
         }
         file.finalize()
     };
-    write().map_err(|e| {
+    write().map_err(|e| Error::internal(format!("the scene has no form as WAV: {e}")))?;
+    write_whole(path, wav.get_ref()).map_err(|e| {
         Error::config(format!("cannot write {}: {e}", path.display()), "check the folder and the free space")
     })?;
     for planted in &scene.planted {
