@@ -173,7 +173,7 @@ pub struct InputHealth {
 pub struct StreamHealth {
     /// Times the ring was full.
     pub overruns: u64,
-    /// Times the sound card reported a gap.
+    /// Times the sound card reported a gap; of a card with several channels told of the first of its streams.
     pub xruns: u64,
     /// Samples that never reached the model.
     pub lost_samples: u64,

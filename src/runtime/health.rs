@@ -22,6 +22,8 @@ pub(super) struct HealthDesk {
     status: Arc<PublisherStatus>,
     snapshots: Arc<SnapshotCounts>,
     streams: Vec<(String, Arc<RingCounters>, Arc<SourceCounters>)>,
+    /// The first stream of each source: what is counted of a device is told once, not of each channel.
+    firsts: HashSet<String>,
     /// Those of microphones on the broker.
     mics: HashSet<String>,
 }
@@ -45,7 +47,8 @@ impl HealthDesk {
             .collect();
         let of_mics = sources.iter().filter(|source| source.mic.is_some());
         let mics = of_mics.flat_map(|source| source.feeds.iter().map(|feed| feed.id.clone())).collect();
-        Self { boot: boot.to_owned(), started: Instant::now(), progress, status, snapshots, streams, mics }
+        let firsts = sources.iter().filter_map(|source| Some(source.feeds.first()?.id.clone())).collect();
+        Self { boot: boot.to_owned(), started: Instant::now(), progress, status, snapshots, streams, firsts, mics }
     }
 
     /// The ids of the streams.
@@ -75,7 +78,7 @@ impl HealthDesk {
                 id.clone(),
                 StreamHealth {
                     overruns: ring.overruns(),
-                    xruns: source.xruns(),
+                    xruns: if self.firsts.contains(id) { source.xruns() } else { 0 },
                     lost_samples: ring.lost(),
                     samples_in: samples.resampled,
                     samples_scored: samples.scored,
