@@ -153,8 +153,8 @@ impl SelfCheck {
                     self.kept_by = Some(now + PATIENCE);
                     return vec![Action::Subscribe(self.status.clone())];
                 }
-            } else if *retained && self.reads && self.kept_by.take().is_some() {
-                self.kept = true;
+            } else if *retained && self.reads && !self.kept {
+                (self.kept, self.kept_by) = (true, None);
                 return self.passes(topic.clone()).into_iter().collect();
             }
         } else if *topic == self.health {

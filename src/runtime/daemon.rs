@@ -128,7 +128,8 @@ impl Daemon {
         } else if embeddings.rate_hz > 0 {
             tracing::warn!("embeddings go to a broker, and none is configured: there are none");
         }
-        if sources.iter().any(SourceConfig::keeps_pace) {
+        // the watchdog waits for nobody who learns, so that sound on stdin is learnt aside too
+        if sources.iter().any(|source| source.keeps_pace() || source.stdin.is_some()) {
             let cores = thread::available_parallelism().map_or(1, std::num::NonZero::get);
             engine.learn_aside((cores - 1).clamp(1, LEARNERS))?;
         }

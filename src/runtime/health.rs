@@ -48,7 +48,16 @@ impl HealthDesk {
         let of_mics = sources.iter().filter(|source| source.mic.is_some());
         let mics = of_mics.flat_map(|source| source.feeds.iter().map(|feed| feed.id.clone())).collect();
         let firsts = sources.iter().filter_map(|source| Some(source.feeds.first()?.id.clone())).collect();
-        Self { boot: boot.to_owned(), started: Instant::now(), progress, status, snapshots, streams, firsts, mics }
+        Self {
+            boot: boot.to_owned(),
+            started: Instant::now(),
+            progress,
+            status,
+            snapshots,
+            streams,
+            firsts,
+            mics,
+        }
     }
 
     /// The ids of the streams.

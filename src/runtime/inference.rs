@@ -35,7 +35,7 @@ const KEEP_PATIENCE: Duration = Duration::from_secs(2);
 /// Longest time for hops between two looks at the rings: a stream that has much to make good keeps no other waiting.
 const SLICE: Duration = Duration::from_millis(20);
 /// After a stop was asked for, how long learning and what is not scored yet are waited for.
-const LAST_SOUND: Duration = Duration::from_millis(1500);
+const LAST_SOUND: Duration = Duration::from_secs(1);
 static FULL: Seldom = Seldom::new();
 
 /// Everything the thread owns.

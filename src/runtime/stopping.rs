@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::serve::Said;
 
 /// How long a stop waits for the analysis of what was heard, where nobody waits for a replay.
-const LAST_SOUND: Duration = Duration::from_secs(2);
+const LAST_SOUND: Duration = Duration::from_secs(3);
 /// How long it waits for the disk to take what is known of streams.
 const LAST_WRITE: Duration = Duration::from_secs(1);
 
@@ -78,12 +78,16 @@ impl Daemon {
     /// Waits for the analysis of what was heard; not for ever, since whoever stops a daemon has no such time.
     fn end_inference(&mut self) -> Result<()> {
         let Some(thread) = self.inference.take() else { return Ok(()) };
-        let by = Instant::now() + LAST_SOUND;
+        let (by, rounds) = (Instant::now() + LAST_SOUND, self.progress.rounds.load(Ordering::Relaxed));
         while !self.patient && !thread.is_finished() {
             if Instant::now() > by {
-                return Err(Error::internal(
-                    "the analysis did not end in time; the last seconds of sound are lost",
-                ));
+                if self.progress.rounds.load(Ordering::Relaxed) > rounds + 1 {
+                    tracing::warn!(
+                        "the stop does not wait for the analysis, which has more to do: the last sound is lost"
+                    );
+                    return Ok(());
+                }
+                return Err(Error::internal("the analysis hangs; the last seconds of sound are lost"));
             }
             thread::sleep(Duration::from_millis(5));
         }

@@ -201,10 +201,9 @@ fn a_retained_request_that_is_far_too_large_ends_no_connection() {
             for topic in topics {
                 let port = broker.address().port().to_string();
                 let topic = format!("cpc-stream/hall/{topic}");
-                let said = Command::new("mosquitto_pub")
-                    .args(["-p", &port, "-r", "-q", "1", "-t", &topic, "-f"])
-                    .arg(&file);
-                assert!({ said }.status().unwrap().success());
+                let arguments = ["-p", &port, "-r", "-q", "1", "-t", &topic, "-f"];
+                let said = Command::new("mosquitto_pub").args(arguments).arg(&file).status();
+                assert!(said.unwrap().success());
             }
             let node = Node::start(&broker.url(), protocol, "A");
             node.events(3);

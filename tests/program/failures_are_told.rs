@@ -171,7 +171,7 @@ fn a_state_folder_that_is_removed_is_noticed() {
     });
     assert!(!faults.contains("disk refuses"), "{faults}");
     // nobody else begins there
-    let second = run(home.path(), &["--url", "udp://127.0.0.1:0", "--state-dir", "state"], LIMIT);
+    let second = run(home.path(), &["--url", "tcp://127.0.0.1:9", "--state-dir", "state"], LIMIT);
     assert!(second.code == Some(2) && second.stderr.contains("another process uses"), "{second:?}");
 }
 
@@ -213,8 +213,9 @@ fn probes_are_answered_whoever_holds_connections() {
     assert_eq!(crate::support::http::get(&at, "/healthz").code, 200);
     page.set_read_timeout(Some(Duration::from_secs(15))).unwrap();
     let mut more = [0; 4096];
-    let read = (0..20).map(|_| page.read(&mut more).unwrap_or(0)).collect::<Vec<_>>();
-    assert!(read.iter().take(2).all(|&count| count > 0), "{read:?}");
+    for _ in 0..2 {
+        assert!(page.read(&mut more).unwrap() > 0, "the page is still served");
+    }
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
-use super::{FromWire, Home, Link, Session, Slot, Told, Travel, is_takeover, is_too_large};
+use super::{FromWire, GOOD_CONNECTION, Home, Link, Session, Slot, Told, Travel, is_takeover, is_too_large};
 use crate::publish::outbox::Record;
 use crate::publish::selfcheck::Action;
 
@@ -29,6 +29,7 @@ pub(super) struct Refused {
     /// Subscriptions in the order in which they were asked for, and by packet id.
     asked: VecDeque<String>,
     sent: BTreeMap<u16, String>,
+    up_since: Option<Instant>,
     /// Connections in a row that came about and soon ended.
     short: u32,
     strikes: BTreeMap<String, u32>,
@@ -49,8 +50,15 @@ impl Refused {
         self.retry.into_iter().chain(self.next_apart).min()
     }
 
+    /// Topics whose messages end the connection.
+    fn ending(&self) -> BTreeSet<String> {
+        let enough = |(topic, &strikes): (&String, &u32)| (strikes >= STRIKES).then(|| topic.clone());
+        self.strikes.iter().filter_map(enough).collect()
+    }
+
+    /// Whether messages go out one at a time: for the first seconds of a connection, where those before were short.
     fn is_careful(&self) -> bool {
-        self.short >= SHORT
+        self.short >= SHORT && self.up_since.is_some_and(|since| since.elapsed() < GOOD_CONNECTION)
     }
 }
 
@@ -58,10 +66,8 @@ impl Session {
     /// Asks for subscriptions: of the self-check first, so that what was kept before comes before what is said now.
     pub(super) fn subscribe(&mut self, link: &Link) {
         let (topics, refused) = (&self.desk.topics, &mut self.refused);
-        refused.topics.clear();
-        refused
-            .topics
-            .extend(refused.strikes.iter().filter(|(_, n)| **n >= STRIKES).map(|(topic, _)| topic.clone()));
+        refused.topics = refused.ending();
+        refused.up_since = Some(Instant::now());
         (refused.asked, refused.sent) = (VecDeque::new(), BTreeMap::new());
         let home = self.settings.home.iter().flat_map(Home::filters).map(str::to_owned);
         let filters = home.chain(topics.requests()).filter(|filter| !refused.deafening.contains(filter));
@@ -189,7 +195,11 @@ impl Session {
         }
         if self.refused.retry.is_some_and(|at| now >= at) {
             self.refused.retry = None;
-            self.dirty.extend(std::mem::take(&mut self.refused.topics));
+            let ending = self.refused.ending();
+            let topics = std::mem::replace(&mut self.refused.topics, ending);
+            let again =
+                |topic: &String| self.retained.contains_key(topic) && !self.refused.topics.contains(topic);
+            self.dirty.extend(topics.into_iter().filter(again));
             let mut records = self.refused.take_records();
             records.extend(self.queue.drain(..));
             records.sort_unstable_by_key(|record| record.seq);
