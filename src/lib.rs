@@ -71,6 +71,7 @@ pub mod audio_file;
 pub mod kernels;
 pub mod mqtt;
 pub mod nn;
+pub mod output_file;
 pub mod realtime;
 pub mod ring;
 pub mod telemetry;

@@ -73,6 +73,7 @@ pub enum Read {
 pub struct RingCounters {
     pushed: AtomicU64,
     refused: AtomicU64,
+    overruns: AtomicU64,
     lost: AtomicU64,
     read: AtomicU64,
 }
@@ -88,6 +89,12 @@ impl RingCounters {
     #[must_use]
     pub fn refused(&self) -> u64 {
         self.refused.load(Ordering::Acquire)
+    }
+
+    /// Times that the ring was full, each until it took samples again.
+    #[must_use]
+    pub fn overruns(&self) -> u64 {
+        self.overruns.load(Ordering::Acquire)
     }
 
     /// Samples in all gaps marked so far, refused ones among them. A gap counts once it is marked, which

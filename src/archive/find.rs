@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::path::PathBuf;
 
-use crate::corpus::sound_files;
+use crate::corpus::{check_regular, sound_files};
 
 /// A recording or a folder that nothing could be made of.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,9 +22,14 @@ pub fn find(inputs: &[PathBuf]) -> (Vec<PathBuf>, Vec<LeftOut>) {
     for input in inputs {
         if input.is_dir() {
             match sound_files(input) {
-                Ok(found) => files.extend(found),
+                Ok(found) => {
+                    files.extend(found.files);
+                    left_out.extend(found.unread.into_iter().map(|(file, reason)| LeftOut { file, reason }));
+                }
                 Err(error) => left_out.push(LeftOut { file: input.clone(), reason: error.to_string() }),
             }
+        } else if let Err(error) = check_regular(input) {
+            left_out.push(LeftOut { file: input.clone(), reason: error.to_string() });
         } else {
             files.push(input.clone());
         }

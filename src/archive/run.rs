@@ -14,6 +14,7 @@ use crate::detect::DetectConfig;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::Finding;
 use crate::model::{Cpc, Manifest};
+use crate::output_file;
 
 /// What to do.
 #[derive(Debug, Clone)]
@@ -145,10 +146,9 @@ pub fn score(
 fn check_outputs(job: &Job, files: &[PathBuf]) -> Result<()> {
     let outputs: Vec<&PathBuf> = std::iter::once(&job.out).chain(&job.frames).collect();
     for output in &outputs {
-        let folder = output.parent().filter(|folder| !folder.as_os_str().is_empty());
-        if folder.is_some_and(|folder| !folder.is_dir()) || output.is_dir() || output.file_name().is_none() {
+        if let Err(error) = output_file::check(output) {
             return Err(Error::config(
-                format!("cannot write {}: its folder is not there, or it is a folder", output.display()),
+                format!("cannot write {}: {error}", output.display()),
                 "give a file in a folder that exists",
             ));
         }

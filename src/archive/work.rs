@@ -6,6 +6,7 @@
 
 use std::fs::{File, TryLockError};
 use std::io::{self, BufWriter, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
@@ -17,6 +18,7 @@ use crate::detect::DetectConfig;
 use crate::error::{Error, Result};
 use crate::event::Finding;
 use crate::model::replace_file;
+use crate::output_file::{self, OutputFile};
 
 /// Version of what the names stand for; another one is scored anew.
 const FORMAT: u32 = 1;
@@ -29,12 +31,17 @@ pub(super) fn name(path: &Path, model: &str, detect: &DetectConfig, rows: bool) 
     let changed = metadata.as_ref().and_then(|m| m.modified().ok()?.duration_since(UNIX_EPOCH).ok());
     let identity = (
         (FORMAT, env!("CARGO_PKG_VERSION")),
-        path.display().to_string(),
+        shown(path),
         (metadata.map(|m| m.len()), changed.map(|t| (t.as_secs(), t.subsec_nanos()))),
         (model, detect, rows),
     );
     let json = serde_json::to_vec(&identity).map_err(|e| Error::internal(format!("settings: {e}")))?;
     Ok(Sha256::digest(json).iter().take(16).map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// The path as text that no other path has: bytes that are no UTF-8 are escaped.
+fn shown(path: &Path) -> String {
+    path.to_str().map_or_else(|| path.as_os_str().as_bytes().escape_ascii().to_string(), str::to_owned)
 }
 
 /// What a finished recording says of itself.
@@ -61,9 +68,14 @@ pub(super) struct Work {
 impl Work {
     /// Opens or makes the folder beside `out`. `rows` where frames are wanted.
     pub(super) fn open(out: &Path, rows: bool) -> Result<Self> {
-        let mut folder = out.as_os_str().to_owned();
-        folder.push(".part");
-        let folder = PathBuf::from(folder);
+        let folder = if output_file::is_device(out) {
+            // nothing is made beside a pipe or a device, and no later run goes on with what went into it
+            std::env::temp_dir().join(format!("cpc-stream-score-{}.part", std::process::id()))
+        } else {
+            let mut folder = out.as_os_str().to_owned();
+            folder.push(".part");
+            PathBuf::from(folder)
+        };
         match std::fs::create_dir(&folder) {
             Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(cannot_write(&folder, &e)),
             _ => {}
@@ -109,36 +121,28 @@ impl Work {
         } else {
             None
         };
-        let file = file.display().to_string();
+        let file = shown(file);
         Ok(Draft { commit: self.path(name, "json"), file, events, rows, number: 0 })
     }
 
     /// Puts the shares of the recordings called `names` together, in this order, and moves the outputs to their places.
     pub(super) fn assemble(&self, names: &[String], out: &Path, frames: Option<&Path>) -> Result<()> {
-        // within the folder, so that a rename suffices
-        let events = self.folder.join("events");
-        self.join(names, "jsonl", "", &events)?;
-        let rows = frames.map(|frames| {
-            // perhaps on another disk than the folder
-            let mut beside = frames.as_os_str().to_owned();
-            beside.push(".part");
-            (PathBuf::from(beside), frames)
-        });
-        if let Some((beside, frames)) = &rows {
-            self.join(names, "csv", HEADER, beside)?;
-            std::fs::rename(beside, frames).map_err(|e| cannot_write(frames, &e))?;
+        if let Some(frames) = frames {
+            self.join(names, "csv", HEADER, frames)?;
         }
-        std::fs::rename(&events, out).map_err(|e| cannot_write(out, &e))
+        self.join(names, "jsonl", "", out)
     }
 
     fn join(&self, names: &[String], extension: &str, header: &str, to: &Path) -> Result<()> {
         let joined = || -> io::Result<()> {
-            let mut whole = File::create(to)?;
+            let mut output = OutputFile::create(to)?;
+            let mut whole = output.take()?;
             whole.write_all(header.as_bytes())?;
             for name in names {
                 io::copy(&mut File::open(self.path(name, extension))?, &mut whole)?;
             }
-            whole.sync_all()
+            output_file::sync(&whole)?;
+            output.keep()
         };
         joined().map_err(|e| cannot_write(to, &e))
     }

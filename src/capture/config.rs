@@ -183,6 +183,12 @@ impl SourceConfig {
                 "choose an id like \"kitchen\"",
             ));
         }
+        if let Some(id) = self.stream_ids().iter().find(|id| self.id.is_some() && ids::is_topic_word(id)) {
+            return Err(Error::config(
+                format!("the source id {id:?} is a word that the topics use themselves"),
+                format!("choose another id than {}", crate::mqtt::TOPIC_WORDS.join(", ")),
+            ));
+        }
         if let Some(channels) = &self.channels {
             let twice = channels.iter().enumerate().any(|(i, c)| channels[..i].contains(c));
             if channels.is_empty() || twice {

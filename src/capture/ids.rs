@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use super::config::SourceConfig;
 use crate::error::{Error, Result};
+use crate::mqtt::TOPIC_WORDS;
 
 /// `text` as an id: what is no ASCII letter or digit becomes `_`, once.
 pub(super) fn slug(text: &str) -> String {
@@ -21,6 +22,11 @@ pub(super) fn slug(text: &str) -> String {
 
 pub(super) fn is_valid(id: &str) -> bool {
     (1..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
+}
+
+/// Whether the topics of a node use the word themselves, so that no stream can have it as its id.
+pub(super) fn is_topic_word(id: &str) -> bool {
+    TOPIC_WORDS.contains(&id)
 }
 
 /// Gives every source an id such that all stream ids differ: configured ids stay, made ones get `_2`, `_3`, …
@@ -45,7 +51,7 @@ pub fn assign_ids(sources: &mut [SourceConfig]) -> Result<()> {
         loop {
             source.id = Some(if number == 1 { base.clone() } else { format!("{base}_{number}") });
             let ids = source.stream_ids();
-            if ids.iter().all(|id| !taken.contains(id)) {
+            if ids.iter().all(|id| !taken.contains(id) && !is_topic_word(id)) {
                 taken.extend(ids);
                 break;
             }
@@ -71,6 +77,17 @@ mod tests {
             assert!(is_valid(id));
         }
         assert!(!is_valid("a/b") && !is_valid("") && !is_valid("a b") && !is_valid("+"));
+    }
+
+    #[test]
+    fn words_of_topics_are_no_ids() {
+        let mut sources =
+            vec![SourceConfig::from_file("a/request.wav", true), SourceConfig::from_file("status.wav", true)];
+        assign_ids(&mut sources).unwrap();
+        assert_eq!(sources.iter().map(SourceConfig::id).collect::<Vec<_>>(), ["request_2", "status_2"]);
+        let given = SourceConfig { id: Some("health".into()), ..SourceConfig::from_file("x.wav", true) };
+        let error = given.validate().unwrap_err();
+        assert!(error.to_string().contains("health") && !error.fix().is_empty(), "{error}");
     }
 
     #[test]

@@ -10,7 +10,6 @@ mod chunk;
 mod order;
 mod topics;
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
@@ -40,7 +39,7 @@ pub(super) fn run(id: &str, posts: &Receiver<Post>, intake: Intake, link: &Link)
     let mut ear =
         Ear { id, intake, link, order: Order::default(), timeline: Timeline::default(), told: Told::Nothing };
     let mut steps = Vec::new();
-    let (mut heard, mut rests, mut away) = (Instant::now(), false, None::<Arc<str>>);
+    let (mut heard, mut rests, mut away) = (Instant::now(), false, None::<String>);
     while !link.stopping() {
         let due = ear.order.due().map_or(LOOK, |due| due.saturating_duration_since(Instant::now()));
         match posts.recv_timeout(due.min(LOOK)) {
@@ -50,7 +49,8 @@ pub(super) fn run(id: &str, posts: &Receiver<Post>, intake: Intake, link: &Link)
                 (rests, away) = (false, None);
                 heard = Instant::now();
             }
-            Ok(Post::Down(reason)) => away = Some(reason),
+            Ok(Post::Down(reason)) => away = Some(format!("the broker is away ({reason})")),
+            Ok(Post::Refused(reason)) => away = Some(reason.to_string()),
             Ok(Post::Rest(node)) => {
                 // whoever hears it meanwhile, the time until it comes back is none of ours
                 (ear.order, ear.timeline, rests) = (Order::default(), Timeline::default(), true);
@@ -65,7 +65,7 @@ pub(super) fn run(id: &str, posts: &Receiver<Post>, intake: Intake, link: &Link)
         }
         if !rests && heard.elapsed() >= SILENT {
             ear.tell_offline(match &away {
-                Some(reason) => format!("microphone {id}: the broker is away ({reason})"),
+                Some(reason) => format!("microphone {id}: {reason}"),
                 None => format!("microphone {id}: no sound for {} s", SILENT.as_secs()),
             });
         }

@@ -1,12 +1,12 @@
 //! `outbox`: what waits for the broker, while the daemon does not run.
 
-use std::fs::File;
 use std::io::{BufWriter, ErrorKind, Write};
 use std::path::PathBuf;
 
 use super::args::stdout;
 use crate::config::{Config, load};
 use crate::error::{Error, Result};
+use crate::output_file::{self, OutputFile};
 use crate::publish::{Inspection, export, inspect};
 
 /// What to do with it.
@@ -107,9 +107,11 @@ fn write(args: &ExportArgs) -> Result<()> {
             "name a file in a folder that exists and has room with --out",
         )
     };
-    let mut out = BufWriter::new(File::create(path).map_err(failed)?);
+    let mut output = OutputFile::create(path).map_err(failed)?;
+    let mut out = BufWriter::new(output.take().map_err(failed)?);
     let count = export(&folder, &mut out)?;
-    out.flush().map_err(failed)?;
+    out.flush().and_then(|()| output_file::sync(out.get_ref())).map_err(failed)?;
+    output.keep().map_err(failed)?;
     stdout().line(format_args!("{count} documents in {}", path.display()))
 }
 

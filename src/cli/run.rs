@@ -8,7 +8,8 @@ use serde::Serialize;
 use super::access::PcmArgs;
 use super::args::{SetThreads, hang_up_flag, open_model, stdout, stop_flag, use_threads};
 use crate::capture::SourceConfig;
-use crate::config::{Loaded, load};
+use crate::config::{Config, Loaded, load};
+use crate::corpus::check_regular;
 use crate::error::{Error, Result};
 use crate::runtime::{self, Control};
 use crate::telemetry::init_logs;
@@ -137,10 +138,16 @@ fn value(of: &impl Serialize) -> Result<Value> {
 pub(super) fn run(args: &RunArgs, set: SetThreads) -> Result<()> {
     let config = args.load()?.config;
     init_logs("info", config.log.format);
+    check_files(&config)?;
     use_threads(config.model.threads, set)?;
     let (stop, hang_up) = (stop_flag()?, hang_up_flag()?);
     let load = || args.load().map(|loaded| loaded.config);
     runtime::run(&config, &Control { stop: &stop, hang_up: &hang_up, load: &load })
+}
+
+/// A named pipe given as a file would be waited for, for ever and deaf to signals.
+fn check_files(config: &Config) -> Result<()> {
+    config.source.iter().filter_map(|source| source.file.as_ref()).try_for_each(|file| check_regular(file))
 }
 
 /// Checks the configuration, the model and the files it names; silent when all is well.
@@ -150,10 +157,9 @@ pub(super) fn run(args: &RunArgs, set: SetThreads) -> Result<()> {
 pub(super) fn check(args: &RunArgs) -> Result<()> {
     let config = args.load()?.config;
     let (manifest, _) = open_model(config.model.file())?;
-    for source in &config.source {
-        if let Some(file) = &source.file {
-            crate::audio_file::AudioReader::open(file)?;
-        }
+    check_files(&config)?;
+    for file in config.source.iter().filter_map(|source| source.file.as_ref()) {
+        crate::audio_file::AudioReader::open(file)?;
     }
     crate::serve::read_token(&config.http)?;
     config.publish.check_files()?;

@@ -1,5 +1,6 @@
 //! What the daemon is asked to do.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -154,6 +155,15 @@ impl Config {
             return Err(Error::config(
                 "pool.enable is set, but no source has `mqtt`",
                 "list the shared microphones, each as [[source]] with mqtt = \"ID\"; or take [pool] out",
+            ));
+        }
+        let mut shared = HashSet::new();
+        if let Some(twice) =
+            self.source.iter().filter_map(|s| s.mqtt.as_ref()).find(|mic| !shared.insert(*mic))
+        {
+            return Err(Error::config(
+                format!("two sources share the microphone {twice:?}, and a pool hears each microphone once"),
+                "leave one of the two [[source]] out",
             ));
         }
         match mics.find(|source| source.stream_ids().len() > 1) {

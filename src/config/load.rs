@@ -70,16 +70,61 @@ pub fn load(file: Option<&Path>, flags: impl Serialize) -> Result<Loaded> {
     }
     figment = figment.merge(Env::prefixed(ENV_PREFIX).split("__"));
     figment = figment.merge(Named("flag", Serialized::defaults(flags)));
-    let config: Config = figment.extract().map_err(|error| {
-        let error = error.into_iter().next();
-        let what = error.as_ref().map_or_else(|| "unreadable configuration".to_owned(), ToString::to_string);
-        Error::config(
-            what,
-            "see every key with `cpc-stream config show`; variables are CPC_STREAM_SECTION__KEY",
-        )
-    })?;
+    let config: Config = loop {
+        let error = match figment.extract() {
+            Ok(config) => break config,
+            Err(error) => error.into_iter().next(),
+        };
+        // a variable is text: what looks like a number there is one only where a number is expected
+        let text = error.as_ref().filter(|error| wants_text(error)).and_then(variable_of);
+        match (text, &error) {
+            (Some((_, text)), Some(error)) => {
+                let profile = figment.profile().clone();
+                let key = error.path.join(".");
+                figment = figment.merge(AsText(Serialized::from(text, profile).key(&key)));
+            }
+            _ => return Err(unreadable(error.as_ref())),
+        }
+    };
     config.validate()?;
     Ok(Loaded { config, figment })
+}
+
+fn unreadable(error: Option<&figment::Error>) -> Error {
+    let what = match (error, error.and_then(variable_of)) {
+        (Some(error), Some((variable, _))) => format!("{variable}: {}", error.kind),
+        (Some(error), None) => error.to_string(),
+        (None, _) => "unreadable configuration".to_owned(),
+    };
+    Error::config(what, "see every key with `cpc-stream config show`; variables are CPC_STREAM_SECTION__KEY")
+}
+
+/// Whether a string was expected where something else was found.
+fn wants_text(error: &figment::Error) -> bool {
+    let figment::error::Kind::InvalidType(found, expected) = &error.kind else { return false };
+    !matches!(found, figment::error::Actual::Str(_))
+        && (expected.contains("string") || expected.contains("path"))
+}
+
+/// The variable that a value came from, and its text.
+fn variable_of(error: &figment::Error) -> Option<(String, String)> {
+    let from_variables = error.metadata.as_ref().is_some_and(|m| m.name.contains("environment"));
+    let wanted = format!("{ENV_PREFIX}{}", error.path.join("__")).to_ascii_uppercase();
+    let mut variables = std::env::vars().filter(|_| from_variables);
+    variables.find(|(name, _)| name.to_ascii_uppercase() == wanted)
+}
+
+/// The text of a variable, still called one.
+struct AsText<P>(P);
+
+impl<P: Provider> Provider for AsText<P> {
+    fn metadata(&self) -> figment::Metadata {
+        figment::Metadata::named("text of an environment variable")
+    }
+
+    fn data(&self) -> figment::Result<figment::value::Map<Profile, figment::value::Dict>> {
+        self.0.data()
+    }
 }
 
 fn read(path: &Path) -> Result<String> {

@@ -35,7 +35,7 @@ pub struct Corpus {
 
 #[derive(Debug, Deserialize)]
 struct Row {
-    file: String,
+    file: PathBuf,
     split: String,
     #[serde(default)]
     set: String,
@@ -53,7 +53,7 @@ impl Row {
         if self.source.contains("freesound") {
             format!("{} {}", self.set, self.source)
         } else if self.speaker.is_empty() {
-            self.file.clone()
+            self.file.display().to_string()
         } else {
             format!("{} speaker {}", self.set, self.speaker)
         }
@@ -73,14 +73,10 @@ impl Corpus {
     /// # Errors
     /// When the folder or its manifest cannot be read, or no file is selected.
     pub fn load(data: &Path, selection: Selection, mut progress: impl FnMut(usize, usize)) -> Result<Self> {
-        let (folder, rows) = list(data, selection)?;
+        let (folder, rows, skipped) = list(data, selection)?;
         let mut recordings: BTreeMap<String, Recording> = BTreeMap::new();
-        let mut corpus = Self {
-            recordings: Vec::new(),
-            skipped: Vec::new(),
-            handled: Vec::new(),
-            licences: BTreeMap::new(),
-        };
+        let mut corpus =
+            Self { recordings: Vec::new(), skipped, handled: Vec::new(), licences: BTreeMap::new() };
         let total = rows.len();
         for (done, row) in rows.into_iter().enumerate() {
             let id = row.recording();
@@ -92,7 +88,7 @@ impl Corpus {
             let (length, clips) = (recording.len(), recording.clips);
             match append(&folder.join(&row.file), recording) {
                 Ok(note) => {
-                    corpus.handled.extend(note.map(|note| format!("{}: {note}", row.file)));
+                    corpus.handled.extend(note.map(|note| format!("{}: {note}", row.file.display())));
                     if !row.licence.is_empty() {
                         *corpus.licences.entry(format!("{}: {}", row.set, row.licence)).or_default() += 1;
                     }
@@ -131,6 +127,7 @@ impl Corpus {
 
 /// Appends a file block by block; gives what was done to it, where anything was.
 fn append(path: &Path, recording: &mut Recording) -> Result<Option<String>> {
+    check_regular(path)?;
     let mut reader = AudioReader::open(path)?;
     let mut resampler = StreamResampler::new(reader.rate())?;
     let (mut block, mut ready) = (Vec::new(), Vec::new());
@@ -168,8 +165,9 @@ fn append(path: &Path, recording: &mut Recording) -> Result<Option<String>> {
     Ok((!done.is_empty()).then(|| done.join(", ")))
 }
 
-/// The folder that the files are in, and the rows.
-fn list(data: &Path, selection: Selection) -> Result<(PathBuf, Vec<Row>)> {
+/// The folder that the files are in, the rows, and what cannot be read, a line each.
+fn list(data: &Path, selection: Selection) -> Result<(PathBuf, Vec<Row>, Vec<String>)> {
+    let mut skipped = Vec::new();
     let (folder, manifest) = if data.is_file() {
         (data.parent().unwrap_or(Path::new(".")).to_owned(), data.to_owned())
     } else {
@@ -190,10 +188,25 @@ fn list(data: &Path, selection: Selection) -> Result<(PathBuf, Vec<Row>)> {
         let rows = reader.deserialize().collect::<Result<Vec<Row>, _>>().map_err(unreadable)?;
         rows.into_iter().filter(|row| row.split == wanted).collect()
     } else {
-        let mut files = Vec::new();
-        walk(&folder, &mut files)?;
-        files.sort();
-        files.into_iter().filter_map(|path| row_of(&folder, &path)).collect::<Vec<_>>()
+        let mut found = Found::default();
+        walk(&folder, &mut found);
+        found.files.sort();
+        match found.unread.iter().find(|(path, _)| *path == folder) {
+            Some((_, reason)) if found.files.is_empty() => {
+                return Err(Error::config(
+                    format!("folder {}: {reason}", folder.display()),
+                    "give `--data` a folder that exists and can be read",
+                ));
+            }
+            _ => {
+                skipped = found
+                    .unread
+                    .iter()
+                    .map(|(path, reason)| format!("{}: {reason}", path.display()))
+                    .collect()
+            }
+        }
+        found.files.into_iter().filter_map(|path| row_of(&folder, &path)).collect::<Vec<_>>()
     };
     if rows.is_empty() {
         return Err(Error::config(
@@ -201,11 +214,11 @@ fn list(data: &Path, selection: Selection) -> Result<(PathBuf, Vec<Row>)> {
             "give a folder with WAV, FLAC or OGG files, or a manifest.csv with rows of that split",
         ));
     }
-    Ok((folder, rows))
+    Ok((folder, rows, skipped))
 }
 
 fn row_of(folder: &Path, path: &Path) -> Option<Row> {
-    let file = path.strip_prefix(folder).ok()?.to_str()?.to_owned();
+    let file = path.strip_prefix(folder).ok()?.to_owned();
     let empty = String::new;
     Some(Row {
         file,
@@ -217,22 +230,59 @@ fn row_of(folder: &Path, path: &Path) -> Option<Row> {
     })
 }
 
-pub(super) fn walk(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
-    let entries = std::fs::read_dir(folder).map_err(|e| {
-        Error::config(format!("folder {}: {e}", folder.display()), "give `--data` a folder that exists")
-    })?;
-    for entry in entries.flatten() {
+/// What is in a folder and below it.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// Sound files, by their extensions, sorted by path.
+    pub files: Vec<PathBuf>,
+    /// Folders that cannot be read and things named as sound files that are none, and why.
+    pub unread: Vec<(PathBuf, String)>,
+}
+
+pub(super) fn walk(folder: &Path, found: &mut Found) {
+    let entries = match std::fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) => {
+            found.unread.push((folder.to_owned(), error.to_string()));
+            return;
+        }
+    };
+    for entry in entries {
+        let entry = match entry {
+            Ok(entry) => entry,
+            Err(error) => {
+                found.unread.push((folder.to_owned(), error.to_string()));
+                continue;
+            }
+        };
         let path = entry.path();
         let kind = entry.file_type();
         if kind.as_ref().is_ok_and(std::fs::FileType::is_dir) {
-            walk(&path, files)?;
+            walk(&path, found);
         } else if path
             .extension()
             .and_then(|e| e.to_str())
             .is_some_and(|e| ["wav", "flac", "ogg"].contains(&e.to_ascii_lowercase().as_str()))
         {
-            files.push(path);
+            match check_regular(&path) {
+                Ok(()) => found.files.push(path),
+                Err(error) => found.unread.push((path, error.to_string())),
+            }
         }
     }
-    Ok(())
+}
+
+/// Refuses what is no regular file: a named pipe would be waited for, for ever.
+///
+/// # Errors
+/// A device error where it is a pipe, a device, a socket or a folder. What is not there, or cannot be looked at, is for the
+/// reader to tell.
+pub fn check_regular(path: &Path) -> Result<()> {
+    match std::fs::metadata(path) {
+        Ok(found) if !found.is_file() => Err(Error::device(
+            format!("{} is no regular file", path.display()),
+            "give an audio file; a pipe is heard by the daemon with `--input -`",
+        )),
+        _ => Ok(()),
+    }
 }

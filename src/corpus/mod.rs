@@ -13,7 +13,7 @@ mod sound;
 mod split;
 
 pub use clips::{Clip, ClipRow, LONGEST_CLIP_S, read_clips, read_clips_up_to, read_rows};
-pub use load::{Corpus, Selection};
+pub use load::{Corpus, Found, Selection, check_regular};
 pub use recording::{Recording, windows_of};
 pub use sound::{SoundFile, sound_files};
 pub use split::hold_out;

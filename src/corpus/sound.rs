@@ -1,8 +1,8 @@
 //! A sound file at the rate of the model, in constant memory.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use super::load::walk;
+use super::load::{Found, check_regular, walk};
 use crate::audio_file::AudioReader;
 use crate::error::{Error, Result};
 use crate::resample::StreamResampler;
@@ -22,6 +22,7 @@ impl SoundFile {
     /// # Errors
     /// A device error when it is no audio file that can be read, or its rate cannot be resampled.
     pub fn open(path: &Path) -> Result<Self> {
+        check_regular(path)?;
         let reader = AudioReader::open(path)?;
         let resampler = StreamResampler::new(reader.rate())
             .map_err(|error| error.context(format!("the audio file {}", path.display())))?;
@@ -52,22 +53,25 @@ impl SoundFile {
     }
 }
 
-/// The file at `path`, or every WAV, FLAC and OGG file in the folder at `path`, by name.
+/// The file at `path`, or every WAV, FLAC and OGG file in the folder at `path` and below it, by name, with what could not be
+/// read of it.
 ///
 /// # Errors
-/// A configuration error when there is no such file or folder, or no audio in it.
-pub fn sound_files(path: &Path) -> Result<Vec<PathBuf>> {
+/// A configuration error when there is no such file or folder, or nothing in it.
+pub fn sound_files(path: &Path) -> Result<Found> {
     if path.is_file() {
-        return Ok(vec![path.to_owned()]);
+        return Ok(Found { files: vec![path.to_owned()], unread: Vec::new() });
     }
-    let mut files = Vec::new();
-    walk(path, &mut files)?;
-    files.sort();
-    if files.is_empty() {
-        return Err(Error::config(
-            format!("no audio in the folder {}", path.display()),
-            "give a WAV, FLAC or OGG file, or a folder with such files",
-        ));
-    }
-    Ok(files)
+    let mut found = Found::default();
+    walk(path, &mut found);
+    found.files.sort();
+    let reason = match found.unread.iter().find(|(unread, _)| unread == path) {
+        Some((_, reason)) if found.files.is_empty() => reason.clone(),
+        _ if found.files.is_empty() && found.unread.is_empty() => "no audio in it".to_owned(),
+        _ => return Ok(found),
+    };
+    Err(Error::config(
+        format!("the folder {}: {reason}", path.display()),
+        "give a WAV, FLAC or OGG file, or a folder with such files",
+    ))
 }

@@ -222,6 +222,12 @@ impl Detector {
         Ok(())
     }
 
+    /// The false-alarm budget in force.
+    #[must_use]
+    pub fn events_per_hour(&self) -> f64 {
+        self.config.events_per_hour
+    }
+
     /// What the detector is doing.
     #[must_use]
     pub fn state(&self) -> DetectorState {

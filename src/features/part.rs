@@ -4,24 +4,21 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
+use crate::output_file::OutputFile;
 
 /// A file on its way to `target`. Unless it is kept, nothing of it is left.
 #[derive(Debug)]
 pub(super) struct PartFile {
-    part: PathBuf,
+    output: OutputFile,
     target: PathBuf,
-    kept: bool,
 }
 
 impl PartFile {
     /// Makes an empty file beside `target`, to be read and written.
     pub(super) fn create(target: &Path) -> Result<(Self, File)> {
-        let mut part = target.as_os_str().to_owned();
-        part.push(".part");
-        let part = PathBuf::from(part);
-        let file = File::options().read(true).write(true).create(true).truncate(true).open(&part);
-        let file = file.map_err(|e| cannot_write(target, &e))?;
-        Ok((Self { part, target: target.to_owned(), kept: false }, file))
+        let made = OutputFile::create_regular(target).and_then(|mut output| Ok((output.take()?, output)));
+        let (file, output) = made.map_err(|e| cannot_write(target, &e))?;
+        Ok((Self { output, target: target.to_owned() }, file))
     }
 
     /// Where the file will be.
@@ -30,19 +27,8 @@ impl PartFile {
     }
 
     /// Moves the file to its place.
-    pub(super) fn keep(mut self) -> Result<()> {
-        std::fs::rename(&self.part, &self.target).map_err(|e| cannot_write(&self.target, &e))?;
-        self.kept = true;
-        Ok(())
-    }
-}
-
-impl Drop for PartFile {
-    fn drop(&mut self) {
-        if !self.kept {
-            // a file that cannot be removed is the next run's to overwrite
-            let _ = std::fs::remove_file(&self.part);
-        }
+    pub(super) fn keep(self) -> Result<()> {
+        self.output.keep().map_err(|e| cannot_write(&self.target, &e))
     }
 }
 

@@ -3,7 +3,6 @@
 #![deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::collections::HashMap;
-use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -15,6 +14,7 @@ use super::manifest::content_hash;
 use super::{BANK, Cpc, Manifest};
 use crate::error::{Error, Result};
 use crate::nn::Tensors;
+use crate::output_file::write_whole;
 
 const MANIFEST_KEY: &str = "cpc-stream.manifest";
 const MAX_BYTES: u64 = 512 << 20;
@@ -164,8 +164,7 @@ pub fn save(path: &Path, tensors: &Tensors, mut manifest: Manifest) -> Result<Ma
     Ok(manifest)
 }
 
-/// Puts `bytes` at `path` by way of a file beside it, flushed to the disk, so that a reader or a kill never meets half
-/// of them. Folders that are missing are made.
+/// Puts `bytes` at `path` as [`write_whole`] does. Folders that are missing are made.
 ///
 /// # Errors
 /// When the disk refuses.
@@ -174,12 +173,7 @@ pub fn replace_file(path: &Path, bytes: &[u8]) -> Result<()> {
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
             std::fs::create_dir_all(folder)?;
         }
-        let mut beside = path.as_os_str().to_owned();
-        beside.push(".part");
-        let mut file = std::fs::File::create(&beside)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        std::fs::rename(&beside, path)
+        write_whole(path, bytes)
     };
     write().map_err(|e| {
         Error::model(format!("cannot write {}: {e}", path.display()), "check the folder and the free space")

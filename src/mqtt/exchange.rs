@@ -2,7 +2,7 @@
 
 #![deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread;
@@ -74,6 +74,8 @@ impl Exchange {
             orders: taken,
             shared: Arc::clone(&shared),
             listeners: BTreeMap::new(),
+            asked: VecDeque::new(),
+            sent: BTreeMap::new(),
             quiet: Quiet::default(),
             purpose,
         };
@@ -90,14 +92,14 @@ impl Exchange {
         Ok(Self { orders, shared, ended })
     }
 
-    /// Brings messages of at most `largest` bytes on topics that `filter` fits to `way`, until it is forgotten. A full channel
-    /// loses them.
+    /// Brings messages of at most `largest` bytes on topics that `filter` fits to `way`, until it is forgotten; several ways
+    /// may ask for the same. A full channel loses them.
     pub fn hear(&self, filter: impl Into<String>, largest: usize, way: Sender<Post>) {
         let listener = Listener { way, largest };
         let _ = self.orders.send(Order::Hear { filter: filter.into(), listener });
     }
 
-    /// Ends a subscription.
+    /// Ends a subscription, for all that asked for it.
     pub fn forget(&self, filter: impl Into<String>) {
         let _ = self.orders.send(Order::Forget(filter.into()));
     }
@@ -165,7 +167,11 @@ struct PostOffice {
     options: Options,
     orders: UnboundedReceiver<Order>,
     shared: Arc<Shared>,
-    listeners: BTreeMap<String, Listener>,
+    /// By filter, in the order in which they came.
+    listeners: BTreeMap<String, Vec<Listener>>,
+    /// Filters of subscriptions in the order in which they were asked for, and by packet id.
+    asked: VecDeque<String>,
+    sent: BTreeMap<u16, String>,
     quiet: Quiet,
     purpose: &'static str,
 }
@@ -177,7 +183,13 @@ impl PostOffice {
             let started = Instant::now();
             let end = self.connection().await;
             let was_up = self.shared.up.swap(false, Ordering::AcqRel);
-            let End::Lost(reason) = end else { return };
+            let End::Lost(mut reason) = end else { return };
+            if link::is_takeover(&reason) {
+                let id = &self.options.client_id;
+                reason = format!(
+                    "another client with the id {id} takes this one's place: give each box a node of its own; {reason}"
+                );
+            }
             if was_up {
                 self.tell_all(&Post::Down(reason.as_str().into()));
             }
@@ -222,13 +234,21 @@ impl PostOffice {
                     Some(Ok(Told::Connected { .. })) => {
                         up = true;
                         self.quiet.say(false, format!("{}: connected to the broker", self.purpose));
-                        if !self.listeners.keys().all(|filter| link.client.subscribe(filter)) {
+                        (self.asked, self.sent) = (VecDeque::new(), BTreeMap::new());
+                        let filters: Vec<String> = self.listeners.keys().cloned().collect();
+                        if !filters.into_iter().all(|filter| self.subscribe(filter, &link)) {
                             return End::Lost("no room for a subscription".into());
                         }
                         self.shared.up.store(true, Ordering::Release);
                         self.tell_all(&Post::Up);
                     }
                     Some(Ok(Told::Message(message))) => self.deliver(message),
+                    Some(Ok(Told::Asked(id))) => {
+                        if let Some(filter) = self.asked.pop_front() {
+                            self.sent.insert(id, filter);
+                        }
+                    }
+                    Some(Ok(Told::Subscribed { id, refused })) => self.subscribed(id, refused),
                     Some(Ok(_)) => {}
                 },
                 order = self.orders.recv(), if !leaving => match order {
@@ -251,12 +271,14 @@ impl PostOffice {
         match order {
             Order::Hear { filter, listener } => {
                 // who comes when the broker is there already learns it as well, but once
-                let known = self.listeners.values().any(|known| known.way.same_channel(&listener.way));
+                let known = self.ways().any(|known| known.way.same_channel(&listener.way));
                 if link.is_some() && !known {
                     let _ = listener.way.try_send(Post::Up);
                 }
-                let asked = link.is_none_or(|link| link.client.subscribe(&filter));
-                self.listeners.insert(filter, listener);
+                let asked = link.is_none_or(|link| self.subscribe(filter.clone(), link));
+                let same = self.listeners.entry(filter).or_default();
+                same.retain(|known| !known.way.same_channel(&listener.way));
+                same.push(listener);
                 if !asked {
                     return Err("no room for a subscription".into());
                 }
@@ -278,6 +300,32 @@ impl PostOffice {
         Ok(())
     }
 
+    fn ways(&self) -> impl Iterator<Item = &Listener> {
+        self.listeners.values().flatten()
+    }
+
+    fn subscribe(&mut self, filter: String, link: &Link) -> bool {
+        let asked = link.client.subscribe(&filter);
+        if asked {
+            self.asked.push_back(filter);
+        }
+        asked
+    }
+
+    /// A subscription that is refused brings nothing: those who wait for it are told.
+    fn subscribed(&mut self, id: u16, refused: Option<String>) {
+        let Some((filter, reason)) = self.sent.remove(&id).zip(refused) else { return };
+        tracing::error!(
+            "{}: the broker refuses the subscription to {filter} ({reason}); allow reading it in its access rules",
+            self.purpose
+        );
+        let post =
+            Post::Refused(format!("the broker refuses the subscription to {filter} ({reason})").into());
+        for listener in self.listeners.get(&filter).into_iter().flatten() {
+            let _ = listener.way.try_send(post.clone());
+        }
+    }
+
     fn deliver(&self, message: Message) {
         let Message { topic, payload, retained } = message;
         let letter = |largest: usize| {
@@ -286,7 +334,7 @@ impl PostOffice {
         };
         let exact = self.listeners.get(&topic);
         let wide = self.listeners.iter().filter(|(filter, _)| **filter != topic && fits(filter, &topic));
-        for listener in exact.into_iter().chain(wide.map(|(_, listener)| listener)) {
+        for listener in exact.into_iter().chain(wide.map(|(_, listeners)| listeners)).flatten() {
             if listener.way.try_send(letter(listener.largest)).is_err() {
                 self.shared.untaken.fetch_add(1, Ordering::Relaxed);
             }
@@ -294,7 +342,7 @@ impl PostOffice {
     }
 
     fn tell_all(&self, post: &Post) {
-        for listener in self.listeners.values() {
+        for listener in self.ways() {
             // who has no room is late anyway
             let _ = listener.way.try_send(post.clone());
         }

@@ -20,14 +20,32 @@ use super::address::BrokerAddress;
 use super::secret::read_password;
 use crate::error::{Error, Result};
 
-/// Longest packet in either direction, bytes (rumqttc alone would refuse past 10 KiB).
+/// Longest packet that goes out, bytes, and with MQTT 5 that comes in (rumqttc alone would refuse past 10 KiB).
 const MAX_PACKET: usize = 1 << 20;
+/// Longest packet that comes in with MQTT 3.1.1, bytes. There the broker is not told of a limit, and what is longer ends the
+/// connection: so it is above what is retained by mistake.
+const MAX_INCOMING: usize = 16 << 20;
 /// Seconds for TCP, TLS, CONNECT and CONNACK together.
 const CONNECT_S: u64 = 3;
 /// Requests that rumqttc holds: the window and some QoS 0.
 const REQUESTS: usize = 96;
 /// Packet ids: far more than a window, so that one late receipt does not stand in the way of the next ids.
 const IN_FLIGHT: u16 = 1024;
+
+/// What a broker calls it (MQTT 5) when another client with the same id connects.
+const TAKEN_OVER: &str = "SessionTakenOver";
+/// What rumqttc calls a packet beyond its limit.
+const TOO_LARGE: &str = "payload size limit exceeded";
+
+/// Whether a connection ended since another client with the same id took its place. Only MQTT 5 tells.
+pub(crate) fn is_takeover(reason: &str) -> bool {
+    reason.contains(TAKEN_OVER)
+}
+
+/// Whether a connection ended since a message came that is larger than this program takes.
+pub(crate) fn is_too_large(reason: &str) -> bool {
+    reason.to_lowercase().contains(TOO_LARGE)
+}
 
 /// User name and password.
 pub(crate) type Login = Option<(String, String)>;
@@ -91,16 +109,21 @@ pub(crate) struct Message {
 /// What a connection tells.
 #[derive(Debug)]
 pub(crate) enum Told {
-    /// The broker has taken us in: so many unconfirmed messages, so large a packet at most.
-    Connected { window: u16, largest: Option<u32> },
+    /// The broker has taken us in: so many unconfirmed messages, so large a packet at most, whether it keeps messages
+    /// (retained), and whether it gives receipts (QoS 1).
+    Connected { window: u16, largest: Option<u32>, retains: bool, confirms: bool },
     /// A message that waits for its receipt went out under this packet id.
     Sent(u16),
     /// The broker has confirmed this packet id.
     Acked(u16),
+    /// The broker refuses the message of this packet id, and why.
+    Refused { id: u16, reason: String },
     /// The next packet id is still in use.
     Collision,
-    /// The broker has answered a subscription: whether it takes it.
-    Subscribed(bool),
+    /// The next subscription that was asked for went out under this packet id.
+    Asked(u16),
+    /// The broker has answered a subscription, with the reason of a refusal.
+    Subscribed { id: u16, refused: Option<String> },
     /// Somebody else's message.
     Message(Message),
     /// The broker ends it.
@@ -118,6 +141,8 @@ pub(crate) enum Travel {
     Event,
     /// QoS 1, retained.
     State,
+    /// QoS 1, the latest counts, for a broker that retains nothing.
+    Unkept,
     /// QoS 0.
     Fleeting,
 }

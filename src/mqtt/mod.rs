@@ -15,6 +15,9 @@ mod post;
 mod quiet;
 mod secret;
 
+/// Words that topics of a node use where a stream id could stand: a stream of that name would be taken for something else.
+pub const TOPIC_WORDS: [&str; 5] = ["status", "health", "request", "response", "test"];
+
 pub use access::{Protocol, TlsConfig};
 pub use address::{BrokerAddress, DEFAULT_PORT, DEFAULT_TLS_PORT};
 #[cfg(feature = "mqtt")]

@@ -10,6 +10,8 @@ pub enum Post {
     Up,
     /// The broker is away, and why.
     Down(Arc<str>),
+    /// The broker refuses the subscription, and why.
+    Refused(Arc<str>),
     /// Nothing will come until it is up again, by somebody's decision: because another node has it, or for now nobody.
     Rest(Option<Arc<str>>),
     /// A message.

@@ -7,6 +7,9 @@ use crate::error::{Error, Result};
 /// What a path begins with that means a file of `$CREDENTIALS_DIRECTORY`.
 const CREDENTIAL: &str = "credential:";
 
+/// What editors of other systems write before a text. No password begins with it.
+const BYTE_ORDER_MARK: char = '\u{feff}';
+
 /// The file that a setting names: a path, or `credential:NAME` for what systemd hands over (`LoadCredential=NAME:…`,
 /// `LoadCredentialEncrypted=`).
 ///
@@ -43,13 +46,26 @@ fn resolve(setting: &Path, folder: Option<PathBuf>) -> Result<PathBuf> {
 /// A configuration error where the file cannot be read or its first line is empty.
 pub fn read_password(setting: &Path) -> Result<String> {
     let path = secret_path(setting)?;
-    let text = std::fs::read_to_string(&path).map_err(|error| {
+    let bytes = std::fs::read(&path).map_err(|error| {
         Error::config(
             format!("cannot read the password file {}: {error}", path.display()),
             "check the path and that the daemon's user may read it",
         )
     })?;
-    match text.lines().next() {
+    let text = String::from_utf8(bytes).map_err(|_| {
+        Error::config(
+            format!("the password file {} is not in UTF-8", path.display()),
+            "save it as UTF-8 (some editors and shells write UTF-16)",
+        )
+    })?;
+    let marked = text.starts_with(BYTE_ORDER_MARK);
+    if marked {
+        tracing::warn!(
+            "the password file {} begins with a byte order mark, which is left out",
+            path.display()
+        );
+    }
+    match text.trim_start_matches(BYTE_ORDER_MARK).lines().next() {
         Some(line) if !line.is_empty() => Ok(line.to_owned()),
         _ => Err(Error::config(
             format!("the password file {} has no first line", path.display()),
@@ -61,6 +77,25 @@ pub fn read_password(setting: &Path) -> Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_byte_order_mark_is_no_part_of_a_password() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("p");
+        for (bytes, expected) in [
+            (&b"\xef\xbb\xbfsecret\r\nmore"[..], Some("secret")),
+            (b"secret", Some("secret")),
+            (b" spaces stay \n", Some(" spaces stay ")),
+            (b"\xef\xbb\xbf\n", None),
+            (b"\xff\xfes\0e\0", None),
+            (b"", None),
+        ] {
+            std::fs::write(&path, bytes).unwrap();
+            assert_eq!(read_password(&path).ok().as_deref(), expected, "{bytes:?}");
+        }
+        std::fs::write(&path, b"\xff\xfes\0e\0").unwrap();
+        assert!(read_password(&path).unwrap_err().to_string().contains("UTF-8"));
+    }
 
     #[test]
     fn a_credential_is_a_file_of_systemds_folder() {

@@ -1,6 +1,6 @@
 //! The thread `publish` where there is a broker: first into the outbox, then onto the wire.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
@@ -20,6 +20,8 @@ use super::topics::Topics;
 const BATCH: usize = 256;
 /// Records that are with the wire at a time: it refills its window from these.
 const ON_THE_WIRE: usize = 64;
+/// Records that the broker refuses, at most, for which others go out.
+const REFUSED: usize = 1024;
 /// Confirmations are brought to the disk after this many or this long.
 const FLUSH_EVERY: usize = 256;
 const FLUSH_AFTER: Duration = Duration::from_secs(1);
@@ -53,6 +55,8 @@ struct Running {
     tidy_at: Instant,
     retry_at: Option<Instant>,
     wire_gone: bool,
+    /// Records that the broker refuses for now.
+    refused: BTreeSet<u64>,
 }
 
 impl Courier {
@@ -68,6 +72,7 @@ impl Courier {
             tidy_at: Instant::now() + TIDY_AFTER,
             retry_at: None,
             wire_gone: false,
+            refused: BTreeSet::new(),
         };
         let by = loop {
             running.work();
@@ -207,11 +212,16 @@ impl Running {
 
     fn receipt(&mut self, receipt: &FromWire) {
         match receipt {
+            FromWire::Refused(seq) => {
+                self.refused.insert(*seq);
+            }
             FromWire::Acked(seq) => {
+                self.refused.remove(seq);
                 self.courier.outbox.ack(*seq);
                 self.flush_at.get_or_insert_with(|| Instant::now() + FLUSH_AFTER);
             }
             FromWire::TooLarge(seq) => {
+                self.refused.remove(seq);
                 tracing::error!(
                     "the broker takes no message as large as event {seq} of the outbox; it is given up"
                 );
@@ -237,7 +247,8 @@ impl Running {
     }
 
     fn hand_on(&mut self) {
-        let room = ON_THE_WIRE.saturating_sub(self.courier.outbox.out());
+        let refused = self.refused.len().min(REFUSED);
+        let room = (ON_THE_WIRE + refused).saturating_sub(self.courier.outbox.out());
         if room == 0 || self.retry_at.is_some() || self.courier.outbox.waiting() == 0 {
             return;
         }

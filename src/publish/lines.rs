@@ -16,6 +16,8 @@ pub(super) struct Lines<W> {
     pub(super) stop: Receiver<Instant>,
     pub(super) status: Arc<PublisherStatus>,
     pub(super) out: W,
+    /// The last line could not be written whole.
+    pub(super) broken: bool,
 }
 
 impl<W: Write> Lines<W> {
@@ -46,7 +48,8 @@ impl<W: Write> Lines<W> {
                 return;
             }
         };
-        let mut line = json(event.as_ref());
+        let mut line = if self.broken { vec![b'\n'] } else { Vec::new() };
+        line.extend(json(event.as_ref()));
         line.push(b'\n');
         let written = match self.status.wants_stop() {
             true => Err(ErrorKind::BrokenPipe.into()),
@@ -54,6 +57,7 @@ impl<W: Write> Lines<W> {
         };
         match written {
             Ok(()) => {
+                self.broken = false;
                 tally.accepted += 1;
                 tally.acked += 1;
                 self.status.degraded.store(false, Relaxed);
@@ -63,8 +67,13 @@ impl<W: Write> Lines<W> {
                 self.status.refused.fetch_add(1, Relaxed);
                 if error.kind() == ErrorKind::BrokenPipe {
                     self.status.reader_gone.store(true, Relaxed);
-                } else if !self.status.degraded.swap(true, Relaxed) {
-                    tracing::error!(%error, "events cannot be written to stdout");
+                } else {
+                    self.status.lines_lost.fetch_add(1, Relaxed);
+                    // half of a line may be out: the next one begins on its own
+                    self.broken = true;
+                    if !self.status.degraded.swap(true, Relaxed) {
+                        tracing::error!(%error, "events cannot be written to stdout, and are lost");
+                    }
                 }
             }
         }
@@ -94,6 +103,52 @@ mod tests {
         }
     }
 
+    /// A disk that is full from one line to another, and takes half of the first that it refuses.
+    struct Disk {
+        lines: Vec<u8>,
+        calls: usize,
+    }
+
+    impl Write for &mut Disk {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.calls += 1;
+            match self.calls {
+                2 => {
+                    self.lines.extend(&bytes[..bytes.len() / 2]);
+                    Ok(bytes.len() / 2)
+                }
+                3 | 4 => Err(ErrorKind::StorageFull.into()),
+                _ => {
+                    self.lines.extend(bytes);
+                    Ok(bytes.len())
+                }
+            }
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_full_disk_loses_lines_that_are_counted_and_glues_none_together() {
+        let (sender, inbox) = crossbeam_channel::unbounded();
+        let (_stop, stopped) = crossbeam_channel::bounded(1);
+        for seq in 0..5 {
+            sender.send(Inbound::Out(Outgoing::Event(Box::new(event("mic", seq))))).unwrap();
+        }
+        drop(sender);
+        let status = Arc::new(PublisherStatus::default());
+        let mut disk = Disk { lines: Vec::new(), calls: 0 };
+        Lines { inbox, stop: stopped, status: status.clone(), out: &mut disk, broken: false }.run();
+        let text = String::from_utf8(disk.lines).unwrap();
+        let whole: Vec<u64> = text
+            .lines()
+            .filter_map(|line| Some(serde_json::from_str::<crate::event::Event>(line).ok()?.seq))
+            .collect();
+        assert_eq!(whole, [0, 3, 4], "{text}");
+        assert_eq!((status.lines_lost(), status.accepted(), status.wants_stop()), (2, 3, false));
+    }
+
     #[test]
     fn a_line_an_event_until_the_reader_goes() {
         let (sender, inbox) = crossbeam_channel::unbounded();
@@ -105,7 +160,8 @@ mod tests {
         drop(sender);
         let status = Arc::new(PublisherStatus::default());
         let mut pipe = Pipe { lines: Vec::new(), breaks_after: 3 };
-        let clean = Lines { inbox, stop: stopped, status: status.clone(), out: &mut pipe }.run();
+        let clean =
+            Lines { inbox, stop: stopped, status: status.clone(), out: &mut pipe, broken: false }.run();
         let text = String::from_utf8(pipe.lines).unwrap();
         let seqs: Vec<u64> =
             text.lines().map(|line| serde_json::from_str::<crate::event::Event>(line).unwrap().seq).collect();

@@ -20,6 +20,10 @@
 //! of its streams, answers what is not allowed or cannot be read, and hands the rest over a bounded channel to whoever
 //! holds [`Publisher::requests`]. What is allowed says [`PublishConfig::commands`].
 //!
+//! What the broker refuses (MQTT 5) is named once, left out and tried again each minute. What it confirms and drops (MQTT 3.1.1)
+//! is found by listening to the first event of each topic, to the status and to the health document. Both are in the health
+//! document (`broker`), with a second node of the same name.
+//!
 //! Home Assistant is told of the streams where `[homeassistant]` asks for it: a retained document of the node, sent again
 //! when Home Assistant comes back.
 //!
@@ -44,6 +48,8 @@ mod payload;
 mod publisher;
 mod request;
 #[cfg(feature = "mqtt")]
+mod selfcheck;
+#[cfg(feature = "mqtt")]
 mod session;
 mod status;
 mod topics;
@@ -56,8 +62,8 @@ pub use embedding::{
 pub use home::{HomeAssistantConfig, Household};
 pub use outbox::{Caps, Inspection, MAX_PAYLOAD, Message, Outbox, Record, Tally, export, inspect};
 pub use payload::{
-    Availability, ChunkHealth, Delay, Delays, Gap, GapPhase, GapReason, Health, InputHealth, OutboxHealth,
-    Presence, Score, Status, StreamHealth, Watching, anomaly,
+    Availability, BrokerHealth, ChunkHealth, Delay, Delays, Gap, GapPhase, GapReason, Health, InputHealth,
+    OutboxHealth, Presence, Score, Status, StreamHealth, Watching, anomaly,
 };
 pub use publisher::{EventSender, Outgoing, Publisher, StopReport};
 pub use request::{

@@ -131,8 +131,20 @@ pub struct OutboxHealth {
     pub dropped: u64,
     /// The disk refuses writes: new documents wait in memory.
     pub degraded: bool,
+    /// The state folder was removed while the daemon ran: what is kept is lost when it ends.
+    pub removed: bool,
     /// Damaged files that were moved aside since the start of the daemon.
     pub corrupt_files: u64,
+}
+
+/// The broker within [`Health`].
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct BrokerHealth {
+    /// The broker is there.
+    pub connected: bool,
+    /// What it refuses or drops, and who else uses this node's name: a line each.
+    pub faults: Vec<String>,
 }
 
 /// The input of a stream within [`Health`]: hops of 10 ms in each state but the good one.
@@ -161,7 +173,7 @@ pub struct InputHealth {
 pub struct StreamHealth {
     /// Times the ring was full.
     pub overruns: u64,
-    /// Times the sound card reported a gap.
+    /// Times the sound card reported a gap; of a card with several channels told of the first of its streams.
     pub xruns: u64,
     /// Samples that never reached the model.
     pub lost_samples: u64,
@@ -184,6 +196,8 @@ pub struct StreamHealth {
     pub repeats: u64,
     /// Event documents that were not told, because the stream was muted.
     pub muted: u64,
+    /// Times that learning what is normal failed by a fault of the program or the machine, so that it began anew.
+    pub learning_failed: u64,
     /// Times that score, novelty or level have moved.
     pub drifts: u64,
     /// Times that the place has changed.
@@ -243,6 +257,8 @@ pub struct Health {
     pub requests_done: u64,
     /// Requests that were not: unknown, not allowed, unreadable, too many, or of something that is not there.
     pub requests_refused: u64,
+    /// The broker.
+    pub broker: BrokerHealth,
     /// The outbox.
     pub outbox: OutboxHealth,
     /// Snapshots of events that were written, those that made room for later ones included.
@@ -255,7 +271,7 @@ pub struct Health {
     pub hop_p99_us: f64,
     /// Where the time goes between a sound and its event, by stage.
     pub delays: Delays,
-    /// Time spent on a hop over the time a hop lasts, percent.
+    /// Share of the time for which the analysis worked and did not wait for sound, over some 10 s, percent.
     pub load_percent: f64,
     /// Resident memory, bytes.
     pub rss_bytes: u64,

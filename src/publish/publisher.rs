@@ -180,7 +180,13 @@ impl Publisher {
         let done = if config.broker.is_some() {
             start_courier(config, node, state_dir, (taken, stopped, status.clone(), asked), household)?
         } else {
-            let lines = Lines { inbox: taken, stop: stopped, status: status.clone(), out: std::io::stdout() };
+            let lines = Lines {
+                inbox: taken,
+                stop: stopped,
+                status: status.clone(),
+                out: std::io::stdout(),
+                broken: false,
+            };
             spawn("publish", move || lines.run())?
         };
         Ok(Self { sender: EventSender { inbox, status }, stop, done, requests })

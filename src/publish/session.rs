@@ -3,6 +3,8 @@
 //! rumqttc is only the wire: it holds at most a window of messages, and after any error client, event loop
 //! and packet ids are thrown away. What was not confirmed goes out again in order.
 
+mod answers;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
@@ -18,9 +20,11 @@ use super::home::{Home, Word};
 use super::outbox::Record;
 use super::payload::Status;
 use super::publisher::json;
+use super::selfcheck::SelfCheck;
 use super::status::{Link as LinkState, PublisherStatus};
 use crate::mqtt::Quiet;
-use crate::mqtt::link::{Link, Message, Options, Told, Travel};
+use crate::mqtt::link::{Link, Message, Options, Told, Travel, is_takeover, is_too_large};
+use answers::Refused;
 
 /// A message without a receipt for this long means a broker that will not give one.
 const RECEIPT_TIMEOUT: Duration = Duration::from_secs(20);
@@ -49,6 +53,8 @@ pub(super) enum ToWire {
 pub(super) enum FromWire {
     /// The broker has confirmed this record.
     Acked(u64),
+    /// The broker refuses this record, which is tried again later.
+    Refused(u64),
     /// The broker takes no message as large as this record.
     TooLarge(u64),
     /// The link came or went; the status has it.
@@ -70,7 +76,8 @@ pub(super) struct Settings {
 
 enum Slot {
     Record(Record),
-    State,
+    /// What is retained, by its topic.
+    State(String),
 }
 
 enum End {
@@ -97,6 +104,17 @@ pub(super) struct Session {
     dirty: VecDeque<String>,
     stop_by: Option<Instant>,
     quiet: Quiet,
+    /// The broker keeps what is retained.
+    retains: bool,
+    /// What the broker refuses.
+    refused: Refused,
+    check: SelfCheck,
+    /// Another daemon runs under this node's name.
+    rival: bool,
+    /// The last connection had come about.
+    was_up: bool,
+    /// The topic that was under way alone when it was looked at last.
+    alone: Option<String>,
 }
 
 impl Session {
@@ -109,6 +127,7 @@ impl Session {
     ) -> Self {
         settings.options.will = Some((settings.status_topic.clone(), Status::Offline.as_str()));
         let window = settings.window;
+        let check = SelfCheck::new(settings.status_topic.clone(), desk.topics.health());
         let mut retained = BTreeMap::from([(settings.status_topic.clone(), Status::Online.as_str().into())]);
         if let Some((home, payload)) = settings.home.as_ref().and_then(|home| Some((home, home.payload()?))) {
             retained.insert(home.topic().to_owned(), payload);
@@ -129,6 +148,12 @@ impl Session {
             dirty: VecDeque::new(),
             stop_by: None,
             quiet: Quiet::default(),
+            retains: true,
+            refused: Refused::default(),
+            check,
+            rival: false,
+            was_up: false,
+            alone: None,
         }
     }
 
@@ -143,9 +168,11 @@ impl Session {
             self.requeue();
             self.link(LinkState::Away);
             let End::Lost(reason) = end else { break };
-            if started.elapsed() >= GOOD_CONNECTION {
+            let was_good = started.elapsed() >= GOOD_CONNECTION;
+            if was_good {
                 pause = shortest;
             }
+            let reason = self.explain(reason, was_good);
             self.quiet.say(true, format!("the broker is away ({reason}); events wait in the outbox"));
             if self.wait(jittered(pause)).await {
                 break;
@@ -186,6 +213,7 @@ impl Session {
         let mut link = Link::start(&self.settings.options);
         let mut up = false;
         let mut leaving = false;
+        (self.was_up, self.alone) = (false, None);
         loop {
             if up {
                 self.hand_over(&link);
@@ -195,6 +223,8 @@ impl Session {
                     return End::Stopped;
                 }
                 if !leaving && self.nothing_of_ours_is_out() {
+                    let actions = self.check.look_last(Instant::now());
+                    self.act(actions, &link);
                     leaving = link.client.disconnect();
                 }
             }
@@ -214,14 +244,16 @@ impl Session {
                     Some(Err(_)) if leaving => return End::Stopped,
                     Some(Err(reason)) => return End::Lost(reason),
                     Some(Ok(Told::Left)) => return End::Stopped,
-                    Some(Ok(Told::Connected { window, largest })) => {
-                        up = true;
+                    Some(Ok(Told::Connected { confirms: false, .. })) => {
+                        return End::Lost("it gives no receipts (its highest QoS is 0), which events need".into());
+                    }
+                    Some(Ok(Told::Connected { window, largest, retains, .. })) => {
+                        (up, self.was_up) = (true, true);
                         self.window = self.settings.window.min(usize::from(window)).max(1);
+                        self.retains = retains;
                         self.largest = largest.map_or(usize::MAX, |bytes| bytes as usize).saturating_sub(OVERHEAD);
                         self.greet();
-                        if !self.subscribe(&link) {
-                            return End::Lost("no room for a subscription".into());
-                        }
+                        self.subscribe(&link);
                     }
                     Some(Ok(Told::Message(message))) => self.hear(&message, &link),
                     Some(Ok(told)) => if let Some(reason) = self.note(&told) {
@@ -231,6 +263,9 @@ impl Session {
                 () = sleep_until(wake.into()) => {
                     let now = Instant::now();
                     self.quiet.catch_up(now);
+                    if up {
+                        self.look(&link, now);
+                    }
                     if self.oldest().is_some_and(|sent| now >= sent + RECEIPT_TIMEOUT) {
                         return End::Lost("no receipt for a message".into());
                     }
@@ -253,13 +288,9 @@ impl Session {
             .collect();
     }
 
-    fn subscribe(&self, link: &Link) -> bool {
-        let home = self.settings.home.iter().flat_map(Home::filters);
-        let requests = self.desk.topics.requests();
-        home.chain(requests.iter().map(String::as_str)).all(|filter| link.client.subscribe(filter))
-    }
-
     fn hear(&mut self, message: &Message, link: &Link) {
+        let actions = self.check.heard(message, Instant::now());
+        self.act(actions, link);
         match self.settings.home.as_ref().map_or(Word::Other, |home| home.hear(message)) {
             Word::Birth => self.say_again(),
             Word::Forget(payload) => {
@@ -296,68 +327,15 @@ impl Session {
         self.retained.insert(topic, payload);
     }
 
-    fn hand_over(&mut self, link: &Link) {
-        let client = &link.client;
-        while self.handed.len() + self.awaiting.len() < self.window {
-            if let Some(topic) = self.dirty.pop_front() {
-                let said = self.before.get(&topic).or_else(|| self.retained.get(&topic));
-                let payload = said.cloned().unwrap_or_default();
-                if payload.len() > self.largest {
-                    continue;
-                }
-                if !client.publish(Travel::State, &topic, payload) {
-                    self.dirty.push_front(topic);
-                    break;
-                }
-                if self.before.remove(&topic).is_some() {
-                    self.dirty.push_front(topic);
-                }
-                self.handed.push_back(Slot::State);
-                continue;
-            }
-            if self.stop_by.is_some() {
-                break;
-            }
-            let Some(record) = self.queue.pop_front() else { break };
-            if record.payload.len() > self.largest {
-                let _ = self.receipts.send(FromWire::TooLarge(record.seq));
-                continue;
-            }
-            if !client.publish(Travel::Event, &record.topic, record.payload.clone()) {
-                self.queue.push_front(record);
-                break;
-            }
-            self.handed.push_back(Slot::Record(record));
-        }
-    }
-
-    /// Pairs packet ids with what was handed over; Some(reason) where the books no longer agree.
-    fn note(&mut self, told: &Told) -> Option<String> {
-        match told {
-            Told::Sent(id) => {
-                let Some(slot) = self.handed.pop_front() else { return Some("a packet nobody sent".into()) };
-                self.awaiting.insert(*id, (Instant::now(), slot));
-            }
-            Told::Collision => return Some("packet ids collide".into()),
-            Told::Acked(id) => {
-                if let Some((_, Slot::Record(record))) = self.awaiting.remove(id) {
-                    let _ = self.receipts.send(FromWire::Acked(record.seq));
-                }
-            }
-            Told::Goodbye(reason) => return Some(reason.clone()),
-            _ => {}
-        }
-        None
-    }
-
     fn requeue(&mut self) {
         let unconfirmed = std::mem::take(&mut self.awaiting).into_values().map(|(_, slot)| slot);
         let mut records: Vec<Record> = unconfirmed
             .chain(self.handed.drain(..))
             .filter_map(|slot| match slot {
                 Slot::Record(record) => Some(record),
-                Slot::State => None,
+                Slot::State(_) => None,
             })
+            .chain(self.refused.take_records())
             .chain(self.queue.drain(..))
             .collect();
         records.sort_unstable_by_key(|record| record.seq);
@@ -367,7 +345,7 @@ impl Session {
     fn nothing_of_ours_is_out(&self) -> bool {
         self.dirty.is_empty()
             && self.handed.is_empty()
-            && !self.awaiting.values().any(|(_, s)| matches!(s, Slot::State))
+            && !self.awaiting.values().any(|(_, s)| matches!(s, Slot::State(_)))
     }
 
     fn oldest(&self) -> Option<Instant> {
@@ -377,7 +355,8 @@ impl Session {
     fn next_check(&self) -> Instant {
         let receipt = self.oldest().map(|sent| sent + RECEIPT_TIMEOUT);
         let far = Instant::now() + Duration::from_secs(3600);
-        [receipt, self.stop_by, self.quiet.due()].into_iter().flatten().fold(far, Instant::min)
+        let due = [receipt, self.stop_by, self.quiet.due(), self.check.due(), self.refused.due()];
+        due.into_iter().flatten().fold(far, Instant::min)
     }
 }
 

@@ -1,11 +1,12 @@
 //! What the publisher tells about itself, readable by any thread at any time.
 
-use std::sync::Mutex;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use super::outbox::Tally;
-use super::payload::{Health, OutboxHealth};
+use super::payload::{BrokerHealth, Health, OutboxHealth};
 use crate::telemetry::{HopTimes, Percentiles};
 
 /// The link to the broker.
@@ -34,8 +35,12 @@ pub struct PublisherStatus {
     pub(super) requests_refused: AtomicU64,
     /// How long events took to become durable.
     commits: Mutex<HopTimes>,
+    /// What the broker does not do, by what it concerns.
+    faults: Mutex<BTreeMap<String, String>>,
     pub(super) degraded: AtomicBool,
     pub(super) reader_gone: AtomicBool,
+    pub(super) lines_lost: AtomicU64,
+    orphaned: AtomicBool,
 }
 
 impl PublisherStatus {
@@ -106,10 +111,37 @@ impl PublisherStatus {
         }
     }
 
-    /// Whether the disk refuses writes, so that new events wait in memory.
+    /// What the broker refuses or drops, a line each.
+    #[must_use]
+    pub fn faults(&self) -> Vec<String> {
+        self.faults.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    /// Remembers what is wrong with `what`.
+    pub(super) fn set_fault(&self, what: String, fault: String) {
+        self.faults.lock().unwrap_or_else(PoisonError::into_inner).insert(what, fault);
+    }
+
+    /// Nothing is wrong with `what` any more.
+    pub(super) fn clear_fault(&self, what: &str) {
+        self.faults.lock().unwrap_or_else(PoisonError::into_inner).remove(what);
+    }
+
+    /// Whether the disk refuses writes, so that new events wait in memory, or the state folder is gone.
     #[must_use]
     pub fn degraded(&self) -> bool {
-        self.degraded.load(Relaxed)
+        self.degraded.load(Relaxed) || self.orphaned.load(Relaxed)
+    }
+
+    /// Event documents that stdout did not take, though its reader is there: a disk that is full.
+    #[must_use]
+    pub fn lines_lost(&self) -> u64 {
+        self.lines_lost.load(Relaxed)
+    }
+
+    /// Somebody has removed the state folder: what is written goes into files without a name, and is lost with the process.
+    pub fn set_orphaned(&self, orphaned: bool) {
+        self.orphaned.store(orphaned, Relaxed);
     }
 
     /// Corrupt outbox files moved aside since the start.
@@ -133,11 +165,13 @@ impl PublisherStatus {
         health.events_refused = self.refused();
         health.requests_done = self.requests_done();
         health.requests_refused = self.requests_refused();
+        health.broker = BrokerHealth { connected: self.connected(), faults: self.faults() };
         health.outbox = OutboxHealth {
             pending: self.pending(),
             bytes: self.pending_bytes(),
             dropped: self.dropped(),
             degraded: self.degraded(),
+            removed: self.orphaned.load(Relaxed),
             corrupt_files: self.corrupt_files(),
         };
     }

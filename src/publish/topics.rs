@@ -1,9 +1,7 @@
 //! Every topic name, in one place.
 
 use crate::error::{Error, Result};
-
-/// Words that stand where a stream id could stand; a stream may not take them.
-const RESERVED: [&str; 4] = ["status", "health", "request", "response"];
+use crate::mqtt::TOPIC_WORDS;
 
 /// Words that stand where a node id could stand, for what microphones and workers say to each other.
 const OF_ALL: [&str; 2] = ["mic", "pool"];
@@ -22,10 +20,10 @@ pub fn check_id(what: &str, id: &str) -> Result<()> {
             "use 1 to 64 of the characters A-Z a-z 0-9 _ -",
         ));
     }
-    if RESERVED.contains(&id) {
+    if TOPIC_WORDS.contains(&id) {
         return Err(Error::config(
             format!("{what} {id:?} is a word that the topics use themselves"),
-            format!("choose another name than {}", RESERVED.join(", ")),
+            format!("choose another name than {}", TOPIC_WORDS.join(", ")),
         ));
     }
     Ok(())

@@ -50,6 +50,7 @@ impl RingWriter {
         let accepted = self.accept(samples);
         let refused = (samples.len() - accepted) as u64;
         if refused > 0 {
+            self.shared.counters.overruns.fetch_add(u64::from(!self.refusing), Ordering::Release);
             self.refusing = true;
             self.pending += refused;
             self.clock += refused;

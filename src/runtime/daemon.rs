@@ -1,7 +1,8 @@
 //! The supervisor: starts everything, watches it, stops it in order.
 
+use std::collections::VecDeque;
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
@@ -13,9 +14,9 @@ use sd_notify::NotifyState;
 use super::health::HealthDesk;
 use super::inference::Inference;
 use super::keeper::{self, Keeper, QUEUE};
-use super::lock::lock;
+use super::lock::{is_in_place, lock};
 use super::pool::Embedder;
-use super::progress::Progress;
+use super::progress::{Load, Progress};
 use super::pulse::{Pulse, Seen};
 use super::reload::{Reloaded, Reloader, Settings};
 use super::rescue::start_engine;
@@ -38,11 +39,6 @@ const LEARNERS: usize = 4;
 const ROUND: Duration = Duration::from_millis(100);
 /// How often it is asked whether everything moves.
 const LOOK: Duration = Duration::from_millis(500);
-/// How long a stop waits for the analysis of what was heard, where nobody waits for a replay.
-const LAST_SOUND: Duration = Duration::from_secs(2);
-/// How long it waits for the disk to take what is known of streams.
-const LAST_WRITE: Duration = Duration::from_secs(1);
-
 /// How a running daemon is told something.
 pub struct Control<'a> {
     /// Set to end it.
@@ -81,7 +77,7 @@ pub fn run(config: &Config, control: &Control<'_>) -> Result<()> {
 
 /// Why the daemon ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum End {
+pub(super) enum End {
     /// Somebody wants it.
     Asked,
     /// Every input has ended.
@@ -90,10 +86,10 @@ enum End {
 
 pub(super) struct Daemon {
     pub(super) config: Config,
-    sources: Vec<OpenSource>,
-    notices: Receiver<Notice>,
-    keeper: Keeper,
-    worker: Option<Worker>,
+    pub(super) sources: Vec<OpenSource>,
+    pub(super) notices: Receiver<Notice>,
+    pub(super) keeper: Keeper,
+    pub(super) worker: Option<Worker>,
     /// Keeps the link up by which microphones are heard.
     _air: Option<Air>,
     pub(super) settings: Sender<Settings>,
@@ -101,14 +97,15 @@ pub(super) struct Daemon {
     pulse: Pulse,
     /// What hangs, as it was told.
     told: Option<String>,
-    patient: bool,
+    pub(super) patient: bool,
+    state: PathBuf,
     /// Holds the state folder.
-    _lock: Option<File>,
-    inference: Option<JoinHandle<Result<()>>>,
-    progress: Arc<Progress>,
+    lock: Option<File>,
+    pub(super) inference: Option<JoinHandle<Result<()>>>,
+    pub(super) progress: Arc<Progress>,
     pub(super) publisher: Publisher,
-    snapshots: Writer,
-    desk: Arc<HealthDesk>,
+    pub(super) snapshots: Writer,
+    pub(super) desk: Arc<HealthDesk>,
     pub(super) feed: Feed,
     /// The page, where one is asked for.
     _server: Option<Server>,
@@ -131,7 +128,8 @@ impl Daemon {
         } else if embeddings.rate_hz > 0 {
             tracing::warn!("embeddings go to a broker, and none is configured: there are none");
         }
-        if sources.iter().any(SourceConfig::keeps_pace) {
+        // the watchdog waits for nobody who learns, so that sound on stdin is learnt aside too
+        if sources.iter().any(|source| source.keeps_pace() || source.stdin.is_some()) {
             let cores = thread::available_parallelism().map_or(1, std::num::NonZero::get);
             engine.learn_aside((cores - 1).clamp(1, LEARNERS))?;
         }
@@ -182,9 +180,11 @@ impl Daemon {
         }
         let store = CalibrationStore::new(state);
         let shared = air.as_ref().is_some_and(|air| air.shared);
-        let (others, states) = bounded(QUEUE);
+        // a state of each stream may wait, so that none of them is always the one that finds no room
+        let room = QUEUE.max(2 * ids.len());
+        let (others, states) = bounded(room);
         let (give, hands) = bounded(QUEUE);
-        let (keeper, keep) = Keeper::start(store.clone(), shared.then_some(others))?;
+        let (keeper, keep) = Keeper::start(store.clone(), shared.then_some(others), room)?;
         let worker = enlist(config, air.as_ref(), (&open, sources), (states, give), &store, &progress)?;
         let (settings, new_settings) = bounded(1);
         let (reloader, reloads) = Reloader::new();
@@ -198,7 +198,9 @@ impl Daemon {
                     continue;
                 }
                 let known = if lasting { store.load(&feed.id) } else { None };
-                streams.push(Stream::new(feed, known, lasting));
+                let mut stream = Stream::new(feed, known, lasting);
+                stream.live |= config.stdin.is_some();
+                streams.push(stream);
             }
         }
         let inference = Inference {
@@ -214,6 +216,7 @@ impl Daemon {
             keep_every: keeper::every(shared),
             hands,
             requests: publisher.requests(),
+            held: VecDeque::new(),
             settings: new_settings,
             reloader,
             reloading: Vec::new(),
@@ -223,6 +226,7 @@ impl Daemon {
                 .saturating_sub(1)
                 .max(config.capture.realtime_priority.min(1)),
             progress: Arc::clone(&progress),
+            load: Load::new(Instant::now()),
             feed: feed.clone(),
             heard: HopTimes::default(),
         };
@@ -242,7 +246,8 @@ impl Daemon {
             pulse: Pulse::new(),
             told: None,
             patient,
-            _lock: held,
+            state: state.to_owned(),
+            lock: held,
             inference: Some(inference),
             progress,
             publisher,
@@ -278,6 +283,7 @@ impl Daemon {
             }
             self.take_reloads(control);
             if looked.elapsed() >= LOOK {
+                self.look_at_state_folder();
                 moves = self.everything_moves();
                 looked = Instant::now();
             }
@@ -294,72 +300,26 @@ impl Daemon {
         End::Asked
     }
 
-    /// Sources first, so that the rings run dry; then the engine, which ends running events; then the snapshots and
-    /// the publisher, which store and deliver them.
-    fn stop(mut self, ended: End) -> Result<()> {
-        tell_systemd(&[NotifyState::Stopping]);
-        self.feed.say(Said::Stopping);
-        for source in &self.sources {
-            source.handle.request_stop();
+    /// Notices that somebody has removed the state folder. The new one is held, so that no second daemon begins there.
+    fn look_at_state_folder(&mut self) {
+        let Some(held) = &self.lock else { return };
+        if is_in_place(held, &self.state) {
+            return;
         }
-        self.sources.clear();
-        self.progress.sources_gone.store(true, Ordering::Release);
-        let inference = self.end_inference();
-        self.snapshots.finish();
-        while let Ok(notice) = self.notices.try_recv() {
-            self.tell(&notice);
-        }
-        if !self.keeper.finish(LAST_WRITE) {
-            tracing::warn!(
-                "the disk did not take what is known of the streams; the next start knows less of them"
-            );
-        }
-        if self.worker.as_ref().is_some_and(|worker| !worker.finish(LAST_WRITE)) {
-            tracing::warn!(
-                "the microphones were not given back in time; other workers take them in some seconds"
-            );
-        }
-        self.report();
-        let health = self.desk.health();
-        let report = self.publisher.stop(self.drain);
-        tracing::info!(
-            "stopped: {} samples scored, {} shed; events accepted {}, acknowledged {}, pending {}, dropped {}",
-            health.samples_scored,
-            health.samples_shed,
-            report.accepted,
-            report.acked,
-            report.pending,
-            report.dropped
+        let state = self.state.display();
+        tracing::error!(
+            "the state folder {state} was removed or replaced: events and calibrations that are kept from now on are lost when \
+             the daemon ends; start it again"
         );
-        for (stream, figures) in health.streams.iter().filter(|(_, figures)| figures.not_finite > 0) {
-            tracing::warn!("{stream}: {} samples were not finite and were taken as 0", figures.not_finite);
-        }
-        if !report.clean {
-            tracing::error!("events that only memory held are lost; the outbox could not take them");
-        }
-        inference?;
-        if ended == End::OfInput && health.samples_in == 0 {
-            return Err(Error::device(
-                "the input ended before its first sample",
-                "check what is written into the pipe, or the file",
-            ));
-        }
-        Ok(())
-    }
-
-    /// Waits for the analysis of what was heard; not for ever, since whoever stops a daemon has no such time.
-    fn end_inference(&mut self) -> Result<()> {
-        let Some(thread) = self.inference.take() else { return Ok(()) };
-        let by = Instant::now() + LAST_SOUND;
-        while !self.patient && !thread.is_finished() {
-            if Instant::now() > by {
-                return Err(Error::internal(
-                    "the analysis did not end in time; the last seconds of sound are lost",
-                ));
+        self.publisher.status().set_orphaned(true);
+        self.lock = match lock(&self.state) {
+            Ok(held) => held,
+            Err(error) => {
+                tracing::error!("{error}");
+                None
             }
-            thread::sleep(Duration::from_millis(5));
-        }
-        thread.join().unwrap_or_else(|_| Err(Error::internal("the inference thread panicked")))
+        };
+        self.report();
     }
 
     /// Whether every thread does what it is there for; says once who does not.
@@ -389,7 +349,7 @@ impl Daemon {
         found.hangs.is_none()
     }
 
-    fn report(&self) {
+    pub(super) fn report(&self) {
         self.publisher.sender().try_send(Outgoing::Health(Box::new(self.desk.health())));
     }
 }

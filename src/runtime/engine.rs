@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::learning::{Heed, Lesson, School};
+use super::learning::{Learners, Lesson, Outcome};
 use super::snapshot::{Keep, Recent};
-use super::{Excerpt, Heard, Lane, LaneCounters};
+use super::{Excerpt, Heard, Lane};
 use crate::detect::{DetectConfig, Detector, Input, Instrument, StreamState, Verdict};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::event::Finding;
 use crate::frame::Frame;
 use crate::model::{Cpc, LiveBatch, Manifest, Stepping};
@@ -42,9 +42,11 @@ pub struct Engine {
     pub(super) frames: Vec<Frame>,
     pub(super) findings: Vec<Finding>,
     /// Where detectors learn; none where they do so on the spot.
-    pub(super) school: Option<School>,
+    pub(super) learners: Option<Learners>,
     /// What came of frames that were waited for, to be told.
-    pub(super) back: Vec<(usize, Heed)>,
+    pub(super) back: Vec<(usize, Outcome)>,
+    /// Times in a row that learning failed.
+    pub(super) failures: u32,
 }
 
 impl Engine {
@@ -85,8 +87,9 @@ impl Engine {
             ready: Vec::new(),
             frames: Vec::new(),
             findings: Vec::new(),
-            school: None,
+            learners: None,
             back: Vec::new(),
+            failures: 0,
         })
     }
 
@@ -174,7 +177,14 @@ impl Engine {
         &self.steps
     }
 
-    /// The operator's verdict on an event of a stream ([`Detector::judge`]).
+    /// Whether the detector of a stream learns elsewhere, so that it cannot be asked just now.
+    #[must_use]
+    pub fn learns(&self, stream: usize) -> bool {
+        self.lane(stream).is_some_and(Lane::learns)
+    }
+
+    /// The operator's verdict on an event of a stream ([`Detector::judge`]). A detector that [learns](Self::learns) is waited
+    /// for.
     ///
     /// # Errors
     /// When the stream is over.
@@ -189,26 +199,13 @@ impl Engine {
         self.detect.events_per_hour
     }
 
-    /// Sets the false-alarm budget of a stream ([`Detector::set_events_per_hour`]).
+    /// Sets the false-alarm budget of a stream ([`Detector::set_events_per_hour`]), of one that learns elsewhere from the end
+    /// of its learning on.
     ///
     /// # Errors
     /// When the stream is over, or the budget is not within 0.01 to 3600.
     pub fn set_events_per_hour(&mut self, stream: usize, events_per_hour: f64) -> Result<()> {
-        self.await_detector(stream)?;
-        self.lane_mut(stream)?.detector.set_events_per_hour(events_per_hour)
-    }
-
-    /// Learns anew what is normal for a stream; a running event ends.
-    ///
-    /// # Errors
-    /// When the stream is over.
-    pub fn recalibrate(&mut self, stream: usize, sink: &mut dyn FnMut(Heard)) -> Result<()> {
-        self.catch_up(stream, sink)?;
-        let mut findings = std::mem::take(&mut self.findings);
-        self.lane_mut(stream)?.detector.recalibrate(&mut findings);
-        self.findings = findings;
-        self.tell(stream, true, sink);
-        Ok(())
+        self.budget_of(stream, events_per_hour)
     }
 
     /// The last `seconds` of a stream, where it remembers its sound.
@@ -224,56 +221,12 @@ impl Engine {
     /// # Errors
     /// When the stream is over or resampling fails.
     pub fn feed(&mut self, stream: usize, samples: &[f32]) -> Result<()> {
-        self.lane_mut(stream)?.feed(samples)
-    }
-
-    /// `lost` samples (at the rate so far) are missing, and `rate` is the rate from here on. The stream begins
-    /// anew behind the hole; a running event ends. What was fed before must have been [`run`](Self::run).
-    ///
-    /// # Errors
-    /// When the stream is over or the rate cannot be resampled.
-    pub fn gap(&mut self, stream: usize, lost: u64, rate: u32, sink: &mut dyn FnMut(Heard)) -> Result<()> {
-        self.catch_up(stream, sink)?;
-        let mut findings = std::mem::take(&mut self.findings);
         let lane = self.lane_mut(stream)?;
-        let next = lane.gap(lost, rate)?;
-        lane.detector.gap(&mut findings);
-        let slot = lane.slot;
-        self.findings = findings;
-        if let Err(error) = self.batch.reset(slot, next) {
-            self.take_spare(&error)?;
-            self.batch.reset(slot, next)?;
+        if !lane.deferred.is_empty() {
+            lane.defer_samples(samples);
+            return Ok(());
         }
-        self.tell(stream, false, sink);
-        Ok(())
-    }
-
-    /// The stream is over: what waits is scored, a running event ends, the stream tells its state and leaves. Gives
-    /// its counters.
-    ///
-    /// # Errors
-    /// When the stream is over already or the device fails.
-    pub fn end(&mut self, stream: usize, sink: &mut dyn FnMut(Heard)) -> Result<LaneCounters> {
-        self.lane_mut(stream)?.flush()?;
-        self.catch_up(stream, sink)?;
-        let mut findings = std::mem::take(&mut self.findings);
-        let lane = self.lane_mut(stream)?;
-        lane.shed_waiting();
-        lane.detector.finish(&mut findings);
-        let (slot, counters, known) = (lane.slot, lane.counters(), lane.detector.snapshot());
-        self.findings = findings;
-        self.tell(stream, false, sink);
-        if let Some(state) = known {
-            sink(Heard::State { stream, state: Box::new(state) });
-        }
-        if let Err(error) = self.batch.leave(slot) {
-            self.take_spare(&error)?;
-            self.batch.leave(slot)?;
-        }
-        if let Some(entry) = self.lanes.get_mut(stream) {
-            *entry = None;
-        }
-        Ok(counters)
+        lane.feed(samples)
     }
 
     /// Scores every whole hop that waits, of each stream one at a time, or as many as it [batches](Self::batch_hops): then
@@ -282,12 +235,12 @@ impl Engine {
     /// # Errors
     /// When the device fails.
     pub fn run(&mut self, sink: &mut dyn FnMut(Heard)) -> Result<bool> {
-        self.rounds(false, sink)
+        self.rounds(false, None, sink)
     }
 
     /// [`run`](Self::run), after which no whole hop waits but for detectors that learn.
     pub(super) fn run_out(&mut self, sink: &mut dyn FnMut(Heard)) -> Result<bool> {
-        self.rounds(true, sink)
+        self.rounds(true, None, sink)
     }
 
     /// Takes the next hops of the streams that have `each` of them. A stream whose detector may go and learn after the
@@ -307,15 +260,22 @@ impl Engine {
         }
     }
 
-    fn rounds(&mut self, rest: bool, sink: &mut dyn FnMut(Heard)) -> Result<bool> {
+    pub(super) fn rounds(
+        &mut self,
+        rest: bool,
+        by: Option<Instant>,
+        sink: &mut dyn FnMut(Heard),
+    ) -> Result<bool> {
         let mut any = false;
-        loop {
+        while !any || by.is_none_or(|by| Instant::now() < by) {
             self.hops.clear();
             self.ready.clear();
             self.tell_orphans(sink);
-            self.take_back(sink);
-            let (batch, aside) = (self.hop_batch, self.school.is_some());
-            let learns = |lane: &Lane| aside && lane.detector.learns_within(batch);
+            self.take_back(sink)?;
+            any |= self.do_deferred(sink)?;
+            let (batch, aside) = (self.hop_batch, self.learners.is_some());
+            let learns =
+                |lane: &Lane| aside && (lane.detector.learns_within(batch) || !lane.deferred.is_empty());
             self.gather(batch, learns);
             if self.hops.is_empty() && batch > 1 {
                 self.gather(1, |lane| rest || learns(lane));
@@ -342,6 +302,7 @@ impl Engine {
             (self.ready, self.frames, self.hops) = (ready, frames, hops);
             self.times.push(started.elapsed());
         }
+        Ok(any)
     }
 
     fn score(
@@ -368,8 +329,9 @@ impl Engine {
 
     /// Tells the findings, and excerpts of events that are over: of all of them unless more sound `follows`.
     pub(super) fn tell(&mut self, stream: usize, follows: bool, sink: &mut dyn FnMut(Heard)) {
-        let lane = self.lanes.get_mut(stream).and_then(Option::as_mut);
-        let mut recent = lane.and_then(|lane| lane.recent.as_mut());
+        let Some(lane) = self.lanes.get_mut(stream).and_then(Option::as_mut) else { return };
+        self.findings.iter().for_each(|finding| lane.note_event(finding));
+        let mut recent = lane.recent.as_mut();
         for finding in self.findings.drain(..) {
             if let Some(recent) = &mut recent {
                 recent.note(&finding);
@@ -383,10 +345,5 @@ impl Engine {
         if !follows {
             recent.forget();
         }
-    }
-
-    fn lane_mut(&mut self, stream: usize) -> Result<&mut Lane> {
-        let lane = self.lanes.get_mut(stream).and_then(Option::as_mut);
-        lane.ok_or_else(|| Error::internal(format!("stream {stream} is over or was never added")))
     }
 }

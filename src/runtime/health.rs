@@ -12,7 +12,7 @@ use crate::capture::{OpenSource, SourceCounters};
 use crate::publish::{ChunkHealth, Delays, Health, InputHealth, PublisherStatus, StreamHealth};
 use crate::ring::RingCounters;
 use crate::telemetry::resident_bytes;
-use crate::units::{FRAME_RATE, HOP};
+use crate::units::HOP;
 
 /// What the figures are gathered from.
 pub(super) struct HealthDesk {
@@ -22,6 +22,8 @@ pub(super) struct HealthDesk {
     status: Arc<PublisherStatus>,
     snapshots: Arc<SnapshotCounts>,
     streams: Vec<(String, Arc<RingCounters>, Arc<SourceCounters>)>,
+    /// The first stream of each source: what is counted of a device is told once, not of each channel.
+    firsts: HashSet<String>,
     /// Those of microphones on the broker.
     mics: HashSet<String>,
 }
@@ -45,7 +47,17 @@ impl HealthDesk {
             .collect();
         let of_mics = sources.iter().filter(|source| source.mic.is_some());
         let mics = of_mics.flat_map(|source| source.feeds.iter().map(|feed| feed.id.clone())).collect();
-        Self { boot: boot.to_owned(), started: Instant::now(), progress, status, snapshots, streams, mics }
+        let firsts = sources.iter().filter_map(|source| Some(source.feeds.first()?.id.clone())).collect();
+        Self {
+            boot: boot.to_owned(),
+            started: Instant::now(),
+            progress,
+            status,
+            snapshots,
+            streams,
+            firsts,
+            mics,
+        }
     }
 
     /// The ids of the streams.
@@ -56,6 +68,11 @@ impl HealthDesk {
     /// The counters of the rings.
     pub(super) fn rings(&self) -> impl Iterator<Item = &RingCounters> {
         self.streams.iter().map(|(_, ring, _)| ring.as_ref())
+    }
+
+    /// Event documents that stdout did not take.
+    pub(super) fn lines_lost(&self) -> u64 {
+        self.status.lines_lost()
     }
 
     /// The document as of now.
@@ -69,8 +86,8 @@ impl HealthDesk {
             streams.insert(
                 id.clone(),
                 StreamHealth {
-                    overruns: ring.refused(),
-                    xruns: source.xruns(),
+                    overruns: ring.overruns(),
+                    xruns: if self.firsts.contains(id) { source.xruns() } else { 0 },
                     lost_samples: ring.lost(),
                     samples_in: samples.resampled,
                     samples_scored: samples.scored,
@@ -81,6 +98,7 @@ impl HealthDesk {
                     known: lane.detector.known,
                     repeats: lane.detector.repeats,
                     muted: lane.muted,
+                    learning_failed: lane.learning_failed,
                     drifts: lane.detector.drifts,
                     regimes: lane.detector.regimes,
                     threshold: lane.threshold.map(milli),
@@ -89,7 +107,6 @@ impl HealthDesk {
             );
         }
         let total = |of: fn(&StreamHealth) -> u64| streams.values().map(of).sum();
-        let hop_us = 1e6 / f64::from(FRAME_RATE);
         let mut health = Health {
             time: rfc3339(SystemTime::now()),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -105,7 +122,7 @@ impl HealthDesk {
                 step: figures.step.into(),
                 commit: self.status.commits().into(),
             },
-            load_percent: (figures.hop.mean / hop_us * 1e4).round() / 100.0,
+            load_percent: (figures.load * 1e4).round() / 100.0,
             snapshots_written: self.snapshots.written(),
             snapshots_dropped: self.snapshots.dropped(),
             rss_bytes: resident_bytes().unwrap_or(0),

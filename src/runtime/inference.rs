@@ -1,5 +1,6 @@
 //! The thread that turns rings into readings and events.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime};
@@ -7,21 +8,21 @@ use std::time::{Duration, Instant, SystemTime};
 use crossbeam_channel::{Receiver, Sender};
 
 use super::pool::Embedder;
-use super::progress::Progress;
+use super::progress::{Load, Progress};
 use super::reload::{Reloaded, Reloader, Settings};
 use super::show::Shown;
 use super::snapshot::Snapshots;
 use super::stream::Stream;
 use super::workers::Hand;
 use super::{Engine, Heard, LaneFigures, Stamp};
-use crate::detect::{DetectorState, StreamState};
+use crate::detect::StreamState;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::Phase;
 use crate::publish::{Command, EventSender, Outgoing, Request};
 use crate::realtime;
 use crate::ring::{Read, RingReader, wait_any};
 use crate::serve::{Feed, Said};
-use crate::telemetry::HopTimes;
+use crate::telemetry::{HopTimes, Seldom};
 
 /// Samples taken from a ring at a time: 85 ms at 48 kHz, so that no stream keeps the others waiting for long.
 const PIECE: usize = 4096;
@@ -31,6 +32,12 @@ const IDLE: Duration = Duration::from_millis(50);
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Patience with the supervisor at the end of a stream.
 const KEEP_PATIENCE: Duration = Duration::from_secs(2);
+/// Longest time for hops between two looks at the rings: a stream that has much to make good keeps no other waiting.
+const SLICE: Duration = Duration::from_millis(20);
+/// After a stop was asked for, how long learning and what is not scored yet are waited for.
+const LAST_SOUND: Duration = Duration::from_secs(1);
+static FULL: Seldom = Seldom::new();
+
 /// Everything the thread owns.
 pub(super) struct Inference {
     pub(super) engine: Engine,
@@ -50,6 +57,8 @@ pub(super) struct Inference {
     pub(super) hands: Receiver<Hand>,
     /// What others ask of streams.
     pub(super) requests: Receiver<Request>,
+    /// Requests that wait for a detector which learns elsewhere.
+    pub(super) held: VecDeque<Request>,
     /// Settings of a configuration that was read again.
     pub(super) settings: Receiver<Settings>,
     /// For requests to read the configuration again.
@@ -59,6 +68,7 @@ pub(super) struct Inference {
     /// Real-time priority to ask for; 0 for none.
     pub(super) priority: u8,
     pub(super) progress: Arc<Progress>,
+    pub(super) load: Load,
     /// For those who look at the page.
     pub(super) feed: Feed,
     /// From the capture of a hop's last sample to its reading, where sound comes at its own pace.
@@ -70,22 +80,28 @@ impl Inference {
     pub(super) fn run(mut self) -> Result<()> {
         let mut piece = vec![0f32; PIECE];
         let (mut refreshed, mut kept) = (Instant::now(), Instant::now());
+        let mut stopping: Option<Instant> = None;
+        self.tell_anomalies();
         if let Err(reason) = realtime::promote(self.priority) {
             tracing::warn!("no real-time priority for the analysis: {reason}");
         }
         loop {
             self.progress.rounds.fetch_add(1, Ordering::Relaxed);
+            let learning = self.engine.longest_learning().map_or(0, |since| since.as_secs() + 1);
+            self.progress.learning_s.store(learning, Ordering::Relaxed);
             self.look_around();
             self.take_hands()?;
             let mut busy = false;
             for index in 0..self.streams.len() {
                 busy |= self.take(index, &mut piece)?;
             }
-            busy |= self.drive(|engine, sink| engine.run(sink))?;
+            busy |= self.drive(|engine, sink| engine.run_for(SLICE, sink))?;
+            busy |= self.end_what_is_over()?;
             self.take_requests();
             self.take_settings()?;
             let over = self.streams.iter().all(|stream| stream.closed);
             if over || refreshed.elapsed() >= Duration::from_secs(1) {
+                self.end_events_of_silence()?;
                 self.refresh(over);
                 refreshed = Instant::now();
             }
@@ -96,20 +112,34 @@ impl Inference {
                 self.streams.iter().for_each(|stream| self.keep(stream));
                 kept = Instant::now();
             }
-            if !busy && self.progress.sources_gone.load(Ordering::Acquire) {
-                for index in 0..self.streams.len() {
-                    self.close(index)?;
+            if self.progress.sources_gone.load(Ordering::Acquire) {
+                let since = *stopping.get_or_insert_with(Instant::now);
+                if !busy {
+                    (0..self.streams.len()).try_for_each(|index| self.close(index))?;
                 }
-            } else if !busy {
+                if since.elapsed() >= LAST_SOUND {
+                    (0..self.streams.len()).try_for_each(|index| self.give_up(index))?;
+                }
+            }
+            if !busy {
+                let engine = &self.engine;
+                let wanted =
+                    |s: &&Stream| !s.closing && s.number.is_none_or(|number| !engine.is_full(number));
                 let open: Vec<&RingReader> =
-                    self.streams.iter().filter(|s| !s.closed).map(|s| &s.feed.reader).collect();
+                    self.streams.iter().filter(wanted).map(|s| &s.feed.reader).collect();
+                let waits = Instant::now();
                 let _ = wait_any(open.iter().copied(), IDLE);
+                self.load.waited(waits.elapsed());
             }
         }
     }
 
     fn take_settings(&mut self) -> Result<()> {
         while let Ok(settings) = self.settings.try_recv() {
+            if !settings.taken.claim() {
+                // who asked has given up
+                continue;
+            }
             let mut outcome = Ok(());
             self.drive(|engine, sink| {
                 outcome = engine.reconfigure(&settings.detect, sink);
@@ -126,7 +156,7 @@ impl Inference {
 
     /// Takes one piece from a ring; true when there was one.
     fn take(&mut self, index: usize, piece: &mut [f32]) -> Result<bool> {
-        let Some(stream) = self.streams.get_mut(index).filter(|s| !s.closed) else { return Ok(false) };
+        let Some(stream) = self.streams.get_mut(index).filter(|s| !s.closing) else { return Ok(false) };
         if stream.number.is_some_and(|number| self.engine.is_full(number)) {
             return Ok(false);
         }
@@ -155,14 +185,12 @@ impl Inference {
             (Read::Rate(rate), None) => drop(self.join(index, rate)?),
             (Read::Rate(rate), Some(number)) => {
                 tracing::info!("{}: the rate is {rate} Hz now", stream.feed.id);
-                self.drive(|engine, sink| engine.run(sink).and_then(|_| engine.gap(number, 0, rate, sink)))?;
+                self.drive(|engine, sink| engine.gap(number, 0, rate, sink))?;
             }
             (Read::Gap { lost }, Some(number)) => {
                 let rate = stream.feed.reader.rate();
                 stream.heard += lost as f64 / f64::from(rate.max(1));
-                self.drive(|engine, sink| {
-                    engine.run(sink).and_then(|_| engine.gap(number, lost, rate, sink))
-                })?;
+                self.drive(|engine, sink| engine.gap(number, lost, rate, sink))?;
             }
             (Read::Gap { .. }, None) => {}
             (Read::Closed, _) => self.close(index)?,
@@ -185,36 +213,12 @@ impl Inference {
         };
         let number = added?;
         stream.number = Some(number);
-        let quiet = Outgoing::Anomaly { stream: stream.feed.id.clone(), on: false };
-        self.send(quiet);
+        stream.anomaly.say_again();
+        self.tell_anomalies();
         self.tell_setting(index, Command::Budget, self.engine.events_per_hour().to_string());
         self.tell_setting(index, Command::Mute, "0".to_owned());
         self.show_calibration(number);
         Ok(number)
-    }
-
-    fn close(&mut self, index: usize) -> Result<()> {
-        if let Some(stream) = self.streams.get_mut(index) {
-            stream.closed = true;
-        }
-        self.end(index)
-    }
-
-    /// Ends a stream: what waits is scored, a running event ends.
-    pub(super) fn end(&mut self, index: usize) -> Result<()> {
-        let Some(stream) = self.streams.get_mut(index) else { return Ok(()) };
-        if let Some(number) = stream.number {
-            self.drive(|engine, sink| engine.catch_up(number, sink))?;
-            warn_unfinished(&self.engine, number);
-            self.refresh(false);
-            let counters = self.drive(|engine, sink| engine.end(number, sink))?;
-            if let Some(stream) = self.streams.get_mut(index) {
-                stream.past = stream.past.plus(counters);
-                stream.figures.samples = stream.past;
-                stream.number = None;
-            }
-        }
-        Ok(())
     }
 
     /// Lets the engine work and publishes what it has to say.
@@ -288,7 +292,8 @@ impl Inference {
                         feed.say(Said::Event(Box::new(event.clone())));
                     }
                     publish(sender, *patient, Outgoing::Event(Box::new(event)));
-                    publish(sender, *patient, Outgoing::Anomaly { stream: stream.feed.id.clone(), on });
+                    stream.anomaly.set(on);
+                    stream.tell_anomaly(sender, *patient);
                 }
                 Heard::Excerpt { excerpt, .. } => snapshots.take(&stream.feed.id, excerpt),
             }
@@ -330,11 +335,7 @@ impl Inference {
         self.streams.iter().find(|stream| stream.feed.id == id)?.number
     }
 
-    fn send(&self, message: Outgoing) {
-        publish(&self.sender, self.patient, message);
-    }
-
-    fn refresh(&mut self, last: bool) {
+    pub(super) fn refresh(&mut self, last: bool) {
         for stream in &mut self.streams {
             if let Some(lane) = stream.number.and_then(|number| self.engine.lane(number)) {
                 let figures = lane.figures();
@@ -345,6 +346,7 @@ impl Inference {
         // the supervisor holds this for the time of a copy; a missed refresh comes a second later, save the last
         let figures = &self.progress.figures;
         if let Some(mut figures) = if last { figures.lock().ok() } else { figures.try_lock().ok() } {
+            figures.load = self.load.share(Instant::now());
             figures.hop = self.engine.hop_times().percentiles();
             figures.step = self.engine.step_times().percentiles();
             figures.heard = self.heard.percentiles();
@@ -353,22 +355,13 @@ impl Inference {
     }
 }
 
-/// Sound that ends while normal is still being learnt was listened to for nothing: say so.
-fn warn_unfinished(engine: &Engine, number: usize) {
-    let Some(lane) = engine.lane(number) else { return };
-    if let DetectorState::Calibrating { done } = lane.detector().state() {
-        tracing::warn!(
-            "{}: the sound ended when calibration was {:.0} % done, so nothing was reported; give more of it, or a \
-             smaller calibrate_seconds",
-            lane.id,
-            done * 100.0
+pub(super) fn publish(sender: &EventSender, patient: bool, message: Outgoing) -> bool {
+    let sent = if patient { sender.send_timeout(message, PATIENCE) } else { sender.try_send(message) };
+    if !sent && let Some(held) = FULL.may_say() {
+        tracing::error!(
+            held,
+            "the publish queue is full or gone; a document was refused (counted in health)"
         );
     }
-}
-
-fn publish(sender: &EventSender, patient: bool, message: Outgoing) {
-    let sent = if patient { sender.send_timeout(message, PATIENCE) } else { sender.try_send(message) };
-    if !sent {
-        tracing::error!("the publish queue is full or gone; a document was refused (counted in health)");
-    }
+    sent
 }

@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 
 /// Pause after the disk has refused.
 const RETRY: Duration = Duration::from_secs(5);
-/// States that wait for the disk at most; of each stream the latest counts.
+/// States that may wait for the disk, or more where there are more streams; of each stream the latest counts.
 pub(super) const QUEUE: usize = 64;
 /// How often what is known of streams is kept, and where another worker may have to go on with it.
 const KEEP: Duration = Duration::from_secs(300);
@@ -33,11 +33,13 @@ pub(super) struct Keeper {
 
 impl Keeper {
     /// Starts the thread, and gives the way in. It ends when that is dropped. All that comes goes to `others` as well.
+    /// `room` states may wait.
     pub(super) fn start(
         store: CalibrationStore,
         others: Option<Sender<Known>>,
+        room: usize,
     ) -> Result<(Self, Sender<Known>)> {
-        let (way_in, states) = bounded(QUEUE);
+        let (way_in, states) = bounded(room);
         let (ended, done) = bounded(1);
         let work = move || {
             run(&states, &store, others);

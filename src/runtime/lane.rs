@@ -1,13 +1,17 @@
 //! One stream on its way from device samples to hops on the stream's clock.
 
+use std::collections::VecDeque;
+
+use super::deferred::{Deferred, Due};
 use super::learning::Away;
 use super::pool::Pool;
 use super::snapshot::Recent;
 use super::strip::Stripper;
 use crate::detect::{Detector, DetectorCounts, Input, InputCounts, InputMonitor, InputState};
 use crate::error::Result;
+use crate::event::{Finding, Phase};
 use crate::resample::{StreamResampler, to_model_samples};
-use crate::units::HOP;
+use crate::units::{HOP, samples_to_seconds};
 
 /// What became of the samples of a stream, at the model rate. `resampled = scored + shed + waiting`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -52,6 +56,8 @@ pub struct LaneFigures {
     pub threshold: Option<f64>,
     /// Event documents that were not told, since somebody muted the stream.
     pub muted: u64,
+    /// Times that learning what is normal failed, so that it began anew.
+    pub learning_failed: u64,
 }
 
 impl Default for LaneFigures {
@@ -63,6 +69,7 @@ impl Default for LaneFigures {
             detector: DetectorCounts::default(),
             threshold: None,
             muted: 0,
+            learning_failed: 0,
         }
     }
 }
@@ -78,6 +85,13 @@ pub struct Lane {
     /// Where it comes back, while it learns, and its figures when it went.
     pub(super) away: Option<Away>,
     pub(super) away_figures: (DetectorCounts, Option<f64>),
+    pub(super) learning_failed: u64,
+    /// What waits until the sound before it is scored.
+    pub(super) deferred: VecDeque<Deferred>,
+    /// What is set when the detector is back.
+    pub(super) due: Due,
+    /// The event that goes on, as it was told last.
+    open: Option<Box<Finding>>,
     pub(super) counters: LaneCounters,
     pub(super) pool: Pool,
     /// The last sound, where it is remembered.
@@ -104,6 +118,10 @@ impl Lane {
             detector,
             away: None,
             away_figures: (DetectorCounts::default(), None),
+            learning_failed: 0,
+            deferred: VecDeque::new(),
+            due: Due::default(),
+            open: None,
             counters: LaneCounters::default(),
             pool: Pool::default(),
             recent: None,
@@ -151,7 +169,28 @@ impl Lane {
             detector,
             threshold,
             muted: 0,
+            learning_failed: self.learning_failed,
         }
+    }
+
+    /// Remembers the event that goes on.
+    pub(super) fn note_event(&mut self, finding: &Finding) {
+        self.open = (finding.phase != Phase::End).then(|| Box::new(finding.clone()));
+    }
+
+    /// Whether an event goes on, by what was told of it.
+    pub(super) fn in_event(&self) -> bool {
+        self.open.is_some()
+    }
+
+    /// The end of the event that goes on, where its detector cannot tell it any more.
+    pub(super) fn end_of_event(&mut self) -> Option<Finding> {
+        let mut last = *self.open.take()?;
+        let end = self.position.max(last.onset_sample);
+        (last.phase, last.offset_sample, last.offset_s) =
+            (Phase::End, Some(end), Some(samples_to_seconds(end)));
+        last.emitted_s = samples_to_seconds(end);
+        Some(last)
     }
 
     /// Samples at the model rate that wait to be scored.

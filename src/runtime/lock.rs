@@ -1,6 +1,8 @@
 //! One folder serves one daemon.
 
 use std::fs::{File, OpenOptions, TryLockError};
+use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use crate::error::{Error, Result};
@@ -27,9 +29,31 @@ pub(super) fn lock(state: &Path) -> Result<Option<File>> {
     }
 }
 
+/// Whether the file that is held is still the one in the folder.
+pub(super) fn is_in_place(held: &File, state: &Path) -> bool {
+    let Ok(ours) = held.metadata() else { return true };
+    match std::fs::metadata(state.join("lock")) {
+        Ok(there) => (there.dev(), there.ino()) == (ours.dev(), ours.ino()),
+        // a disk that does not answer is another matter
+        Err(error) => error.kind() != ErrorKind::NotFound,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_folder_that_is_removed_or_replaced_is_noticed() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = folder.path().join("state");
+        let held = lock(&state).unwrap().unwrap();
+        assert!(is_in_place(&held, &state));
+        std::fs::rename(&state, folder.path().join("aside")).unwrap();
+        assert!(!is_in_place(&held, &state));
+        let new = lock(&state).unwrap().unwrap();
+        assert!(!is_in_place(&held, &state) && is_in_place(&new, &state));
+    }
 
     #[test]
     fn a_folder_is_taken_once() {

@@ -15,8 +15,11 @@
 //! | `http` | the page, metrics and probes, where they are asked for |
 //! | `main` | [`run`]: signals, device notices, health, the watchdog, the ordered stop |
 
+mod breaks;
 mod calibrations;
 mod daemon;
+mod deferred;
+mod endings;
 mod engine;
 mod health;
 mod heard;
@@ -38,6 +41,7 @@ mod scores;
 mod show;
 mod snapshot;
 mod stamp;
+mod stopping;
 mod stream;
 mod strip;
 #[cfg_attr(not(feature = "mqtt"), path = "no_workers.rs")]

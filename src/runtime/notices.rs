@@ -4,6 +4,9 @@ use super::daemon::Daemon;
 use crate::capture::{Change, Notice};
 use crate::publish::{Availability, Outgoing};
 use crate::serve::Said;
+use crate::telemetry::Seldom;
+
+static FULL: Seldom = Seldom::new();
 
 impl Daemon {
     /// Tells of a change of a source.
@@ -43,8 +46,10 @@ impl Daemon {
             self.feed.say(Said::Presence { stream: stream.clone(), availability: availability.clone() });
             let message =
                 Outgoing::Availability { stream: stream.clone(), availability: availability.clone() };
-            if !self.publisher.sender().try_send(message) {
-                tracing::warn!("{source}: the publish queue is full, availability was not sent");
+            if !self.publisher.sender().try_send(message)
+                && let Some(held) = FULL.may_say()
+            {
+                tracing::warn!(held, "{source}: the publish queue is full, availability was not sent");
             }
         }
     }

@@ -4,6 +4,7 @@
 //! | --- | --- | --- |
 //! | `inference` | its loop makes rounds | it hangs, or the device under the model does |
 //! | scores | samples are scored while some wait | samples come and are not scored |
+//! | learning | a detector is back within 15 minutes | it is not |
 //! | `source ID` | it looks at its device, file or pipe | it hangs, or waits for an audio thread that does |
 //! | `publish`, `mqtt`, `mics`, `pool` | they wake by themselves, or when they are called | they wait for what never comes |
 //!
@@ -22,6 +23,8 @@ use crate::telemetry::ThreadWatch;
 const HANG: Duration = Duration::from_secs(5);
 /// Opening a device can take longer: libasound may ask a sound server that is not there.
 const OPENING: Duration = Duration::from_secs(30);
+/// Learning what is normal takes seconds, behind other streams perhaps a minute.
+const LEARNING_S: u64 = 900;
 /// Threads without work sleep; after this long they are called.
 const CALL: Duration = Duration::from_secs(1);
 /// The link is called by a health document, which others see: not before this.
@@ -82,7 +85,12 @@ impl Pulse {
             found.hangs.get_or_insert_with(|| "the thread inference".to_owned());
         }
         let scored = seen.progress.scored.load(Ordering::Relaxed);
-        if seen.waiting {
+        let learning = seen.progress.learning_s.load(Ordering::Relaxed);
+        if learning > LEARNING_S {
+            found.hangs.get_or_insert_with(|| "the learning of what is normal".to_owned());
+        }
+        // sound that waits for a detector which learns is not scored, and that is no hang
+        if seen.waiting && learning == 0 {
             if self.still("scores", scored, now) > HANG {
                 found.hangs.get_or_insert_with(|| "the analysis: samples wait and none is scored".to_owned());
             }

@@ -1,6 +1,7 @@
 //! A configuration that is read again while the daemon runs.
 
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
@@ -51,6 +52,18 @@ pub(super) struct Settings {
     /// Frames between two score documents of a stream; 0 for none.
     pub(super) score_every: u32,
     pub(super) answer: Sender<Result<()>>,
+    pub(super) taken: Claim,
+}
+
+/// Settings are put in force or withdrawn, whoever comes first.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Claim(Arc<AtomicBool>);
+
+impl Claim {
+    /// True for the first of both sides.
+    pub(super) fn claim(&self) -> bool {
+        !self.0.swap(true, Ordering::AcqRel)
+    }
 }
 
 /// What a new configuration changes.
@@ -82,14 +95,23 @@ impl Changes {
     }
 }
 
-/// Gives the analysis its settings and waits until they count.
+/// Gives the analysis its settings and waits until they count. Settings that it did not begin with in time are withdrawn,
+/// so that nothing changes later.
 pub(super) fn apply(new: &Config, way: &Sender<Settings>) -> Result<()> {
     let (answer, answers) = bounded(1);
-    let score_every = score_every(new.publish.score_hz);
-    let settings = Settings { detect: new.detect.clone(), score_every, answer };
+    let (score_every, taken) = (score_every(new.publish.score_hz), Claim::default());
+    let settings = Settings { detect: new.detect.clone(), score_every, answer, taken: taken.clone() };
     let late = || Error::internal("the analysis took no new settings within 2 s");
     way.send_timeout(settings, PATIENCE).map_err(|_| late())?;
-    answers.recv_timeout(PATIENCE).map_err(|_| late())?
+    match answers.recv_timeout(PATIENCE) {
+        Ok(outcome) => outcome,
+        Err(_) if taken.claim() => Err(late()),
+        // they are being put in force just now
+        Err(_) => answers.recv_timeout(PATIENCE).unwrap_or_else(|_| {
+            tracing::warn!("the analysis has taken new settings and is not done with it yet");
+            Ok(())
+        }),
+    }
 }
 
 impl Daemon {
@@ -178,6 +200,24 @@ mod tests {
         assert!(changes.report().contains("restart: publish.broker, source"), "{}", changes.report());
         let none = Changes::between(&old, &old).unwrap();
         assert_eq!(none.report(), "nothing has changed");
+    }
+
+    #[test]
+    fn settings_that_are_late_are_withdrawn_and_never_counted_later() {
+        let (way, settings) = bounded(1);
+        let error = apply(&Config::default(), &way).unwrap_err();
+        assert!(error.to_string().contains("within 2 s"), "{error}");
+        let late: Settings = settings.try_recv().unwrap();
+        assert!(!late.taken.claim(), "the analysis must leave them alone");
+        let analysis = std::thread::spawn(move || {
+            let settings: Settings = settings.recv().unwrap();
+            assert!(settings.taken.claim());
+            // begun in time and slow: who asked is not told that nothing changes
+            std::thread::sleep(PATIENCE + Duration::from_millis(300));
+            settings.answer.send(Ok(())).unwrap();
+        });
+        apply(&Config::default(), &way).unwrap();
+        analysis.join().unwrap();
     }
 
     #[test]

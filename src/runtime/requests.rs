@@ -9,20 +9,40 @@ use ulid::Ulid;
 use super::inference::Inference;
 use crate::detect::Verdict;
 use crate::error::{Error, Result};
-use crate::publish::{AckEvent, Ask, Command, Judgement, Outgoing, Response, Snapshot};
+use crate::publish::{AckEvent, Ask, Command, Judgement, Outgoing, Request, Response, Snapshot};
+use crate::telemetry::Seldom;
+
+static REFUSED: Seldom = Seldom::new();
+
+/// Requests that wait for detectors at most.
+const HELD: usize = 16;
 
 impl Inference {
-    /// Carries out what was asked since the last round, and answers; ends the muting whose time is over.
+    /// Carries out what was asked since the last round, and answers; ends the muting whose time is over. What concerns a
+    /// detector that learns elsewhere waits for it.
     pub(super) fn take_requests(&mut self) {
-        while let Ok(request) = self.requests.try_recv() {
+        let waiting: Vec<Request> = self.held.drain(..).chain(self.requests.try_iter()).collect();
+        for request in waiting {
             let command = request.ask.command();
             if matches!(request.ask, Ask::Reload) {
                 self.reloading.push((self.reloader.request(), request.transaction));
                 continue;
             }
-            let result = self.carry_out(request.ask);
-            if let Err(error) = &result {
-                tracing::warn!("{} was refused: {error}", command.as_str());
+            let result = match (self.waits(&request.ask), self.held.len()) {
+                (true, ..HELD) => {
+                    self.held.push_back(request);
+                    continue;
+                }
+                (true, _) => Err(Error::config(
+                    "the stream learns what is normal just now, and too many requests wait for that",
+                    "ask again in a minute",
+                )),
+                (false, _) => self.carry_out(request.ask),
+            };
+            if let Err(error) = &result
+                && let Some(held) = REFUSED.may_say()
+            {
+                tracing::warn!(held, "{} was refused: {error}", command.as_str());
             }
             let response = Response::of(result, request.transaction);
             self.sender.try_send(Outgoing::Response { command, response });
@@ -34,6 +54,13 @@ impl Inference {
                 self.tell_setting(index, Command::Mute, "0".to_owned());
             }
         }
+    }
+
+    /// Whether it asks a detector that learns elsewhere.
+    fn waits(&self, ask: &Ask) -> bool {
+        let Ask::AckEvent(ack) = ask else { return false };
+        let of = ack.stream.as_deref().or_else(|| Some(self.stamp.find(ack.id.as_deref()?)?.0));
+        of.and_then(|id| self.number_of(id)).is_some_and(|number| self.engine.learns(number))
     }
 
     /// The supervisor reads the configuration; its answers come later.

@@ -108,7 +108,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Watches by `detect` from the next frame on. Where more than the budget changes, a running event ends, and a
+    /// Watches by `detect` from the next frame on, a stream whose detector learns elsewhere from its return on. Where more than the budget changes, a running event ends, and a
     /// stream that still learns what is normal begins with that anew.
     ///
     /// # Errors
@@ -118,27 +118,10 @@ impl Engine {
         let budget_alone =
             *detect == DetectConfig { events_per_hour: detect.events_per_hour, ..self.detect.clone() };
         for stream in 0..self.lanes.len() {
-            self.catch_up(stream, sink)?;
-        }
-        let mut findings = Vec::new();
-        for (stream, lane) in self.lanes.iter_mut().enumerate() {
-            let Some(lane) = lane else { continue };
-            if budget_alone {
-                lane.detector.set_events_per_hour(detect.events_per_hour)?;
-                continue;
+            if self.learners.is_none() {
+                self.catch_up(stream, sink)?;
             }
-            lane.detector.gap(&mut findings);
-            self.orphans.extend(findings.drain(..).map(|finding| (stream, finding)));
-            let known =
-                lane.detector.snapshot().map(|known| Detector::with_state(detect, &self.instrument, known));
-            lane.detector = match known {
-                Some(Ok(detector)) => detector,
-                None => Detector::new(detect, self.instrument.clone())?,
-                Some(Err(error)) => {
-                    tracing::warn!("{}: {error}; calibrating anew", lane.id);
-                    Detector::new(detect, self.instrument.clone())?
-                }
-            };
+            self.settings_of(stream, detect, budget_alone)?;
         }
         self.detect = detect.clone();
         self.tell_orphans(sink);
@@ -148,10 +131,11 @@ impl Engine {
     /// Tells what was found when nobody listened.
     pub(super) fn tell_orphans(&mut self, sink: &mut dyn FnMut(Heard)) {
         for (stream, finding) in self.orphans.drain(..) {
-            if let Some(recent) =
-                self.lanes.get_mut(stream).and_then(Option::as_mut).and_then(|lane| lane.recent.as_mut())
-            {
-                recent.note(&finding);
+            if let Some(lane) = self.lanes.get_mut(stream).and_then(Option::as_mut) {
+                lane.note_event(&finding);
+                if let Some(recent) = &mut lane.recent {
+                    recent.note(&finding);
+                }
             }
             sink(Heard::Finding { stream, finding: Box::new(finding) });
         }

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
+use super::inference::publish;
 use super::mute::Mute;
 use super::notes::Notes;
 use super::scores::Summary;
@@ -9,6 +10,25 @@ use super::show::Shown;
 use super::{LaneCounters, LaneFigures};
 use crate::capture::StreamFeed;
 use crate::detect::StreamState;
+use crate::publish::{EventSender, Outgoing};
+
+/// Whether an event goes on, and what was told of that.
+#[derive(Debug, Default)]
+pub(super) struct Anomaly {
+    on: bool,
+    told: Option<bool>,
+}
+
+impl Anomaly {
+    pub(super) fn set(&mut self, on: bool) {
+        self.on = on;
+    }
+
+    /// Has no event, and tells so even if it was told before.
+    pub(super) fn say_again(&mut self) {
+        *self = Self::default();
+    }
+}
 
 /// A stream.
 pub(super) struct Stream {
@@ -19,8 +39,16 @@ pub(super) struct Stream {
     pub(super) keep: bool,
     /// It is heard here; of streams that workers share, one that another worker hears is not.
     pub(super) owned: bool,
+    /// Nothing more comes of it.
+    pub(super) closing: bool,
+    /// All of it is scored, and it has ended.
     pub(super) closed: bool,
     pub(super) heard: f64,
+    /// Its sound comes from outside and can stop at any time: not that of a file.
+    pub(super) live: bool,
+    /// When its last samples were taken.
+    pub(super) last: Option<Instant>,
+    pub(super) anomaly: Anomaly,
     /// Estimated moment of sample 0; none for a file that is read as fast as it goes.
     pub(super) zero: Option<Instant>,
     pub(super) started: SystemTime,
@@ -45,8 +73,12 @@ impl Stream {
             known,
             keep,
             owned: true,
+            closing: false,
             closed: false,
             heard: 0.0,
+            live: keep,
+            last: None,
+            anomaly: Anomaly::default(),
             zero: None,
             started: SystemTime::now(),
             figures: LaneFigures::default(),
@@ -80,9 +112,18 @@ impl Stream {
     /// So many samples came out of its ring.
     pub(super) fn hears(&mut self, count: usize, rate: u32) {
         self.heard += count as f64 / f64::from(rate.max(1));
+        self.last = Some(Instant::now());
         if let Some(next) = self.feed.reader.captured_at() {
             self.zero = next.checked_sub(Duration::from_secs_f64(self.heard));
         }
+    }
+
+    /// Tells whether an event goes on, where that is not told yet.
+    pub(super) fn tell_anomaly(&mut self, sender: &EventSender, patient: bool) {
+        let on = self.anomaly.on;
+        let told = self.anomaly.told == Some(on)
+            || publish(sender, patient, Outgoing::Anomaly { stream: self.feed.id.clone(), on });
+        self.anomaly.told = told.then_some(on);
     }
 
     /// Wall-clock time of sample 0, by the clock as it is now.

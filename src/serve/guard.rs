@@ -1,6 +1,8 @@
 //! Who may ask.
 
+use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{Request, State};
@@ -8,22 +10,34 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header, uri::Authority};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use subtle::ConstantTimeEq;
+use tokio::time::sleep;
+
+use crate::telemetry::Seldom;
 
 /// What the page may load: its own files, nothing inline, nothing from elsewhere.
 const CONTENT: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src \
                        'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// How long an answer to a wrong token takes: who guesses has all the time, who mistypes does not notice.
+const WRONG: Duration = Duration::from_secs(1);
 
 /// The rules.
 #[derive(Debug)]
 pub(super) struct Guard {
     token: Option<String>,
     hosts: Vec<String>,
+    /// Of wrong tokens one line in a while is written.
+    guesses: Seldom,
 }
+
+/// Who asks.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Peer(pub(super) IpAddr);
 
 impl Guard {
     pub(super) fn new(token: Option<String>, hosts: &[String]) -> Arc<Self> {
         let hosts = hosts.iter().map(|host| host.to_ascii_lowercase()).collect();
-        Arc::new(Self { token, hosts })
+        Arc::new(Self { token, hosts, guesses: Seldom::new() })
     }
 
     /// Routes behind the token, where there is one.
@@ -78,6 +92,16 @@ impl Guard {
 async fn token(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
     if guard.knows(request.headers()) {
         return next.run(request).await;
+    }
+    if request.headers().contains_key(header::AUTHORIZATION) {
+        if let Some(held) = guard.guesses.may_say() {
+            let peer = request
+                .extensions()
+                .get::<Peer>()
+                .map_or_else(|| "somebody".to_owned(), |peer| peer.0.to_string());
+            tracing::warn!(held, "{peer} shows a wrong token at {}", request.uri().path());
+        }
+        sleep(WRONG).await;
     }
     let ask = [(header::WWW_AUTHENTICATE, "Bearer realm=\"cpc-stream\"")];
     (StatusCode::UNAUTHORIZED, ask, "show the token of http.token_file: Authorization: Bearer TOKEN\n")

@@ -220,11 +220,22 @@ impl Hub {
             }
         }
         for (id, stream) in &health.streams {
+            let calibrating = self
+                .streams
+                .iter()
+                .any(|view| view.id == *id && doing(view.latest.as_ref()) == "calibrating");
+            if stream.learning_failed > 0 && calibrating {
+                let times = stream.learning_failed;
+                faults.push(format!("{id}: learning what is normal failed {times} times and begins anew"));
+            }
             if !["good", ""].contains(&stream.input.state.as_str()) {
                 faults.push(format!("{id}: the input is {}", stream.input.state));
             }
         }
-        if health.outbox.degraded {
+        faults.extend(health.broker.faults.iter().cloned());
+        if health.outbox.removed {
+            faults.push("the state folder was removed: what waits is lost when the daemon ends".to_owned());
+        } else if health.outbox.degraded {
             faults.push("the disk refuses events; they wait in memory".to_owned());
         }
         faults

@@ -36,7 +36,7 @@ impl Page {
 
 type Count = (&'static str, &'static str, fn(&StreamHealth) -> u64);
 
-const COUNTS: [Count; 12] = [
+const COUNTS: [Count; 13] = [
     ("cpc_stream_samples_in_total", "Samples at 16 kHz that came in.", |s| s.samples_in),
     ("cpc_stream_samples_scored_total", "Samples that were scored.", |s| s.samples_scored),
     ("cpc_stream_samples_shed_total", "Samples that fill no whole hop, beside a gap or at the end.", |s| {
@@ -48,7 +48,11 @@ const COUNTS: [Count; 12] = [
     ("cpc_stream_samples_not_finite_total", "Samples that were no numbers and were taken as 0.", |s| {
         s.not_finite
     }),
-    ("cpc_stream_ring_overruns_total", "Times that the ring of the stream was full.", |s| s.overruns),
+    (
+        "cpc_stream_ring_overruns_total",
+        "Times that the ring of the stream was full and refused samples.",
+        |s| s.overruns,
+    ),
     ("cpc_stream_device_xruns_total", "Times that the sound card reported a gap.", |s| s.xruns),
     ("cpc_stream_alarms_capped_total", "Alarms that the cap refused.", |s| s.capped),
     ("cpc_stream_events_known_total", "Events not told because their kind was declared normal.", |s| s.known),
@@ -56,6 +60,9 @@ const COUNTS: [Count; 12] = [
         s.repeats
     }),
     ("cpc_stream_event_documents_muted_total", "Event documents not told because of muting.", |s| s.muted),
+    ("cpc_stream_learning_failed_total", "Times that learning what is normal failed and began anew.", |s| {
+        s.learning_failed
+    }),
     ("cpc_stream_place_changes_total", "Times that the place has changed.", |s| s.regimes),
 ];
 
@@ -164,11 +171,17 @@ fn node(page: &mut Page, health: &Health, hub: &Hub) {
             "Documents that wait for the broker.",
             health.events_pending as f64,
         ),
+        ("cpc_stream_broker_connected", "1 while the broker is there.", flag(health.broker.connected)),
+        (
+            "cpc_stream_broker_faults",
+            "Topics and subscriptions that the broker refuses or drops, and a second node of this name.",
+            health.broker.faults.len() as f64,
+        ),
         ("cpc_stream_outbox_bytes", "Their size.", health.outbox.bytes as f64),
         ("cpc_stream_outbox_degraded", "1 while the disk refuses events.", flag(health.outbox.degraded)),
         (
             "cpc_stream_load_ratio",
-            "Time to process a hop over the time that a hop lasts.",
+            "Share of the time for which the analysis works, over some 10 s.",
             health.load_percent / 100.0,
         ),
         ("process_resident_memory_bytes", "Resident memory size in bytes.", health.rss_bytes as f64),
@@ -176,13 +189,13 @@ fn node(page: &mut Page, health: &Health, hub: &Hub) {
         page.one(name, "gauge", help, value);
     }
     let name = "cpc_stream_hop_duration_seconds";
-    page.head(name, "gauge", "Time to process a hop, by quantile over the last ten minutes.");
+    page.head(name, "summary", "Time to process a hop, by quantile over the last ten minutes.");
     page.row(name, &[("quantile", "0.5")], health.hop_p50_us / 1e6);
     page.row(name, &[("quantile", "0.99")], health.hop_p99_us / 1e6);
     let name = "cpc_stream_delay_seconds";
     page.head(
         name,
-        "gauge",
+        "summary",
         "Delay by stage and quantile: heard (capture to score), step (the model), commit (outbox).",
     );
     let Delays { heard, step, commit } = health.delays;

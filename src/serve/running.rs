@@ -1,27 +1,36 @@
 //! What runs in the thread `http`: connections, and what is said to the hub.
 
+use std::collections::VecDeque;
 use std::net::{SocketAddr, TcpListener};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use axum::http::HeaderValue;
+use axum::http::header::CONTENT_TYPE;
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::runtime;
 use tokio::sync::mpsc::Receiver;
 use tokio::sync::{Semaphore, oneshot};
+use tokio::task::AbortHandle;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use super::feed::{Feed, Said};
-use super::guard::Guard;
+use super::guard::{Guard, Peer};
 use super::hub::Hub;
 use super::patient::Patient;
 use super::routes::{Known, router};
 use super::server::{About, HealthSource};
 use crate::error::{Error, Result};
 
-/// Connections at a time; more wait in the kernel.
+/// Connections at a time. Where one more comes, the one that has asked for nothing for longest is closed, so that probes are
+/// answered whoever holds connections.
 const CONNECTIONS: usize = 64;
 /// How long a client may take for the head of a request, and be silent between two.
 const HEAD: Duration = Duration::from_secs(15);
@@ -29,6 +38,9 @@ const HEAD: Duration = Duration::from_secs(15);
 const HEAD_BYTES: usize = 16 * 1024;
 /// How often pages are called that nothing is said to.
 const CALL: Duration = Duration::from_secs(10);
+
+/// What a live answer is called.
+const LIVE: HeaderValue = HeaderValue::from_static("text/event-stream");
 
 /// The thread; it is told to end, and waited for, when this goes.
 pub(super) struct Running {
@@ -109,10 +121,10 @@ async fn listen(mut said: Receiver<Said>, hub: &Mutex<Hub>) {
 async fn accept(listener: tokio::net::TcpListener, known: Known, guard: &Arc<Guard>) {
     let room = Arc::new(Semaphore::new(CONNECTIONS));
     let routes = router(known, guard);
+    let mut lines: VecDeque<(Arc<Line>, AbortHandle)> = VecDeque::new();
     loop {
-        let Ok(place) = Arc::clone(&room).acquire_owned().await else { return };
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
+        let (stream, peer) = match listener.accept().await {
+            Ok(accepted) => accepted,
             Err(error) => {
                 // out of files, most likely: the audio needs them more than a page
                 tracing::debug!("a connection to the page failed: {error}");
@@ -120,18 +132,74 @@ async fn accept(listener: tokio::net::TcpListener, known: Known, guard: &Arc<Gua
                 continue;
             }
         };
+        lines.retain(|(_, task)| !task.is_finished());
+        if room.available_permits() == 0
+            && let Some((_, task)) =
+                lines.iter().filter(|(line, _)| line.is_idle()).min_by_key(|(line, _)| line.since())
+        {
+            task.abort();
+        }
+        let Ok(place) = Arc::clone(&room).acquire_owned().await else { return };
         let _ = stream.set_nodelay(true);
-        let service = TowerToHyperService::new(routes.clone());
+        let line = Arc::new(Line::new());
+        let (of_service, inner) = (Arc::clone(&line), TowerToHyperService::new(routes.clone()));
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(Peer(peer.ip()));
+            let (line, answer) = (Arc::clone(&of_service), inner.call(request));
+            line.asks();
+            async move {
+                let answer = answer.await;
+                // a live answer goes on for as long as somebody looks
+                let live =
+                    answer.as_ref().is_ok_and(|answer| answer.headers().get(CONTENT_TYPE) == Some(&LIVE));
+                if !live {
+                    line.answered();
+                }
+                answer
+            }
+        });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEAD)
             .max_buf_size(HEAD_BYTES)
             .serve_connection(TokioIo::new(Patient::new(stream)), service);
-        tokio::spawn(async move {
+        let task = tokio::spawn(async move {
             if let Err(error) = connection.await {
                 tracing::debug!("a connection to the page ended: {error}");
             }
             drop(place);
         });
+        lines.push_back((line, task.abort_handle()));
+    }
+}
+
+/// What a connection is doing.
+#[derive(Debug)]
+struct Line {
+    busy: AtomicBool,
+    since: Mutex<Instant>,
+}
+
+impl Line {
+    fn new() -> Self {
+        Self { busy: AtomicBool::new(false), since: Mutex::new(Instant::now()) }
+    }
+
+    fn asks(&self) {
+        self.busy.store(true, Ordering::Relaxed);
+    }
+
+    fn answered(&self) {
+        *self.since.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        self.busy.store(false, Ordering::Relaxed);
+    }
+
+    fn is_idle(&self) -> bool {
+        !self.busy.load(Ordering::Relaxed)
+    }
+
+    /// When it was answered last, or began.
+    fn since(&self) -> Instant {
+        *self.since.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,5 +1,6 @@
 //! Where log lines go, and in what form.
 
+use std::ffi::OsString;
 use std::fmt;
 use std::fs::File;
 use std::io::IsTerminal;
@@ -40,7 +41,7 @@ pub fn init_logs(level: &str, format: LogFormat) {
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
+        .with_ansi(std::io::stderr().is_terminal() && takes_colour(|name| std::env::var_os(name)))
         .with_target(false);
     // a second call finds the first one's subscriber in place, which is what is wanted
     let _ = match (format, journal_reads()) {
@@ -49,6 +50,12 @@ pub fn init_logs(level: &str, format: LogFormat) {
         (LogFormat::Text, false) => lines.try_init(),
         (LogFormat::Text, true) => lines.without_time().map_event_format(Ranked).try_init(),
     };
+}
+
+/// Whether nobody has said that colour is not wanted: `NO_COLOR` with any text, or a terminal that is `dumb`.
+fn takes_colour(variable: impl Fn(&str) -> Option<OsString>) -> bool {
+    let refused = variable("NO_COLOR").is_some_and(|text| !text.is_empty());
+    !refused && variable("TERM").is_none_or(|term| term != "dumb")
 }
 
 /// Whether stderr is the stream that `JOURNAL_STREAM` names as DEVICE:INODE; who is started from a service inherits the
@@ -87,5 +94,26 @@ where
         };
         write!(line, "<{priority}>")?;
         self.0.format_event(context, line, event)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_colour_where_it_is_not_wanted() {
+        for (variables, colour) in [
+            (&[][..], true),
+            (&[("TERM", "xterm-256color")], true),
+            (&[("NO_COLOR", "")], true),
+            (&[("NO_COLOR", "1")], false),
+            (&[("NO_COLOR", "0"), ("TERM", "xterm")], false),
+            (&[("TERM", "dumb")], false),
+        ] {
+            let of =
+                |name: &str| variables.iter().find(|(n, _)| *n == name).map(|(_, text)| OsString::from(text));
+            assert_eq!(takes_colour(of), colour, "{variables:?}");
+        }
     }
 }

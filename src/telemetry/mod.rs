@@ -5,10 +5,12 @@
 mod hop_times;
 mod logs;
 mod process;
+mod seldom;
 mod threads;
 
 pub use hop_times::{HopTimes, Percentiles};
 pub(crate) use logs::mark_of_failure;
 pub use logs::{LogConfig, LogFormat, init_logs};
 pub use process::resident_bytes;
+pub use seldom::Seldom;
 pub use threads::{Movement, ThreadWatch};

@@ -65,10 +65,11 @@ impl Journal {
             }))?;
         }
         if let Some(Validation { figures, vitals, alarms, best }) = &report.validation {
-            let bound = |loss: &f64| (figures.negatives as f64).ln() - loss;
+            let bound = |loss: &f64| ((figures.negatives + 1) as f64).ln() - loss;
             self.line(&json!({
                 "step": report.step, "validation": figures, "vitals": vitals, "alarms": alarms, "best": best,
-                // I(z_{t+k}; c_t) is at least this many nats (arXiv 1807.03748, equation 5)
+                // I(z_{t+k}; c_t) is at least ln of the candidates, the true one and N negatives, less the loss (arXiv 1807.03748,
+                // equation 5)
                 "mutual_information_bound": figures.loss_per_k.iter().map(bound).collect::<Vec<_>>(),
             }))?;
             draw(&self.picture, &self.curves)?;

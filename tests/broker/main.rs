@@ -6,6 +6,7 @@
 mod support;
 
 mod broker_away_loses_nothing;
+mod brokers_that_refuse;
 mod commands_follow_the_rule;
 mod disk_trouble_stops_nothing;
 mod embedding_topic;

@@ -5,6 +5,7 @@ mod press;
 mod scene;
 mod summary;
 
+use std::io::Cursor;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -15,6 +16,7 @@ use super::args::{Output, SetThreads, open_model, stdout, stop_flag, use_threads
 use crate::detect::DetectConfig;
 use crate::error::{Error, Result};
 use crate::event::{Finding, Phase};
+use crate::output_file::write_whole;
 use crate::runtime::{Engine, Heard};
 use crate::units::{HOP, MODEL_RATE};
 
@@ -180,14 +182,16 @@ fn save(scenes: [&Scene; 2], path: &Path, out: &mut Output) -> Result<()> {
         sample_format: hound::SampleFormat::Int,
     };
     let [left, right] = scenes.map(|scene| &scene.samples);
-    let write = || -> hound::Result<()> {
-        let mut file = hound::WavWriter::create(path, spec)?;
+    let mut wav = Cursor::new(Vec::new());
+    let mut write = || -> hound::Result<()> {
+        let mut file = hound::WavWriter::new(&mut wav, spec)?;
         for sample in left.iter().zip(right).flat_map(|(left, right)| [left, right]) {
             file.write_sample((sample * 32767.0).round() as i16)?;
         }
         file.finalize()
     };
-    write().map_err(|e| {
+    write().map_err(|e| Error::internal(format!("the scene has no form as WAV: {e}")))?;
+    write_whole(path, wav.get_ref()).map_err(|e| {
         Error::config(format!("cannot write {}: {e}", path.display()), "check the folder and the free space")
     })?;
     for (side, scene) in ["left", "right"].iter().zip(scenes) {

@@ -149,7 +149,7 @@ struct Files {
 
 impl Files {
     fn open(path: &Path) -> Result<Self> {
-        Ok(Self { files: sound_files(path)?, next: 0, open: None, lap: 0, first_lap: true })
+        Ok(Self { files: sound_files(path)?.files, next: 0, open: None, lap: 0, first_lap: true })
     }
 
     fn more(&mut self, samples: &mut Vec<f32>) -> Result<()> {

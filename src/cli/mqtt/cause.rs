@@ -15,6 +15,8 @@ pub(super) struct Stage {
     pub(super) user: Option<String>,
     /// Where the message goes.
     pub(super) topic: String,
+    /// What all topics of the node begin with.
+    pub(super) all: String,
 }
 
 pub(super) fn unknown_name(place: &str, reason: &str) -> Error {
@@ -129,8 +131,53 @@ impl Stage {
         )
     }
 
+    /// What is retained is not there for who comes later.
+    pub(super) fn not_kept(&self) -> Error {
+        let Self { place, topic, .. } = self;
+        Error::broker(
+            format!(
+                "{place} took a message to be kept (retained) on {topic} and does not keep it: who connects later is not told \
+                     of status, availability and health"
+            ),
+            "allow retained messages at the broker (mosquitto: retain_available true)",
+        )
+    }
+
+    /// The broker says so in its CONNACK.
+    pub(super) fn too_small(&self, largest: u32) -> Error {
+        let place = &self.place;
+        Error::broker(
+            format!(
+                "{place} takes packets of {largest} bytes at most, event and health documents have some 2000"
+            ),
+            "raise the broker's limit (mosquitto: max_packet_size, message_size_limit)",
+        )
+    }
+
+    /// It gives no receipts.
+    pub(super) fn no_receipts(&self) -> Error {
+        let place = &self.place;
+        Error::broker(
+            format!(
+                "{place} gives no receipts (its highest QoS is 0), which events need to be kept until they have arrived"
+            ),
+            "allow QoS 1 at the broker (mosquitto: max_qos 1)",
+        )
+    }
+
+    /// The will is refused, or what else is in CONNECT.
+    pub(super) fn no_will(&self, reason: &str) -> Error {
+        let Self { place, topic, .. } = self;
+        Error::broker(
+            format!(
+                "{place} takes no last will on {topic}, by which others learn that this node is gone: {reason}"
+            ),
+            self.access(),
+        )
+    }
+
     fn access(&self) -> String {
-        let all = self.topic.strip_suffix("test").unwrap_or(&self.topic);
+        let all = &self.all;
         let who =
             self.user.as_ref().map_or_else(|| "everybody".to_owned(), |user| format!("the user {user}"));
         format!(
@@ -144,7 +191,13 @@ mod tests {
     use super::*;
 
     fn stage(tls: bool, user: Option<&str>) -> Stage {
-        Stage { place: "b:1".into(), tls, user: user.map(str::to_owned), topic: "x/hall/test".into() }
+        Stage {
+            place: "b:1".into(),
+            tls,
+            user: user.map(str::to_owned),
+            topic: "x/hall/test".into(),
+            all: "x/hall/".into(),
+        }
     }
 
     #[test]

@@ -24,6 +24,10 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const REACH: Duration = Duration::from_secs(3);
 /// Time for a goodbye.
 const LEAVE: Duration = Duration::from_millis(500);
+/// Bytes of a document: those of events have some 1000, those of health some 2000.
+const DOCUMENT: usize = 2000;
+/// A stream that no daemon has.
+const STREAM: &str = "test";
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
 /// What was tried, how far it got, and how it ended.
@@ -83,7 +87,9 @@ pub(in crate::cli) fn try_broker(config: &PublishConfig, node: &str) -> Trial {
 impl Trial {
     fn make(&mut self, config: &PublishConfig, node: &str) -> Result<()> {
         let address = BrokerAddress::parse(&self.broker)?;
-        let topic = Topics::new(&config.prefix, node)?.test();
+        let topics = Topics::new(&config.prefix, node)?;
+        let topic = topics.test();
+        let all = topic.strip_suffix("test").unwrap_or(&topic).to_owned();
         let login = link::login(&address, config.username.as_deref(), config.password_file.as_deref())?;
         let user = login.as_ref().map(|(user, _)| user.clone());
         let version = match config.protocol {
@@ -101,9 +107,9 @@ impl Trial {
             Options { protocol: config.protocol, ..Options::new(address.clone(), login, id, KEEP_ALIVE) };
         options.encrypt(&config.tls)?;
         self.reach(&place)?;
-        let stage = Stage { place, tls: address.tls, user, topic };
+        let stage = Stage { place, tls: address.tls, user, topic, all };
         let runtime = link::runtime()?;
-        let outcome = runtime.block_on(self.travel(&options, &stage));
+        let outcome = runtime.block_on(self.travel(options, &stage, &topics));
         runtime.shutdown_background();
         outcome
     }
@@ -140,43 +146,100 @@ impl Trial {
         Err(cause::unreachable(place, &failure))
     }
 
-    async fn travel(&mut self, options: &Options, stage: &Stage) -> Result<()> {
+    async fn travel(&mut self, mut options: Options, stage: &Stage, topics: &Topics) -> Result<()> {
         let mut since = Instant::now();
-        let mut link = Link::start(options);
+        let mut link = Link::start(&options);
         let payload = ulid::Ulid::generate().to_string();
-        let closed = || Error::broker("the connection closed", "try again, and see the broker's log");
+        self.enter(&mut link, stage, &mut since).await?;
+        self.there_and_back(&mut link, stage, payload.clone(), ["subscribed", "confirmed", "came back"])
+            .await?;
 
+        // the same on the way of events, as long as they are: rules and limits may differ
+        let event = Stage { topic: topics.event(STREAM), ..stage.clone() };
+        let document = json!({ "test": payload, "padding": "x".repeat(DOCUMENT) }).to_string();
+        self.there_and_back(&mut link, &event, document, ["event path", "confirmed", "came back"]).await?;
+        let kept = Stage { topic: topics.availability(STREAM), ..stage.clone() };
+        self.keep(&mut link, &kept, &payload).await?;
+        leave(&mut link).await;
+
+        since = Instant::now();
+        let last = Stage { topic: topics.availability(STREAM), ..stage.clone() };
+        options.will = Some((last.topic.clone(), "a last will, of a test"));
+        let mut link = Link::start(&options);
         match next(&mut link, |told| matches!(told, Told::Connected { .. })).await {
+            End::Told(_) => self.done("last will", &mut since, last.topic.clone()),
+            End::Silent => return Err(last.no_will("no answer within 5 s")),
+            End::Lost(reason) => return Err(last.no_will(&reason)),
+        }
+        leave(&mut link).await;
+        Ok(())
+    }
+
+    /// Waits until the broker has taken us in.
+    async fn enter(&mut self, link: &mut Link, stage: &Stage, since: &mut Instant) -> Result<()> {
+        match next(link, |told| matches!(told, Told::Connected { .. })).await {
+            End::Told(Told::Connected { confirms: false, .. }) => return Err(stage.no_receipts()),
+            End::Told(Told::Connected { largest: Some(largest), .. }) if (largest as usize) < DOCUMENT => {
+                return Err(stage.too_small(largest));
+            }
+            End::Told(Told::Connected { retains: false, .. }) => return Err(stage.not_kept()),
             End::Told(_) => {}
             End::Silent => return Err(stage.not_let_in("Network timeout")),
             End::Lost(reason) => return Err(stage.not_let_in(&reason)),
         }
-        self.done("let in", &mut since, if stage.tls { "TLS, then CONNECT" } else { "CONNECT" });
+        self.done("let in", since, if stage.tls { "TLS, then CONNECT" } else { "CONNECT" });
+        Ok(())
+    }
 
+    /// Listens on the topic of `stage`, publishes there and waits for that.
+    async fn there_and_back(
+        &mut self,
+        link: &mut Link,
+        stage: &Stage,
+        payload: String,
+        names: [&'static str; 3],
+    ) -> Result<()> {
+        let mut since = Instant::now();
+        subscribe(link, stage).await?;
+        self.done(names[0], &mut since, stage.topic.clone());
+        if !link.client.publish(Travel::Event, &stage.topic, payload.clone().into_bytes()) {
+            return Err(closed());
+        }
+        self.come_back(link, stage, &payload, since).await
+    }
+
+    /// Publishes what is to be kept, looks whether it is, and removes it.
+    async fn keep(&mut self, link: &mut Link, stage: &Stage, payload: &str) -> Result<()> {
+        let mut since = Instant::now();
+        let said = payload.as_bytes();
+        if !link.client.publish(Travel::State, &stage.topic, said.to_vec()) {
+            return Err(closed());
+        }
+        match next(link, |told| matches!(told, Told::Acked(_) | Told::Refused { .. })).await {
+            End::Told(Told::Refused { reason, .. }) | End::Lost(reason) => {
+                return Err(stage.not_taken(&reason));
+            }
+            End::Silent => return Err(stage.not_taken("no receipt within 5 s")),
+            End::Told(_) => {}
+        }
         if !link.client.subscribe(&stage.topic) {
             return Err(closed());
         }
-        match next(&mut link, |told| matches!(told, Told::Subscribed(_))).await {
-            End::Told(Told::Subscribed(true)) => {}
+        // it may come before the answer to the subscription
+        let kept = |told: &Told| match told {
+            Told::Message(message) => message.retained && message.payload == said,
+            Told::Subscribed { refused, .. } => refused.is_some(),
+            _ => false,
+        };
+        let found = next(link, kept).await;
+        let _ = link.client.publish(Travel::State, &stage.topic, Vec::new());
+        match found {
+            End::Told(Told::Message(_)) => {}
             End::Told(_) => return Err(stage.not_subscribed("it refuses the subscription")),
-            End::Silent => return Err(stage.not_subscribed("no answer within 5 s")),
-            End::Lost(reason) => return Err(stage.not_subscribed(&reason)),
+            End::Silent => return Err(stage.not_kept()),
+            End::Lost(reason) => return Err(stage.not_taken(&reason)),
         }
-        self.done("subscribed", &mut since, stage.topic.clone());
-
-        let sent = link.client.publish(Travel::Event, &stage.topic, payload.clone().into_bytes());
-        if !sent {
-            return Err(closed());
-        }
-        self.come_back(&mut link, stage, &payload, since).await?;
-        if link.client.disconnect() {
-            let by = Instant::now() + LEAVE;
-            while let Ok(Some(Ok(told))) = timeout_at(by.into(), link.events.recv()).await {
-                if matches!(told, Told::Left) {
-                    break;
-                }
-            }
-        }
+        self.done("kept", &mut since, format!("{} (removed again)", stage.topic));
         Ok(())
     }
 
@@ -191,11 +254,12 @@ impl Trial {
         let (mut confirmed, mut back) = (false, false);
         while !(confirmed && back) {
             let ours = |told: &Told| match told {
-                Told::Acked(_) => true,
+                Told::Acked(_) | Told::Refused { .. } => true,
                 Told::Message(message) => !message.retained && message.payload == payload.as_bytes(),
                 _ => false,
             };
             match next(link, ours).await {
+                End::Told(Told::Refused { reason, .. }) => return Err(stage.not_taken(&reason)),
                 End::Told(Told::Acked(_)) => {
                     confirmed = true;
                     self.done("confirmed", &mut since, "the broker has taken the message");
@@ -210,6 +274,35 @@ impl Trial {
             }
         }
         Ok(())
+    }
+}
+
+fn closed() -> Error {
+    Error::broker("the connection closed", "try again, and see the broker's log")
+}
+
+async fn subscribe(link: &mut Link, stage: &Stage) -> Result<()> {
+    if !link.client.subscribe(&stage.topic) {
+        return Err(closed());
+    }
+    match next(link, |told| matches!(told, Told::Subscribed { .. })).await {
+        End::Told(Told::Subscribed { refused: Some(_), .. }) => {
+            Err(stage.not_subscribed("it refuses the subscription"))
+        }
+        End::Told(_) => Ok(()),
+        End::Silent => Err(stage.not_subscribed("no answer within 5 s")),
+        End::Lost(reason) => Err(stage.not_subscribed(&reason)),
+    }
+}
+
+async fn leave(link: &mut Link) {
+    if link.client.disconnect() {
+        let by = Instant::now() + LEAVE;
+        while let Ok(Some(Ok(told))) = timeout_at(by.into(), link.events.recv()).await {
+            if matches!(told, Told::Left) {
+                break;
+            }
+        }
     }
 }
 

@@ -3,13 +3,13 @@
 use rumqttc::{AsyncClient, ConnectReturnCode, ConnectionError, Event, EventLoop, Incoming, LastWill};
 use rumqttc::{MqttOptions, Outgoing, QoS, SubscribeReasonCode, TlsConfiguration, Transport};
 
-use super::{CONNECT_S, IN_FLIGHT, MAX_PACKET, Message, Options, REQUESTS, Told};
+use super::{CONNECT_S, IN_FLIGHT, MAX_INCOMING, MAX_PACKET, Message, Options, REQUESTS, Told};
 
 pub(super) fn start(options: &Options) -> (AsyncClient, EventLoop) {
     let mut to = MqttOptions::new(&options.client_id, &options.address.host, options.address.port);
     to.set_keep_alive(options.keep_alive);
     to.set_clean_session(true);
-    to.set_max_packet_size(MAX_PACKET, MAX_PACKET);
+    to.set_max_packet_size(MAX_INCOMING, MAX_PACKET);
     to.set_inflight(IN_FLIGHT);
     if let Some((user, password)) = &options.login {
         to.set_credentials(user, password);
@@ -30,10 +30,13 @@ pub(super) fn start(options: &Options) -> (AsyncClient, EventLoop) {
 
 pub(super) fn told(event: Event) -> Told {
     match event {
-        Event::Incoming(Incoming::ConnAck(_)) => Told::Connected { window: u16::MAX, largest: None },
+        Event::Incoming(Incoming::ConnAck(_)) => {
+            Told::Connected { window: u16::MAX, largest: None, retains: true, confirms: true }
+        }
         Event::Incoming(Incoming::PubAck(ack)) => Told::Acked(ack.pkid),
         Event::Incoming(Incoming::SubAck(ack)) => {
-            Told::Subscribed(ack.return_codes.iter().all(|c| matches!(c, SubscribeReasonCode::Success(_))))
+            let taken = ack.return_codes.iter().all(|c| matches!(c, SubscribeReasonCode::Success(_)));
+            Told::Subscribed { id: ack.pkid, refused: (!taken).then(|| "0x80".to_owned()) }
         }
         Event::Incoming(Incoming::Publish(message)) => Told::Message(Message {
             retained: message.retain,
@@ -42,6 +45,7 @@ pub(super) fn told(event: Event) -> Told {
         }),
         Event::Incoming(Incoming::Disconnect) => Told::Goodbye("the broker said goodbye".into()),
         Event::Outgoing(Outgoing::Publish(id)) if id != 0 => Told::Sent(id),
+        Event::Outgoing(Outgoing::Subscribe(id)) => Told::Asked(id),
         Event::Outgoing(Outgoing::AwaitAck(_)) => Told::Collision,
         Event::Outgoing(Outgoing::Disconnect) => Told::Left,
         _ => Told::Nothing,

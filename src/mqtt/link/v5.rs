@@ -4,7 +4,7 @@ use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{
     ConnectProperties, ConnectReturnCode, LastWill, PubAckReason, PublishProperties, SubscribeReasonCode,
 };
-use rumqttc::v5::{AsyncClient, ConnectionError, Event, EventLoop, Incoming, MqttOptions};
+use rumqttc::v5::{AsyncClient, ConnectionError, Event, EventLoop, Incoming, MqttOptions, StateError};
 use rumqttc::{Outgoing, TlsConfiguration, Transport};
 
 use super::{CONNECT_S, IN_FLIGHT, MAX_PACKET, Message, Options, REQUESTS, Told};
@@ -51,14 +51,17 @@ pub(super) fn told(event: Event) -> Told {
             Told::Connected {
                 window: limits.and_then(|limits| limits.receive_max).unwrap_or(u16::MAX),
                 largest: limits.and_then(|limits| limits.max_packet_size),
+                retains: limits.and_then(|limits| limits.retain_available) != Some(0),
+                confirms: limits.and_then(|limits| limits.max_qos) != Some(0),
             }
         }
         Event::Incoming(Incoming::PubAck(ack)) => match ack.reason {
             PubAckReason::Success | PubAckReason::NoMatchingSubscribers => Told::Acked(ack.pkid),
-            reason => Told::Goodbye(format!("it refuses a message ({reason:?}); check its access rules")),
+            reason => Told::Refused { id: ack.pkid, reason: format!("{reason:?}") },
         },
         Event::Incoming(Incoming::SubAck(ack)) => {
-            Told::Subscribed(ack.return_codes.iter().all(|c| matches!(c, SubscribeReasonCode::Success(_))))
+            let refusal = ack.return_codes.iter().find(|c| !matches!(c, SubscribeReasonCode::Success(_)));
+            Told::Subscribed { id: ack.pkid, refused: refusal.map(|reason| format!("{reason:?}")) }
         }
         Event::Incoming(Incoming::Publish(message)) => Told::Message(Message {
             retained: message.retain,
@@ -69,6 +72,7 @@ pub(super) fn told(event: Event) -> Told {
             Told::Goodbye(format!("the broker said goodbye ({:?})", goodbye.reason_code))
         }
         Event::Outgoing(Outgoing::Publish(id)) if id != 0 => Told::Sent(id),
+        Event::Outgoing(Outgoing::Subscribe(id)) => Told::Asked(id),
         Event::Outgoing(Outgoing::AwaitAck(_)) => Told::Collision,
         Event::Outgoing(Outgoing::Disconnect) => Told::Left,
         _ => Told::Nothing,
@@ -82,6 +86,10 @@ pub(super) fn reason(error: &ConnectionError) -> String {
         }
         ConnectionError::ConnectionRefused(ConnectReturnCode::NotAuthorized) => {
             "it does not let this user in (NotAuthorized)".into()
+        }
+        ConnectionError::MqttState(StateError::ServerDisconnect { reason_code, reason_string }) => {
+            let more = reason_string.as_ref().map(|text| format!(": {text}")).unwrap_or_default();
+            format!("the broker said goodbye ({reason_code:?}{more})")
         }
         other => other.to_string(),
     }

@@ -192,7 +192,7 @@ impl Desk {
         match post {
             Post::Up => self.ledger.up(now),
             Post::Down(_) => self.ledger.down(),
-            Post::Rest(_) => {}
+            Post::Rest(_) | Post::Refused(_) => {}
             Post::Letter(letter) => self.read(&letter, now),
         }
     }

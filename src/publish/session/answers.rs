@@ -1,0 +1,331 @@
+//! What goes over one connection, and what the broker answers: receipts, refusals, and what the self-check makes of them.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::{Duration, Instant};
+
+use super::{FromWire, GOOD_CONNECTION, Home, Link, Session, Slot, Told, Travel, is_takeover, is_too_large};
+use crate::publish::outbox::Record;
+use crate::publish::selfcheck::Action;
+
+/// What the broker refuses is tried again this often, besides at each connection.
+const RETRY: Duration = Duration::from_secs(60);
+/// Short connections in a row after which messages go out one at a time, so that the one that ends them is found.
+const SHORT: u32 = 5;
+/// Connections that end while a topic alone is under way, after which that is left out.
+const STRIKES: u32 = 3;
+/// A subscription is asked for this long after the one before, where one of them ends the connection.
+const APART: Duration = Duration::from_secs(1);
+
+/// What the broker refuses, and what is remembered to find that out.
+#[derive(Debug, Default)]
+pub(super) struct Refused {
+    /// Topics on which the broker takes nothing, until the next try.
+    topics: BTreeSet<String>,
+    /// Event records of these topics.
+    records: Vec<Record>,
+    retry: Option<Instant>,
+    /// Topics and filters that were told of.
+    told: BTreeSet<String>,
+    /// Subscriptions in the order in which they were asked for, and by packet id.
+    asked: VecDeque<String>,
+    sent: BTreeMap<u16, String>,
+    up_since: Option<Instant>,
+    /// Connections in a row that came about and soon ended.
+    short: u32,
+    strikes: BTreeMap<String, u32>,
+    /// Filters that bring a message too large for this program.
+    deafening: BTreeSet<String>,
+    /// Subscriptions that are asked for one at a time, and when the next.
+    apart: VecDeque<String>,
+    next_apart: Option<Instant>,
+    last_apart: Option<String>,
+}
+
+impl Refused {
+    pub(super) fn take_records(&mut self) -> Vec<Record> {
+        std::mem::take(&mut self.records)
+    }
+
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.retry.into_iter().chain(self.next_apart).min()
+    }
+
+    /// Topics whose messages end the connection.
+    fn ending(&self) -> BTreeSet<String> {
+        let enough = |(topic, &strikes): (&String, &u32)| (strikes >= STRIKES).then(|| topic.clone());
+        self.strikes.iter().filter_map(enough).collect()
+    }
+
+    /// Whether messages go out one at a time: for the first seconds of a connection, where those before were short.
+    fn is_careful(&self) -> bool {
+        self.short >= SHORT && self.up_since.is_some_and(|since| since.elapsed() < GOOD_CONNECTION)
+    }
+}
+
+impl Session {
+    /// Asks for subscriptions: of the self-check first, so that what was kept before comes before what is said now.
+    pub(super) fn subscribe(&mut self, link: &Link) {
+        let (topics, refused) = (&self.desk.topics, &mut self.refused);
+        refused.topics = refused.ending();
+        refused.up_since = Some(Instant::now());
+        (refused.asked, refused.sent) = (VecDeque::new(), BTreeMap::new());
+        let home = self.settings.home.iter().flat_map(Home::filters).map(str::to_owned);
+        let filters = home.chain(topics.requests()).filter(|filter| !refused.deafening.contains(filter));
+        let filters: Vec<String> = filters.collect();
+        let actions = self.check.connected();
+        self.act(actions, link);
+        if self.refused.last_apart.is_some() {
+            self.refused.apart = filters.into();
+            self.refused.next_apart = Some(Instant::now());
+            return;
+        }
+        for filter in filters {
+            self.ask(filter, link);
+        }
+    }
+
+    fn ask(&mut self, filter: String, link: &Link) {
+        if link.client.subscribe(&filter) {
+            self.refused.asked.push_back(filter);
+        }
+    }
+
+    /// Does what the self-check wants, and tells what it has found.
+    pub(super) fn act(&mut self, actions: impl IntoIterator<Item = Action>, link: &Link) {
+        for action in actions {
+            match action {
+                Action::Subscribe(filter) => self.ask(filter, link),
+                Action::Unsubscribe(filter) => drop(link.client.unsubscribe(&filter)),
+                Action::Dropped { topic, why } => {
+                    let fix = "check the broker's access rules, its limit of a message's size and whether it retains";
+                    tracing::warn!("what is published on {topic} gets lost: {why}; {fix}");
+                    self.status.set_fault(topic.clone(), format!("{topic}: {why}"));
+                }
+                Action::Passes(topic) => {
+                    tracing::info!("the broker hands on what is published on {topic} again");
+                    self.status.clear_fault(&topic);
+                }
+                Action::Rival => self.meet_rival(),
+            }
+        }
+    }
+
+    fn meet_rival(&mut self) {
+        let (id, node) = (&self.settings.options.client_id, self.desk.topics.node());
+        if !std::mem::replace(&mut self.rival, true) {
+            tracing::error!(
+                "another client with the id {id} takes this one's place at the broker: give each box a node of its own \
+                 (`node` in the configuration, here {node:?})"
+            );
+        }
+        self.status.set_fault("rival".to_owned(), format!("another daemon is connected as node {node} too"));
+    }
+
+    /// Why a connection ended, for people; what is learnt from it for the next one.
+    pub(super) fn explain(&mut self, reason: String, was_good: bool) -> String {
+        let refused = &mut self.refused;
+        if is_too_large(&reason) {
+            match refused.last_apart.take().filter(|last| !last.is_empty()) {
+                None => refused.last_apart = Some(String::new()),
+                Some(filter) => {
+                    tracing::error!(
+                        "a message on {filter} is larger than this program takes ({reason}): nothing on it is heard until the \
+                         next start; where the broker keeps it, remove it (`mosquitto_pub -r -n -t TOPIC`)"
+                    );
+                    let text = format!("{filter} is not heard: a message there is too large");
+                    self.status.set_fault(filter.clone(), text);
+                    refused.deafening.insert(filter);
+                    refused.last_apart = Some(String::new());
+                }
+            }
+            return reason;
+        }
+        if is_takeover(&reason) {
+            self.meet_rival();
+        }
+        if self.rival {
+            if was_good {
+                // it may have gone; if not it shows soon
+                self.rival = false;
+                self.status.clear_fault("rival");
+            }
+            let id = &self.settings.options.client_id;
+            return format!(
+                "another client with the id {id} takes this one's place: give each box a node of its own; {reason}"
+            );
+        }
+        let refused = &mut self.refused;
+        refused.short = if was_good || !self.was_up { 0 } else { refused.short + 1 };
+        if let Some(topic) = self.alone.take().filter(|_| refused.short > SHORT) {
+            let strikes = refused.strikes.entry(topic.clone()).or_default();
+            *strikes += 1;
+            if *strikes == STRIKES {
+                self.tell_refused(&topic, &format!("it ends the connection: {reason}"));
+            }
+        }
+        reason
+    }
+
+    /// Says once what the broker does not take.
+    fn tell_refused(&mut self, topic: &str, reason: &str) {
+        self.status.set_fault(
+            topic.to_owned(),
+            format!("the broker refuses what is published on {topic} ({reason})"),
+        );
+        if self.refused.told.insert(topic.to_owned()) {
+            tracing::error!(
+                "the broker refuses what is published on {topic} ({reason}): it is left out, and tried again each minute; \
+                 allow writing there in its access rules"
+            );
+        }
+    }
+
+    /// What time has come for.
+    pub(super) fn look(&mut self, link: &Link, now: Instant) {
+        let actions = self.check.look(now);
+        self.act(actions, link);
+        if self.refused.next_apart.is_some_and(|at| now >= at) {
+            let next = self.refused.apart.pop_front();
+            self.refused.next_apart = next.is_some().then_some(now + APART);
+            // the one that ends the connection is the last that was asked for
+            self.refused.last_apart = next.clone();
+            if let Some(filter) = next {
+                self.ask(filter, link);
+            }
+        }
+        if self.refused.retry.is_some_and(|at| now >= at) {
+            self.refused.retry = None;
+            let ending = self.refused.ending();
+            let topics = std::mem::replace(&mut self.refused.topics, ending);
+            let again =
+                |topic: &String| self.retained.contains_key(topic) && !self.refused.topics.contains(topic);
+            self.dirty.extend(topics.into_iter().filter(again));
+            let mut records = self.refused.take_records();
+            records.extend(self.queue.drain(..));
+            records.sort_unstable_by_key(|record| record.seq);
+            self.queue = records.into();
+        }
+    }
+
+    pub(super) fn hand_over(&mut self, link: &Link) {
+        let client = &link.client;
+        let window = if self.refused.is_careful() { 1 } else { self.window };
+        while self.handed.len() + self.awaiting.len() < window {
+            if let Some(topic) = self.dirty.pop_front() {
+                if self.refused.topics.contains(&topic) {
+                    continue;
+                }
+                let said = self.before.get(&topic).or_else(|| self.retained.get(&topic));
+                let payload = said.cloned().unwrap_or_default();
+                if payload.len() > self.largest {
+                    self.tell_refused(&topic, &format!("{} bytes are more than it takes", payload.len()));
+                    continue;
+                }
+                self.check.state_goes(&topic, &payload);
+                let travel = if self.retains { Travel::State } else { Travel::Unkept };
+                if !client.publish(travel, &topic, payload) {
+                    self.dirty.push_front(topic);
+                    break;
+                }
+                if self.before.remove(&topic).is_some() {
+                    self.dirty.push_front(topic.clone());
+                }
+                self.handed.push_back(Slot::State(topic));
+                continue;
+            }
+            if self.stop_by.is_some() {
+                break;
+            }
+            let Some(record) = self.queue.pop_front() else { break };
+            if record.payload.len() > self.largest {
+                let _ = self.receipts.send(FromWire::TooLarge(record.seq));
+                continue;
+            }
+            if self.refused.topics.contains(&record.topic) {
+                self.set_aside(record);
+                continue;
+            }
+            let action = self.check.event_goes(&record.topic, &record.payload, Instant::now());
+            self.act(action, link);
+            if !client.publish(Travel::Event, &record.topic, record.payload.clone()) {
+                self.queue.push_front(record);
+                break;
+            }
+            self.handed.push_back(Slot::Record(record));
+        }
+        self.alone = match (self.handed.front(), self.awaiting.values().next()) {
+            (Some(Slot::State(topic)), None) | (None, Some((_, Slot::State(topic)))) => Some(topic.clone()),
+            _ => None,
+        };
+    }
+
+    fn set_aside(&mut self, record: Record) {
+        let _ = self.receipts.send(FromWire::Refused(record.seq));
+        self.refused.records.push(record);
+    }
+
+    /// Pairs packet ids with what was handed over; Some(reason) where the books no longer agree.
+    pub(super) fn note(&mut self, told: &Told) -> Option<String> {
+        match told {
+            Told::Sent(id) => {
+                let Some(slot) = self.handed.pop_front() else { return Some("a packet nobody sent".into()) };
+                self.awaiting.insert(*id, (Instant::now(), slot));
+            }
+            Told::Collision => return Some("packet ids collide".into()),
+            Told::Acked(id) => {
+                let topic = match self.awaiting.remove(id) {
+                    Some((_, Slot::Record(record))) => {
+                        let _ = self.receipts.send(FromWire::Acked(record.seq));
+                        record.topic
+                    }
+                    Some((_, Slot::State(topic))) => topic,
+                    None => return None,
+                };
+                self.check.confirmed(&topic, Instant::now());
+                if self.refused.told.remove(&topic) {
+                    tracing::info!("the broker takes what is published on {topic} again");
+                    self.status.clear_fault(&topic);
+                }
+            }
+            Told::Refused { id, reason } => {
+                let (_, slot) = self.awaiting.remove(id)?;
+                let (Slot::State(topic) | Slot::Record(Record { topic, .. })) = &slot;
+                self.refused.topics.insert(topic.clone());
+                self.refused.retry.get_or_insert(Instant::now() + RETRY);
+                self.tell_refused(&topic.clone(), reason);
+                if let Slot::Record(record) = slot {
+                    self.set_aside(record);
+                }
+            }
+            Told::Asked(id) => {
+                if let Some(filter) = self.refused.asked.pop_front() {
+                    self.refused.sent.insert(*id, filter);
+                }
+            }
+            Told::Subscribed { id, refused } => self.subscribed(*id, refused.as_deref()),
+            Told::Goodbye(reason) => return Some(reason.clone()),
+            _ => {}
+        }
+        None
+    }
+
+    fn subscribed(&mut self, id: u16, refusal: Option<&str>) {
+        let Some(filter) = self.refused.sent.remove(&id).filter(|filter| !self.check.owns(filter)) else {
+            return;
+        };
+        let Some(reason) = refusal else {
+            if self.refused.told.remove(&filter) {
+                self.status.clear_fault(&filter);
+            }
+            return;
+        };
+        self.status
+            .set_fault(filter.clone(), format!("the broker refuses the subscription to {filter} ({reason})"));
+        if self.refused.told.insert(filter.clone()) {
+            tracing::error!(
+                "the broker refuses the subscription to {filter} ({reason}): nothing there is heard; allow reading it in its \
+                 access rules"
+            );
+        }
+    }
+}

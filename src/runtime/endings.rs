@@ -1,0 +1,120 @@
+//! Streams that end, and events whose sound has ended.
+
+use std::time::Duration;
+
+use super::Engine;
+use super::inference::Inference;
+use crate::detect::DetectorState;
+use crate::error::Result;
+
+/// Without samples for so long, a live stream is away, and its event is over. Sources say after 2 s that they are offline.
+const AWAY: Duration = Duration::from_secs(4);
+
+impl Inference {
+    /// Nothing more comes of a stream; it ends once all that came is scored.
+    pub(super) fn close(&mut self, index: usize) -> Result<()> {
+        let Some(stream) = self.streams.get_mut(index).filter(|stream| !stream.closing) else {
+            return Ok(());
+        };
+        stream.closing = true;
+        stream.number.map_or(Ok(()), |number| self.engine.finish(number))
+    }
+
+    /// Ends the streams that are closed and have nothing left to score. True where there was one.
+    pub(super) fn end_what_is_over(&mut self) -> Result<bool> {
+        let mut any = false;
+        for index in 0..self.streams.len() {
+            let Some(stream) = self.streams.get(index).filter(|s| s.closing && !s.closed) else { continue };
+            if stream.number.is_some_and(|number| !self.engine.is_idle(number)) {
+                continue;
+            }
+            any = true;
+            self.end(index)?;
+            self.streams.get_mut(index).into_iter().for_each(|stream| stream.closed = true);
+        }
+        Ok(any)
+    }
+
+    /// Ends a stream although not all of it is scored, since the daemon is to stop.
+    pub(super) fn give_up(&mut self, index: usize) -> Result<()> {
+        let Some(stream) = self.streams.get_mut(index).filter(|stream| !stream.closed) else { return Ok(()) };
+        (stream.closing, stream.closed) = (true, true);
+        let Some(number) = stream.number else { return Ok(()) };
+        let (id, left) = (&stream.feed.id, self.engine.waiting_s(number));
+        if self.engine.learns(number) {
+            tracing::warn!(
+                "{id}: the stop came while it learnt what is normal, so that this is lost, and {left:.1} s of sound are \
+                 not scored; the next start learns anew, or goes on with what was normal before"
+            );
+        } else {
+            tracing::warn!(
+                "{id}: {left:.1} s of sound are not scored, since the stop does not wait for them"
+            );
+        }
+        self.end(index)
+    }
+
+    /// Ends a stream: a running event ends. What is not scored yet is shed.
+    pub(super) fn end(&mut self, index: usize) -> Result<()> {
+        let Some(stream) = self.streams.get_mut(index) else { return Ok(()) };
+        if let Some(number) = stream.number {
+            let idle = self.engine.is_idle(number);
+            if idle {
+                warn_unfinished(&self.engine, number);
+            }
+            self.refresh(false);
+            let counters = self.drive(|engine, sink| match idle {
+                true => engine.end(number, sink),
+                false => engine.abandon(number, sink),
+            })?;
+            if let Some(stream) = self.streams.get_mut(index) {
+                stream.past = stream.past.plus(counters);
+                stream.figures.samples = stream.past;
+                stream.number = None;
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the events of live streams that give no sound any more: what is told of them must not outlive it. Says again which
+    /// events go on where that found no room.
+    pub(super) fn end_events_of_silence(&mut self) -> Result<()> {
+        for index in 0..self.streams.len() {
+            let Some(stream) = self.streams.get(index).filter(|stream| stream.live) else { continue };
+            let away = stream.last.is_some_and(|last| last.elapsed() >= AWAY);
+            let Some(number) = stream.number.filter(|&number| away && self.engine.in_event(number)) else {
+                continue;
+            };
+            tracing::info!(
+                "{}: the event ends, since no sound has come for {} s",
+                stream.feed.id,
+                AWAY.as_secs()
+            );
+            self.drive(|engine, sink| engine.pause(number, sink))?;
+        }
+        self.tell_anomalies();
+        Ok(())
+    }
+
+    /// Tells of each stream that is heard here whether an event goes on, where that is not told yet.
+    pub(super) fn tell_anomalies(&mut self) {
+        let Self { streams, sender, patient, .. } = self;
+        streams
+            .iter_mut()
+            .filter(|stream| stream.owned)
+            .for_each(|stream| stream.tell_anomaly(sender, *patient));
+    }
+}
+
+/// Sound that ends while normal is still being learnt was listened to for nothing: say so.
+fn warn_unfinished(engine: &Engine, number: usize) {
+    let Some(lane) = engine.lane(number) else { return };
+    if let DetectorState::Calibrating { done } = lane.detector().state() {
+        tracing::warn!(
+            "{}: the sound ended when calibration was {:.0} % done, so nothing was reported; give more of it, or a \
+             smaller calibrate_seconds",
+            lane.id,
+            done * 100.0
+        );
+    }
+}

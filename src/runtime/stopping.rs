@@ -1,0 +1,96 @@
+//! The ordered stop.
+
+use std::sync::atomic::Ordering;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use sd_notify::NotifyState;
+
+use super::daemon::{Daemon, End, tell_systemd};
+use crate::error::{Error, Result};
+use crate::serve::Said;
+
+/// How long a stop waits for the analysis of what was heard, where nobody waits for a replay.
+const LAST_SOUND: Duration = Duration::from_secs(3);
+/// How long it waits for the disk to take what is known of streams.
+const LAST_WRITE: Duration = Duration::from_secs(1);
+
+impl Daemon {
+    /// Sources first, so that the rings run dry; then the engine, which ends running events; then the snapshots and
+    /// the publisher, which store and deliver them.
+    pub(super) fn stop(mut self, ended: End) -> Result<()> {
+        tell_systemd(&[NotifyState::Stopping]);
+        self.feed.say(Said::Stopping);
+        for source in &self.sources {
+            source.handle.request_stop();
+        }
+        self.sources.clear();
+        self.progress.sources_gone.store(true, Ordering::Release);
+        let inference = self.end_inference();
+        self.snapshots.finish();
+        while let Ok(notice) = self.notices.try_recv() {
+            self.tell(&notice);
+        }
+        if !self.keeper.finish(LAST_WRITE) {
+            tracing::warn!(
+                "the disk did not take what is known of the streams; the next start knows less of them"
+            );
+        }
+        if self.worker.as_ref().is_some_and(|worker| !worker.finish(LAST_WRITE)) {
+            tracing::warn!(
+                "the microphones were not given back in time; other workers take them in some seconds"
+            );
+        }
+        self.report();
+        let health = self.desk.health();
+        let report = self.publisher.stop(self.drain);
+        tracing::info!(
+            "stopped: {} samples scored, {} shed; events accepted {}, acknowledged {}, pending {}, dropped {}",
+            health.samples_scored,
+            health.samples_shed,
+            report.accepted,
+            report.acked,
+            report.pending,
+            report.dropped
+        );
+        for (stream, figures) in health.streams.iter().filter(|(_, figures)| figures.not_finite > 0) {
+            tracing::warn!("{stream}: {} samples were not finite and were taken as 0", figures.not_finite);
+        }
+        let lost = self.desk.lines_lost();
+        if !report.clean {
+            tracing::error!("events that only memory held are lost; the outbox could not take them");
+        }
+        inference?;
+        if lost > 0 {
+            return Err(Error::internal(format!(
+                "{lost} event documents could not be written to stdout and are lost; see the log for the reason"
+            )));
+        }
+        if ended == End::OfInput && health.samples_in == 0 {
+            return Err(Error::device(
+                "the input ended before its first sample",
+                "check what is written into the pipe, or the file",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Waits for the analysis of what was heard; not for ever, since whoever stops a daemon has no such time.
+    fn end_inference(&mut self) -> Result<()> {
+        let Some(thread) = self.inference.take() else { return Ok(()) };
+        let (by, rounds) = (Instant::now() + LAST_SOUND, self.progress.rounds.load(Ordering::Relaxed));
+        while !self.patient && !thread.is_finished() {
+            if Instant::now() > by {
+                if self.progress.rounds.load(Ordering::Relaxed) > rounds + 1 {
+                    tracing::warn!(
+                        "the stop does not wait for the analysis, which has more to do: the last sound is lost"
+                    );
+                    return Ok(());
+                }
+                return Err(Error::internal("the analysis hangs; the last seconds of sound are lost"));
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        thread.join().unwrap_or_else(|_| Err(Error::internal("the inference thread panicked")))
+    }
+}

@@ -1,0 +1,52 @@
+//! Lines of the log that a flood of events must not multiply.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// A line of one kind is written this often at most.
+const PERIOD: Duration = Duration::from_secs(10);
+
+/// Lets one line of a kind through in ten seconds, and counts those in between.
+#[derive(Debug, Default)]
+pub struct Seldom(Mutex<(Option<Instant>, u64)>);
+
+impl Seldom {
+    /// Lets the first line through.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self(Mutex::new((None, 0)))
+    }
+
+    /// Whether a line may be written now: the number of those that were held back since the last one.
+    #[must_use]
+    pub fn may_say(&self) -> Option<u64> {
+        self.may_say_at(Instant::now())
+    }
+
+    fn may_say_at(&self, now: Instant) -> Option<u64> {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (last, held) = &mut *known;
+        if last.is_some_and(|last| now < last + PERIOD) {
+            *held += 1;
+            return None;
+        }
+        *last = Some(now);
+        Some(std::mem::take(held))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_line_in_ten_seconds_and_the_others_are_counted() {
+        let (seldom, start) = (Seldom::new(), Instant::now());
+        assert_eq!(seldom.may_say_at(start), Some(0));
+        for _ in 0..900 {
+            assert_eq!(seldom.may_say_at(start + PERIOD / 2), None);
+        }
+        assert_eq!(seldom.may_say_at(start + PERIOD), Some(900));
+        assert_eq!(seldom.may_say_at(start + PERIOD), None);
+    }
+}

@@ -1,0 +1,258 @@
+//! Brokers that refuse, drop or keep nothing: it is named, the rest goes on. Real ones, by rules × limits × MQTT 3.1.1 and 5.
+#![cfg(feature = "mqtt")]
+
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use crate::support::broker::{Broker, await_for};
+use crate::support::events::event;
+use cpc_stream::publish::{
+    Availability, Health, HomeAssistantConfig, Household, Outgoing, Protocol, PublishConfig, Publisher,
+    PublisherStatus,
+};
+
+const LONG: Duration = Duration::from_secs(40);
+/// A self-check has looked by then.
+const LOOKED: Duration = Duration::from_secs(7);
+
+/// A publisher of the node `hall` with two streams, and what it knows.
+struct Node {
+    publisher: Publisher,
+    status: Arc<PublisherStatus>,
+    _state: tempfile::TempDir,
+}
+
+impl Node {
+    fn start(url: &str, protocol: Protocol, boot: &str) -> Self {
+        let state = tempfile::tempdir().unwrap();
+        let config = PublishConfig {
+            broker: Some(url.to_owned()),
+            protocol,
+            keep_alive_s: 5,
+            ..PublishConfig::default()
+        };
+        let homes = HomeAssistantConfig { enable: true, ..HomeAssistantConfig::default() };
+        let streams = ["yard".to_owned(), "porch".to_owned()];
+        let household = Household { config: &homes, streams: &streams };
+        let publisher = Publisher::start_with(&config, "hall", state.path(), Some(household)).unwrap();
+        let status = publisher.status();
+        await_for("a connection", LONG, || status.connected().then_some(()));
+        let node = Self { publisher, status, _state: state };
+        node.say_health(boot);
+        for stream in &streams {
+            let availability = Availability::online();
+            assert!(
+                node.publisher
+                    .sender()
+                    .try_send(Outgoing::Availability { stream: stream.clone(), availability })
+            );
+        }
+        node
+    }
+
+    fn say_health(&self, boot: &str) {
+        let health = Health { boot: boot.to_owned(), ..Health::default() };
+        assert!(self.publisher.sender().try_send(Outgoing::Health(Box::new(health))));
+    }
+
+    /// Sends `count` events of each stream.
+    fn events(&self, count: u64) {
+        for seq in 0..count {
+            for stream in ["yard", "porch"] {
+                assert!(self.publisher.sender().try_send(Outgoing::Event(Box::new(event(stream, seq)))));
+            }
+        }
+    }
+
+    fn acked(&self, count: u64) {
+        await_for("receipts", LONG, || (self.status.acked() == count).then_some(()));
+    }
+
+    /// A fault with all of `words` in it.
+    fn fault(&self, what: &str, words: &[&str]) {
+        await_for(&format!("{what}: a fault with {words:?}, found {:?}", self.status.faults()), LONG, || {
+            let faults = self.status.faults();
+            faults.iter().any(|fault| words.iter().all(|word| fault.contains(word))).then_some(())
+        });
+    }
+}
+
+/// A broker with these rules of access, as Mosquitto writes them, and more lines.
+fn with_rules(folder: &Path, rules: &str, more: &str) -> Broker {
+    let path = folder.join("rules");
+    std::fs::write(&path, format!("topic readwrite probe/#\n{rules}\n")).unwrap();
+    Broker::start_with(&format!("acl_file {}\n{more}", path.display()))
+}
+
+const ALL: &str = "topic readwrite cpc-stream/#\ntopic readwrite homeassistant/#";
+
+/// What is denied, and what is told of it.
+const DENIED: [&str; 5] = [
+    "cpc-stream/hall/yard/event",
+    "cpc-stream/hall/health",
+    "cpc-stream/hall/yard/availability",
+    "cpc-stream/hall/status",
+    "homeassistant/device/hall/config",
+];
+
+#[test]
+fn a_topic_that_is_denied_is_named_and_holds_nothing_else_up() {
+    let trials =
+        DENIED.iter().flat_map(|denied| [Protocol::V3, Protocol::V5].map(|protocol| (*denied, protocol)));
+    let trials: Vec<_> = trials
+        .map(|(denied, protocol)| {
+            thread::spawn(move || {
+                let what = format!("{denied} {protocol:?}");
+                let folder = tempfile::tempdir().unwrap();
+                let broker = with_rules(folder.path(), &format!("{ALL}\ntopic deny {denied}"), "");
+                let seen = broker.subscribe("cpc-stream/hall/#");
+                let node = Node::start(&broker.url(), protocol, "A");
+                node.events(5);
+                let is_event = denied.ends_with("/event");
+                match protocol {
+                    Protocol::V5 => {
+                        // refused events wait in the outbox, those of the other stream do not wait for them
+                        node.acked(if is_event { 5 } else { 10 });
+                        node.fault(&what, &[denied, "refuses", "NotAuthorized"]);
+                    }
+                    Protocol::V3 => {
+                        node.acked(10);
+                        // of what nobody listens to nothing is known, and without the status nothing can be
+                        if is_event || denied.ends_with("/health") {
+                            node.fault(&what, &[denied, "hands it on to nobody"]);
+                        }
+                    }
+                }
+                assert!(node.status.connected(), "{what}");
+                let faults = node.status.faults();
+                assert!(
+                    faults.iter().all(|fault| fault.contains(denied)),
+                    "{what}: nothing else is wrong: {faults:?}"
+                );
+                let heard = seen.rest();
+                let of = |end: &str| heard.iter().filter(|heard| heard.topic.ends_with(end)).count();
+                assert_eq!(of("porch/event"), 5, "{what}");
+                assert_eq!(of("porch/availability"), 1, "{what}: said once");
+            })
+        })
+        .collect();
+    trials.into_iter().for_each(|trial| trial.join().unwrap());
+}
+
+#[test]
+fn a_broker_that_lets_all_through_has_no_fault() {
+    for protocol in [Protocol::V3, Protocol::V5] {
+        let broker = Broker::start();
+        let node = Node::start(&broker.url(), protocol, "A");
+        node.events(3);
+        node.acked(6);
+        thread::sleep(LOOKED);
+        assert_eq!(node.status.faults(), Vec::<String>::new(), "{protocol:?}");
+    }
+}
+
+/// Who may only write knows nothing, and complains of nothing.
+#[test]
+fn a_user_that_may_not_read_is_no_fault() {
+    let folder = tempfile::tempdir().unwrap();
+    let broker = with_rules(folder.path(), "topic write cpc-stream/#\ntopic write homeassistant/#", "");
+    let node = Node::start(&broker.url(), Protocol::V3, "A");
+    node.events(3);
+    node.acked(6);
+    thread::sleep(LOOKED);
+    assert_eq!(node.status.faults(), Vec::<String>::new());
+}
+
+#[test]
+fn messages_that_are_too_long_and_those_that_are_not_kept() {
+    let trials: Vec<_> = [Protocol::V3, Protocol::V5]
+        .into_iter()
+        .map(|protocol| {
+            thread::spawn(move || {
+                let what = format!("{protocol:?}");
+                let broker = Broker::start_with("retain_available false");
+                let node = Node::start(&broker.url(), protocol, "A");
+                node.events(2);
+                node.acked(4);
+                node.fault(&what, &["cpc-stream/hall/status", "does not keep it"]);
+                let broker = Broker::start_with("message_size_limit 300");
+                let node = Node::start(&broker.url(), protocol, "A");
+                node.fault(&what, &["cpc-stream/hall/health"]);
+            })
+        })
+        .collect();
+    trials.into_iter().for_each(|trial| trial.join().unwrap());
+}
+
+#[test]
+fn a_retained_request_that_is_far_too_large_ends_no_connection() {
+    let folder = tempfile::tempdir().unwrap();
+    for (bytes, topics) in [
+        (1_500_000, &["request/mute", "yard/set/budget"][..]),
+        (20_000_000, &["request/mute", "yard/set/budget"]),
+    ] {
+        let file = folder.path().join("large");
+        std::fs::write(&file, vec![b'x'; bytes]).unwrap();
+        for protocol in [Protocol::V3, Protocol::V5] {
+            let broker = Broker::start();
+            for topic in topics {
+                let port = broker.address().port().to_string();
+                let topic = format!("cpc-stream/hall/{topic}");
+                let arguments = ["-p", &port, "-r", "-q", "1", "-t", &topic, "-f"];
+                let said = Command::new("mosquitto_pub").args(arguments).arg(&file).status();
+                assert!(said.unwrap().success());
+            }
+            let node = Node::start(&broker.url(), protocol, "A");
+            node.events(3);
+            node.acked(6);
+            if protocol == Protocol::V3 && bytes > 16 << 20 {
+                node.fault("too large", &["cpc-stream/hall/", "is not heard", "too large"]);
+                await_for("a connection that stays", LONG, || node.status.connected().then_some(()));
+                node.events(3);
+                node.acked(12);
+            }
+        }
+    }
+}
+
+#[test]
+fn two_nodes_of_one_name_find_each_other() {
+    for protocol in [Protocol::V3, Protocol::V5] {
+        let broker = Broker::start();
+        let one = Node::start(&broker.url(), protocol, "A");
+        let other = Node::start(&broker.url(), protocol, "B");
+        for (node, boot) in [(&one, "A"), (&other, "B")] {
+            node.say_health(boot);
+            node.fault(&format!("{protocol:?}"), &["another daemon", "hall"]);
+        }
+    }
+}
+
+/// Mosquitto's plugin refuses subscriptions themselves.
+#[test]
+fn a_subscription_that_is_refused_is_named() {
+    let folders = ["/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib"];
+    let plugin = folders.iter().map(|folder| Path::new(folder).join("mosquitto_dynamic_security.so"));
+    let plugin = plugin.into_iter().find(|path| path.exists()).expect("Debian's mosquitto brings its plugin");
+    let folder = tempfile::tempdir().unwrap();
+    let rules = r#"{"defaultACLAccess": {"publishClientSend": true, "publishClientReceive": true, "subscribe": false,
+        "unsubscribe": true}, "clients": [], "groups": [{"groupname": "all", "roles": [], "clients": []}], "roles": [],
+        "anonymousGroup": "all"}"#;
+    std::fs::write(folder.path().join("rules.json"), rules).unwrap();
+    for protocol in [Protocol::V3, Protocol::V5] {
+        let broker = Broker::start_with(&format!(
+            "plugin {}\nplugin_opt_config_file {}/rules.json",
+            plugin.display(),
+            folder.path().display()
+        ));
+        let node = Node::start(&broker.url(), protocol, "A");
+        node.fault(&format!("{protocol:?}"), &["cpc-stream/hall/request/+", "refuses the subscription"]);
+        node.events(2);
+        node.acked(4);
+        let faults = node.status.faults();
+        assert!(faults.iter().all(|fault| fault.contains("subscription")), "{faults:?}");
+    }
+}
