@@ -114,7 +114,7 @@ impl Calibration {
     /// Tail probability of a combined score, per second of normal sound: that of calibration, tempered by how often sound of many
     /// places exceeds it ([`tempered`]).
     pub(super) fn score_probability(&self, score: f64) -> f64 {
-        let surprisal = -self.score_tail.tail_probability(score).log10();
+        let surprisal = self.score_tail.surprisal(score);
         10f64.powf(-tempered(surprisal, self.seconds)).clamp(P_FLOOR, 1.0)
     }
 

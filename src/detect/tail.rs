@@ -113,6 +113,16 @@ impl Tail {
         (p_left + way * (p_right - p_left)).max(self.share)
     }
 
+    /// −log10 of the probability that the maximum over 1 s of normal sound exceeds `score`, 0 to 300: what
+    /// [`tail_probability`](Self::tail_probability) gives, but for its floor. What is far beyond all that calibration holds still
+    /// differs.
+    pub(super) fn surprisal(&self, score: f64) -> f64 {
+        let p = self.tail_probability(score);
+        let far = self.share * self.law.survival((score - self.threshold).max(0.0));
+        let p = if p > P_FLOOR { p } else { far.clamp(1e-300, P_FLOOR) };
+        -p.log10()
+    }
+
     /// The score that the maximum over 1 s of normal sound exceeds with probability `q`: the inverse of
     /// [`Tail::tail_probability`]. For a budget of λ events an hour, q = λ/3600.
     #[must_use]

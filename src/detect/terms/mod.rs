@@ -79,3 +79,6 @@ impl Term {
 
 /// A value of each term in the order of [`Term::ALL`]; none where its window is not full, or the site has no such term.
 pub(super) type Values = [Option<f64>; TERMS];
+
+#[cfg(test)]
+mod tests;
