@@ -20,8 +20,8 @@ const RECENT_S: usize = 60;
 const STAYS: f64 = 1.5;
 /// No step of the gain is less probable than this.
 const STEP_P: f64 = 0.1;
-/// From this p downward it is looked for the band that stands out.
-const LOOKED_AT: f64 = 0.05;
+/// From this p downward it is looked for the bands that stand out, and for the pitch.
+pub(super) const LOOKED_AT: f64 = 0.05;
 
 /// What the last row said.
 #[derive(Debug, Clone, Copy, PartialEq)]
