@@ -115,7 +115,7 @@ class Daemon:
     def start(self, rooms=("kitchen", "hall"), commands=("budget", "mute", "recalibrate"), enable="true"):
         sources = "".join(f"[[source]]\nid = '{room}'\nurl = '{self.urls[room]}'\n" for room in rooms)
         (self.folder / "c.toml").write_text(
-            f"node = '{NODE}'\nstate_dir = '{self.folder}/state'\n{sources}[detect]\ncalibrate_seconds = 20\nevents_per_hour = 20\n"
+            f"node = '{NODE}'\nstate_dir = '{self.folder}/state'\n{sources}[detect]\ncalibrate_seconds = 20\nevents_per_hour = 20\nrepeat_after_s = 0\n"
             f"[publish]\nbroker = 'mqtt://127.0.0.1:{self.port}'\nhealth_s = 2\ncommands = {list(commands)}\n"
             f"[homeassistant]\nenable = {enable}\nmute_s = 120\n")
         with open(self.folder / "log", "ab") as log:

@@ -18,6 +18,9 @@ pub struct DetectConfig {
     /// Whether the budget is held online: each alarm raises the threshold a little and quiet lowers it again, and the
     /// hard cap holds. Without it the threshold of calibration stays: for recordings, whose events are read by a program.
     pub hold_budget: bool,
+    /// A sound that was reported three times within 24 hours is reported again once so many seconds have passed, as long as
+    /// `hold_budget` is set. 0 reports it each time. 0 to 86400.
+    pub repeat_after_s: f64,
     /// Seconds of usable sound that calibration listens to before anything is reported. 10 to 3600.
     pub calibrate_seconds: f64,
     /// Horizons k = 1..=skip_k are left out of the surprise: for k ≤ 2 the receptive fields of z_u and z_{u−k}
@@ -54,6 +57,7 @@ impl Default for DetectConfig {
             events_per_hour: 1.0,
             cap_factor: 4.0,
             hold_budget: true,
+            repeat_after_s: 3600.0,
             calibrate_seconds: 300.0,
             skip_k: 2,
             surprise_window_ms: 100.0,
@@ -77,6 +81,7 @@ impl DetectConfig {
         let ranges = [
             ("events_per_hour", self.events_per_hour, 0.01, 3600.0),
             ("cap_factor", self.cap_factor, 1.0, 100.0),
+            ("repeat_after_s", self.repeat_after_s, 0.0, 86_400.0),
             ("calibrate_seconds", self.calibrate_seconds, 10.0, 3600.0),
             ("surprise_window_ms", self.surprise_window_ms, 10.0, 1000.0),
             ("min_duration_ms", self.min_duration_ms, 10.0, 1000.0),
@@ -101,6 +106,11 @@ impl DetectConfig {
     /// Frames that surprise averages over, 1 or more.
     pub(crate) fn surprise_frames(&self) -> u64 {
         ms_to_frames(self.surprise_window_ms).max(1)
+    }
+
+    /// Frames after which a sound that was reported often is reported again; none where it always is.
+    pub(crate) fn repeat_after(&self) -> Option<u64> {
+        (self.hold_budget && self.repeat_after_s > 0.0).then(|| seconds_to_frames(self.repeat_after_s) as u64)
     }
 
     /// The budget as a probability per 1 s block of normal sound: `events_per_hour / 3600`.

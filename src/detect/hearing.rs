@@ -18,8 +18,8 @@ use crate::units::FRAME_RATE;
 const STAYS: f64 = 1.5;
 /// Rows after which a step of the gain is believed.
 const STEP_ROWS: u32 = 4;
-/// From this p downward it is looked for the band that stands out.
-const LOOKED_AT: f64 = 0.05;
+/// From this p downward it is looked for the bands that stand out, and for the pitch.
+pub(super) const LOOKED_AT: f64 = 0.05;
 
 /// What the last row said.
 #[derive(Debug, Clone, Copy, PartialEq)]

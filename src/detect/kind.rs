@@ -77,9 +77,9 @@ pub(crate) struct Clues {
     pub(crate) beat: Option<BeatFault>,
     /// Most beats that were missing one after another.
     pub(crate) missed_beats: u32,
-    /// How much faster the rhythm is, percent; none where it is as usual or not known.
+    /// How much faster the rhythm is, percent, at most; none where it is as usual or not known.
     pub(crate) tempo_percent: Option<f64>,
-    /// How much higher the pitch of the background is, percent; none where it is not known.
+    /// How much higher the pitch of the background is, percent, at most; none where it is as usual or not known.
     pub(crate) pitch_percent: Option<f64>,
 }
 
@@ -107,9 +107,14 @@ impl Clues {
         let stays = |a: BeatFault| later.beat.is_none_or(|b| a.due_s() != b.due_s());
         self.beat = self.beat.filter(|&a| stays(a)).or(later.beat);
         self.missed_beats = self.missed_beats.max(later.missed_beats);
-        self.tempo_percent = later.tempo_percent.or(self.tempo_percent);
-        self.pitch_percent = later.pitch_percent.or(self.pitch_percent);
+        self.tempo_percent = farther(self.tempo_percent, later.tempo_percent);
+        self.pitch_percent = farther(self.pitch_percent, later.pitch_percent);
     }
+}
+
+/// The one that is farther from 0.
+fn farther(a: Option<f64>, b: Option<f64>) -> Option<f64> {
+    a.into_iter().chain(b).max_by(|a, b| a.abs().total_cmp(&b.abs()))
 }
 
 /// What it was, with its figures. A function of the clues alone; of what fits, the first in this order:

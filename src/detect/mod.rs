@@ -24,8 +24,8 @@
 //!    alarms rest and normal is learnt anew; up to 3 former calibrations are kept and come back at once when the sound
 //!    does.
 //! 6. What the operator declares normal ([`Detector::judge`]) is known again by the direction of its pooled z. So is what
-//!    was reported three times in a day: where the budget is held it is reported once an hour from then on and does not count
-//!    against it. Neither hides what is more than three times as novel, ten thousand times less probable, or
+//!    was reported three times in a day: it is reported once in [`DetectConfig::repeat_after_s`] from then on and does not
+//!    count against the budget. Neither hides what is more than three times as novel, ten thousand times less probable, or
 //!    another kind of thing.
 //! 7. Each finding says what it was ([`Kind`](crate::event::Kind)): by the terms that decided, by the level against the
 //!    floor of calibration, and by the rhythm of the site, whose beats are followed.
@@ -61,6 +61,7 @@ mod instrument;
 mod kind;
 mod maxima;
 mod novelty;
+mod pitch;
 mod pool;
 mod prediction;
 mod reading;

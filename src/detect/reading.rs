@@ -65,7 +65,7 @@ pub struct DetectorCounts {
     pub capped: u64,
     /// Events that were not told because the operator had declared their kind normal.
     pub known: u64,
-    /// Events that were not told because their sound had been reported often, and within the last hour.
+    /// Events that were not told because their sound had been reported often, and lately.
     pub repeats: u64,
     /// Times that score, novelty or level have moved.
     pub drifts: u64,

@@ -16,8 +16,6 @@ const HOUR: u64 = 3600 * FRAME_RATE as u64;
 const OFTEN: usize = 3;
 /// ... within so many frames.
 const WITHIN: u64 = 24 * HOUR;
-/// One that was reported often is reported again after so many frames.
-const AGAIN: u64 = HOUR;
 /// Beyond so many times the novelty of what was reported, or so far above its score, it is another matter.
 const NOVELTY_FACTOR: f64 = 3.0;
 const SCORE_MARGIN: f64 = 4.0;
@@ -87,10 +85,10 @@ pub(crate) struct Repeat {
     pub(crate) times: u32,
     /// How far those went that were reported.
     pub(crate) extent: Extent,
-    /// Whether it was reported so often that it is reported once an hour, and does not count against the budget.
+    /// Whether it was reported so often that it is reported now and then, and does not count against the budget.
     pub(crate) is_frequent: bool,
-    /// Whether it was reported within this hour.
-    pub(crate) rests: bool,
+    /// Frames since it was reported last.
+    pub(crate) since: u64,
 }
 
 /// A sound that events were of.
@@ -110,7 +108,7 @@ struct Sound {
 }
 
 impl Sound {
-    /// Whether it was reported so often that it is reported once an hour from here on.
+    /// Whether it was reported so often that it is reported only now and then from here on.
     fn is_frequent(&self, now: u64) -> bool {
         let first = self.reported.front().filter(|_| self.reported.len() >= OFTEN);
         !self.anomaly && first.is_some_and(|&at| now.saturating_sub(at) <= WITHIN)
@@ -119,8 +117,8 @@ impl Sound {
 
 /// The last 64 sounds that were reported.
 ///
-/// A sound that was reported three times within 24 hours of the stream is reported once an hour from then on, as long as it
-/// comes; what the operator called an anomaly always is.
+/// A sound that was reported three times within 24 hours of the stream is frequent, as long as it comes, but for what the
+/// operator called an anomaly.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RecurringSounds {
@@ -135,7 +133,7 @@ impl RecurringSounds {
         self.now += 1;
     }
 
-    /// Whether any sound is reported once an hour only.
+    /// Whether any sound is frequent.
     pub(super) fn is_any_frequent(&self) -> bool {
         self.sounds.iter().any(|sound| sound.is_frequent(self.now))
     }
@@ -143,10 +141,9 @@ impl RecurringSounds {
     /// What is known of the sound in this direction and of the kind of `extent`.
     pub(super) fn find(&self, direction: &Direction, extent: Extent) -> Option<Repeat> {
         let sound = self.sounds.get(self.place(direction, extent)?)?;
-        let lately = sound.reported.back().is_some_and(|&at| self.now.saturating_sub(at) < AGAIN);
-        let is_frequent = sound.is_frequent(self.now);
+        let since = sound.reported.back().map_or(u64::MAX, |&at| self.now.saturating_sub(at));
         let (of, times, extent) = (sound.first, sound.heard, sound.extent);
-        Some(Repeat { of, times, extent, is_frequent, rests: is_frequent && lately })
+        Some(Repeat { of, times, extent, is_frequent: sound.is_frequent(self.now), since })
     }
 
     /// An event in this direction is over. It was reported under a number, or it was not; a sound that is new is remembered
@@ -211,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn three_reports_in_a_day_are_often_and_an_hour_later_it_is_reported_again() {
+    fn three_reports_in_a_day_make_a_sound_frequent_until_the_day_is_over() {
         let (bell, door) = (vec![127, 0, 10], vec![0, 127, 0]);
         let mut sounds = RecurringSounds::default();
         assert_eq!(sounds.find(&bell, EXTENT), None);
@@ -221,38 +218,36 @@ mod tests {
             assert_eq!(sounds.is_any_frequent(), number == 2);
         }
         sounds.note(door.clone(), EXTENT, Some(3));
-        let repeat = Repeat { of: 0, times: 3, extent: EXTENT, is_frequent: true, rests: true };
+        let repeat = Repeat { of: 0, times: 3, extent: EXTENT, is_frequent: true, since: 0 };
         assert_eq!(sounds.find(&bell, EXTENT), Some(repeat));
         assert_eq!(sounds.find(&vec![126, 3, 12], EXTENT), Some(repeat), "much the same");
         assert!(
-            !sounds.find(&door, EXTENT).unwrap().rests && sounds.find(&vec![90, 90, 0], EXTENT).is_none()
+            !sounds.find(&door, EXTENT).unwrap().is_frequent
+                && sounds.find(&vec![90, 90, 0], EXTENT).is_none()
         );
         let stop = Extent { kind: Kind::Stopped, ..EXTENT };
         assert_eq!(sounds.find(&bell, stop), None, "another kind of thing");
         // what is not reported is counted
         sounds.note(bell.clone(), EXTENT, None);
         assert_eq!(sounds.find(&bell, EXTENT).unwrap().times, 4);
-        after(&mut sounds, HOUR - 1);
-        assert!(sounds.find(&bell, EXTENT).unwrap().rests);
-        after(&mut sounds, 1);
-        let again = sounds.find(&bell, EXTENT).unwrap();
-        assert!(!again.rests && again.is_frequent);
+        after(&mut sounds, HOUR);
+        assert_eq!(sounds.find(&bell, EXTENT).unwrap().since, HOUR);
         sounds.note(bell.clone(), EXTENT, Some(4));
-        assert!(sounds.find(&bell, EXTENT).unwrap().rests);
+        assert_eq!(sounds.find(&bell, EXTENT).unwrap(), Repeat { times: 5, ..repeat });
         // the day is over
         after(&mut sounds, WITHIN);
-        assert!(!sounds.is_any_frequent() && !sounds.find(&bell, EXTENT).unwrap().rests);
+        assert!(!sounds.is_any_frequent() && !sounds.find(&bell, EXTENT).unwrap().is_frequent);
     }
 
     #[test]
-    fn an_anomaly_never_rests() {
+    fn an_anomaly_is_never_frequent() {
         let bell = vec![127, 0, 10];
         let mut sounds = RecurringSounds::default();
         (0..3).for_each(|number| sounds.note(bell.clone(), EXTENT, Some(number)));
         sounds.judge(&bell, true);
-        assert!(!sounds.find(&bell, EXTENT).unwrap().rests && !sounds.is_any_frequent());
+        assert!(!sounds.find(&bell, EXTENT).unwrap().is_frequent && !sounds.is_any_frequent());
         sounds.judge(&bell, false);
-        assert!(sounds.find(&bell, EXTENT).unwrap().rests);
+        assert!(sounds.find(&bell, EXTENT).unwrap().is_frequent);
     }
 
     #[test]

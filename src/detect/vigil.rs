@@ -69,7 +69,7 @@ impl Learnt {
 /// [`thaw`](Self::thaw) or [`adopt`](Self::adopt), and nothing is learnt.
 ///
 /// *Known sounds.* What the operator has declared normal is not told again, severe or not; what was told three times within
-/// 24 hours of the stream is told once an hour where the budget is held, and counts neither against the budget nor the cap. Both are told as anything
+/// 24 hours of the stream is told once in `repeat_after_s`, and counts neither against the budget nor the cap. Both are told as anything
 /// else where they go far beyond what they were ([`Extent::exceeds`](super::recurring::Extent::exceeds)). Once there is
 /// any such sound, alarms wait for 250 ms, because the pooled z of an onset is still that of the background.
 #[derive(Debug, Clone)]
@@ -77,6 +77,8 @@ pub(crate) struct Vigil {
     base: Rules,
     /// Whether the budget is held online; else the calibrated threshold stays, and nothing is capped.
     held: bool,
+    /// Frames after which a frequent sound is told again; none where it always is.
+    repeat_after: Option<u64>,
     /// Frames over which z is pooled.
     window: u64,
     gate: Gate,
@@ -104,6 +106,7 @@ impl Vigil {
         Ok(Self {
             base,
             held: config.hold_budget,
+            repeat_after: config.repeat_after(),
             window: POOL_FRAMES,
             gate: Gate::new(base),
             learnt: Learnt::new(config)?,
@@ -245,6 +248,7 @@ impl Vigil {
         self.learnt.controller.set_rate(config.events_per_hour)?;
         self.bucket.set_rate(config.cap_factor, config.events_per_hour)?;
         self.base = Rules::new(config);
+        self.repeat_after = config.repeat_after();
         self.gate.set_rules(self.rules());
         Ok(())
     }

@@ -192,7 +192,7 @@ pub struct StreamHealth {
     pub capped: u64,
     /// Events that were not told, because their kind was declared normal.
     pub known: u64,
-    /// Events that were not told, because their sound had been reported often, and within the last hour.
+    /// Events that were not told, because their sound had been reported often, and lately.
     pub repeats: u64,
     /// Event documents that were not told, because the stream was muted.
     pub muted: u64,

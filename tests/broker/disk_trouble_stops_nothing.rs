@@ -27,6 +27,8 @@ fn full_read_only_and_slow() {
     command
         .args(["--input", "-", "--node", "n", "--broker", &broker.url(), "--calibrate-seconds", "12"])
         .args(["--events-per-hour", "60"])
+        // each whistle is told
+        .env("CPC_STREAM_DETECT__REPEAT_AFTER_S", "0")
         .env("CPC_STREAM_PUBLISH__HEALTH_S", "1")
         .env("NOTIFY_SOCKET", &socket)
         .env("WATCHDOG_USEC", "8000000")

@@ -27,6 +27,8 @@ fn node(home: &Path, broker: &Broker, site: &str, name: &str) -> Daemon {
     command
         .args(["--config", "c.toml", "--input", "-", "--node", name, "--broker", &broker.url()])
         .args(["--calibrate-seconds", "20", "--events-per-hour", "60", "--state-dir", "state"])
+        // each whistle is told
+        .env("CPC_STREAM_DETECT__REPEAT_AFTER_S", "0")
         .stdin(Stdio::piped());
     Daemon::start(&mut command)
 }

@@ -163,7 +163,7 @@ fn a_browser_shows_the_streams_without_an_error() {
     let (page, complaints) = browse(home.path(), &format!("http://{at}/"), &elsewhere).unwrap();
     assert!(complaints.is_empty(), "{complaints:?}");
     assert_eq!(elsewhere.foreign(), Vec::<String>::new());
-    for word in ["role=\"option\"", "<summary", ">live<", "Learnt from"] {
+    for word in ["role=\"option\"", "<summary", "class=\"kind\">", ">live<", "Learnt from"] {
         assert!(page.contains(word), "no {word} in\n{page}");
     }
     drop(stdin);

@@ -17,7 +17,7 @@ const PROMISED: Duration = Duration::from_secs(5);
 fn a_configuration_that_is_read_again() {
     let home = tempfile::tempdir().unwrap();
     let file = |text: &str| std::fs::write(home.path().join("c.toml"), text).unwrap();
-    let plain = "[detect]\nevents_per_hour = 60.0\ncalibrate_seconds = 12.0\n";
+    let plain = "[detect]\nevents_per_hour = 60.0\ncalibrate_seconds = 12.0\nrepeat_after_s = 0.0\n";
     file(plain);
     let mut command = program(home.path());
     command.args(["--config", "c.toml", "--input", "-"]).stdin(Stdio::piped());

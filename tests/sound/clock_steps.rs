@@ -19,6 +19,8 @@ fn an_hour_forward_and_back() {
     let mut command = program(home.path());
     command
         .args(["--input", "-", "--calibrate-seconds", "12", "--events-per-hour", "60"])
+        // each whistle is told
+        .env("CPC_STREAM_DETECT__REPEAT_AFTER_S", "0")
         .envs(meddle.env())
         .stdin(Stdio::piped());
     let mut daemon = Daemon::start(&mut command);

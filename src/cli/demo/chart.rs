@@ -39,11 +39,6 @@ impl<'a> Chart<'a> {
         std::mem::take(&mut self.text)
     }
 
-    /// Seconds drawn so far.
-    pub(super) fn seconds(&self) -> f64 {
-        self.frames as f64 / f64::from(FRAME_RATE)
-    }
-
     pub(super) fn event(&mut self, finding: &Finding) {
         self.events.push(finding.onset_s);
     }

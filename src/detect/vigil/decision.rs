@@ -51,7 +51,11 @@ impl Vigil {
             Fate::Known | Fate::Repeat => {}
             Fate::Withheld if !severe => return false,
             Fate::Withheld => {}
-            Fate::Pending if !last && self.declared.is_any(self.held) && running.frames <= self.window => {
+            Fate::Pending
+                if !last
+                    && self.declared.is_any(self.repeat_after.is_some())
+                    && running.frames <= self.window =>
+            {
                 return false;
             }
             Fate::Pending => {
@@ -76,20 +80,21 @@ impl Vigil {
         told
     }
 
-    /// What becomes of the alarm by what is known of its sound; none where nothing is, or it goes beyond that. A sound that
-    /// is told once an hour and is due again counts neither for the budget nor the cap.
+    /// What becomes of the alarm by what is known of its sound; none where nothing is, or it goes beyond that. A frequent
+    /// sound that is told again counts neither for the budget nor the cap.
     fn recognise(&mut self, number: u64) -> Option<Fate> {
         let running = self.running.as_mut()?;
         let window = running.window()?;
         let extent = running.extent;
         let (normal, repeat) = (self.declared.knows(window, extent), self.declared.repeat(window, extent));
         running.repeat = repeat;
-        let frequent = repeat.filter(|repeat| repeat.is_frequent && self.held);
+        let repeat_after = self.repeat_after.unwrap_or(0);
+        let frequent = repeat.filter(|repeat| repeat.is_frequent && repeat_after > 0);
         running.limit = normal.or(frequent.map(|repeat| repeat.extent));
         if running.limit.is_none() || running.goes_too_far() {
             return None;
         }
-        let rests = frequent.is_none_or(|repeat| repeat.rests);
+        let rests = frequent.is_none_or(|repeat| repeat.since < repeat_after);
         running.fate = match normal {
             Some(_) => Fate::Known,
             None if rests => Fate::Repeat,

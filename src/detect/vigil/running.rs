@@ -18,7 +18,7 @@ pub(super) enum Fate {
     Withheld,
     /// The operator has declared it normal.
     Known,
-    /// Its sound was reported often, and within the last hour.
+    /// Its sound was reported often, and lately.
     Repeat,
 }
 
