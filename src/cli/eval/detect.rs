@@ -96,9 +96,12 @@ pub(in crate::cli) struct DetectArgs {
 pub(super) fn run(args: &DetectArgs, set: SetThreads) -> Result<()> {
     use_threads(args.threads, set)?;
     let progress = bar()?;
+    let mut families = args.families.clone();
+    families.sort_unstable();
+    families.dedup();
     let recipe = Recipe {
         seed: args.seed,
-        families: args.families.clone(),
+        families,
         takes: args.takes,
         most_streams: args.most_streams,
         contamination: args.contaminate,

@@ -49,7 +49,7 @@ pub(super) fn plan(
         };
         turn += 1;
         if onset_s + length_s < seconds {
-            (out, free_from) = (out, onset_s + length_s);
+            free_from = onset_s + length_s;
             out.push(Control { kind, onset_s, offset_s: onset_s + length_s });
         }
     }

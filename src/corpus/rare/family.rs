@@ -84,7 +84,7 @@ pub enum AnomalyKind {
     /// the last beat of the slower stretch.
     Slower,
     /// A running machine stops for 2 to 6 s. Truth: from the start of the fade-out (known at its end) to the start of
-    /// the fade-in.
+    /// the fade-in; then unclear until 0.5 s after its end.
     Stop,
     /// The machine's sound is modulated in amplitude at 3 to 30 Hz: new sidebands.
     Modulation,

@@ -13,6 +13,8 @@ use crate::units::{samples_to_seconds, seconds_to_samples};
 /// Seconds that a machine stands still, and that it takes to stop and to start.
 const STILL_S: (f64, f64) = (2.0, 6.0);
 const FADE_S: (f64, f64) = (0.05, 0.3);
+/// Seconds after the start that still hold some of the stop for a detector that looks back.
+const AFTER_S: f64 = 0.5;
 /// Seconds that another state lasts, and that the change takes.
 const STATE_S: (f64, f64) = (1.0, 4.0);
 const CHANGE_S: f64 = 0.1;
@@ -41,7 +43,7 @@ pub(super) fn stop(rng: &mut ChaCha8Rng, machine: &mut [f32], at_s: &[f64]) -> V
             onset_s: samples_to_seconds(from as u64),
             offset_s: samples_to_seconds(back as u64),
             known_from_s: samples_to_seconds((from + fall) as u64),
-            unclear_until_s: samples_to_seconds((back + rise) as u64),
+            unclear_until_s: samples_to_seconds((back + rise) as u64) + AFTER_S,
         });
     }
     planted
@@ -108,7 +110,7 @@ mod tests {
                 after[at(p.onset_s) - 8000..at(p.onset_s)],
                 before[at(p.onset_s) - 8000..at(p.onset_s)]
             );
-            let back = at(p.unclear_until_s);
+            let back = at(p.unclear_until_s - 0.5);
             assert_eq!(after[back..back + 8000], before[back..back + 8000]);
             assert!(p.known_from_s - p.onset_s <= 0.3);
         }

@@ -46,7 +46,7 @@ impl Default for Recipe {
             slot_s: 15.0,
             ratios_db: vec![6.0, 0.0, -6.0, -12.0],
             fault_ratios_db: vec![0.0, -5.0, -10.0],
-            beat_ratios_db: vec![18.0, 12.0, 6.0],
+            beat_ratios_db: vec![20.0, 14.0, 8.0],
             gain_step_db: 6.0,
             contamination: 0.0,
         }
