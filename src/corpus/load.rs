@@ -203,7 +203,7 @@ fn list(data: &Path, selection: Selection) -> Result<(PathBuf, Vec<Row>, Vec<Str
                     .unread
                     .iter()
                     .map(|(path, reason)| format!("{}: {reason}", path.display()))
-                    .collect()
+                    .collect();
             }
         }
         found.files.into_iter().filter_map(|path| row_of(&folder, &path)).collect::<Vec<_>>()
