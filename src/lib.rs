@@ -26,7 +26,7 @@
 //! 4  config                                                                   the file, the environment and the flags as one value
 //! 3  model, corpus, detect, serve                                             the network with its file format; recordings to learn from; scores, calibration, events; the page
 //! 2  capture, resample, encode, context, predict, critic, publish             the stages, in the order of the data
-//! 1  ring, nn, kernels, audio_file, torch_file, telemetry, realtime, mqtt     machinery that knows no stage
+//! 1  ring, nn, kernels, audio_file, output_file, torch_file, telemetry, realtime, mqtt     machinery that knows no stage
 //! 0  units, frame, event, error                                               the words
 //! ```
 //!

@@ -203,7 +203,7 @@ fn list(data: &Path, selection: Selection) -> Result<(PathBuf, Vec<Row>, Vec<Str
                     .unread
                     .iter()
                     .map(|(path, reason)| format!("{}: {reason}", path.display()))
-                    .collect()
+                    .collect();
             }
         }
         found.files.into_iter().filter_map(|path| row_of(&folder, &path)).collect::<Vec<_>>()
@@ -275,11 +275,11 @@ pub(super) fn walk(folder: &Path, found: &mut Found) {
 /// Refuses what is no regular file: a named pipe would be waited for, for ever.
 ///
 /// # Errors
-/// A device error where it is a pipe, a device, a socket or a folder. What is not there, or cannot be looked at, is for the
+/// A device error where it is a pipe, a device or a socket. A folder, and what is not there or cannot be looked at, is for the
 /// reader to tell.
 pub fn check_regular(path: &Path) -> Result<()> {
     match std::fs::metadata(path) {
-        Ok(found) if !found.is_file() => Err(Error::device(
+        Ok(found) if !found.is_file() && !found.is_dir() => Err(Error::device(
             format!("{} is no regular file", path.display()),
             "give an audio file; a pipe is heard by the daemon with `--input -`",
         )),

@@ -2,7 +2,7 @@
 //! long for it and what it will not keep, and drops it; MQTT 5 gives reasons, as far as the broker does.
 //!
 //! The daemon listens to its own status, to its own health, and to the first event on each topic. Where its status comes back
-//! and one of the others does not, the broker drops it. Where not even the status comes back, the user may not read and nothing
+//! and the event does not, the broker drops it; the health document is judged where an event came back. Where not even the status comes back, the user may not read and nothing
 //! is known. A health document of another run under the same name betrays a second node of that name.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -61,6 +61,12 @@ pub(super) struct SelfCheck {
     said_health: bool,
     health_by: Option<Instant>,
     health_passes: bool,
+    /// Length of the longest that came back.
+    health_bytes: usize,
+    /// It did not come back in time. Alone that says nothing: the user may not be allowed to read it.
+    health_missing: bool,
+    /// An event came back, so that more than the status may be read.
+    event_passed: bool,
     expected: BTreeMap<String, Expected>,
     /// Event topics that were looked at, and when again.
     seen: BTreeMap<String, Option<Instant>>,
@@ -88,6 +94,9 @@ impl SelfCheck {
             said_health: false,
             health_by: None,
             health_passes: false,
+            health_bytes: 0,
+            health_missing: false,
+            event_passed: false,
             expected: BTreeMap::new(),
             seen: BTreeMap::new(),
             dropped: BTreeSet::new(),
@@ -126,6 +135,8 @@ impl SelfCheck {
     pub(super) fn state_goes(&mut self, topic: &str, payload: &[u8]) {
         if topic == self.health {
             self.boot = boot(payload);
+            // one that is longer than those that came back may be too long
+            self.health_passes &= payload.len() <= self.health_bytes;
         }
     }
 
@@ -163,14 +174,17 @@ impl SelfCheck {
                 return vec![Action::Rival];
             }
             if ours && !retained && !self.health_passes {
-                (self.health_passes, self.health_by) = (true, None);
+                (self.health_passes, self.health_missing, self.health_by) = (true, false, None);
+                self.health_bytes = self.health_bytes.max(payload.len());
                 return self.passes(topic.clone()).into_iter().collect();
             }
         } else if self.expected.get(topic).is_some_and(|expected| expected.payload == *payload) {
             self.expected.remove(topic);
             self.seen.insert(topic.clone(), None);
+            self.event_passed = true;
             let done = Action::Unsubscribe(topic.clone());
-            return std::iter::once(done).chain(self.passes(topic.clone())).collect();
+            let passes = self.passes(topic.clone());
+            return std::iter::once(done).chain(passes).chain(self.health_drops()).collect();
         }
         Vec::new()
     }
@@ -182,6 +196,11 @@ impl SelfCheck {
     fn drops(&mut self, topic: &str, why: &'static str) -> Option<Action> {
         (self.reads && self.dropped.insert(topic.to_owned()))
             .then(|| Action::Dropped { topic: topic.to_owned(), why })
+    }
+
+    fn health_drops(&mut self) -> Option<Action> {
+        let health = self.health.clone();
+        if self.health_missing && self.event_passed { self.drops(&health, LENGTH) } else { None }
     }
 
     /// When to look next.
@@ -205,9 +224,8 @@ impl SelfCheck {
             actions.extend(self.drops(&status, KEPT));
         }
         if over(self.health_by) {
-            self.health_by = None;
-            let health = self.health.clone();
-            actions.extend(self.drops(&health, LENGTH));
+            (self.health_by, self.health_missing) = (None, true);
+            actions.extend(self.health_drops());
         }
         let late: Vec<String> = self
             .expected
@@ -302,8 +320,12 @@ mod tests {
         check.heard(&message("p/n/status", "online", false), now);
         check.state_goes("p/n/health", br#"{"boot":"A"}"#);
         check.confirmed("p/n/health", now);
+        // alone that the health does not come back says nothing
         let found = check.look(later(now));
-        assert_eq!(found[0], Action::Dropped { topic: "p/n/status".into(), why: KEPT });
+        assert_eq!(found, [Action::Dropped { topic: "p/n/status".into(), why: KEPT }]);
+        check.event_goes(EVENTS, b"{}", now);
+        check.confirmed(EVENTS, now);
+        let found = check.heard(&message(EVENTS, "{}", false), now);
         assert_eq!(found[1], Action::Dropped { topic: "p/n/health".into(), why: LENGTH });
         let back = check.heard(&message("p/n/health", r#"{"boot":"A"}"#, false), now);
         assert_eq!(back, [Action::Passes("p/n/health".into())]);

@@ -56,12 +56,22 @@ fn a_broker_that_works_and_a_daemon_that_goes_on() {
         .unwrap();
         let (outcome, ..) = verdict(home.path(), &arguments);
         assert_eq!(outcome.code, Some(0), "{outcome:?}");
-        for step in ["resolved", "reached", "let in", "subscribed", "confirmed", "came back"] {
+        for step in [
+            "resolved",
+            "reached",
+            "let in",
+            "subscribed",
+            "confirmed",
+            "came back",
+            "event path",
+            "kept",
+            "last will",
+        ] {
             assert!(outcome.stdout.contains(step), "{step}: {}", outcome.stdout);
         }
         if arguments.contains(&"--json") {
             let said: serde_json::Value = serde_json::from_str(&outcome.stdout).unwrap();
-            assert_eq!((said["ok"].as_bool(), said["steps"].as_array().unwrap().len()), (Some(true), 6));
+            assert_eq!((said["ok"].as_bool(), said["steps"].as_array().unwrap().len()), (Some(true), 11));
             assert!(said["steps"].as_array().unwrap().iter().all(|step| step["ms"].as_f64().unwrap() >= 0.0));
         } else {
             assert!(outcome.stdout.contains("ok: a message to ourselves came back"), "{}", outcome.stdout);

@@ -128,7 +128,8 @@ fn all_that_is_said_and_asked_is_described() {
     while heard.last().is_none_or(|last: &Heard| last.payload != "stopped") {
         heard.push(all.next("", SOON));
     }
-    for message in &heard {
+    // `mqtt test` tries the ways of events and availability with documents of its own, for a stream that nobody has
+    for message in heard.iter().filter(|heard| !heard.topic.starts_with("cpc-stream/hall/test/")) {
         let faults = document.faults(&message.topic, &message.payload);
         assert_eq!(faults, Vec::<String>::new(), "{}: {}", message.topic, message.payload);
         channels.insert(document.channel(&message.topic).unwrap().0);

@@ -21,7 +21,7 @@ fn parse(text: &str) -> BTreeMap<String, f64> {
     for line in text.lines() {
         if let Some(rest) = line.strip_prefix("# TYPE ") {
             let (name, kind) = rest.split_once(' ').unwrap();
-            assert!(["counter", "gauge"].contains(&kind) && name_is_fine(name), "{line}");
+            assert!(["counter", "gauge", "summary"].contains(&kind) && name_is_fine(name), "{line}");
             assert_eq!(kind == "counter", name.ends_with("_total"), "{line}");
             assert_eq!(kinds.insert(name.to_owned(), kind.to_owned()), None, "{name} twice");
             now = name.to_owned();
@@ -31,6 +31,8 @@ fn parse(text: &str) -> BTreeMap<String, f64> {
             let (key, value) = line.rsplit_once(' ').unwrap();
             let (name, labels) = key.split_once('{').unwrap_or((key, "}"));
             assert_eq!(name, now, "a value stands under its own name");
+            // promtool: no other metric may have a quantile
+            assert_eq!(labels.contains("quantile="), kinds[name] == "summary", "{line}");
             let quotes = labels.matches('"').count();
             assert!(labels.ends_with('}') && quotes == 2 * labels.matches("=\"").count(), "{line}");
             assert_eq!(values.insert(key.to_owned(), value.parse().unwrap()), None, "{key} twice");

@@ -216,9 +216,9 @@ impl Trial {
             return Err(closed());
         }
         match next(link, |told| matches!(told, Told::Acked(_) | Told::Refused { .. })).await {
-            End::Told(Told::Refused { reason, .. }) | End::Lost(reason) => {
-                return Err(stage.not_taken(&reason));
-            }
+            End::Told(Told::Refused { reason, .. }) => return Err(stage.not_taken(&reason)),
+            // what is not kept was taken on a topic like this one
+            End::Lost(_) => return Err(stage.not_kept()),
             End::Silent => return Err(stage.not_taken("no receipt within 5 s")),
             End::Told(_) => {}
         }

@@ -13,6 +13,8 @@ const RETRY: Duration = Duration::from_secs(60);
 const SHORT: u32 = 5;
 /// Connections that end while a topic alone is under way, after which that is left out.
 const STRIKES: u32 = 3;
+/// Connections in a row that are closed before they are answered, after which that is told as a fault.
+const CLOSED: u32 = 4;
 /// A subscription is asked for this long after the one before, where one of them ends the connection.
 const APART: Duration = Duration::from_secs(1);
 
@@ -29,6 +31,8 @@ pub(super) struct Refused {
     /// Subscriptions in the order in which they were asked for, and by packet id.
     asked: VecDeque<String>,
     sent: BTreeMap<u16, String>,
+    /// Connections in a row that were closed before they were answered.
+    closed: u32,
     up_since: Option<Instant>,
     /// Connections in a row that came about and soon ended.
     short: u32,
@@ -67,7 +71,8 @@ impl Session {
     pub(super) fn subscribe(&mut self, link: &Link) {
         let (topics, refused) = (&self.desk.topics, &mut self.refused);
         refused.topics = refused.ending();
-        refused.up_since = Some(Instant::now());
+        (refused.up_since, refused.closed) = (Some(Instant::now()), 0);
+        self.status.clear_fault("entry");
         (refused.asked, refused.sent) = (VecDeque::new(), BTreeMap::new());
         let home = self.settings.home.iter().flat_map(Home::filters).map(str::to_owned);
         let filters = home.chain(topics.requests()).filter(|filter| !refused.deafening.contains(filter));
@@ -123,6 +128,7 @@ impl Session {
 
     /// Why a connection ended, for people; what is learnt from it for the next one.
     pub(super) fn explain(&mut self, reason: String, was_good: bool) -> String {
+        let reason = self.explain_no_entry(reason);
         let refused = &mut self.refused;
         if is_too_large(&reason) {
             match refused.last_apart.take().filter(|last| !last.is_empty()) {
@@ -164,6 +170,30 @@ impl Session {
             }
         }
         reason
+    }
+
+    /// A broker that retains nothing takes no last will that is to be kept: it says so, or closes without a word.
+    fn explain_no_entry(&mut self, reason: String) -> String {
+        if self.was_up {
+            return reason;
+        }
+        let closed = ["closed", "reset", "eof"].iter().any(|word| reason.to_lowercase().contains(word));
+        self.refused.closed = if closed { self.refused.closed + 1 } else { 0 };
+        let says_so = reason.contains("RetainNotSupported");
+        if !says_so && self.refused.closed < CLOSED {
+            return reason;
+        }
+        let hint = match says_so {
+            true => {
+                "it keeps no messages, which status and availability need (mosquitto: retain_available true)"
+            }
+            false => {
+                "it closes each connection before it answers, as one does that takes no last will to be kept (mosquitto: \
+                 retain_available true), or that expects TLS"
+            }
+        };
+        self.status.set_fault("entry".to_owned(), format!("the broker lets nobody in: {hint}"));
+        format!("{hint}; {reason}")
     }
 
     /// Says once what the broker does not take.
@@ -313,6 +343,11 @@ impl Session {
         let Some(filter) = self.refused.sent.remove(&id).filter(|filter| !self.check.owns(filter)) else {
             return;
         };
+        // where Home Assistant is told nothing, its topic is looked at only to clean up
+        if self.settings.home.as_ref().is_some_and(|home| home.payload().is_none() && home.topic() == filter)
+        {
+            return;
+        }
         let Some(reason) = refusal else {
             if self.refused.told.remove(&filter) {
                 self.status.clear_fault(&filter);
