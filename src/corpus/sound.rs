@@ -52,7 +52,7 @@ impl SoundFile {
     }
 }
 
-/// The file at `path`, or every WAV, FLAC and OGG file in the folder at `path`, by name.
+/// The file at `path`, or every audio file in the folder at `path`, by name.
 ///
 /// # Errors
 /// A configuration error when there is no such file or folder, or no audio in it.
@@ -66,7 +66,7 @@ pub fn sound_files(path: &Path) -> Result<Vec<PathBuf>> {
     if files.is_empty() {
         return Err(Error::config(
             format!("no audio in the folder {}", path.display()),
-            "give a WAV, FLAC or OGG file, or a folder with such files",
+            "give an audio file, or a folder with such files",
         ));
     }
     Ok(files)
