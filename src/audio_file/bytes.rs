@@ -122,10 +122,12 @@ impl Bytes {
             self.inner.seek(SeekFrom::Start(self.ahead.len() as u64))?;
         }
         let mut start = self.ahead.split_off(self.start);
-        if let Some([0, least]) = start.get_mut(8..10)
-            && *least < LEAST_FLAC_BLOCK
+        if let Some([least_high, least_low, high, low]) = start.get_mut(8..12)
+            && *least_high == 0
+            && *least_low < LEAST_FLAC_BLOCK
         {
-            *least = LEAST_FLAC_BLOCK;
+            // blocks of one size, as nearly all streams have
+            (*least_high, *least_low) = (*high, *low);
         }
         let rest = sound.saturating_sub(start.len() as u64);
         Ok(Box::new(ReadOnlySource::new(Cursor::new(start).chain(self.inner.take(rest)))))

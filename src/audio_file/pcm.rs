@@ -52,9 +52,9 @@ impl Layout {
             word |= u64::from(*byte) << shift;
         };
         if self.big_endian {
-            sample.iter().for_each(&mut take)
+            sample.iter().for_each(&mut take);
         } else {
-            sample.iter().rev().for_each(&mut take)
+            sample.iter().rev().for_each(&mut take);
         }
         let byte = (word >> 56) as u8;
         match self.encoding {

@@ -195,6 +195,7 @@ impl Walk<'_> {
     }
 }
 
+#[derive(Debug, Clone, Copy)]
 enum Size {
     Known(u64),
     /// As the header says, which cannot be right.

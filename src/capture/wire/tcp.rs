@@ -80,7 +80,7 @@ impl Listener {
     pub(super) fn next<'a>(&mut self, buffer: &'a mut [u8]) -> Arrival<'a> {
         self.accept();
         if self.current.as_ref().is_none_or(|client| client.active.elapsed() >= TAKEOVER)
-            && let Some(at) = self.waiting.iter().rposition(|client| client.has_bytes())
+            && let Some(at) = self.waiting.iter().rposition(Client::has_bytes)
         {
             return self.hear(at);
         }
