@@ -1,47 +1,107 @@
-//! Audio files (WAV, FLAC, OGG/Vorbis) decoded block by block in constant memory.
+//! Audio files decoded block by block in constant memory.
+//!
+//! WAV and its relatives, with headers as recorders leave them, are read here; FLAC, Ogg/Vorbis, MP3, AAC, ALAC, AIFF, CAF
+//! and Matroska by symphonia; anything else that is a container of sound by ffmpeg, where that is installed.
 
 #![deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod blocks;
+mod bytes;
+mod format;
+mod packets;
+mod pcm;
+mod riff;
+mod step;
 #[cfg(test)]
 mod tests;
+mod transcoder;
 
 use std::fs::File;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
-use symphonia::core::codecs::audio::{AudioDecoder, AudioDecoderOptions};
-use symphonia::core::errors::Error as Symphonia;
-use symphonia::core::formats::probe::Hint;
-use symphonia::core::formats::{FormatOptions, FormatReader, TrackType};
-use symphonia::core::io::{MediaSource, MediaSourceStream, MediaSourceStreamOptions};
-use symphonia::core::meta::MetadataOptions;
+use blocks::Blocks;
+use bytes::Bytes;
+use packets::Packets;
+use step::Step;
+use transcoder::Transcoder;
 
 use crate::error::{Error, Result};
+use crate::units::is_valid_sample;
 
-const READABLE: &str = "give a WAV, FLAC or OGG/Vorbis file with sound in it";
+const READABLE: &str = "give a WAV, FLAC, OGG, MP3, M4A, AIFF or CAF file with sound in it; with ffmpeg installed most other \
+                        kinds are read too";
 
-/// Undecodable packets in a row after which the rest of a file is given up.
-const BAD_PACKETS: u32 = 64;
+/// Endings of the names of files that folders are searched for, in lower case.
+pub const ENDINGS: [&str; 24] = [
+    "wav", "wave", "bwf", "w64", "rf64", "flac", "ogg", "oga", "opus", "mp3", "m4a", "m4b", "mp4", "aac",
+    "aif", "aiff", "aifc", "caf", "mka", "webm", "au", "wma", "amr", "wv",
+];
+
+/// Whether the name of the file at `path` ends as those of audio files do.
+#[must_use]
+pub fn is_named_like_audio(path: &Path) -> bool {
+    let ending = path.extension().and_then(|e| e.to_str()).map(str::to_ascii_lowercase);
+    ending.is_some_and(|ending| ENDINGS.contains(&ending.as_str()))
+}
+
+/// The container that `start`, the first bytes of an input (12 suffice), belongs to, for people; none where it may be raw
+/// PCM.
+#[must_use]
+pub fn container(start: &[u8]) -> Option<&'static str> {
+    match start {
+        [b'R', b'I', b'F', b'F' | b'X', _, _, _, _, b'W', b'A', b'V', b'E', ..] => Some("WAV"),
+        [b'R', b'F', b'6', b'4', ..] | [b'B', b'W', b'6', b'4', ..] => Some("WAV with 64-bit sizes"),
+        [b'r', b'i', b'f', b'f', 0x2e, 0x91, ..] => Some("Wave64"),
+        [b'f', b'L', b'a', b'C', ..] => Some("FLAC"),
+        [b'O', b'g', b'g', b'S', ..] => Some("Ogg"),
+        [b'I', b'D', b'3', 0..=4, ..] => Some("MP3"),
+        [b'F', b'O', b'R', b'M', _, _, _, _, b'A', b'I', b'F', b'F' | b'C', ..] => Some("AIFF"),
+        [b'c', b'a', b'f', b'f', ..] => Some("CAF"),
+        [b'.', b's', b'n', b'd', ..] => Some("AU"),
+        [0x1a, 0x45, 0xdf, 0xa3, ..] => Some("Matroska"),
+        [_, _, _, _, b'f', b't', b'y', b'p', ..] => Some("MP4"),
+        _ => None,
+    }
+}
+
+enum Source {
+    Blocks(Blocks),
+    Packets(Packets),
+}
+
+impl Source {
+    fn form(&self) -> (u32, u16) {
+        match self {
+            Self::Blocks(blocks) => blocks.form(),
+            Self::Packets(packets) => packets.form(),
+        }
+    }
+
+    fn frames(&self) -> Option<u64> {
+        match self {
+            Self::Blocks(blocks) => blocks.frames(),
+            Self::Packets(packets) => packets.frames(),
+        }
+    }
+}
 
 /// An audio file, read from its start to its end.
 pub struct AudioReader {
     path: PathBuf,
-    format: Box<dyn FormatReader>,
-    decoder: Box<dyn AudioDecoder>,
-    track: u32,
+    source: Source,
     rate: u32,
     channels: u16,
     frames: Option<u64>,
     /// Decoded when the file was opened, to know that it holds sound.
     first: Option<Vec<f32>>,
-    decoded: u64,
     damaged: bool,
     ended: bool,
 }
 
 impl AudioReader {
-    /// Opens the file at `path` and decodes its first block.
+    /// Opens the file at `path`, which may be a pipe, and decodes its first block.
     ///
     /// # Errors
     /// A device error with its fix when the file is missing, is no audio file of a known kind, or holds no sample.
@@ -54,65 +114,88 @@ impl AudioReader {
             }
             _ => Error::device(format!("cannot open the audio file {shown}: {e}"), "check its permissions"),
         })?;
-        let size = file.metadata().map_or(0, |m| m.len());
         if path.is_dir() {
             return Err(Error::device(format!("{shown} is a directory, not an audio file"), READABLE));
         }
-        if size == 0 {
+        let mut bytes = Bytes::of_file(file);
+        let start = bytes.peek(16).map(<[u8]>::to_vec).map_err(|e| unreadable(path, &e))?;
+        if start.is_empty() {
             return Err(Error::device(format!("the audio file {shown} is empty (0 bytes)"), READABLE));
         }
-        Self::read(Box::new(file), path, size)
+        let regular = bytes.is_seekable();
+        let opened = Self::read(bytes, path);
+        let Err(error) = opened else { return opened };
+        if regular
+            && (transcoder::may_know(&start) || is_named_like_audio(path) && container(&start).is_none())
+        {
+            return Self::transcode(path).map_err(|why| match why {
+                Some(why) => Error::device(format!("{error}; {why}"), error.fix()),
+                None => error,
+            });
+        }
+        Err(error)
     }
 
-    /// Reads a source of `size` bytes that is known to people as `path`.
-    fn read(source: Box<dyn MediaSource>, path: &Path, size: u64) -> Result<Self> {
-        contained(|| Self::probe(source, path, size)).unwrap_or_else(|| {
+    /// Reads sound in a container from a pipe that people know as `name`.
+    ///
+    /// # Errors
+    /// When it is no container of sound, or one that can only be read from a file.
+    pub fn from_pipe(pipe: impl io::Read + Send + Sync + 'static, name: &str) -> Result<Self> {
+        Self::read(Bytes::of_pipe(pipe), Path::new(name))
+    }
+
+    /// Reads a source that is known to people as `path`.
+    fn read(source: Bytes, path: &Path) -> Result<Self> {
+        contained(|| Self::probe(source, path)).unwrap_or_else(|| {
             Err(Error::device(format!("{} is damaged beyond reading", path.display()), READABLE))
         })
     }
 
-    fn probe(source: Box<dyn MediaSource>, path: &Path, size: u64) -> Result<Self> {
-        let shown = path.display();
+    fn probe(mut bytes: Bytes, path: &Path) -> Result<Self> {
         let not_audio = |why: String| {
-            Error::device(format!("{shown} is no audio file that can be read: {why}"), READABLE)
+            Error::device(format!("{} is no audio file that can be read: {why}", path.display()), READABLE)
         };
-        let mut hint = Hint::new();
-        if let Some(extension) = path.extension().and_then(|e| e.to_str()) {
-            hint.with_extension(extension);
+        let start = bytes.peek(40).map_err(|e| unreadable(path, &e))?;
+        if riff::is_riff(start) {
+            let header = riff::read_header(&mut bytes).map_err(|refusal| match refusal {
+                riff::Refusal::Io(e) => unreadable(path, &e),
+                riff::Refusal::Unknown(why) => not_audio(why),
+            })?;
+            return Self::begin(Source::Blocks(Blocks::new(bytes, header, None).map_err(not_audio)?), path);
         }
-        let stream = MediaSourceStream::new(source, MediaSourceStreamOptions::default());
-        let format = symphonia::default::get_probe()
-            .probe(&hint, stream, FormatOptions::default(), MetadataOptions::default())
-            .map_err(|e| not_audio(e.to_string()))?;
-        let track = format
-            .default_track(TrackType::Audio)
-            .ok_or_else(|| not_audio("it has no audio track".into()))?;
-        let parameters = track
-            .codec_params
-            .as_ref()
-            .and_then(|p| p.audio())
-            .ok_or_else(|| not_audio("its audio codec is not known".into()))?;
-        let decoder = symphonia::default::get_codecs()
-            .make_audio_decoder(parameters, &AudioDecoderOptions::default())
-            .map_err(|e| not_audio(e.to_string()))?;
-        let (id, frames) = (track.id, track.num_frames);
+        let seekable = bytes.is_seekable();
+        let media = bytes.into_media().map_err(|e| unreadable(path, &e))?;
+        let packets = Packets::open(media, path).map_err(|why| {
+            let pipe = if seekable { "" } else { " (from a pipe, which cannot be read twice)" };
+            not_audio(format!("{why}{pipe}"))
+        })?;
+        Self::begin(Source::Packets(packets), path)
+    }
+
+    /// The file at `path` by way of ffmpeg; the reason where it runs and cannot read it either.
+    fn transcode(path: &Path) -> std::result::Result<Self, Option<String>> {
+        // an error to start it is no news: most machines do not have it
+        let Ok((mut bytes, mut writer)) = Transcoder::start(path) else { return Err(None) };
+        let Ok(header) = riff::read_header(&mut bytes) else { return Err(writer.finish()) };
+        let blocks = Blocks::new(bytes, header, Some(writer)).map_err(Some)?;
+        Self::begin(Source::Blocks(blocks), path).map_err(|_| None)
+    }
+
+    fn begin(source: Source, path: &Path) -> Result<Self> {
         let mut reader = Self {
             path: path.to_owned(),
-            format,
-            decoder,
-            track: id,
+            frames: source.frames(),
+            source,
             rate: 0,
             channels: 0,
-            frames,
             first: None,
-            decoded: 0,
             damaged: false,
             ended: false,
         };
         let mut first = Vec::new();
         if !reader.decode(&mut first)? {
             return Err(Error::device(
-                format!("{shown} holds no samples ({size} bytes, a header alone)"),
+                format!("{} holds no samples (a header alone)", path.display()),
                 "record it again, or give a file with sound in it",
             ));
         }
@@ -159,7 +242,7 @@ impl AudioReader {
     }
 
     /// Replaces `block` by the next samples of one channel (numbered from 0), or the mean of all for `None`;
-    /// false at the end. What is not a number becomes 0.
+    /// false at the end. Invalid samples ([`is_valid_sample`]) become 0.
     ///
     /// # Errors
     /// Like [`AudioReader::next_block`], and when there is no such channel.
@@ -186,41 +269,30 @@ impl AudioReader {
 
     fn decode_on(&mut self, block: &mut Vec<f32>) -> Result<bool> {
         block.clear();
-        let mut bad = 0;
         while !self.ended {
-            match self.format.next_packet() {
-                Ok(Some(packet)) if packet.track_id == self.track => match self.decoder.decode(&packet) {
-                    Ok(decoded) if decoded.frames() > 0 => {
-                        let found = (decoded.spec().rate(), decoded.num_planes() as u16);
-                        decoded.copy_to_vec_interleaved(block);
-                        self.decoded += decoded.frames() as u64;
-                        self.keeps_its_form(found)?;
-                        return Ok(true);
-                    }
-                    Ok(_) => {}
-                    Err(e) => {
-                        bad += 1;
-                        self.ended = bad == BAD_PACKETS;
-                        self.damage(&e.to_string());
-                    }
-                },
-                Ok(Some(_)) => {}
-                Ok(None) => {
+            let step = match &mut self.source {
+                Source::Blocks(blocks) => blocks.next(block),
+                Source::Packets(packets) => packets.next(block),
+            };
+            match step {
+                Step::Sound if block.is_empty() => {}
+                Step::Sound => {
+                    self.keeps_its_form(self.source.form())?;
+                    return Ok(true);
+                }
+                Step::Odd(why) => tracing::warn!(file = %self.path.display(), why, "odd audio file"),
+                Step::Bad(why) => {
+                    block.clear();
+                    self.damage(&why);
+                }
+                Step::End(missing) => {
                     self.ended = true;
-                    if self.frames.is_some_and(|frames| self.decoded < frames) {
-                        self.damage("it ends before its time");
-                    }
+                    missing.iter().for_each(|why| self.damage(why));
                 }
-                Err(Symphonia::IoError(e)) if e.kind() != io::ErrorKind::UnexpectedEof => {
-                    let cause = format!("cannot read {}: {e}", self.path.display());
-                    return Err(Error::device(cause, "check the disk and the file"));
-                }
-                Err(e) => {
-                    self.ended = true;
-                    self.damage(&e.to_string());
-                }
+                Step::Failed(e) => return Err(unreadable(&self.path, &e)),
             }
         }
+        block.clear();
         Ok(false)
     }
 
@@ -249,20 +321,24 @@ impl AudioReader {
     }
 }
 
+fn unreadable(path: &Path, error: &io::Error) -> Error {
+    Error::device(format!("cannot read {}: {error}", path.display()), "check the disk and the file")
+}
+
 /// Runs `work` of the decoders; none where one of them panics, as some do over headers that were forged.
 fn contained<T>(work: impl FnOnce() -> T) -> Option<T> {
     // what panicked is not used again: a reader that was not made, or one that has ended
     catch_unwind(AssertUnwindSafe(work)).ok()
 }
 
-/// Turns interleaved samples into one channel, or the mean of all for `None`, in place. What is not finite
-/// becomes 0.
+/// Turns interleaved samples into one channel, or the mean of all for `None`, in place. Invalid samples
+/// ([`is_valid_sample`]) become 0.
 pub fn to_mono(samples: &mut Vec<f32>, channels: u16, channel: Option<u16>) {
     let width = usize::from(channels.max(1));
     let count = samples.len() / width;
     for i in 0..count {
         let Some(frame) = samples.get(i * width..(i + 1) * width) else { break };
-        let clean = |x: f32| if x.is_finite() { x } else { 0.0 };
+        let clean = |x: f32| if is_valid_sample(x) { x } else { 0.0 };
         let mixed = match channel {
             Some(c) => frame.get(usize::from(c)).map_or(0.0, |&x| clean(x)),
             None => frame.iter().map(|&x| clean(x)).sum::<f32>() / width as f32,
@@ -288,11 +364,7 @@ pub fn read_mono(path: impl AsRef<Path>) -> Result<(Vec<f32>, u32)> {
 /// # Errors
 /// When it is no audio file.
 pub fn decode_mono(bytes: &'static [u8]) -> Result<(Vec<f32>, u32)> {
-    collect(AudioReader::read(
-        Box::new(io::Cursor::new(bytes)),
-        Path::new("a bundled clip"),
-        bytes.len() as u64,
-    )?)
+    collect(AudioReader::read(Bytes::of_memory(bytes), Path::new("a bundled clip"))?)
 }
 
 fn collect(mut reader: AudioReader) -> Result<(Vec<f32>, u32)> {

@@ -21,6 +21,21 @@ pub struct Frame {
     pub level_dbfs: f32,
 }
 
+impl Frame {
+    /// Whether latent, context and bands are numbers.
+    #[must_use]
+    pub fn is_finite(&self) -> bool {
+        all_finite(&self.z) && all_finite(&self.c) && all_finite(&self.bands)
+    }
+}
+
+/// Whether all `values` are finite.
+#[must_use]
+pub fn all_finite(values: &[f32]) -> bool {
+    // without a branch for each, so that it is one pass of wide registers
+    values.iter().fold(true, |all, x| all & x.is_finite())
+}
+
 /// The lengths of what a [`Frame`] holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -1,6 +1,8 @@
 //! From the device rate to the model rate.
 //!
-//! A synchronous FFT resampler ([`rubato::Fft`]) in chunks of 10 ms (20 ms at 44.1 kHz). Its delay is taken off the output, so
+//! A synchronous FFT resampler ([`rubato::Fft`]) in chunks of 10 ms (20 ms at 44.1 kHz). Rates whose ratio to
+//! [`MODEL_RATE`] has a long period, like 44,099 Hz, would need chunks of up to seconds: they go by windowed sincs
+//! ([`rubato::Async`]) in chunks of 10 ms. The delay of either is taken off the output, so
 //! output sample `m` stands at time `m / 16000` of the stream just as input sample `n` stands at `n / rate`; what
 //! it costs is waiting: an output sample leaves [`StreamResampler::latency_samples`] after its input at most.
 
@@ -20,7 +22,10 @@ pub fn resample_clip(samples: &[f32], rate: u32) -> Result<Vec<f32>> {
 mod tests;
 
 use rubato::audioadapter_buffers::direct::InterleavedSlice;
-use rubato::{Fft, FixedSync, Resampler, WindowFunction};
+use rubato::{
+    Async, Fft, FixedAsync, FixedSync, Resampler, ResamplerConstructionError, SincInterpolationParameters,
+    WindowFunction,
+};
 
 use crate::error::{Error, Result};
 use crate::ring::RATES;
@@ -30,23 +35,35 @@ use crate::units::MODEL_RATE;
 const CHUNKS_PER_SECOND: usize = 100;
 /// Shorter chunks make too short a filter (this concerns rates below 16 kHz).
 const SHORTEST_CHUNK: usize = 160;
+/// Chunks of a longer part of a second are not worth waiting for.
+const LONGEST_CHUNK_S: f64 = 0.1;
+/// Samples of the sinc at the lower of the two rates.
+const SINC: usize = 128;
 
 /// One stream on its way from the rate of its source to [`MODEL_RATE`].
 ///
 /// However the input is cut, the output is the same to the bit. Nothing is allocated in [`StreamResampler::push`]
 /// beyond what the output vector needs to grow.
-#[derive(Debug)]
 pub struct StreamResampler {
     rate: u32,
-    inner: Option<Fft<f32>>,
+    inner: Option<Inner>,
     /// Input that does not fill a chunk yet.
     waiting: Vec<f32>,
     chunk: usize,
     produced: Vec<f32>,
+    /// Zeros before the first sample, and output samples to drop then, so that what follows stands in its place.
+    lead: Lead,
     /// Output samples still to drop: the delay.
     skip: usize,
     taken: u64,
     given: u64,
+}
+
+impl std::fmt::Debug for StreamResampler {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { rate, chunk, taken, given, .. } = self;
+        write!(f, "StreamResampler {{ rate: {rate}, chunk: {chunk}, taken: {taken}, given: {given} }}")
+    }
 }
 
 impl StreamResampler {
@@ -71,25 +88,18 @@ impl StreamResampler {
             waiting: Vec::new(),
             chunk: 0,
             produced: Vec::new(),
+            lead: Lead::default(),
             skip: 0,
             taken: 0,
             given: 0,
         };
         if rate != MODEL_RATE {
-            let inner = Fft::new_custom(
-                rate as usize,
-                MODEL_RATE as usize,
-                chunk_size(rate as usize),
-                /* sub-chunks */ 1,
-                /* channels */ 1,
-                WindowFunction::BlackmanHarris2,
-                FixedSync::Both,
-            )
-            .map_err(|e| refused(e.to_string()))?;
+            let (inner, lead) = inner(rate as usize).map_err(|e| refused(e.to_string()))?;
             resampler.chunk = inner.input_frames_next();
             resampler.waiting.reserve_exact(resampler.chunk);
             resampler.produced = vec![0.0; inner.output_frames_max()];
-            resampler.skip = inner.output_delay();
+            resampler.waiting.resize(lead.zeros, 0.0);
+            (resampler.lead, resampler.skip) = (lead, lead.skip);
             resampler.inner = Some(inner);
         }
         Ok(resampler)
@@ -104,7 +114,7 @@ impl StreamResampler {
     /// The filter's delay, in samples at [`MODEL_RATE`]. It is taken off the output already.
     #[must_use]
     pub fn delay_samples(&self) -> usize {
-        self.inner.as_ref().map_or(0, Resampler::output_delay)
+        self.inner.as_ref().map_or(0, |inner| inner.output_delay())
     }
 
     /// How long a sample may wait here, in samples at [`MODEL_RATE`]: a chunk and the filter's delay.
@@ -157,15 +167,18 @@ impl StreamResampler {
     /// Forgets all samples, as if new.
     pub fn reset(&mut self) {
         self.waiting.clear();
+        self.waiting.resize(self.lead.zeros, 0.0);
         (self.taken, self.given) = (0, 0);
         if let Some(inner) = &mut self.inner {
             inner.reset();
-            self.skip = inner.output_delay();
+            self.skip = self.lead.skip;
         }
     }
 
     fn process(&mut self, out: &mut Vec<f32>) -> Result<()> {
         let Some(inner) = &mut self.inner else { return Ok(()) };
+        // the transform panics over what is no number
+        self.waiting.iter_mut().filter(|x| !x.is_finite()).for_each(|x| *x = 0.0);
         let room = self.produced.len();
         let fault = |e: &dyn std::fmt::Display| Error::internal(format!("resampling failed: {e}"));
         let input = InterleavedSlice::new(&self.waiting, 1, self.chunk).map_err(|e| fault(&e))?;
@@ -177,6 +190,41 @@ impl StreamResampler {
         out.extend_from_slice(&self.produced[skipped..count]);
         Ok(())
     }
+}
+
+/// What goes before the first sample.
+#[derive(Debug, Clone, Copy, Default)]
+struct Lead {
+    zeros: usize,
+    skip: usize,
+}
+
+type Inner = Box<dyn Resampler<f32> + Send>;
+
+/// A resampler from `rate` Hz, whose chunks are short.
+fn inner(rate: usize) -> std::result::Result<(Inner, Lead), ResamplerConstructionError> {
+    let (model, chunk, channels) = (MODEL_RATE as usize, chunk_size(rate), 1);
+    let window = WindowFunction::BlackmanHarris2;
+    if chunk as f64 <= LONGEST_CHUNK_S * rate as f64 {
+        let sub_chunks = 1;
+        let inner = Fft::new_custom(rate, model, chunk, sub_chunks, channels, window, FixedSync::Both)?;
+        let lead = Lead { zeros: 0, skip: inner.output_delay() };
+        return Ok((Box::new(inner), lead));
+    }
+    // the cutoff is relative to the lower rate, the length of the sinc to the input's
+    let length = SINC * rate.div_ceil(model);
+    let parameters = SincInterpolationParameters::new(length, window);
+    let (chunk, largest_change) = ((rate / CHUNKS_PER_SECOND).max(1), 1.0);
+    let (step, ratio) = (rate as f64 / model as f64, model as f64 / rate as f64);
+    let inner = Async::new_sinc(ratio, largest_change, &parameters, chunk, channels, FixedAsync::Input)?;
+    // The first output stands `step - length / 2` after the first input, but for one part of the oversampled sinc, and the
+    // others a step each after it. So many zeros before the input make one of them fall on it, but for a small part of a
+    // sample.
+    let part = 1.0 / parameters.oversampling_factor as f64;
+    let steps = |zeros: usize| ((length / 2 + zeros) as f64 - part) / step - 1.0;
+    let off = |zeros: &usize| (steps(*zeros) - steps(*zeros).round()).abs();
+    let zeros = (0..chunk).min_by(|a, b| off(a).total_cmp(&off(b))).unwrap_or(0);
+    Ok((Box::new(inner), Lead { zeros, skip: steps(zeros).round().max(0.0) as usize }))
 }
 
 /// Input samples a chunk: whole periods of the ratio of the rates, and even, because the filter of an odd chunk

@@ -15,6 +15,17 @@ pub const BANDS: usize = 64;
 /// Frames a second.
 pub const FRAME_RATE: u32 = MODEL_RATE / HOP as u32;
 
+/// Largest magnitude of a sample that counts as sound, 80 dB over full scale. A sample beyond it, NaN and infinities are
+/// *invalid*: no microphone gives them, and a model that hears one may remember it for good.
+pub const LARGEST_SAMPLE: f32 = 1e4;
+
+/// Whether `sample` is a number of at most [`LARGEST_SAMPLE`].
+#[must_use]
+pub fn is_valid_sample(sample: f32) -> bool {
+    // false for NaN
+    sample.abs() <= LARGEST_SAMPLE
+}
+
 /// Seconds from the first sample of the stream to sample `index`.
 #[must_use]
 pub fn samples_to_seconds(index: u64) -> f64 {
@@ -64,6 +75,13 @@ mod tests {
         assert!((level_dbfs(&[1.0, -1.0, 1.0, -1.0]) - 0.0).abs() < 1e-5);
         assert!((level_dbfs(&[0.1; 64]) + 20.0).abs() < 1e-4);
         assert!((level_dbfs(&[0.0; 64]) + 120.0).abs() < 1e-4);
+    }
+
+    #[test]
+    fn samples_beyond_the_bound_are_invalid() {
+        assert!([0.0, -1.0, 3.0, -LARGEST_SAMPLE].into_iter().all(is_valid_sample));
+        let invalid = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 1e5, -1e25, f32::MAX];
+        assert!(!invalid.into_iter().any(is_valid_sample));
     }
 
     #[test]

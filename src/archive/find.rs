@@ -14,7 +14,7 @@ pub struct LeftOut {
     pub reason: String,
 }
 
-/// The recordings at `inputs`, in their order, folders replaced by the WAV, FLAC and OGG files in them by name; each
+/// The recordings at `inputs`, in their order, folders replaced by the audio files in them by name; each
 /// path once. What names no file is listed too: only opening it says what is wrong with it.
 #[must_use]
 pub fn find(inputs: &[PathBuf]) -> (Vec<PathBuf>, Vec<LeftOut>) {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::row::{Row, Rows};
 use crate::corpus::SoundFile;
 use crate::detect::{Calibration, DetectConfig, Detector, DetectorState, Input, InputMonitor, Instrument};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::event::{Finding, Phase};
 use crate::frame::Frame;
 use crate::model::{Cpc, Manifest, Passage};
@@ -85,6 +85,12 @@ impl Scorer {
     /// # Errors
     /// A device error when it cannot be read; what the listener fails with.
     pub fn run(&self, path: &Path, listener: &mut dyn Listener) -> Result<Outcome> {
+        if self.rows && path.exists() && !path.is_file() {
+            return Err(Error::device(
+                format!("{} is no regular file, and `--frames` hears a recording twice", path.display()),
+                "save it as a file, or leave `--frames` out",
+            ));
+        }
         let mut recording = self.open(path)?;
         let outcome = self.hear(path, &mut recording, listener);
         self.close(recording);

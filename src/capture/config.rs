@@ -24,7 +24,7 @@ pub struct SourceConfig {
     /// or a name that survives replugging: `usb:VENDOR:PRODUCT[:SERIAL]`, `bus:PATH`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub device: Option<String>,
-    /// An audio file (WAV, FLAC, OGG/Vorbis).
+    /// An audio file (WAV, FLAC, OGG, MP3, M4A, AIFF, CAF and more).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub file: Option<PathBuf>,
     /// Raw PCM on the standard input, in this form.
@@ -37,6 +37,9 @@ pub struct SourceConfig {
     /// The form of the PCM of a `url`; ffmpeg is told to make it. Default: 16,000 Hz, one channel, `s16le`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pcm: Option<PcmForm>,
+    /// How a camera is asked for its sound, where `url` is an RTSP one. Default: `tcp`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rtsp_transport: Option<RtspTransport>,
     /// The id of a microphone that publishes its sound over the broker of `[publish]`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mqtt: Option<String>,
@@ -69,6 +72,28 @@ impl Default for PcmForm {
     }
 }
 
+/// How RTP packets of a camera come.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RtspTransport {
+    /// Within the connection: nothing is lost.
+    #[default]
+    Tcp,
+    /// As datagrams: for cameras that know nothing else.
+    Udp,
+}
+
+impl RtspTransport {
+    /// Its name.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+        }
+    }
+}
+
 /// How a raw sample is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -77,6 +102,14 @@ pub enum PcmFormat {
     S16le,
     /// 32-bit floats in [-1, 1], little-endian.
     F32le,
+}
+
+impl PcmForm {
+    /// Bytes of a frame: a sample of each channel.
+    #[must_use]
+    pub fn frame_bytes(&self) -> usize {
+        self.format.bytes() * usize::from(self.channels)
+    }
 }
 
 impl PcmFormat {
@@ -96,7 +129,7 @@ pub(super) enum Input {
     Device(String),
     File(PathBuf),
     Stdin(PcmForm),
-    Wire(Address, PcmForm),
+    Wire(Address, PcmForm, RtspTransport),
     Mic(String),
 }
 
@@ -211,9 +244,11 @@ impl SourceConfig {
             (Some(device), None, None, None, None) => Input::Device(device.clone()),
             (None, Some(file), None, None, None) => Input::File(file.clone()),
             (None, None, Some(form), None, None) => Input::Stdin(form),
-            (None, None, None, Some(url), None) => {
-                Input::Wire(Address::parse(url)?, self.pcm.unwrap_or_default())
-            }
+            (None, None, None, Some(url), None) => Input::Wire(
+                Address::parse(url)?,
+                self.pcm.unwrap_or_default(),
+                self.rtsp_transport.unwrap_or_default(),
+            ),
             (None, None, None, None, Some(id)) => Input::Mic(id.clone()),
             _ => return Err(one_of()),
         };
@@ -221,6 +256,12 @@ impl SourceConfig {
             return Err(Error::config(
                 "`pcm` is set without `url`",
                 "remove `pcm`; it is the form of what a url gives",
+            ));
+        }
+        if self.rtsp_transport.is_some() && !self.url.as_deref().is_some_and(|url| url.starts_with("rtsp")) {
+            return Err(Error::config(
+                "`rtsp_transport` is set without an rtsp or rtsps `url`",
+                "remove `rtsp_transport`; it says how a camera sends its sound",
             ));
         }
         match &input {
@@ -236,7 +277,7 @@ impl SourceConfig {
                 format!("the microphone {id:?} is not made of letters, digits, _ and - (at most 64)"),
                 "write in `mqtt` the id that the microphone was given, like \"porch\"",
             )),
-            Input::Stdin(form) | Input::Wire(_, form)
+            Input::Stdin(form) | Input::Wire(_, form, _)
                 if form.channels == 0 || !RATES.contains(&form.rate) =>
             {
                 Err(Error::config(
@@ -319,64 +360,4 @@ impl CaptureConfig {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::error::ErrorKind;
-
-    fn parse(text: &str) -> SourceConfig {
-        toml::from_str(text).unwrap()
-    }
-
-    #[test]
-    fn the_four_kinds_parse_and_go_round() {
-        for text in [
-            "device = \"hw:0\"\nchannels = [0, 1]\nid = \"kitchen\"",
-            "file = \"a/x.wav\"\nfast = true",
-            "stdin = { rate = 8000, channels = 2, format = \"f32le\" }",
-            "url = \"udp://0.0.0.0:5004\"\npcm = { rate = 48000, channels = 2, format = \"s16le\" }",
-        ] {
-            let source = parse(text);
-            source.validate().unwrap();
-            assert_eq!(parse(&toml::to_string(&source).unwrap()), source);
-        }
-        assert_eq!(parse("stdin = {}").stdin, Some(PcmForm::default()));
-    }
-
-    #[test]
-    fn contradictions_are_refused_with_a_fix() {
-        for (text, cause, kind) in [
-            ("", "exactly one", ErrorKind::Config),
-            ("device = \"hw:0\"\nfile = \"x.wav\"", "exactly one", ErrorKind::Config),
-            ("device = \"hw:0\"\nid = \"a/b\"", "a/b", ErrorKind::Config),
-            ("device = \"hw:0\"\nchannels = []", "no channel", ErrorKind::Config),
-            ("device = \"hw:0\"\nchannels = [1, 1]", "twice", ErrorKind::Config),
-            ("device = \"hw:0\"\nfast = true", "fast", ErrorKind::Config),
-            ("device = \" \"", "empty", ErrorKind::Device),
-            ("stdin = { channels = 0 }", "makes no sense", ErrorKind::Config),
-            ("stdin = { rate = 1 }", "makes no sense", ErrorKind::Config),
-            ("url = \"udp://[::]:1\"\npcm = { rate = 1 }", "makes no sense", ErrorKind::Config),
-            ("url = \"udp://[::]\"", "no port", ErrorKind::Config),
-            ("url = \"udp://[::]:1\"\nstdin = {}", "exactly one", ErrorKind::Config),
-            ("stdin = {}\npcm = {}", "without `url`", ErrorKind::Config),
-        ] {
-            let error = parse(text).validate().unwrap_err();
-            assert!(error.to_string().contains(cause), "{error}");
-            assert_eq!(error.kind(), kind, "{text}");
-        }
-        assert!(toml::from_str::<SourceConfig>("devise = \"hw:0\"").is_err());
-        assert!(toml::from_str::<CaptureConfig>("ring = 1").is_err());
-    }
-
-    #[test]
-    fn capture_settings_have_ranges() {
-        CaptureConfig::default().validate().unwrap();
-        for broken in [
-            CaptureConfig { ring_seconds: f64::NAN, ..CaptureConfig::default() },
-            CaptureConfig { period_ms: 1, ..CaptureConfig::default() },
-            CaptureConfig { chunk_ms: 0, ..CaptureConfig::default() },
-            CaptureConfig { rate_hz: Some(100), ..CaptureConfig::default() },
-        ] {
-            assert!(broken.validate().is_err(), "{broken:?}");
-        }
-    }
-}
+mod tests;

@@ -1,6 +1,6 @@
 //! What happened to a source, countable from any thread.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 /// Counters of one source, over all its streams and reopenings.
 #[derive(Debug, Default)]
@@ -8,6 +8,11 @@ pub struct SourceCounters {
     pub(super) xruns: AtomicU64,
     pub(super) opened: AtomicU64,
     pub(super) not_finite: AtomicU64,
+    /// Bytes that are no whole frames.
+    pub(super) bytes_refused: AtomicU64,
+    /// The rate at which samples come, where it is not the configured one, and that, Hz; else 0.
+    pub(super) measured_hz: AtomicU32,
+    pub(super) configured_hz: AtomicU32,
     /// Rounds of the source's thread: stands still only when it hangs.
     pub(super) beats: AtomicU64,
     pub(super) opening: AtomicBool,
@@ -104,7 +109,21 @@ impl SourceCounters {
         &self.chunks
     }
 
-    /// Samples that were NaN or infinite and were replaced by 0.
+    /// Bytes that were refused because they are no whole frames: of datagrams that are none, and at the end of
+    /// connections.
+    #[must_use]
+    pub fn bytes_refused(&self) -> u64 {
+        self.bytes_refused.load(Ordering::Relaxed)
+    }
+
+    /// The samples a second that come from a network, where they are not as many as is configured, and what is, Hz.
+    #[must_use]
+    pub fn wrong_rate(&self) -> Option<(u32, u32)> {
+        let measured = self.measured_hz.load(Ordering::Relaxed);
+        (measured > 0).then(|| (measured, self.configured_hz.load(Ordering::Relaxed)))
+    }
+
+    /// Samples that were invalid ([`is_valid_sample`](crate::units::is_valid_sample)) and were taken as 0.
     #[must_use]
     pub fn not_finite(&self) -> u64 {
         self.not_finite.load(Ordering::Relaxed)

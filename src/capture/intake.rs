@@ -7,9 +7,12 @@ use std::time::Instant;
 use super::counters::SourceCounters;
 use crate::error::{Error, Result};
 use crate::ring::RingWriter;
+use crate::units::is_valid_sample;
 
 /// Samples of one stream that are converted at a time.
 const BLOCK: usize = 1024;
+/// Share of a second's samples, in percent, from which invalid samples are no accident: they go on as NaN.
+const INVALID_PERCENT: u64 = 1;
 
 /// A sample as a device or file gives it.
 pub trait Pcm: Copy {
@@ -62,7 +65,38 @@ impl Pick {
     }
 }
 
+/// How many samples of a stream are invalid, second by second.
+#[derive(Debug, Clone, Copy, Default)]
+struct Validity {
+    seen: u64,
+    invalid: u64,
+    /// The second before had too many invalid samples.
+    broken: bool,
+}
+
+impl Validity {
+    /// The sample to pass on. Few invalid samples become 0. Where there are many, the stream is no sound: they become
+    /// NaN, which the monitor of the input tells as `invalid`.
+    fn pass(&mut self, sample: f32, rate: u32) -> f32 {
+        let valid = is_valid_sample(sample);
+        self.seen += 1;
+        self.invalid += u64::from(!valid);
+        if self.seen >= u64::from(rate.max(1)) {
+            let broken = self.invalid * 100 >= self.seen * INVALID_PERCENT;
+            *self = Self { broken, ..Self::default() };
+        }
+        match (valid, self.broken) {
+            (true, _) => sample,
+            (false, true) => f32::NAN,
+            (false, false) => 0.0,
+        }
+    }
+}
+
 /// Takes interleaved samples in the form of the device and writes each stream to its ring.
+///
+/// Samples that are no numbers or beyond [`LARGEST_SAMPLE`](crate::units::LARGEST_SAMPLE) are counted and do not reach
+/// the ring: they become 0, or NaN while they are 1 % of the samples of a second or more.
 ///
 /// [`Intake::take`] runs in the audio callback: it never allocates, locks or logs.
 pub struct Intake {
@@ -71,6 +105,7 @@ pub struct Intake {
     channels: usize,
     rate: u32,
     scratch: Box<[f32; BLOCK]>,
+    validity: Box<[Validity]>,
     counters: Arc<SourceCounters>,
 }
 
@@ -83,7 +118,9 @@ impl Intake {
         if writers.len() != pick.streams() || writers.is_empty() {
             return Err(Error::internal(format!("{} rings for {} streams", writers.len(), pick.streams())));
         }
-        Ok(Self { writers, pick, channels: 1, rate: 0, scratch: Box::new([0.0; BLOCK]), counters })
+        let validity = vec![Validity::default(); writers.len()].into();
+        let scratch = Box::new([0.0; BLOCK]);
+        Ok(Self { writers, pick, channels: 1, rate: 0, scratch, validity, counters })
     }
 
     /// Channels that the source must have.
@@ -159,16 +196,16 @@ impl Intake {
         let mut bad = 0;
         let mut going = true;
         'blocks: for piece in interleaved.chunks(BLOCK * self.channels) {
-            for (stream, writer) in self.writers.iter_mut().enumerate() {
+            for ((stream, writer), validity) in self.writers.iter_mut().enumerate().zip(&mut self.validity) {
                 let frames = piece.chunks_exact(self.channels);
                 let block = &mut self.scratch[..frames.len()];
                 for (out, frame) in block.iter_mut().zip(frames) {
                     let x = match &self.pick {
                         Pick::Each(channels) => frame[usize::from(channels[stream])].amplitude(),
-                        Pick::Mix => frame.iter().map(|x| x.amplitude()).sum::<f32>() / frame.len() as f32,
+                        Pick::Mix => mean(frame),
                     };
-                    bad += u64::from(!x.is_finite());
-                    *out = if x.is_finite() { x } else { 0.0 };
+                    bad += u64::from(!is_valid_sample(x));
+                    *out = validity.pass(x, self.rate);
                 }
                 going = push(writer, block);
                 if !going {
@@ -181,6 +218,13 @@ impl Intake {
         }
         going
     }
+}
+
+/// The mean of a frame; NaN where one of its samples is invalid.
+fn mean<T: Pcm>(frame: &[T]) -> f32 {
+    let valid = frame.iter().all(|x| is_valid_sample(x.amplitude()));
+    let sum = frame.iter().map(|x| x.amplitude()).sum::<f32>();
+    if valid { sum / frame.len() as f32 } else { f32::NAN }
 }
 
 #[cfg(test)]
@@ -234,11 +278,30 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_number_becomes_silence_and_is_counted() {
+    fn invalid_samples_become_silence_and_are_counted() {
         let (mut intake, mut readers, counters) = intake(Pick::Mix, 1);
-        intake.take(&[0.1f32, f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 0.2]);
-        assert_eq!(drain(&mut readers[0]), [0.1, 0.0, 0.0, 0.0, 0.2]);
-        assert_eq!(counters.not_finite(), 3);
+        intake.take(&[0.1f32, f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 1e25, -1.1e4, 9.9e3]);
+        intake.take(&[1e300f64]);
+        assert_eq!(drain(&mut readers[0]), [0.1, 0.0, 0.0, 0.0, 0.0, 0.0, 9.9e3, 0.0]);
+        assert_eq!(counters.not_finite(), 6);
+        let (mut stereo, mut readers, counters) = self::intake(Pick::Mix, 2);
+        stereo.take(&[1.0f32, 3e38, 0.5, 0.5]);
+        assert_eq!((drain(&mut readers[0]), counters.not_finite()), (vec![0.0, 0.5], 1));
+    }
+
+    #[test]
+    fn a_stream_of_invalid_samples_is_marked_until_a_second_without() {
+        let (mut intake, mut readers, counters) = intake(Pick::Mix, 1);
+        intake.expect(1, 1000).unwrap();
+        let second =
+            |every: usize| (0..1000).map(|i| if i % every == 0 { 1e30 } else { 0.5f32 }).collect::<Vec<_>>();
+        for (every, invalid) in [(112, 0), (100, 0), (50, 20), (2000, 1), (2000, 0)] {
+            intake.take(&second(every));
+            let heard = drain(&mut readers[0]);
+            let marked = heard.iter().filter(|x| x.is_nan()).count();
+            assert_eq!(marked, invalid, "one of {every}");
+        }
+        assert_eq!(counters.not_finite(), 9 + 10 + 20 + 1 + 1);
     }
 
     #[test]

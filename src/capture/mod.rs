@@ -8,7 +8,7 @@
 //! ```text
 //! cpal's thread ── Intake ── ring ─▶ reader      device: a supervisor thread opens, watches, reopens
 //! file thread ──── Intake ── ring ─▶ reader      paced like a microphone, or as fast as the reader
-//! stdin thread ─── Intake ── ring ─▶ reader      raw PCM, as fast as it comes
+//! stdin thread ─── Intake ── ring ─▶ reader      raw PCM or a container, as fast as it comes
 //! wire thread ──── Intake ── ring ─▶ reader      raw PCM by TCP or UDP, or from ffmpeg; opened for ever, as a device is
 //! mic thread ───── Intake ── ring ─▶ reader      chunks over MQTT, put in order ([`Air`])
 //! ```
@@ -27,7 +27,6 @@ mod intake;
 mod mic;
 #[cfg_attr(not(feature = "capture"), expect(dead_code, reason = "only devices have names"))]
 mod names;
-#[cfg(feature = "capture")]
 mod rate;
 mod source;
 #[cfg_attr(not(feature = "capture"), expect(dead_code, reason = "only devices have names"))]
@@ -36,7 +35,7 @@ mod stdin;
 mod timeline;
 mod wire;
 
-pub use config::{CaptureConfig, PcmForm, PcmFormat, SourceConfig};
+pub use config::{CaptureConfig, PcmForm, PcmFormat, RtspTransport, SourceConfig};
 pub use counters::{ChunkCounters, SourceCounters};
 pub use device::list_inputs;
 pub use ids::assign_ids;
@@ -44,3 +43,4 @@ pub use intake::{Intake, Pcm, Pick};
 pub use mic::{Air, CHUNK_HEADER, CHUNK_MAGIC, CHUNK_VERSION, Chunk, LARGEST_CHUNK, MicTopic, MicTopics};
 pub use names::{InputInfo, suggest};
 pub use source::{Change, Notice, OpenSource, SourceHandle, StreamFeed, open, open_with};
+pub(crate) use wire::{AS_FFMPEG, become_ffmpeg, guard_children};

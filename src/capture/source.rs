@@ -47,7 +47,7 @@ pub enum Change {
         /// What was opened, e.g. `hw:CARD=0,DEV=0 "Test microphone" 48000 Hz 1 ch i16 period 960`.
         description: String,
     },
-    /// A device is not there or stopped giving sound; it is tried again every 1–2 s.
+    /// It is not there or stopped giving sound; a device or a sender on a network is tried again every 1–2 s.
     Offline {
         /// The cause and the fix, one line.
         reason: String,
@@ -65,6 +65,14 @@ pub enum Change {
     /// The device gives another number of samples a second than it says, and is taken at its true rate from here on.
     WrongRate {
         /// What it says, Hz.
+        nominal: u32,
+        /// What was measured, Hz.
+        measured: u32,
+    },
+    /// A sender on a network gives another number of samples a second than is configured. It is heard at the configured
+    /// rate all the same.
+    RateOff {
+        /// What is configured, Hz.
         nominal: u32,
         /// What was measured, Hz.
         measured: u32,
@@ -155,7 +163,7 @@ pub fn open_with(
         Input::Device(name) => format!("device {name}"),
         Input::File(path) => format!("file {}", path.display()),
         Input::Stdin(_) => "stdin".into(),
-        Input::Wire(address, _) => address.to_string(),
+        Input::Wire(address, ..) => address.to_string(),
         Input::Mic(id) => format!("microphone {id}"),
     };
     let mut mic = None;
@@ -179,10 +187,10 @@ pub fn open_with(
             intake.expect(form.channels, form.rate)?;
             (readers, start(&id, move || stdin::run(std::io::stdin(), form, &mut intake, &link))?)
         }
-        Input::Wire(address, form) => {
+        Input::Wire(address, form, transport) => {
             let (mut intake, readers) = rings(form.rate)?;
             intake.expect(form.channels, form.rate)?;
-            (readers, start(&id, move || wire::run(&address, form, intake, &link))?)
+            (readers, start(&id, move || wire::run(&address, (form, transport), intake, &link))?)
         }
         Input::Mic(name) => {
             let air = mic::needed(air)?;

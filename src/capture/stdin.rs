@@ -1,58 +1,221 @@
-//! Raw PCM from a pipe as a source.
+//! The standard input as a source: raw PCM, or sound in a container that its first bytes tell.
 
 #![deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::io::{self, ErrorKind, Read};
+use std::io::{self, Cursor, ErrorKind, Read};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 use super::config::{PcmForm, PcmFormat};
 use super::intake::Intake;
 use super::source::{Change, Link};
+use crate::audio_file::{AudioReader, container};
 
 /// Bytes read at once at most.
 const BUFFER: usize = 16 * 1024;
 /// How long a stop may go unnoticed while no byte comes.
 const ROUND: Duration = Duration::from_millis(100);
+/// Without sound for so long it is offline.
+const SILENT: Duration = Duration::from_secs(2);
+/// Bytes by which a container is known.
+const START: usize = 12;
+/// How far a pipe that gives sound as time goes may be ahead of time; what is further ahead is a file.
+const AHEAD: Duration = Duration::from_millis(500);
+/// How long a pipe must have kept pace until its sound is stamped by the clock.
+const SETTLED: Duration = Duration::from_secs(1);
 
-pub(super) fn run(input: impl Read + Send + 'static, form: PcmForm, intake: &mut Intake, link: &Link) {
+/// What the reading thread found.
+enum Piece {
+    /// The input is a container; what follows are samples in this form.
+    Container { kind: &'static str, rate: u32, channels: u16 },
+    /// Interleaved samples of a container.
+    Samples(Vec<f32>),
+    /// Raw PCM.
+    Bytes(Vec<u8>),
+    /// The input ends before its time.
+    Failed(String),
+}
+
+pub(super) fn run(input: impl Read + Send + Sync + 'static, form: PcmForm, intake: &mut Intake, link: &Link) {
     let PcmForm { rate, channels, format } = form;
     link.tell(Change::Online { description: format!("stdin {rate} Hz {channels} ch {format:?}") });
-    let frame = format.bytes() * usize::from(channels);
-    let mut bytes = Vec::with_capacity(BUFFER + frame);
-    let mut samples = Vec::with_capacity(bytes.capacity() / format.bytes());
-    let mut frames = 0;
-    let pieces = match read_aside(input) {
-        Ok(pieces) => pieces,
-        Err(e) => return link.tell(Change::Ended { frames, failure: Some(e.to_string()) }),
+    let mut pipe = Pipe {
+        form,
+        bytes: Vec::new(),
+        intake,
+        link,
+        clock: None,
+        frames: 0,
+        quiet: Instant::now(),
+        offline: false,
     };
-    let failure = loop {
-        if link.stopping() {
-            return;
-        }
-        match pieces.recv_timeout(ROUND) {
-            Ok(Ok(piece)) => bytes.extend_from_slice(&piece),
-            Ok(Err(e)) => break Some(e.to_string()),
-            Err(RecvTimeoutError::Timeout) => continue,
-            Err(RecvTimeoutError::Disconnected) => {
-                let left = bytes.len();
-                break (left > 0).then(|| format!("{left} bytes after the last whole frame"));
+    let failure = match read_pieces(input) {
+        Ok(pieces) => pipe.take_all(&pieces),
+        Err(e) => Some(Some(e.to_string())),
+    };
+    if let Some(failure) = failure {
+        link.tell(Change::Ended { frames: pipe.frames, failure });
+    }
+}
+
+/// A pipe that is read.
+struct Pipe<'a> {
+    form: PcmForm,
+    /// What is no whole frame yet.
+    bytes: Vec<u8>,
+    intake: &'a mut Intake,
+    link: &'a Link,
+    clock: Option<Clock>,
+    frames: u64,
+    /// When the last piece was done with.
+    quiet: Instant,
+    offline: bool,
+}
+
+/// Where the sound of a pipe stands in time.
+struct Clock {
+    begun: Instant,
+    /// Frames since then, lost ones included.
+    frames: u64,
+}
+
+impl Pipe<'_> {
+    /// Takes what comes until the end: none where it is to stop, else why the end came early.
+    fn take_all(&mut self, pieces: &Receiver<Piece>) -> Option<Option<String>> {
+        let mut samples = Vec::new();
+        loop {
+            if self.link.stopping() {
+                return None;
+            }
+            match pieces.recv_timeout(ROUND) {
+                Ok(Piece::Bytes(piece)) => {
+                    self.bytes.extend_from_slice(&piece);
+                    let frame = self.form.frame_bytes();
+                    let whole = self.bytes.len() / frame * frame;
+                    decode(self.bytes.get(..whole).unwrap_or_default(), self.form.format, &mut samples);
+                    self.bytes.drain(..whole);
+                    if !self.give(&samples) {
+                        return None;
+                    }
+                }
+                Ok(Piece::Samples(samples)) => {
+                    if !self.give(&samples) {
+                        return None;
+                    }
+                }
+                Ok(Piece::Container { kind, rate, channels }) => {
+                    if let Err(e) = self.intake.expect(channels, rate) {
+                        return Some(Some(format!("{e} ({})", e.fix())));
+                    }
+                    let description = format!("stdin, a {kind} file: {rate} Hz {channels} ch");
+                    self.link.tell(Change::Online { description });
+                }
+                Ok(Piece::Failed(why)) => return Some(Some(why)),
+                Err(RecvTimeoutError::Timeout) => self.be_quiet(),
+                Err(RecvTimeoutError::Disconnected) => {
+                    let left = self.bytes.len();
+                    return Some((left > 0).then(|| format!("{left} bytes after the last whole frame")));
+                }
             }
         }
-        let whole = bytes.len() / frame * frame;
-        decode(bytes.get(..whole).unwrap_or_default(), format, &mut samples);
-        if !intake.take_blocking(&samples, || !link.stopping()) {
-            return;
+    }
+
+    fn be_quiet(&mut self) {
+        if self.quiet.elapsed() >= SILENT && !std::mem::replace(&mut self.offline, true) {
+            self.link.tell(Change::Offline { reason: format!("stdin: no sound for {} s", SILENT.as_secs()) });
         }
-        frames += (whole / frame) as u64;
-        bytes.drain(..whole);
-    };
-    link.tell(Change::Ended { frames, failure });
+    }
+
+    /// Gives whole frames, waiting for room; false where it is to stop.
+    fn give(&mut self, samples: &[f32]) -> bool {
+        let frames = (samples.len() / self.intake.channels()) as u64;
+        if frames > 0 {
+            self.keep_time(frames);
+            if std::mem::take(&mut self.offline) {
+                let (rate, channels) = (self.intake.rate(), self.intake.channels());
+                self.link.tell(Change::Online { description: format!("stdin {rate} Hz {channels} ch") });
+            }
+        }
+        let going = self.intake.take_blocking(samples, || !self.link.stopping());
+        self.frames += frames;
+        self.quiet = if frames > 0 { Instant::now() } else { self.quiet };
+        going
+    }
+
+    /// A pipe that keeps pace is stamped by the clock, and the time in which it stood still is a gap. One that is ahead
+    /// of time is a file: nothing is missing where it waits.
+    fn keep_time(&mut self, frames: u64) {
+        let rate = f64::from(self.intake.rate().max(1));
+        let length = |frames: u64| Duration::from_secs_f64(frames as f64 / rate);
+        let now = Instant::now();
+        let captured = now.checked_sub(length(frames)).unwrap_or(now);
+        let clock = self.clock.get_or_insert(Clock { begun: captured, frames: 0 });
+        let due = clock.begun + length(clock.frames);
+        let behind = captured.saturating_duration_since(due);
+        if self.offline && behind > AHEAD {
+            let lost = (behind.as_secs_f64() * rate).round() as u64;
+            self.intake.mark_gap(lost);
+            clock.frames += lost;
+        }
+        clock.frames += frames;
+        if due < captured + AHEAD && clock.begun.elapsed() >= SETTLED {
+            self.intake.anchor(captured);
+        }
+    }
 }
 
 /// Reads on a thread of its own, which a stop leaves behind where it waits for a byte that never comes.
+fn read_pieces(input: impl Read + Send + Sync + 'static) -> io::Result<Receiver<Piece>> {
+    let (sender, pieces) = bounded(1);
+    let work = move || {
+        if let Err(e) = read_into(input, &sender) {
+            let _ = sender.send(Piece::Failed(e.to_string()));
+        }
+    };
+    thread::Builder::new().name("stdin".into()).spawn(work).map(|_| pieces)
+}
+
+/// Reads until the end, or until nobody takes it.
+fn read_into(mut input: impl Read + Send + Sync + 'static, to: &Sender<Piece>) -> io::Result<()> {
+    let mut start = Vec::with_capacity(START);
+    input.by_ref().take(START as u64).read_to_end(&mut start)?;
+    if let Some(kind) = container(&start) {
+        let whole = Cursor::new(start).chain(input);
+        return read_container(whole, kind, to).map_err(|e| io::Error::other(format!("{e} ({})", e.fix())));
+    }
+    let mut buffer = vec![0; BUFFER];
+    let mut piece = start;
+    while !piece.is_empty() && to.send(Piece::Bytes(piece)).is_ok() {
+        let count = loop {
+            match input.read(&mut buffer) {
+                Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                other => break other?,
+            }
+        };
+        piece = buffer.get(..count).unwrap_or_default().to_vec();
+    }
+    Ok(())
+}
+
+fn read_container(
+    input: impl Read + Send + Sync + 'static,
+    kind: &'static str,
+    to: &Sender<Piece>,
+) -> crate::error::Result<()> {
+    let mut reader = AudioReader::from_pipe(input, "stdin")
+        .map_err(|e| e.context(format!("the standard input is a {kind} file, not raw PCM")))?;
+    let form = Piece::Container { kind, rate: reader.rate(), channels: reader.channels() };
+    let mut going = to.send(form).is_ok();
+    let mut block = Vec::new();
+    while going && reader.next_block(&mut block)? {
+        going = to.send(Piece::Samples(std::mem::take(&mut block))).is_ok();
+    }
+    Ok(())
+}
+
+/// Reads bytes on a thread of its own, which a stop leaves behind where it waits for a byte that never comes.
 pub(super) fn read_aside(mut input: impl Read + Send + 'static) -> io::Result<Receiver<io::Result<Vec<u8>>>> {
     let (sender, pieces) = bounded(1);
     let work = move || {
@@ -70,7 +233,7 @@ pub(super) fn read_aside(mut input: impl Read + Send + 'static) -> io::Result<Re
             }
         }
     };
-    thread::Builder::new().name("stdin".into()).spawn(work).map(|_| pieces)
+    thread::Builder::new().name("source's pipe".into()).spawn(work).map(|_| pieces)
 }
 
 /// Interleaved samples of whole frames.
@@ -86,93 +249,4 @@ pub(super) fn decode(bytes: &[u8], format: PcmFormat, samples: &mut Vec<f32>) {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::io;
-    use std::sync::Arc;
-
-    use proptest::prelude::*;
-
-    use super::super::intake::Pick;
-    use super::*;
-    use crate::capture::SourceCounters;
-    use crate::ring::{Read as Found, ring};
-
-    /// A pipe that gives its bytes in odd pieces, these again and again.
-    struct Pipe(Vec<u8>, usize, Vec<usize>);
-
-    impl io::Read for Pipe {
-        fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-            let count = self.2[self.1 % self.2.len()].min(self.0.len()).min(out.len());
-            self.1 += 1;
-            out[..count].copy_from_slice(&self.0[..count]);
-            self.0.drain(..count);
-            Ok(count)
-        }
-    }
-
-    fn heard(form: PcmForm, pick: Pick, bytes: Vec<u8>) -> (Vec<f32>, Change) {
-        heard_in(form, pick, bytes, vec![7, 20, 33, 46, 59])
-    }
-
-    fn heard_in(form: PcmForm, pick: Pick, bytes: Vec<u8>, pieces: Vec<usize>) -> (Vec<f32>, Change) {
-        let counters = Arc::new(SourceCounters::default());
-        let (sender, notices) = crossbeam_channel::unbounded();
-        let link = Link {
-            source: "stdin".into(),
-            streams: ["stdin".to_owned()].into(),
-            notices: sender,
-            stop: Arc::default(),
-            counters: Arc::clone(&counters),
-        };
-        let (writer, mut reader) = ring(100_000);
-        let mut intake = Intake::new(vec![writer], pick, counters).unwrap();
-        intake.expect(form.channels, form.rate).unwrap();
-        run(Pipe(bytes, 0, pieces), form, &mut intake, &link);
-        drop(intake);
-        let (mut all, mut out) = (Vec::new(), [0.0; 100]);
-        loop {
-            match reader.read(&mut out) {
-                Found::Samples(n) => all.extend_from_slice(&out[..n]),
-                Found::Closed => return (all, notices.try_iter().last().unwrap().change),
-                _ => {}
-            }
-        }
-    }
-
-    #[test]
-    fn both_formats_arrive_whole_however_the_pipe_cuts_them() {
-        let form = PcmForm { rate: 8000, channels: 2, format: PcmFormat::S16le };
-        let bytes: Vec<u8> = (0..6000i16).flat_map(|i| [i, -1].map(i16::to_le_bytes).concat()).collect();
-        let (samples, end) = heard(form, Pick::Each(vec![0]), bytes);
-        assert_eq!(samples, (0..6000).map(|i| i as f32 / 32_768.0).collect::<Vec<_>>());
-        assert_eq!(end, Change::Ended { frames: 6000, failure: None });
-
-        let form = PcmForm { rate: 8000, channels: 1, format: PcmFormat::F32le };
-        let mut bytes: Vec<u8> = (0..6000).flat_map(|i| (i as f32).to_le_bytes()).collect();
-        bytes.push(1);
-        let (samples, end) = heard(form, Pick::Mix, bytes);
-        assert_eq!(samples, (0..6000).map(|i| i as f32).collect::<Vec<_>>());
-        let Change::Ended { frames: 6000, failure: Some(why) } = end else { panic!("{end:?}") };
-        assert!(why.contains("1 bytes after"), "{why}");
-    }
-
-    proptest! {
-        #[test]
-        fn any_bytes_in_any_pieces_are_whole_frames_and_a_rest_that_is_told(
-            bytes in proptest::collection::vec(any::<u8>(), 0..4000),
-            pieces in proptest::collection::vec(1usize..300, 1..6),
-            channels in 1u16..5,
-            float: bool,
-        ) {
-            let format = if float { PcmFormat::F32le } else { PcmFormat::S16le };
-            let frame = format.bytes() * usize::from(channels);
-            let (whole, rest) = (bytes.len() / frame, bytes.len() % frame);
-            let (samples, end) = heard_in(PcmForm { rate: 8000, channels, format }, Pick::Mix, bytes, pieces);
-            prop_assert_eq!(samples.len(), whole);
-            prop_assert!(samples.iter().all(|x| x.is_finite()), "what is no number was let through");
-            let Change::Ended { frames, failure } = end else { panic!("{end:?}") };
-            prop_assert_eq!(frames, whole as u64);
-            prop_assert_eq!(failure.is_some(), rest > 0);
-        }
-    }
-}
+mod tests;

@@ -6,129 +6,189 @@
 #![deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod address;
-mod line;
+mod connection;
+mod ffmpeg;
+mod receiver;
+mod tcp;
 
 use std::time::{Duration, Instant};
 
 pub(super) use address::Address;
-use line::{Arrival, Line};
+use connection::{Arrival, Connection};
+pub(crate) use ffmpeg::{AS_FFMPEG, become_ffmpeg, guard_children};
+use receiver::{Pace, PcmReceiver};
 
-use super::config::PcmForm;
+use super::config::{PcmForm, RtspTransport};
 use super::intake::Intake;
 use super::source::{Change, Link};
-use super::stdin::decode;
-use super::timeline::Timeline;
 
 /// Waits between attempts to open it.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LAST_RETRY: Duration = Duration::from_secs(2);
-/// Without sound for so long it is offline.
-const SILENT: Duration = Duration::from_secs(2);
+
+/// Why a connection is no more.
+enum End {
+    /// The source is to stop.
+    Stopped,
+    /// It was a file, and is read: there is nothing to come back.
+    Over,
+    /// It is gone, and why; whether it gave any sound.
+    Lost { reason: String, heard: bool },
+}
 
 /// The life of such a source: open, listen, open again, until told to stop.
-pub(super) fn run(address: &Address, form: PcmForm, mut intake: Intake, link: &Link) {
-    let mut timeline = Timeline::default();
-    let (mut told, mut wait) = (None::<String>, FIRST_RETRY);
+pub(super) fn run(
+    address: &Address,
+    (form, transport): (PcmForm, RtspTransport),
+    intake: Intake,
+    link: &Link,
+) {
+    // ffmpeg makes the rate that it is asked for
+    let measured = !matches!(address, Address::Ffmpeg(_));
+    let receiver = PcmReceiver::new(form, intake, link, measured);
+    let mut source = Source { address, form, receiver, link, offline: None, transcoded: None };
+    let mut wait = FIRST_RETRY;
     while !link.stopping() {
-        let reason = match Line::open(address, form) {
-            Ok(mut line) => {
-                let mut ear = Ear {
-                    form,
-                    intake: &mut intake,
-                    timeline: &mut timeline,
-                    bytes: Vec::new(),
-                    samples: Vec::new(),
-                };
-                let (heard, reason) = listen(&mut line, address, &mut ear, link, &mut told);
-                if heard {
-                    wait = FIRST_RETRY;
-                }
-                reason
-            }
-            Err(reason) => Some(reason),
+        let end = match Connection::open(address, form, transport) {
+            Ok(mut connection) => source.listen(&mut connection),
+            Err(reason) => End::Lost { reason, heard: false },
         };
-        let Some(reason) = reason else { return };
-        tell_offline(link, &mut told, format!("{address}: {reason}"));
+        match end {
+            End::Stopped => return,
+            End::Over => {
+                while link.sleep_until(Instant::now() + LAST_RETRY) {}
+                return;
+            }
+            End::Lost { reason, heard } => {
+                source.tell_offline(format!("{address}: {reason}"));
+                wait = if heard { FIRST_RETRY } else { wait };
+            }
+        }
         link.sleep_until(Instant::now() + wait);
         wait = (wait * 2).min(LAST_RETRY);
     }
 }
 
-/// Takes what comes until the line is lost: whether anything came, and why it ended, or nothing where it is to stop.
-fn listen(
-    line: &mut Line,
-    address: &Address,
-    ear: &mut Ear<'_>,
-    link: &Link,
-    told: &mut Option<String>,
-) -> (bool, Option<String>) {
-    ear.timeline.reopened(ear.form.rate);
-    let (mut any, mut heard) = (false, Instant::now());
-    loop {
-        if link.stopping() {
-            return (any, None);
-        }
-        let waits = line.waits();
-        match line.next() {
-            Arrival::Sound { bytes, whole } => {
-                heard = Instant::now();
-                if !std::mem::replace(&mut any, true) || told.is_some() {
-                    let PcmForm { rate, channels, format } = ear.form;
-                    link.tell(Change::Online {
-                        description: format!("{address} {rate} Hz {channels} ch {format:?}"),
-                    });
-                    *told = None;
-                }
-                ear.take(bytes, whole);
+struct Source<'a> {
+    address: &'a Address,
+    form: PcmForm,
+    receiver: PcmReceiver<'a>,
+    link: &'a Link,
+    /// Why it gives no sound, as was told.
+    offline: Option<String>,
+    /// Bytes that the last connection gave by way of ffmpeg, until it ended.
+    transcoded: Option<u64>,
+}
+
+impl Source<'_> {
+    /// Takes what comes until the connection is lost.
+    fn listen(&mut self, connection: &mut Connection) -> End {
+        let address = self.address;
+        let (limits, pace) = (connection.limits(), pace(address));
+        self.receiver.begin();
+        let (mut heard, mut active) = (false, Instant::now());
+        loop {
+            if self.link.stopping() {
+                return End::Stopped;
             }
-            Arrival::Nothing if heard.elapsed() < SILENT => {}
-            // whoever listens goes on listening; what was dialled is dialled again
-            Arrival::Nothing if waits => {
-                if any {
-                    ear.timeline.reopened(ear.form.rate);
-                    ear.bytes.clear();
+            let frames = match connection.next() {
+                Arrival::Bytes(bytes) => {
+                    // told before the sound may wait for its time
+                    if self.receiver.completes_a_frame(bytes) {
+                        self.tell_online(heard);
+                        heard = true;
+                    }
+                    self.receiver.take(bytes, pace)
                 }
-                tell_offline(link, told, format!("{address}: no sound for {} s", SILENT.as_secs()));
-                heard = Instant::now();
+                Arrival::Datagram(bytes) => self.receiver.take_datagram(bytes, pace),
+                Arrival::Nothing => 0,
+                Arrival::Sender(why) => {
+                    let rest = half_a_frame(self.receiver.begin());
+                    tracing::info!("{}: {address}: {why}{rest}", self.link.source);
+                    0
+                }
+                Arrival::Lost(why) => {
+                    let rest = half_a_frame(self.receiver.begin());
+                    // a file of unknown length, from a server that does not tell it, gives as much a second time
+                    let before = std::mem::replace(&mut self.transcoded, connection.transcoded());
+                    if let Some(bytes) = self.transcoded.filter(|&bytes| bytes > 0 && before == Some(bytes)) {
+                        return self.be_over(
+                            bytes as f64 / self.form.frame_bytes() as f64 / f64::from(self.form.rate),
+                        );
+                    }
+                    return End::Lost { reason: format!("{why}{rest}"), heard };
+                }
+                Arrival::Over(seconds) => return self.be_over(seconds),
+            };
+            if frames > 0 {
+                self.tell_online(heard);
+                (heard, active) = (true, Instant::now());
+                continue;
             }
-            Arrival::Nothing => return (any, Some(format!("no sound for {} s", SILENT.as_secs()))),
-            Arrival::Lost(reason) => return (any, Some(reason)),
+            let quiet = active.elapsed();
+            let (limit, after) = (if heard { limits.lost } else { limits.first }, limits.quiet);
+            if quiet >= after && (heard || self.offline.is_none()) {
+                let complaint = self.receiver.complaint().or_else(|| connection.complaint());
+                if heard && self.offline.is_none() {
+                    self.receiver.begin();
+                }
+                let complaint = complaint.map(|complaint| format!("; {complaint}")).unwrap_or_default();
+                let wait = limits
+                    .first
+                    .filter(|_| !heard)
+                    .map(|limit| format!(" yet, it may take {} s", limit.as_secs()));
+                let wait = wait.unwrap_or_else(|| format!(" for {} s", after.as_secs()));
+                self.tell_offline(format!("{address}: no sound{wait}{complaint}"));
+            }
+            if let Some(limit) = limit.filter(|&limit| quiet >= limit) {
+                let complaint = connection.complaint().map(|complaint| format!("; {complaint}"));
+                let reason = format!("no sound for {} s{}", limit.as_secs(), complaint.unwrap_or_default());
+                return End::Lost { reason, heard };
+            }
         }
+    }
+
+    fn be_over(&mut self, seconds: f64) -> End {
+        let address = self.address;
+        self.tell_offline(format!(
+            "{address}: the file of {seconds:.1} s is over; it is played once (`cpc-stream score` scores files)"
+        ));
+        End::Over
+    }
+
+    /// Says that sound comes, where that is news.
+    fn tell_online(&mut self, heard: bool) {
+        if heard && self.offline.is_none() {
+            return;
+        }
+        let PcmForm { rate, channels, format } = self.form;
+        let description = format!("{} {rate} Hz {channels} ch {format:?}", self.address);
+        self.link.tell(Change::Online { description });
+        self.offline = None;
+    }
+
+    fn tell_offline(&mut self, reason: String) {
+        tell_offline(self.link, &mut self.offline, reason);
     }
 }
 
-/// Makes samples of bytes, and gaps of time without any.
-struct Ear<'a> {
-    form: PcmForm,
-    intake: &'a mut Intake,
-    timeline: &'a mut Timeline,
-    /// What is no whole frame yet.
-    bytes: Vec<u8>,
-    samples: Vec<f32>,
+/// What is said of bytes that were left when a sender went.
+fn half_a_frame(bytes: usize) -> String {
+    if bytes > 0 {
+        format!(" in the middle of a frame, of which {bytes} bytes are refused")
+    } else {
+        String::new()
+    }
 }
 
-impl Ear<'_> {
-    /// `whole`: the piece begins with a frame, whatever came before (a datagram).
-    fn take(&mut self, piece: &[u8], whole: bool) {
-        if whole {
-            self.bytes.clear();
-        }
-        self.bytes.extend_from_slice(piece);
-        let frame = self.form.format.bytes() * usize::from(self.form.channels);
-        let (frames, now) = (self.bytes.len() / frame, Instant::now());
-        if frames == 0 {
-            return;
-        }
-        decode(self.bytes.get(..frames * frame).unwrap_or_default(), self.form.format, &mut self.samples);
-        self.bytes.drain(..frames * frame);
-        let length = Duration::from_secs_f64(frames as f64 / f64::from(self.form.rate.max(1)));
-        let captured = now.checked_sub(length).unwrap_or(now);
-        let lost = self.timeline.arrived(frames, Duration::ZERO, captured, false);
-        if lost > 0 {
-            self.intake.mark_gap(lost);
-        }
-        self.intake.anchor(captured);
-        self.intake.take(&self.samples);
+/// How sound of `address` is taken.
+fn pace(address: &Address) -> Pace {
+    match address {
+        Address::Datagrams(_) => Pace::AsItComes,
+        Address::Dial(_) | Address::Answer(_) => Pace::Waits,
+        // a file comes as fast as it can be read, and segments of a live stream do too
+        Address::Ffmpeg(url) if url.starts_with("http") => Pace::RealTime,
+        Address::Ffmpeg(_) => Pace::Waits,
     }
 }
 

@@ -72,6 +72,12 @@ pub(super) fn run(args: &CalibrateArgs, set: SetThreads) -> Result<()> {
                         notice.source
                     );
                 }
+                Change::RateOff { nominal, measured } => {
+                    tracing::warn!(
+                        "{}: {measured} samples a second come where {nominal} are configured; set its `pcm`",
+                        notice.source
+                    );
+                }
                 Change::Online { description } => bar.set_message(description),
                 Change::Offline { reason } => bar.set_message(format!("offline: {reason}")),
                 Change::Elsewhere { .. } | Change::Xrun { .. } | Change::Ended { .. } => {}

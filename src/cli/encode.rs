@@ -16,7 +16,7 @@ use crate::features::{Job, Progress, encode};
 /// recording. A last hop that a recording does not fill is left out.
 #[derive(Debug, clap::Args)]
 pub(super) struct EncodeArgs {
-    /// Recordings (WAV, FLAC, OGG/Vorbis, any rate, all channels mixed into one), each a stream of its own.
+    /// Recordings (WAV, FLAC, OGG, MP3, M4A, AIFF, CAF and more, any rate, all channels mixed into one), each a stream of its own.
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     /// Where to write: F.safetensors (z, c, t, file), F.npy (c, with z in F.z.npy and times in F.t.npy) or F.parquet (a

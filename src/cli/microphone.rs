@@ -15,7 +15,7 @@ pub(super) struct MicrophoneArgs {
     /// Input device: hw:0, plughw:CARD=…, default, or any name that `devices` lists
     #[arg(long, value_name = "NAME", conflicts_with = "input", required_unless_present = "input")]
     device: Option<String>,
-    /// Audio file (WAV, FLAC, OGG), given as a microphone would, or - for raw PCM on stdin
+    /// Audio file (WAV, FLAC, OGG, MP3 and more), given as a microphone would, or - for raw PCM on stdin
     #[arg(long, value_name = "FILE")]
     input: Option<String>,
     #[command(flatten)]

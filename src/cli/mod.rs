@@ -29,6 +29,7 @@ use clap::Parser;
 
 pub use self::access::AccessArgs;
 pub use self::args::SetThreads;
+use crate::capture::{self, AS_FFMPEG, become_ffmpeg};
 use crate::error::{Error, Result};
 use crate::telemetry::{LogFormat, init_logs, mark_of_failure};
 
@@ -97,7 +98,26 @@ enum Command {
 /// the exit code. `set_threads` is called at most once, before any thread is started.
 #[must_use]
 pub fn main(set_threads: SetThreads) -> ExitCode {
-    let outcome = match Cli::try_parse() {
+    capture::guard_children();
+    let mut arguments = std::env::args_os().skip(1);
+    let outcome = if arguments.next().is_some_and(|first| first == AS_FFMPEG) {
+        become_ffmpeg(arguments)
+    } else {
+        parse_and_run(set_threads)
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let mark = mark_of_failure();
+            // nobody may be left to read it
+            let _ = writeln!(std::io::stderr(), "{mark}error: {error}\n{mark}  fix: {}", error.fix());
+            ExitCode::from(error.kind().exit_code())
+        }
+    }
+}
+
+fn parse_and_run(set_threads: SetThreads) -> Result<()> {
+    match Cli::try_parse() {
         Ok(cli) => {
             // the daemon's log has the form that its configuration says
             if !matches!(cli.command, None | Some(Command::Run(_))) {
@@ -108,15 +128,6 @@ pub fn main(set_threads: SetThreads) -> ExitCode {
         Err(error) if error.use_stderr() => Err(usage(&error)),
         // help and version
         Err(error) => error.exit(),
-    };
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            let mark = mark_of_failure();
-            // nobody may be left to read it
-            let _ = writeln!(std::io::stderr(), "{mark}error: {error}\n{mark}  fix: {}", error.fix());
-            ExitCode::from(error.kind().exit_code())
-        }
     }
 }
 

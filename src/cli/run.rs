@@ -20,7 +20,7 @@ pub(super) struct RunArgs {
     /// Input device: hw:0, plughw:CARD=…, default, or any name that `devices` lists; may be repeated.
     #[arg(long, value_name = "NAME")]
     device: Vec<String>,
-    /// Audio file to replay (WAV, FLAC, OGG), or - for raw PCM on stdin; may be repeated.
+    /// Audio file to replay (WAV, FLAC, OGG, MP3 and more), or - for raw PCM or such a file on stdin; may be repeated.
     #[arg(long, value_name = "FILE")]
     input: Vec<String>,
     /// Sound from a network: tcp://HOST:PORT, tcp-listen://ADDRESS:PORT or udp://ADDRESS:PORT for raw PCM (16 kHz, mono,

@@ -19,7 +19,7 @@ use crate::error::{Error, Result};
 /// watched. A run that was stopped or killed goes on when the same command is given again.
 #[derive(Debug, clap::Args)]
 pub(super) struct ScoreArgs {
-    /// Recordings (WAV, FLAC, OGG/Vorbis, any rate, all channels mixed into one), or folders with recordings.
+    /// Recordings (WAV, FLAC, OGG, MP3, M4A, AIFF, CAF and more, any rate, all channels mixed into one), or folders with recordings.
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     /// Where to write the events: a JSON object a line.
@@ -129,7 +129,7 @@ fn tell(summary: &Summary, job: &Job) -> Result<()> {
     if scored == 0 {
         return Err(Error::device(
             format!("none of {files} files could be scored, and nothing was written"),
-            "give WAV, FLAC or OGG/Vorbis files that are longer than `--calibrate-seconds`",
+            "give audio files that are longer than `--calibrate-seconds`",
         ));
     }
     let earlier = match summary.earlier {

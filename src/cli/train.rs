@@ -19,7 +19,7 @@ use crate::train::{Journal, Start, Trainer, Validation, checkpoint_path};
 /// Train a CPC model, or go on with one.
 #[derive(Debug, clap::Args)]
 pub(super) struct TrainArgs {
-    /// Folder with WAV, FLAC or OGG files, or a manifest.csv: its rows with split = train.
+    /// Folder with audio files, or a manifest.csv: its rows with split = train.
     #[arg(long, value_name = "DIR|manifest.csv")]
     data: PathBuf,
     /// Where to write the model; checkpoint, log (.log.jsonl) and curves (.svg) stand beside it.

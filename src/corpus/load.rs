@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::Recording;
-use crate::audio_file::AudioReader;
+use crate::audio_file::{AudioReader, is_named_like_audio};
 use crate::error::{Error, Result};
 use crate::resample::StreamResampler;
 use crate::units::{HOP, MODEL_RATE, samples_to_seconds};
@@ -211,7 +211,7 @@ fn list(data: &Path, selection: Selection) -> Result<(PathBuf, Vec<Row>, Vec<Str
     if rows.is_empty() {
         return Err(Error::config(
             format!("no audio selected in {}", data.display()),
-            "give a folder with WAV, FLAC or OGG files, or a manifest.csv with rows of that split",
+            "give a folder with audio files, or a manifest.csv with rows of that split",
         ));
     }
     Ok((folder, rows, skipped))
@@ -259,11 +259,7 @@ pub(super) fn walk(folder: &Path, found: &mut Found) {
         let kind = entry.file_type();
         if kind.as_ref().is_ok_and(std::fs::FileType::is_dir) {
             walk(&path, found);
-        } else if path
-            .extension()
-            .and_then(|e| e.to_str())
-            .is_some_and(|e| ["wav", "flac", "ogg"].contains(&e.to_ascii_lowercase().as_str()))
-        {
+        } else if is_named_like_audio(&path) {
             match check_regular(&path) {
                 Ok(()) => found.files.push(path),
                 Err(error) => found.unread.push((path, error.to_string())),

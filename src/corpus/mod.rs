@@ -1,7 +1,7 @@
 //! Recordings to train on and to measure with: found, read, split.
 //!
 //! A folder with a `manifest.csv` (columns `file` and `split`, optionally `set`, `speaker`, `source`) gives its
-//! rows of one split; a folder without one gives every WAV, FLAC and OGG file in it. Clips of one source are one
+//! rows of one split; a folder without one gives every audio file in it. Clips of one source are one
 //! [`Recording`], so that training and held-out parts never share a source. Evaluations that need labels read
 //! [`Clip`]s, one a row of the manifest. [`rare`] makes streams with planted sounds out of them.
 

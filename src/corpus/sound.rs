@@ -53,7 +53,7 @@ impl SoundFile {
     }
 }
 
-/// The file at `path`, or every WAV, FLAC and OGG file in the folder at `path` and below it, by name, with what could not be
+/// The file at `path`, or every audio file in the folder at `path` and below it, by name, with what could not be
 /// read of it.
 ///
 /// # Errors
@@ -72,6 +72,6 @@ pub fn sound_files(path: &Path) -> Result<Found> {
     };
     Err(Error::config(
         format!("the folder {}: {reason}", path.display()),
-        "give a WAV, FLAC or OGG file, or a folder with such files",
+        "give an audio file, or a folder with such files",
     ))
 }

@@ -15,7 +15,7 @@ pub fn hold_out(recordings: Vec<Recording>, share: f64) -> Result<(Vec<Recording
     if recordings.len() < 4 {
         return Err(Error::config(
             format!("{} recordings with sound found; training needs 4 or more", recordings.len()),
-            "give `--data` a folder with more WAV, FLAC or OGG files (each file is one recording)",
+            "give `--data` a folder with more audio files (each file is one recording)",
         ));
     }
     let total: usize = recordings.iter().map(Recording::len).sum();

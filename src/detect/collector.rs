@@ -9,11 +9,11 @@ use super::config::DetectConfig;
 use super::foretelling::Foretelling;
 use super::hearing::Hearing;
 use super::instrument::Instrument;
-use super::rows::HALF;
+use super::rows::{HALF, ROW};
 use super::site::{RawRow, Site, raw_rows};
 use super::surprise::{Smooth, Surprise, median};
 use super::tail::Tail;
-use super::terms::{self, Combination, TermState};
+use super::terms::{self, Baseline, Combination, TermState};
 use crate::error::Result;
 use crate::frame::{Frame, FrameShape};
 use crate::units::{BANDS, FRAME_RATE};
@@ -54,6 +54,8 @@ pub(crate) struct Collector {
     recent: Vec<Frame>,
     /// What terms remember after the last frame, once fitted.
     terms: Option<TermState>,
+    /// The level of the score over its last seconds.
+    baseline: Baseline,
 }
 
 impl Collector {
@@ -71,6 +73,7 @@ impl Collector {
             stride: 1,
             recent: Vec::new(),
             terms: None,
+            baseline: Baseline::new(),
         }
     }
 
@@ -175,19 +178,26 @@ impl Collector {
         let fitted = terms::fit(&bands, &self.breaks, &|frame| {
             outlying.binary_search(&(frame / FRAME_RATE as usize)).is_err()
         })?;
-        let combination =
+        let mut combination =
             Combination::fit(fitted.rows.iter().map(|row| &row.1), fitted.model.predictability())?;
         let mut votes = logits.iter().zip(&steps).map(|(&(frame, logit), &step)| {
-            let p = critic_tail.as_ref().map_or(1.0, |tail| critic_probability(tail, logit, instrument.usual()));
+            let p =
+                critic_tail.as_ref().map_or(1.0, |tail| critic_probability(tail, logit, instrument.usual()));
             (frame, vote(p, step))
         });
-        let mut vote_of = |frame: usize| votes.by_ref().find(|v| v.0 >= frame).filter(|v| v.0 == frame).map(|v| v.1);
-        let scores = fitted.rows.iter().filter_map(|(frame, values)| {
-            let critic = vote_of(*frame);
-            let score = combination.score(&combination.surprisals(values), critic)?;
-            Some((frame / FRAME_RATE as usize, score))
-        });
-        let score_tail = Tail::fit(maxima(scores.collect::<Vec<_>>().into_iter()))?;
+        let mut vote_of =
+            |frame: usize| votes.by_ref().find(|v| v.0 >= frame).filter(|v| v.0 == frame).map(|v| v.1);
+        let scores: Vec<(usize, f64)> = fitted
+            .rows
+            .iter()
+            .filter_map(|(frame, values)| {
+                let critic = vote_of(*frame);
+                Some((*frame, combination.score(&combination.surprisals(values), critic)?))
+            })
+            .collect();
+        let (baseline, score_maxima) = relative(&scores, &mut combination);
+        let score_tail = Tail::fit(score_maxima)?;
+        self.baseline = baseline;
         self.terms = Some(fitted.state);
         Ok(Calibration {
             version: CALIBRATION_VERSION,
@@ -222,7 +232,7 @@ impl Collector {
         }
         // the windows of minutes reach farther back than the frames that were kept
         if let Some(terms) = self.terms.as_ref().filter(|_| self.stride == 1) {
-            hearing.set_terms(terms.clone());
+            hearing.set_terms(terms.clone(), self.baseline.clone());
         }
         hearing
     }
@@ -265,6 +275,28 @@ fn values<'a>(rows: impl Iterator<Item = &'a RawRow>) -> Vec<&'a [f32]> {
 /// The second of calibration that a row belongs to.
 fn second(row: &RawRow) -> usize {
     row.frame / FRAME_RATE as usize
+}
+
+/// The maxima of each second of scores (frame and score of each row), relative to what they were of late; notes the usual level.
+fn relative(scores: &[(usize, f64)], combination: &mut Combination) -> (Baseline, Vec<f64>) {
+    let broken = |at: usize| at > 0 && scores[at].0 - scores[at - 1].0 != ROW;
+    let mut levels = Vec::new();
+    let pass = |usual: f64, levels: &mut Vec<f64>| {
+        let mut baseline = Baseline::new();
+        let relative = scores.iter().enumerate().map(|(at, &(frame, score))| {
+            if broken(at) {
+                baseline = Baseline::new();
+            }
+            let relative = baseline.push(score, usual);
+            levels.extend(baseline.level());
+            (frame / FRAME_RATE as usize, relative)
+        });
+        let maxima = maxima(relative.collect::<Vec<_>>().into_iter());
+        (baseline, maxima)
+    };
+    pass(0.0, &mut levels);
+    combination.set_usual_level(median(&mut levels));
+    pass(combination.usual_level(), &mut Vec::new())
 }
 
 /// The largest value of each second, in the order of time.

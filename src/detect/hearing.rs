@@ -7,7 +7,7 @@ use super::kind::{Clues, STANDS_OUT, TermProbabilities};
 use super::rows::{BRIEF, ROW, RowMaker};
 use super::surprise::{Smooth, median};
 use super::tail::P_FLOOR;
-use super::terms::{Term, TermState, Values};
+use super::terms::{Baseline, Term, TermState, Values};
 use crate::event::Evidence;
 use crate::frame::Frame;
 use crate::kernels::CriticMemory;
@@ -52,6 +52,8 @@ pub(super) struct Hearing {
     smooth: Smooth,
     maker: RowMaker,
     terms: TermState,
+    /// The level of the combined score over the last seconds.
+    baseline: Baseline,
     /// Rows in a row that look like a step of the gain.
     step_rows: u32,
     critic: Option<CriticMemory>,
@@ -93,6 +95,7 @@ impl Hearing {
             smooth: Smooth::new(surprise_frames as usize),
             maker: RowMaker::new(),
             terms: TermState::new(),
+            baseline: Baseline::new(),
             step_rows: 0,
             critic: None,
             verdict: None,
@@ -104,8 +107,8 @@ impl Hearing {
     }
 
     /// Goes on with what terms remember of the same stream.
-    pub(super) fn set_terms(&mut self, terms: TermState) {
-        self.terms = terms;
+    pub(super) fn set_terms(&mut self, terms: TermState, baseline: Baseline) {
+        (self.terms, self.baseline) = (terms, baseline);
     }
 
     /// Scores the next frame, which holds sound.
@@ -122,7 +125,9 @@ impl Hearing {
                 let novelty = known.site.distance(&self.raw);
                 self.follow_site(novelty, frame.index, known);
                 let p_novelty = known.novelty_tail.tail_probability(novelty);
-                let p = known.combination.score(&surprisals, critic).map(|s| known.score_probability(s));
+                let usual = known.combination.usual_level();
+                let score = known.combination.score(&surprisals, critic);
+                let p = score.map(|score| known.score_probability(self.baseline.push(score, usual)));
                 let p = p.map(|p| if is_step { p.max(STEP_P) } else { p });
                 let is_improbable = p.unwrap_or(p_novelty) < LOOKED_AT;
                 let bands = if is_improbable { self.band_figures(known) } else { None };

@@ -98,7 +98,7 @@ pub fn encode(
         let count = job.files.len();
         return Err(Error::device(
             format!("none of {count} recordings could be read, and nothing was written"),
-            "give WAV, FLAC or OGG/Vorbis files with at least 10 ms of sound in them",
+            "give audio files with at least 10 ms of sound in them",
         ));
     }
     out.finish(&card)?;

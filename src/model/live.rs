@@ -6,7 +6,7 @@ use super::Cpc;
 use super::refuge::Refuge;
 use super::stepping::{Stepping, stepper};
 use crate::error::{Error, Result};
-use crate::frame::Frame;
+use crate::frame::{Frame, all_finite};
 use crate::kernels::{Hops, Stepper, hops_each};
 use crate::nn::BatchState;
 use crate::units::{HOP, level_dbfs};
@@ -27,6 +27,8 @@ pub struct LiveBatch {
     samples: Vec<f32>,
     hops: Hops,
     refuge: Option<Refuge>,
+    /// Times that a stream was forgotten because what came of it was no number.
+    resets: u64,
 }
 
 impl LiveBatch {
@@ -57,6 +59,7 @@ impl LiveBatch {
             samples: Vec::new(),
             hops: Hops::default(),
             refuge: None,
+            resets: 0,
         })
     }
 
@@ -233,10 +236,35 @@ impl LiveBatch {
                 *next += each as u64;
             }
         }
-        if self.refuge.as_mut().is_some_and(|refuge| refuge.push(slots, samples)) {
+        let reset = self.reset_broken(slots)?;
+        if self.refuge.as_mut().is_some_and(|refuge| refuge.push(slots, samples)) || reset {
             self.renew();
         }
         Ok(&self.hops)
+    }
+
+    /// How often a stream was forgotten because the model made of it what is no number.
+    #[must_use]
+    pub fn resets(&self) -> u64 {
+        self.resets
+    }
+
+    /// Lets the model forget those of `slots` of which it just made what is no number: what it remembers of them may be
+    /// none either, and would stay so for good. True where there was one.
+    fn reset_broken(&mut self, slots: &[u32]) -> Result<bool> {
+        let before = self.resets;
+        for (at, &slot) in slots.iter().enumerate() {
+            let Hops { latents, contexts, bands, .. } = &self.hops;
+            let finite = [latents, contexts, bands].into_iter().all(|all| {
+                let each = all.len() / slots.len();
+                all.get(at * each..(at + 1) * each).is_none_or(all_finite)
+            });
+            if !finite {
+                self.stepper.set_memory(slot as usize, &self.fresh)?;
+                self.resets += 1;
+            }
+        }
+        Ok(self.resets > before)
     }
 
     fn taken(&mut self, slot: usize) -> Result<&mut Option<u64>> {

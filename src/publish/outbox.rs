@@ -1,17 +1,19 @@
 //! The durable queue in front of the broker: what it has taken survives a kill and a power cut.
 
+mod clock;
 mod file;
 mod inspect;
 mod trim;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use redb::{Database, ReadableDatabase};
 
 use crate::error::{Error, Result};
 
+use clock::{ClockBook, Clocks};
 pub(super) use file::Opened;
 use file::{RECORDS, Row, TALLY};
 pub use inspect::{Inspection, export, inspect};
@@ -49,7 +51,7 @@ pub struct Record {
 pub struct Caps {
     /// Bytes of topics, payloads and their bookkeeping.
     pub max_bytes: u64,
-    /// Time since a record was accepted, by the wall clock.
+    /// Time since a record was accepted. A clock that is set meanwhile changes nothing.
     pub max_age: Duration,
 }
 
@@ -65,6 +67,7 @@ pub struct Tally {
     /// Bytes of the pending records.
     pub bytes: u64,
     next_seq: u64,
+    clock: ClockBook,
 }
 
 impl Tally {
@@ -167,10 +170,10 @@ impl Outbox {
     /// A broker error where the disk refuses; then none or all of them are in the file, and the next call
     /// opens the file anew.
     pub fn append(&mut self, messages: &[Message]) -> Result<()> {
-        self.append_at(messages, now_ms())
+        self.append_at(messages, Clocks::now())
     }
 
-    fn append_at(&mut self, messages: &[Message], now_ms: u64) -> Result<()> {
+    fn append_at(&mut self, messages: &[Message], clocks: Clocks) -> Result<()> {
         if let Some(message) = messages.iter().find(|message| message.payload.len() > MAX_PAYLOAD) {
             return Err(Error::internal(format!(
                 "a document of {} bytes for {} is longer than {MAX_PAYLOAD}",
@@ -179,7 +182,7 @@ impl Outbox {
             )));
         }
         self.reopen()?;
-        match self.commit(messages, now_ms) {
+        match self.commit(messages, clocks) {
             Ok(tally) => {
                 self.tally = tally;
                 self.done.clear();
@@ -263,12 +266,17 @@ impl Outbox {
         Ok(())
     }
 
-    fn commit(&self, messages: &[Message], now_ms: u64) -> Result<Tally, redb::Error> {
+    fn commit(&self, messages: &[Message], clocks: Clocks) -> Result<Tally, redb::Error> {
         let db = self.db.as_ref().ok_or(redb::Error::DatabaseClosed)?;
-        let mut tally = self.tally;
+        let (mut tally, now_ms) = (self.tally, clocks.wall_ms);
         let txn = db.begin_write()?;
         {
             let mut records = txn.open_table(RECORDS)?;
+            if let Some(step) = tally.clock.note(clocks, tally.next_seq) {
+                // what an earlier boot with the same wrong clock left has no truer time
+                let first = if step > 0 { 0 } else { tally.clock.first_seq };
+                clock::shift(&mut records, first, step)?;
+            }
             for seq in self.done.keys() {
                 records.remove(seq)?;
             }
@@ -308,7 +316,7 @@ impl Outbox {
 }
 
 fn now_ms() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
+    Clocks::now().wall_ms
 }
 
 #[cfg(test)]

@@ -163,7 +163,7 @@ pub struct InputHealth {
     pub stuck: u64,
     /// Digital silence.
     pub silent: u64,
-    /// Samples that are no numbers.
+    /// Samples that are no numbers or beyond 1e4, or a model that gives none.
     pub invalid: u64,
 }
 
@@ -184,8 +184,16 @@ pub struct StreamHealth {
     /// Samples that fill no whole hop, beside a gap or at the end: in = scored + shed + less than a hop that waits
     /// (nothing waits once the stream is over).
     pub samples_shed: u64,
-    /// Samples of the source that were NaN or infinite and were taken as 0.
+    /// Samples of the source that were NaN, infinite or beyond 1e4 and were taken as 0.
     pub not_finite: u64,
+    /// Times that the model gave what is no number, and forgot what it had heard.
+    pub model_resets: u64,
+    /// Bytes of raw PCM that were refused because they are no whole frames.
+    pub bytes_refused: u64,
+    /// Samples a second that come from a network, where they are more than 0.5 % off what is configured; else null.
+    pub measured_hz: Option<u32>,
+    /// What is configured then; else null.
+    pub configured_hz: Option<u32>,
     /// What the samples say of the input.
     pub input: InputHealth,
     /// Alarms that the cap refused.

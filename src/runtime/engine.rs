@@ -314,7 +314,12 @@ impl Engine {
     ) -> Result<()> {
         let pool_frames = self.pool_frames;
         let lane = self.lane_mut(stream)?;
+        let finite = lane.note(&frame);
         let pooled = match pool_frames {
+            _ if !finite => {
+                lane.pool.reset();
+                None
+            }
             0 => None,
             every => lane.pool.push(every, frame.index, &frame.c),
         };

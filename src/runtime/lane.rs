@@ -10,8 +10,9 @@ use super::strip::Stripper;
 use crate::detect::{Detector, DetectorCounts, Input, InputCounts, InputMonitor, InputState};
 use crate::error::Result;
 use crate::event::{Finding, Phase};
+use crate::frame::Frame;
 use crate::resample::{StreamResampler, to_model_samples};
-use crate::units::{HOP, samples_to_seconds};
+use crate::units::{FRAME_RATE, HOP, LARGEST_SAMPLE, is_valid_sample, samples_to_seconds};
 
 /// What became of the samples of a stream, at the model rate. `resampled = scored + shed + waiting`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -48,6 +49,8 @@ pub struct LaneFigures {
     pub samples: LaneCounters,
     /// The state of the input after the last hop.
     pub input: InputState,
+    /// Times that the model gave what is no number, and forgot what it had heard of the stream.
+    pub model_resets: u64,
     /// Hops in each state.
     pub hops: InputCounts,
     /// What the detector did besides events.
@@ -65,6 +68,7 @@ impl Default for LaneFigures {
         Self {
             samples: LaneCounters::default(),
             input: InputState::Good,
+            model_resets: 0,
             hops: InputCounts::default(),
             detector: DetectorCounts::default(),
             threshold: None,
@@ -99,6 +103,12 @@ pub struct Lane {
     /// What is shown of it, while somebody looks.
     pub(super) strip: Stripper,
     monitor: InputMonitor,
+    /// Numbers of the hops to come that held invalid samples.
+    invalid: VecDeque<u64>,
+    /// Frames that were not finite, after each of which the model forgot the stream.
+    model_resets: u64,
+    /// Frames in a row that have to be finite until the stream counts as usable again.
+    unusable: u32,
     resampler: StreamResampler,
     rate: u32,
     /// Device samples since the start of the stream, lost ones included.
@@ -127,6 +137,9 @@ impl Lane {
             recent: None,
             strip: Stripper::default(),
             monitor: InputMonitor::new(),
+            invalid: VecDeque::new(),
+            model_resets: 0,
+            unusable: 0,
             resampler: StreamResampler::new(rate)?,
             rate,
             heard: 0,
@@ -164,7 +177,8 @@ impl Lane {
         };
         LaneFigures {
             samples: self.counters,
-            input: self.monitor.state(),
+            input: if self.unusable > 0 { InputState::Invalid } else { self.monitor.state() },
+            model_resets: self.model_resets,
             hops: self.monitor.counts(),
             detector,
             threshold,
@@ -193,6 +207,14 @@ impl Lane {
         Some(last)
     }
 
+    /// Notes whether the model made numbers of the last hop; true where it did.
+    pub(super) fn note(&mut self, frame: &Frame) -> bool {
+        let finite = frame.is_finite();
+        self.unusable = if finite { self.unusable.saturating_sub(1) } else { FRAME_RATE };
+        self.model_resets += u64::from(!finite);
+        finite
+    }
+
     /// Samples at the model rate that wait to be scored.
     pub(super) fn waiting(&self) -> usize {
         self.waiting.len() - self.taken
@@ -202,11 +224,28 @@ impl Lane {
         self.waiting.drain(..self.taken);
         self.taken = 0;
         let before = self.waiting.len();
-        self.resampler.push(samples, &mut self.waiting)?;
+        if samples.iter().all(|&x| is_valid_sample(x)) {
+            self.resampler.push(samples, &mut self.waiting)?;
+        } else {
+            let clean = self.without_invalid(samples);
+            self.resampler.push(&clean, &mut self.waiting)?;
+        }
         self.heard += samples.len() as u64;
         self.counters.resampled += (self.waiting.len() - before) as u64;
         self.align();
         Ok(())
+    }
+
+    /// The samples with 0 for invalid ones, of whose hops it takes note: a resampler would spread them, or panic.
+    fn without_invalid(&mut self, samples: &[f32]) -> Vec<f32> {
+        let invalid = samples.iter().enumerate().filter(|(_, x)| !is_valid_sample(**x));
+        for (at, _) in invalid {
+            let hop = to_model_samples(self.heard + at as u64, self.rate) / HOP as u64;
+            if self.invalid.back() != Some(&hop) {
+                self.invalid.push_back(hop);
+            }
+        }
+        samples.iter().map(|&x| if is_valid_sample(x) { x } else { 0.0 }).collect()
     }
 
     /// Samples were lost: what waits fills no hop any more, and the clock goes on behind the hole. Gives the
@@ -256,15 +295,22 @@ impl Lane {
         }
     }
 
-    /// The next hop, and what its samples say of the input. Samples that are not finite are 0 in it: the model would
-    /// remember them for good.
+    /// The next hop, and what its samples say of the input. Invalid samples are 0 in it: the model would remember them
+    /// for good.
     pub(super) fn next_hop(&mut self) -> Option<([f32; HOP], Input)> {
         let mut hop: [f32; HOP] = self.waiting.get(self.taken..self.taken + HOP)?.try_into().ok()?;
+        let number = self.position / HOP as u64;
         self.taken += HOP;
         self.position += HOP as u64;
         self.counters.scored += HOP as u64;
-        self.monitor.push(&hop);
-        hop.iter_mut().filter(|x| !x.is_finite()).for_each(|x| *x = 0.0);
+        while self.invalid.front().is_some_and(|&invalid| invalid < number) {
+            self.invalid.pop_front();
+        }
+        let invalid = self.invalid.front() == Some(&number);
+        let heard: &[f32] = if invalid { &[f32::NAN] } else { &hop };
+        self.monitor.push(heard);
+        // a filter may overshoot
+        hop.iter_mut().for_each(|x| *x = x.clamp(-LARGEST_SAMPLE, LARGEST_SAMPLE));
         Some((hop, self.monitor.input()))
     }
 }

@@ -32,6 +32,14 @@ impl Daemon {
                 );
                 return;
             }
+            Change::RateOff { nominal, measured } => {
+                tracing::warn!(
+                    "{}: {measured} samples a second come where {nominal} are configured: pitch and times are wrong by that. \
+                     Set rate, channels and format in the source's `pcm` as the sender has them",
+                    notice.source
+                );
+                return;
+            }
             Change::Xrun { count } => {
                 tracing::warn!("{}: {count} overruns of the device", notice.source);
                 return;

@@ -231,6 +231,13 @@ impl Hub {
             if !["good", ""].contains(&stream.input.state.as_str()) {
                 faults.push(format!("{id}: the input is {}", stream.input.state));
             }
+            if let (Some(measured), Some(configured)) = (stream.measured_hz, stream.configured_hz)
+                && measured.abs_diff(configured) * WRONG_FORM > configured
+            {
+                faults.push(format!(
+                    "{id}: {measured} samples a second come where {configured} are configured"
+                ));
+            }
         }
         faults.extend(health.broker.faults.iter().cloned());
         if health.outbox.removed {
@@ -267,6 +274,9 @@ impl Hub {
         }))
     }
 }
+
+/// What is off by more than this part of the configured rate is no clock but a wrong form.
+const WRONG_FORM: u32 = 20;
 
 /// What a stream is doing, as a label.
 pub(super) fn doing(score: Option<&Score>) -> &'static str {

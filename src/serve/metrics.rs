@@ -36,7 +36,7 @@ impl Page {
 
 type Count = (&'static str, &'static str, fn(&StreamHealth) -> u64);
 
-const COUNTS: [Count; 13] = [
+const COUNTS: [Count; 15] = [
     ("cpc_stream_samples_in_total", "Samples at 16 kHz that came in.", |s| s.samples_in),
     ("cpc_stream_samples_scored_total", "Samples that were scored.", |s| s.samples_scored),
     ("cpc_stream_samples_shed_total", "Samples that fill no whole hop, beside a gap or at the end.", |s| {
@@ -45,9 +45,15 @@ const COUNTS: [Count; 13] = [
     ("cpc_stream_samples_lost_total", "Samples of the source that never reached the model.", |s| {
         s.lost_samples
     }),
-    ("cpc_stream_samples_not_finite_total", "Samples that were no numbers and were taken as 0.", |s| {
-        s.not_finite
+    (
+        "cpc_stream_samples_not_finite_total",
+        "Samples that were no numbers, or beyond 1e4: taken as 0.",
+        |s| s.not_finite,
+    ),
+    ("cpc_stream_model_resets_total", "Times that the model gave what is no number, and began anew.", |s| {
+        s.model_resets
     }),
+    ("cpc_stream_bytes_refused_total", "Bytes of raw PCM that are no whole frames.", |s| s.bytes_refused),
     (
         "cpc_stream_ring_overruns_total",
         "Times that the ring of the stream was full and refused samples.",
@@ -227,6 +233,18 @@ fn streams(page: &mut Page, health: &Health) {
         ] {
             page.row(name, &[("stream", id), ("state", state)], count as f64);
         }
+    }
+    let off = health.streams.iter().filter_map(|(id, stream)| Some((id, stream.measured_hz?)));
+    for (at, (id, measured)) in off.enumerate() {
+        let name = "cpc_stream_source_measured_hertz";
+        if at == 0 {
+            page.head(
+                name,
+                "gauge",
+                "Samples a second from a network, where they are off what is configured.",
+            );
+        }
+        page.row(name, &[("stream", id)], f64::from(measured));
     }
     let name = "cpc_stream_threshold";
     page.head(name, "gauge", "Threshold on the score that is in force.");

@@ -16,6 +16,7 @@ mod lost_gpu;
 mod matches_pytorch;
 mod probe_table;
 mod rare_events_are_found;
+mod recovers_from_any_input;
 mod replay_is_chunk_invariant;
 mod score_archives;
 mod soak_stays_bounded;

@@ -5,9 +5,11 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod cameras;
 mod capture_hears_the_device;
 mod clock_steps;
 mod devices_are_probed;
+mod ffmpeg_ends_with_us;
 mod files_replay;
 mod hangs_restart;
 mod microphone_comes_back;
@@ -15,6 +17,7 @@ mod microphone_to_mosquitto;
 mod network_sources;
 mod overload_recovers;
 mod real_time_by_request;
+mod recorders_files;
 mod restarts_keep_watching;
 mod streams_go_on;
 mod wrong_rates_are_found_out;

@@ -3,9 +3,11 @@
 
 use std::io::{Read as _, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::support::wav::{self, Form, Oddity};
 use cpc_stream::capture::{
     CaptureConfig, Change, Notice, OpenSource, PcmForm, PcmFormat, SourceConfig, open,
 };
@@ -161,54 +163,209 @@ fn datagrams_are_whole_frames() {
     }
     online(&notices);
     heard.samples.clear();
-    // both channels alike, and a byte too many in each: the next begins anew all the same
+    // both channels alike; a datagram that ends in the middle of a frame is refused, whole
+    let mut refused = 0;
     for n in 0..20 {
-        let both: Vec<u8> =
-            piece(n).chunks(2).flat_map(|sample| [sample, sample].concat()).chain([9]).collect();
+        let both: Vec<u8> = piece(n).chunks(2).flat_map(|sample| [sample, sample].concat()).collect();
         socket.send_to(&both, to).unwrap();
+        for cut in [1, 2, 3, 1278] {
+            socket.send_to(&both[..cut], to).unwrap();
+            refused += cut as u64;
+        }
+        socket.send_to(&[], to).unwrap();
         thread::sleep(Duration::from_millis(2));
     }
     heard.until(&mut source, "datagrams", |heard| heard.samples.len() >= 20 * PIECE);
     let at = heard.samples.iter().position(|&x| x == 1).unwrap();
     heard.samples.drain(..at);
     assert!(heard.is_ramp_from(1));
-    assert!(offline(&notices).contains("no sound"));
+    let reason = offline(&notices);
+    assert!(reason.contains("no sound") && reason.contains("whole frames of 4 bytes"), "{reason}");
+    assert_eq!(source.counters.bytes_refused(), refused);
 }
 
 #[test]
-fn a_web_stream_by_ffmpeg() {
-    if std::process::Command::new("ffmpeg").arg("-version").output().is_err() {
-        eprintln!("no ffmpeg here: web streams were not tried");
-        return;
+fn datagrams_that_are_no_frames_are_no_sound() {
+    let port = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let form = PcmForm { channels: 6, format: PcmFormat::S16le, rate: RATE };
+    let (mut source, notices) = start(&format!("udp://127.0.0.1:{port}"), form);
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let stop = Instant::now() + Duration::from_millis(2500);
+    while Instant::now() < stop {
+        // as ffmpeg cuts them
+        let _ = socket.send_to(&[7; 1472], ("127.0.0.1", port));
+        thread::sleep(Duration::from_millis(20));
     }
+    let reason = offline(&notices);
+    assert!(reason.contains("1472 bytes") && reason.contains("pkt_size=1464"), "{reason}");
+    let mut heard = Heard::default();
+    heard.take(&mut source);
+    assert!(heard.samples.is_empty() && source.counters.bytes_refused() > 10_000);
+}
+
+/// Connects as soon as somebody listens.
+fn connect(port: u16) -> TcpStream {
+    let limit = Instant::now() + Duration::from_secs(10);
+    loop {
+        match TcpStream::connect(("127.0.0.1", port)) {
+            Ok(stream) => return stream,
+            Err(_) if Instant::now() < limit => thread::sleep(Duration::from_millis(20)),
+            Err(e) => panic!("{e}"),
+        }
+    }
+}
+
+#[test]
+fn a_client_that_says_nothing_does_not_hold_the_line() {
+    let port = free_port();
+    let (mut source, notices) = start(&format!("tcp-listen://127.0.0.1:{port}"), PcmForm::default());
+    let silent = [connect(port), connect(port)];
+    let mut heard = Heard::default();
+    let mut first = connect(port);
+    (0..5).for_each(|n| first.write_all(&piece(n)).unwrap());
+    // a byte of a sample that never comes
+    first.write_all(&[9]).unwrap();
+    online(&notices);
+    heard.until(&mut source, "the first", |heard| heard.samples.len() == 5 * PIECE);
+    // it lost its power: nothing comes, and nobody hangs up; after a while it is back
+    thread::sleep(Duration::from_millis(1200));
+    let mut second = connect(port);
+    for n in 5..10 {
+        // split anywhere
+        let bytes = piece(n);
+        let (a, b) = bytes.split_at(1 + 37 * (n - 5));
+        second.write_all(a).unwrap();
+        thread::sleep(Duration::from_millis(5));
+        second.write_all(b).unwrap();
+    }
+    heard.until(&mut source, "the second", |heard| heard.samples.len() == 10 * PIECE);
+    assert!(heard.is_ramp_from(0), "half a sample of one client became sound of another");
+    assert!(heard.lost > u64::from(RATE), "{} lost", heard.lost);
+    assert_eq!(source.counters.bytes_refused(), 1);
+    drop((silent, first));
+}
+
+#[test]
+fn a_wrong_rate_is_told() {
+    let port = free_port();
+    let (mut source, notices) = start(&format!("tcp-listen://127.0.0.1:{port}"), PcmForm::default());
+    let mut stream = connect(port);
+    let mut heard = Heard::default();
+    let begun = Instant::now();
+    let mut sent = 0;
+    // 24 kHz, where 16 are configured
+    let found = loop {
+        let due = (begun.elapsed().as_secs_f64() * 24_000.0 / PIECE as f64) as usize;
+        while sent < due {
+            stream.write_all(&piece(sent)).unwrap();
+            sent += 1;
+        }
+        heard.take(&mut source);
+        let off = notices.try_iter().find_map(|notice| match notice.change {
+            Change::RateOff { nominal, measured } => Some((nominal, measured)),
+            _ => None,
+        });
+        if let Some(off) = off {
+            break off;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(20), "nobody noticed");
+        thread::sleep(Duration::from_millis(10));
+    };
+    assert_eq!(found.0, RATE);
+    assert!((23_500..24_500).contains(&found.1), "{found:?}");
+    assert_eq!(source.counters.wrong_rate(), Some((found.1, RATE)));
+}
+
+/// A server of one answer after another: what `answer` writes once somebody asked.
+fn serve(
+    length: Option<usize>,
+    answer: impl Fn(&mut TcpStream) -> std::io::Result<()> + Send + 'static,
+) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
-    let serve = thread::spawn(move || {
-        let samples: Vec<i16> = (0..4 * RATE).map(|i| (8000.0 * (i as f32 * 0.1).sin()) as i16).collect();
-        let mut wav = std::io::Cursor::new(Vec::new());
-        let spec = hound::WavSpec {
-            channels: 1,
-            sample_rate: RATE,
-            bits_per_sample: 16,
-            sample_format: hound::SampleFormat::Int,
-        };
-        let mut writer = hound::WavWriter::new(&mut wav, spec).unwrap();
-        samples.iter().for_each(|&x| writer.write_sample(x).unwrap());
-        writer.finalize().unwrap();
-        for stream in listener.incoming().take(1) {
-            let mut stream = stream.unwrap();
+    thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
             let _ = stream.read(&mut [0; 4096]);
-            let _ = stream.write_all(b"HTTP/1.0 200 OK\r\nContent-Type: audio/wav\r\n\r\n");
-            let _ = stream.write_all(wav.get_ref());
+            let length = length.map(|length| format!("Content-Length: {length}\r\n")).unwrap_or_default();
+            let head = format!("HTTP/1.0 200 OK\r\nContent-Type: audio/wav\r\n{length}\r\n");
+            let _ = stream.write_all(head.as_bytes());
+            let _ = answer(&mut stream);
         }
     });
-    let (mut source, notices) = start(&format!("http://me:secret@127.0.0.1:{port}/live"), PcmForm::default());
+    port
+}
+
+fn has_ffmpeg() -> bool {
+    let has = Command::new("ffmpeg").arg("-version").output().is_ok();
+    if !has {
+        eprintln!("no ffmpeg here: web streams were not tried");
+    }
+    has
+}
+
+/// A tone of so many seconds as a WAV file.
+fn tone(seconds: u32) -> Vec<u8> {
+    let samples: Vec<f32> = (0..seconds * RATE).map(|i| 0.25 * (i as f32 * 0.1).sin()).collect();
+    wav::write(Oddity::Plain, Form::S16, 1, &samples)
+}
+
+#[test]
+fn a_web_stream_whose_first_sound_is_late_and_comes_in_bursts() {
+    if !has_ffmpeg() {
+        return;
+    }
+    let port = serve(None, |stream| {
+        thread::sleep(Duration::from_millis(3500));
+        // a header as of a live stream, then 2 s at once every 2 s
+        let mut bytes = tone(20);
+        bytes[40..44].fill(0xff);
+        stream.write_all(&bytes[..44])?;
+        for burst in bytes[44..].chunks(2 * 2 * RATE as usize) {
+            stream.write_all(burst)?;
+            thread::sleep(Duration::from_secs(2));
+        }
+        Ok(())
+    });
+    let (mut source, notices) = start(&format!("http://127.0.0.1:{port}/live"), PcmForm::default());
     let mut heard = Heard::default();
     online(&notices);
-    heard.until(&mut source, "ffmpeg", |heard| heard.samples.len() >= 3 * RATE as usize);
-    assert!(heard.samples.iter().any(|&x| x > 7000));
-    serve.join().unwrap();
+    let since = Instant::now();
+    heard.until(&mut source, "bursts", |heard| heard.samples.len() >= 5 * RATE as usize);
+    assert!(since.elapsed() > Duration::from_secs(4), "{:?}: it is given in real time", since.elapsed());
+    let more: Vec<Change> = notices.try_iter().map(|notice| notice.change).collect();
+    assert!(more.is_empty() && heard.lost == 0, "{more:?}, {} lost", heard.lost);
+}
+
+#[test]
+fn ffmpeg_says_what_is_wrong() {
+    if !has_ffmpeg() {
+        return;
+    }
+    let port = free_port();
+    let (_source, notices) = start(&format!("http://me:secret@127.0.0.1:{port}/live"), PcmForm::default());
     let reason = offline(&notices);
-    assert!(!reason.contains("secret"), "{reason}");
-    assert!(source.handle.stop());
+    assert!(reason.contains("refused") && !reason.contains("secret"), "{reason}");
+}
+
+#[test]
+fn a_web_file_is_played_once_in_real_time() {
+    if !has_ffmpeg() {
+        return;
+    }
+    let whole = 2 * RATE as usize;
+    // a server that does not tell the length is asked twice: only then is it known for a file
+    for (length, times) in [(Some(tone(2).len()), 1), (None, 2)] {
+        let port = serve(length, |stream| stream.write_all(&tone(2)));
+        let (mut source, notices) = start(&format!("http://127.0.0.1:{port}/file.wav"), PcmForm::default());
+        let mut heard = Heard::default();
+        online(&notices);
+        let since = Instant::now();
+        heard.until(&mut source, "the file", |heard| heard.samples.len() >= times * whole);
+        assert!(since.elapsed() > Duration::from_millis(1500), "{:?}", since.elapsed());
+        while !offline(&notices).contains("is over") {}
+        thread::sleep(Duration::from_millis(2500));
+        heard.take(&mut source);
+        assert_eq!(heard.samples.len(), times * whole);
+        assert!(source.handle.stop());
+    }
 }

@@ -15,3 +15,4 @@ pub mod proxy;
 pub mod schema;
 pub mod shim;
 pub mod sound;
+pub mod wav;

@@ -222,6 +222,9 @@ fn tell(notice: &Notice) {
         Change::WrongRate { nominal, measured } => {
             tracing::warn!("{source}: it says {nominal} Hz and gives {measured}; it is taken at that");
         }
+        Change::RateOff { nominal, measured } => {
+            tracing::warn!("{source}: {measured} samples a second come where {nominal} are configured");
+        }
         Change::Xrun { count } => tracing::warn!("{source}: {count} overruns of the device"),
         Change::Ended { frames, failure } => {
             let why = failure.as_deref().unwrap_or("end of the input");

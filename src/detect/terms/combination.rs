@@ -22,6 +22,8 @@ pub(crate) struct Combination {
     tails: Vec<Option<TermTail>>,
     /// 0 to 1.
     context: f64,
+    /// The level of the score in calibration ([`Baseline`](super::Baseline)).
+    usual_level: f64,
 }
 
 impl Combination {
@@ -36,9 +38,24 @@ impl Combination {
         let tails = Term::ALL.iter().enumerate().map(|(i, term)| {
             let values: Vec<f64> = rows.clone().filter_map(|row| row[i]).collect();
             // context may have come too late
-            if term.needs_context() && values.len() < 200 { Ok(None) } else { TermTail::fit(values).map(Some) }
+            if term.needs_context() && values.len() < 200 {
+                Ok(None)
+            } else {
+                TermTail::fit(values).map(Some)
+            }
         });
-        Ok(Self { tails: tails.collect::<Result<_>>()?, context: (predictability / FULL).clamp(0.0, 1.0) })
+        let context = (predictability / FULL).clamp(0.0, 1.0);
+        Ok(Self { tails: tails.collect::<Result<_>>()?, context, usual_level: 0.0 })
+    }
+
+    /// Notes the usual level of the score.
+    pub(in crate::detect) fn set_usual_level(&mut self, level: f64) {
+        self.usual_level = level;
+    }
+
+    /// The level of the score in calibration.
+    pub(in crate::detect) fn usual_level(&self) -> f64 {
+        self.usual_level
     }
 
     /// −log10 of the probability of each term, 0 to 30.
@@ -54,7 +71,8 @@ impl Combination {
     pub(in crate::detect) fn score(&self, surprisals: &Values, critic: Option<f64>) -> Option<f64> {
         let mean = |wanted: bool| {
             let of = Term::ALL.iter().zip(surprisals).filter(|(term, _)| term.needs_context() == wanted);
-            let (sum, count) = of.filter_map(|(_, s)| *s).fold((0.0, 0u32), |(sum, count), s| (sum + s, count + 1));
+            let (sum, count) =
+                of.filter_map(|(_, s)| *s).fold((0.0, 0u32), |(sum, count), s| (sum + s, count + 1));
             (count > 0).then(|| sum / f64::from(count))
         };
         let (mut sum, mut weight) = (mean(false)?, 1.0);
@@ -73,8 +91,11 @@ impl Combination {
     pub(in crate::detect) fn is_whole(&self) -> bool {
         self.tails.len() == TERMS
             && (0.0..=1.0).contains(&self.context)
-            && self.tails.iter().zip(Term::ALL).all(|(tail, term)| {
-                tail.as_ref().map_or(term.needs_context(), TermTail::is_whole)
-            })
+            && self.usual_level.is_finite()
+            && self
+                .tails
+                .iter()
+                .zip(Term::ALL)
+                .all(|(tail, term)| tail.as_ref().map_or(term.needs_context(), TermTail::is_whole))
     }
 }

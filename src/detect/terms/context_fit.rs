@@ -2,7 +2,9 @@
 
 use std::ops::Range;
 
-use super::context::{CLIP, ContextModel, ERRORS, LAGS, SeriesRow, distance_of, error_moments, rows, standardise, window_steps};
+use super::context::{
+    CLIP, ContextModel, ERRORS, LAGS, SeriesRow, distance_of, error_moments, rows, standardise, window_steps,
+};
 use super::groups::GROUPS;
 use super::ridge::Moments;
 use crate::error::Result;

@@ -2,13 +2,13 @@
 
 use nalgebra::DMatrix;
 
+use super::Values;
 use super::context_fit;
 use super::groups::powers;
 use super::mahalanobis::{Allowance, Mahalanobis};
 use super::model::{MOMENTS, TermModel};
 use super::modulation;
 use super::state::{Features, TermState};
-use super::Values;
 use crate::detect::foretelling::{LAG, TREND, Trend};
 use crate::detect::prediction::Prediction;
 use crate::detect::rows::ROW;
@@ -41,7 +41,11 @@ pub(in crate::detect) struct Calibrated {
 ///
 /// # Errors
 /// When there is too little sound.
-pub(in crate::detect) fn fit(bands: &[f32], breaks: &[usize], fine: &dyn Fn(usize) -> bool) -> Result<Calibrated> {
+pub(in crate::detect) fn fit(
+    bands: &[f32],
+    breaks: &[usize],
+    fine: &dyn Fn(usize) -> bool,
+) -> Result<Calibrated> {
     let n = bands.len() / BANDS;
     let fold_of = |frame: usize| (frame * FOLDS / n.max(1)).min(FOLDS - 1);
     let sampled = Sampled::of(bands, breaks);

@@ -16,6 +16,7 @@
 //! (arXiv 1807.03748, section 2.2). A context that has just heard an anomaly predicts badly for seconds, so what enters it is
 //! cut at three deviations of the error, as in robust Kalman filters (Masreliez and Martin 1977).
 
+mod baseline;
 mod combination;
 mod context;
 mod context_fit;
@@ -28,6 +29,7 @@ mod ridge;
 mod state;
 mod tail;
 
+pub(super) use baseline::Baseline;
 pub(super) use combination::Combination;
 pub(super) use fit::fit;
 pub use mahalanobis::{Allowance, Mahalanobis};

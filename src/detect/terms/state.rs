@@ -119,7 +119,8 @@ impl TermState {
             (&model.short, short),
             (&model.modulation, modulation),
         ];
-        let mut distances = parts.map(|(density, of)| Some(density.distance(of, &mut self.scratch))).into_iter();
+        let mut distances =
+            parts.map(|(density, of)| Some(density.distance(of, &mut self.scratch))).into_iter();
         let scores = self.contexts.each_ref().map(ContextState::scores);
         let mut contexts = scores.into_iter().flat_map(|s| [s.map(|s| s.residual), s.map(|s| s.ratio)]);
         for value in &mut values {

@@ -8,7 +8,8 @@ use crate::error::{Error, Result};
 const KNOTS: usize = 30;
 /// Share of the values above the threshold.
 const SHARE: f64 = 0.1;
-/// No value is rarer than this, in tens.
+/// From here on, in tens, rarer is counted less, and nothing counts more than `MOST`: one term alone does not drown all others.
+const BENT: f64 = 10.0;
 const MOST: f64 = 30.0;
 /// Fewest values.
 const FEWEST: usize = 40;
@@ -47,11 +48,11 @@ impl TermTail {
         Ok(Self { knots, threshold, scale })
     }
 
-    /// −log10 of the probability that a normal value exceeds `value`, 0 to 30.
+    /// −log10 of the probability that a normal value exceeds `value`, 0 to 30; from 10 on less than that, but still rising.
     pub(in crate::detect) fn surprisal(&self, value: f64) -> f64 {
         if value >= self.threshold {
             let tens = (value - self.threshold) / self.scale / std::f64::consts::LN_10;
-            return (tens - SHARE.log10()).min(MOST);
+            return bent(tens - SHARE.log10());
         }
         let above = self.knots.partition_point(|&knot| knot <= value);
         let Some(low) = above.checked_sub(1).and_then(|i| self.knots.get(i)) else { return 0.0 };
@@ -71,6 +72,11 @@ impl TermTail {
     }
 }
 
+fn bent(tens: f64) -> f64 {
+    let beyond = tens - BENT;
+    if beyond <= 0.0 { tens } else { BENT + (MOST - BENT) * beyond / (beyond + 2.0 * (MOST - BENT)) }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -82,11 +88,12 @@ mod tests {
         let n = 4000;
         let values: Vec<f64> = (0..n).map(|i| -(1.0 - (f64::from(i) + 0.5) / f64::from(n)).ln()).collect();
         let tail = TermTail::fit(values).unwrap();
-        for x in [0.5, 1.0, 2.0, 5.0, 12.0] {
+        for x in [0.5, 1.0, 2.0, 5.0, 12.0, 20.0] {
             let truth = x / std::f64::consts::LN_10;
             assert!((tail.surprisal(x) - truth).abs() < 0.03 * truth.max(1.0), "{x}: {}", tail.surprisal(x));
         }
-        assert_eq!((tail.surprisal(-1.0), tail.surprisal(1e9)), (0.0, MOST));
+        assert_eq!(tail.surprisal(-1.0), 0.0);
+        assert!(tail.surprisal(1e9) > 29.9 && tail.surprisal(1e9) <= MOST);
         assert!(tail.is_whole());
     }
 

@@ -13,7 +13,13 @@ const PERIOD: usize = 50;
 const CALIBRATION_S: usize = 60;
 
 /// Bands of a fan with a stroke every 0.5 s but where `missing` says so; `louder` is added from frame `from` on.
-fn machine(frames: usize, seed: u64, strokes: bool, missing: &[usize], (from, louder): (usize, f32)) -> Vec<f32> {
+fn machine(
+    frames: usize,
+    seed: u64,
+    strokes: bool,
+    missing: &[usize],
+    (from, louder): (usize, f32),
+) -> Vec<f32> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     (0..frames)
         .flat_map(|frame| {

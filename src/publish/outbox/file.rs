@@ -8,6 +8,7 @@ use std::path::Path;
 
 use redb::{Builder, Database, ReadableDatabase, TableDefinition, TableError};
 
+use super::clock::ClockBook;
 use super::{Tally, now_ms};
 use crate::error::{Error, Result};
 
@@ -37,7 +38,7 @@ pub(super) fn size(row: &Row<'_>) -> u64 {
     (row.1.len() + row.2.len() + row.4.len()) as u64 + ROW_OVERHEAD
 }
 
-pub(super) fn entries(tally: &Tally) -> [(&'static str, u64); 6] {
+pub(super) fn entries(tally: &Tally) -> [(&'static str, u64); 9] {
     [
         ("format", FORMAT),
         ("accepted", tally.accepted),
@@ -45,6 +46,9 @@ pub(super) fn entries(tally: &Tally) -> [(&'static str, u64); 6] {
         ("dropped", tally.dropped),
         ("bytes", tally.bytes),
         ("next_seq", tally.next_seq),
+        ("boot", tally.clock.boot),
+        ("boot_first_seq", tally.clock.first_seq),
+        ("boot_offset_ms", tally.clock.offset),
     ]
 }
 
@@ -109,6 +113,11 @@ fn load(path: &Path) -> Result<(Database, Option<Tally>), redb::Error> {
                 dropped: get("dropped")?,
                 bytes: get("bytes")?,
                 next_seq: get("next_seq")?.max(1),
+                clock: ClockBook {
+                    boot: get("boot")?,
+                    first_seq: get("boot_first_seq")?,
+                    offset: get("boot_offset_ms")?,
+                },
             })
         }
     };

@@ -149,21 +149,52 @@ fn past_the_age_they_go_but_not_those_of_an_unset_clock() {
     let dir = tempfile::tempdir().unwrap();
     let mut outbox = Outbox::open(dir.path(), CAPS).unwrap();
     let now = now_ms();
-    outbox.append_at(&[message("a", "unset")], 5_000).unwrap();
+    outbox.append_at(&[message("a", "unset")], at(5_000)).unwrap();
     drop(outbox);
     let mut outbox = Outbox::open(dir.path(), CAPS).unwrap();
-    outbox.append_at(&[message("a", "fresh")], now).unwrap();
+    outbox.append_at(&[message("a", "fresh")], at(now)).unwrap();
     assert_eq!(all(&mut outbox), ["unset", "fresh"]);
 
     let dir = tempfile::tempdir().unwrap();
     let mut outbox = Outbox::open(dir.path(), CAPS).unwrap();
-    outbox.append_at(&[message("a", "old")], now).unwrap();
-    outbox.append_at(&[message("a", "fresh")], now + 3_000_000).unwrap();
-    outbox.append_at(&[], now + 3_700_000).unwrap();
+    outbox.append_at(&[message("a", "old")], at(now)).unwrap();
+    outbox.append_at(&[message("a", "fresh")], at(now + 3_000_000)).unwrap();
+    outbox.append_at(&[], at(now + 3_700_000)).unwrap();
     let documents = all(&mut outbox);
     let gap: Gap = serde_json::from_str(&documents[0]).unwrap();
     assert_eq!((gap.dropped, gap.reason, documents[1].as_str()), (1, GapReason::Age, "fresh"));
     balanced(&outbox);
+}
+
+/// A machine whose clock is right.
+fn at(wall_ms: u64) -> Clocks {
+    Clocks { wall_ms, up_ms: Some(wall_ms), boot: 1 }
+}
+
+#[test]
+fn a_clock_that_is_set_right_makes_nothing_old() {
+    let right = now_ms();
+    let month = 30 * 86_400_000;
+    for (wrong, boots) in [(right - month, 1), (60_000, 1), (right + month, 1), (right - month, 2)] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut outbox = Outbox::open(dir.path(), CAPS).unwrap();
+        let clocks = |wall_ms, up_s: u64, boot| Clocks { wall_ms, up_ms: Some(up_s * 1000), boot };
+        outbox.append_at(&[message("a", "before")], clocks(wrong, 10, 1)).unwrap();
+        // the daemon is started anew meanwhile
+        drop(outbox);
+        let mut outbox = Outbox::open(dir.path(), CAPS).unwrap();
+        outbox.append_at(&[message("a", "after")], clocks(right, 70, boots)).unwrap();
+        let dropped = outbox.tally().dropped;
+        assert_eq!(dropped, u64::from(boots == 2), "{wrong}");
+        if boots == 1 {
+            // and both grow old as time goes
+            outbox.append_at(&[], clocks(right + 3_560_000, 3630, 1)).unwrap();
+            let left = all(&mut outbox);
+            assert!(left.len() == 2 && left[1] == "after", "{wrong}: {left:?}");
+            assert_eq!(outbox.tally().dropped, 1);
+            balanced(&outbox);
+        }
+    }
 }
 
 #[test]

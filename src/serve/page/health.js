@@ -28,6 +28,8 @@ function showHealth() {
   if (broker) line('outbox', `${bytes(health.outbox.bytes)}${health.outbox.degraded ? ', disk refuses' : ''}`);
   const sums = Object.values(health.streams).reduce((sum, s) => [sum[0] + s.overruns, sum[1] + s.xruns, sum[2] + s.lost_samples], [0, 0, 0]);
   line('overruns, xruns, samples lost', sums.map(whole).join(', '));
+  const odd = Object.values(health.streams).reduce((sum, s) => [sum[0] + s.not_finite, sum[1] + s.bytes_refused, sum[2] + s.model_resets], [0, 0, 0]);
+  if (odd.some((count) => count > 0)) line('invalid samples, bytes refused, model resets', odd.map(whole).join(', '));
   line('model', state.overview.model);
   line('version', health.version);
   const text = state.overview.faults.join('\n');

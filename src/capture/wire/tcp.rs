@@ -1,0 +1,170 @@
+//! Raw PCM over TCP: a server that we dial, and clients that dial us.
+
+use std::io::{self, ErrorKind, Read};
+use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::connection::{Arrival, LOOK, is_timeout};
+
+/// How long a connection may take.
+const DIAL: Duration = Duration::from_secs(3);
+/// How long a listener without sound sleeps between two looks.
+const NAP: Duration = Duration::from_millis(50);
+/// A client that gave nothing for so long makes way for another one that gives something.
+const TAKEOVER: Duration = Duration::from_secs(1);
+/// A client that gave nothing for so long is hung up on.
+const IDLE: Duration = Duration::from_secs(30);
+/// How long a client waits for another one to fall silent.
+const WAIT: Duration = Duration::from_secs(10);
+/// How long a client may take until its first byte, where nobody else is heard.
+const BEGIN: Duration = Duration::from_secs(600);
+/// Clients that wait at once; the oldest goes.
+const WAITING: usize = 8;
+
+/// Dials a server.
+pub(super) fn dial(to: &str) -> io::Result<TcpStream> {
+    let mut last = io::Error::new(ErrorKind::NotFound, "the name has no address");
+    for address in to.to_socket_addrs()? {
+        match TcpStream::connect_timeout(&address, DIAL) {
+            Ok(stream) => {
+                stream.set_read_timeout(Some(LOOK))?;
+                return Ok(stream);
+            }
+            Err(e) => last = e,
+        }
+    }
+    Err(last)
+}
+
+/// Bytes of a connection, within [`LOOK`].
+pub(super) fn read<'a>(stream: &mut TcpStream, buffer: &'a mut [u8]) -> Arrival<'a> {
+    match stream.read(buffer) {
+        Ok(0) => Arrival::Lost("the other side hung up".to_owned()),
+        Ok(count) => Arrival::Bytes(buffer.get(..count).unwrap_or_default()),
+        Err(e) if is_timeout(&e) => Arrival::Nothing,
+        Err(e) => Arrival::Lost(e.to_string()),
+    }
+}
+
+/// Clients that dial us. One is heard; it holds the line only while it gives sound. Others wait, and the newest of them
+/// that gives something takes over from a client that has fallen silent: a box that lost its power never hangs up.
+pub(super) struct Listener {
+    socket: TcpListener,
+    current: Option<Client>,
+    waiting: Vec<Client>,
+    /// Bytes of a frame.
+    frame: usize,
+    /// Bytes that were sent while somebody else was heard, and are passed over now.
+    stale: Option<u64>,
+}
+
+struct Client {
+    stream: TcpStream,
+    address: SocketAddr,
+    /// When it came, or gave bytes last.
+    active: Instant,
+    /// It was told that somebody else is heard.
+    warned: bool,
+}
+
+impl Listener {
+    /// Listens at an address for frames of so many bytes.
+    pub(super) fn bind(at: &str, frame: usize) -> io::Result<Self> {
+        let socket = TcpListener::bind(at)?;
+        socket.set_nonblocking(true)?;
+        Ok(Self { socket, current: None, waiting: Vec::new(), frame: frame.max(1), stale: None })
+    }
+
+    /// What comes next; [`Arrival::Sender`] where another client is heard from here on, or none.
+    pub(super) fn next<'a>(&mut self, buffer: &'a mut [u8]) -> Arrival<'a> {
+        self.accept();
+        if self.current.as_ref().is_none_or(|client| client.active.elapsed() >= TAKEOVER)
+            && let Some(at) = self.waiting.iter().rposition(Client::has_bytes)
+        {
+            return self.hear(at);
+        }
+        let Some(client) = &mut self.current else {
+            thread::sleep(NAP);
+            return Arrival::Nothing;
+        };
+        if client.active.elapsed() >= IDLE {
+            let why = format!("{} gave nothing for {} s", client.address, IDLE.as_secs());
+            self.current = None;
+            return Arrival::Sender(why);
+        }
+        let full = buffer.len();
+        match read(&mut client.stream, buffer) {
+            Arrival::Lost(why) => {
+                let why = format!("{}: {why}", client.address);
+                self.current = None;
+                Arrival::Sender(why)
+            }
+            Arrival::Bytes(bytes) => {
+                client.active = Instant::now();
+                match self.stale {
+                    None => Arrival::Bytes(bytes),
+                    Some(before) => {
+                        let all = before + bytes.len() as u64;
+                        self.stale = (bytes.len() == full).then_some(all);
+                        // what is left of the last frame, so that the next one begins where it should
+                        let rest = (all % self.frame as u64) as usize;
+                        match bytes.get(bytes.len().saturating_sub(rest)..) {
+                            Some(rest) if self.stale.is_none() && !rest.is_empty() => Arrival::Bytes(rest),
+                            _ => Arrival::Nothing,
+                        }
+                    }
+                }
+            }
+            other => other,
+        }
+    }
+
+    fn accept(&mut self) {
+        while let Ok((stream, address)) = self.socket.accept() {
+            if stream.set_nonblocking(true).is_ok() {
+                self.waiting.push(Client { stream, address, active: Instant::now(), warned: false });
+            }
+        }
+        let talks = self.current.as_ref().map(|client| client.address);
+        for client in &mut self.waiting {
+            if let Some(talks) = talks
+                && client.active.elapsed() >= TAKEOVER
+                && !std::mem::replace(&mut client.warned, true)
+            {
+                tracing::warn!("a client at {} waits: {talks} is heard on this port", client.address);
+            }
+        }
+        let limit = if talks.is_some() { WAIT } else { BEGIN };
+        self.waiting.retain(|client| client.is_there() && client.active.elapsed() < limit);
+        let surplus = self.waiting.len().saturating_sub(WAITING);
+        self.waiting.drain(..surplus);
+    }
+
+    fn hear<'a>(&mut self, at: usize) -> Arrival<'a> {
+        let mut client = self.waiting.remove(at);
+        self.stale = (client.active.elapsed() >= TAKEOVER).then_some(0);
+        client.active = Instant::now();
+        let ready = client.stream.set_nonblocking(false);
+        if ready.and_then(|()| client.stream.set_read_timeout(Some(LOOK))).is_err() {
+            return Arrival::Nothing;
+        }
+        let before = self.current.replace(client);
+        let address = self.current.as_ref().map(|client| client.address.to_string()).unwrap_or_default();
+        let replaced = before.map(|before| format!(", and {} is let go: it fell silent", before.address));
+        Arrival::Sender(format!("{address} is heard{}", replaced.unwrap_or_default()))
+    }
+}
+
+impl Client {
+    fn has_bytes(&self) -> bool {
+        matches!(self.stream.peek(&mut [0]), Ok(count) if count > 0)
+    }
+
+    fn is_there(&self) -> bool {
+        match self.stream.peek(&mut [0]) {
+            Ok(count) => count > 0,
+            Err(e) => is_timeout(&e),
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! What the score has been of late.
+
+/// Rows of a second.
+const ROWS: usize = 20;
+/// Seconds that are remembered.
+const SECONDS: usize = 20;
+/// Quantile of a second that counts: short sounds do not reach it.
+const QUANTILE: usize = ROWS * 3 / 10;
+
+/// The level of the score over the last 20 s: the median over seconds of their 30 % quantile.
+///
+/// A site drifts: rain grows, a train comes nearer, and every score is higher from then on, which is no sign of a foreign sound.
+/// What lasts for more than 10 s is left to the watch over changes of the site.
+#[derive(Debug, Clone)]
+pub(in crate::detect) struct Baseline {
+    rows: [f64; ROWS],
+    row: usize,
+    seconds: [f64; SECONDS],
+    heard: usize,
+    level: Option<f64>,
+}
+
+impl Baseline {
+    /// Of a stream that begins.
+    pub(in crate::detect) fn new() -> Self {
+        Self { rows: [0.0; ROWS], row: 0, seconds: [0.0; SECONDS], heard: 0, level: None }
+    }
+
+    /// The score of the next row, less what the last 20 s lie above the `usual` level.
+    pub(in crate::detect) fn push(&mut self, score: f64, usual: f64) -> f64 {
+        let above = self.level.map_or(0.0, |level| (level - usual).max(0.0));
+        if let Some(place) = self.rows.get_mut(self.row) {
+            *place = score;
+        }
+        self.row += 1;
+        if self.row == ROWS {
+            self.row = 0;
+            self.rows.sort_unstable_by(f64::total_cmp);
+            self.seconds[self.heard % SECONDS] = self.rows[QUANTILE];
+            self.heard += 1;
+            let held = self.heard.min(SECONDS);
+            let mut sorted = self.seconds;
+            let sorted = &mut sorted[..held];
+            sorted.sort_unstable_by(f64::total_cmp);
+            self.level = Some(sorted[held / 2]);
+        }
+        score - above
+    }
+
+    /// The level, once a second was heard.
+    pub(in crate::detect) fn level(&self) -> Option<f64> {
+        self.level
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_drift_is_taken_off_and_a_sound_is_not() {
+        let mut baseline = Baseline::new();
+        let push = |score: f64, rows: usize, baseline: &mut Baseline| {
+            (0..rows).map(|_| baseline.push(score, 0.5)).last().unwrap_or_default()
+        };
+        assert_eq!(push(0.5, 400, &mut baseline), 0.5);
+        assert_eq!(push(4.0, 60, &mut baseline), 4.0, "3 s of something");
+        assert_eq!(push(0.5, 400, &mut baseline), 0.5);
+        assert_eq!(push(2.0, 400, &mut baseline), 0.5, "20 s of a higher score");
+        assert_eq!(push(3.0, 1, &mut baseline), 1.5);
+        assert_eq!(push(0.1, 800, &mut baseline), 0.1, "never raised");
+    }
+}
