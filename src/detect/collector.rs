@@ -196,7 +196,7 @@ impl Collector {
             })
             .collect();
         let (baseline, score_maxima) = relative(&scores, &mut combination);
-        let score_tail = Tail::fit(score_maxima)?;
+        let score_tail = Tail::fit(score_maxima)?.exponential();
         self.baseline = baseline;
         self.terms = Some(fitted.state);
         Ok(Calibration {

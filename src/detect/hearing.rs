@@ -186,7 +186,8 @@ impl Hearing {
         let verdict = self.verdict.as_ref();
         let joined = Fused::of(p_surprise, verdict.map(|v| v.p_novelty));
         let evidence = joined.map_or(Evidence::Novelty, |joined| joined.evidence);
-        let fused = verdict.and_then(|v| v.p).map(|p| Fused { p, evidence });
+        let alone = surprise.map_or(1.0, |surprise| known.surprise_probability(surprise));
+        let fused = verdict.and_then(|v| v.p).map(|p| Fused { p: p.min(alone), evidence });
         let least = |wanted: &[Term]| {
             let all = Term::ALL.iter().zip(verdict.into_iter().flat_map(|v| v.surprisals));
             let of = all.filter(|(term, _)| wanted.contains(term)).filter_map(|(_, surprisal)| surprisal);

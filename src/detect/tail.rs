@@ -77,6 +77,16 @@ impl Tail {
         Ok(Self::of_sorted(maxima, 0))
     }
 
+    /// The same with an exponential law above the threshold: for a mean of surprisals, whose tails are exponential already, so
+    /// that a heavier one would be an accident of a dozen excesses.
+    #[must_use]
+    pub(super) fn exponential(self) -> Self {
+        let excesses = self.maxima.iter().filter(|&&x| x > self.threshold).map(|x| x - self.threshold);
+        let (sum, count) = excesses.fold((0.0, 0u32), |(sum, count), x| (sum + x, count + 1));
+        let scale = if count > 0 { sum / f64::from(count) } else { self.law.scale };
+        Self { law: Gpd { shape: 0.0, scale: scale.max(1e-6) }, ..self }
+    }
+
     fn of_sorted(maxima: Vec<f64>, discarded: usize) -> Self {
         let n = maxima.len();
         let wanted = ((1.0 - LEVEL) * n as f64).ceil() as usize;
