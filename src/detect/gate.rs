@@ -62,7 +62,7 @@ pub(crate) enum Change {
     /// An event was confirmed; it is [`Gate::episode`].
     Began,
     /// It is over.
-    Ended(Episode),
+    Ended(Box<Episode>),
 }
 
 /// The gate of one unbroken stretch of frames.
@@ -195,11 +195,11 @@ impl Gate {
         if active {
             self.quiet = 0;
             self.exhausted = frame.index + 1 - episode.onset() >= longest;
-            return if self.exhausted { self.finish().map(Change::Ended) } else { None };
+            return if self.exhausted { self.finish().map(Box::new).map(Change::Ended) } else { None };
         }
         self.quiet += 1;
         let over = self.quiet >= hang + merge && self.hot == 0;
-        if over { self.finish().map(Change::Ended) } else { None }
+        if over { self.finish().map(Box::new).map(Change::Ended) } else { None }
     }
 }
 

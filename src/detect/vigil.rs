@@ -204,7 +204,7 @@ impl Vigil {
             Some(Change::Ended(episode)) => {
                 let known =
                     self.running.as_ref().is_some_and(|it| matches!(it.fate, Fate::Known | Fate::Repeat));
-                told = self.end(episode, number);
+                told = self.end(*episode, number);
                 if self.gate.is_exhausted() && !known {
                     told.regime = self.change_regime();
                 }
