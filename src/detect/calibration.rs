@@ -22,7 +22,7 @@ pub const CALIBRATION_VERSION: u32 = 5;
 /// Seconds of calibration that count as much as what is known of places in general.
 const PRIOR_SECONDS: f64 = 90.0;
 /// −log10 of what surprise alone must be less probable by.
-const SURPRISE_ALONE: f64 = 1.5;
+const SURPRISE_ALONE: f64 = 1.0;
 /// No step of the gain is less probable than this.
 pub(super) const STEP_P: f64 = 0.1;
 
@@ -120,7 +120,7 @@ impl Calibration {
         10f64.powf(-tempered(surprisal, self.seconds)).clamp(P_FLOOR, 1.0)
     }
 
-    /// The same of surprise, which the other terms do not see: 30 times as probable, so that only what surprise has never been in
+    /// The same of surprise, which the other terms do not see: 10 times as probable, so that only what surprise has never been in
     /// normal sound counts by it alone.
     pub(super) fn surprise_probability(&self, surprise: f64) -> f64 {
         let surprisal = tempered(self.surprise_tail.surprisal(surprise), self.seconds) - SURPRISE_ALONE;

@@ -131,7 +131,7 @@ impl Collector {
             let frames = block.chunks(horizons).filter_map(|pmi| surprise.score(pmi));
             frames.filter_map(|s| smooth.push(s)).max_by(f64::total_cmp)
         });
-        let surprise_tail = Tail::fit(surprise_maxima.collect())?;
+        let surprise_tail = Tail::fit(surprise_maxima.collect())?.exponential();
 
         let (bands, contexts) = (self.bands.to_f32_vec(), self.contexts.to_f32_vec());
         let activity = Activity::fit(&self.levels, &bands, &self.breaks);

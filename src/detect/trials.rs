@@ -209,7 +209,8 @@ fn a_new_budget_and_a_new_calibration_take_hold() {
     assert!(detector.set_events_per_hour(0.0).is_err());
     detector.set_events_per_hour(60.0).unwrap();
     let found = hear(&mut detector, &noise.event(20, 12.0, 0.0));
-    assert_eq!((found.len(), found[0].budget_per_hour), (1, 60.0));
+    assert!(found.iter().all(|f| f.phase != Phase::End && f.number == 0));
+    assert_eq!((found[0].phase, found[0].budget_per_hour), (Phase::New, 60.0));
     let mut out = Vec::new();
     detector.recalibrate(&mut out);
     assert_eq!((out.len(), detector.state()), (1, DetectorState::Calibrating { done: 0.0 }));

@@ -7,10 +7,13 @@ const SECONDS: usize = 20;
 /// Quantile of a second that counts: short sounds do not reach it.
 const QUANTILE: usize = ROWS * 3 / 10;
 
+/// At most this is taken off: what is farther from normal is no drift.
+const MOST: f64 = 1.0;
+
 /// The level of the score over the last 20 s: the median over seconds of their 30 % quantile.
 ///
 /// A site drifts: rain grows, a train comes nearer, and every score is higher from then on, which is no sign of a foreign sound.
-/// What lasts for more than 10 s is left to the watch over changes of the site.
+/// What goes on for longer than that and is farther from normal stays improbable.
 #[derive(Debug, Clone)]
 pub(in crate::detect) struct Baseline {
     rows: [f64; ROWS],
@@ -28,7 +31,7 @@ impl Baseline {
 
     /// The score of the next row, less what the last 20 s lie above the `usual` level.
     pub(in crate::detect) fn push(&mut self, score: f64, usual: f64) -> f64 {
-        let above = self.level.map_or(0.0, |level| (level - usual).max(0.0));
+        let above = self.level.map_or(0.0, |level| (level - usual).clamp(0.0, MOST));
         if let Some(place) = self.rows.get_mut(self.row) {
             *place = score;
         }
@@ -66,8 +69,9 @@ mod tests {
         assert_eq!(push(0.5, 400, &mut baseline), 0.5);
         assert_eq!(push(4.0, 60, &mut baseline), 4.0, "3 s of something");
         assert_eq!(push(0.5, 400, &mut baseline), 0.5);
-        assert_eq!(push(2.0, 400, &mut baseline), 0.5, "20 s of a higher score");
-        assert_eq!(push(3.0, 1, &mut baseline), 1.5);
+        assert_eq!(push(1.2, 400, &mut baseline), 0.5, "20 s of a higher score");
+        assert!((push(3.0, 1, &mut baseline) - 2.3).abs() < 1e-9);
+        assert_eq!(push(9.0, 800, &mut baseline), 8.0, "no drift");
         assert_eq!(push(0.1, 800, &mut baseline), 0.1, "never raised");
     }
 }

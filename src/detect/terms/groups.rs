@@ -8,6 +8,9 @@ pub(super) const GROUPS: usize = 8;
 const WIDE: usize = BANDS / GROUPS;
 /// Seconds that the slow average remembers; the groups are told relative to it.
 const REMEMBERED_S: f32 = 10.0;
+/// Once these have passed, a group pulls the average as if it were at most this far from it, in ln of power.
+const SETTLING_STEPS: u64 = 25;
+const LARGEST_PULL: f32 = 2.0;
 /// Power below which a group counts as silent.
 const FLOOR: f32 = 1e-6;
 
@@ -41,10 +44,11 @@ impl Groups {
         }
         let remembered = REMEMBERED_S * 100.0 / self.step as f32;
         let rate = (1.0 / (self.steps as f32 + 1.0)).max(1.0 - (-1.0 / remembered).exp());
+        let most = if self.steps < SETTLING_STEPS { f32::INFINITY } else { LARGEST_PULL };
         let mut row = [0.0; GROUPS];
         for ((to, sum), average) in row.iter_mut().zip(&self.sums).zip(&mut self.average) {
             let level = (sum / self.step as f32 + FLOOR).ln();
-            *average += rate * (level - *average);
+            *average += rate * (level - *average).clamp(-most, most);
             *to = level - *average;
         }
         (self.sums, self.frames) = ([0.0; GROUPS], 0);

@@ -14,6 +14,10 @@ const HALF: usize = 50;
 const QUARTER: usize = 25;
 /// Rows that the baseline of the bands remembers: 30 s.
 const BASELINE_ROWS: f32 = 600.0;
+/// Once these have passed, a band pulls the baseline as if it were at most this far from it, in ln of power: a loud second is no
+/// new baseline.
+const SETTLING_ROWS: u64 = 20;
+const LARGEST_PULL: f32 = 1.5;
 
 /// The windows of a stream: bands and errors of the last 0.5 s, the baseline of the last 30 s, envelopes, contexts.
 #[derive(Debug, Clone)]
@@ -137,7 +141,10 @@ impl TermState {
         self.errors.moments(HALF, short);
         self.modulation.row(modulation);
         let rate = (1.0 / (self.rows as f32 + 1.0)).max(1.0 - (-1.0 / BASELINE_ROWS).exp());
-        self.baseline.iter_mut().zip(half.iter()).for_each(|(b, x)| *b += rate * (x - *b));
+        let most = if self.rows < SETTLING_ROWS { f32::INFINITY } else { LARGEST_PULL };
+        for (baseline, x) in self.baseline.iter_mut().zip(half.iter()) {
+            *baseline += rate * (x - *baseline).clamp(-most, most);
+        }
         self.rows += 1;
         for row in [half, quarter] {
             row.iter_mut().zip(&self.baseline).for_each(|(x, b)| *x -= b);
