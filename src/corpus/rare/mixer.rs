@@ -166,7 +166,13 @@ impl StreamPlan<'_> {
                 self.add_ambience(&mut rng, &mut samples);
                 events
             }
-            Scene::Fault => faults::plant_all(&mut rng, recipe, &mut samples, &event_slots),
+            Scene::Fault => faults::plant_all(
+                &mut rng,
+                recipe,
+                &mut samples,
+                &event_slots,
+                self.number * event_slots.len(),
+            ),
             Scene::State => {
                 let states = &self.material.states;
                 machine::change_state(&mut rng, &mut samples, self.background, states, &event_slots)
@@ -225,8 +231,7 @@ impl StreamPlan<'_> {
         let ratios = &self.recipe.beat_ratios_db;
         let ratio_db = ratios[self.number % ratios.len()];
         let kinds = rhythm.kinds();
-        let first = rng.random_range(0..kinds.len());
-        let kind = |i: usize| kinds[(first + i) % kinds.len()];
+        let kind = |i: usize| kinds[(self.number * at_s.len() + i) % kinds.len()];
         let wanted: Vec<_> = at_s.iter().enumerate().map(|(i, &at_s)| (at_s, kind(i))).collect();
         (rhythm.play(rng, samples, ratio_db, &wanted), format!("{} at {ratio_db:+.0} dB", rhythm.describe()))
     }
