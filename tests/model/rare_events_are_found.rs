@@ -129,7 +129,7 @@ fn streams_and_their_truth_are_written() {
     for what in [
         "foreign,synthetic,fan,event,foreign-sound,",
         "context,synthetic,rain,event,missing-beat,",
-        "context,synthetic,engine,event,stop,",
+        "context,synthetic,fan,event,stop,",
         "faults,synthetic,fan,event,dry-bearing,",
         "faults,synthetic,motor slow,event,other-state,",
         "control,join,",

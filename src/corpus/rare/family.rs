@@ -73,7 +73,8 @@ pub enum AnomalyKind {
     EarlyBeat,
     /// One beat comes late by 20 to 40 % of the period. Truth: from the moment it was due to the end of the late beat.
     LateBeat,
-    /// Two neighbouring sounds of the cycle change places. Truth: from the first of them to the end of the second.
+    /// Two neighbouring sounds of the cycle change places. Truth: the first of them, at least 0.5 s; then unclear until
+    /// the end of the second.
     SwappedSounds,
     /// The sound of the beat before comes again in place of another. Truth: that beat, at least 0.5 s.
     RepeatedSound,

@@ -20,22 +20,22 @@ const DETUNED: (f64, f64) = (0.02, 0.08);
 /// Taps of the interpolation on either side.
 const TAPS: isize = 12;
 
-/// Faults of all kinds in turn at the times `at_s`, at the levels of `recipe` in turn. What is added has its level over
-/// the machine over its own length; a detuned machine keeps its level and has no ratio.
+/// Faults of all kinds in turn, from the `first` on, at the times `at_s`, at the levels of `recipe` in turn. What is
+/// added has its level over the machine over its own length; a detuned machine keeps its level and has no ratio.
 pub(super) fn plant_all(
     rng: &mut ChaCha8Rng,
     recipe: &Recipe,
     samples: &mut [f32],
     at_s: &[f64],
+    first: usize,
 ) -> Vec<Planted> {
     let kinds = AnomalyKind::FAULTS;
     let ratios = &recipe.fault_ratios_db;
-    let (first, turn) = (rng.random_range(0..kinds.len()), rng.random_range(0..ratios.len()));
     let mut planted = Vec::new();
-    for (number, &at_s) in at_s.iter().enumerate() {
-        let kind = kinds[(first + number) % kinds.len()];
+    for (number, &at_s) in (first..).zip(at_s) {
+        let kind = kinds[number % kinds.len()];
         // levels move on with each round of kinds, so that each kind has each level
-        let ratio_db = ratios[(turn + number + number / kinds.len()) % ratios.len()];
+        let ratio_db = ratios[(number + number / kinds.len()) % ratios.len()];
         planted.extend(plant(rng, samples, kind, ratio_db, at_s));
     }
     planted
@@ -196,7 +196,7 @@ mod tests {
         let at: Vec<f64> = (0..18).map(|i| 5.0 * f64::from(i)).collect();
         let mut samples = machine(100);
         let mut rng = ChaCha8Rng::seed_from_u64(7);
-        let planted = plant_all(&mut rng, &Recipe::default(), &mut samples, &at);
+        let planted = plant_all(&mut rng, &Recipe::default(), &mut samples, &at, 4);
         for kind in AnomalyKind::FAULTS {
             let mut levels: Vec<i32> = planted
                 .iter()

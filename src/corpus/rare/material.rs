@@ -146,9 +146,17 @@ impl Material {
         synthetic::material(seed)
     }
 
-    /// Backgrounds in which a machine runs.
-    pub fn machines(&self) -> impl Iterator<Item = &Background> {
-        self.backgrounds.iter().filter(|b| b.machine)
+    /// Backgrounds in which one machine runs: uninterrupted recordings, or clips where there are none. Clips of one kind
+    /// are of different machines, so that every join is a change of the machine.
+    #[must_use]
+    pub fn machines(&self) -> Vec<&Background> {
+        let of = |recording: bool| {
+            let machines = self.backgrounds.iter().filter(|b| b.machine);
+            let wanted = |b: &&Background| (b.continuity == Continuity::Recording) == recording;
+            machines.filter(wanted).collect::<Vec<_>>()
+        };
+        let recordings = of(true);
+        if recordings.is_empty() { of(false) } else { recordings }
     }
 
     fn add_recording(&mut self, clip: &Clip, samples: Vec<f32>, machine: bool) {

@@ -74,18 +74,19 @@ impl Recipe {
                 Family::Foreign => material.backgrounds.iter().map(|b| (Scene::Foreign, b)).collect(),
                 Family::Context => {
                     let rhythms = material.backgrounds.iter().filter(|_| !material.strokes.is_empty());
-                    let stops = material.machines().map(|b| (Scene::Stop, b));
+                    let stops = material.machines().into_iter().map(|b| (Scene::Stop, b));
                     rhythms.map(|b| (Scene::Rhythm, b)).chain(stops).collect()
                 }
                 Family::Faults => {
                     let states = material.states.iter().filter(|_| material.states.len() > 1);
-                    let machines = material.machines().map(|b| (Scene::Fault, b));
+                    let machines = material.machines().into_iter().map(|b| (Scene::Fault, b));
                     machines.chain(states.map(|b| (Scene::State, b))).collect()
                 }
                 // machines first: a gain step is hardest to tell from an event while one runs
                 Family::Benign => {
-                    let others = material.backgrounds.iter().filter(|b| !b.machine);
-                    material.machines().chain(others).map(|b| (Scene::Benign, b)).collect()
+                    let (machines, others): (Vec<_>, Vec<_>) =
+                        material.backgrounds.iter().partition(|b| b.machine);
+                    machines.into_iter().chain(others).map(|b| (Scene::Benign, b)).collect()
                 }
             };
             let takes = scenes.iter().flat_map(|s| (0..self.takes).map(move |take| (s, take)));
@@ -165,7 +166,13 @@ impl StreamPlan<'_> {
                 self.add_ambience(&mut rng, &mut samples);
                 events
             }
-            Scene::Fault => faults::plant_all(&mut rng, recipe, &mut samples, &event_slots),
+            Scene::Fault => faults::plant_all(
+                &mut rng,
+                recipe,
+                &mut samples,
+                &event_slots,
+                self.number * event_slots.len(),
+            ),
             Scene::State => {
                 let states = &self.material.states;
                 machine::change_state(&mut rng, &mut samples, self.background, states, &event_slots)
@@ -224,8 +231,7 @@ impl StreamPlan<'_> {
         let ratios = &self.recipe.beat_ratios_db;
         let ratio_db = ratios[self.number % ratios.len()];
         let kinds = rhythm.kinds();
-        let first = rng.random_range(0..kinds.len());
-        let kind = |i: usize| kinds[(first + i) % kinds.len()];
+        let kind = |i: usize| kinds[(self.number * at_s.len() + i) % kinds.len()];
         let wanted: Vec<_> = at_s.iter().enumerate().map(|(i, &at_s)| (at_s, kind(i))).collect();
         (rhythm.play(rng, samples, ratio_db, &wanted), format!("{} at {ratio_db:+.0} dB", rhythm.describe()))
     }

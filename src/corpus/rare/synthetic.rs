@@ -60,7 +60,7 @@ const VOICES: [Voice; 4] = [
     },
     Voice {
         name: "engine",
-        recording: false,
+        recording: true,
         machine: true,
         dull: 0.96,
         hiss: 0.02,
@@ -70,7 +70,7 @@ const VOICES: [Voice; 4] = [
     },
     Voice {
         name: "surf",
-        recording: true,
+        recording: false,
         machine: false,
         dull: 0.7,
         hiss: 0.2,
