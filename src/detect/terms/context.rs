@@ -102,7 +102,7 @@ impl ContextState {
     /// Of a stream that begins.
     pub(super) fn new(step: usize) -> Self {
         Self {
-            groups: Groups::new(step),
+            groups: Groups::new(step, &[0.0; GROUPS]),
             past: vec![[0.0; GROUPS]; LAGS],
             next: 0,
             steps: 0,
@@ -112,6 +112,11 @@ impl ContextState {
             scores: None,
             scratch: Vec::with_capacity(ERRORS),
         }
+    }
+
+    /// Begins where the groups usually have these powers.
+    pub(super) fn start(&mut self, usual: &[f32; GROUPS]) {
+        self.groups = Groups::new(self.groups.step(), usual);
     }
 
     /// Takes the mean powers of the groups of the next frame. The scores stay until the next step.
@@ -201,13 +206,18 @@ pub(super) fn error_moments<'a>(errors: impl Iterator<Item = &'a [f32; GROUPS]> 
     moments
 }
 
-/// The rows of `bands` `[n, 64]` at a row in `step` frames; a stream begins anew at each of `breaks`. Gives rows and, for each,
+/// The rows of the powers of the groups of each frame at a row in `step` frames; a stream begins anew, from `usual` powers, at each of `breaks`. Gives rows and, for each,
 /// the number of its last frame and how many rows came before it since the last break.
-pub(super) fn rows(bands: &[[f32; GROUPS]], breaks: &[usize], step: usize) -> Vec<SeriesRow> {
-    let (mut groups, mut since, mut out) = (Groups::new(step), 0, Vec::new());
-    for (frame, powers) in bands.iter().enumerate() {
+pub(super) fn rows(
+    all: &[[f32; GROUPS]],
+    usual: &[f32; GROUPS],
+    breaks: &[usize],
+    step: usize,
+) -> Vec<SeriesRow> {
+    let (mut groups, mut since, mut out) = (Groups::new(step, usual), 0, Vec::new());
+    for (frame, powers) in all.iter().enumerate() {
         if breaks.binary_search(&frame).is_ok() {
-            (groups, since) = (Groups::new(step), 0);
+            (groups, since) = (Groups::new(step, usual), 0);
         }
         if let Some(values) = groups.push(powers) {
             out.push(SeriesRow { values, frame, since });

@@ -35,15 +35,16 @@ struct Series {
 }
 
 /// The models for each fold, fitted to the others, and the model of all; none where there is too little sound. `powers` are those
-/// of the groups of each frame, `fold_of` tells the fold of a frame.
+/// of the groups of each frame, `usual` what they are on the average, `fold_of` tells the fold of a frame.
 pub(super) fn fit(
     step: usize,
     powers: &[[f32; GROUPS]],
+    usual: &[f32; GROUPS],
     breaks: &[usize],
     folds: usize,
     fold_of: &dyn Fn(usize) -> usize,
 ) -> Result<Option<(Vec<ContextModel>, ContextModel)>> {
-    let series = Series::of(rows(powers, breaks, step), step, folds, fold_of);
+    let series = Series::of(rows(powers, usual, breaks, step), step, folds, fold_of);
     let heard: usize = series.targets.iter().map(|t| t.0.len()).sum();
     let is_in_each = |fold| series.targets.iter().any(|t| t.1 == fold);
     if heard < FEWEST || !(0..folds).all(is_in_each) {

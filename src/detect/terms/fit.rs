@@ -48,13 +48,14 @@ pub(in crate::detect) fn fit(
 ) -> Result<Calibrated> {
     let n = bands.len() / BANDS;
     let fold_of = |frame: usize| (frame * FOLDS / n.max(1)).min(FOLDS - 1);
+    let level = mean_bands(bands, fine);
     let sampled = Sampled::of(bands, breaks);
     let predictors = (0..FOLDS).map(|fold| sampled.fit(|frame| fold_of(frame) != fold));
     let predictors = predictors.collect::<Result<Vec<_>>>()?;
     let predictor = sampled.fit(|_| true)?;
     drop(sampled);
 
-    let rows = feature_rows(bands, breaks, &|frame| &predictors[fold_of(frame)]);
+    let rows = feature_rows(bands, &level, breaks, &|frame| &predictors[fold_of(frame)]);
     let densities = |left_out: Option<usize>| -> Result<[Mahalanobis; 4]> {
         let kept = || rows.iter().filter(|r| fine(r.0) && Some(fold_of(r.0)) != left_out).map(|r| &r.1);
         let gain = |deviation| {
@@ -73,7 +74,7 @@ pub(in crate::detect) fn fit(
         ])
     };
     let group_powers: Vec<_> = bands.chunks_exact(BANDS).map(powers).collect();
-    let context = |step| context_fit::fit(step, &group_powers, breaks, FOLDS, &fold_of);
+    let context = |step| context_fit::fit(step, &group_powers, &powers(&level), breaks, FOLDS, &fold_of);
     let (mut of_folds, of_all) = match (context(4)?, context(8)?) {
         (Some((a, all_a)), Some((b, all_b))) => {
             (a.into_iter().zip(b).map(|(a, b)| Some([a, b])).collect(), Some([all_a, all_b]))
@@ -83,7 +84,7 @@ pub(in crate::detect) fn fit(
     drop(group_powers);
     let assemble = |predictor: Prediction, densities: [Mahalanobis; 4], contexts| {
         let [half, quarter, short, modulation] = densities;
-        TermModel { half, quarter, predictor, short, modulation, contexts }
+        TermModel { level: level.clone(), half, quarter, predictor, short, modulation, contexts }
     };
     let models = predictors.iter().enumerate().map(|(fold, predictor)| {
         let contexts = of_folds.get_mut(fold).and_then(Option::take);
@@ -111,9 +112,20 @@ pub(in crate::detect) fn fit(
     Ok(Calibrated { model, rows, state })
 }
 
+/// The mean of each band over the frames that are fine.
+fn mean_bands(bands: &[f32], fine: &dyn Fn(usize) -> bool) -> Vec<f32> {
+    let (mut sums, mut count) = ([0f64; BANDS], 0u32);
+    for (_, bands) in bands.chunks_exact(BANDS).enumerate().filter(|(frame, _)| fine(*frame)) {
+        sums.iter_mut().zip(bands).for_each(|(sum, x)| *sum += f64::from(*x));
+        count += 1;
+    }
+    sums.iter().map(|sum| (sum / f64::from(count.max(1))) as f32).collect()
+}
+
 /// The features of each settled row, with the number of its last frame.
 fn feature_rows<'a>(
     bands: &[f32],
+    level: &[f32],
     breaks: &[usize],
     predictor: &dyn Fn(usize) -> &'a Prediction,
 ) -> Vec<(usize, Features)> {
@@ -121,6 +133,9 @@ fn feature_rows<'a>(
     for (frame, bands) in bands.chunks_exact(BANDS).enumerate() {
         if breaks.binary_search(&frame).is_ok() {
             (state, since) = (TermState::new(), 0);
+        }
+        if since == 0 {
+            state.start(level);
         }
         state.push_short(predictor(frame), bands);
         since += 1;

@@ -8,8 +8,9 @@ pub(super) const GROUPS: usize = 8;
 const WIDE: usize = BANDS / GROUPS;
 /// Seconds that the slow average remembers; the groups are told relative to it.
 const REMEMBERED_S: f32 = 10.0;
-/// Once these have passed, a group pulls the average as if it were at most this far from it, in ln of power.
-const SETTLING_STEPS: u64 = 25;
+/// What is usual counts as so much of that time when a stream begins.
+const USUAL: f32 = 0.3;
+/// A group pulls the average as if it were at most this far from it, in ln of power.
 const LARGEST_PULL: f32 = 2.0;
 /// Power below which a group counts as silent.
 const FLOOR: f32 = 1e-6;
@@ -30,9 +31,10 @@ pub(super) struct Groups {
 }
 
 impl Groups {
-    /// Of a stream that begins, a row in `step` frames.
-    pub(super) fn new(step: usize) -> Self {
-        Self { step, sums: [0.0; GROUPS], frames: 0, average: [0.0; GROUPS], steps: 0 }
+    /// Of a stream that begins, a row in `step` frames, where the groups usually have these powers.
+    pub(super) fn new(step: usize, usual: &[f32; GROUPS]) -> Self {
+        let average = usual.map(|power| (power + FLOOR).ln());
+        Self { step, sums: [0.0; GROUPS], frames: 0, average, steps: 0 }
     }
 
     /// Takes the mean power of each group in the next frame ([`powers`]); the row of a step with its last frame.
@@ -43,17 +45,21 @@ impl Groups {
             return None;
         }
         let remembered = REMEMBERED_S * 100.0 / self.step as f32;
-        let rate = (1.0 / (self.steps as f32 + 1.0)).max(1.0 - (-1.0 / remembered).exp());
-        let most = if self.steps < SETTLING_STEPS { f32::INFINITY } else { LARGEST_PULL };
+        let rate = (1.0 / (self.steps as f32 + USUAL * remembered)).max(1.0 - (-1.0 / remembered).exp());
         let mut row = [0.0; GROUPS];
         for ((to, sum), average) in row.iter_mut().zip(&self.sums).zip(&mut self.average) {
             let level = (sum / self.step as f32 + FLOOR).ln();
-            *average += rate * (level - *average).clamp(-most, most);
+            *average += rate * (level - *average).clamp(-LARGEST_PULL, LARGEST_PULL);
             *to = level - *average;
         }
         (self.sums, self.frames) = ([0.0; GROUPS], 0);
         self.steps += 1;
         Some(row)
+    }
+
+    /// Frames of a row.
+    pub(super) fn step(&self) -> usize {
+        self.step
     }
 
     /// The gain has changed by `shift` (ln of power): the average moves with it.
@@ -77,13 +83,13 @@ mod tests {
 
     #[test]
     fn a_row_is_the_log_of_the_mean_power_less_its_average() {
-        let mut groups = Groups::new(4);
+        let mut groups = Groups::new(4, &powers(&[-3.5; BANDS]));
         let frame = |level: f32| powers(&[level; BANDS]);
         let mut last = None;
-        for _ in 0..400 {
+        for _ in 0..8000 {
             last = groups.push(&frame(-3.0)).or(last);
         }
-        assert!(last.unwrap().iter().all(|x| x.abs() < 1e-3));
+        assert!(last.unwrap().iter().all(|x| x.abs() < 1e-2));
         let loud: Vec<_> = (0..4).map(|i| groups.push(&frame(if i == 1 { 2.0 } else { -3.0 }))).collect();
         assert!(loud[..3].iter().all(Option::is_none));
         let expected = ((2f32.exp() + 3.0 * (-3f32).exp()) / 4.0).ln() + 3.0;

@@ -16,6 +16,8 @@ pub(super) const MOMENTS: usize = 2 * BANDS;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct TermModel {
+    /// Mean of each band, `[64]`: where a stream begins.
+    pub(super) level: Vec<f32>,
     pub(super) half: Mahalanobis,
     pub(super) quarter: Mahalanobis,
     /// Of the bands from their last 0.3 s.
@@ -36,7 +38,9 @@ impl TermModel {
 
     /// Whether this could have come from a fit.
     pub(in crate::detect) fn is_whole(&self) -> bool {
-        self.half.is_whole(MOMENTS)
+        self.level.len() == BANDS
+            && self.level.iter().all(|x| x.is_finite())
+            && self.half.is_whole(MOMENTS)
             && self.quarter.is_whole(MOMENTS)
             && self.predictor.is_whole(TREND)
             && self.short.is_whole(MOMENTS)

@@ -14,9 +14,9 @@ const HALF: usize = 50;
 const QUARTER: usize = 25;
 /// Rows that the baseline of the bands remembers: 30 s.
 const BASELINE_ROWS: f32 = 600.0;
-/// Once these have passed, a band pulls the baseline as if it were at most this far from it, in ln of power: a loud second is no
-/// new baseline.
-const SETTLING_ROWS: u64 = 20;
+/// What calibration heard counts as so many rows when a stream begins.
+const USUAL_ROWS: f32 = 200.0;
+/// A band pulls the baseline as if it were at most this far from it, in ln of power: a loud second is no new baseline.
 const LARGEST_PULL: f32 = 1.5;
 
 /// The windows of a stream: bands and errors of the last 0.5 s, the baseline of the last 30 s, envelopes, contexts.
@@ -65,12 +65,22 @@ impl TermState {
 
     /// Takes the next frame's log-mel bands `[64]`.
     pub(in crate::detect) fn push(&mut self, model: &TermModel, bands: &[f32]) {
+        if self.frames == 0 {
+            self.start(&model.level);
+        }
         let powers = self.push_short(&model.predictor, bands);
         if let Some(models) = &model.contexts {
             for (state, model) in self.contexts.iter_mut().zip(models) {
                 state.push(model, &powers);
             }
         }
+    }
+
+    /// Begins where bands usually are, `[64]`.
+    pub(super) fn start(&mut self, level: &[f32]) {
+        self.baseline.iter_mut().zip(level).for_each(|(to, x)| *to = *x);
+        let usual = powers(level);
+        self.contexts.iter_mut().for_each(|context| context.start(&usual));
     }
 
     /// The same without contexts; gives the mean powers of the groups.
@@ -140,10 +150,9 @@ impl TermState {
         self.bands.moments(QUARTER, quarter);
         self.errors.moments(HALF, short);
         self.modulation.row(modulation);
-        let rate = (1.0 / (self.rows as f32 + 1.0)).max(1.0 - (-1.0 / BASELINE_ROWS).exp());
-        let most = if self.rows < SETTLING_ROWS { f32::INFINITY } else { LARGEST_PULL };
+        let rate = (1.0 / (self.rows as f32 + USUAL_ROWS)).max(1.0 - (-1.0 / BASELINE_ROWS).exp());
         for (baseline, x) in self.baseline.iter_mut().zip(half.iter()) {
-            *baseline += rate * (x - *baseline).clamp(-most, most);
+            *baseline += rate * (x - *baseline).clamp(-LARGEST_PULL, LARGEST_PULL);
         }
         self.rows += 1;
         for row in [half, quarter] {
