@@ -179,7 +179,7 @@ impl Collector {
             outlying.binary_search(&(frame / FRAME_RATE as usize)).is_err()
         })?;
         let mut combination =
-            Combination::fit(fitted.rows.iter().map(|row| &row.1), fitted.model.predictability())?;
+            Combination::fit(&fitted.rows.iter().map(|row| &row.1), fitted.model.predictability())?;
         let mut votes = logits.iter().zip(&steps).map(|(&(frame, logit), &step)| {
             let p =
                 critic_tail.as_ref().map_or(1.0, |tail| critic_probability(tail, logit, instrument.usual()));

@@ -1,19 +1,18 @@
 //! From frames to findings: what is normal here is learnt, and what is improbable under it is told.
 //!
 //! ```text
-//! Frame ─▶ rows of band statistics ─▶ in units of the place ─▶ critic ─▶ logit ─▶ p ─▶ gate ─▶ Finding
-//!       │    └▶ what c_{t−3} did not foretell of them ─┘  └▶ novelty (Mahalanobis)   ▲ which kind it was
-//!       └▶ surprise S(u) = mean over k of (−PMI_k − m_k)/a_k ────────────────────────┘
+//! Frame ─▶ bands ─▶ terms of the site ─▶ −log10 p each ─▶ weighted mean ─▶ p ─▶ gate ─▶ Finding
+//!       │    └▶ rows in units of the site ─▶ critic: a vote ──┘            ▲
+//!       └▶ surprise S(u) = mean over k of (−PMI_k − m_k)/a_k ──────────────┘ alone where it has never been
 //! ```
 //!
-//! 1. *Calibration* listens to the first `calibrate_seconds` of usable sound and learns what is normal: how bands and what
-//!    contexts do not foretell of them vary over 0.1 to 0.5 s ([`Site`]), and the tail of the maxima over blocks of 1 s of
-//!    each score ([`Tail`]). Scores of calibration are those under a fit that has not seen their fifth of the time. A few
-//!    events in these minutes do no harm: seconds that lie far from the rest are no part of the fit.
-//! 2. The *critic* of the model ([`Critic`](crate::critic::Critic)) says how much a row is like this place with something
-//!    foreign in it. Its tail probability is that of the place and that of many places, averaged by how long was listened
-//!    ([`Calibration::critic_probability`]); the score is −log10 p. For a model without a critic, surprise and novelty are
-//!    joined by Bonferroni, p = 2 min(p_S, p_N).
+//! 1. *Calibration* listens to the first `calibrate_seconds` of usable sound and learns what is normal: the terms of
+//!    the site, how bands and what contexts do not predict of them vary over 0.1 to 0.5 s ([`Site`]), and the tail of each
+//!    score ([`Tail`]). Scores of calibration are cross-fitted in five folds. A few events in these minutes do no harm:
+//!    seconds that lie far from the rest are no part of the fit.
+//! 2. Each term has a surprisal, −log10 p under its own tail. The score is their weighted mean: those of density count 1, those
+//!    of context as much as it predicts here, the *critic* of the model ([`Critic`](crate::critic::Critic)) ½. The tail of
+//!    that mean is learnt from the same calibration and tempered by how often places exceed theirs.
 //! 3. The *gate* begins an event where p stays below q = `events_per_hour`/3600 and ends it where p stays above
 //!    10·q: one knob, [`DetectConfig::events_per_hour`].
 //! 4. The *vigil* keeps the budget while it lasts: [`Controller`] moves the threshold with every alarm that nobody

@@ -69,6 +69,9 @@ pub struct Material {
     pub skipped: Vec<String>,
 }
 
+/// Clips of one kind: whether that is a machine, and their samples.
+type Kind = (bool, Vec<Vec<f32>>);
+
 impl Material {
     /// The clips of a folder with a `manifest.csv` whose sets and labels are known ([`role_of`]); collections of
     /// `leave_out` are not read. `progress` is called with clips done and clips in all.
@@ -95,7 +98,7 @@ impl Material {
         let rows: Vec<&ClipRow> = rows.iter().filter(wanted).collect();
         let (clips, skipped) = read_clips_up_to(folder, &rows, LONGEST_RECORDING_S, progress);
         let mut material = Self { skipped, ..Self::default() };
-        let mut kinds: BTreeMap<(String, String), (bool, Vec<Vec<f32>>)> = BTreeMap::new();
+        let mut kinds: BTreeMap<(String, String), Kind> = BTreeMap::new();
         let mut states: BTreeMap<(String, String), Vec<f32>> = BTreeMap::new();
         for clip in &clips {
             let (row, samples) = (&clip.row, clip.samples().collect::<Vec<_>>());

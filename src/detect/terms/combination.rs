@@ -32,7 +32,7 @@ impl Combination {
     /// # Errors
     /// When there are too few values.
     pub(in crate::detect) fn fit<'a>(
-        rows: impl Iterator<Item = &'a Values> + Clone,
+        rows: &(impl Iterator<Item = &'a Values> + Clone),
         predictability: f64,
     ) -> Result<Self> {
         let tails = Term::ALL.iter().enumerate().map(|(i, term)| {

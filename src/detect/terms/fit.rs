@@ -63,7 +63,7 @@ pub(in crate::detect) fn fit(
             [Allowance { direction, deviation }]
         };
         let of = |part: fn(&Features) -> &[f32], width, allowances: &[Allowance]| {
-            let flat: Vec<f32> = kept().flat_map(|features| part(features)).copied().collect();
+            let flat: Vec<f32> = kept().flat_map(&part).copied().collect();
             Mahalanobis::fit(&flat, width, LEAST, allowances)
         };
         Ok([

@@ -40,7 +40,7 @@ fn surprisals(calibration: &[f32], after: &[f32]) -> (f64, Vec<Values>) {
     let fitted = fit(calibration, &[], &|_| true).unwrap();
     assert!(fitted.model.is_whole());
     let rows = fitted.rows.iter().map(|row| &row.1);
-    let combination = Combination::fit(rows, fitted.model.predictability()).unwrap();
+    let combination = Combination::fit(&rows, fitted.model.predictability()).unwrap();
     assert!(combination.is_whole());
     let (mut state, mut out) = (fitted.state, Vec::new());
     for (frame, bands) in after.chunks_exact(BANDS).enumerate() {

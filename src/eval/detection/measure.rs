@@ -63,6 +63,9 @@ impl Contender for Box<dyn Rival> {
     }
 }
 
+/// Takes a stream and what each detector makes of it.
+pub type Keep<'a> = dyn FnMut(&Stream, &[(String, Judged)]) -> Result<()> + 'a;
+
 /// Measures every contender on every stream, one after the other; the first contender is the one that the others are
 /// compared with. `progress` is called with what is done now, how much is done and how much there is, `keep` with each
 /// stream and what every contender made of it.
@@ -75,7 +78,7 @@ pub fn measure(
     contenders: &mut [Box<dyn Contender>],
     options: &Options,
     progress: &mut dyn FnMut(&str, usize, usize),
-    keep: &mut dyn FnMut(&Stream, &[(String, Judged)]) -> Result<()>,
+    keep: &mut Keep<'_>,
 ) -> Result<(Report, Vec<Vec<Outcome>>)> {
     let mut outcomes: Vec<Vec<Outcome>> = vec![Vec::new(); contenders.len()];
     let mut seconds = vec![0.0; contenders.len()];

@@ -12,7 +12,7 @@ mod tables_of_alarms;
 
 pub use alarms::{AtBudget, Delay};
 pub use estimate::{Areas, Interval, Resampler};
-pub use measure::{Contender, Judged, Options, measure};
+pub use measure::{Contender, Judged, Keep, Options, measure};
 pub use ours::Ours;
 pub use outcome::{Alarm, Anomaly, EventOutcome, Outcome, SEGMENT_S, Segment, Verdict};
 pub use plots::{roc_plot, time_plot};

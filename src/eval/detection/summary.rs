@@ -253,7 +253,7 @@ mod tests {
     /// A stream whose anomalies stand out for so many of ten.
     fn outcome(family: Family, collection: &str, clear: usize) -> Outcome {
         let segment = |i: usize| {
-            let event = (i % 10 == 0).then_some(i / 10);
+            let event = i.is_multiple_of(10).then_some(i / 10);
             let score = if event.is_some_and(|e| e < clear) { 2.0 } else { (i % 7) as f64 / 7.0 };
             Segment { at_s: i as f64 / 2.0, score, event }
         };

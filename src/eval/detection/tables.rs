@@ -108,12 +108,12 @@ fn of_family(report: &Report, number: usize, out: &mut String) {
         out.push('\n');
     }
     out.push('\n');
-    let kinds = first.by_kind.iter().map(|k| format!("{} ({})", k.kind, k.count)).collect();
-    by_row(report, &format!("{name}, by kind"), kinds, out, |d, row| {
+    let kinds: Vec<String> = first.by_kind.iter().map(|k| format!("{} ({})", k.kind, k.count)).collect();
+    by_row(report, &format!("{name}, by kind"), &kinds, out, |d, row| {
         of(d)?.by_kind.get(row).map(|k| both(&k.areas))
     });
-    let backgrounds = first.by_background.iter().map(|b| b.0.clone()).collect();
-    by_row(report, &format!("{name}, by background"), backgrounds, out, |d, row| {
+    let backgrounds: Vec<String> = first.by_background.iter().map(|b| b.0.clone()).collect();
+    by_row(report, &format!("{name}, by background"), &backgrounds, out, |d, row| {
         let family: FamilySummary = of(d)?;
         family.by_background.get(row).map(|(_, areas)| both(areas))
     });
@@ -123,7 +123,7 @@ fn of_family(report: &Report, number: usize, out: &mut String) {
 fn by_row(
     report: &Report,
     title: &str,
-    rows: Vec<String>,
+    rows: &[String],
     out: &mut String,
     cell: impl Fn(&Summary, usize) -> Option<String>,
 ) {
@@ -147,10 +147,8 @@ fn collections(report: &Report, out: &mut String) {
     let of = |d: &Summary, row: usize, areas: fn(&CollectionAreas) -> Areas| {
         d.by_collection.get(row).map(|c| both(&areas(c)))
     };
-    by_row(report, "without the collection (its streams)", rows.clone(), out, |d, row| {
-        of(d, row, |c| c.without)
-    });
-    by_row(report, "on the collection alone (its streams)", rows, out, |d, row| of(d, row, |c| c.alone));
+    by_row(report, "without the collection (its streams)", &rows, out, |d, row| of(d, row, |c| c.without));
+    by_row(report, "on the collection alone (its streams)", &rows, out, |d, row| of(d, row, |c| c.alone));
 }
 
 fn both(areas: &Areas) -> String {
