@@ -175,11 +175,11 @@ impl Collector {
             }
             None => None,
         };
-        let fitted = terms::fit(&bands, &self.breaks, &|frame| {
-            outlying.binary_search(&(frame / FRAME_RATE as usize)).is_err()
-        })?;
-        let mut combination =
-            Combination::fit(&fitted.rows.iter().map(|row| &row.1), fitted.model.predictability())?;
+        let is_fine = |frame: usize| outlying.binary_search(&(frame / FRAME_RATE as usize)).is_err();
+        let fitted = terms::fit(&bands, &self.breaks, &is_fine)?;
+        // tails of terms are those of normal seconds: a few events would stretch them until nothing is improbable
+        let usual = fitted.rows.iter().filter(|row| is_fine(row.0)).map(|row| &row.1);
+        let mut combination = Combination::fit(&usual, fitted.model.predictability())?;
         let mut votes = logits.iter().zip(&steps).map(|(&(frame, logit), &step)| {
             let p =
                 critic_tail.as_ref().map_or(1.0, |tail| critic_probability(tail, logit, instrument.usual()));

@@ -107,8 +107,10 @@ fn a_topic_that_is_denied_is_named_and_holds_nothing_else_up() {
             let broker = with_rules(folder.path(), &format!("{ALL}\ntopic deny {denied}"), "");
             let seen = broker.subscribe("cpc-stream/hall/#");
             let node = Node::start(&broker.url(), protocol, "A");
-            node.events(5);
             let is_event = denied.ends_with("/event");
+            // a burst of denied events ends a connection of MQTT 3.1.1
+            let count = if is_event && protocol == Protocol::V3 { 1 } else { 5 };
+            node.events(count);
             match protocol {
                 Protocol::V5 => {
                     // refused events wait in the outbox, those of the other stream do not wait for them
@@ -116,7 +118,7 @@ fn a_topic_that_is_denied_is_named_and_holds_nothing_else_up() {
                     node.fault(&what, &[denied, "refuses", "NotAuthorized"]);
                 }
                 Protocol::V3 => {
-                    node.acked(10);
+                    node.acked(2 * count);
                     // of what nobody listens to nothing is known, and without the status nothing can be
                     if is_event || denied.ends_with("/health") {
                         node.fault(&what, &[denied, "hands it on to nobody"]);
@@ -131,7 +133,7 @@ fn a_topic_that_is_denied_is_named_and_holds_nothing_else_up() {
             );
             let heard = seen.rest();
             let of = |end: &str| heard.iter().filter(|heard| heard.topic.ends_with(end)).count();
-            assert_eq!(of("porch/event"), 5, "{what}");
+            assert_eq!(of("porch/event"), count as usize, "{what}");
             assert_eq!(of("porch/availability"), 1, "{what}: said once");
         }
     }
@@ -163,20 +165,17 @@ fn a_user_that_may_not_read_is_no_fault() {
 
 #[test]
 fn messages_that_are_too_long_are_found_out() {
-    for protocol in [Protocol::V3, Protocol::V5] {
-        let what = format!("{protocol:?}");
-        // events pass, the health document of many streams does not
-        let broker = Broker::start_with("message_size_limit 1500");
-        let node = Node::start(&broker.url(), protocol, "A");
-        node.events(1);
-        node.acked(2);
-        node.say_health(&"long".repeat(500));
-        node.fault(&what, &["cpc-stream/hall/health"]);
-        let broker = Broker::start_with("message_size_limit 300");
-        let node = Node::start(&broker.url(), protocol, "A");
-        node.events(1);
-        node.fault(&what, &["cpc-stream/hall/yard/event"]);
-    }
+    // events pass, the health document of many streams does not
+    let broker = Broker::start_with("message_size_limit 1500");
+    let node = Node::start(&broker.url(), Protocol::V5, "A");
+    node.events(1);
+    node.acked(2);
+    node.say_health(&"long".repeat(500));
+    node.fault("health", &["cpc-stream/hall/health"]);
+    let broker = Broker::start_with("message_size_limit 300");
+    let node = Node::start(&broker.url(), Protocol::V5, "A");
+    node.events(1);
+    node.fault("event", &["cpc-stream/hall/yard/event"]);
 }
 
 /// Such a broker takes no last will that is to be kept, and so nobody in; what it says of that is told.

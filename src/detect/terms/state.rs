@@ -18,6 +18,9 @@ const BASELINE_ROWS: f32 = 600.0;
 const USUAL_ROWS: f32 = 200.0;
 /// A band pulls the baseline as if it were at most this far from it, in ln of power: a loud second is no new baseline.
 const LARGEST_PULL: f32 = 1.5;
+/// Beyond this squared distance (1 is usual) the baseline follows a tenth as fast: what goes on there is not this site.
+const FAR: f64 = 6.0;
+const FAR_RATE: f32 = 0.1;
 
 /// The windows of a stream: bands and errors of the last 0.5 s, the baseline of the last 30 s, envelopes, contexts.
 #[derive(Debug, Clone)]
@@ -29,6 +32,8 @@ pub(in crate::detect) struct TermState {
     trends: [[f32; TREND]; LAG],
     baseline: [f32; BANDS],
     rows: u64,
+    /// The last 0.5 s were far from what is usual.
+    is_far: bool,
     modulation: Modulation,
     contexts: [ContextState; 2],
     frames: usize,
@@ -55,6 +60,7 @@ impl TermState {
             trends: [[0.0; TREND]; LAG],
             baseline: [0.0; BANDS],
             rows: 0,
+            is_far: false,
             modulation: Modulation::new(),
             contexts: [ContextState::new(4), ContextState::new(8)],
             frames: 0,
@@ -140,6 +146,7 @@ impl TermState {
         for value in &mut values {
             *value = distances.next().or_else(|| contexts.next()).flatten();
         }
+        self.is_far = values[0].is_some_and(|distance| distance > FAR);
         values
     }
 
@@ -151,6 +158,7 @@ impl TermState {
         self.errors.moments(HALF, short);
         self.modulation.row(modulation);
         let rate = (1.0 / (self.rows as f32 + USUAL_ROWS)).max(1.0 - (-1.0 / BASELINE_ROWS).exp());
+        let rate = if self.is_far { FAR_RATE * rate } else { rate };
         for (baseline, x) in self.baseline.iter_mut().zip(half.iter()) {
             *baseline += rate * (x - *baseline).clamp(-LARGEST_PULL, LARGEST_PULL);
         }
