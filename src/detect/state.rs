@@ -11,11 +11,12 @@ use super::drift::Drift;
 use super::instrument::Instrument;
 use super::reading::DetectorCounts;
 use super::regime::{Former, MOST_FORMER};
+use super::terms::{Densities, Density, are_whole};
 use super::vigil::Learnt;
 use crate::error::Result;
 
 /// Version of the JSON form of [`StreamState`].
-pub const STATE_VERSION: u32 = 1;
+pub const STATE_VERSION: u32 = 2;
 
 /// The calibration of a stream and what watching has taught since. As JSON it takes some hundred kilobytes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -31,6 +32,8 @@ pub struct StreamState {
 #[serde(deny_unknown_fields)]
 pub(crate) struct WatchState {
     pub(super) learnt: Learnt,
+    /// What is usual, with what was heard since calibration.
+    pub(super) densities: [Density; 4],
     pub(super) bucket: TokenBucket,
     pub(super) drift: Drift,
     pub(super) declared: Declared,
@@ -95,7 +98,9 @@ impl Detector {
             let mut former = std::mem::take(&mut known.former);
             former.retain(|f| f.learnt.is_whole() && f.calibration.check(config, instrument).is_ok());
             former.truncate(MOST_FORMER);
-            if watch.vigil.restore(known, config)? {
+            let densities = known.densities.clone();
+            if are_whole(&densities) && watch.vigil.restore(known, config)? {
+                watch.densities = Densities::new(&densities);
                 watch.former = former.into();
                 detector.number = number;
             } else {
@@ -109,7 +114,8 @@ impl Detector {
     #[must_use]
     pub fn snapshot(&self) -> Option<StreamState> {
         let Stage::Watching(watch) = &self.stage else { return None };
-        let known: WatchState = watch.vigil.snapshot(self.number, watch.former.iter().cloned().collect());
+        let former = watch.former.iter().cloned().collect();
+        let known = watch.vigil.snapshot(self.number, former, watch.densities.parts().clone());
         Some(StreamState { watch: Some(known), ..watch.calibration.clone().into() })
     }
 
