@@ -42,7 +42,7 @@ impl Node {
         let status = publisher.status();
         await_for("a connection", LONG, || status.connected().then_some(()));
         let node = Self { publisher, status, _state: state };
-        node.say_health(boot);
+        node.say_health(boot, "1");
         for stream in &streams {
             let availability = Availability::online();
             assert!(
@@ -54,8 +54,8 @@ impl Node {
         node
     }
 
-    fn say_health(&self, boot: &str) {
-        let health = Health { boot: boot.to_owned(), ..Health::default() };
+    fn say_health(&self, boot: &str, version: &str) {
+        let health = Health { boot: boot.to_owned(), version: version.to_owned(), ..Health::default() };
         assert!(self.publisher.sender().try_send(Outgoing::Health(Box::new(health))));
     }
 
@@ -201,7 +201,7 @@ fn messages_that_are_too_long_are_found_out() {
         let node = Node::start(&broker.url(), protocol, "A");
         node.events(1);
         node.acked(2);
-        node.say_health(&"long".repeat(500));
+        node.say_health("A", &"long".repeat(500));
         node.fault(&what, &["cpc-stream/hall/health"]);
         let broker = Broker::start_with("message_size_limit 300");
         let node = Node::start(&broker.url(), protocol, "A");
@@ -268,7 +268,7 @@ fn two_nodes_of_one_name_find_each_other() {
         let one = Node::start(&broker.url(), protocol, "A");
         let other = Node::start(&broker.url(), protocol, "B");
         for (node, boot) in [(&one, "A"), (&other, "B")] {
-            node.say_health(boot);
+            node.say_health(boot, "1");
             node.fault(&format!("{protocol:?}"), &["another daemon", "hall"]);
         }
     }
