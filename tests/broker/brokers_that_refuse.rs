@@ -33,6 +33,8 @@ impl Node {
             broker: Some(url.to_owned()),
             protocol,
             keep_alive_s: 5,
+            // a topic that ends connections is found after eight of them
+            backoff_max_s: 1.0,
             ..PublishConfig::default()
         };
         let homes = HomeAssistantConfig { enable: true, ..HomeAssistantConfig::default() };
