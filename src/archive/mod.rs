@@ -11,11 +11,15 @@
 //! The minutes that normal is learnt from have no score while they are heard; their rows are made afterwards, by what
 //! was learnt from them. Events are told of the rest alone.
 //!
+//! With [`Job::calibrate_across`] each folder is one stream of short files: the first ones, by name, teach what is normal in all,
+//! and each file after them is scored by that alone, whatever the number of threads.
+//!
 //! What is known of a finished recording waits in a folder beside the events (`EVENTS.part`) until all are done. A run
 //! that ends before its time, however it ends, goes on from there, and its two files are those of a run that was left
 //! alone, byte for byte.
 
 mod find;
+mod learn;
 mod row;
 mod run;
 mod scorer;

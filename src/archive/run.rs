@@ -7,8 +7,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::find::{LeftOut, find};
+use super::learn::{FolderCalibration, Learning, by_folder};
 use super::row::Row;
-use super::scorer::{Listener, Outcome, Scorer};
+use super::scorer::{Known, Listener, Outcome, Scorer};
 use super::work::{self, Done, Draft, Work};
 use crate::detect::DetectConfig;
 use crate::error::{Error, ErrorKind, Result};
@@ -29,6 +30,8 @@ pub struct Job {
     pub detect: DetectConfig,
     /// How many recordings are scored at a time, 1 to 256.
     pub threads: usize,
+    /// Learn what is normal over the first recordings of each folder, by name, in place of the start of each recording.
+    pub calibrate_across: bool,
 }
 
 /// How it goes.
@@ -92,18 +95,29 @@ pub fn score(
         ));
     }
     let scorer = Scorer::new((manifest, cpc), &job.detect, job.frames.is_some())?;
-    let (files, mut left_out) = find(&job.inputs);
+    let (mut files, mut left_out) = find(&job.inputs);
     check_outputs(job, &files)?;
     watch(Progress::Begins { files: files.len() });
+    let mut folders = Vec::new();
+    if job.calibrate_across {
+        let learnt = learn(&scorer, &files, job.threads, stop, watch)?;
+        let Some(learnt) = learnt else {
+            return Ok(Summary { files: files.len(), left_out, stopped: true, ..Summary::default() });
+        };
+        (files, folders) = take_learnt(&files, learnt, &mut left_out);
+    }
     let work = Work::open(&job.out, job.frames.is_some())?;
-    let names =
-        files.iter().map(|file| work::name(file, &manifest.sha256, &job.detect, job.frames.is_some()));
+    let names = files.iter().enumerate().map(|(place, file)| {
+        let known = folders.get(place).map(FileCalibration::id);
+        work::name(file, (&manifest.sha256, known.as_deref()), &job.detect, job.frames.is_some())
+    });
     let names = names.collect::<Result<Vec<_>>>()?;
     let pool = Pool {
         scorer: &scorer,
         work: &work,
         files: &files,
         names: &names,
+        folders: &folders,
         order: longest_first(&files),
         next: AtomicUsize::new(0),
         stop,
@@ -140,6 +154,91 @@ pub fn score(
     }
     summary.took = begun.elapsed();
     Ok(summary)
+}
+
+/// The calibration of the folder that a recording is in.
+#[derive(Debug, Clone)]
+struct FileCalibration {
+    folder: Arc<FolderCalibration>,
+    /// The recording is one of those that taught it.
+    taught: bool,
+}
+
+impl FileCalibration {
+    fn id(&self) -> String {
+        format!("{} {}", self.folder.calibration.id(), self.taught)
+    }
+
+    fn known(&self) -> Known<'_> {
+        let calibration = &self.folder.calibration;
+        if self.taught { Known::FromThis(calibration) } else { Known::Before(calibration) }
+    }
+}
+
+/// The places of a folder's recordings, and what they taught.
+type Learnt = Vec<(PathBuf, Vec<usize>, Learning)>;
+
+/// Learns over each folder, a folder a thread; none where it was stopped.
+fn learn(
+    scorer: &Scorer,
+    files: &[PathBuf],
+    threads: usize,
+    stop: &AtomicBool,
+    watch: &(dyn Fn(Progress) + Sync),
+) -> Result<Option<Learnt>> {
+    let folders: Vec<(PathBuf, Vec<usize>)> = by_folder(files).into_iter().collect();
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut done = Vec::new();
+        while let Some((folder, places)) = folders.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let paths: Vec<&Path> =
+                places.iter().filter_map(|&place| files.get(place)).map(PathBuf::as_path).collect();
+            let learning = scorer.learn(&paths, |seconds| {
+                watch(Progress::Heard { seconds });
+                !stop.load(Ordering::Relaxed)
+            })?;
+            done.push((folder.clone(), places.clone(), learning));
+        }
+        Ok(done)
+    };
+    let ends: Vec<Result<Learnt>> = thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads.min(folders.len())).map(|_| scope.spawn(work)).collect();
+        let joined = workers.into_iter().map(thread::ScopedJoinHandle::join);
+        joined
+            .map(|end| end.unwrap_or_else(|_| Err(Error::internal("a thread that learns panicked"))))
+            .collect()
+    });
+    let mut learnt = Vec::new();
+    for end in ends {
+        learnt.extend(end?);
+    }
+    learnt.sort_by(|a, b| a.0.cmp(&b.0));
+    let stopped = learnt.iter().any(|(_, _, learning)| matches!(learning, Learning::Stopped));
+    Ok((!stopped && !stop.load(Ordering::Relaxed)).then_some(learnt))
+}
+
+/// The recordings of folders that were long enough, with their calibrations, in the order of the folders and names.
+fn take_learnt(
+    files: &[PathBuf],
+    learnt: Learnt,
+    left_out: &mut Vec<LeftOut>,
+) -> (Vec<PathBuf>, Vec<FileCalibration>) {
+    let (mut kept, mut calibrations) = (Vec::new(), Vec::new());
+    for (folder, places, learning) in learnt {
+        match learning {
+            Learning::Done(done) => {
+                let done: Arc<FolderCalibration> = Arc::from(done);
+                for (rank, file) in places.iter().filter_map(|&place| files.get(place)).enumerate() {
+                    kept.push(file.clone());
+                    let taught = rank < done.learnt_from;
+                    calibrations.push(FileCalibration { folder: Arc::clone(&done), taught });
+                }
+            }
+            Learning::TooShort(reason) => left_out.push(LeftOut { file: folder, reason }),
+            Learning::Stopped => {}
+        }
+    }
+    (kept, calibrations)
 }
 
 /// Hours of work must not end in front of a folder that is not there, nor in place of a recording.
@@ -189,6 +288,8 @@ struct Pool<'a> {
     work: &'a Work,
     files: &'a [PathBuf],
     names: &'a [String],
+    /// The calibrations of `files` where folders are learnt as a whole; empty otherwise.
+    folders: &'a [FileCalibration],
     order: Vec<usize>,
     next: AtomicUsize,
     stop: &'a AtomicBool,
@@ -219,7 +320,7 @@ impl Pool<'_> {
             && let Some(&index) = self.order.get(self.next.fetch_add(1, Ordering::Relaxed))
             && let (Some(file), Some(name)) = (self.files.get(index), self.names.get(index))
         {
-            match self.one(file, name) {
+            match self.one(index, file, name) {
                 Ok(Some(end)) => ends.push((index, end)),
                 Ok(None) => break,
                 Err(error) if error.kind() == ErrorKind::Device => {
@@ -236,13 +337,14 @@ impl Pool<'_> {
     }
 
     /// None where it was stopped.
-    fn one(&self, file: &Path, name: &str) -> Result<Option<End>> {
+    fn one(&self, place: usize, file: &Path, name: &str) -> Result<Option<End>> {
         if let Some(done) = self.work.done(name) {
             return Ok(Some(End::Done { done, earlier: true }));
         }
         let draft = self.work.draft(name, file)?;
         let mut scribe = Scribe { draft, pool: self, heard: 0.0 };
-        Ok(match self.scorer.run(file, &mut scribe)? {
+        let known = self.folders.get(place).map_or(Known::Nothing, FileCalibration::known);
+        Ok(match self.scorer.run_with(file, known, &mut scribe)? {
             Outcome::Scored { seconds } => {
                 Some(End::Done { done: scribe.draft.commit(seconds)?, earlier: false })
             }

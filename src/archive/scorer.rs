@@ -59,8 +59,8 @@ pub enum Outcome {
 #[derive(Debug, Clone)]
 pub struct Scorer {
     cpc: Arc<Cpc>,
-    instrument: Instrument,
-    detect: DetectConfig,
+    pub(super) instrument: Instrument,
+    pub(super) detect: DetectConfig,
     /// Whether rows are wanted.
     rows: bool,
     /// Passages that nobody uses just now: to make one is to pack all weights.
@@ -85,6 +85,16 @@ impl Scorer {
     /// # Errors
     /// A device error when it cannot be read; what the listener fails with.
     pub fn run(&self, path: &Path, listener: &mut dyn Listener) -> Result<Outcome> {
+        self.run_with(path, Known::Nothing, listener)
+    }
+
+    /// The same with what is known of normal sound.
+    pub(super) fn run_with(
+        &self,
+        path: &Path,
+        known: Known<'_>,
+        listener: &mut dyn Listener,
+    ) -> Result<Outcome> {
         if self.rows && path.exists() && !path.is_file() {
             return Err(Error::device(
                 format!("{} is no regular file, and `--frames` hears a recording twice", path.display()),
@@ -92,7 +102,11 @@ impl Scorer {
             ));
         }
         let mut recording = self.open(path)?;
-        let outcome = self.hear(path, &mut recording, listener);
+        let outcome = match known {
+            Known::Nothing => self.hear(path, &mut recording, listener),
+            Known::Before(calibration) => self.watch(&mut recording, calibration, true, listener),
+            Known::FromThis(calibration) => self.watch(&mut recording, calibration, false, listener),
+        };
         self.close(recording);
         outcome
     }
@@ -141,6 +155,48 @@ impl Scorer {
         Ok(Outcome::Scored { seconds: recording.seconds() })
     }
 
+    /// Scores a recording by a calibration that was learnt before; events only where `reports`.
+    fn watch(
+        &self,
+        recording: &mut Recording,
+        calibration: &Calibration,
+        reports: bool,
+        listener: &mut dyn Listener,
+    ) -> Result<Outcome> {
+        let instrument = self.instrument.clone();
+        let mut detector = Detector::with_calibration(&self.detect, instrument, calibration.clone())?;
+        let (mut rows, mut events) = (Rows::default(), Events::default());
+        let (mut frames, mut findings) = (Vec::new(), Vec::new());
+        while recording.next(&mut frames)? {
+            for (frame, input) in &frames {
+                let reading = detector.push(frame, *input, &mut findings);
+                if self.rows {
+                    rows.push(&reading).map_or(Ok(()), |row| listener.row(&row))?;
+                }
+            }
+            if reports {
+                events.take(&mut findings, listener)?;
+            } else {
+                findings.clear();
+            }
+            if !listener.heard(recording.seconds()) {
+                return Ok(Outcome::Stopped);
+            }
+        }
+        let least = self.around(0.0);
+        if recording.seconds() < least {
+            let reason = format!("it is {:.1} s long, at least {least} s are expected", recording.seconds());
+            return Ok(Outcome::TooShort { reason });
+        }
+        rows.finish().filter(|_| self.rows).map_or(Ok(()), |row| listener.row(&row))?;
+        if reports {
+            detector.finish(&mut findings);
+            events.take(&mut findings, listener)?;
+            events.finish(recording.frames, listener)?;
+        }
+        Ok(Outcome::Scored { seconds: recording.seconds() })
+    }
+
     /// Hears the recording again up to frame `last` and makes its rows by what was learnt from it; false when the
     /// listener ended it.
     fn look_back(
@@ -176,7 +232,7 @@ impl Scorer {
         Ok(goes_on)
     }
 
-    fn open(&self, path: &Path) -> Result<Recording> {
+    pub(super) fn open(&self, path: &Path) -> Result<Recording> {
         let sound = SoundFile::open(path)?;
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let passage = match idle {
@@ -186,7 +242,7 @@ impl Scorer {
         Ok(Recording { sound, passage, samples: Vec::new(), monitor: InputMonitor::new(), frames: 0 })
     }
 
-    fn close(&self, recording: Recording) {
+    pub(super) fn close(&self, recording: Recording) {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(recording.passage);
     }
 
@@ -200,7 +256,7 @@ impl Scorer {
         calibration + self.detect.settle_ms / 1000.0 + LEAST_WATCHED_S
     }
 
-    fn too_short(&self, found: &str, usable: f64) -> String {
+    pub(super) fn too_short(&self, found: &str, usable: f64) -> String {
         let wanted = self.detect.calibrate_seconds;
         let expected = format!("{found}, {wanted} s to learn from and some to watch are expected");
         if usable >= self.around(LEAST_CALIBRATION_S) {
@@ -214,19 +270,30 @@ impl Scorer {
     }
 }
 
+/// What is known of normal sound before a recording is scored.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Known<'a> {
+    /// Nothing: its start teaches it.
+    Nothing,
+    /// A calibration from recordings before it.
+    Before(&'a Calibration),
+    /// A calibration that it is a part of: it is scored, and no events are reported.
+    FromThis(&'a Calibration),
+}
+
 /// A recording on its way through the model.
-struct Recording {
+pub(super) struct Recording {
     sound: SoundFile,
     passage: Passage,
     samples: Vec<f32>,
     monitor: InputMonitor,
-    frames: u64,
+    pub(super) frames: u64,
 }
 
 impl Recording {
     /// Replaces `frames` by the next ones, each with what its samples say of the input; false at the end. Samples that
     /// fill no hop are left out.
-    fn next(&mut self, frames: &mut Vec<(Frame, Input)>) -> Result<bool> {
+    pub(super) fn next(&mut self, frames: &mut Vec<(Frame, Input)>) -> Result<bool> {
         frames.clear();
         while self.samples.len() < PIECE * HOP && self.sound.read(&mut self.samples)? {}
         let ready = self.samples.len().min(PIECE * HOP) / HOP * HOP;
@@ -243,7 +310,7 @@ impl Recording {
     }
 
     /// Seconds heard.
-    fn seconds(&self) -> f64 {
+    pub(super) fn seconds(&self) -> f64 {
         samples_to_seconds(self.frames * HOP as u64)
     }
 }

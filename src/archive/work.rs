@@ -21,19 +21,25 @@ use crate::model::replace_file;
 use crate::output_file::{self, OutputFile};
 
 /// Version of what the names stand for; another one is scored anew.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 const LOCK: &str = "lock";
 const HEADER: &str = "file,t_s,surprise,novelty,score,p\n";
 
-/// The name of the recording at `path` under these settings.
-pub(super) fn name(path: &Path, model: &str, detect: &DetectConfig, rows: bool) -> Result<String> {
+/// The name of the recording at `path` under these settings; `known` names the calibration that it is scored by, if there is one
+/// before.
+pub(super) fn name(
+    path: &Path,
+    (model, known): (&str, Option<&str>),
+    detect: &DetectConfig,
+    rows: bool,
+) -> Result<String> {
     let metadata = std::fs::metadata(path).ok();
     let changed = metadata.as_ref().and_then(|m| m.modified().ok()?.duration_since(UNIX_EPOCH).ok());
     let identity = (
         (FORMAT, env!("CARGO_PKG_VERSION")),
         shown(path),
         (metadata.map(|m| m.len()), changed.map(|t| (t.as_secs(), t.subsec_nanos()))),
-        (model, detect, rows),
+        (model, known, detect, rows),
     );
     let json = serde_json::to_vec(&identity).map_err(|e| Error::internal(format!("settings: {e}")))?;
     Ok(Sha256::digest(json).iter().take(16).map(|byte| format!("{byte:02x}")).collect())
@@ -301,19 +307,20 @@ mod tests {
         let path = home.path().join("a.wav");
         std::fs::write(&path, "one").unwrap();
         let detect = DetectConfig::default();
-        let first = name(&path, "m", &detect, true).unwrap();
-        assert_eq!(first, name(&path, "m", &detect, true).unwrap());
+        let first = name(&path, ("m", None), &detect, true).unwrap();
+        assert_eq!(first, name(&path, ("m", None), &detect, true).unwrap());
         let other = DetectConfig { events_per_hour: 2.0, ..detect.clone() };
         let mut names = vec![
             first,
-            name(&path, "n", &detect, true).unwrap(),
-            name(&path, "m", &other, true).unwrap(),
-            name(&path, "m", &detect, false).unwrap(),
+            name(&path, ("n", None), &detect, true).unwrap(),
+            name(&path, ("m", None), &other, true).unwrap(),
+            name(&path, ("m", None), &detect, false).unwrap(),
+            name(&path, ("m", Some("c")), &detect, true).unwrap(),
         ];
         std::fs::write(&path, "more").unwrap();
-        names.push(name(&path, "m", &detect, true).unwrap());
+        names.push(name(&path, ("m", None), &detect, true).unwrap());
         names.sort();
         names.dedup();
-        assert_eq!(names.len(), 5);
+        assert_eq!(names.len(), 6);
     }
 }

@@ -31,6 +31,10 @@ pub(super) struct ScoreArgs {
     /// Seconds at the start of each recording from which normal is learnt, 10 to 3600; 300 if left out.
     #[arg(long, value_name = "S")]
     calibrate_seconds: Option<f64>,
+    /// Learn what is normal over the first recordings of each folder, in the order of their names, and score the ones after them by
+    /// that: for recorders that write many short files. Names must sort by time, and a folder must hold one microphone.
+    #[arg(long)]
+    calibrate_across: bool,
     /// The false-alarm budget: how many events an hour normal sound may cause; whoever looks through recordings puts up
     /// with more than whoever is called. The daemon's own budget (of the configuration) is not used.
     #[arg(long, value_name = "N", default_value_t = 12.0)]
@@ -91,6 +95,7 @@ pub(super) fn run(args: &ScoreArgs, set: SetThreads) -> Result<()> {
         frames: args.frames.clone(),
         detect: DetectConfig { hold_budget: args.hold_budget, ..config.detect },
         threads: args.threads.unwrap_or(cores),
+        calibrate_across: args.calibrate_across,
     };
     let (manifest, cpc) = open_model(config.model.file())?;
     let stop = stop_flag()?;
@@ -129,7 +134,8 @@ fn tell(summary: &Summary, job: &Job) -> Result<()> {
     if scored == 0 {
         return Err(Error::device(
             format!("none of {files} files could be scored, and nothing was written"),
-            "give audio files that are longer than `--calibrate-seconds`",
+            "give audio files that are longer than `--calibrate-seconds`, or learn over the short files of a folder with \
+             `--calibrate-across`",
         ));
     }
     let earlier = match summary.earlier {

@@ -241,3 +241,66 @@ fn what_cannot_be_scored_is_told_and_left_out() {
     }
     assert!(!home.join("g.jsonl").exists() && !home.join("g.jsonl.part").exists());
 }
+
+/// Cuts a scene of a machine into files of `each_s` seconds, named as recorders name them.
+fn record_short(
+    folder: &Path,
+    (quiet_s, spacing_s, seed): (f64, f64, u64),
+    each_s: usize,
+) -> (Scene, Vec<String>) {
+    std::fs::create_dir_all(folder).unwrap();
+    let scene = Scene::machine_room(quiet_s, spacing_s, seed).unwrap();
+    let samples: Vec<i16> = scene.samples.iter().map(|x| (x * 32_767.0).round() as i16).collect();
+    let names = samples.chunks(each_s * 16_000).enumerate().map(|(number, piece)| {
+        let name = format!("20260301_{:02}{:02}00.WAV", number / 60, number % 60);
+        write_wav(&folder.join(&name), piece, 16_000);
+        name
+    });
+    let names = names.collect();
+    (scene, names)
+}
+
+#[test]
+fn short_files_of_a_folder_are_learnt_as_one_and_the_rest_is_scored() {
+    let home = tempfile::tempdir().unwrap();
+    let home = home.path();
+    let each_s = 12;
+    let (scene, names) = record_short(&home.join("mic/a"), (48.0, 6.0, 3), each_s);
+    record_short(&home.join("mic/b"), (48.0, 6.0, 4), each_s);
+    let one = record_short(&home.join("mic/short"), (12.0, 6.0, 5), each_s).1;
+    for name in &one[1..] {
+        std::fs::remove_file(home.join("mic/short").join(name)).unwrap();
+    }
+    let settings = ["--calibrate-seconds", "30", "--events-per-hour", "10", "--frames", "f.csv"];
+    let across = ["mic", "--out", "e.jsonl", "--calibrate-across"];
+
+    let alone = score(home, &[["mic", "--out", "x.jsonl"].as_slice(), &settings].concat());
+    assert_ne!(alone.code, Some(0));
+    assert!(alone.stderr.contains("--calibrate-across"), "{}", alone.stderr);
+
+    let mut results = Vec::new();
+    for threads in ["1", "3"] {
+        let outcome = succeed(home, &[across.as_slice(), &settings, &["--threads", threads]].concat());
+        assert!(outcome.stderr.contains("left out: mic/short: "), "{}", outcome.stderr);
+        assert!(outcome.stderr.contains("30 s to learn from"), "{}", outcome.stderr);
+        results.push(["e.jsonl", "f.csv"].map(|file| std::fs::read(home.join(file)).unwrap()));
+    }
+    assert!(results[0] == results[1], "the same whatever the number of threads");
+
+    let events = lines(&home.join("e.jsonl"));
+    // two files of 12 s are less than 30 s, so that at least the first three were learnt from
+    let taught: Vec<String> = names[..3].iter().map(|name| format!("mic/a/{name}")).collect();
+    assert!(events.iter().all(|event| !taught.contains(&event.file)), "no event of what was learnt from");
+    let found = |planted: &&Planted| {
+        events.iter().any(|event| {
+            let place = names.iter().position(|name| event.file == format!("mic/a/{name}"));
+            place.is_some_and(|place| planted.explains((place * each_s) as f64 + event.finding.onset_s))
+        })
+    };
+    let count = scene.planted.iter().filter(found).count();
+    assert!(count >= 3, "{count} of {} planted sounds", scene.planted.len());
+    let scored: std::collections::BTreeSet<String> =
+        rows(&home.join("f.csv")).into_iter().map(|row| row.file).collect();
+    assert!(names[..names.len() - 1].iter().all(|name| scored.contains(&format!("mic/a/{name}"))));
+    assert!(scored.iter().all(|file| !file.starts_with("mic/short")));
+}

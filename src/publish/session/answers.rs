@@ -15,6 +15,11 @@ const SHORT: u32 = 5;
 const STRIKES: u32 = 3;
 /// Connections in a row that are closed before they are answered, after which that is told as a fault.
 const CLOSED: u32 = 4;
+/// Where messages go out one at a time, the next goes this long after a receipt: some brokers confirm a message and then close.
+const SETTLE: Duration = Duration::from_millis(100);
+/// When a refused topic is tried again, for people.
+const EACH_MINUTE: &str = "each minute";
+const UNTIL_RESTART: &str = "when the daemon starts again";
 /// A subscription is asked for this long after the one before, where one of them ends the connection.
 const APART: Duration = Duration::from_secs(1);
 
@@ -37,6 +42,8 @@ pub(super) struct Refused {
     /// Connections in a row that came about and soon ended.
     short: u32,
     strikes: BTreeMap<String, u32>,
+    /// Until then the topic that was confirmed last is the only suspect.
+    settle: Option<Instant>,
     /// Filters that bring a message too large for this program.
     deafening: BTreeSet<String>,
     /// Subscriptions that are asked for one at a time, and when the next.
@@ -51,7 +58,7 @@ impl Refused {
     }
 
     pub(super) fn due(&self) -> Option<Instant> {
-        self.retry.into_iter().chain(self.next_apart).min()
+        [self.retry, self.next_apart, self.settle].into_iter().flatten().min()
     }
 
     /// Topics whose messages end the connection.
@@ -71,7 +78,7 @@ impl Session {
     pub(super) fn subscribe(&mut self, link: &Link) {
         let (topics, refused) = (&self.desk.topics, &mut self.refused);
         refused.topics = refused.ending();
-        (refused.up_since, refused.closed) = (Some(Instant::now()), 0);
+        (refused.up_since, refused.closed, refused.settle) = (Some(Instant::now()), 0, None);
         self.status.clear_fault("entry");
         (refused.asked, refused.sent) = (VecDeque::new(), BTreeMap::new());
         let home = self.settings.home.iter().flat_map(Home::filters).map(str::to_owned);
@@ -166,7 +173,7 @@ impl Session {
             let strikes = refused.strikes.entry(topic.clone()).or_default();
             *strikes += 1;
             if *strikes == STRIKES {
-                self.tell_refused(&topic, &format!("it ends the connection: {reason}"));
+                self.tell_refused(&topic, &format!("it ends the connection: {reason}"), UNTIL_RESTART);
             }
         }
         reason
@@ -197,15 +204,15 @@ impl Session {
     }
 
     /// Says once what the broker does not take.
-    fn tell_refused(&mut self, topic: &str, reason: &str) {
+    fn tell_refused(&mut self, topic: &str, reason: &str, until: &str) {
         self.status.set_fault(
             topic.to_owned(),
             format!("the broker refuses what is published on {topic} ({reason})"),
         );
         if self.refused.told.insert(topic.to_owned()) {
             tracing::error!(
-                "the broker refuses what is published on {topic} ({reason}): it is left out, and tried again each minute; \
-                 allow writing there in its access rules"
+                "the broker refuses what is published on {topic} ({reason}): it is left out, and tried again {until}; \
+                 allow writing there in the broker's access rules and check its limit of a message's size"
             );
         }
     }
@@ -238,6 +245,14 @@ impl Session {
     }
 
     pub(super) fn hand_over(&mut self, link: &Link) {
+        if self.refused.settle.is_some_and(|until| Instant::now() < until) {
+            return;
+        }
+        if self.refused.settle.take().is_some()
+            && let Some(topic) = self.alone.take()
+        {
+            self.refused.strikes.remove(&topic);
+        }
         let client = &link.client;
         let window = if self.refused.is_careful() { 1 } else { self.window };
         while self.handed.len() + self.awaiting.len() < window {
@@ -248,7 +263,11 @@ impl Session {
                 let said = self.before.get(&topic).or_else(|| self.retained.get(&topic));
                 let payload = said.cloned().unwrap_or_default();
                 if payload.len() > self.largest {
-                    self.tell_refused(&topic, &format!("{} bytes are more than it takes", payload.len()));
+                    self.tell_refused(
+                        &topic,
+                        &format!("{} bytes are more than it takes", payload.len()),
+                        EACH_MINUTE,
+                    );
                     continue;
                 }
                 self.check.state_goes(&topic, &payload);
@@ -283,8 +302,9 @@ impl Session {
             }
             self.handed.push_back(Slot::Record(record));
         }
-        self.alone = match (self.handed.front(), self.awaiting.values().next()) {
-            (Some(Slot::State(topic)), None) | (None, Some((_, Slot::State(topic)))) => Some(topic.clone()),
+        let mut under_way = self.handed.iter().chain(self.awaiting.values().map(|(_, slot)| slot));
+        self.alone = match (under_way.next(), under_way.next()) {
+            (Some(Slot::State(topic) | Slot::Record(Record { topic, .. })), None) => Some(topic.clone()),
             _ => None,
         };
     }
@@ -311,7 +331,9 @@ impl Session {
                     Some((_, Slot::State(topic))) => topic,
                     None => return None,
                 };
-                self.check.confirmed(&topic, Instant::now());
+                let now = Instant::now();
+                self.check.confirmed(&topic, now);
+                self.refused.settle = self.refused.is_careful().then_some(now + SETTLE);
                 if self.refused.told.remove(&topic) {
                     tracing::info!("the broker takes what is published on {topic} again");
                     self.status.clear_fault(&topic);
@@ -322,7 +344,7 @@ impl Session {
                 let (Slot::State(topic) | Slot::Record(Record { topic, .. })) = &slot;
                 self.refused.topics.insert(topic.clone());
                 self.refused.retry.get_or_insert(Instant::now() + RETRY);
-                self.tell_refused(&topic.clone(), reason);
+                self.tell_refused(&topic.clone(), reason, EACH_MINUTE);
                 if let Slot::Record(record) = slot {
                     self.set_aside(record);
                 }
