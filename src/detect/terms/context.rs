@@ -38,6 +38,8 @@ pub(super) struct ContextModel {
     /// Of a step, and of an error.
     pub(super) marginal: Mahalanobis,
     pub(super) conditional: Mahalanobis,
+    /// Median squared distance of an error.
+    pub(super) usual: f32,
     /// Of means and deviations of the errors over 0.3 s.
     pub(super) window: Mahalanobis,
     /// Share of the variance that the whole past predicts beyond what its last 160 ms predict, at new sound.
@@ -60,6 +62,8 @@ impl ContextModel {
             && self.conditional.is_whole(GROUPS)
             && self.window.is_whole(ERRORS)
             && self.gain.is_finite()
+            && self.usual > 0.0
+            && self.usual.is_finite()
     }
 }
 
@@ -71,6 +75,10 @@ pub(super) fn standardise(row: &[f32; GROUPS], mean: &[f32; GROUPS], scale: &[f3
 pub(super) fn window_steps(step: usize) -> usize {
     (30 + step / 2) / step
 }
+
+/// The excess of squared errors follows their median by so much a frame: it takes half a minute to double 5 times.
+const EXCESS_RATE: f32 = 1.25e-3;
+const MOST_EXCESS: f32 = 5.0;
 
 /// The scores of a step.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -94,6 +102,8 @@ pub(super) struct ContextState {
     /// Errors so far.
     predicted: usize,
     cut: u32,
+    /// ln of how much larger squared errors are of late than calibration would have them, 0 or more.
+    excess: f32,
     scores: Option<ContextScores>,
     scratch: Vec<f32>,
 }
@@ -109,6 +119,7 @@ impl ContextState {
             errors: vec![([0.0; GROUPS], 0.0); window_steps(step)],
             predicted: 0,
             cut: 0,
+            excess: 0.0,
             scores: None,
             scratch: Vec::with_capacity(ERRORS),
         }
@@ -148,7 +159,11 @@ impl ContextState {
             if self.cut > MOST_CUT {
                 kept = now;
             }
-            let conditional = model.conditional.distance(&error, &mut self.scratch);
+            let conditional =
+                model.conditional.distance(&error, &mut self.scratch) / f64::from(self.excess.exp());
+            let pull = EXCESS_RATE * self.groups.step() as f32;
+            let above = conditional > f64::from(model.usual);
+            self.excess = (self.excess + if above { pull } else { -pull }).clamp(0.0, MOST_EXCESS);
             let ratio = conditional - model.marginal.distance(&now, &mut self.scratch);
             let window = self.errors.len();
             if let Some(place) = self.errors.get_mut(self.predicted % window) {
@@ -178,7 +193,7 @@ impl ContextState {
 
     fn score(&mut self, model: &ContextModel) -> ContextScores {
         let errors = error_moments(self.errors.iter().map(|e| &e.0));
-        let residual = model.window.distance(&errors, &mut self.scratch);
+        let residual = model.window.distance(&errors, &mut self.scratch) / f64::from(self.excess.exp());
         let ratio = self.errors.iter().map(|e| f64::from(e.1)).sum::<f64>() / self.errors.len() as f64;
         ContextScores { residual, ratio }
     }

@@ -7,6 +7,7 @@ use super::context::{
 };
 use super::groups::GROUPS;
 use super::ridge::Moments;
+use crate::detect::surprise::median;
 use crate::error::Result;
 
 /// Penalties for each target that are tried, ascending, and the one that is tried first.
@@ -178,6 +179,10 @@ impl Series {
             let sum: f64 = kept().flat_map(of).map(|e| f64::from(e[i]).powi(2)).sum();
             ((sum / count).sqrt() as f32).max(1e-3)
         });
+        let conditional = distance_of(kept().flat_map(of).copied())?;
+        let mut scratch = Vec::new();
+        let mut distances: Vec<f64> =
+            kept().flat_map(of).map(|error| conditional.distance(error, &mut scratch)).collect();
         Ok(ContextModel {
             step: self.step,
             mean: self.mean,
@@ -185,7 +190,8 @@ impl Series {
             weights,
             deviation,
             marginal: distance_of(kept().flatten().map(|t| self.row(t)))?,
-            conditional: distance_of(kept().flat_map(of).copied())?,
+            usual: median(&mut distances).max(1e-3) as f32,
+            conditional,
             window: distance_of::<ERRORS>(
                 kept().flat_map(|range| of(range).windows(window)).map(|errors| error_moments(errors.iter())),
             )?,
