@@ -8,8 +8,10 @@ use std::fmt::Write as _;
 use serde::{Deserialize, Serialize};
 
 mod kind;
+mod severity;
 
 pub use kind::{Detail, Kind, summary};
+pub use severity::Gravity;
 
 /// Version of the JSON document; fields are only ever added within a version.
 pub const EVENT_SCHEMA: u32 = 1;
@@ -26,13 +28,14 @@ pub enum Phase {
     End,
 }
 
-/// How improbable the event is under what was normal at calibration.
+/// How improbable the event is under what was normal at calibration: the smallest tail probability against the budget's, which is
+/// `budget_per_hour`/3600 a second. For how grave an event is, see [`Gravity::severity`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Tier {
-    /// Rarer than the false-alarm budget asks for.
+    /// Rarer than the false-alarm budget asks for: `p` is below that of the budget.
     Alarm,
-    /// A hundred times rarer than the budget asks for.
+    /// A hundred times rarer than that: told whatever the cap says.
     Severe,
 }
 
@@ -75,6 +78,9 @@ pub struct Finding {
     pub p: f64,
     /// Tier of the smallest tail probability.
     pub tier: Tier,
+    /// How grave the event is so far, 0 to 100 ([`Gravity::severity`]); 0 in documents of before.
+    #[serde(default)]
+    pub severity: u8,
     /// Which score gave it.
     pub evidence: Evidence,
     /// What it was. As the event goes on this may change; it is final at the end.
@@ -123,6 +129,11 @@ pub struct Finding {
 }
 
 impl Finding {
+    /// Sets `severity` anew from the other fields.
+    pub fn grade(&mut self) {
+        self.severity = Gravity::of(self).severity();
+    }
+
     /// Writes `summary` anew from the other fields.
     pub fn summarise(&mut self) {
         self.summary = summary(self.kind, &self.detail, self.band_hz, self.level_change_db);
@@ -204,6 +215,7 @@ pub(crate) mod samples {
             score_mean: 4.25,
             p: 3e-7,
             tier: Tier::Alarm,
+            severity: 64,
             evidence: Evidence::Surprise,
             kind: Kind::Foreign,
             detail: Detail::default(),

@@ -1,28 +1,30 @@
 //! `calibrate`: learns what is normal here, shows it, keeps it for `run`.
 
+mod listen;
 mod show;
 
 use std::path::PathBuf;
-use std::sync::atomic::Ordering;
-use std::time::Duration;
 
-use crossbeam_channel::unbounded;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::args::{SetThreads, open_model, stdout, stop_flag, use_threads};
+use self::listen::Outcome;
+use super::args::{Output, SetThreads, open_model, stdout, use_threads};
 use super::run::RunArgs;
-use crate::capture::{self, Change};
-use crate::detect::{Detector, DetectorState};
+use crate::capture::{self, SourceConfig};
+use crate::config::Config;
+use crate::detect::Calibration;
 use crate::error::{Error, Result};
-use crate::ring::Read;
-use crate::runtime::{CalibrationStore, Engine, Heard, Lane};
+use crate::runtime::{CalibrationStore, Engine, open_air};
 
-/// Learn what is normal from one source, for as long as `--calibrate-seconds` says.
+/// Learn what is normal from each source, for as long as `--calibrate-seconds` says, and keep it for `run`.
 #[derive(Debug, clap::Args)]
 pub(super) struct CalibrateArgs {
     #[command(flatten)]
     run: RunArgs,
-    /// Draw histogram, tail and thresholds into this file (SVG).
+    /// Listen to the source of this id alone; may be repeated.
+    #[arg(long, value_name = "ID")]
+    source: Vec<String>,
+    /// Draw histogram, tail and thresholds into this file (SVG); of several streams into one each, with the id in its name.
     #[arg(long, value_name = "FILE")]
     plot: Option<PathBuf>,
     /// Show it only, keep nothing.
@@ -33,107 +35,127 @@ pub(super) struct CalibrateArgs {
 /// Runs it.
 ///
 /// # Errors
-/// When there is not exactly one source with one stream, or its sound ends before normal is known.
+/// When there is no source, one cannot be opened, or the sound of one ends before normal is known.
 pub(super) fn run(args: &CalibrateArgs, set: SetThreads) -> Result<()> {
     let config = args.run.load()?.config;
     use_threads(config.model.threads, set)?;
-    let mut sources = config.source.clone();
-    capture::assign_ids(&mut sources)?;
-    let [source] = sources.as_slice() else {
-        return Err(Error::config(
-            format!("{} sources are configured; calibrate listens to one", sources.len()),
-            "name one with `--device NAME` or `--input FILE`",
-        ));
-    };
+    let sources = chosen(&config, &args.source)?;
     let (manifest, cpc) = open_model(config.model.file())?;
     let mut engine = Engine::new(cpc, &manifest, config.detect.clone())?;
-    let (notify, notices) = unbounded();
-    let mut open = capture::open(source, &config.capture, notify)?;
-    let mut feed = match open.feeds.len() {
-        1 => open.feeds.remove(0),
-        n => {
-            return Err(Error::config(
-                format!("the source has {n} streams; calibrate listens to one"),
-                "name one channel with `--channel N`, or leave it out to mix all",
-            ));
-        }
-    };
-    let stop = stop_flag()?;
-    let style = ProgressStyle::with_template("learning {bar:40} {percent}%  {msg}")
+    // a name of its own, so that the broker does not take it for the daemon
+    let air = open_air(&config, &sources, &format!("{}-calibrate", config.node_id()))?;
+    let style = ProgressStyle::with_template("learning {bar:20} {percent}%  {wide_msg}")
         .map_err(|e| Error::internal(e.to_string()))?;
     let bar = ProgressBar::new(100).with_style(style);
-    let (mut stream, mut piece) = (None, vec![0f32; 4096]);
-    let learnt = loop {
-        for notice in notices.try_iter() {
-            match notice.change {
-                Change::WrongRate { nominal, measured } => {
-                    tracing::warn!(
-                        "{}: it says {nominal} Hz and gives {measured}; it is taken at that",
-                        notice.source
-                    );
-                }
-                Change::RateOff { nominal, measured } => {
-                    tracing::warn!(
-                        "{}: {measured} samples a second come where {nominal} are configured; set its `pcm`",
-                        notice.source
-                    );
-                }
-                Change::Online { description } => bar.set_message(description),
-                Change::Offline { reason } => bar.set_message(format!("offline: {reason}")),
-                Change::Elsewhere { .. } | Change::Xrun { .. } | Change::Ended { .. } => {}
-            }
-        }
-        match (feed.reader.read(&mut piece), stream) {
-            (Read::Rate(rate), None) => stream = Some(engine.add(&feed.id, rate, None)?),
-            (Read::Rate(rate), Some(number)) => engine.gap(number, 0, rate, &mut |_| ())?,
-            (Read::Gap { lost }, Some(number)) => {
-                let rate = feed.reader.rate();
-                engine.gap(number, lost, rate, &mut |_| ())?;
-            }
-            (Read::Samples(count), Some(number)) => {
-                engine.feed(number, piece.get(..count).unwrap_or_default())?;
-                let mut known = false;
-                engine.run(&mut |heard| known |= matches!(heard, Heard::Calibrated { .. }))?;
-                let detector = engine.lane(number).map(Lane::detector);
-                if let Some(DetectorState::Calibrating { done }) = detector.map(Detector::state) {
-                    bar.set_position((done * 100.0) as u64);
-                }
-                if known {
-                    break detector.and_then(Detector::calibration).cloned();
-                }
-            }
-            (Read::Empty, _) => {
-                let _ = feed.reader.wait(Duration::from_millis(50));
-            }
-            (Read::Closed, _) => break None,
-            (Read::Samples(_) | Read::Gap { .. }, None) => {}
-        }
-        if stop.load(Ordering::Relaxed) {
-            break None;
-        }
-    };
+    let outcomes = listen::listen(&mut engine, &sources, &config.capture, air.as_ref(), &bar)?;
     bar.finish_and_clear();
-    let Some(calibration) = learnt else {
-        return Err(Error::device(
-            format!("the sound ended before {:.0} s of it were heard", config.detect.calibrate_seconds),
-            "give more sound, or a smaller `--calibrate-seconds` (10 or more)",
+    let (mut out, many) = (stdout(), outcomes.len() > 1);
+    let mut short = Vec::new();
+    for Outcome { id, keep, learnt } in outcomes {
+        let Some(calibration) = learnt else {
+            short.push(id);
+            continue;
+        };
+        if many {
+            out.line(format_args!("\n{id}"))?;
+        }
+        show::show(&calibration, engine.instrument(), config.detect.events_per_hour, &mut out)?;
+        if let Some(path) = &args.plot {
+            let path = if many { with_id(path, &id) } else { path.clone() };
+            plot(&path, &calibration, &engine, &mut out)?;
+        }
+        if args.dry_run {
+            out.line(format_args!("{id}: nothing is kept (--dry-run)"))?;
+        } else if keep {
+            let kept = CalibrationStore::new(&config.state_folder()?).save(&id, &calibration.into())?;
+            out.line(format_args!("{id}: kept in {}; `run` watches it at once", kept.display()))?;
+        } else {
+            out.line(format_args!(
+                "{id}: nothing is kept: `run` learns files and the standard input anew each time"
+            ))?;
+        }
+    }
+    if short.is_empty() {
+        return Ok(());
+    }
+    Err(Error::device(
+        format!(
+            "{}: the sound ended before {:.0} s of it were heard",
+            short.join(", "),
+            config.detect.calibrate_seconds
+        ),
+        "give more sound, or a smaller `--calibrate-seconds` (10 or more)",
+    ))
+}
+
+/// The sources to hear, with the ids of `run`: those that are named, else all.
+fn chosen(config: &Config, named: &[String]) -> Result<Vec<SourceConfig>> {
+    let mut sources = config.source.clone();
+    capture::assign_ids(&mut sources)?;
+    let ids: Vec<String> = sources.iter().map(SourceConfig::id).collect();
+    if sources.is_empty() {
+        return Err(Error::config(
+            "no source of sound is configured",
+            "name one with `--device NAME`, `--url URL`, `--input FILE` or `--config FILE`",
         ));
+    }
+    if let Some(unknown) = named.iter().find(|id| !ids.contains(id)) {
+        return Err(Error::config(
+            format!("no source has the id {unknown:?}"),
+            format!("the ids are {}", ids.join(", ")),
+        ));
+    }
+    sources.retain(|source| named.is_empty() || named.contains(&source.id()));
+    if config.pool.enable && sources.iter().any(|source| source.mqtt.is_some()) {
+        return Err(Error::config(
+            "workers of a pool share the microphones on the broker, and what one learns the others take",
+            "let `run` learn them, or name other sources with `--source ID`",
+        ));
+    }
+    Ok(sources)
+}
+
+/// `plot.svg` and the id `yard` are `plot-yard.svg`.
+fn with_id(path: &std::path::Path, id: &str) -> PathBuf {
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    let name = match path.extension() {
+        Some(extension) => format!("{stem}-{id}.{}", extension.to_string_lossy()),
+        None => format!("{stem}-{id}"),
     };
-    let mut out = stdout();
-    show::show(&calibration, engine.instrument(), config.detect.events_per_hour, &mut out)?;
-    if let Some(path) = &args.plot {
-        let svg = show::picture(&calibration, engine.instrument())?;
-        std::fs::write(path, svg).map_err(|e| {
-            Error::config(
-                format!("cannot write {}: {e}", path.display()),
-                "check the folder and its permissions",
-            )
-        })?;
-        out.line(format_args!("drawn in {}", path.display()))?;
+    path.with_file_name(name)
+}
+
+fn plot(path: &std::path::Path, calibration: &Calibration, engine: &Engine, out: &mut Output) -> Result<()> {
+    let svg = show::picture(calibration, engine.instrument())?;
+    std::fs::write(path, svg).map_err(|e| {
+        Error::config(format!("cannot write {}: {e}", path.display()), "check the folder and its permissions")
+    })?;
+    out.line(format_args!("drawn in {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn named_sources_have_the_ids_of_run() {
+        let mut config =
+            Config { source: ["hw:0", "hw:1"].map(SourceConfig::from_device).to_vec(), ..Config::default() };
+        let all = chosen(&config, &[]).unwrap();
+        let mut of_run = config.source.clone();
+        capture::assign_ids(&mut of_run).unwrap();
+        assert_eq!(all, of_run);
+        let second = of_run[1].id();
+        assert_eq!(chosen(&config, std::slice::from_ref(&second)).unwrap(), of_run[1..]);
+        let error = chosen(&config, &["attic".into()]).unwrap_err();
+        assert!(error.to_string().contains("\"attic\"") && error.fix().contains(&second), "{error}");
+        config.source.clear();
+        assert!(chosen(&config, &[]).unwrap_err().to_string().contains("no source"));
     }
-    if !args.dry_run && source.device.is_some() {
-        let kept = CalibrationStore::new(&config.state_folder()?).save(&feed.id, &calibration.into())?;
-        out.line(format_args!("kept in {}; `run` on this device watches at once", kept.display()))?;
+
+    #[test]
+    fn several_plots_have_names_of_their_own() {
+        assert_eq!(with_id("a/plot.svg".as_ref(), "yard"), PathBuf::from("a/plot-yard.svg"));
+        assert_eq!(with_id("plot".as_ref(), "yard"), PathBuf::from("plot-yard"));
     }
-    Ok(())
 }

@@ -43,13 +43,13 @@ struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
     #[command(flatten)]
-    run: run::RunArgs,
+    run: run::DaemonArgs,
 }
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
     /// Listen until stopped (the same as no subcommand).
-    Run(run::RunArgs),
+    Run(run::DaemonArgs),
     /// No hardware, no broker: a bundled scene with planted sounds, and what was heard of it.
     Demo(demo::DemoArgs),
     /// List the inputs there are, or listen to them for a moment.
@@ -82,7 +82,7 @@ enum Command {
     #[command(subcommand)]
     Mqtt(mqtt::MqttCommand),
     /// Check a configuration and everything that it names, without listening.
-    Check(run::RunArgs),
+    Check(run::CheckArgs),
     /// Look over everything an install needs (configuration, devices, model, broker, limits), and say what to do.
     Doctor(doctor::DoctorArgs),
     /// Look at the configuration.
@@ -139,8 +139,20 @@ fn usage(error: &clap::Error) -> Error {
     let cause: Vec<&str> = lines.iter().take_while(|line| !is_advice(line)).copied().collect();
     let cause = cause.join(" ");
     let tip = lines.iter().find_map(|line| line.strip_prefix("tip: "));
-    let fix = tip.map_or_else(|| "see `cpc-stream --help`".to_owned(), |tip| format!("{tip}; see `--help`"));
-    Error::config(cause.strip_prefix("error: ").unwrap_or(&cause), fix)
+    let command = lines
+        .iter()
+        .find_map(|line| line.strip_prefix("Usage: "))
+        .map_or_else(|| "cpc-stream".to_owned(), of_usage);
+    let help = format!("see `{command} --help`");
+    let fix = tip.map_or_else(|| help.clone(), |tip| format!("{tip}; {help}"));
+    Error::config(format!("{command}: {}", cause.strip_prefix("error: ").unwrap_or(&cause)), fix)
+}
+
+/// The command of a usage line: `cpc-stream outbox verify` of `cpc-stream outbox verify [OPTIONS]`.
+fn of_usage(usage: &str) -> String {
+    let name =
+        |word: &&str| word.chars().all(|c| c.is_ascii_lowercase() || c == '-') && !word.starts_with('-');
+    usage.split_whitespace().take_while(name).collect::<Vec<_>>().join(" ")
 }
 
 fn dispatch(cli: Cli, set: SetThreads) -> Result<()> {
@@ -166,5 +178,25 @@ fn dispatch(cli: Cli, set: SetThreads) -> Result<()> {
         Some(Command::Config(command)) => config::run(&command),
         Some(Command::Completions(args)) => papers::completions(&args),
         Some(Command::Man(args)) => papers::man(&args),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_usage_error_names_its_subcommand() {
+        for (arguments, command) in [
+            (&["cpc-stream", "--tread"][..], "cpc-stream"),
+            (&["cpc-stream", "score", "--nonsense"], "cpc-stream score"),
+            (&["cpc-stream", "outbox", "verify", "--nonsense"], "cpc-stream outbox verify"),
+        ] {
+            let error = usage(&Cli::try_parse_from(arguments).unwrap_err());
+            assert!(error.to_string().starts_with(&format!("{command}: ")), "{error}");
+            assert!(error.fix().contains(&format!("see `{command} --help`")), "{}", error.fix());
+        }
+        let error = usage(&Cli::try_parse_from(["cpc-stream", "docter"]).unwrap_err());
+        assert!(error.fix().contains("doctor"), "{error}: {}", error.fix());
     }
 }

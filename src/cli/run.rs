@@ -4,13 +4,16 @@ use std::path::PathBuf;
 
 use figment::value::{Dict, Value};
 use serde::Serialize;
+use serde_json::json;
 
 use super::access::PcmArgs;
 use super::args::{SetThreads, hang_up_flag, open_model, stdout, stop_flag, use_threads};
-use crate::capture::SourceConfig;
+use crate::capture::{self, SourceConfig};
 use crate::config::{Config, Loaded, load};
 use crate::corpus::check_regular;
 use crate::error::{Error, Result};
+use crate::model::Manifest;
+use crate::publish::StdoutForm;
 use crate::runtime::{self, Control};
 use crate::telemetry::init_logs;
 
@@ -35,7 +38,7 @@ pub(super) struct RunArgs {
     channel: Option<Vec<u16>>,
     #[command(flatten)]
     pcm: PcmArgs,
-    /// Broker: mqtt://host[:port], mqtts:// for TLS. Without one, events go to stdout as JSON lines.
+    /// Broker: mqtt://host[:port], mqtts:// for TLS. Without one, events go to stdout: text on a terminal, else JSON lines.
     #[arg(long, value_name = "URL")]
     broker: Option<String>,
     /// Serve the page, metrics and probes here: a port for this machine only, or ADDRESS:PORT.
@@ -72,6 +75,36 @@ pub(super) struct RunArgs {
     /// scores.
     #[arg(long, value_name = "N")]
     hop_batch: Option<usize>,
+}
+
+/// What the daemon is started with.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub(super) struct DaemonArgs {
+    #[command(flatten)]
+    run: RunArgs,
+    /// Write events to stdout as JSON lines also on a terminal, where they are text.
+    #[arg(long)]
+    json: bool,
+}
+
+impl DaemonArgs {
+    fn load(&self) -> Result<Config> {
+        let mut config = self.run.load()?.config;
+        if self.json {
+            config.publish.stdout = StdoutForm::Json;
+        }
+        Ok(config)
+    }
+}
+
+/// What is checked, and how it is told.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct CheckArgs {
+    #[command(flatten)]
+    run: RunArgs,
+    /// Print a JSON object in place of a line; a failure too, with its cause and fix.
+    #[arg(long)]
+    json: bool,
 }
 
 impl RunArgs {
@@ -135,13 +168,13 @@ fn value(of: &impl Serialize) -> Result<Value> {
 ///
 /// # Errors
 /// When it cannot start; see the daemon.
-pub(super) fn run(args: &RunArgs, set: SetThreads) -> Result<()> {
-    let config = args.load()?.config;
+pub(super) fn run(args: &DaemonArgs, set: SetThreads) -> Result<()> {
+    let config = args.load()?;
     init_logs("info", config.log.format);
     check_files(&config)?;
     use_threads(config.model.threads, set)?;
     let (stop, hang_up) = (stop_flag()?, hang_up_flag()?);
-    let load = || args.load().map(|loaded| loaded.config);
+    let load = || args.load();
     runtime::run(&config, &Control { stop: &stop, hang_up: &hang_up, load: &load })
 }
 
@@ -150,12 +183,49 @@ fn check_files(config: &Config) -> Result<()> {
     config.source.iter().filter_map(|source| source.file.as_ref()).try_for_each(|file| check_regular(file))
 }
 
-/// Checks the configuration, the model and the files it names; silent when all is well.
+/// Checks the configuration, the model and the files it names.
 ///
 /// # Errors
-/// What is wrong.
-pub(super) fn check(args: &RunArgs) -> Result<()> {
+/// What is wrong, which is what `run` would refuse to start with.
+pub(super) fn check(args: &CheckArgs) -> Result<()> {
+    let found = look(&args.run);
+    if !args.json {
+        let (config, manifest) = found?;
+        let count = config.source.len();
+        return stdout().line(format_args!(
+            "ok: node {}, {count} source{}, model {} ({}), {}",
+            config.node_id(),
+            if count == 1 { "" } else { "s" },
+            manifest.name,
+            manifest.short_hash(),
+            config
+                .publish
+                .broker
+                .as_deref()
+                .map_or_else(|| "events to stdout".to_owned(), |b| format!("events to {b}"))
+        ));
+    }
+    let report = match &found {
+        Ok((config, manifest)) => json!({
+            "ok": true,
+            "node": config.node_id(),
+            "streams": stream_ids(config)?,
+            "model": manifest.name,
+            "model_hash": manifest.short_hash(),
+            "broker": config.publish.broker,
+        }),
+        Err(error) => json!({ "ok": false, "error": error.to_string(), "fix": error.fix() }),
+    };
+    stdout().line(format_args!("{report}"))?;
+    found.map(|_| ())
+}
+
+fn look(args: &RunArgs) -> Result<(Config, Manifest)> {
     let config = args.load()?.config;
+    if config.source.is_empty() {
+        return Err(runtime::no_source());
+    }
+    stream_ids(&config)?;
     let (manifest, _) = open_model(config.model.file())?;
     check_files(&config)?;
     for file in config.source.iter().filter_map(|source| source.file.as_ref()) {
@@ -163,16 +233,12 @@ pub(super) fn check(args: &RunArgs) -> Result<()> {
     }
     crate::serve::read_token(&config.http)?;
     config.publish.check_files()?;
-    stdout().line(format_args!(
-        "ok: node {}, {} sources, model {} ({}), {}",
-        config.node_id(),
-        config.source.len(),
-        manifest.name,
-        manifest.short_hash(),
-        config
-            .publish
-            .broker
-            .as_deref()
-            .map_or_else(|| "events to stdout".to_owned(), |b| format!("events to {b}"))
-    ))
+    Ok((config, manifest))
+}
+
+/// The ids of all streams, as `run` gives them.
+fn stream_ids(config: &Config) -> Result<Vec<String>> {
+    let mut sources = config.source.clone();
+    capture::assign_ids(&mut sources)?;
+    Ok(sources.iter().flat_map(SourceConfig::stream_ids).collect())
 }

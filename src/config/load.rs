@@ -16,6 +16,9 @@ use crate::error::{Error, Result};
 /// Bytes of a configuration file, at most: the documented one has 10,000.
 const MAX_BYTES: u64 = 1 << 20;
 
+/// From this likeness on (Jaro-Winkler) one key is taken for another misspelt.
+const LIKE: f64 = 0.8;
+
 const ENV_PREFIX: &str = "CPC_STREAM_";
 
 /// The effective configuration, and where each value came from.
@@ -96,7 +99,12 @@ fn unreadable(error: Option<&figment::Error>) -> Error {
         (Some(error), None) => error.to_string(),
         (None, _) => "unreadable configuration".to_owned(),
     };
-    Error::config(what, "see every key with `cpc-stream config show`; variables are CPC_STREAM_SECTION__KEY")
+    let fix = "see every key with `cpc-stream config show`; variables are CPC_STREAM_SECTION__KEY";
+    // figment says: unknown field: found `foo`, expected `one of `a`, `b``
+    let plain = what.replace("field: found", "field").replace("expected `one", "expected one");
+    let key = meant(&plain);
+    let fix = key.map_or_else(|| fix.to_owned(), |key| format!("did you mean `{key}`? Else {fix}"));
+    Error::config(what, fix)
 }
 
 /// Whether a string was expected where something else was found.
@@ -156,11 +164,22 @@ fn check_file(path: &Path, text: &str) -> Result<()> {
             let reason = lines.next_back().unwrap_or_default().to_owned();
             let excerpt =
                 message.lines().find_map(|l| l.split_once("| ").map(|(_, code)| code.trim())).unwrap_or("");
+            let fix = "correct that line; config/default.toml and `cpc-stream config show` list every key";
             Error::config(
                 format!("config file {} {place}: {reason} (`{excerpt}`)", path.display()),
-                "correct that line; config/default.toml and `cpc-stream config show` list every key",
+                meant(&reason)
+                    .map_or_else(|| fix.to_owned(), |key| format!("did you mean `{key}`? Else {fix}")),
             )
         })
+}
+
+/// The key that was meant, by a message of serde: ``unknown field `foo`, expected one of `a`, `b` ``.
+fn meant(message: &str) -> Option<&str> {
+    let (unknown, known) = message.split_once("unknown field ")?.1.split_once(", expected")?;
+    let unknown = unknown.trim_matches('`');
+    let known = known.split('`').skip(1).step_by(2);
+    let likeness = |key: &str| strsim::jaro_winkler(unknown, key);
+    known.filter(|key| likeness(key) > LIKE).max_by(|a, b| likeness(a).total_cmp(&likeness(b)))
 }
 
 /// The text of a file, with the file as its origin.
@@ -189,5 +208,22 @@ impl<P: Provider> Provider for Named<P> {
 
     fn data(&self) -> figment::Result<figment::value::Map<Profile, figment::value::Dict>> {
         self.1.data()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_misspelt_key_has_its_neighbour_named() {
+        let of = |text: &str| {
+            let error = toml::from_str::<Config>(text).unwrap_err().to_string();
+            meant(error.lines().last().unwrap_or_default()).map(str::to_owned)
+        };
+        assert_eq!(of("[detect]\nevent_per_hour = 1.0").as_deref(), Some("events_per_hour"));
+        assert_eq!(of("[publsh]\nbroker = 'x'").as_deref(), Some("publish"));
+        assert_eq!(of("[detect]\nzzz = 1"), None);
+        assert_eq!(meant("no such message"), None);
     }
 }

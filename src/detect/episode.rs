@@ -152,6 +152,7 @@ impl Episode {
             score_mean: (self.sure.score / self.sure.frames as f64).min(self.peak.score),
             p: self.peak.p,
             tier: if self.peak.p < severe_below { Tier::Severe } else { Tier::Alarm },
+            severity: 0,
             evidence: self.peak.evidence,
             kind,
             detail,
@@ -171,6 +172,7 @@ impl Episode {
             regime: false,
         };
         finding.summarise();
+        finding.grade();
         finding
     }
 }

@@ -21,7 +21,7 @@ pub struct BrokerAddress {
 }
 
 impl BrokerAddress {
-    /// Reads `mqtt://[user@]host[:port]`, or the same with `mqtts://` for TLS.
+    /// Reads `mqtt://[user@]host[:port]`, or the same with `mqtts://` for TLS; without a scheme it is `mqtt`.
     ///
     /// # Errors
     /// A configuration error with the form that was expected; also for passwords, which every user of the machine
@@ -29,9 +29,7 @@ impl BrokerAddress {
     pub fn parse(url: &str) -> Result<Self> {
         let form = "write mqtt://host, mqtt://host:port or mqtt://user@host; mqtts:// for TLS";
         // the address may hold a password: never repeat it in a message
-        let Some((scheme, rest)) = url.split_once("://") else {
-            return Err(Error::config("the broker address has no scheme", form));
-        };
+        let (scheme, rest) = url.split_once("://").unwrap_or(("mqtt", url));
         let tls = match scheme {
             "mqtt" | "tcp" => false,
             "mqtts" | "ssl" => true,
@@ -94,6 +92,9 @@ mod tests {
             ("mqtt://ear@broker.lan:9", "broker.lan", 9, Some("ear")),
             ("mqtt://[::1]:1884", "[::1]", 1884, None),
             ("mqtt://[fe80::1]", "[fe80::1]", 1883, None),
+            ("127.0.0.1", "127.0.0.1", 1883, None),
+            ("broker:1884", "broker", 1884, None),
+            ("ear@broker.lan", "broker.lan", 1883, Some("ear")),
         ] {
             let expected =
                 BrokerAddress { host: host.into(), port, user: user.map(str::to_owned), tls: false };
@@ -106,7 +107,7 @@ mod tests {
     #[test]
     fn addresses_that_are_refused_say_why() {
         for (url, word) in [
-            ("broker:1883", "scheme"),
+            ("", "host:port"),
             ("http://broker", "scheme"),
             ("mqtts://[::1]", "TLS"),
             ("mqtt://", "host:port"),
@@ -121,7 +122,9 @@ mod tests {
             assert!(error.to_string().contains(word), "{url}: {error}");
             assert!(!error.fix().is_empty());
         }
-        let error = BrokerAddress::parse("mqtt://ear:hunter2@broker").unwrap_err();
-        assert!(error.to_string().contains("password") && !error.to_string().contains("hunter2"));
+        for url in ["mqtt://ear:hunter2@broker", "ear:hunter2@broker"] {
+            let error = BrokerAddress::parse(url).unwrap_err();
+            assert!(error.to_string().contains("password") && !error.to_string().contains("hunter2"));
+        }
     }
 }

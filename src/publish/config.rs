@@ -10,12 +10,39 @@ use super::topics::Topics;
 use crate::error::{Error, Result};
 use crate::mqtt::{BrokerAddress, Protocol, TlsConfig, read_password};
 
+/// How events are written to stdout.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StdoutForm {
+    /// Text on a terminal, else JSON.
+    #[default]
+    Auto,
+    /// A JSON object a line.
+    Json,
+    /// A line of text for a person.
+    Text,
+}
+
+impl StdoutForm {
+    /// Whether lines are text, where stdout is a terminal or not.
+    #[must_use]
+    pub fn is_text(self, terminal: bool) -> bool {
+        match self {
+            Self::Auto => terminal,
+            Self::Json => false,
+            Self::Text => true,
+        }
+    }
+}
+
 /// How events leave the process: the `[publish]` table of the configuration.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PublishConfig {
-    /// `mqtt://[user@]host[:port]`, or `mqtts://` for TLS; without it events go to stdout, a JSON object a line.
+    /// `mqtt://[user@]host[:port]`, or `mqtts://` for TLS; without it events go to stdout.
     pub broker: Option<String>,
+    /// How events are written to stdout where there is no broker.
+    pub stdout: StdoutForm,
     /// User name at the broker; may stand in the address instead.
     pub username: Option<String>,
     /// File whose first line is the password, or `credential:NAME` for one that systemd hands over.
@@ -61,6 +88,7 @@ impl Default for PublishConfig {
     fn default() -> Self {
         Self {
             broker: None,
+            stdout: StdoutForm::Auto,
             username: None,
             password_file: None,
             protocol: Protocol::V3,

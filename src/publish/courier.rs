@@ -152,6 +152,9 @@ impl Running {
             Inbound::Out(Outgoing::Availability { stream, availability }) => {
                 self.state(topics.availability(&stream), json(&availability));
             }
+            Inbound::Out(Outgoing::Progress { stream, progress }) => {
+                self.state(topics.progress(&stream), json(&progress));
+            }
             Inbound::Out(Outgoing::Health(health)) => self.state(topics.health(), json(health.as_ref())),
             Inbound::Out(Outgoing::Setting { stream, key, value }) => {
                 self.state(topics.state(&stream, key.as_str()), value.into());

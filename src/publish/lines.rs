@@ -1,4 +1,4 @@
-//! The thread `publish` where there is no broker: each event document is a line of JSON.
+//! The thread `publish` where there is no broker: each event document is a line of JSON, or of text for a person.
 
 use std::io::{ErrorKind, Write};
 use std::sync::Arc;
@@ -10,12 +10,15 @@ use crossbeam_channel::{Receiver, select};
 use super::outbox::Tally;
 use super::publisher::{Inbound, Outgoing, json};
 use super::status::PublisherStatus;
+use super::text;
 
 pub(super) struct Lines<W> {
     pub(super) inbox: Receiver<Inbound>,
     pub(super) stop: Receiver<Instant>,
     pub(super) status: Arc<PublisherStatus>,
     pub(super) out: W,
+    /// Lines are for a person, not JSON.
+    pub(super) text: bool,
     /// The last line could not be written whole.
     pub(super) broken: bool,
 }
@@ -49,7 +52,11 @@ impl<W: Write> Lines<W> {
             }
         };
         let mut line = if self.broken { vec![b'\n'] } else { Vec::new() };
-        line.extend(json(event.as_ref()));
+        if self.text {
+            line.extend(text::line(&event).into_bytes());
+        } else {
+            line.extend(json(event.as_ref()));
+        }
         line.push(b'\n');
         let written = match self.status.wants_stop() {
             true => Err(ErrorKind::BrokenPipe.into()),
@@ -139,7 +146,8 @@ mod tests {
         drop(sender);
         let status = Arc::new(PublisherStatus::default());
         let mut disk = Disk { lines: Vec::new(), calls: 0 };
-        Lines { inbox, stop: stopped, status: status.clone(), out: &mut disk, broken: false }.run();
+        Lines { inbox, stop: stopped, status: status.clone(), out: &mut disk, text: false, broken: false }
+            .run();
         let text = String::from_utf8(disk.lines).unwrap();
         let whole: Vec<u64> = text
             .lines()
@@ -160,8 +168,15 @@ mod tests {
         drop(sender);
         let status = Arc::new(PublisherStatus::default());
         let mut pipe = Pipe { lines: Vec::new(), breaks_after: 3 };
-        let clean =
-            Lines { inbox, stop: stopped, status: status.clone(), out: &mut pipe, broken: false }.run();
+        let clean = Lines {
+            inbox,
+            stop: stopped,
+            status: status.clone(),
+            out: &mut pipe,
+            text: false,
+            broken: false,
+        }
+        .run();
         let text = String::from_utf8(pipe.lines).unwrap();
         let seqs: Vec<u64> =
             text.lines().map(|line| serde_json::from_str::<crate::event::Event>(line).unwrap().seq).collect();

@@ -27,7 +27,7 @@
 //! Home Assistant is told of the streams where `[homeassistant]` asks for it: a retained document of the node, sent again
 //! when Home Assistant comes back.
 //!
-//! Without a broker, `publish` writes each event document as a line to stdout, and there is no outbox.
+//! Without a broker, `publish` writes each event document as a line to stdout (JSON, or text on a terminal), and there is no outbox.
 //!
 //! Scores and embeddings are for the moment: QoS 0, never kept, nothing while there is no connection. They take at most
 //! half of the channel, so that they never crowd out events; what is refused is counted with the rest. Embeddings are
@@ -45,6 +45,7 @@ mod home;
 mod lines;
 mod outbox;
 mod payload;
+mod progress;
 mod publisher;
 mod request;
 #[cfg(feature = "mqtt")]
@@ -52,9 +53,10 @@ mod selfcheck;
 #[cfg(feature = "mqtt")]
 mod session;
 mod status;
+mod text;
 mod topics;
 
-pub use config::PublishConfig;
+pub use config::{PublishConfig, StdoutForm};
 pub use embedding::{
     EMBEDDING_HEADER, EMBEDDING_MAGIC, EMBEDDING_VERSION, Embedding, EmbeddingConfig, EmbeddingSource,
     EmbeddingType,
@@ -65,6 +67,7 @@ pub use payload::{
     Availability, BrokerHealth, ChunkHealth, Delay, Delays, Gap, GapPhase, GapReason, Health, InputHealth,
     OutboxHealth, Presence, Score, Status, StreamHealth, Watching, anomaly,
 };
+pub use progress::{Learning, StreamProgress};
 pub use publisher::{EventSender, Outgoing, Publisher, StopReport};
 pub use request::{
     AckEvent, Ask, Budget, Command, Judgement, LONGEST_MUTE_S, Mute, OfStream, Request, Response,

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::progress::Learning;
 use crate::event::EVENT_SCHEMA;
 use crate::telemetry::Percentiles;
 
@@ -117,6 +118,9 @@ pub struct Score {
     pub score: Option<f64>,
     /// What the stream is doing.
     pub state: Watching,
+    /// How far it has got with learning what is normal; left out while it learns nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub learning: Option<Learning>,
 }
 
 /// The state of the outbox within [`Health`].

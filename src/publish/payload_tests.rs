@@ -2,11 +2,12 @@
 
 use super::*;
 use crate::event::{Detail, Event, Evidence, Finding, Kind, Nearest, Phase, Tier};
+use crate::publish::StreamProgress;
 
-const EVENT: &str = r#"{"schema":1,"id":"01J00000000000000000000000","boot":"01J00000000000000000000001","seq":7,"node":"hall-3","stream":"mic","onset":"2026-01-02T03:04:05.5Z","offset":"2026-01-02T03:04:06Z","emitted":"2026-01-02T03:04:06.25Z","latency_ms":12.5,"model":"0123456789ab","phase":"end","number":3,"onset_sample":16000,"onset_s":1.0,"offset_sample":24000,"offset_s":1.5,"emitted_s":1.75,"peak_s":1.25,"score":6.5,"score_mean":4.25,"p":3e-7,"tier":"severe","evidence":"novelty","kind":"late","detail":{"due_s":1.25,"offset_ms":120.5},"summary":"a beat came 120 ms late, due at 1.25 s; heard 4 times before","repeat_of":1,"repeats":4,"surprise":9.5,"surprise_per_k":[null,1.5],"novelty":2.5,"band_hz":[812.5,1024.0],"level_dbfs":-20.5,"background_dbfs":-60.0,"level_change_db":39.5,"nearest":{"number":2,"cosine":0.75},"budget_per_hour":0.5,"calibration":"89abcdef"}"#;
+const EVENT: &str = r#"{"schema":1,"id":"01J00000000000000000000000","boot":"01J00000000000000000000001","seq":7,"node":"hall-3","stream":"mic","onset":"2026-01-02T03:04:05.5Z","offset":"2026-01-02T03:04:06Z","emitted":"2026-01-02T03:04:06.25Z","latency_ms":12.5,"model":"0123456789ab","phase":"end","number":3,"onset_sample":16000,"onset_s":1.0,"offset_sample":24000,"offset_s":1.5,"emitted_s":1.75,"peak_s":1.25,"score":6.5,"score_mean":4.25,"p":3e-7,"tier":"severe","severity":47,"evidence":"novelty","kind":"late","detail":{"due_s":1.25,"offset_ms":120.5},"summary":"a beat came 120 ms late, due at 1.25 s; heard 4 times before","repeat_of":1,"repeats":4,"surprise":9.5,"surprise_per_k":[null,1.5],"novelty":2.5,"band_hz":[812.5,1024.0],"level_dbfs":-20.5,"background_dbfs":-60.0,"level_change_db":39.5,"nearest":{"number":2,"cosine":0.75},"budget_per_hour":0.5,"calibration":"89abcdef"}"#;
 const HEALTH: &str = r#"{"time":"2026-01-02T03:04:05Z","version":"0.1.0","boot":"01J00000000000000000000001","uptime_s":60.5,"samples_in":100,"samples_scored":90,"samples_shed":10,"events_accepted":9,"events_acked":5,"events_pending":3,"events_dropped":1,"events_refused":2,"requests_done":11,"requests_refused":12,"broker":{"connected":true,"faults":["x"]},"outbox":{"pending":3,"bytes":1234,"dropped":1,"degraded":false,"removed":true,"corrupt_files":2},"snapshots_written":6,"snapshots_dropped":4,"hop_p50_us":310.0,"hop_p99_us":800.5,"delays":{"heard":{"p50_us":25000.0,"p99_us":31000.0,"p999_us":40000.5},"step":{"p50_us":90.0,"p99_us":120.0,"p999_us":300.0},"commit":{"p50_us":1500.0,"p99_us":4000.0,"p999_us":9000.0}},"load_percent":3.5,"rss_bytes":1000000,"streams":{"mic":{"overruns":1,"xruns":2,"lost_samples":320,"samples_in":100,"samples_scored":90,"samples_shed":10,"not_finite":4,"model_resets":12,"bytes_refused":13,"measured_hz":48000,"configured_hz":16000,"input":{"state":"clipping","faint":1,"offset":2,"clipping":3,"stuck":4,"silent":5,"invalid":6},"capped":7,"known":8,"repeats":12,"muted":11,"learning_failed":12,"drifts":9,"regimes":10,"threshold":3.556}}}"#;
 const SCORE: &str = r#"{"t_s":12.5,"time":"2026-01-02T03:04:05Z","surprise":1.25,"novelty":0.5,"level_dbfs":-40.5,"p":0.001,"score":3.0,"state":"watching"}"#;
-const CALIBRATING: &str = r#"{"t_s":1.5,"time":"2026-01-02T03:04:05Z","surprise":null,"novelty":null,"level_dbfs":-40.5,"p":null,"score":null,"state":"calibrating"}"#;
+const CALIBRATING: &str = r#"{"t_s":1.5,"time":"2026-01-02T03:04:05Z","surprise":null,"novelty":null,"level_dbfs":-40.5,"p":null,"score":null,"state":"calibrating","learning":{"fraction":0.42,"until":"2026-01-02T03:09:05.000Z"}}"#;
 const GAP: &str = r#"{"schema":1,"phase":"gap","id":"01J00000000000000000000002","stream":"mic","dropped":12,"from":"2026-01-02T03:04:05Z","until":"2026-01-02T04:04:05Z","reason":"size"}"#;
 
 fn holds<T: Serialize + for<'de> Deserialize<'de> + PartialEq + std::fmt::Debug>(value: &T, golden: &str) {
@@ -33,6 +34,7 @@ fn event_document() {
         score_mean: 4.25,
         p: 3e-7,
         tier: Tier::Severe,
+        severity: 47,
         evidence: Evidence::Novelty,
         kind: Kind::Late,
         detail: Detail { due_s: Some(1.25), offset_ms: Some(120.5), ..Detail::default() },
@@ -69,6 +71,7 @@ fn event_document() {
     holds(&event, EVENT);
     let mut again = event.finding.clone();
     again.summarise();
+    again.grade();
     assert_eq!(again, event.finding);
 }
 
@@ -168,11 +171,24 @@ fn score_documents() {
         p: Some(1e-3),
         score: Some(3.0),
         state: Watching::Watching,
+        learning: None,
     };
     holds(&watching, SCORE);
     let state = Watching::Calibrating;
-    let learning = Score { t_s: 1.5, surprise: None, novelty: None, p: None, score: None, state, ..watching };
+    let far = Some(Learning { fraction: 0.42, until: Some("2026-01-02T03:09:05.000Z".into()) });
+    let learning = Score {
+        t_s: 1.5,
+        surprise: None,
+        novelty: None,
+        p: None,
+        score: None,
+        state,
+        learning: far,
+        ..watching
+    };
     holds(&learning, CALIBRATING);
+    let progress = StreamProgress { state, fraction: Some(0.42), until: None };
+    holds(&progress, r#"{"state":"calibrating","fraction":0.42,"until":null}"#);
     holds(&Watching::Relearning, r#""relearning""#);
 }
 

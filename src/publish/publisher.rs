@@ -1,5 +1,6 @@
 //! What the rest of the program sees of publishing: a channel in, counters out.
 
+use std::io::IsTerminal;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -14,6 +15,7 @@ use super::embedding::Embedding;
 use super::home::Household;
 use super::lines::Lines;
 use super::payload::{Availability, Health, Score};
+use super::progress::StreamProgress;
 use super::request::{Command, Request, Response};
 use super::status::PublisherStatus;
 use crate::error::{Error, Result};
@@ -60,6 +62,13 @@ pub enum Outgoing {
         stream: String,
         /// What is so.
         availability: Availability,
+    },
+    /// What a stream is doing: retained, the latest counts.
+    Progress {
+        /// Stream id.
+        stream: String,
+        /// What it is doing.
+        progress: StreamProgress,
     },
     /// The state of the node: retained, the latest counts.
     Health(Box<Health>),
@@ -185,6 +194,7 @@ impl Publisher {
                 stop: stopped,
                 status: status.clone(),
                 out: std::io::stdout(),
+                text: config.stdout.is_text(std::io::stdout().is_terminal()),
                 broken: false,
             };
             spawn("publish", move || lines.run())?

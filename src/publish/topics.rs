@@ -115,6 +115,12 @@ impl Topics {
         format!("{}/{stream}/state/{key}", self.base)
     }
 
+    /// Retained, QoS 1: [`StreamProgress`](super::StreamProgress) of a stream.
+    #[must_use]
+    pub fn progress(&self, stream: &str) -> String {
+        format!("{}/{stream}/state", self.base)
+    }
+
     /// A command to the node.
     #[must_use]
     pub fn request(&self, command: &str) -> String {

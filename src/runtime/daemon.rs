@@ -57,10 +57,7 @@ pub struct Control<'a> {
 pub fn run(config: &Config, control: &Control<'_>) -> Result<()> {
     let mut sources = config.source.clone();
     if sources.is_empty() {
-        return Err(Error::config(
-            "no source of sound is configured",
-            "name one: `--device hw:0`, `--input FILE`, or [[source]] in the config; `cpc-stream devices` lists inputs",
-        ));
+        return Err(no_source());
     }
     capture::assign_ids(&mut sources)?;
     if config.capture.lock_memory
@@ -73,6 +70,14 @@ pub fn run(config: &Config, control: &Control<'_>) -> Result<()> {
     let mut daemon = Daemon::start(config, &sources, &node, &state)?;
     let ended = daemon.supervise(control);
     daemon.stop(ended)
+}
+
+/// What a configuration without a source is refused with.
+pub(crate) fn no_source() -> Error {
+    Error::config(
+        "no source of sound is configured",
+        "name one: `--device hw:0`, `--input FILE`, or [[source]] in the config; `cpc-stream devices` lists inputs",
+    )
 }
 
 /// Why the daemon ends.

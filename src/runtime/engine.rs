@@ -199,6 +199,12 @@ impl Engine {
         self.detect.events_per_hour
     }
 
+    /// Seconds of sound from which streams that join learn what is normal.
+    #[must_use]
+    pub fn calibrate_seconds(&self) -> f64 {
+        self.detect.calibrate_seconds
+    }
+
     /// Sets the false-alarm budget of a stream ([`Detector::set_events_per_hour`]), of one that learns elsewhere from the end
     /// of its learning on.
     ///

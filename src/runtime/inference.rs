@@ -7,6 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crossbeam_channel::{Receiver, Sender};
 
+use super::learning_progress::learning;
 use super::pool::Embedder;
 use super::progress::{Load, Progress};
 use super::reload::{Reloaded, Reloader, Settings};
@@ -242,6 +243,7 @@ impl Inference {
             ..
         } = self;
         let mut calibrated = Vec::new();
+        let calibrate_s = engine.calibrate_seconds();
         let result = work(engine, &mut |heard| {
             let number = heard.stream();
             let place = streams.iter().position(|s| s.number == Some(number));
@@ -254,10 +256,17 @@ impl Inference {
                         ages.push(zero.elapsed().saturating_sub(Duration::from_millis(10 * (frame + 1))));
                     }
                     let zero = stream.wall_zero();
-                    if let Some(score) = stream.summary.take(zero, frame, reading, *score_every) {
+                    let wanted_s = stream.zero.map(|_| calibrate_s);
+                    let told = stream.learned.take(&stream.feed.id, &reading, wanted_s, SystemTime::now());
+                    if let Some(progress) = told {
+                        let stream = stream.feed.id.clone();
+                        sender.try_send(Outgoing::Progress { stream, progress });
+                    }
+                    let until = |state| learning(state, wanted_s, SystemTime::now());
+                    if let Some(score) = stream.summary.take(zero, frame, reading, *score_every, until) {
                         sender.try_send(Outgoing::Score { stream: stream.feed.id.clone(), score });
                     }
-                    stream.shown.second(feed, place, (zero, frame, reading));
+                    stream.shown.second(feed, place, (zero, frame, reading), wanted_s);
                 }
                 Heard::Calibrated { .. } => calibrated.push(number),
                 Heard::Embedding { pooled, .. } => {

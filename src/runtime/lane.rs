@@ -204,6 +204,7 @@ impl Lane {
         (last.phase, last.offset_sample, last.offset_s) =
             (Phase::End, Some(end), Some(samples_to_seconds(end)));
         last.emitted_s = samples_to_seconds(end);
+        last.grade();
         Some(last)
     }
 

@@ -6,7 +6,7 @@
 //! | `source ID`, one a source | opens, watches and reopens a device, or reads a file or pipe |
 //! | `inference` | rings → [`Engine`] (resample, step the batch, score, detect) → publisher |
 //! | `learn N` | detectors of live streams, while they learn what is normal |
-//! | `publish` | the outbox, or JSON lines on stdout |
+//! | `publish` | the outbox, or lines on stdout |
 //! | `snapshots` | pictures and clips of events onto the disk, where they are asked for |
 //! | `states` | what is known of streams onto the disk |
 //! | `mics` | the link to the broker by which microphones are heard, where there are any |
@@ -27,6 +27,7 @@ mod inference;
 mod keeper;
 mod lane;
 mod learning;
+mod learning_progress;
 mod lock;
 mod mute;
 mod notes;
@@ -48,6 +49,7 @@ mod strip;
 mod workers;
 
 pub use calibrations::CalibrationStore;
+pub(crate) use daemon::no_source;
 pub use daemon::{Control, run};
 pub use engine::Engine;
 pub use heard::Heard;
@@ -57,3 +59,4 @@ pub use reload::{Reloaded, Reloader};
 pub use rescue::trusted_difference;
 pub use snapshot::Excerpt;
 pub use stamp::Stamp;
+pub(crate) use workers::open_air;

@@ -30,7 +30,7 @@ impl Worker {
 
 /// None; a source that needs one says so.
 #[expect(clippy::unnecessary_wraps, reason = "as with MQTT")]
-pub(super) fn open_air(_: &Config, _: &[SourceConfig], _: &str) -> Result<Option<Air>> {
+pub(crate) fn open_air(_: &Config, _: &[SourceConfig], _: &str) -> Result<Option<Air>> {
     Ok(None)
 }
 

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use super::stamp::{milli, rfc3339, three_digits};
 use crate::detect::{DetectorState, Reading};
-use crate::publish::{Score, Watching};
+use crate::publish::{Learning, Score, Watching};
 use crate::units::{FRAME_RATE, frame_end, samples_to_seconds};
 
 /// The most anomalous reading since the last score document.
@@ -22,6 +22,7 @@ impl Summary {
         frame: u64,
         reading: Reading,
         every: u32,
+        learning: impl FnOnce(DetectorState) -> Option<Learning>,
     ) -> Option<Score> {
         if every == 0 {
             return None;
@@ -44,12 +45,18 @@ impl Summary {
             level_dbfs: (worst.level_dbfs * 10.0).round() / 10.0,
             p: worst.p.map(three_digits),
             score: worst.score.map(milli),
-            state: match worst.state {
-                DetectorState::Calibrating { .. } => Watching::Calibrating,
-                DetectorState::Watching => Watching::Watching,
-                DetectorState::Relearning { .. } => Watching::Relearning,
-            },
+            state: watching(worst.state),
+            learning: learning(worst.state),
         })
+    }
+}
+
+/// The state of a detector as documents say it.
+pub(super) fn watching(state: DetectorState) -> Watching {
+    match state {
+        DetectorState::Calibrating { .. } => Watching::Calibrating,
+        DetectorState::Watching => Watching::Watching,
+        DetectorState::Relearning { .. } => Watching::Relearning,
     }
 }
 

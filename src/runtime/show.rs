@@ -3,6 +3,7 @@
 use std::time::SystemTime;
 
 use super::inference::Inference;
+use super::learning_progress::learning;
 use super::scores::Summary;
 use crate::detect::{Calibration, Reading, Tail};
 use crate::serve::{CalibrationView, Column, Feed, Said, TailView};
@@ -23,12 +24,21 @@ pub(super) struct Shown {
 
 impl Shown {
     /// Takes a reading; shows the most anomalous one of each second.
-    pub(super) fn second(&mut self, feed: &Feed, place: usize, of: (SystemTime, u64, Reading)) {
+    pub(super) fn second(
+        &mut self,
+        feed: &Feed,
+        place: usize,
+        of: (SystemTime, u64, Reading),
+        wanted_s: Option<f64>,
+    ) {
         if !feed.is_on() {
             return;
         }
         let (zero, frame, reading) = of;
-        if let Some(score) = self.summary.take(zero, frame, reading, FRAME_RATE) {
+        if let Some(score) = self
+            .summary
+            .take(zero, frame, reading, FRAME_RATE, |state| learning(state, wanted_s, SystemTime::now()))
+        {
             feed.say(Said::Second { stream: place, score });
         }
     }

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant, SystemTime};
 
 use super::inference::publish;
+use super::learning_progress::LearningProgress;
 use super::mute::Mute;
 use super::notes::Notes;
 use super::scores::Summary;
@@ -56,6 +57,7 @@ pub(super) struct Stream {
     /// What became of its samples before it was given away, and came back.
     pub(super) past: LaneCounters,
     pub(super) notes: Notes,
+    pub(super) learned: LearningProgress,
     pub(super) mute: Mute,
     pub(super) summary: Summary,
     /// Embeddings so far.
@@ -84,6 +86,7 @@ impl Stream {
             figures: LaneFigures::default(),
             past: LaneCounters::default(),
             notes: Notes::default(),
+            learned: LearningProgress::default(),
             mute: Mute::default(),
             summary: Summary::default(),
             embeddings: 0,
@@ -106,7 +109,8 @@ impl Stream {
     #[cfg(feature = "mqtt")]
     pub(super) fn leave(&mut self) {
         self.owned = false;
-        (self.summary, self.notes) = (Summary::default(), Notes::default());
+        (self.summary, self.notes, self.learned) =
+            (Summary::default(), Notes::default(), LearningProgress::default());
     }
 
     /// So many samples came out of its ring.

@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 
 use super::hub::{Hub, StreamView, doing};
 use crate::publish::{ChunkHealth, Delays, Health, StreamHealth};
+use crate::telemetry::{cpu_seconds, open_files};
 
 /// Text format 0.0.4.
 pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -193,6 +194,20 @@ fn node(page: &mut Page, health: &Health, hub: &Hub) {
         ("process_resident_memory_bytes", "Resident memory size in bytes.", health.rss_bytes as f64),
     ] {
         page.one(name, "gauge", help, value);
+    }
+    let name = "cpc_stream_budget_events_per_hour";
+    page.one(
+        name,
+        "gauge",
+        "The false-alarm budget at the start, events an hour.",
+        hub.about.budget_per_hour,
+    );
+    if let Some(seconds) = cpu_seconds() {
+        let help = "Processor time of user and system, in seconds.";
+        page.one("process_cpu_seconds_total", "counter", help, seconds);
+    }
+    if let Some(count) = open_files() {
+        page.one("process_open_fds", "gauge", "Open file handles.", count as f64);
     }
     let name = "cpc_stream_hop_duration_seconds";
     page.head(name, "summary", "Time to process a hop, by quantile over the last ten minutes.");

@@ -28,6 +28,7 @@ fn score() -> Score {
         p: None,
         score: None,
         state: Watching::Calibrating,
+        learning: None,
     }
 }
 

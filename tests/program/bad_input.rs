@@ -136,9 +136,31 @@ fn files() {
 }
 
 #[test]
+fn check_refuses_what_run_refuses_and_says_it_as_json() {
+    let home = home();
+    refused(home.path(), &["check"], 2, "no source");
+    let twice = "[[source]]\nid = \"a\"\ndevice = \"hw:0\"\n[[source]]\nid = \"a\"\ndevice = \"hw:1\"\n";
+    std::fs::write(home.path().join("twice.toml"), twice).unwrap();
+    refused(home.path(), &["check", "--config", "twice.toml"], 2, "two streams have the id");
+    let said = |arguments: &[&str]| {
+        let outcome = run(home.path(), &[&["check", "--json"], arguments].concat(), LIMIT);
+        (outcome.code, serde_json::from_str::<serde_json::Value>(&outcome.stdout).unwrap())
+    };
+    let (code, well) = said(&["--input", "room.wav", "--node", "hall"]);
+    assert_eq!((code, &well["ok"], &well["node"]), (Some(0), &true.into(), &"hall".into()));
+    assert_eq!(well["streams"], serde_json::json!(["room"]));
+    let (code, wrong) = said(&["--config", "twice.toml"]);
+    assert_eq!((code, &wrong["ok"]), (Some(2), &false.into()));
+    assert!(
+        wrong["error"].as_str().unwrap().contains("two streams")
+            && !wrong["fix"].as_str().unwrap().is_empty()
+    );
+}
+
+#[test]
 fn brokers() {
     let home = home();
-    refused(home.path(), &["--input", "room.wav", "--broker", "localhost:1883"], 2, "scheme");
+    refused(home.path(), &["--input", "room.wav", "--broker", "http://localhost"], 2, "scheme");
     refused(home.path(), &["--input", "room.wav", "--broker", "mqtt://ear:secret@host"], 2, "password");
     refused(home.path(), &["watch", "--broker", NOBODY], 5, "127.0.0.1:9");
 }

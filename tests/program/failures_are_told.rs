@@ -242,7 +242,10 @@ fn a_variable_is_text_where_text_is_expected() {
     let home = tempfile::tempdir().unwrap();
     let check = |variables: &[(&str, &str)]| {
         let mut command = program(home.path());
-        command.arg("check").env("CPC_STREAM_PUBLISH__BROKER", "mqtt://h").envs(variables.iter().copied());
+        command
+            .args(["check", "--device", "hw:7"])
+            .env("CPC_STREAM_PUBLISH__BROKER", "mqtt://h")
+            .envs(variables.iter().copied());
         Daemon::start(command.stdin(Stdio::null())).finish(LIMIT)
     };
     for (variable, value, word) in [

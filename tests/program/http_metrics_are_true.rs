@@ -136,3 +136,27 @@ fn metrics_are_valid_balance_and_say_what_happened() {
     let outcome = daemon.finish(LIMIT);
     assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
 }
+
+/// The linter of Prometheus, where that is installed.
+#[test]
+fn promtool_finds_nothing() {
+    let Ok(mut promtool) = std::process::Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+    else {
+        eprintln!("skipped: no promtool is installed (apt-get install prometheus)");
+        return;
+    };
+    let home = tempfile::tempdir().unwrap();
+    let (_daemon, at) = listening(home.path(), 15);
+    let page = get(&at, "/metrics").body;
+    assert!(page.contains("process_open_fds ") && page.contains("process_cpu_seconds_total "), "{page}");
+    promtool.stdin.take().unwrap().write_all(page.as_bytes()).unwrap();
+    let said = promtool.wait_with_output().unwrap();
+    let complaints =
+        format!("{}{}", String::from_utf8_lossy(&said.stdout), String::from_utf8_lossy(&said.stderr));
+    assert!(said.status.success() && complaints.trim().is_empty(), "{complaints}");
+}

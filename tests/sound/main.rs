@@ -5,6 +5,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod calibrate_keeps_live_sources;
 mod cameras;
 mod capture_hears_the_device;
 mod clock_steps;

@@ -19,6 +19,7 @@ pub fn event(stream: &str, seq: u64) -> Event {
         score_mean: 4.25,
         p: 3e-7,
         tier: Tier::Alarm,
+        severity: 50,
         evidence: Evidence::Surprise,
         kind: Kind::Foreign,
         detail: Detail::default(),

@@ -12,8 +12,8 @@ pub(super) fn show(
     out: &mut Output,
 ) -> Result<()> {
     out.line(format_args!(
-        "\n{:>8}  {:<19} {:>8} {:>6} {:>8}  {:<13} summary",
-        "planted", "what", "heard", "score", "decided", "kind"
+        "\n{:>8}  {:<19} {:>8} {:>6} {:>8} {:>8}  {:<13} summary",
+        "planted", "what", "heard", "score", "severity", "decided", "kind"
     ))?;
     let (heard, false_in_room) = rows(room, out)?;
     let (noticed, false_at_press) = rows(press, out)?;
@@ -45,11 +45,12 @@ fn rows(of: &Microphone<'_>, out: &mut Output) -> Result<(Vec<Kinds>, usize)> {
         heard.push((planted.kind.as_str(), f.kind.as_str()));
         let delay_s = (decided_s - planted.onset_s).max(0.0);
         out.line(format_args!(
-            "{:>7.2}s  {:<19} {:>7.2}s {:>6.1} {:>5.0} ms  {:<13} {}",
+            "{:>7.2}s  {:<19} {:>7.2}s {:>6.1} {:>8} {:>5.0} ms  {:<13} {}",
             planted.onset_s,
             planted.name,
             f.onset_s,
             f.score,
+            f.severity,
             delay_s * 1e3,
             f.kind.as_str(),
             f.summary

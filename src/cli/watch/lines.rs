@@ -30,14 +30,16 @@ pub(super) fn human(prefix: &str, topic: &str, payload: &str) -> String {
                 (Some(offset), Some(onset)) => format!("{:.2} s", offset - onset),
                 _ => "going on".to_owned(),
             };
-            // daemons of before say no kind
+            // daemons of before say neither kind nor severity
             let what = document["kind"].as_str().map(|kind| format!(" {kind}: {}", text("summary")));
+            let severity = document["severity"].as_u64().map(|severity| format!(", severity {severity}"));
             format!(
-                "{:<6} {} {length}, {}{}, score {} by {}, {} dBFS, id {}",
+                "{:<6} {} {length}, {}{}{}, score {} by {}, {} dBFS, id {}",
                 text("phase"),
                 text("onset"),
                 text("tier"),
                 what.unwrap_or_default(),
+                severity.unwrap_or_default(),
                 number("score"),
                 text("evidence"),
                 number("level_dbfs"),
@@ -79,14 +81,14 @@ mod tests {
 
     #[test]
     fn lines_say_what_matters() {
-        let event = r#"{"phase":"end","onset":"2026-01-02T03:04:05Z","onset_s":1.0,"offset_s":2.5,"tier":"alarm","score":6.5,"evidence":"novelty","kind":"stopped","summary":"stopped after 3 h 12 min","level_dbfs":-20.0,"id":"01J"}"#;
+        let event = r#"{"phase":"end","onset":"2026-01-02T03:04:05Z","onset_s":1.0,"offset_s":2.5,"tier":"alarm","severity":42,"score":6.5,"evidence":"novelty","kind":"stopped","summary":"stopped after 3 h 12 min","level_dbfs":-20.0,"id":"01J"}"#;
         let line = human("cpc-stream", "cpc-stream/hall/mic/event", event);
         assert!(line.starts_with("hall/mic"), "{line}");
         for word in [
             "event",
             "end",
             "1.50 s",
-            "alarm stopped: stopped after 3 h 12 min,",
+            "alarm stopped: stopped after 3 h 12 min, severity 42,",
             "6.50",
             "novelty",
             "-20.00",

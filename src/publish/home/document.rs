@@ -20,6 +20,11 @@ const BUDGET: [f64; 2] = [0.01, 3600.0];
 const NODE_IS_THERE: &str = "{{ 'online' if value == 'online' else 'offline' }}";
 /// An event entity takes its type from `event_type`, and shows the other fields as attributes.
 const EVENT: &str = "{{ dict(value_json, event_type=value_json.phase) | to_json }}";
+/// Percent of what is to be learnt; all of it where nothing is.
+const LEARNT: &str =
+    "{{ (100 * (value_json.fraction if value_json.fraction is not none else 1)) | round(0) }}";
+/// A sensor of device class `timestamp` is unknown for `None`.
+const WATCHING_FROM: &str = "{{ value_json.until }}";
 const MUTED: &str = "{{ 'ON' if value | int(0) > 0 else 'OFF' }}";
 
 /// The sensors that score documents feed: field, unit, decimals, and whether they are shown without asking.
@@ -116,6 +121,15 @@ impl Writer<'_> {
                 "device_class": "sound",
             }),
         );
+        for (what, mut entity) in [
+            ("learning", json!({ "value_template": LEARNT, "unit_of_measurement": "%" })),
+            ("watching_from", json!({ "value_template": WATCHING_FROM, "device_class": "timestamp" })),
+        ] {
+            entity["platform"] = json!("sensor");
+            entity["state_topic"] = json!(self.topics.progress(stream));
+            entity["entity_category"] = json!("diagnostic");
+            add(what, entity);
+        }
         if self.publish.score_hz > 0.0 {
             let expiry = (MISSED_SCORES / self.publish.score_hz).ceil().max(SHORTEST_EXPIRY_S);
             for (what, field, unit, decimals, shown) in SENSORS {

@@ -133,14 +133,17 @@ fn check(document: &Value) {
 fn the_document_is_one_that_home_assistant_takes() {
     let all = document(&Command::ALL, &["kitchen", "kitchen_score", "yard-2"]);
     check(&all);
-    // two of the node, ten of each stream
-    assert_eq!(keys(&all["components"]).len(), 2 + 3 * 10);
+    // two of the node, twelve of each stream
+    assert_eq!(keys(&all["components"]).len(), 2 + 3 * 12);
     assert_eq!(all["device"]["identifiers"], json!(["cpc-stream-Hall-3"]));
     let budget = &all["components"]["yard-2_budget"];
     assert_eq!(budget["command_topic"], "cpc-stream/Hall-3/yard-2/set/budget");
     assert_eq!(budget["default_entity_id"], "number.hall_3_yard_2_budget");
     let press = all["components"]["kitchen_recalibrate"]["payload_press"].as_str().unwrap();
     assert_eq!(serde_json::from_str::<Value>(press).unwrap(), json!({"stream": "kitchen"}));
+    let learning = &all["components"]["kitchen_learning"];
+    assert_eq!(learning["state_topic"], "cpc-stream/Hall-3/kitchen/state");
+    assert_eq!(all["components"]["kitchen_watching_from"]["device_class"], "timestamp");
     assert!(all["components"]["kitchen_score"]["expire_after"].as_u64().unwrap() >= 5);
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use ulid::Ulid;
@@ -56,7 +57,7 @@ impl Shelf {
         }
         let folder = self.folder.join(stream);
         self.make_room(size)
-            .and_then(|()| fs::create_dir_all(&folder))
+            .and_then(|()| private_folder(&folder))
             .and_then(|()| self.write(&folder, stream, id, files))
             .map_err(|e| self.refused(&e))
     }
@@ -65,7 +66,7 @@ impl Shelf {
         for (ending, bytes) in files {
             let path = folder.join(format!("{id}.{ending}"));
             let part = folder.join(format!("{id}.{ending}.{PART}"));
-            let written = File::create(&part)
+            let written = private_file(&part)
                 .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
                 .and_then(|()| fs::rename(&part, &path));
             if let Err(error) = written {
@@ -135,6 +136,18 @@ impl Shelf {
 }
 
 /// What is in a folder; nothing where there is none.
+/// A folder, with those above it, that nobody but this user opens.
+fn private_folder(path: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+/// An empty file that nobody but this user reads: what is in it may be somebody's voice.
+fn private_file(path: &Path) -> io::Result<File> {
+    // one that was left behind may have been made with other permissions
+    let _ = fs::remove_file(path);
+    File::options().write(true).create_new(true).mode(0o600).open(path)
+}
+
 fn entries(folder: &Path) -> io::Result<impl Iterator<Item = io::Result<fs::DirEntry>> + use<>> {
     let entries = match fs::read_dir(folder) {
         Err(error) if error.kind() == ErrorKind::NotFound => None,
@@ -229,5 +242,19 @@ mod tests {
         fs::remove_file(state.path().join(FOLDER)).unwrap();
         shelf.put("a", &id(1), &files(10, 10)).unwrap();
         assert_eq!(shelf.bytes, 20);
+    }
+
+    #[test]
+    fn nobody_else_reads_what_was_heard() {
+        use std::os::unix::fs::PermissionsExt;
+        let state = tempfile::tempdir().unwrap();
+        let folder = state.path().join(FOLDER).join("mic");
+        private_folder(&folder).unwrap();
+        let path = folder.join("x.wav");
+        fs::write(&path, "left behind").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+        private_file(&path).unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(&folder), mode(&state.path().join(FOLDER)), mode(&path)), (0o700, 0o700, 0o600));
     }
 }

@@ -22,11 +22,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(5);
 const EXPIRY_S: u32 = 2;
 
 /// The link by which microphones on the broker are heard, where a source names one.
-pub(in crate::runtime) fn open_air(
-    config: &Config,
-    sources: &[SourceConfig],
-    node: &str,
-) -> Result<Option<Air>> {
+pub(crate) fn open_air(config: &Config, sources: &[SourceConfig], node: &str) -> Result<Option<Air>> {
     if !sources.iter().any(|source| source.mqtt.is_some()) {
         return Ok(None);
     }

@@ -17,6 +17,7 @@ mod ledger;
 mod parcel;
 mod worker;
 
-pub(super) use enlist::{enlist, open_air};
+pub(super) use enlist::enlist;
+pub(crate) use enlist::open_air;
 pub(super) use hands::Hand;
 pub(super) use worker::Worker;

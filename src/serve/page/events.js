@@ -11,6 +11,9 @@ const FIGURES = [
   ['tempo_percent', 'tempo', (x) => `${fixed(Math.abs(x))} % ${x < 0 ? 'slower' : 'faster'}`],
   ['pitch_percent', 'pitch', (x) => `${fixed(Math.abs(x))} % ${x < 0 ? 'lower' : 'higher'}`],
 ];
+/* From this severity on an event is red. */
+const GRAVE = 50;
+const TIERS = { alarm: 'alarm: rarer than the budget', severe: 'severe: a hundred times rarer than the budget' };
 export const kindOf = (event) => event.kind.replaceAll('_', ' ');
 
 function perHorizon(event) {
@@ -42,6 +45,8 @@ function detail(event) {
     if (event.detail?.[key] !== undefined) line(name, text(event.detail[key]));
   }
   if (event.band_hz) line('most at', `${hertz(event.band_hz[0])} to ${hertz(event.band_hz[1])}`);
+  line('severity', `${event.severity} of 100`);
+  line('tier', TIERS[event.tier]);
   line('score at its highest', `${fixed(event.score)} (p ${event.p.toExponential(1)} a second)`);
   line('mean score', fixed(event.score_mean));
   line('surprise, novelty', `${fixed(event.surprise)}, ${fixed(event.novelty)}`);
@@ -96,9 +101,8 @@ export function showEvents() {
     if (item.seq !== event.seq) {
       item.event = event;
       item.seq = event.seq;
-      const severe = event.tier === 'severe';
       item.summary.replaceChildren(...[
-        make('span', { class: `pill ${severe ? 'bad' : ''}` }, severe ? 'severe' : 'alarm'),
+        make('span', { class: `pill ${event.severity >= GRAVE ? 'bad' : ''}`, title: TIERS[event.tier] }, `severity ${event.severity}`),
         make('span', { class: 'when' }, clock(event.onset)), make('strong', {}, event.stream),
         make('span', { class: 'kind' }, kindOf(event)),
         event.repeats ? make('span', { class: 'kind', title: `heard ${event.repeats} times before` }, `×${event.repeats + 1}`) : null,

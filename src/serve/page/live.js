@@ -76,7 +76,7 @@ function take(kind, data) {
       state.events.unshift(data);
       state.events.length = Math.min(state.events.length, 200);
       if (view) view[data.tier === 'severe' ? 'severe' : 'alarms'] += 1;
-      $('said').textContent = `${data.tier === 'severe' ? 'Severe event' : 'Event'} on ${data.stream}: ${data.summary}`;
+      $('said').textContent = `Event of severity ${data.severity} on ${data.stream}: ${data.summary}`;
     } else {
       state.events[at] = data;
     }

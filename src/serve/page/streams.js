@@ -5,7 +5,7 @@ import { draw } from './draw.js';
 import { showEvents } from './events.js';
 import { connect } from './live.js';
 import { setBudget, showCalibration } from './normal.js';
-import { fixed, make, shape } from './words.js';
+import { clock, fixed, make, shape } from './words.js';
 
 export const threshold = (id) => state.overview?.health.streams[id]?.threshold ?? null;
 
@@ -15,6 +15,8 @@ function stateOf(view) {
   if (!doing) return ['waiting', ''];
   const input = state.overview.health.streams[view.id]?.input.state;
   if (input && input !== 'good') return [`input ${input}`, 'bad'];
+  const learning = view.latest.learning;
+  if (learning) return [`learning ${Math.floor(100 * learning.fraction)} %`, ''];
   return doing === 'watching' ? ['watching', 'good'] : [doing, ''];
 }
 
@@ -44,7 +46,9 @@ export function showStreams() {
     const told = view.alarms + view.severe;
     const rests = state.overview?.health.streams[view.id]?.repeats ?? 0;
     const more = rests ? `, ${rests} repeat${rests === 1 ? '' : 's'} not told` : '';
+    const until = view.latest?.learning?.until;
     row.more.textContent = view.availability?.state === 'offline' ? view.availability.reason || 'no sound'
+      : until ? `${fixed(view.latest.level_dbfs, 0)} dBFS · watching from ${clock(until)}`
       : `${fixed(view.latest?.level_dbfs ?? null, 0)} dBFS · score ${fixed(score)} of ${fixed(limit)} · ${told} event${told === 1 ? '' : 's'}${more}`;
     row.bar.setAttribute('width', score === null || !limit || word === 'offline' ? 0 : Math.min(100, (100 * score) / limit));
     row.box.classList.toggle('over', word !== 'offline' && score !== null && limit !== null && score >= limit);

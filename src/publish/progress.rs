@@ -1,0 +1,26 @@
+//! How far a stream has got with learning what is normal.
+
+use serde::{Deserialize, Serialize};
+
+use super::payload::Watching;
+
+/// Progress of a calibration, within [`Score`](super::Score).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Learning {
+    /// Share of the sound to learn from that was heard, 0 to 1.
+    pub fraction: f64,
+    /// When events are reported from, if sound goes on without gaps, RFC 3339 in UTC; null where sound is not heard as it happens.
+    pub until: Option<String>,
+}
+
+/// The state document of a stream: retained, told when the state changes and every 5 % of a calibration.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StreamProgress {
+    /// What the stream is doing.
+    pub state: Watching,
+    /// Share of the sound to learn from that was heard, 0 to 1; null while watching.
+    pub fraction: Option<f64>,
+    /// When events are reported from, RFC 3339 in UTC; null while watching, while relearning (severe events are reported) and where
+    /// sound is not heard as it happens.
+    pub until: Option<String>,
+}
