@@ -119,7 +119,7 @@ impl Refit {
             }
         }
         let left = *pivot - dot(line, line);
-        if !(left > SMALLEST) {
+        if left.is_nan() || left <= SMALLEST {
             return false;
         }
         *pivot = left.sqrt();

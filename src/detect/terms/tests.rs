@@ -46,7 +46,7 @@ fn surprisals(calibration: &[f32], after: &[f32]) -> (f64, Vec<Values>) {
     for (frame, bands) in after.chunks_exact(BANDS).enumerate() {
         state.push(&fitted.model, bands);
         if (frame + 1).is_multiple_of(ROW) {
-            out.push(combination.surprisals(&state.values(&fitted.model)));
+            out.push(combination.surprisals(&state.values(&fitted.model.densities)));
         }
     }
     (fitted.model.predictability(), out)
@@ -101,7 +101,7 @@ fn a_sound_in_one_band_is_far_by_density_and_a_louder_machine_is_near_again_once
                 state.follow_gain(bands);
             }
             if (frame + 1).is_multiple_of(ROW) {
-                let values = state.values(&fitted.model);
+                let values = state.values(&fitted.model.densities);
                 if frame == 599 {
                     last = values[0].unwrap();
                 }
