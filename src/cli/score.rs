@@ -132,10 +132,18 @@ fn tell(summary: &Summary, job: &Job) -> Result<()> {
         ));
     }
     if scored == 0 {
+        let (given, fix) = if job.calibrate_across {
+            ("folders", "give folders whose recordings are together longer than `--calibrate-seconds`")
+        } else {
+            (
+                "files",
+                "give audio files that are longer than `--calibrate-seconds`, or learn over the short files of a folder with \
+                 `--calibrate-across`",
+            )
+        };
         return Err(Error::device(
-            format!("none of {files} files could be scored, and nothing was written"),
-            "give audio files that are longer than `--calibrate-seconds`, or learn over the short files of a folder with \
-             `--calibrate-across`",
+            format!("none of the {given} could be scored, and nothing was written"),
+            fix,
         ));
     }
     let earlier = match summary.earlier {

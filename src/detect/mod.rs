@@ -69,6 +69,7 @@ mod reference;
 mod regime;
 mod rhythm;
 mod rows;
+mod seconds;
 mod site;
 mod state;
 mod surprise;

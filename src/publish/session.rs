@@ -4,6 +4,7 @@
 //! and packet ids are thrown away. What was not confirmed goes out again in order.
 
 mod answers;
+mod refused;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
@@ -24,7 +25,7 @@ use super::selfcheck::SelfCheck;
 use super::status::{Link as LinkState, PublisherStatus};
 use crate::mqtt::Quiet;
 use crate::mqtt::link::{Link, Message, Options, Told, Travel, is_takeover, is_too_large};
-use answers::Refused;
+use refused::Refused;
 
 /// A message without a receipt for this long means a broker that will not give one.
 const RECEIPT_TIMEOUT: Duration = Duration::from_secs(20);

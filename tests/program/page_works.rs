@@ -96,7 +96,7 @@ impl Elsewhere {
         Self { port, asked }
     }
 
-    /// Requests that a page caused.
+    /// Requests that a page caused. A connection on which nothing is asked (browsers open some ahead) names nobody.
     fn foreign(&self) -> Vec<String> {
         let asked = self.asked.lock().unwrap();
         let host = |line: &String| {
@@ -104,7 +104,7 @@ impl Elsewhere {
             target.trim_start_matches("http://").to_owned()
         };
         let own = |line: &&String| !OF_THE_BROWSER.iter().any(|start| host(line).starts_with(start));
-        asked.iter().filter(own).cloned().collect()
+        asked.iter().filter(|line| !line.trim().is_empty()).filter(own).cloned().collect()
     }
 }
 

@@ -54,7 +54,7 @@ impl Broker {
         assert!(self.child.is_none(), "it runs already");
         let config = self.dir.path().join("mosquitto.conf");
         let text = format!(
-            "per_listener_settings true\npersistence false\nmax_queued_messages 1000000\nuser root\n\
+            "per_listener_settings true\npersistence false\nmax_queued_messages 0\nuser root\n\
              listener {} 127.0.0.1\nallow_anonymous true\n{}\n",
             self.port, self.extra
         );

@@ -1,77 +1,24 @@
 //! What goes over one connection, and what the broker answers: receipts, refusals, and what the self-check makes of them.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use super::{FromWire, GOOD_CONNECTION, Home, Link, Session, Slot, Told, Travel, is_takeover, is_too_large};
+use super::refused::STRIKES;
+use super::{FromWire, Home, Link, Session, Slot, Told, Travel, is_takeover, is_too_large};
 use crate::publish::outbox::Record;
 use crate::publish::selfcheck::Action;
 
 /// What the broker refuses is tried again this often, besides at each connection.
 const RETRY: Duration = Duration::from_secs(60);
-/// Short connections in a row after which messages go out one at a time, so that the one that ends them is found.
-const SHORT: u32 = 5;
-/// Connections that end while a topic alone is under way, after which that is left out.
-const STRIKES: u32 = 3;
 /// Connections in a row that are closed before they are answered, after which that is told as a fault.
 const CLOSED: u32 = 4;
-/// Where messages go out one at a time, the next goes this long after a receipt: some brokers confirm a message and then close.
-const SETTLE: Duration = Duration::from_millis(100);
+/// A topic that ends connections is tried again after this: it costs some connections, and the line may have been to blame.
+const PARDON: Duration = Duration::from_secs(600);
 /// When a refused topic is tried again, for people.
 const EACH_MINUTE: &str = "each minute";
-const UNTIL_RESTART: &str = "when the daemon starts again";
+const AFTER_PARDON: &str = "in 10 minutes";
 /// A subscription is asked for this long after the one before, where one of them ends the connection.
 const APART: Duration = Duration::from_secs(1);
-
-/// What the broker refuses, and what is remembered to find that out.
-#[derive(Debug, Default)]
-pub(super) struct Refused {
-    /// Topics on which the broker takes nothing, until the next try.
-    topics: BTreeSet<String>,
-    /// Event records of these topics.
-    records: Vec<Record>,
-    retry: Option<Instant>,
-    /// Topics and filters that were told of.
-    told: BTreeSet<String>,
-    /// Subscriptions in the order in which they were asked for, and by packet id.
-    asked: VecDeque<String>,
-    sent: BTreeMap<u16, String>,
-    /// Connections in a row that were closed before they were answered.
-    closed: u32,
-    up_since: Option<Instant>,
-    /// Connections in a row that came about and soon ended.
-    short: u32,
-    strikes: BTreeMap<String, u32>,
-    /// Until then the topic that was confirmed last is the only suspect.
-    settle: Option<Instant>,
-    /// Filters that bring a message too large for this program.
-    deafening: BTreeSet<String>,
-    /// Subscriptions that are asked for one at a time, and when the next.
-    apart: VecDeque<String>,
-    next_apart: Option<Instant>,
-    last_apart: Option<String>,
-}
-
-impl Refused {
-    pub(super) fn take_records(&mut self) -> Vec<Record> {
-        std::mem::take(&mut self.records)
-    }
-
-    pub(super) fn due(&self) -> Option<Instant> {
-        [self.retry, self.next_apart, self.settle].into_iter().flatten().min()
-    }
-
-    /// Topics whose messages end the connection.
-    fn ending(&self) -> BTreeSet<String> {
-        let enough = |(topic, &strikes): (&String, &u32)| (strikes >= STRIKES).then(|| topic.clone());
-        self.strikes.iter().filter_map(enough).collect()
-    }
-
-    /// Whether messages go out one at a time: for the first seconds of a connection, where those before were short.
-    fn is_careful(&self) -> bool {
-        self.short >= SHORT && self.up_since.is_some_and(|since| since.elapsed() < GOOD_CONNECTION)
-    }
-}
 
 impl Session {
     /// Asks for subscriptions: of the self-check first, so that what was kept before comes before what is said now.
@@ -79,6 +26,7 @@ impl Session {
         let (topics, refused) = (&self.desk.topics, &mut self.refused);
         refused.topics = refused.ending();
         (refused.up_since, refused.closed, refused.settle) = (Some(Instant::now()), 0, None);
+        refused.receipts.clear();
         self.status.clear_fault("entry");
         (refused.asked, refused.sent) = (VecDeque::new(), BTreeMap::new());
         let home = self.settings.home.iter().flat_map(Home::filters).map(str::to_owned);
@@ -169,11 +117,15 @@ impl Session {
         }
         let refused = &mut self.refused;
         refused.short = if was_good || !self.was_up { 0 } else { refused.short + 1 };
-        if let Some(topic) = self.alone.take().filter(|_| refused.short > SHORT) {
+        if refused.short == 0 {
+            refused.steady.clear();
+        }
+        if let Some(topic) = self.alone.take().filter(|topic| refused.is_suspect(topic)) {
             let strikes = refused.strikes.entry(topic.clone()).or_default();
             *strikes += 1;
             if *strikes == STRIKES {
-                self.tell_refused(&topic, &format!("it ends the connection: {reason}"), UNTIL_RESTART);
+                refused.pardon.get_or_insert(Instant::now() + PARDON);
+                self.tell_refused(&topic, &format!("it ends the connection: {reason}"), AFTER_PARDON);
             }
         }
         reason
@@ -229,6 +181,10 @@ impl Session {
             if let Some(filter) = next {
                 self.ask(filter, link);
             }
+        }
+        if self.refused.pardon.is_some_and(|at| now >= at) {
+            (self.refused.pardon, self.refused.retry) = (None, Some(now));
+            self.refused.strikes.clear();
         }
         if self.refused.retry.is_some_and(|at| now >= at) {
             self.refused.retry = None;
@@ -333,7 +289,7 @@ impl Session {
                 };
                 let now = Instant::now();
                 self.check.confirmed(&topic, now);
-                self.refused.settle = self.refused.is_careful().then_some(now + SETTLE);
+                self.refused.confirmed(&topic, now);
                 if self.refused.told.remove(&topic) {
                     tracing::info!("the broker takes what is published on {topic} again");
                     self.status.clear_fault(&topic);
