@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::mahalanobis::Mahalanobis;
 use super::model::MOMENTS;
 use super::modulation;
-use super::refit::Refit;
+use super::refit::{Refit, RefitState};
 use crate::error::{Error, Result};
 use crate::units::BANDS;
 
@@ -138,7 +138,14 @@ impl Density {
 }
 
 impl Moments {
-    fn is_whole(&self, width: usize) -> bool {
+    /// Becomes like `other`. Does not allocate where it has room.
+    pub(super) fn take(&mut self, other: &Self) {
+        self.mean.clone_from(&other.mean);
+        self.covariance.clone_from(&other.covariance);
+        (self.weight, self.fourth) = (other.weight, other.fourth);
+    }
+
+    pub(super) fn is_whole(&self, width: usize) -> bool {
         self.mean.len() == width
             && self.covariance.len() == width * (width + 1) / 2
             && self.mean.iter().chain(&self.covariance).all(|x| x.is_finite())
@@ -186,6 +193,29 @@ impl Densities {
         &self.parts
     }
 
+    /// All of it, to be kept.
+    pub(in crate::detect) fn snapshot(&self) -> DensitiesState {
+        DensitiesState {
+            moments: self.parts.each_ref().map(|density| density.moments.clone()),
+            metrics: self.parts.each_ref().map(|density| density.metric.clone()),
+            refit: self.refit.snapshot(),
+        }
+    }
+
+    /// Goes on where others were when `state` was taken of them; none if it is damaged.
+    pub(in crate::detect) fn restore(state: DensitiesState) -> Option<Self> {
+        let DensitiesState { moments, metrics, refit } = state;
+        let mut metrics = metrics.into_iter();
+        let parts = moments.map(|moments| metrics.next().map(|metric| Density { moments, metric }));
+        let [Some(a), Some(b), Some(c), Some(d)] = parts else { return None };
+        let parts = [a, b, c, d];
+        if !are_whole(&parts) {
+            return None;
+        }
+        let refit = Refit::restore(refit)?;
+        Some(Self { parts, refit, scratch: Vec::with_capacity(MOMENTS) })
+    }
+
     /// Takes in the rows of now, which are at `distances`, and goes on with the factorisation. Does not allocate.
     pub(super) fn learn(&mut self, rows: [&[f32]; DENSITIES], distances: [f64; DENSITIES]) {
         for ((density, row), distance) in self.parts.iter_mut().zip(rows).zip(distances) {
@@ -193,6 +223,15 @@ impl Densities {
         }
         self.refit.step(&mut self.parts);
     }
+}
+
+/// What is kept of [`Densities`]: moments, the distances in force, and the renewal that goes on, so that a stream goes on exactly.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::detect) struct DensitiesState {
+    moments: [Moments; DENSITIES],
+    metrics: [Mahalanobis; DENSITIES],
+    refit: RefitState,
 }
 
 /// Whether these could have come from a fit.
@@ -251,6 +290,30 @@ mod tests {
         for (a, b) in learnt.moments.covariance.iter().zip(&all.moments.covariance) {
             assert!((a - b).abs() < 2e-3, "{a} {b}");
         }
+    }
+
+    #[test]
+    fn what_was_kept_goes_on_exactly_at_any_step_of_a_renewal() {
+        let mut rng = ChaCha8Rng::seed_from_u64(4);
+        let narrow = of_rows(300, &mut rng);
+        let flat: Vec<f32> = (0..300 * MOMENTS).map(|_| rng.random_range(-1.0..1.0f32)).collect();
+        let wide = Density::fit(&flat, FORMS[0]).unwrap();
+        let mut live = Densities::new(&[wide.clone(), wide.clone(), wide, narrow]);
+        let mut restored = live.clone();
+        for step in 0..230 {
+            let now: Vec<f32> = (0..MOMENTS).map(|_| rng.random_range(-2.0..2.0f32)).collect();
+            let rows = [&now[..], &now, &now, &now[..modulation::WIDTH]];
+            live.learn(rows, [1.0; DENSITIES]);
+            restored.learn(rows, [1.0; DENSITIES]);
+            assert!(live.parts == restored.parts, "step {step}");
+            if step % 17 == 0 {
+                let json = serde_json::to_string(&live.snapshot()).unwrap();
+                restored = Densities::restore(serde_json::from_str(&json).unwrap()).unwrap();
+            }
+        }
+        let mut damaged = serde_json::to_value(live.snapshot()).unwrap();
+        damaged["refit"]["density"] = 4.into();
+        assert!(Densities::restore(serde_json::from_value(damaged).unwrap()).is_none());
     }
 
     #[test]

@@ -33,7 +33,7 @@ mod tail;
 
 pub(super) use baseline::Baseline;
 pub(super) use combination::Combination;
-pub(super) use density::{Densities, Density, are_whole};
+pub(super) use density::{Densities, DensitiesState};
 pub(super) use fit::fit;
 pub use mahalanobis::{Allowance, Mahalanobis};
 pub(super) use model::TermModel;
