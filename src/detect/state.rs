@@ -11,7 +11,7 @@ use super::drift::Drift;
 use super::instrument::Instrument;
 use super::reading::DetectorCounts;
 use super::regime::{Former, MOST_FORMER};
-use super::terms::{Densities, DensitiesState};
+use super::terms::{Adaptive, AdaptiveState};
 use super::vigil::Learnt;
 use crate::error::Result;
 
@@ -33,7 +33,7 @@ pub struct StreamState {
 pub(crate) struct WatchState {
     pub(super) learnt: Learnt,
     /// What is usual, with what was heard since calibration.
-    pub(super) densities: DensitiesState,
+    pub(super) adaptive: AdaptiveState,
     pub(super) bucket: TokenBucket,
     pub(super) drift: Drift,
     pub(super) declared: Declared,
@@ -98,11 +98,11 @@ impl Detector {
             let mut former = std::mem::take(&mut known.former);
             former.retain(|f| f.learnt.is_whole() && f.calibration.check(config, instrument).is_ok());
             former.truncate(MOST_FORMER);
-            let densities = Densities::restore(known.densities.clone());
-            if let Some(densities) = densities
+            let adaptive = Adaptive::restore(&watch.calibration.terms, known.adaptive.clone());
+            if let Some(adaptive) = adaptive
                 && watch.vigil.restore(known, config)?
             {
-                watch.densities = densities;
+                watch.adaptive = adaptive;
                 watch.former = former.into();
                 detector.number = number;
             } else {
@@ -117,7 +117,7 @@ impl Detector {
     pub fn snapshot(&self) -> Option<StreamState> {
         let Stage::Watching(watch) = &self.stage else { return None };
         let former = watch.former.iter().cloned().collect();
-        let known = watch.vigil.snapshot(self.number, former, watch.densities.snapshot());
+        let known = watch.vigil.snapshot(self.number, former, watch.adaptive.snapshot());
         Some(StreamState { watch: Some(known), ..watch.calibration.clone().into() })
     }
 

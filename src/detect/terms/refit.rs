@@ -30,19 +30,21 @@ pub(super) struct Refit {
 }
 
 impl Refit {
-    pub(super) fn new() -> Self {
-        let packed = MOMENTS * (MOMENTS + 1) / 2;
+    /// Of densities of rows of up to `most` numbers.
+    pub(super) fn new(most: usize) -> Self {
+        let packed = most * (most + 1) / 2;
         Self {
             density: 0,
             row: None,
             width: 0,
             of: Moments {
-                mean: Vec::with_capacity(MOMENTS),
+                form: Form::Half,
+                mean: Vec::with_capacity(most),
                 covariance: Vec::with_capacity(packed),
                 weight: 1.0,
                 fourth: 0.0,
             },
-            scale: vec![0.0; MOMENTS],
+            scale: vec![0.0; most],
             factor: vec![0.0; packed],
             inverse: vec![0.0; packed],
         }
@@ -51,9 +53,9 @@ impl Refit {
     /// Goes on by a step.
     pub(super) fn step(&mut self, densities: &mut [Density; DENSITIES]) {
         let at = self.density;
-        let (Some(density), Some(&form)) = (densities.get_mut(at), FORMS.get(at)) else { return };
+        let Some(density) = densities.get_mut(at) else { return };
         let Some(first) = self.row else {
-            self.begin(&density.moments, form);
+            self.begin(&density.moments);
             return;
         };
         let last = (first + ROWS).min(self.width);
@@ -68,8 +70,8 @@ impl Refit {
     }
 
     /// Renews the distance of a density at once; false where its covariance has no factor.
-    pub(super) fn complete(&mut self, density: &mut Density, form: Form) -> bool {
-        self.begin(&density.moments, form);
+    pub(super) fn complete(&mut self, density: &mut Density) -> bool {
+        self.begin(&density.moments);
         let is_positive = (0..self.width).all(|row| self.factorise(row));
         if is_positive {
             self.finish(density);
@@ -86,12 +88,12 @@ impl Refit {
     /// Goes on where another was; none if `state` is damaged.
     pub(super) fn restore(state: RefitState) -> Option<Self> {
         let form = *FORMS.get(state.density)?;
-        let mut refit = Self { density: state.density, ..Self::new() };
+        let mut refit = Self { density: state.density, ..Self::new(MOMENTS) };
         if let Some((row, moments)) = state.begun {
-            if row > form.width || !moments.is_whole(form.width) {
+            if row > form.width() || !moments.is_whole(form) {
                 return None;
             }
-            refit.begin(&moments, form);
+            refit.begin(&moments);
             if !(0..row).all(|row| refit.factorise(row)) {
                 return None;
             }
@@ -101,8 +103,9 @@ impl Refit {
     }
 
     /// Takes the shrunk correlation of the moments. Does not allocate.
-    fn begin(&mut self, moments: &Moments, form: Form) {
-        let width = form.width;
+    fn begin(&mut self, moments: &Moments) {
+        let form = moments.form;
+        let width = form.width();
         self.of.take(moments);
         (self.width, self.row) = (width, Some(0));
         for (i, scale) in self.scale.iter_mut().enumerate().take(width) {
@@ -121,8 +124,8 @@ impl Refit {
                 trace += if i == j { *to } else { 0.0 };
             }
         }
-        let shrunk = shrinkage(width, (trace, squared), moments.fourth, moments.weight / form.overlap);
-        let gain = f64::from(form.gain.unwrap_or(0.0)).powi(2);
+        let shrunk = shrinkage(width, (trace, squared), moments.fourth, moments.weight / form.overlap());
+        let gain = f64::from(form.gain()).powi(2);
         for i in 0..width {
             let own =
                 if is_level(i) { gain * f64::from(self.scale.get(i).copied().unwrap_or(0.0)) } else { 0.0 };

@@ -1,7 +1,8 @@
 //! What a stream remembers for its terms.
 
-use super::context::ContextState;
-use super::density::{DENSITIES, Densities, Density};
+use super::adaptive::Adaptive;
+use super::context::{ContextModel, ContextState};
+use super::density::{DENSITIES, Density};
 use super::groups::{GROUPS, powers};
 use super::model::{MOMENTS, TermModel};
 use super::modulation::Modulation;
@@ -84,13 +85,26 @@ impl TermState {
         }
     }
 
-    /// Takes the next frame's log-mel bands `[64]`.
-    pub(in crate::detect) fn push(&mut self, model: &TermModel, bands: &[f32]) {
+    /// Takes the next frame's log-mel bands `[64]`, and learns from it.
+    pub(in crate::detect) fn push(&mut self, model: &TermModel, adaptive: &mut Adaptive, bands: &[f32]) {
+        self.push_with(model, adaptive.contexts(), bands);
+        if self.follows() {
+            adaptive.learn_steps(&self.contexts);
+        }
+    }
+
+    /// The same with predictions as they are.
+    pub(super) fn push_with(
+        &mut self,
+        model: &TermModel,
+        contexts: Option<[&ContextModel; 2]>,
+        bands: &[f32],
+    ) {
         if self.frames == 0 {
             self.start(&model.level);
         }
         let powers = self.push_short(&model.predictor, bands);
-        if let Some(models) = &model.contexts {
+        if let Some(models) = contexts {
             for (state, model) in self.contexts.iter_mut().zip(models) {
                 state.push(model, &powers);
             }
@@ -140,8 +154,17 @@ impl TermState {
         self.frames >= HALF + LAG && self.modulation.is_full()
     }
 
-    /// The values that end with the last frame. To be called once in 5 frames: the baseline moves on.
-    pub(in crate::detect) fn values(&mut self, densities: &[Density; DENSITIES]) -> Values {
+    /// The values that end with the last frame, from which `adaptive` learns. To be called once in 5 frames: the baseline moves on.
+    pub(in crate::detect) fn values(&mut self, adaptive: &mut Adaptive) -> Values {
+        let values = self.values_with(adaptive.densities());
+        if self.is_full() && self.follows() {
+            adaptive.learn(self.features.parts(), self.distances);
+        }
+        values
+    }
+
+    /// The same with densities as they are.
+    pub(super) fn values_with(&mut self, densities: &[Density; DENSITIES]) -> Values {
         self.update_features();
         let mut values = [None; TERMS];
         if !self.is_full() {
@@ -162,15 +185,8 @@ impl TermState {
     }
 
     /// Whether the sound of now is that of the site: near what was usual, or far from it for half a minute.
-    pub(in crate::detect) fn follows(&self) -> bool {
+    fn follows(&self) -> bool {
         !self.is_far || self.far_rows >= STAYS
-    }
-
-    /// Takes the rows whose values were asked for last into the densities, where they are [of the site](Self::follows).
-    pub(in crate::detect) fn teach(&self, densities: &mut Densities) {
-        if self.is_full() && self.follows() {
-            densities.learn(self.features.parts(), self.distances);
-        }
     }
 
     /// The vectors that end with the last frame, and moves the baseline on.
