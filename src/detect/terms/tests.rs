@@ -46,7 +46,8 @@ fn surprisals(calibration: &[f32], after: &[f32]) -> (f64, Vec<Values>) {
     for (frame, bands) in after.chunks_exact(BANDS).enumerate() {
         state.push(&fitted.model, &mut adaptive, bands);
         if (frame + 1).is_multiple_of(ROW) {
-            out.push(combination.surprisals(&state.values(&mut adaptive)));
+            out.push(combination.surprisals(&state.values(&adaptive)));
+            state.learn(&mut adaptive, None);
         }
     }
     (fitted.model.predictability(), out)
