@@ -89,14 +89,15 @@ impl AdaptiveContext {
 
     fn renew(&mut self) {
         let goes_on = self.levinson.extend();
-        if self.levinson.is_complete() {
+        let is_complete = self.levinson.is_complete();
+        if is_complete {
             self.levinson.weights(&mut self.model.weights);
             for density in [&mut self.model.marginal, &mut self.model.conditional, &mut self.model.window] {
                 self.refit.complete(density);
             }
             self.model.set_deviation();
         }
-        if !goes_on || self.levinson.is_complete() {
+        if !goes_on || is_complete {
             self.levinson.begin(&self.sums, self.ridge);
         }
     }

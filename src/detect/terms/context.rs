@@ -193,7 +193,7 @@ impl ContextState {
                 error[i] = now[i] - predicted[i];
                 let most = CLIP * model.deviation[i];
                 is_cut |= error[i].abs() > most;
-                kept[i] = predicted[i] + error[i].clamp(-most, most);
+                kept[i] = (predicted[i] + error[i].clamp(-most, most)).clamp(-LARGEST, LARGEST);
             }
             self.cut = if is_cut { (self.cut + 1).min(2 * MOST_CUT) } else { self.cut.saturating_sub(1) };
             if self.cut > MOST_CUT {

@@ -54,9 +54,15 @@ impl Levinson {
         (self.forward_error, self.backward_error) = (error, error);
     }
 
-    /// Goes on by an order; false where the autocovariances have no prediction. Does not allocate.
+    /// Goes on by an order; false where the autocovariances are those of no series: the errors of one have at least the variance of
+    /// the ridge. Does not allocate.
     pub(super) fn extend(&mut self) -> bool {
         let m = self.order;
+        let least = Block::identity() * (0.5 * self.ridge);
+        let is_positive = |error: &Block| (error - least).cholesky().is_some();
+        if !is_positive(&self.forward_error) || !is_positive(&self.backward_error) {
+            return false;
+        }
         let mut rest = self.autocovariance(m + 1);
         for (i, weights) in self.forward.iter().enumerate().take(m) {
             rest -= weights * self.autocovariance(m - i);
@@ -85,7 +91,7 @@ impl Levinson {
 
     /// Whether all 100 lags predict.
     pub(super) fn is_complete(&self) -> bool {
-        self.order == LAGS
+        self.order == LAGS && self.forward.iter().all(|block| block.iter().all(|x| x.is_finite()))
     }
 
     /// The weights `[100 · 8, 8]`: of each number of the past, the latest step first, for each target.
