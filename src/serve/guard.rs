@@ -12,6 +12,7 @@ use axum::response::{IntoResponse, Response};
 use subtle::ConstantTimeEq;
 use tokio::time::sleep;
 
+use super::config::Tokens;
 use crate::telemetry::Seldom;
 
 /// What the page may load: its own files, nothing inline, nothing from elsewhere.
@@ -22,9 +23,8 @@ const CONTENT: &str = "default-src 'none'; script-src 'self'; style-src 'self'; 
 const WRONG: Duration = Duration::from_secs(1);
 
 /// The rules.
-#[derive(Debug)]
 pub(super) struct Guard {
-    token: Option<String>,
+    tokens: Tokens,
     hosts: Vec<String>,
     /// Of wrong tokens one line in a while is written.
     guesses: Seldom,
@@ -34,10 +34,19 @@ pub(super) struct Guard {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Peer(pub(super) IpAddr);
 
+/// What the one who asks may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    /// Look.
+    Viewer,
+    /// Judge and name events as well.
+    Operator,
+}
+
 impl Guard {
-    pub(super) fn new(token: Option<String>, hosts: &[String]) -> Arc<Self> {
+    pub(super) fn new(tokens: Tokens, hosts: &[String]) -> Arc<Self> {
         let hosts = hosts.iter().map(|host| host.to_ascii_lowercase()).collect();
-        Arc::new(Self { token, hosts, guesses: Seldom::new() })
+        Arc::new(Self { tokens, hosts, guesses: Seldom::new() })
     }
 
     /// Routes behind the token, where there is one.
@@ -50,15 +59,31 @@ impl Guard {
         routes.layer(middleware::from_fn_with_state(Arc::clone(self), rules))
     }
 
-    /// Whether the request shows the token. No token is no secret: everybody has it.
-    fn knows(&self, headers: &HeaderMap) -> bool {
-        let Some(token) = &self.token else { return true };
+    /// Whether there are operators at all.
+    pub(super) fn has_operators(&self) -> bool {
+        self.tokens.operator.is_some()
+    }
+
+    /// What the request may do by the token that it shows. To look, no token is no secret: everybody has it.
+    fn role(&self, headers: &HeaderMap) -> Option<Role> {
         let shown = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
         let shown = shown.and_then(|value| value.split_once(' ')).filter(|(scheme, _)| {
             // Prometheus and curl write it so, others in small letters
             scheme.eq_ignore_ascii_case("bearer")
         });
-        shown.is_some_and(|(_, shown)| bool::from(shown.trim().as_bytes().ct_eq(token.as_bytes())))
+        let is = |token: &Option<String>| {
+            let known = shown.zip(token.as_ref());
+            known.is_some_and(|((_, shown), token)| {
+                bool::from(shown.trim().as_bytes().ct_eq(token.as_bytes()))
+            })
+        };
+        if is(&self.tokens.operator) {
+            Some(Role::Operator)
+        } else if self.tokens.viewer.is_none() || is(&self.tokens.viewer) {
+            Some(Role::Viewer)
+        } else {
+            None
+        }
     }
 
     /// Why the request is refused, whatever it asks for.
@@ -67,7 +92,7 @@ impl Guard {
         let host = text(header::HOST).and_then(|host| host.parse::<Authority>().ok());
         let Some(host) = host else { return Some("the request names no host\n") };
         // a website can point a name of its own at this machine, and would read along without a token
-        if self.token.is_none() && !self.is_ours(host.host()) {
+        if self.tokens.viewer.is_none() && !self.is_ours(host.host()) {
             return Some(
                 "this name of the host is not known; add it to `hosts` in [http], or set a token_file\n",
             );
@@ -89,8 +114,9 @@ impl Guard {
     }
 }
 
-async fn token(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
-    if guard.knows(request.headers()) {
+async fn token(State(guard): State<Arc<Guard>>, mut request: Request, next: Next) -> Response {
+    if let Some(role) = guard.role(request.headers()) {
+        request.extensions_mut().insert(role);
         return next.run(request).await;
     }
     if request.headers().contains_key(header::AUTHORIZATION) {
@@ -136,21 +162,31 @@ mod tests {
 
     #[test]
     fn a_token_is_shown_whole_or_not_at_all() {
-        let guard = Guard::new(Some("0123456789abcdef".into()), &[]);
-        let knows = |value: &'static str| guard.knows(&headers(&[("authorization", value)]));
+        let token = |text: &str| Some(text.to_owned());
+        let viewer = Tokens { viewer: token("0123456789abcdef"), operator: None };
+        let guard = Guard::new(viewer.clone(), &[]);
+        let knows = |value: &'static str| guard.role(&headers(&[("authorization", value)])).is_some();
         assert!(knows("Bearer 0123456789abcdef") && knows("bearer 0123456789abcdef"));
         for wrong in
             ["Bearer 0123456789abcdeg", "Bearer 0123456789abcde", "Bearer ", "Basic 0123456789abcdef", "x"]
         {
             assert!(!knows(wrong), "{wrong}");
         }
-        assert!(!guard.knows(&HeaderMap::new()) && Guard::new(None, &[]).knows(&HeaderMap::new()));
+        let open = Guard::new(Tokens::default(), &[]);
+        assert!(
+            guard.role(&HeaderMap::new()).is_none() && open.role(&HeaderMap::new()) == Some(Role::Viewer)
+        );
+        let both = Guard::new(Tokens { operator: token("fedcba9876543210"), ..viewer }, &[]);
+        let role = |value: &'static str| both.role(&headers(&[("authorization", value)]));
+        assert_eq!(role("Bearer fedcba9876543210"), Some(Role::Operator));
+        assert_eq!(role("Bearer 0123456789abcdef"), Some(Role::Viewer));
+        assert_eq!((role("Bearer fedcba9876543211"), both.role(&HeaderMap::new())), (None, None));
     }
 
     #[test]
     fn foreign_names_and_foreign_pages_are_refused() {
-        let open = Guard::new(None, &["Ear.example".into()]);
-        let closed = Guard::new(Some("0123456789abcdef".into()), &[]);
+        let open = Guard::new(Tokens::default(), &["Ear.example".into()]);
+        let closed = Guard::new(Tokens { viewer: Some("0123456789abcdef".into()), operator: None }, &[]);
         for host in ["localhost:8099", "127.0.0.1:8099", "[::1]:8099", "LOCALHOST", "ear.example"] {
             assert_eq!(open.refuses(&headers(&[("host", host)])), None, "{host}");
         }

@@ -249,6 +249,7 @@ impl Hub {
     }
 
     /// The events that are kept, the newest first, each in its latest state.
+    #[cfg(test)]
     pub(super) fn events(&self) -> Vec<&Event> {
         self.events.iter().rev().collect()
     }

@@ -6,6 +6,7 @@
 use std::fmt::Write as _;
 
 use super::hub::{Hub, StreamView, doing};
+use crate::event_store::StoreHealth;
 use crate::publish::{ChunkHealth, Delays, Health, StreamHealth};
 use crate::telemetry::{cpu_seconds, open_files};
 
@@ -102,7 +103,7 @@ const FIGURES: [Figure; 4] = [
 ];
 
 /// All of them. `refused` counts what found no room on its way to the page.
-pub(super) fn text(health: &Health, hub: &Hub, refused: u64) -> String {
+pub(super) fn text(health: &Health, hub: &Hub, store: StoreHealth, refused: u64) -> String {
     let mut page = Page(String::with_capacity(8192));
     let name = "cpc_stream_build_info";
     page.head(name, "gauge", "Always 1; the labels tell version and model.");
@@ -129,10 +130,27 @@ pub(super) fn text(health: &Health, hub: &Hub, refused: u64) -> String {
     }
     streams(&mut page, health);
     views(&mut page, hub);
+    past(&mut page, store);
     let name = "cpc_stream_http_messages_refused_total";
     page.one(name, "counter", "Messages that found no room on their way to the page.", refused as f64);
     page.one("cpc_stream_http_pages", "gauge", "Pages that look right now.", hub.clients() as f64);
     page.0
+}
+
+fn past(page: &mut Page, store: StoreHealth) {
+    for (name, help, value) in [
+        ("cpc_stream_event_store_events", "Events of the past on the disk.", store.events as f64),
+        ("cpc_stream_event_store_bytes", "Bytes of their documents and labels.", store.bytes as f64),
+        (
+            "cpc_stream_event_store_degraded",
+            "1 while the disk refuses them, so that the last ones wait in memory.",
+            f64::from(u8::from(store.degraded)),
+        ),
+    ] {
+        page.one(name, "gauge", help, value);
+    }
+    let name = "cpc_stream_event_store_lost_total";
+    page.one(name, "counter", "Events that could not be kept.", store.lost as f64);
 }
 
 fn node(page: &mut Page, health: &Health, hub: &Hub) {
