@@ -22,6 +22,8 @@ pub struct HttpConfig {
     pub token_file: Option<PathBuf>,
     /// The same for operators, who may judge events as well; without it nobody may over HTTP.
     pub operator_token_file: Option<PathBuf>,
+    /// Addresses of proxies that have checked who asks, as Home Assistant's: requests from them need no token to look.
+    pub trusted_proxies: Vec<IpAddr>,
     /// Names other than localhost under which a browser may ask, without a port: those of a proxy in front.
     pub hosts: Vec<String>,
 }

@@ -19,6 +19,10 @@ use crate::telemetry::Seldom;
 const CONTENT: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src \
                        'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
+/// The same behind a proxy that shows the page in a frame of its own, as Home Assistant does.
+const CONTENT_IN_A_FRAME: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src \
+                                  'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'";
+
 /// How long an answer to a wrong token takes: who guesses has all the time, who mistypes does not notice.
 const WRONG: Duration = Duration::from_secs(1);
 
@@ -26,6 +30,8 @@ const WRONG: Duration = Duration::from_secs(1);
 pub(super) struct Guard {
     tokens: Tokens,
     hosts: Vec<String>,
+    /// Who asks from there was checked there, and names and origins are those of the proxy.
+    proxies: Vec<IpAddr>,
     /// Of wrong tokens one line in a while is written.
     guesses: Seldom,
 }
@@ -44,9 +50,9 @@ pub(super) enum Role {
 }
 
 impl Guard {
-    pub(super) fn new(tokens: Tokens, hosts: &[String]) -> Arc<Self> {
+    pub(super) fn new(tokens: Tokens, hosts: &[String], proxies: &[IpAddr]) -> Arc<Self> {
         let hosts = hosts.iter().map(|host| host.to_ascii_lowercase()).collect();
-        Arc::new(Self { tokens, hosts, guesses: Seldom::new() })
+        Arc::new(Self { tokens, hosts, proxies: proxies.to_vec(), guesses: Seldom::new() })
     }
 
     /// Routes behind the token, where there is one.
@@ -65,7 +71,7 @@ impl Guard {
     }
 
     /// What the request may do by the token that it shows. To look, no token is no secret: everybody has it.
-    fn role(&self, headers: &HeaderMap) -> Option<Role> {
+    fn role(&self, headers: &HeaderMap, trusted: bool) -> Option<Role> {
         let shown = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
         let shown = shown.and_then(|value| value.split_once(' ')).filter(|(scheme, _)| {
             // Prometheus and curl write it so, others in small letters
@@ -79,11 +85,16 @@ impl Guard {
         };
         if is(&self.tokens.operator) {
             Some(Role::Operator)
-        } else if self.tokens.viewer.is_none() || is(&self.tokens.viewer) {
+        } else if trusted || self.tokens.viewer.is_none() || is(&self.tokens.viewer) {
             Some(Role::Viewer)
         } else {
             None
         }
+    }
+
+    /// Whether it comes from a proxy that has checked who asks.
+    fn trusts(&self, request: &Request) -> bool {
+        request.extensions().get::<Peer>().is_some_and(|peer| self.proxies.contains(&peer.0))
     }
 
     /// Why the request is refused, whatever it asks for.
@@ -115,7 +126,7 @@ impl Guard {
 }
 
 async fn token(State(guard): State<Arc<Guard>>, mut request: Request, next: Next) -> Response {
-    if let Some(role) = guard.role(request.headers()) {
+    if let Some(role) = guard.role(request.headers(), guard.trusts(&request)) {
         request.extensions_mut().insert(role);
         return next.run(request).await;
     }
@@ -135,13 +146,14 @@ async fn token(State(guard): State<Arc<Guard>>, mut request: Request, next: Next
 }
 
 async fn rules(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
-    let mut response = match guard.refuses(request.headers()) {
+    let trusted = guard.trusts(&request);
+    let mut response = match guard.refuses(request.headers()).filter(|_| !trusted) {
         Some(why) => (StatusCode::FORBIDDEN, why).into_response(),
         None => next.run(request).await,
     };
     let headers = response.headers_mut();
     for (name, value) in [
-        (header::CONTENT_SECURITY_POLICY, CONTENT),
+        (header::CONTENT_SECURITY_POLICY, if trusted { CONTENT_IN_A_FRAME } else { CONTENT }),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::REFERRER_POLICY, "no-referrer"),
         (header::HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
@@ -164,29 +176,31 @@ mod tests {
     fn a_token_is_shown_whole_or_not_at_all() {
         let token = |text: &str| Some(text.to_owned());
         let viewer = Tokens { viewer: token("0123456789abcdef"), operator: None };
-        let guard = Guard::new(viewer.clone(), &[]);
-        let knows = |value: &'static str| guard.role(&headers(&[("authorization", value)])).is_some();
+        let guard = Guard::new(viewer.clone(), &[], &[]);
+        let knows = |value: &'static str| guard.role(&headers(&[("authorization", value)]), false).is_some();
         assert!(knows("Bearer 0123456789abcdef") && knows("bearer 0123456789abcdef"));
         for wrong in
             ["Bearer 0123456789abcdeg", "Bearer 0123456789abcde", "Bearer ", "Basic 0123456789abcdef", "x"]
         {
             assert!(!knows(wrong), "{wrong}");
         }
-        let open = Guard::new(Tokens::default(), &[]);
+        let open = Guard::new(Tokens::default(), &[], &[]);
         assert!(
-            guard.role(&HeaderMap::new()).is_none() && open.role(&HeaderMap::new()) == Some(Role::Viewer)
+            guard.role(&HeaderMap::new(), false).is_none()
+                && guard.role(&HeaderMap::new(), true) == Some(Role::Viewer)
+                && open.role(&HeaderMap::new(), false) == Some(Role::Viewer)
         );
-        let both = Guard::new(Tokens { operator: token("fedcba9876543210"), ..viewer }, &[]);
-        let role = |value: &'static str| both.role(&headers(&[("authorization", value)]));
+        let both = Guard::new(Tokens { operator: token("fedcba9876543210"), ..viewer }, &[], &[]);
+        let role = |value: &'static str| both.role(&headers(&[("authorization", value)]), false);
         assert_eq!(role("Bearer fedcba9876543210"), Some(Role::Operator));
         assert_eq!(role("Bearer 0123456789abcdef"), Some(Role::Viewer));
-        assert_eq!((role("Bearer fedcba9876543211"), both.role(&HeaderMap::new())), (None, None));
+        assert_eq!((role("Bearer fedcba9876543211"), both.role(&HeaderMap::new(), false)), (None, None));
     }
 
     #[test]
     fn foreign_names_and_foreign_pages_are_refused() {
-        let open = Guard::new(Tokens::default(), &["Ear.example".into()]);
-        let closed = Guard::new(Tokens { viewer: Some("0123456789abcdef".into()), operator: None }, &[]);
+        let open = Guard::new(Tokens::default(), &["Ear.example".into()], &[]);
+        let closed = Guard::new(Tokens { viewer: Some("0123456789abcdef".into()), operator: None }, &[], &[]);
         for host in ["localhost:8099", "127.0.0.1:8099", "[::1]:8099", "LOCALHOST", "ear.example"] {
             assert_eq!(open.refuses(&headers(&[("host", host)])), None, "{host}");
         }

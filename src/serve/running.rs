@@ -21,7 +21,7 @@ use tokio::sync::{Semaphore, oneshot};
 use tokio::task::AbortHandle;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
-use super::config::Tokens;
+use super::config::{HttpConfig, Tokens};
 use super::feed::{Feed, Said};
 use super::guard::{Guard, Peer};
 use super::hub::Hub;
@@ -60,7 +60,7 @@ impl Drop for Running {
 
 pub(super) fn start(
     address: SocketAddr,
-    (tokens, hosts): (Tokens, &[String]),
+    (tokens, config): (Tokens, &HttpConfig),
     (about, health, review): (About, HealthSource, Review),
 ) -> Result<(SocketAddr, Running, Feed)> {
     let listener = TcpListener::bind(address).and_then(|l| l.set_nonblocking(true).map(|()| l));
@@ -80,7 +80,7 @@ pub(super) fn start(
         .map_err(internal)?;
     let (feed, said) = Feed::new(about.streams.len());
     let hub = Arc::new(Mutex::new(Hub::new(about)));
-    let guard = Guard::new(tokens, hosts);
+    let guard = Guard::new(tokens, &config.hosts, &config.trusted_proxies);
     let known = Known { hub, feed: feed.clone(), health, review, operators: guard.has_operators() };
     let (stop, stopped) = oneshot::channel();
     let work = async move {

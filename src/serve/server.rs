@@ -85,8 +85,7 @@ impl Server {
     ) -> Result<(Option<Self>, Feed)> {
         let Some(address) = config.address()? else { return Ok((None, Feed::default())) };
         config.validate()?;
-        let running =
-            running::start(address, (read_tokens(config)?, &config.hosts), (about, health, review))?;
+        let running = running::start(address, (read_tokens(config)?, config), (about, health, review))?;
         let (address, running, feed) = running;
         Ok((Some(Self { address, _running: running }), feed))
     }
