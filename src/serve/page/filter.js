@@ -36,15 +36,26 @@ let latest = 0;
 export async function loadEvents() {
   latest += 1;
   const mine = latest;
-  const [page, sum] = await Promise.all([json(`api/v1/events?${query()}`), json(`api/v1/events/summary?${query(['since', 'until'])}`)]);
+  const [page] = await Promise.all([json(`api/v1/events?${query()}`), count()]);
   if (mine !== latest) return;
   state.list = page.events;
   next = page.next;
+  showList();
+}
+
+/* How many there are, whatever the time that is chosen. */
+async function count() {
+  const sum = await json(`api/v1/events/summary?${query(['since', 'until'])}`);
   choices('kind', Object.keys(sum.kinds), (kind) => kind.replaceAll('_', ' '));
   choices('label', sum.labels, String);
   $('events-count').textContent = `${plural(sum.events, 'event')}, ${sum.unjudged} not judged`;
   showHeatmap(sum);
-  showList();
+}
+
+let soon = null;
+/* Counts once what comes within two seconds is known. */
+export function countSoon() {
+  soon ??= setTimeout(() => { soon = null; count().catch(() => {}); }, 2000);
 }
 
 export function showList() {

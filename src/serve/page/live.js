@@ -2,7 +2,7 @@
 
 import { $, ask, state } from './ask.js';
 import { draw } from './draw.js';
-import { matches, showList } from './filter.js';
+import { countSoon, matches, showList } from './filter.js';
 import { refresh } from './health.js';
 import { preview } from './normal.js';
 import { learn, showStreams } from './streams.js';
@@ -84,6 +84,7 @@ function take(kind, data) {
       state.events[at] = data;
     }
     wanted.events = true;
+    countSoon();
   } else if (kind === 'presence') {
     const view = state.streams.get(data.stream);
     if (view) view.availability = data.availability;

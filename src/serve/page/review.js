@@ -2,6 +2,7 @@
 
 import { $, ask, askToken, json, state } from './ask.js';
 import { itemOf, showEvents } from './events.js';
+import { countSoon } from './filter.js';
 import { refresh } from './health.js';
 import { make } from './words.js';
 
@@ -30,6 +31,7 @@ export async function review(id, said) {
     }
     say(`Kept: ${event.verdict ?? 'not judged'}${event.label ? `, “${event.label}”` : ''}${told ? '; the detector was told' : ''}.`);
     showEvents();
+    countSoon();
   } catch (error) {
     say(`It was not kept: ${error.message}`);
   }
