@@ -14,6 +14,7 @@ mod floors;
 mod hostile_input;
 mod http_keeps_to_itself;
 mod http_metrics_are_true;
+mod numpy_rebuilds;
 mod packages_hold_together;
 mod page_works;
 mod reload_and_stop;
