@@ -146,7 +146,7 @@ impl EventStore {
         });
         let counts = Arc::new(Counts::default());
         let store = Self { shared };
-        let mut writer = Writer { store: store.clone(), config, counts: Arc::clone(&counts) };
+        let writer = Writer { store: store.clone(), config, counts: Arc::clone(&counts) };
         if let Err(error) = writer.open() {
             writer.degrade(&error);
         }
@@ -166,7 +166,7 @@ struct Writer {
 }
 
 impl Writer {
-    fn run(mut self, notes: &Receiver<Note>) {
+    fn run(self, notes: &Receiver<Note>) {
         loop {
             let next = match self.counts.degraded.load(Relaxed) {
                 true => notes.recv_timeout(RETRY),
@@ -223,7 +223,7 @@ impl Writer {
         Ok(kept)
     }
 
-    fn open(&mut self) -> Result<()> {
+    fn open(&self) -> Result<()> {
         let Some(dir) = &self.store.shared.dir else { return Ok(()) };
         if hold(&self.store.shared.opened).is_some() {
             return Ok(());
@@ -235,7 +235,7 @@ impl Writer {
     }
 
     /// Writes what waits. After an error the file is opened anew.
-    fn commit(&mut self) -> Result<()> {
+    fn commit(&self) -> Result<()> {
         let rows = hold(&self.store.shared.waiting).clone();
         if rows.is_empty() {
             return Ok(());
@@ -256,7 +256,10 @@ impl Writer {
             }
             Err(error) => {
                 let error = file::refused(dir, &error);
+                // redb gives nothing more from a file that it could not write; opened anew it can be read
+                drop(opened);
                 *hold(&self.store.shared.opened) = None;
+                let _ = self.open();
                 Err(error)
             }
         }

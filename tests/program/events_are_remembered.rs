@@ -145,10 +145,12 @@ fn they_wait_for_a_full_disk() {
     stdin.write_all(&sound[..24 * 32_000]).unwrap();
     over(&at, 1);
     meddle.disk(Disk::Full);
-    let known = events(&at, "?limit=1000").len();
+    let before = events(&at, "?limit=1000");
+    let known = before.len();
     stdin.write_all(&sound[24 * 32_000..]).unwrap();
     let all = over(&at, known + 1);
     assert!(figure("cpc_stream_event_store_degraded") == 1.0 && all.len() > known);
+    assert!(ids(&all).ends_with(&ids(&before)), "what is on the disk is found while it takes no more");
     meddle.disk(Disk::Good);
     await_for("everything on the disk", LIMIT, || {
         (figure("cpc_stream_event_store_degraded") == 0.0).then_some(())
