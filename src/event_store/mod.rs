@@ -7,7 +7,7 @@
 //!
 //! Each event is one row: its latest document, a verdict and a label. A commit is on the disk when it returns, so that a kill
 //! or a power cut takes what had not been committed and nothing else. While the disk refuses, the last 1,024 events wait in
-//! memory, can be asked for like the others, and are written once it takes them again. A daemon without a state folder of its own
+//! memory and are written once it takes them again; they and the last 1,024 that it took can be asked for. A daemon without a state folder of its own
 //! keeps only these.
 //!
 //! It is no queue: the outbox sees to it that events are delivered, and nothing here waits for a broker.

@@ -61,6 +61,8 @@ pub(super) struct Shared {
     pub(super) opened: Mutex<Option<Opened>>,
     /// What the disk has not taken yet.
     pub(super) waiting: Mutex<BTreeMap<String, Row>>,
+    /// The last rows that it has taken, for as long as the file cannot be read: a disk that is full lets nobody open it.
+    pub(super) written: Mutex<BTreeMap<String, Row>>,
 }
 
 pub(super) fn hold<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -96,7 +98,9 @@ impl EventStore {
         if let Some(row) = hold(&self.shared.waiting).get(id) {
             return Ok(Some(row.clone()));
         }
-        let Some(opened) = self.shared.opened() else { return Ok(None) };
+        let Some(opened) = self.shared.opened() else {
+            return Ok(hold(&self.shared.written).get(id).cloned());
+        };
         file::get(&opened.db, id).map_err(|e| self.shared.refused(&e))
     }
 
@@ -146,13 +150,18 @@ impl EventStore {
 
     /// Shows what `filter` takes, the newest first, until `look` is false. What waits counts, and not what it is to replace.
     fn scan(&self, filter: &Filter, look: &mut dyn FnMut(&str, Row) -> bool) -> Result<()> {
-        let mut waiting = hold(&self.shared.waiting).clone();
+        let opened = self.shared.opened();
+        let mut waiting = BTreeMap::new();
+        if opened.is_none() {
+            waiting.clone_from(&hold(&self.shared.written));
+        }
+        waiting.extend(hold(&self.shared.waiting).clone());
         let mut goes_on = true;
         let mut show = |id: &str, row: Row| {
             goes_on = goes_on && (!filter.takes(id, &row) || look(id, row));
             goes_on
         };
-        if let Some(opened) = self.shared.opened() {
+        if let Some(opened) = opened {
             let mut each = |id: &str, row: Row| {
                 let mut row = Some(row);
                 while let Some(newest) = waiting.last_entry().filter(|newest| newest.key().as_str() >= id) {

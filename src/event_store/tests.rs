@@ -171,6 +171,25 @@ fn a_damaged_file_is_moved_aside() {
 }
 
 #[test]
+fn the_last_events_are_found_while_the_file_cannot_be_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, recorder) = open(dir.path(), EventsConfig::default());
+    for seq in 0..10 {
+        recorder.note(&event(seq, "hall"));
+    }
+    assert!(recorder.flush(LIMIT));
+    drop((store, recorder));
+    let (store, recorder) = open(dir.path(), EventsConfig::default());
+    recorder.note(&event(10, "hall"));
+    assert!(recorder.flush(LIMIT));
+    *store::hold(&store.shared.opened) = None;
+    let waiting = event(11, "yard");
+    store::hold(&store.shared.waiting).insert(waiting.id.clone(), row::Row::of(&waiting));
+    assert_eq!(ids(&store, &Filter::default()).len(), 12);
+    assert_eq!(store.get(&event(3, "hall").id).unwrap().unwrap().event, event(3, "hall"));
+}
+
+#[test]
 fn what_waits_is_found_with_what_is_written_and_in_order() {
     let dir = tempfile::tempdir().unwrap();
     let (store, recorder) = open(dir.path(), EventsConfig::default());

@@ -143,6 +143,7 @@ impl EventStore {
             dir: dir.filter(|_| config.max_events > 0).map(Path::to_owned),
             opened: Mutex::new(None),
             waiting: Mutex::new(BTreeMap::new()),
+            written: Mutex::new(BTreeMap::new()),
         });
         let counts = Arc::new(Counts::default());
         let store = Self { shared };
@@ -230,6 +231,13 @@ impl Writer {
         }
         let (opened, _) = file::open(dir)?;
         self.count(opened.size);
+        let mut newest = BTreeMap::new();
+        let take = |id: &str, row: Row| {
+            newest.insert(id.to_owned(), row);
+            newest.len() < WAITING
+        };
+        file::scan(&opened.db, None, &mut { take }).map_err(|e| file::refused(dir, &e))?;
+        *hold(&self.store.shared.written) = newest;
         *hold(&self.store.shared.opened) = Some(opened);
         Ok(())
     }
@@ -248,6 +256,7 @@ impl Writer {
                 opened.size = size;
                 *hold(&self.store.shared.opened) = Some(opened);
                 hold(&self.store.shared.waiting).clear();
+                self.remember(rows);
                 self.count(size);
                 if self.counts.degraded.swap(false, Relaxed) {
                     tracing::info!("events can be kept again");
@@ -256,12 +265,18 @@ impl Writer {
             }
             Err(error) => {
                 let error = file::refused(dir, &error);
-                // redb gives nothing more from a file that it could not write; opened anew it can be read
-                drop(opened);
+                // redb gives nothing more from a file that it could not write
                 *hold(&self.store.shared.opened) = None;
-                let _ = self.open();
                 Err(error)
             }
+        }
+    }
+
+    fn remember(&self, rows: BTreeMap<String, Row>) {
+        let mut written = hold(&self.store.shared.written);
+        written.extend(rows);
+        while written.len() > WAITING {
+            written.pop_first();
         }
     }
 

@@ -55,10 +55,13 @@ fn metrics_are_valid_balance_and_say_what_happened() {
 
     let stream = get(&at, "/api/v1/overview").json()["streams"][0]["id"].as_str().unwrap().to_owned();
     let of = |name: &str| format!("cpc_stream_{name}{{stream=\"{stream}\"}}");
+    // on a busy machine the last samples may be scored when the pipe has been silent for long
+    let mut up = 0.0;
     let figures = await_for("all samples scored", LIMIT, || {
         let answer = get(&at, "/metrics");
         assert!(answer.head.contains("text/plain; version=0.0.4"), "{}", answer.head);
         let figures = parse(&answer.body);
+        up = figures[&of("stream_up")].max(up);
         (figures[&of("samples_scored_total")] == samples.len() as f64).then_some(figures)
     });
     assert_eq!(figures[&of("samples_in_total")], samples.len() as f64);
@@ -67,7 +70,7 @@ fn metrics_are_valid_balance_and_say_what_happened() {
         + figures[&of("samples_waiting")];
     assert_eq!(figures[&of("samples_in_total")], balance);
     assert_eq!((figures["cpc_stream_ready"], figures["cpc_stream_hangs"]), (1.0, 0.0));
-    assert_eq!(figures[&of("stream_up")], 1.0);
+    assert_eq!(up, 1.0);
     assert_eq!(figures[&format!("cpc_stream_stream_state{{stream=\"{stream}\",state=\"watching\"}}")], 1.0);
     assert!(
         figures["process_resident_memory_bytes"] > 1e6
