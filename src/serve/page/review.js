@@ -58,9 +58,12 @@ function open(at) {
   const item = event && itemOf(event.id);
   if (!item) return;
   if (state.open && state.open !== event.id) itemOf(state.open)?.fold.removeAttribute('open');
+  const show = () => item.element.scrollIntoView({ block: 'nearest' });
+  // it grows when it opens
+  if (item.fold.open) show();
+  else item.fold.addEventListener('toggle', show, { once: true });
   item.fold.open = true;
   item.summary.focus({ preventScroll: true });
-  item.element.scrollIntoView({ block: 'nearest' });
 }
 
 /* Judges what is open and goes on to the next one. */
