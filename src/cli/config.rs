@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum ConfigCommand {
     /// Print the effective configuration as TOML.
-    Show(ShowArgs),
+    Show(Box<ShowArgs>),
     /// Print a JSON Schema of configuration files, for editors and fleet tools.
     Schema,
 }
