@@ -231,7 +231,7 @@ fn look(args: &RunArgs) -> Result<(Config, Manifest)> {
     for file in config.source.iter().filter_map(|source| source.file.as_ref()) {
         crate::audio_file::AudioReader::open(file)?;
     }
-    crate::serve::read_token(&config.http)?;
+    crate::serve::read_tokens(&config.http)?;
     config.publish.check_files()?;
     Ok((config, manifest))
 }

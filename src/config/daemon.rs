@@ -9,6 +9,7 @@ use super::{PoolConfig, SnapshotConfig};
 use crate::capture::{CaptureConfig, SourceConfig};
 use crate::detect::DetectConfig;
 use crate::error::{Error, Result};
+use crate::event_store::EventsConfig;
 use crate::kernels::Precision;
 use crate::model::{self, Stepping};
 use crate::publish::{HomeAssistantConfig, PublishConfig};
@@ -40,6 +41,8 @@ pub struct Config {
     pub homeassistant: HomeAssistantConfig,
     /// The page, metrics and probes.
     pub http: HttpConfig,
+    /// How many events are kept for review.
+    pub events: EventsConfig,
     /// What told events leave on the disk.
     pub snapshots: SnapshotConfig,
     /// The form of the log.
@@ -131,6 +134,7 @@ impl Config {
         self.publish.validate(&self.node_id())?;
         self.homeassistant.validate()?;
         self.http.validate()?;
+        self.events.validate()?;
         self.snapshots.validate()?;
         for source in &self.source {
             source.validate()?;

@@ -28,9 +28,10 @@ use super::{CalibrationStore, Stamp};
 use crate::capture::{self, Air, Notice, OpenSource, SourceConfig};
 use crate::config::{Config, SnapshotConfig};
 use crate::error::{Error, Result};
+use crate::event_store::EventStore;
 use crate::publish::{Household, Outgoing, Publisher};
 use crate::realtime;
-use crate::serve::{About, Feed, Said, Server};
+use crate::serve::{About, Feed, Review, Said, Server};
 use crate::telemetry::HopTimes;
 
 /// Threads that learn what is normal, at most.
@@ -179,7 +180,11 @@ impl Daemon {
             streams: desk.streams().map(str::to_owned).collect(),
         };
         let of_desk = Arc::clone(&desk);
-        let (server, feed) = Server::start(&config.http, about, Arc::new(move || of_desk.health()))?;
+        let (store, recorder) = EventStore::start(config.events, lasting.then_some(state))?;
+        let review = Review { store, recorder: recorder.clone(), door: publisher.door() };
+        let (server, feed) =
+            Server::start(&config.http, about, (Arc::new(move || of_desk.health()), review))?;
+        let feed = feed.with_recorder(recorder);
         if let Some(server) = &server {
             tracing::info!("the page is at http://{}/", server.address());
         }

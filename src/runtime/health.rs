@@ -121,6 +121,7 @@ impl HealthDesk {
             samples_shed: total(|s| s.samples_shed),
             hop_p50_us: figures.hop.p50.round(),
             hop_p99_us: figures.hop.p99.round(),
+            hop_spread: figures.hop.spread,
             delays: Delays {
                 heard: figures.heard.into(),
                 step: figures.step.into(),

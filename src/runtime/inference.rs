@@ -22,7 +22,7 @@ use crate::event::Phase;
 use crate::publish::{Command, EventSender, Outgoing, Request};
 use crate::realtime;
 use crate::ring::{Read, RingReader, wait_any};
-use crate::serve::{Feed, Said};
+use crate::serve::Feed;
 use crate::telemetry::{HopTimes, Seldom};
 
 /// Samples taken from a ring at a time: 85 ms at 48 kHz, so that no stream keeps the others waiting for long.
@@ -297,9 +297,7 @@ impl Inference {
                         on,
                         "event"
                     );
-                    if feed.is_on() {
-                        feed.say(Said::Event(Box::new(event.clone())));
-                    }
+                    feed.event(&event);
                     publish(sender, *patient, Outgoing::Event(Box::new(event)));
                     stream.anomaly.set(on);
                     stream.tell_anomaly(sender, *patient);

@@ -9,6 +9,7 @@ use ulid::Ulid;
 use super::inference::Inference;
 use crate::detect::Verdict;
 use crate::error::{Error, Result};
+use crate::event_store;
 use crate::publish::{AckEvent, Ask, Command, Judgement, Outgoing, Request, Response, Snapshot};
 use crate::telemetry::Seldom;
 
@@ -192,6 +193,13 @@ impl Inference {
         };
         if !self.engine.judge(stream, number, verdict)? {
             return Err(unknown(format!("{id} does not remember event {number}")));
+        }
+        if let Some(known) = request.id.as_deref().or_else(|| self.stamp.id_of(&id, number)) {
+            let kept = match verdict {
+                Verdict::Normal => event_store::Verdict::Normal,
+                Verdict::Anomaly => event_store::Verdict::Anomaly,
+            };
+            self.feed.verdict(known, kept);
         }
         tracing::info!("{id}: event {number} was judged: {verdict:?}");
         Ok(())

@@ -58,6 +58,13 @@ impl Stamp {
         Some((stream, *number))
     }
 
+    /// Id of event `number` of the stream, if it is one of the last 256 of this run.
+    #[must_use]
+    pub fn id_of(&self, stream: &str, number: u64) -> Option<&str> {
+        let mut newest_first = self.recent.iter().rev();
+        newest_first.find(|(_, of, n)| of == stream && *n == number).map(|(id, ..)| id.as_str())
+    }
+
     /// The event of a finding on `stream` whose sample 0 was captured at `zero`; `latency` is the time from the
     /// capture of the deciding hop until now.
     pub fn event(&mut self, stream: &str, finding: Finding, zero: SystemTime, latency: Duration) -> Event {

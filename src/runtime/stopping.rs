@@ -36,6 +36,11 @@ impl Daemon {
                 "the disk did not take what is known of the streams; the next start knows less of them"
             );
         }
+        if !self.feed.finish(LAST_WRITE) {
+            tracing::warn!(
+                "the disk did not take the last events; the page of the next start does not show them"
+            );
+        }
         if self.worker.as_ref().is_some_and(|worker| !worker.finish(LAST_WRITE)) {
             tracing::warn!(
                 "the microphones were not given back in time; other workers take them in some seconds"
