@@ -13,7 +13,7 @@ use crate::kernels::Precision;
 use crate::model::{self, Stepping};
 use crate::publish::{HomeAssistantConfig, PublishConfig};
 use crate::serve::HttpConfig;
-use crate::telemetry::LogConfig;
+use crate::telemetry::{LogConfig, physical_cores};
 
 /// Everything the daemon can be told. `config/default.toml` documents every key.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -52,7 +52,9 @@ pub struct Config {
 pub struct ModelConfig {
     /// A model file. Empty: the built-in `cpc-edge`.
     pub path: PathBuf,
-    /// Threads of the model's matrix products. 1 is fastest for a few streams.
+    /// Threads that share the streams, each from the ring to the detector, 0 to 256; 0 takes as many as there are cores, less
+    /// one, and one at least. There are never more than streams. With a GPU there is one; what takes over on the processor
+    /// shares its steps.
     pub threads: usize,
     /// What it runs on: `cpu`, `cuda` or `cuda:N`. Where the GPU is not there, or is lost, the CPU takes over.
     pub device: String,
@@ -75,15 +77,30 @@ impl ModelConfig {
     /// How hops are computed.
     #[must_use]
     pub fn stepping(&self) -> Stepping {
-        Stepping::Kernels { precision: self.precision, threads: self.threads }
+        Stepping::Kernels { precision: self.precision, threads: self.threads() }
+    }
+
+    /// Threads to take, counted from 1.
+    #[must_use]
+    pub fn threads(&self) -> usize {
+        match self.threads {
+            0 => physical_cores().saturating_sub(1).max(1),
+            threads => threads,
+        }
+    }
+
+    /// Threads that `streams` streams share.
+    #[must_use]
+    pub fn shards(&self, streams: usize) -> usize {
+        self.threads().min(streams).max(1)
     }
 
     /// Refuses what cannot run.
     fn validate(&self) -> Result<()> {
-        if !(1..=256).contains(&self.threads) {
+        if self.threads > 256 {
             return Err(Error::config(
-                format!("model.threads is {}, expected 1 to 256", self.threads),
-                "set threads in [model] to the cores the model may use",
+                format!("model.threads is {}, expected 0 to 256", self.threads),
+                "set threads in [model] to the cores that may analyse sound; 0 takes all but one",
             ));
         }
         if !(1..=32).contains(&self.hop_batch) {
@@ -111,7 +128,7 @@ impl Default for ModelConfig {
     fn default() -> Self {
         Self {
             path: PathBuf::new(),
-            threads: 1,
+            threads: 0,
             device: "cpu".to_owned(),
             precision: Precision::F32,
             hop_batch: 1,

@@ -1,4 +1,4 @@
-//! The thread that turns rings into readings and events.
+//! A thread that turns rings into readings and events.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -7,10 +7,11 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crossbeam_channel::{Receiver, Sender};
 
+use super::dispatch::{Answer, Part};
 use super::learning_progress::learning;
 use super::pool::Embedder;
 use super::progress::{Load, Progress};
-use super::reload::{Reloaded, Reloader, Settings};
+use super::reload::Settings;
 use super::show::Shown;
 use super::snapshot::Snapshots;
 use super::stream::Stream;
@@ -19,7 +20,7 @@ use super::{Engine, Heard, LaneFigures, Stamp};
 use crate::detect::StreamState;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::Phase;
-use crate::publish::{Command, EventSender, Outgoing, Request};
+use crate::publish::{Command, EventSender, Outgoing};
 use crate::realtime;
 use crate::ring::{Read, RingReader, wait_any};
 use crate::serve::{Feed, Said};
@@ -43,6 +44,8 @@ static FULL: Seldom = Seldom::new();
 pub(super) struct Inference {
     pub(super) engine: Engine,
     pub(super) streams: Vec<Stream>,
+    /// Where in `streams` the stream is that has a number in the engine.
+    pub(super) of_number: Vec<usize>,
     pub(super) stamp: Stamp,
     pub(super) sender: EventSender,
     /// Sound can wait for the publisher (replays); live sound cannot.
@@ -56,16 +59,15 @@ pub(super) struct Inference {
     pub(super) keep_every: Duration,
     /// Shared streams that come and go.
     pub(super) hands: Receiver<Hand>,
-    /// What others ask of streams.
-    pub(super) requests: Receiver<Request>,
+    /// Its number among the threads of the analysis.
+    pub(super) number: usize,
+    /// What others ask of streams, and where it is answered.
+    pub(super) requests: Receiver<Part>,
+    pub(super) answers: Sender<Answer>,
     /// Requests that wait for a detector which learns elsewhere.
-    pub(super) held: VecDeque<Request>,
+    pub(super) held: VecDeque<Part>,
     /// Settings of a configuration that was read again.
     pub(super) settings: Receiver<Settings>,
-    /// For requests to read the configuration again.
-    pub(super) reloader: Reloader,
-    /// Who waits for the answer to such a request, and for what transaction.
-    pub(super) reloading: Vec<(Receiver<Reloaded>, Option<String>)>,
     /// Real-time priority to ask for; 0 for none.
     pub(super) priority: u8,
     pub(super) progress: Arc<Progress>,
@@ -214,6 +216,10 @@ impl Inference {
         };
         let number = added?;
         stream.number = Some(number);
+        self.of_number.resize(self.of_number.len().max(number + 1), usize::MAX);
+        if let Some(place) = self.of_number.get_mut(number) {
+            *place = index;
+        }
         stream.anomaly.say_again();
         self.tell_anomalies();
         self.tell_setting(index, Command::Budget, self.engine.events_per_hour().to_string());
@@ -230,6 +236,7 @@ impl Inference {
         let Self {
             engine,
             streams,
+            of_number,
             stamp,
             sender,
             patient,
@@ -246,8 +253,9 @@ impl Inference {
         let calibrate_s = engine.calibrate_seconds();
         let result = work(engine, &mut |heard| {
             let number = heard.stream();
-            let place = streams.iter().position(|s| s.number == Some(number));
-            let Some((place, stream)) = place.and_then(|at| Some((at, streams.get_mut(at)?))) else { return };
+            let stream = of_number.get(number).and_then(|&at| streams.get_mut(at));
+            let Some(stream) = stream.filter(|stream| stream.number == Some(number)) else { return };
+            let place = stream.place;
             match heard {
                 Heard::Reading { frame, reading, .. } => {
                     progress.scored.fetch_add(1, Ordering::Relaxed);
@@ -314,7 +322,7 @@ impl Inference {
     }
 
     fn tell_calibrated(&self, number: usize) {
-        let Some(stream) = self.streams.iter().find(|s| s.number == Some(number)) else { return };
+        let Some(stream) = self.of_number.get(number).and_then(|&at| self.streams.get(at)) else { return };
         let Some(calibration) = self.engine.lane(number).and_then(|lane| lane.detector().calibration())
         else {
             return;
@@ -356,9 +364,9 @@ impl Inference {
         let figures = &self.progress.figures;
         if let Some(mut figures) = if last { figures.lock().ok() } else { figures.try_lock().ok() } {
             figures.load = self.load.share(Instant::now());
-            figures.hop = self.engine.hop_times().percentiles();
-            figures.step = self.engine.step_times().percentiles();
-            figures.heard = self.heard.percentiles();
+            figures.hop = self.engine.hop_times().durations();
+            figures.step = self.engine.step_times().durations();
+            figures.heard = self.heard.durations();
             figures.streams = self.streams.iter().map(|s| (s.feed.id.clone(), s.figures)).collect();
         }
     }

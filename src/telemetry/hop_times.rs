@@ -20,6 +20,32 @@ pub struct Percentiles {
     pub mean: f64,
 }
 
+/// Some durations, to three digits, that can be joined with those of other threads.
+#[derive(Debug, Clone, Default)]
+pub struct Durations(Option<Histogram<u32>>);
+
+impl Durations {
+    /// Takes those of `other` as well.
+    pub fn join(&mut self, other: &Self) {
+        match (&mut self.0, &other.0) {
+            (Some(mine), Some(theirs)) => {
+                // both have the same bounds
+                let _ = mine.add(theirs);
+            }
+            (None, Some(theirs)) => self.0 = Some(theirs.clone()),
+            (_, None) => {}
+        }
+    }
+
+    /// Percentiles; zeros when there are none.
+    #[must_use]
+    pub fn percentiles(&self) -> Percentiles {
+        let Some(all) = self.0.as_ref().filter(|all| !all.is_empty()) else { return Percentiles::default() };
+        let at = |q: f64| all.value_at_quantile(q) as f64 / 10.0;
+        Percentiles { p50: at(0.5), p99: at(0.99), p999: at(0.999), mean: all.mean() / 10.0 }
+    }
+}
+
 /// The durations of the latest hops, to three digits, in a fixed memory: adding one takes nanoseconds, and so does
 /// forgetting the oldest.
 #[derive(Debug, Clone)]
@@ -60,13 +86,19 @@ impl HopTimes {
     /// Percentiles of those remembered; zeros when there are none.
     #[must_use]
     pub fn percentiles(&self) -> Percentiles {
-        let [Some(now), Some(before)] = &self.recent else { return Percentiles::default() };
-        let mut all = before.clone();
-        if all.add(now).is_err() || all.is_empty() {
-            return Percentiles::default();
+        self.durations().percentiles()
+    }
+
+    /// A copy of those remembered.
+    #[must_use]
+    pub fn durations(&self) -> Durations {
+        let [now, before] = &self.recent;
+        let mut all = Durations(before.clone());
+        if let (Some(all), Some(now)) = (&mut all.0, now) {
+            // both have the same bounds
+            let _ = all.add(now);
         }
-        let at = |q: f64| all.value_at_quantile(q) as f64 / 10.0;
-        Percentiles { p50: at(0.5), p99: at(0.99), p999: at(0.999), mean: all.mean() / 10.0 }
+        all
     }
 }
 
