@@ -216,7 +216,8 @@ mod tests {
     #[test]
     fn settings_that_are_late_are_withdrawn_and_never_counted_later() {
         let (way, settings) = bounded(1);
-        let error = apply(&Config::default(), &way).unwrap_err();
+        let (config, ways) = (Config::default(), [way]);
+        let error = apply(&config, &config, &ways).unwrap_err();
         assert!(error.to_string().contains("within 2 s"), "{error}");
         let late: Settings = settings.try_recv().unwrap();
         assert!(!late.taken.claim(), "the analysis must leave them alone");
@@ -227,18 +228,33 @@ mod tests {
             std::thread::sleep(PATIENCE + Duration::from_millis(300));
             settings.answer.send(Ok(())).unwrap();
         });
-        apply(&Config::default(), &way).unwrap();
+        apply(&config, &config, &ways).unwrap();
         analysis.join().unwrap();
     }
 
     #[test]
-    fn every_request_is_answered() {
-        let (reloader, requests) = Reloader::new();
-        let answers: Vec<_> = (0..5).map(|_| reloader.request()).collect();
-        assert!(answers[4].try_recv().unwrap().is_err(), "the fifth finds no room");
-        for answer in requests.try_iter() {
-            answer.send(Ok("done".into())).unwrap();
-        }
-        assert!(answers[..4].iter().all(|answer| answer.recv().unwrap().unwrap() == "done"));
+    fn what_one_thread_refuses_the_others_take_back() {
+        let (old, mut new) = (Config::default(), Config::default());
+        new.detect.events_per_hour = 7.0;
+        let thread = |refuses: bool| {
+            let (way, settings) = bounded::<Settings>(1);
+            let work = move || {
+                let mut budgets = Vec::new();
+                for settings in settings {
+                    assert!(settings.taken.claim());
+                    budgets.push(settings.detect.events_per_hour);
+                    let outcome = if refuses { Err(Error::internal("not that")) } else { Ok(()) };
+                    settings.answer.send(outcome).unwrap();
+                }
+                budgets
+            };
+            (way, std::thread::spawn(work))
+        };
+        let (ways, threads): (Vec<_>, Vec<_>) = [false, true, false].map(thread).into_iter().unzip();
+        assert_eq!(apply(&new, &old, &ways).unwrap_err().to_string(), "not that");
+        drop(ways);
+        let budgets: Vec<Vec<f64>> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
+        let back = old.detect.events_per_hour;
+        assert_eq!(budgets, [vec![7.0, back], vec![7.0], vec![7.0, back]]);
     }
 }
