@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -63,6 +64,9 @@ pub struct ModelConfig {
     pub precision: Precision,
     /// Hops of a stream that wait for each other and are stepped together, 1 to 32.
     pub hop_batch: usize,
+    /// Milliseconds between two looks at the sound of all streams, 0 to 20, where all of it comes at its own pace; 0 looks
+    /// as soon as there is any.
+    pub tick_ms: u32,
 }
 
 impl ModelConfig {
@@ -78,6 +82,12 @@ impl ModelConfig {
     #[must_use]
     pub fn stepping(&self) -> Stepping {
         Stepping::Kernels { precision: self.precision, threads: self.threads() }
+    }
+
+    /// Time between two looks at the sound of all streams.
+    #[must_use]
+    pub fn tick(&self) -> Duration {
+        Duration::from_millis(u64::from(self.tick_ms))
     }
 
     /// Threads to take, counted from 1.
@@ -109,6 +119,12 @@ impl ModelConfig {
                 "set hop_batch in [model] to the hops of 10 ms that may wait for each other; 1 for none",
             ));
         }
+        if self.tick_ms > 20 {
+            return Err(Error::config(
+                format!("model.tick_ms is {}, expected 0 to 20", self.tick_ms),
+                "set tick_ms in [model] to the milliseconds for which sound of many streams may gather; 0 for none",
+            ));
+        }
         let gpu = model::check_device(&self.device).map_err(|e| e.context("model.device"))?;
         match (gpu, self.precision) {
             (Some(_), Precision::Int8 | Precision::Int7) => Err(Error::config(
@@ -132,6 +148,7 @@ impl Default for ModelConfig {
             device: "cpu".to_owned(),
             precision: Precision::F32,
             hop_batch: 1,
+            tick_ms: 5,
         }
     }
 }

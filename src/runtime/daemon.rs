@@ -137,6 +137,7 @@ impl Daemon {
         if config.snapshots.any() {
             engine.remember(Keep { bands: spectrogram, samples: clip, pre_roll_s });
         }
+        let paced = sources.iter().all(SourceConfig::keeps_pace);
         let patient = !sources.iter().any(SourceConfig::is_live);
         let count: usize = sources.iter().map(|source| source.stream_ids().len()).sum();
         let engines = engines(engine, config.model.shards(count))?;
@@ -213,6 +214,8 @@ impl Daemon {
             snapshots: handle,
             states: keep,
             keep_every: keeper::every(shared),
+            // what is read as fast as it goes is not slowed
+            tick: if paced { config.model.tick() } else { Duration::ZERO },
             priority: wished.saturating_sub(1).max(wished.min(1)),
             feed: feed.clone(),
         };

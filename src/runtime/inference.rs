@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use crossbeam_channel::{Receiver, Sender};
@@ -15,6 +16,7 @@ use super::reload::Settings;
 use super::show::Shown;
 use super::snapshot::Snapshots;
 use super::stream::Stream;
+use super::tick::Tick;
 use super::workers::Hand;
 use super::{Engine, Heard, LaneFigures, Stamp};
 use crate::detect::StreamState;
@@ -72,6 +74,9 @@ pub(super) struct Inference {
     pub(super) priority: u8,
     pub(super) progress: Arc<Progress>,
     pub(super) load: Load,
+    pub(super) tick: Tick,
+    /// A ring had more than was taken of it.
+    pub(super) behind: bool,
     /// For those who look at the page.
     pub(super) feed: Feed,
     /// From the capture of a hop's last sample to its reading, where sound comes at its own pace.
@@ -95,8 +100,13 @@ impl Inference {
             self.look_around();
             self.take_hands()?;
             let mut busy = false;
+            self.behind = false;
+            let begun = Instant::now();
             for index in 0..self.streams.len() {
                 busy |= self.take(index, &mut piece)?;
+            }
+            if busy {
+                self.tick.took(begun);
             }
             busy |= self.drive(|engine, sink| engine.run_for(SLICE, sink))?;
             busy |= self.end_what_is_over()?;
@@ -124,7 +134,10 @@ impl Inference {
                     (0..self.streams.len()).try_for_each(|index| self.give_up(index))?;
                 }
             }
-            if !busy {
+            if busy && !self.behind {
+                // sound of other streams gathers, so that a step serves many
+                self.rest();
+            } else if !busy {
                 let engine = &self.engine;
                 let wanted =
                     |s: &&Stream| !s.closing && s.number.is_none_or(|number| !engine.is_full(number));
@@ -134,6 +147,16 @@ impl Inference {
                 let _ = wait_any(open.iter().copied(), IDLE);
                 self.load.waited(waits.elapsed());
             }
+        }
+    }
+
+    /// Sleeps for what is left of the tick.
+    fn rest(&mut self) {
+        let left = self.tick.left(Instant::now());
+        if !left.is_zero() {
+            let sleeps = Instant::now();
+            thread::sleep(left);
+            self.load.waited(sleeps.elapsed());
         }
     }
 
@@ -175,6 +198,7 @@ impl Inference {
         match (found, stream.number) {
             (Read::Empty, _) => return Ok(false),
             (Read::Samples(count), number) => {
+                self.behind |= count == piece.len();
                 let rate = stream.feed.reader.rate();
                 let number = match number {
                     Some(number) => number,

@@ -47,6 +47,7 @@ mod stamp;
 mod stopping;
 mod stream;
 mod strip;
+mod tick;
 #[cfg_attr(not(feature = "mqtt"), path = "no_workers.rs")]
 mod workers;
 

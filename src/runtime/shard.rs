@@ -17,6 +17,7 @@ use super::progress::{Load, Progress};
 use super::reload::Settings;
 use super::snapshot::{Snapshots, WriterHandle};
 use super::stream::Stream;
+use super::tick::Tick;
 use super::workers::Hand;
 use super::{Engine, Stamp};
 use crate::error::{Error, Result};
@@ -43,6 +44,8 @@ pub(super) struct Common {
     pub(super) keep_every: Duration,
     /// Real-time priority to ask for; 0 for none.
     pub(super) priority: u8,
+    /// Time between two looks at the sound of all streams.
+    pub(super) tick: Duration,
     pub(super) feed: Feed,
 }
 
@@ -157,6 +160,8 @@ impl Shard {
             priority: common.priority,
             progress: Arc::clone(&seat.progress),
             load: Load::new(Instant::now()),
+            tick: Tick::new(common.tick),
+            behind: false,
             feed: common.feed.clone(),
             heard: HopTimes::default(),
         };
