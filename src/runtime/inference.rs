@@ -160,26 +160,6 @@ impl Inference {
         }
     }
 
-    fn take_settings(&mut self) -> Result<()> {
-        while let Ok(settings) = self.settings.try_recv() {
-            if !settings.taken.claim() {
-                // who asked has given up
-                continue;
-            }
-            let mut outcome = Ok(());
-            self.drive(|engine, sink| {
-                outcome = engine.reconfigure(&settings.detect, sink);
-                Ok(())
-            })?;
-            if outcome.is_ok() {
-                self.score_every = settings.score_every;
-                self.tell_budgets();
-            }
-            let _ = settings.answer.try_send(outcome);
-        }
-        Ok(())
-    }
-
     /// Takes one piece from a ring; true when there was one.
     fn take(&mut self, index: usize, piece: &mut [f32]) -> Result<bool> {
         let Some(stream) = self.streams.get_mut(index).filter(|s| !s.closing) else { return Ok(false) };

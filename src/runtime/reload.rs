@@ -9,6 +9,7 @@ use sd_notify::NotifyState;
 use serde_json::json;
 
 use super::daemon::{Control, Daemon, tell_systemd};
+use super::inference::Inference;
 use super::scores::score_every;
 use crate::config::Config;
 use crate::detect::DetectConfig;
@@ -120,6 +121,29 @@ impl Given {
                 Ok(())
             }),
         }
+    }
+}
+
+impl Inference {
+    /// Puts in force what the supervisor has read, unless that was withdrawn.
+    pub(super) fn take_settings(&mut self) -> Result<()> {
+        while let Ok(settings) = self.settings.try_recv() {
+            if !settings.taken.claim() {
+                // who asked has given up
+                continue;
+            }
+            let mut outcome = Ok(());
+            self.drive(|engine, sink| {
+                outcome = engine.reconfigure(&settings.detect, sink);
+                Ok(())
+            })?;
+            if outcome.is_ok() {
+                self.score_every = settings.score_every;
+                self.tell_budgets();
+            }
+            let _ = settings.answer.try_send(outcome);
+        }
+        Ok(())
     }
 }
 
