@@ -1,25 +1,28 @@
-//! The thread that turns rings into readings and events.
+//! A thread that turns rings into readings and events.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use crossbeam_channel::{Receiver, Sender};
 
+use super::dispatch::{Answer, Part};
 use super::learning_progress::learning;
 use super::pool::Embedder;
 use super::progress::{Load, Progress};
-use super::reload::{Reloaded, Reloader, Settings};
+use super::reload::Settings;
 use super::show::Shown;
 use super::snapshot::Snapshots;
 use super::stream::Stream;
+use super::tick::Tick;
 use super::workers::Hand;
 use super::{Engine, Heard, LaneFigures, Stamp};
 use crate::detect::StreamState;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::Phase;
-use crate::publish::{Command, EventSender, Outgoing, Request};
+use crate::publish::{Command, EventSender, Outgoing};
 use crate::realtime;
 use crate::ring::{Read, RingReader, wait_any};
 use crate::serve::Feed;
@@ -43,6 +46,8 @@ static FULL: Seldom = Seldom::new();
 pub(super) struct Inference {
     pub(super) engine: Engine,
     pub(super) streams: Vec<Stream>,
+    /// Where in `streams` the stream is that has a number in the engine.
+    pub(super) of_number: Vec<usize>,
     pub(super) stamp: Stamp,
     pub(super) sender: EventSender,
     /// Sound can wait for the publisher (replays); live sound cannot.
@@ -56,20 +61,22 @@ pub(super) struct Inference {
     pub(super) keep_every: Duration,
     /// Shared streams that come and go.
     pub(super) hands: Receiver<Hand>,
-    /// What others ask of streams.
-    pub(super) requests: Receiver<Request>,
+    /// Its number among the threads of the analysis.
+    pub(super) number: usize,
+    /// What others ask of streams, and where it is answered.
+    pub(super) requests: Receiver<Part>,
+    pub(super) answers: Sender<Answer>,
     /// Requests that wait for a detector which learns elsewhere.
-    pub(super) held: VecDeque<Request>,
+    pub(super) held: VecDeque<Part>,
     /// Settings of a configuration that was read again.
     pub(super) settings: Receiver<Settings>,
-    /// For requests to read the configuration again.
-    pub(super) reloader: Reloader,
-    /// Who waits for the answer to such a request, and for what transaction.
-    pub(super) reloading: Vec<(Receiver<Reloaded>, Option<String>)>,
     /// Real-time priority to ask for; 0 for none.
     pub(super) priority: u8,
     pub(super) progress: Arc<Progress>,
     pub(super) load: Load,
+    pub(super) tick: Tick,
+    /// A ring had more than was taken of it.
+    pub(super) behind: bool,
     /// For those who look at the page.
     pub(super) feed: Feed,
     /// From the capture of a hop's last sample to its reading, where sound comes at its own pace.
@@ -93,8 +100,13 @@ impl Inference {
             self.look_around();
             self.take_hands()?;
             let mut busy = false;
+            self.behind = false;
+            let begun = Instant::now();
             for index in 0..self.streams.len() {
                 busy |= self.take(index, &mut piece)?;
+            }
+            if busy {
+                self.tick.took(begun);
             }
             busy |= self.drive(|engine, sink| engine.run_for(SLICE, sink))?;
             busy |= self.end_what_is_over()?;
@@ -122,7 +134,10 @@ impl Inference {
                     (0..self.streams.len()).try_for_each(|index| self.give_up(index))?;
                 }
             }
-            if !busy {
+            if busy && !self.behind {
+                // sound of other streams gathers, so that a step serves many
+                self.rest();
+            } else if !busy {
                 let engine = &self.engine;
                 let wanted =
                     |s: &&Stream| !s.closing && s.number.is_none_or(|number| !engine.is_full(number));
@@ -135,24 +150,14 @@ impl Inference {
         }
     }
 
-    fn take_settings(&mut self) -> Result<()> {
-        while let Ok(settings) = self.settings.try_recv() {
-            if !settings.taken.claim() {
-                // who asked has given up
-                continue;
-            }
-            let mut outcome = Ok(());
-            self.drive(|engine, sink| {
-                outcome = engine.reconfigure(&settings.detect, sink);
-                Ok(())
-            })?;
-            if outcome.is_ok() {
-                self.score_every = settings.score_every;
-                self.tell_budgets();
-            }
-            let _ = settings.answer.try_send(outcome);
+    /// Sleeps for what is left of the tick.
+    fn rest(&mut self) {
+        let left = self.tick.left(Instant::now());
+        if !left.is_zero() {
+            let sleeps = Instant::now();
+            thread::sleep(left);
+            self.load.waited(sleeps.elapsed());
         }
-        Ok(())
     }
 
     /// Takes one piece from a ring; true when there was one.
@@ -173,6 +178,7 @@ impl Inference {
         match (found, stream.number) {
             (Read::Empty, _) => return Ok(false),
             (Read::Samples(count), number) => {
+                self.behind |= count == piece.len();
                 let rate = stream.feed.reader.rate();
                 let number = match number {
                     Some(number) => number,
@@ -214,6 +220,10 @@ impl Inference {
         };
         let number = added?;
         stream.number = Some(number);
+        self.of_number.resize(self.of_number.len().max(number + 1), usize::MAX);
+        if let Some(place) = self.of_number.get_mut(number) {
+            *place = index;
+        }
         stream.anomaly.say_again();
         self.tell_anomalies();
         self.tell_setting(index, Command::Budget, self.engine.events_per_hour().to_string());
@@ -230,6 +240,7 @@ impl Inference {
         let Self {
             engine,
             streams,
+            of_number,
             stamp,
             sender,
             patient,
@@ -246,8 +257,9 @@ impl Inference {
         let calibrate_s = engine.calibrate_seconds();
         let result = work(engine, &mut |heard| {
             let number = heard.stream();
-            let place = streams.iter().position(|s| s.number == Some(number));
-            let Some((place, stream)) = place.and_then(|at| Some((at, streams.get_mut(at)?))) else { return };
+            let stream = of_number.get(number).and_then(|&at| streams.get_mut(at));
+            let Some(stream) = stream.filter(|stream| stream.number == Some(number)) else { return };
+            let place = stream.place;
             match heard {
                 Heard::Reading { frame, reading, .. } => {
                     progress.scored.fetch_add(1, Ordering::Relaxed);
@@ -312,7 +324,7 @@ impl Inference {
     }
 
     fn tell_calibrated(&self, number: usize) {
-        let Some(stream) = self.streams.iter().find(|s| s.number == Some(number)) else { return };
+        let Some(stream) = self.of_number.get(number).and_then(|&at| self.streams.get(at)) else { return };
         let Some(calibration) = self.engine.lane(number).and_then(|lane| lane.detector().calibration())
         else {
             return;
@@ -354,9 +366,9 @@ impl Inference {
         let figures = &self.progress.figures;
         if let Some(mut figures) = if last { figures.lock().ok() } else { figures.try_lock().ok() } {
             figures.load = self.load.share(Instant::now());
-            figures.hop = self.engine.hop_times().percentiles();
-            figures.step = self.engine.step_times().percentiles();
-            figures.heard = self.heard.percentiles();
+            figures.hop = self.engine.hop_times().durations();
+            figures.step = self.engine.step_times().durations();
+            figures.heard = self.heard.durations();
             figures.streams = self.streams.iter().map(|s| (s.feed.id.clone(), s.figures)).collect();
         }
     }

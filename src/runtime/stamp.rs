@@ -20,7 +20,7 @@ pub struct Stamp {
     streams: HashMap<String, Running>,
     /// Id, stream and number of the last events, the newest last.
     recent: VecDeque<(String, String, u64)>,
-    /// Its ids ascend, also where the clock is set back.
+    /// Its ids ascend on each stream, also where the clock is set back.
     ids: Generator,
 }
 
@@ -43,6 +43,12 @@ impl Stamp {
             recent: VecDeque::new(),
             ids: Generator::new(),
         }
+    }
+
+    /// For another thread of the same daemon, whose streams are others.
+    #[must_use]
+    pub fn for_another_thread(&self) -> Self {
+        Self { boot: self.boot.clone(), ..Self::new(self.node.clone(), self.model.clone()) }
     }
 
     /// ULID of this run.

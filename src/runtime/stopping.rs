@@ -1,7 +1,6 @@
 //! The ordered stop.
 
 use std::sync::atomic::Ordering;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use sd_notify::NotifyState;
@@ -25,8 +24,10 @@ impl Daemon {
             source.handle.request_stop();
         }
         self.sources.clear();
-        self.progress.sources_gone.store(true, Ordering::Release);
-        let inference = self.end_inference();
+        for shard in &self.shards {
+            shard.progress.sources_gone.store(true, Ordering::Release);
+        }
+        let analysis = self.end_analysis();
         self.snapshots.finish();
         while let Ok(notice) = self.notices.try_recv() {
             self.tell(&notice);
@@ -65,7 +66,7 @@ impl Daemon {
         if !report.clean {
             tracing::error!("events that only memory held are lost; the outbox could not take them");
         }
-        inference?;
+        analysis?;
         if lost > 0 {
             return Err(Error::internal(format!(
                 "{lost} event documents could not be written to stdout and are lost; see the log for the reason"
@@ -81,21 +82,9 @@ impl Daemon {
     }
 
     /// Waits for the analysis of what was heard; not for ever, since whoever stops a daemon has no such time.
-    fn end_inference(&mut self) -> Result<()> {
-        let Some(thread) = self.inference.take() else { return Ok(()) };
-        let (by, rounds) = (Instant::now() + LAST_SOUND, self.progress.rounds.load(Ordering::Relaxed));
-        while !self.patient && !thread.is_finished() {
-            if Instant::now() > by {
-                if self.progress.rounds.load(Ordering::Relaxed) > rounds + 1 {
-                    tracing::warn!(
-                        "the stop does not wait for the analysis, which has more to do: the last sound is lost"
-                    );
-                    return Ok(());
-                }
-                return Err(Error::internal("the analysis hangs; the last seconds of sound are lost"));
-            }
-            thread::sleep(Duration::from_millis(5));
-        }
-        thread.join().unwrap_or_else(|_| Err(Error::internal("the inference thread panicked")))
+    fn end_analysis(&mut self) -> Result<()> {
+        let by = (!self.patient).then(|| Instant::now() + LAST_SOUND);
+        let ended = std::mem::take(&mut self.shards).into_iter().map(|shard| shard.finish(by));
+        ended.fold(Ok(()), Result::and)
     }
 }

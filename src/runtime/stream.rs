@@ -1,4 +1,4 @@
-//! One stream on its way through the thread `inference`.
+//! One stream on its way through a thread of the analysis.
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -33,6 +33,8 @@ impl Anomaly {
 
 /// A stream.
 pub(super) struct Stream {
+    /// Its place among all streams of the daemon.
+    pub(super) place: usize,
     pub(super) feed: StreamFeed,
     /// Its number in the engine, from its first sample until its end.
     pub(super) number: Option<usize>,
@@ -68,8 +70,9 @@ pub(super) struct Stream {
 impl Stream {
     /// A stream that is watched at once if its normal is `known`; what is learnt of it here is handed on to be kept if
     /// `keep`.
-    pub(super) fn new(feed: StreamFeed, known: Option<StreamState>, keep: bool) -> Self {
+    pub(super) fn new(place: usize, feed: StreamFeed, known: Option<StreamState>, keep: bool) -> Self {
         Self {
+            place,
             feed,
             number: None,
             known,
@@ -95,8 +98,8 @@ impl Stream {
     }
 
     /// A stream that workers share: it is not heard here until it is taken.
-    pub(super) fn shared(feed: StreamFeed) -> Self {
-        Self { owned: false, ..Self::new(feed, None, true) }
+    pub(super) fn shared(place: usize, feed: StreamFeed) -> Self {
+        Self { owned: false, ..Self::new(place, feed, None, true) }
     }
 
     /// It is heard here from now on.

@@ -30,6 +30,11 @@ impl Spread {
         self.sum_s += seconds;
     }
 
+    fn join(&mut self, other: &Self) {
+        self.counts.iter_mut().zip(other.counts).for_each(|(mine, theirs)| *mine += theirs);
+        self.sum_s += other.sum_s;
+    }
+
     /// How many were at most as long as each bound.
     pub fn up_to(&self) -> impl Iterator<Item = (f64, u64)> {
         let counts = self.counts;
@@ -59,6 +64,39 @@ pub struct Percentiles {
     pub p999: f64,
     /// Mean.
     pub mean: f64,
+}
+
+/// Some durations, to three digits, that can be joined with those of other threads.
+#[derive(Debug, Clone, Default)]
+pub struct Durations {
+    recent: Option<Histogram<u32>>,
+    spread: Spread,
+}
+
+impl Durations {
+    /// Takes those of `other` as well.
+    pub fn join(&mut self, other: &Self) {
+        self.spread.join(&other.spread);
+        match (&mut self.recent, &other.recent) {
+            (Some(mine), Some(theirs)) => {
+                // both have the same bounds
+                let _ = mine.add(theirs);
+            }
+            (None, Some(theirs)) => self.recent = Some(theirs.clone()),
+            (_, None) => {}
+        }
+    }
+
+    /// Percentiles; zeros when there are none.
+    #[must_use]
+    pub fn percentiles(&self) -> Percentiles {
+        let spread = self.spread;
+        let Some(all) = self.recent.as_ref().filter(|all| !all.is_empty()) else {
+            return Percentiles { spread, ..Percentiles::default() };
+        };
+        let at = |q: f64| all.value_at_quantile(q) as f64 / 10.0;
+        Percentiles { spread, p50: at(0.5), p99: at(0.99), p999: at(0.999), mean: all.mean() / 10.0 }
+    }
 }
 
 /// The durations of the latest hops, to three digits, in a fixed memory: adding one takes nanoseconds, and so does
@@ -105,14 +143,19 @@ impl HopTimes {
     /// Percentiles of those remembered; zeros when there are none.
     #[must_use]
     pub fn percentiles(&self) -> Percentiles {
-        let [Some(now), Some(before)] = &self.recent else { return Percentiles::default() };
-        let mut all = before.clone();
-        if all.add(now).is_err() || all.is_empty() {
-            return Percentiles::default();
+        self.durations().percentiles()
+    }
+
+    /// A copy of those remembered.
+    #[must_use]
+    pub fn durations(&self) -> Durations {
+        let [now, before] = &self.recent;
+        let mut all = Durations { recent: before.clone(), spread: self.spread };
+        if let (Some(all), Some(now)) = (&mut all.recent, now) {
+            // both have the same bounds
+            let _ = all.add(now);
         }
-        let at = |q: f64| all.value_at_quantile(q) as f64 / 10.0;
-        let (p50, p99, p999) = (at(0.5), at(0.99), at(0.999));
-        Percentiles { spread: self.spread, p50, p99, p999, mean: all.mean() / 10.0 }
+        all
     }
 }
 
