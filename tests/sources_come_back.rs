@@ -198,8 +198,7 @@ fn shows_within(id: &str, fault: Fault) -> Duration {
     let seconds = match fault {
         Fault::Trickle => 4,
         // first it is heard to the end of what was given at once
-        Fault::Stall if id.starts_with("web") => BURST_S as u64 + 3,
-        _ if id.starts_with("web") => 3,
+        _ if id.starts_with("web") => BURST_S as u64 + 3,
         _ => 2,
     };
     Duration::from_secs(seconds)
@@ -251,7 +250,7 @@ impl Stream {
                 if may_begin && at >= *until && now.online && !faults.is_empty() {
                     let fault = faults[rng.random_range(0..faults.len())];
                     let seconds = match fault {
-                        Fault::Stall if self.id.starts_with("web") => BURST_S as f64 + 6.0,
+                        _ if self.id.starts_with("web") => BURST_S as f64 + 6.0,
                         Fault::Trickle => 8.0,
                         _ => rng.random_range(5.0..9.0),
                     };
