@@ -12,7 +12,7 @@ mod support;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::Write as _;
-use std::net::{TcpListener, UdpSocket};
+use std::net::UdpSocket;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
@@ -104,17 +104,6 @@ struct Stream {
     online_since: Option<Instant>,
 }
 
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
-fn listener() -> (TcpListener, u16) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.set_nonblocking(true).unwrap();
-    let port = listener.local_addr().unwrap().port();
-    (listener, port)
-}
-
 /// Makes all senders, and the part of a configuration that names them.
 fn senders(broker: &Broker, samples: &[i16]) -> (Vec<(String, Hand)>, String) {
     let has_ffmpeg = Command::new("ffmpeg").arg("-version").output().is_ok();
@@ -136,12 +125,12 @@ fn senders(broker: &Broker, samples: &[i16]) -> (Vec<(String, Hand)>, String) {
         all.push((id, Hand::Sender(Sender::start(kind, &own, float))));
     };
     for n in 0..(if has_ffmpeg { 9 } else { 14 }) {
-        let (listener, port) = listener();
+        let (listener, port) = Kind::listener();
         let key = format!("url = \"tcp://127.0.0.1:{port}\"");
         add(format!("dialled{n}"), Kind::Serve(listener), key, n % 2 == 0);
     }
     for n in 0..6 {
-        let port = free_port();
+        let port = Kind::listener().1;
         let key = format!("url = \"tcp-listen://127.0.0.1:{port}\"");
         add(format!("answered{n}"), Kind::Dial(port), key, n % 2 == 0);
     }
@@ -158,7 +147,7 @@ fn senders(broker: &Broker, samples: &[i16]) -> (Vec<(String, Hand)>, String) {
     }
     if has_ffmpeg {
         for n in 0..3 {
-            let (listener, port) = listener();
+            let (listener, port) = Kind::listener();
             let key = format!("url = \"http://127.0.0.1:{port}/live.wav\"");
             add(format!("web{n}"), Kind::Web(listener), key, false);
         }
@@ -202,12 +191,6 @@ fn shows_within(id: &str, fault: Fault) -> Duration {
         _ => 2,
     };
     Duration::from_secs(seconds)
-}
-
-fn resident_mib(pid: u32) -> f64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let rss = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    rss.split_whitespace().next().unwrap().parse::<f64>().unwrap() / 1024.0
 }
 
 /// Longest times by kind of source and fault: until it showed, and until the stream was usable again.
@@ -350,7 +333,7 @@ fn sources_come_back_and_nothing_is_lost_without_a_count() {
         for stream in &mut streams {
             stream.turn(&found[&stream.id], &mut rng, may_begin, &mut report);
         }
-        memory.push((first.elapsed().as_secs_f64(), resident_mib(daemon.id())));
+        memory.push((first.elapsed().as_secs_f64(), daemon.resident_mib()));
         assert!(daemon.runs(), "it ended: {}", daemon.log().join("\n"));
         let all_well = streams.iter().all(|stream| matches!(stream.phase, Phase::Well { .. }));
         if !may_begin && all_well && over.get_or_insert_with(Instant::now).elapsed() > Duration::from_secs(4)
@@ -387,7 +370,9 @@ fn sources_come_back_and_nothing_is_lost_without_a_count() {
         let heard = (of.samples_in + of.lost) as f64 / 16_000.0;
         println!("{:<12} {time:.1} s: {heard:.1} s of sound and gaps", stream.id);
         furthest = furthest.max((time - heard).abs());
-        if (time - heard).abs() > 2.0 {
+        // what a web stream gives at once is heard later than it came
+        let allowed = if stream.id.starts_with("web") { 4.0 } else { 2.0 };
+        if (time - heard).abs() > allowed {
             wrong.push(format!("{}: {time:.1} s, but {heard:.1} s of sound and gaps", stream.id));
         }
     }

@@ -61,6 +61,14 @@ impl Kind {
         }
     }
 
+    /// Somewhere to listen for TCP, and the port of it.
+    pub fn listener() -> (TcpListener, u16) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        (listener, port)
+    }
+
     /// A microphone `id` on the broker at `port`.
     pub fn microphone(id: &str, port: u16) -> Self {
         let mut options = MqttOptions::new(format!("soak-{id}"), "127.0.0.1", port);
