@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 use std::thread;
-use std::time::Duration;
 
 use crate::node::{LONG, LOOKED, Node};
 use crate::support::broker::{Broker, await_for};
