@@ -110,10 +110,10 @@ impl Session {
         if refused.short == 0 {
             refused.steady.clear();
         }
-        if let Some(topic) = self.alone.take().filter(|topic| refused.is_suspect(topic)) {
-            if refused.strike(&topic, Instant::now()) {
-                self.tell_refused(&topic, &format!("it ends the connection: {reason}"), AFTER_PARDON);
-            }
+        if let Some(topic) = self.alone.take().filter(|topic| refused.is_suspect(topic))
+            && refused.strike(&topic, Instant::now())
+        {
+            self.tell_refused(&topic, &format!("it ends the connection: {reason}"), AFTER_PARDON);
         }
         reason
     }
