@@ -87,10 +87,10 @@ impl Adaptive {
         self.refit.step(&mut self.densities);
     }
 
-    /// Takes in the last step of each context, where it ended with the last frame. Does not allocate.
-    pub(super) fn learn_steps(&mut self, states: &[ContextState; 2]) {
+    /// Takes in the last step of each context, where it ended with the last frame and `counts`. Does not allocate.
+    pub(super) fn learn_steps(&mut self, states: &[ContextState; 2], counts: bool) {
         let contexts = self.contexts.iter_mut().flatten().zip(states);
-        contexts.for_each(|(context, state)| context.learn(state));
+        contexts.for_each(|(context, state)| context.learn(state, counts));
     }
 }
 

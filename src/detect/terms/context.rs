@@ -42,7 +42,7 @@ pub(super) struct ContextModel {
     pub(super) usual: f32,
     /// Of means and deviations of the errors over 0.3 s.
     pub(super) window: Mahalanobis,
-    /// Sums of x_t x_{t−l}ᵀ over the targets of the fit, l = 0 to 100, `[101, 8, 8]`; none where they are not needed.
+    /// Sums of x_t x_{t−l}ᵀ over calibration, l = 0 to 100, `[101, 8, 8]`; none where they are not needed.
     pub(super) autocovariances: Vec<f32>,
     /// Targets of the fit, and its penalty for each.
     pub(super) targets: f64,
@@ -98,7 +98,16 @@ pub(super) struct ContextScores {
     pub(super) ratio: f64,
 }
 
-/// What is remembered of a stream: its last 101 steps, and the errors of the last 0.3 s.
+/// A step of a stream.
+#[derive(Debug, Clone)]
+pub(super) struct Step {
+    /// Standardised, and cleaned of what nobody could predict.
+    pub(super) row: [f32; GROUPS],
+    /// The squared distance of its error (1 is usual); none before there was a prediction.
+    pub(super) distance: Option<f64>,
+}
+
+/// What is remembered of a stream: its last 100 steps, and the errors of the last 0.3 s.
 #[derive(Debug, Clone)]
 pub(super) struct ContextState {
     groups: Groups,
@@ -114,8 +123,8 @@ pub(super) struct ContextState {
     /// ln of how much larger squared errors are of late than calibration would have them, 0 or more.
     excess: f32,
     scores: Option<ContextScores>,
-    /// The distance of the error of the step that ended with the last frame.
-    step: Option<f64>,
+    /// The step that ended with the last frame.
+    step: Option<Step>,
     scratch: Vec<f32>,
 }
 
@@ -124,7 +133,7 @@ impl ContextState {
     pub(super) fn new(step: usize) -> Self {
         Self {
             groups: Groups::new(step, &[0.0; GROUPS]),
-            past: vec![[0.0; GROUPS]; LAGS + 1],
+            past: vec![[0.0; GROUPS]; LAGS],
             next: 0,
             steps: 0,
             errors: vec![([0.0; GROUPS], 0.0); window_steps(step)],
@@ -155,20 +164,20 @@ impl ContextState {
         self.scores
     }
 
-    /// The squared distance of the error of the step that ended with the last frame (1 is usual), where its whole past is remembered.
-    pub(super) fn step(&self) -> Option<f64> {
-        self.step.filter(|_| self.steps > LAGS)
+    /// The step that ended with the last frame.
+    pub(super) fn step(&self) -> Option<&Step> {
+        self.step.as_ref()
     }
 
-    /// The last 101 steps, the latest first, cleaned of what nobody could predict.
-    pub(super) fn past(&self) -> impl Iterator<Item = &[f32; GROUPS]> {
+    /// The last 100 steps, the latest first, cleaned of what nobody could predict.
+    fn past(&self) -> impl Iterator<Item = &[f32; GROUPS]> {
         let (newer, older) = self.past.split_at(self.next.min(self.past.len()));
         newer.iter().rev().chain(older.iter().rev())
     }
 
     fn take(&mut self, model: &ContextModel, row: &[f32; GROUPS]) {
         let now = model.standardise(row);
-        let mut kept = now;
+        let (mut kept, mut distance) = (now, None);
         if self.steps >= LAGS {
             let predicted = self.predict(model);
             let mut error = [0.0; GROUPS];
@@ -195,11 +204,12 @@ impl ContextState {
             }
             self.predicted += 1;
             self.scores = (self.predicted >= window).then(|| self.score(model));
-            self.step = Some(conditional);
+            distance = Some(conditional);
         }
         if let Some(place) = self.past.get_mut(self.next) {
             *place = kept;
         }
+        self.step = Some(Step { row: kept, distance });
         self.next = (self.next + 1) % self.past.len();
         self.steps += 1;
     }

@@ -68,8 +68,6 @@ struct Predicted {
     /// The error of each row under the weights that have not seen it.
     errors: Vec<[f32; GROUPS]>,
     penalty: f64,
-    /// Sums of products of a target with each step of its past, `[100, 8, 8]`.
-    products: Vec<f32>,
 }
 
 impl Series {
@@ -140,14 +138,7 @@ impl Series {
             }
             weights.push(own);
         }
-        let all = without(None);
-        Some(Predicted {
-            of_folds: weights,
-            of_all: all.solve(penalty)?,
-            errors,
-            penalty,
-            products: all.products(),
-        })
+        Some(Predicted { of_folds: weights, of_all: without(None).solve(penalty)?, errors, penalty })
     }
 
     /// The errors of weights at the targets of a fold.
@@ -177,9 +168,25 @@ impl Series {
         (1.0 - left / all.max(1e-9)) as f32
     }
 
+    /// Sums of x_t x_{t−l}ᵀ, l = 0 to 100, over all steps with a step l before them in the same piece of sound: those of a series
+    /// with zeros at both ends, which have a prediction whatever the series is.
+    fn autocovariances(&self) -> Vec<f32> {
+        let mut sums = vec![0.0f64; AUTOCOVARIANCES];
+        for (t, row) in self.rows.iter().enumerate() {
+            let now = self.row(t);
+            for (lag, sums) in (0..=row.since.min(LAGS)).zip(sums.chunks_exact_mut(BLOCK)) {
+                let past = self.row(t - lag);
+                for (x, sums) in now.iter().zip(sums.chunks_exact_mut(GROUPS)) {
+                    sums.iter_mut().zip(&past).for_each(|(sum, y)| *sum += f64::from(x * y));
+                }
+            }
+        }
+        sums.iter().map(|&sum| sum as f32).collect()
+    }
+
     /// A model with these weights and what the errors of all folds but one say of them.
     fn model(&self, predicted: &Predicted, gain: f32, left_out: Option<usize>) -> Result<ContextModel> {
-        let Predicted { of_folds, of_all, errors, penalty, products } = predicted;
+        let Predicted { of_folds, of_all, errors, penalty } = predicted;
         let weights = left_out.and_then(|fold| of_folds.get(fold)).unwrap_or(of_all).clone();
         let kept = || self.targets.iter().filter(move |t| Some(t.1) != left_out).map(|t| t.0.clone());
         let of = |range: Range<usize>| errors.get(range).unwrap_or_default();
@@ -190,8 +197,7 @@ impl Series {
             ((sum / count).sqrt() as f32).max(1e-3)
         });
         let conditional = distance_of(kept().flat_map(of).copied())?;
-        let rows = || kept().flatten().map(|t| self.row(t));
-        let autocovariances = if left_out.is_none() { autocovariances(rows(), products) } else { Vec::new() };
+        let autocovariances = if left_out.is_none() { self.autocovariances() } else { Vec::new() };
         let mut scratch = Vec::new();
         let mut distances: Vec<f64> =
             kept().flat_map(of).map(|error| conditional.distance(error, &mut scratch)).collect();
@@ -201,7 +207,7 @@ impl Series {
             scale: self.scale,
             weights,
             deviation,
-            marginal: distance_of(rows())?,
+            marginal: distance_of(kept().flatten().map(|t| self.row(t)))?,
             usual: median(&mut distances).max(1e-3) as f32,
             conditional,
             window: distance_of::<ERRORS>(
@@ -213,20 +219,6 @@ impl Series {
             gain,
         })
     }
-}
-
-/// Those of lags 0 to 100: of the targets with themselves, and their products with the past.
-fn autocovariances(targets: impl Iterator<Item = [f32; GROUPS]>, products: &[f32]) -> Vec<f32> {
-    let mut own = [0.0f64; BLOCK];
-    for row in targets {
-        for (x, sums) in row.iter().zip(own.chunks_exact_mut(GROUPS)) {
-            sums.iter_mut().zip(&row).for_each(|(sum, y)| *sum += f64::from(x * y));
-        }
-    }
-    let mut all = Vec::with_capacity(AUTOCOVARIANCES);
-    all.extend(own.iter().map(|&x| x as f32));
-    all.extend(products);
-    all
 }
 
 fn squares(values: &[f32; GROUPS]) -> f64 {

@@ -88,9 +88,7 @@ impl TermState {
     /// Takes the next frame's log-mel bands `[64]`, and learns from it.
     pub(in crate::detect) fn push(&mut self, model: &TermModel, adaptive: &mut Adaptive, bands: &[f32]) {
         self.push_with(model, adaptive.contexts(), bands);
-        if self.follows() {
-            adaptive.learn_steps(&self.contexts);
-        }
+        adaptive.learn_steps(&self.contexts, self.follows());
     }
 
     /// Learns from the rows whose values were asked for last.
