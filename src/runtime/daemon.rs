@@ -1,6 +1,6 @@
 //! The supervisor: starts everything, watches it, stops it in order.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use sd_notify::NotifyState;
 
+use super::cluster::{self, join_cluster};
 use super::health::HealthDesk;
 use super::inference::Inference;
 use super::keeper::{self, Keeper, QUEUE};
@@ -95,6 +96,7 @@ pub(super) struct Daemon {
     pub(super) notices: Receiver<Notice>,
     pub(super) keeper: Keeper,
     pub(super) worker: Option<Worker>,
+    pub(super) cluster: Option<cluster::Worker>,
     /// Keeps the link up by which microphones are heard.
     _air: Option<Air>,
     pub(super) settings: Sender<Settings>,
@@ -184,7 +186,9 @@ impl Daemon {
             tracing::info!("the page is at http://{}/", server.address());
         }
         let store = CalibrationStore::new(state);
-        let shared = air.as_ref().is_some_and(|air| air.shared);
+        let (cluster, parts) = join_cluster(config, (&open, sources), manifest.short_hash())?;
+        let mut parts: HashMap<_, _> = parts.into_iter().collect();
+        let shared = cluster.is_none() && air.as_ref().is_some_and(|air| air.shared);
         // a state of each stream may wait, so that none of them is always the one that finds no room
         let room = QUEUE.max(2 * ids.len());
         let (others, states) = bounded(room);
@@ -198,6 +202,10 @@ impl Daemon {
             let lasting = config.is_live();
             let shared = shared && config.mqtt.is_some();
             for feed in source.feeds.drain(..) {
+                if let Some(part) = parts.remove(&feed.id) {
+                    streams.push(Stream::clustered(feed, part));
+                    continue;
+                }
                 if shared {
                     streams.push(Stream::shared(feed));
                     continue;
@@ -245,6 +253,7 @@ impl Daemon {
             notices,
             keeper,
             worker,
+            cluster,
             _air: air,
             settings,
             reloads,

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
+use super::cluster::Shared;
 use super::inference::publish;
 use super::learning_progress::LearningProgress;
 use super::mute::Mute;
@@ -40,6 +41,8 @@ pub(super) struct Stream {
     pub(super) keep: bool,
     /// It is heard here; of streams that workers share, one that another worker hears is not.
     pub(super) owned: bool,
+    /// Its part in a cluster, where it is shared by one.
+    pub(super) shared: Option<Shared>,
     /// Nothing more comes of it.
     pub(super) closing: bool,
     /// All of it is scored, and it has ended.
@@ -75,6 +78,7 @@ impl Stream {
             known,
             keep,
             owned: true,
+            shared: None,
             closing: false,
             closed: false,
             heard: 0.0,
@@ -97,6 +101,11 @@ impl Stream {
     /// A stream that workers share: it is not heard here until it is taken.
     pub(super) fn shared(feed: StreamFeed) -> Self {
         Self { owned: false, ..Self::new(feed, None, true) }
+    }
+
+    /// A stream that the workers of a cluster share.
+    pub(super) fn clustered(feed: StreamFeed, shared: Shared) -> Self {
+        Self { owned: false, shared: Some(shared), ..Self::new(feed, None, false) }
     }
 
     /// It is heard here from now on.
