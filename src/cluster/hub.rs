@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use async_nats::jetstream::kv::{self, Store};
+use async_nats::jetstream::kv::Store;
 use async_nats::jetstream::stream::{self, Stream};
 use async_nats::jetstream::{self, Context};
 use async_nats::{Client, ConnectOptions, Event};
@@ -147,21 +147,28 @@ impl Hub {
             duplicate_window: DUPLICATES,
             ..stream::Config::default()
         };
-        let bucket = |bucket: String, max_age, disk| kv::Config {
-            bucket,
-            history: 1,
+        // a bucket is a stream of such a form; servers of version 2.9 do not answer what the client asks to make one
+        let bucket = |bucket: &str, max_age: Duration, disk| stream::Config {
+            name: format!("KV_{bucket}"),
+            subjects: vec![format!("$KV.{bucket}.>")],
+            max_messages_per_subject: 1,
             max_age,
+            duplicate_window: if max_age.is_zero() { DUPLICATES } else { max_age },
             storage: storage(disk),
             num_replicas: config.replicas,
-            ..kv::Config::default()
+            discard: stream::DiscardPolicy::New,
+            allow_rollup: true,
+            deny_delete: true,
+            allow_direct: true,
+            ..stream::Config::default()
         };
-        let leases = bucket(names.leases(), Duration::from_secs_f64(config.lease_s), false);
-        let states = bucket(names.states(), Duration::ZERO, true);
+        let leases = bucket(&names.leases(), Duration::from_secs_f64(config.lease_s), false);
+        let states = bucket(&names.states(), Duration::ZERO, true);
         Ok(Self {
             sound: open_stream(&context, sound).await?,
             events: open_stream(&context, events).await?,
-            leases: open_bucket(&context, leases).await?,
-            states: open_bucket(&context, states).await?,
+            leases: open_bucket(&context, names.leases(), leases).await?,
+            states: open_bucket(&context, names.states(), states).await?,
             context,
             names: names.clone(),
         })
@@ -173,10 +180,7 @@ async fn open_stream(context: &Context, config: stream::Config) -> Result<Stream
     context.get_or_create_stream(config).await.map_err(|e| format!("the stream {name}: {e}"))
 }
 
-async fn open_bucket(context: &Context, config: kv::Config) -> Result<Store, String> {
-    let name = config.bucket.clone();
-    if let Ok(store) = context.get_key_value(&name).await {
-        return Ok(store);
-    }
-    context.create_key_value(config).await.map_err(|e| format!("the bucket {name}: {e}"))
+async fn open_bucket(context: &Context, name: String, config: stream::Config) -> Result<Store, String> {
+    open_stream(context, config).await?;
+    context.get_key_value(&name).await.map_err(|e| format!("the bucket {name}: {e}"))
 }
