@@ -11,11 +11,11 @@ use futures_util::StreamExt;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
+use super::figures::{Counts, Lag};
 use super::hub::{AGAIN, Hub};
 use super::ids::session_id;
 use super::journal::{Journal, Stored};
 use super::sound::{Outlet, Report, Resume, Session, Sound};
-use super::worker::{Counts, Lag};
 use super::{Fit, Sequencer};
 use crate::capture::{Chunk, decode};
 use crate::mqtt::Post;

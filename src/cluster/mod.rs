@@ -23,11 +23,15 @@ mod sound;
 #[cfg(feature = "cluster")]
 mod feed;
 #[cfg(feature = "cluster")]
+mod figures;
+#[cfg(feature = "cluster")]
 mod hub;
 #[cfg(feature = "cluster")]
 mod journal;
 #[cfg(feature = "cluster")]
 mod lease;
+#[cfg(feature = "cluster")]
+mod member;
 #[cfg(feature = "cluster")]
 mod relay;
 #[cfg(feature = "cluster")]
@@ -41,10 +45,12 @@ pub use share::shares;
 pub use sound::{Inlet, Report, Session, Sound};
 
 #[cfg(feature = "cluster")]
+pub use figures::Figures;
+#[cfg(feature = "cluster")]
 pub use relay::RelaySetup;
 #[cfg(feature = "cluster")]
 pub use report::{ClusterReport, StreamReport, WorkerReport, status};
 #[cfg(feature = "cluster")]
 pub use sound::{Outlet, Resume, way};
 #[cfg(feature = "cluster")]
-pub use worker::{Figures, Shared, Worker, WorkerSetup};
+pub use worker::{Shared, Worker, WorkerSetup};

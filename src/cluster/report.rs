@@ -6,9 +6,10 @@ use std::time::{Duration, SystemTime};
 use futures_util::TryStreamExt;
 use serde::Serialize;
 
+use super::figures::{Owner, Presence};
 use super::hub::{Hub, Names, connect};
+use super::member::{STREAM, WORKER};
 use super::sound::Resume;
-use super::worker::{Owner, Presence, STREAM, WORKER};
 use super::{ClusterConfig, Figures};
 use crate::error::{Error, Result};
 use crate::mqtt::link;

@@ -129,6 +129,9 @@ impl Daemon {
         // the engine warms up before anything listens
         let (mut engine, manifest) = start_engine(config)?;
         tracing::info!("model {} ({})", manifest.name, manifest.short_hash());
+        if config.cluster.is_on() {
+            engine.step_alone();
+        }
         let embeddings = config.publish.embedding;
         if config.publish.broker.is_some() {
             engine.pool_contexts(embeddings.frames());

@@ -4,7 +4,7 @@
 //! `CPC_STREAM_LONG=1` kills more workers over more sound.
 #![cfg(feature = "cluster")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::Path;
 use std::process::Stdio;
@@ -64,6 +64,11 @@ async fn documents(nats: &Nats, cluster: &str) -> BTreeMap<String, Vec<Value>> {
     found
 }
 
+/// What subscribers tell documents by.
+fn name_of(document: &Value) -> (String, u64) {
+    (document["id"].as_str().unwrap().to_owned(), document["seq"].as_u64().unwrap())
+}
+
 /// Publishes chunk `n` of each microphone.
 async fn publish(context: &async_nats::jetstream::Context, sounds: &[(&str, Vec<i16>)], n: usize) {
     for (session, (mic, samples)) in (7..).zip(sounds) {
@@ -92,6 +97,7 @@ fn killed_workers_cost_nothing() {
     for node in nodes {
         workers.insert(node, worker(home, &nats, "herd", node, mics, *node == "w1"));
     }
+    let subscriber = nats.subscribe("cpc-stream/herd/+/event");
     let calm = worker(home, &nats, "calm", "calm", mics, false);
     let owners = || -> Option<BTreeMap<String, String>> {
         let report = status(home, nodes[0])?;
@@ -152,5 +158,15 @@ fn killed_workers_cost_nothing() {
         let numbers: Vec<u64> = told.iter().map(|document| document["seq"].as_u64().unwrap()).collect();
         assert!(numbers.iter().copied().eq(0..numbers.len() as u64), "{stream}: {numbers:?}");
     }
+    // on MQTT a document may come twice, with the same id
+    let all: BTreeSet<(String, u64)> = expected.values().flatten().map(name_of).collect();
+    let mut heard = BTreeSet::new();
+    await_for("the documents on MQTT", SOON, || {
+        let documents =
+            subscriber.rest().into_iter().map(|heard| serde_json::from_str(&heard.payload).unwrap());
+        heard.extend(documents.map(|document: Value| name_of(&document)));
+        (heard.len() >= all.len()).then_some(())
+    });
+    assert_eq!(heard, all);
     drop(calm);
 }

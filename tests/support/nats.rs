@@ -9,7 +9,7 @@ use async_nats::jetstream::consumer::{DeliverPolicy, pull};
 use async_nats::jetstream::{self, Context};
 use futures_util::StreamExt;
 
-use super::broker::{await_for, signal};
+use super::broker::{Subscriber, await_for, signal};
 
 /// A server. It is killed when this goes.
 pub struct Nats {
@@ -76,6 +76,11 @@ impl Nats {
     /// Where MQTT clients find it.
     pub fn mqtt_url(&self) -> String {
         format!("mqtt://127.0.0.1:{}", self.mqtt)
+    }
+
+    /// A `mosquitto_sub` on `topic` of its MQTT, which is subscribed when this returns.
+    pub fn subscribe(&self, topic: &str) -> Subscriber {
+        Subscriber::on_port(self.mqtt, topic)
     }
 
     /// A connection of the test.
