@@ -30,7 +30,7 @@ rm -f "$root"/man/man1/*-help*.1
 "$program" completions bash > "$root/completions/cpc-stream.bash"
 "$program" completions zsh > "$root/completions/_cpc-stream"
 "$program" completions fish > "$root/completions/cpc-stream.fish"
-cp config/minimal.toml config/default.toml config/raspberry-pi.toml config/jetson.toml config/mic-array.toml config/archive.toml config/pool-worker.toml "$root/config/"
+cp config/minimal.toml config/default.toml config/raspberry-pi.toml config/jetson.toml config/mic-array.toml config/archive.toml config/cluster-worker.toml config/nats-server.conf config/pool-worker.toml "$root/config/"
 # what is not from a package lies below /usr/local
 sed 's|/usr/bin/cpc-stream|/usr/local/bin/cpc-stream|' systemd/cpc-stream.service > "$root/systemd/cpc-stream.service"
 cp packaging/udev/60-cpc-stream.rules "$root/udev/"

@@ -15,11 +15,14 @@ use super::figures::{Counts, Lag};
 use super::hub::{AGAIN, Hub};
 use super::ids::session_id;
 use super::journal::{Journal, Stored};
+use super::pack::{pack, unpack};
 use super::sound::{Outlet, Report, Resume, Session, Sound};
 use super::{Fit, Sequencer};
 use crate::capture::{Chunk, decode};
 use crate::mqtt::Post;
 
+/// Prefix of the key of what is known in the middle of a session; ids of streams have no dot.
+pub(super) const KNOWN: &str = "known.";
 /// How long a stream that is given away waits for the analysis and for its last documents.
 const LAST: Duration = Duration::from_secs(2);
 /// Pause where the analysis has enough to do.
@@ -81,7 +84,7 @@ impl Feed {
         let journal = Journal::open(&self.hub, &self.stream).await?;
         let entry = self.hub.states.entry(self.stream.as_str()).await.map_err(|e| e.to_string())?;
         let resume_revision = entry.as_ref().map_or(0, |entry| entry.revision);
-        let resume = entry.and_then(|entry| serde_json::from_slice::<Resume>(&entry.value).ok());
+        let resume = entry.and_then(|entry| unpack::<Resume>(&entry.value).ok());
         let mut pass = Pass {
             journal,
             order: Sequencer::default(),
@@ -138,7 +141,9 @@ impl Feed {
         );
         self.counts.inexact.fetch_add(1, Ordering::Relaxed);
         if resume.model == self.model {
-            pass.known.clone_from(&resume.known);
+            let later = self.hub.states.get(self.known_key()).await.map_err(|e| e.to_string())?;
+            let later = later.and_then(|packed| unpack::<String>(&packed).ok());
+            pass.known = later.or_else(|| resume.known.clone());
         }
         Ok(first)
     }
@@ -226,7 +231,7 @@ impl Feed {
             model: self.model.clone(),
             known: pass.known.clone(),
         };
-        let text = serde_json::to_vec(&resume).map_err(|e| e.to_string())?;
+        let text = pack(&resume)?;
         let kept = self.hub.states.update(self.stream.as_str(), text.into(), pass.resume_revision).await;
         pass.resume_revision = kept.map_err(|e| format!("the resume point is not kept: {e}"))?;
         pass.resume = Some(resume);
@@ -261,7 +266,11 @@ impl Feed {
     }
 
     async fn hear_report(&self, report: Report, pass: &mut Pass) {
-        let Report::Event(event) = report else { return };
+        let event = match report {
+            Report::Event(event) => event,
+            Report::Known(known) => return self.keep_known(&known).await,
+            Report::Ended(_) | Report::Left => return,
+        };
         match pass.journal.store(&self.hub, &event, self.revision.load(Ordering::Relaxed)).await {
             Stored::Now => drop(self.counts.stored.fetch_add(1, Ordering::Relaxed)),
             Stored::Before => drop(self.counts.repeated.fetch_add(1, Ordering::Relaxed)),
@@ -274,6 +283,23 @@ impl Feed {
                 }
             }
         }
+    }
+
+    /// Keeps what is known in the middle of a session, for when the session's beginning can be replayed no longer.
+    async fn keep_known(&self, known: &str) {
+        let kept = match pack(&known) {
+            Ok(packed) => {
+                self.hub.states.put(self.known_key(), packed.into()).await.map_err(|e| e.to_string())
+            }
+            Err(reason) => Err(reason),
+        };
+        if let Err(reason) = kept {
+            tracing::warn!("cluster: {}: what is known of it is not kept: {reason}", self.stream);
+        }
+    }
+
+    fn known_key(&self) -> String {
+        format!("{KNOWN}{}", self.stream)
     }
 
     /// The analysis lets the stream go as it is; what it told before is stored where there is a `pass`.

@@ -33,6 +33,8 @@ mod lease;
 #[cfg(feature = "cluster")]
 mod member;
 #[cfg(feature = "cluster")]
+mod pack;
+#[cfg(feature = "cluster")]
 mod relay;
 #[cfg(feature = "cluster")]
 mod report;

@@ -6,9 +6,11 @@ use std::time::{Duration, SystemTime};
 use futures_util::TryStreamExt;
 use serde::Serialize;
 
+use super::feed::KNOWN;
 use super::figures::{Owner, Presence};
 use super::hub::{Hub, Names, connect};
 use super::member::{STREAM, WORKER};
+use super::pack::unpack;
 use super::sound::Resume;
 use super::{ClusterConfig, Figures};
 use crate::error::{Error, Result};
@@ -94,9 +96,9 @@ async fn read(hub: &Hub) -> Result<ClusterReport, String> {
         Ok(keys) => keys.try_collect().await.map_err(|e| text(&e))?,
         Err(error) => return Err(text(&error)),
     };
-    for stream in keys {
+    for stream in keys.into_iter().filter(|key| !key.starts_with(KNOWN)) {
         let Some(entry) = hub.states.get(stream.as_str()).await.map_err(|e| text(&e))? else { continue };
-        let Ok(resume) = serde_json::from_slice::<Resume>(&entry) else { continue };
+        let Ok(resume) = unpack::<Resume>(&entry) else { continue };
         let since = now.saturating_sub(Duration::from_millis(resume.session.started_ms));
         let (resumes_at, replay_s) = (Some(resume.sequence), Some(since.as_secs_f64()));
         report.streams.insert(stream, StreamReport { resumes_at, replay_s, ..StreamReport::default() });

@@ -73,6 +73,8 @@ pub enum Sound {
 pub enum Report {
     /// A document.
     Event(Box<Event>),
+    /// What is known now, in the middle of a session: JSON.
+    Known(String),
     /// The session is over, and this is known: JSON.
     Ended(Option<String>),
     /// The stream is left.

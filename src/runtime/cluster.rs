@@ -36,6 +36,14 @@ impl Shared {
         Some(event)
     }
 
+    /// Reports what is known of the stream in the middle of its session.
+    pub(super) fn report_known(&self, lane: Option<&super::Lane>) {
+        let state = lane.filter(|lane| !lane.learns()).and_then(|lane| lane.detector().snapshot());
+        if let Some(text) = state.and_then(|state| serde_json::to_string(&state).ok()) {
+            self.inlet.report(Report::Known(text));
+        }
+    }
+
     /// Takes what is known of the stream at the end of its session.
     pub(super) fn keep(&mut self, state: &crate::detect::StreamState) {
         self.known = serde_json::to_string(state).ok();

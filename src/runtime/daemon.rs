@@ -229,7 +229,7 @@ impl Daemon {
             embedder: Embedder::new(embeddings, &manifest)?,
             snapshots: Snapshots::new(handle),
             states: keep,
-            keep_every: keeper::every(shared),
+            keep_every: keeper::every(shared || cluster.is_some()),
             hands,
             requests: publisher.requests(),
             held: VecDeque::new(),

@@ -355,6 +355,9 @@ impl Inference {
     /// delays it.
     fn keep(&self, stream: &Stream) {
         let lane = stream.number.filter(|_| stream.keep).and_then(|number| self.engine.lane(number));
+        if let Some(shared) = &stream.shared {
+            return shared.report_known(stream.number.and_then(|number| self.engine.lane(number)));
+        }
         if let Some(state) = lane.and_then(|lane| lane.detector().snapshot()) {
             let _ = self.states.try_send((stream.feed.id.clone(), Box::new(state)));
         }
