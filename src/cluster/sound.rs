@@ -2,12 +2,15 @@
 
 use std::time::{Duration, SystemTime};
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::Receiver;
+#[cfg(feature = "cluster")]
+use crossbeam_channel::{Sender, bounded};
 use serde::{Deserialize, Serialize};
 
 use crate::event::Event;
 
 /// Messages to the analysis that wait at most; a chunk is usually 20 ms.
+#[cfg(feature = "cluster")]
 const WAITING: usize = 64;
 
 /// A session of a stream: one run of its microphone.
@@ -34,6 +37,7 @@ impl Session {
 }
 
 /// Where a stream can resume: the chunk with which a session began, and what was known of the stream before it.
+#[cfg(feature = "cluster")]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Resume {
     /// Number of the chunk in the sound stream.
