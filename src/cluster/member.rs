@@ -183,7 +183,7 @@ impl Member {
             match held.task.await {
                 Ok(outlet) => slot.state = State::Free(outlet),
                 Err(error) => {
-                    tracing::error!("cluster: {stream}: its task is gone ({error}); restart this worker")
+                    tracing::error!("cluster: {stream}: its task is gone ({error}); restart this worker");
                 }
             }
             held.lease.release(&self.hub.leases).await;

@@ -158,13 +158,16 @@ impl Engine {
     }
 }
 
+/// The worker, where there is one, and the streams' parts by their ids.
+pub(super) type Joined = (Option<Worker>, Vec<(String, Shared)>);
+
 /// The worker of a cluster, where one is configured, and the streams' parts in it, by the ids of the streams.
 #[cfg(feature = "cluster")]
 pub(super) fn join_cluster(
     config: &Config,
     (open, sources): (&[OpenSource], &[SourceConfig]),
     model: &str,
-) -> Result<(Option<Worker>, Vec<(String, Shared)>)> {
+) -> Result<Joined> {
     use crate::cluster::{RelaySetup, Shared as SharedStream, WorkerSetup, way};
     use crate::publish::Topics;
 
@@ -221,11 +224,7 @@ impl Worker {
 /// None.
 #[cfg(not(feature = "cluster"))]
 #[expect(clippy::unnecessary_wraps, reason = "as with the feature")]
-pub(super) fn join_cluster(
-    _: &Config,
-    _: (&[OpenSource], &[SourceConfig]),
-    _: &str,
-) -> Result<(Option<Worker>, Vec<(String, Shared)>)> {
+pub(super) fn join_cluster(_: &Config, _: (&[OpenSource], &[SourceConfig]), _: &str) -> Result<Joined> {
     let _ = Shared::new;
     Ok((None, Vec::new()))
 }
