@@ -18,52 +18,32 @@ mkdir -p "$root/bin" "$root/man/man1" "$root/completions" "$root/config" "$root/
 if [ -n "${BINARY:-}" ]; then
     cp "$BINARY" "$root/bin/cpc-stream"
 else
+    . packaging/cross.sh
     cargo build --release --locked --target "$target"
     cp "target/$target/release/cpc-stream" "$root/bin/cpc-stream"
 fi
 chmod 755 "$root/bin/cpc-stream"
 program=$root/bin/cpc-stream
 
-"$program" man --out "$root/man/man1"
-# pages about the page of help
-rm -f "$root"/man/man1/*-help*.1
-"$program" completions bash > "$root/completions/cpc-stream.bash"
-"$program" completions zsh > "$root/completions/_cpc-stream"
-"$program" completions fish > "$root/completions/cpc-stream.fish"
+packaging/papers.sh "$program" "$out/papers"
+cp "$out"/papers/man/*.1 "$root/man/man1/"
+cp "$out/papers/completions/bash" "$root/completions/cpc-stream.bash"
+cp "$out/papers/completions/zsh" "$root/completions/_cpc-stream"
+cp "$out/papers/completions/fish" "$root/completions/cpc-stream.fish"
 cp config/minimal.toml config/default.toml config/raspberry-pi.toml config/jetson.toml config/mic-array.toml config/archive.toml config/cluster-worker.toml config/nats-server.conf config/pool-worker.toml "$root/config/"
 # what is not from a package lies below /usr/local
 sed 's|/usr/bin/cpc-stream|/usr/local/bin/cpc-stream|' systemd/cpc-stream.service > "$root/systemd/cpc-stream.service"
 cp packaging/udev/60-cpc-stream.rules "$root/udev/"
-cp README.md CHANGELOG.md LICENSE-APACHE LICENSE-MIT "$root/"
-cp docs/asyncapi.yaml docs/asyncapi-pool.yaml docs/fleet.md "$root/docs/"
+cp README.md SECURITY.md CHANGELOG.md LICENSE-APACHE LICENSE-MIT "$root/"
+cp config/grafana.json config/prometheus-alerts.yaml "$root/config/"
+cp docs/asyncapi.yaml docs/asyncapi-pool.yaml docs/fleet.md docs/representation.md docs/first-hour.md "$root/docs/"
 cp models/ATTRIBUTION.md "$root/licences/MODEL-ATTRIBUTION.md"
 
-# Licences of the crates in the program, as cargo knows them, and the texts that came with them, each once.
+packaging/third-party.sh "$root/licences" "$target"
 list=$root/licences/THIRD-PARTY.txt
-{
-    echo "Crates in this program, their licences (SPDX), and the files of texts/ that came with them."
-    echo
-} > "$list"
-mkdir -p "$root/licences/texts"
-cargo fetch --locked --target "$target" > /dev/null 2>&1 || true
-cargo tree --locked --target "$target" --edges normal --prefix none --format '{p}|{l}' |
-    sed 's/ (\*)$//; s/ (proc-macro)//' | sort -u | while IFS='|' read -r crate licence; do
-    crate=${crate%% (*}
-    case "$crate" in "cpc-stream v"*) continue ;; esac
-    texts=
-    for folder in "${CARGO_HOME:-$HOME/.cargo}"/registry/src/*/"${crate%% v*}-${crate##* v}"; do
-        for text in "$folder"/LICEN[CS]E* "$folder"/COPYING* "$folder"/COPYRIGHT* "$folder"/NOTICE* "$folder"/UNLICENSE*; do
-            [ -f "$text" ] || continue
-            sum=$(sha256sum "$text" | cut -c 1-12)
-            cp -n "$text" "$root/licences/texts/$sum.txt" 2> /dev/null || true
-            texts="$texts $sum"
-        done
-    done
-    printf '%s | %s |%s\n' "$crate" "$licence" "${texts:- no text in the crate}" >> "$list"
-done
 
 # What the machine must have.
-shared=$(ldd "$program" 2>&1 | sed -n 's/^[[:space:]]*\([^ ]*\.so[^ ]*\) .*/\1/p' | grep -v vdso | tr '\n' ' ' || true)
+shared=$(objdump -p "$program" | sed -n 's/^ *NEEDED *//p' | tr '\n' ' ')
 glibc=$(grep -ao 'GLIBC_2\.[0-9]*' "$program" | sort -uV | tail -n 1 | tr _ ' ')
 needs="$glibc or later and, of libraries, ${shared% }"
 cat > "$root/INSTALL" << END

@@ -60,14 +60,25 @@ skip "the unit was not started: test-deb-booted.sh does it"
 [ -e /dev/snd ] || skip "no microphone was heard: there is no /dev/snd"
 [ "$package" != cpc-stream-cuda ] || [ -e /dev/nvidia0 ] || skip "the GPU was not used: there is no /dev/nvidia0"
 
-say "a changed configuration survives removal"
+say "an upgrade keeps configuration and state"
 echo "# mine" >> "$root/etc/cpc-stream/config.toml"
+mkdir -p "$root/var/lib/private/cpc-stream"
+echo kept > "$root/var/lib/private/cpc-stream/outbox.redb"
+dpkg-deb -R "$root/tmp/package.deb" "$root/tmp/newer"
+sed -i 's/^Version: .*/&.1/' "$root/tmp/newer/DEBIAN/control"
+dpkg-deb --root-owner-group -Zgzip -b "$root/tmp/newer" "$root/tmp/newer.deb" > /dev/null
+in_root apt-get install -y -qq --no-install-recommends /tmp/newer.deb > "$root/tmp/apt.log" 2>&1 || { cat "$root/tmp/apt.log"; fail "the upgrade"; }
+in_root dpkg-query -W -f='${Version}\n' "$package" | grep -q '\.1$' || fail "it was not upgraded"
+grep -q "# mine" "$root/etc/cpc-stream/config.toml" || fail "the upgrade took the configuration"
+[ "$(cat "$root/var/lib/private/cpc-stream/outbox.redb")" = kept ] || fail "the upgrade took the state"
+
+say "a changed configuration survives removal"
 in_root apt-get remove -y -qq "$package" > /dev/null 2>&1 || fail "apt-get remove"
 [ ! -e "$root/usr/bin/cpc-stream" ] || fail "the program is still there"
 grep -q "# mine" "$root/etc/cpc-stream/config.toml" || fail "the configuration is gone"
+[ -e "$root/var/lib/private/cpc-stream/outbox.redb" ] || fail "the removal took the state"
 
 say "purge"
-mkdir -p "$root/var/lib/private/cpc-stream"
 in_root apt-get purge -y -qq "$package" > /dev/null 2>&1 || fail "apt-get purge"
 for left in etc/cpc-stream/config.toml var/lib/private/cpc-stream usr/lib/systemd/system/cpc-stream.service; do
     [ ! -e "$root/$left" ] || fail "/$left is left"

@@ -24,9 +24,9 @@
 //! 6  cli                                                                      the command line, one file a subcommand
 //! 5  runtime, train, eval, features, archive                                  ways to drive a model: live, to learn, to measure
 //! 4  config                                                                   the file, the environment and the flags as one value
-//! 3  model, corpus, detect, serve, cluster                                             the network with its file format; recordings to learn from; scores, calibration, events; the page; workers that share microphones
-//! 2  capture, resample, encode, context, predict, critic, publish             the stages, in the order of the data
-//! 1  ring, nn, kernels, audio_file, output_file, torch_file, telemetry, realtime, mqtt     machinery that knows no stage
+//! 3  model, corpus, detect, serve, cluster                                      the network with its file format; recordings to learn from; scores, calibration, events; the page; workers that share microphones
+//! 2  capture, resample, encode, context, predict, critic, publish, event_store   the stages, in the order of the data
+//! 1  ring, nn, kernels, audio_file, output_file, torch_file, table_file, telemetry, realtime, mqtt     machinery that knows no stage
 //! 0  units, frame, event, error                                               the words
 //! ```
 //!
@@ -74,6 +74,7 @@ pub mod nn;
 pub mod output_file;
 pub mod realtime;
 pub mod ring;
+mod table_file;
 pub mod telemetry;
 pub mod torch_file;
 
@@ -81,6 +82,7 @@ pub mod capture;
 pub mod context;
 pub mod critic;
 pub mod encode;
+pub mod event_store;
 pub mod predict;
 pub mod publish;
 pub mod resample;

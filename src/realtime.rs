@@ -3,7 +3,7 @@
 //! Both are wishes: a machine that refuses them gets one warning, and everything runs as without them.
 
 use rustix::mm::{MlockAllFlags, mlockall};
-use rustix::process::{Resource, getrlimit};
+use rustix::process::{Resource, getrlimit, nice};
 use thread_priority::{
     RealtimeThreadSchedulePolicy, ThreadPriority, ThreadPriorityValue, ThreadSchedulePolicy,
     set_thread_priority_and_policy, thread_native_id,
@@ -11,6 +11,9 @@ use thread_priority::{
 
 /// Largest real-time priority.
 pub const MAX_PRIORITY: u8 = 99;
+
+/// Of a thread that gives way: it gets about a tenth of a core that another wants.
+const NICENESS: i32 = 10;
 
 /// Gives the calling thread the real-time priority `priority` (1 to 99, first in first out); 0 asks for nothing.
 /// Neither allocates nor locks where it is granted, so that an audio callback may call it.
@@ -25,6 +28,14 @@ pub fn promote(priority: u8) -> Result<(), String> {
     let policy = ThreadSchedulePolicy::Realtime(RealtimeThreadSchedulePolicy::Fifo);
     set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Crossplatform(value), policy)
         .map_err(|e| e.to_string())
+}
+
+/// Lets other threads go before the calling one where there are fewer cores than work.
+///
+/// # Errors
+/// What the kernel said.
+pub fn give_way() -> Result<(), String> {
+    nice(NICENESS).map(drop).map_err(|e| e.to_string())
 }
 
 /// Keeps what the process has in memory now out of the swap, and all that it takes later where the limit MEMLOCK is

@@ -5,7 +5,6 @@
 
 mod support;
 
-use std::fs;
 use std::io::Write;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -13,13 +12,6 @@ use std::time::{Duration, Instant};
 use cpc_stream::event::Event;
 use support::daemon::{Daemon, program};
 use support::sound::{bytes, whistles};
-
-/// Samples in the pipe and the ring that may still be on their way when memory is looked at do not matter over hours.
-fn resident_mib(pid: u32) -> f64 {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let rss = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    rss.split_whitespace().next().unwrap().parse::<f64>().unwrap() / 1024.0
-}
 
 /// Least squares slope.
 fn slope(points: &[(f64, f64)]) -> f64 {
@@ -50,7 +42,7 @@ fn memory_is_flat_and_the_books_balance() {
         let piece = if minute % 20 == 19 { &with_a_whistle } else { &quiet };
         pipe.write_all(piece).unwrap();
         heard_s += 58.0;
-        points.push((heard_s / 86_400.0, resident_mib(daemon.id())));
+        points.push((heard_s / 86_400.0, daemon.resident_mib()));
     }
     drop(pipe);
     let outcome = daemon.finish(Duration::from_secs(600));

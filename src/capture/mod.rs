@@ -22,6 +22,7 @@ mod counters;
 #[cfg_attr(not(feature = "capture"), path = "no_device.rs")]
 mod device;
 mod file;
+mod flow;
 mod ids;
 mod intake;
 mod mic;

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 use super::config::{PcmForm, PcmFormat};
+use super::flow::Flow;
 use super::intake::Intake;
 use super::source::{Change, Link};
 use crate::audio_file::{AudioReader, container};
@@ -50,6 +51,7 @@ pub(super) fn run(input: impl Read + Send + Sync + 'static, form: PcmForm, intak
         frames: 0,
         quiet: Instant::now(),
         offline: false,
+        flow: Flow::new(SILENT, rate),
     };
     let failure = match read_pieces(input) {
         Ok(pieces) => pipe.take_all(&pieces),
@@ -72,6 +74,7 @@ struct Pipe<'a> {
     /// When the last piece was done with.
     quiet: Instant,
     offline: bool,
+    flow: Flow,
 }
 
 /// Where the sound of a pipe stands in time.
@@ -109,6 +112,7 @@ impl Pipe<'_> {
                     if let Err(e) = self.intake.expect(channels, rate) {
                         return Some(Some(format!("{e} ({})", e.fix())));
                     }
+                    self.flow = Flow::new(SILENT, rate);
                     let description = format!("stdin, a {kind} file: {rate} Hz {channels} ch");
                     self.link.tell(Change::Online { description });
                 }
@@ -131,14 +135,24 @@ impl Pipe<'_> {
     /// Gives whole frames, waiting for room; false where it is to stop.
     fn give(&mut self, samples: &[f32]) -> bool {
         let frames = (samples.len() / self.intake.channels()) as u64;
+        let now = Instant::now();
         if frames > 0 {
             self.keep_time(frames);
-            if std::mem::take(&mut self.offline) {
+            if self.flow.take(frames as usize, now) && std::mem::take(&mut self.offline) {
                 let (rate, channels) = (self.intake.rate(), self.intake.channels());
                 self.link.tell(Change::Online { description: format!("stdin {rate} Hz {channels} ch") });
             }
         }
+        if self.flow.begins_to_trickle(now).is_some() && !std::mem::replace(&mut self.offline, true) {
+            let rate = self.intake.rate();
+            self.link.tell(Change::Offline {
+                reason: format!("stdin: less than a quarter of {rate} samples a second come"),
+            });
+        }
         let going = self.intake.take_blocking(samples, || !self.link.stopping());
+        if now.elapsed() >= ROUND {
+            self.flow.held_up(Instant::now());
+        }
         self.frames += frames;
         self.quiet = if frames > 0 { Instant::now() } else { self.quiet };
         going

@@ -19,6 +19,7 @@ pub(crate) use ffmpeg::{AS_FFMPEG, become_ffmpeg, guard_children};
 use receiver::{Pace, PcmReceiver};
 
 use super::config::{PcmForm, RtspTransport};
+use super::flow::Flow;
 use super::intake::Intake;
 use super::source::{Change, Link};
 
@@ -86,23 +87,31 @@ impl Source<'_> {
         let address = self.address;
         let (limits, pace) = (connection.limits(), pace(address));
         self.receiver.begin();
-        let (mut heard, mut active) = (false, Instant::now());
+        let (mut heard, mut flow) = (false, Flow::new(limits.quiet, self.form.rate));
         loop {
             if self.link.stopping() {
                 return End::Stopped;
             }
             let frames = match connection.next() {
                 Arrival::Bytes(bytes) => {
-                    // told before the sound may wait for its time
-                    if self.receiver.completes_a_frame(bytes) {
+                    if flow.trickles() {
+                        self.receiver.pause();
+                    } else if self.receiver.completes_a_frame(bytes) {
+                        // told before the sound may wait for its time
                         self.tell_online(heard);
                         heard = true;
                     }
                     self.receiver.take(bytes, pace)
                 }
-                Arrival::Datagram(bytes) => self.receiver.take_datagram(bytes, pace),
+                Arrival::Datagram(bytes) => {
+                    if flow.trickles() {
+                        self.receiver.pause();
+                    }
+                    self.receiver.take_datagram(bytes, pace)
+                }
                 Arrival::Nothing => 0,
                 Arrival::Sender(why) => {
+                    flow.begin();
                     let rest = half_a_frame(self.receiver.begin());
                     tracing::info!("{}: {address}: {why}{rest}", self.link.source);
                     0
@@ -120,17 +129,28 @@ impl Source<'_> {
                 }
                 Arrival::Over(seconds) => return self.be_over(seconds),
             };
-            if frames > 0 {
+            let now = Instant::now();
+            if frames > 0 && flow.take(frames, now) {
                 self.tell_online(heard);
-                (heard, active) = (true, Instant::now());
+                heard = true;
+            }
+            if let Some(missing) = flow.begins_to_trickle(now).filter(|_| heard) {
+                self.receiver.pause();
+                self.receiver.mark_missing(missing);
+                let rate = self.form.rate;
+                self.tell_offline(format!(
+                    "{address}: less than a quarter of {rate} samples a second come: the line is slow, or `pcm` is not the form that is sent"
+                ));
+            }
+            if frames > 0 {
                 continue;
             }
-            let quiet = active.elapsed();
+            let quiet = flow.quiet(now);
             let (limit, after) = (if heard { limits.lost } else { limits.first }, limits.quiet);
             if quiet >= after && (heard || self.offline.is_none()) {
                 let complaint = self.receiver.complaint().or_else(|| connection.complaint());
                 if heard && self.offline.is_none() {
-                    self.receiver.begin();
+                    self.receiver.pause();
                 }
                 let complaint = complaint.map(|complaint| format!("; {complaint}")).unwrap_or_default();
                 let wait = limits

@@ -38,7 +38,7 @@ pub(super) struct CalibrateArgs {
 /// When there is no source, one cannot be opened, or the sound of one ends before normal is known.
 pub(super) fn run(args: &CalibrateArgs, set: SetThreads) -> Result<()> {
     let config = args.run.load()?.config;
-    use_threads(config.model.threads, set)?;
+    use_threads(config.model.threads(), set)?;
     let sources = chosen(&config, &args.source)?;
     let (manifest, cpc) = open_model(config.model.file())?;
     let mut engine = Engine::new(cpc, &manifest, config.detect.clone())?;

@@ -1,5 +1,7 @@
 //! `config`: looking at the configuration.
 
+mod schema;
+
 use super::args::stdout;
 use super::run::RunArgs;
 use crate::error::{Error, Result};
@@ -8,7 +10,9 @@ use crate::error::{Error, Result};
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum ConfigCommand {
     /// Print the effective configuration as TOML.
-    Show(ShowArgs),
+    Show(Box<ShowArgs>),
+    /// Print a JSON Schema of configuration files, for editors and fleet tools.
+    Schema,
 }
 
 /// The effective configuration: defaults, file, environment and flags.
@@ -26,7 +30,10 @@ pub(super) struct ShowArgs {
 /// # Errors
 /// When the configuration is wrong.
 pub(super) fn run(command: &ConfigCommand) -> Result<()> {
-    let ConfigCommand::Show(args) = command;
+    let args = match command {
+        ConfigCommand::Show(args) => args,
+        ConfigCommand::Schema => return stdout().line(format_args!("{:#}", schema::schema())),
+    };
     let loaded = args.run.load()?;
     let mut out = stdout();
     if args.origin {

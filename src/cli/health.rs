@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::args::stdout;
 use crate::config::load;
 use crate::error::{Error, ErrorKind, Result};
-use crate::serve::read_token;
+use crate::serve::read_tokens;
 
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -54,7 +54,7 @@ pub(super) fn run(args: &HealthArgs) -> Result<()> {
             "give `--http PORT`, or `--config FILE` of a configuration with [http] listen",
         )
     })?;
-    let token = read_token(&config)?;
+    let token = read_tokens(&config)?.viewer;
     let answer = get(reachable(address), "/api/v1/overview", token.as_deref())?;
     if args.json {
         stdout().line(format_args!("{answer:#}"))?;

@@ -1,7 +1,9 @@
 //! `outbox`: what waits for the broker, while the daemon does not run.
 
 use std::io::{BufWriter, ErrorKind, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
 
 use super::args::stdout;
 use crate::config::{Config, load};
@@ -13,7 +15,7 @@ use crate::publish::{Inspection, export, inspect};
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum OutboxCommand {
     /// Count what is in it and check it; exit code 5 where something is wrong.
-    Verify(Place),
+    Verify(VerifyArgs),
     /// Write the events that wait as JSON lines; nothing is taken out.
     Export(ExportArgs),
 }
@@ -27,6 +29,16 @@ pub(super) struct Place {
     /// The daemon's configuration file, where that names the folder
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+}
+
+/// What is checked, and how it is told.
+#[derive(Debug, clap::Args)]
+pub(super) struct VerifyArgs {
+    #[command(flatten)]
+    place: Place,
+    /// Print a JSON object in place of lines.
+    #[arg(long)]
+    json: bool,
 }
 
 /// Where to write.
@@ -55,15 +67,33 @@ impl Place {
 /// A configuration error where there is no outbox or the daemon runs; a broker error where it is damaged.
 pub(super) fn run(command: &OutboxCommand) -> Result<()> {
     match command {
-        OutboxCommand::Verify(place) => verify(place),
+        OutboxCommand::Verify(args) => verify(args),
         OutboxCommand::Export(args) => write(args),
     }
 }
 
-fn verify(place: &Place) -> Result<()> {
-    let folder = place.folder()?;
+fn verify(args: &VerifyArgs) -> Result<()> {
+    let folder = args.place.folder()?;
     let Inspection { tally, records, gaps, streams, oldest, faults, moved_aside } = inspect(&folder)?;
     let mut out = stdout();
+    if args.json {
+        let found = json!({
+            "ok": faults.is_empty(),
+            "accepted": tally.accepted,
+            "acknowledged": tally.acked,
+            "pending": tally.pending(),
+            "dropped": tally.dropped,
+            "bytes": tally.bytes,
+            "documents": records,
+            "gaps": gaps,
+            "oldest": oldest,
+            "streams": streams,
+            "moved_aside": moved_aside,
+            "faults": faults,
+        });
+        out.line(format_args!("{found:#}"))?;
+        return faults.first().map_or(Ok(()), |first| Err(unsound(&folder, first)));
+    }
     out.line(format_args!(
         "accepted {} = acknowledged {} + pending {} + dropped {}",
         tally.accepted,
@@ -87,12 +117,16 @@ fn verify(place: &Place) -> Result<()> {
             for fault in rest {
                 out.line(format_args!("wrong: {fault}"))?;
             }
-            Err(Error::broker(
-                format!("the outbox in {} is not sound: {first}", folder.display()),
-                "save what can be read with `cpc-stream outbox export`, then move outbox.redb away",
-            ))
+            Err(unsound(&folder, first))
         }
     }
+}
+
+fn unsound(folder: &Path, first: &str) -> Error {
+    Error::broker(
+        format!("the outbox in {} is not sound: {first}", folder.display()),
+        "save what can be read with `cpc-stream outbox export`, then move outbox.redb away",
+    )
 }
 
 fn write(args: &ExportArgs) -> Result<()> {

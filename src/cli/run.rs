@@ -68,7 +68,7 @@ pub(super) struct RunArgs {
     /// Refuse to start while a device is missing, rather than wait for it.
     #[arg(long)]
     must_exist: bool,
-    /// Threads of the model's matrix products.
+    /// Threads that analyse sound, each with streams of its own; 0 takes all cores but one.
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
     /// Hops of 10 ms of a stream that wait for each other and are stepped together: less work for a wide model, later
@@ -172,7 +172,7 @@ pub(super) fn run(args: &DaemonArgs, set: SetThreads) -> Result<()> {
     let config = args.load()?;
     init_logs("info", config.log.format);
     check_files(&config)?;
-    use_threads(config.model.threads, set)?;
+    use_threads(1, set)?;
     let (stop, hang_up) = (stop_flag()?, hang_up_flag()?);
     let load = || args.load();
     runtime::run(&config, &Control { stop: &stop, hang_up: &hang_up, load: &load })
@@ -231,7 +231,7 @@ fn look(args: &RunArgs) -> Result<(Config, Manifest)> {
     for file in config.source.iter().filter_map(|source| source.file.as_ref()) {
         crate::audio_file::AudioReader::open(file)?;
     }
-    crate::serve::read_token(&config.http)?;
+    crate::serve::read_tokens(&config.http)?;
     config.publish.check_files()?;
     Ok((config, manifest))
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -10,11 +11,12 @@ use crate::capture::{CaptureConfig, SourceConfig};
 use crate::cluster::ClusterConfig;
 use crate::detect::DetectConfig;
 use crate::error::{Error, Result};
+use crate::event_store::EventsConfig;
 use crate::kernels::Precision;
 use crate::model::{self, Stepping};
 use crate::publish::{HomeAssistantConfig, PublishConfig};
 use crate::serve::HttpConfig;
-use crate::telemetry::LogConfig;
+use crate::telemetry::{LogConfig, physical_cores};
 
 /// Everything the daemon can be told. `config/default.toml` documents every key.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -43,6 +45,8 @@ pub struct Config {
     pub homeassistant: HomeAssistantConfig,
     /// The page, metrics and probes.
     pub http: HttpConfig,
+    /// How many events are kept for review.
+    pub events: EventsConfig,
     /// What told events leave on the disk.
     pub snapshots: SnapshotConfig,
     /// The form of the log.
@@ -55,7 +59,9 @@ pub struct Config {
 pub struct ModelConfig {
     /// A model file. Empty: the built-in `cpc-edge`.
     pub path: PathBuf,
-    /// Threads of the model's matrix products. 1 is fastest for a few streams.
+    /// Threads that share the streams, each from the ring to the detector, 0 to 256; 0 takes as many as there are cores, less
+    /// one, and one at least. There are never more than streams. With a GPU there is one; what takes over on the processor
+    /// shares its steps.
     pub threads: usize,
     /// What it runs on: `cpu`, `cuda` or `cuda:N`. Where the GPU is not there, or is lost, the CPU takes over.
     pub device: String,
@@ -64,6 +70,9 @@ pub struct ModelConfig {
     pub precision: Precision,
     /// Hops of a stream that wait for each other and are stepped together, 1 to 32.
     pub hop_batch: usize,
+    /// Milliseconds between two looks at the sound of all streams, 0 to 20, where all of it comes at its own pace; 0 looks
+    /// as soon as there is any.
+    pub tick_ms: u32,
 }
 
 impl ModelConfig {
@@ -78,21 +87,48 @@ impl ModelConfig {
     /// How hops are computed.
     #[must_use]
     pub fn stepping(&self) -> Stepping {
-        Stepping::Kernels { precision: self.precision, threads: self.threads }
+        Stepping::Kernels { precision: self.precision, threads: self.threads() }
+    }
+
+    /// Time between two looks at the sound of all streams.
+    #[must_use]
+    pub fn tick(&self) -> Duration {
+        Duration::from_millis(u64::from(self.tick_ms))
+    }
+
+    /// Threads to take, counted from 1.
+    #[must_use]
+    pub fn threads(&self) -> usize {
+        match self.threads {
+            0 => physical_cores().saturating_sub(1).max(1),
+            threads => threads,
+        }
+    }
+
+    /// Threads that `streams` streams share.
+    #[must_use]
+    pub fn shards(&self, streams: usize) -> usize {
+        self.threads().min(streams).max(1)
     }
 
     /// Refuses what cannot run.
     fn validate(&self) -> Result<()> {
-        if !(1..=256).contains(&self.threads) {
+        if self.threads > 256 {
             return Err(Error::config(
-                format!("model.threads is {}, expected 1 to 256", self.threads),
-                "set threads in [model] to the cores the model may use",
+                format!("model.threads is {}, expected 0 to 256", self.threads),
+                "set threads in [model] to the cores that may analyse sound; 0 takes all but one",
             ));
         }
         if !(1..=32).contains(&self.hop_batch) {
             return Err(Error::config(
                 format!("model.hop_batch is {}, expected 1 to 32", self.hop_batch),
                 "set hop_batch in [model] to the hops of 10 ms that may wait for each other; 1 for none",
+            ));
+        }
+        if self.tick_ms > 20 {
+            return Err(Error::config(
+                format!("model.tick_ms is {}, expected 0 to 20", self.tick_ms),
+                "set tick_ms in [model] to the milliseconds for which sound of many streams may gather; 0 for none",
             ));
         }
         let gpu = model::check_device(&self.device).map_err(|e| e.context("model.device"))?;
@@ -114,10 +150,11 @@ impl Default for ModelConfig {
     fn default() -> Self {
         Self {
             path: PathBuf::new(),
-            threads: 1,
+            threads: 0,
             device: "cpu".to_owned(),
             precision: Precision::F32,
             hop_batch: 1,
+            tick_ms: 5,
         }
     }
 }
@@ -134,6 +171,7 @@ impl Config {
         self.publish.validate(&self.node_id())?;
         self.homeassistant.validate()?;
         self.http.validate()?;
+        self.events.validate()?;
         self.snapshots.validate()?;
         for source in &self.source {
             source.validate()?;

@@ -164,7 +164,7 @@ fn check_file(path: &Path, text: &str) -> Result<()> {
             let reason = lines.next_back().unwrap_or_default().to_owned();
             let excerpt =
                 message.lines().find_map(|l| l.split_once("| ").map(|(_, code)| code.trim())).unwrap_or("");
-            let fix = "correct that line; config/default.toml and `cpc-stream config show` list every key";
+            let fix = "correct that line; `cpc-stream config show` lists every key, and `cpc-stream config schema` says what each is";
             Error::config(
                 format!("config file {} {place}: {reason} (`{excerpt}`)", path.display()),
                 meant(&reason)

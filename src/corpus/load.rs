@@ -1,6 +1,7 @@
 //! Finding and reading the files of a corpus.
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -268,13 +269,16 @@ pub(super) fn walk(folder: &Path, found: &mut Found) {
     }
 }
 
-/// Refuses what is no regular file: a named pipe would be waited for, for ever.
+/// Refuses what is no regular file: a named pipe would be waited for, for ever. A pipe that is open already (`<(…)` of a
+/// shell, which is `/dev/fd/N`) is taken.
 ///
 /// # Errors
-/// A device error where it is a pipe, a device or a socket. A folder, and what is not there or cannot be looked at, is for the
-/// reader to tell.
+/// A device error where it is a named pipe, a device or a socket. A folder, and what is not there or cannot be looked at, is for
+/// the reader to tell.
 pub fn check_regular(path: &Path) -> Result<()> {
     match std::fs::metadata(path) {
+        // its link leads to no path
+        Ok(found) if found.file_type().is_fifo() && path.canonicalize().is_err() => Ok(()),
         Ok(found) if !found.is_file() && !found.is_dir() => Err(Error::device(
             format!("{} is no regular file", path.display()),
             "give an audio file; a pipe is heard by the daemon with `--input -`",

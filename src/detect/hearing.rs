@@ -7,7 +7,7 @@ use super::kind::{Clues, STANDS_OUT, TermProbabilities};
 use super::rows::{BRIEF, ROW, RowMaker};
 use super::surprise::{Smooth, median};
 use super::tail::P_FLOOR;
-use super::terms::{Baseline, Densities, Term, TermState, Values};
+use super::terms::{Adaptive, Baseline, Term, TermState, Values};
 use crate::event::Evidence;
 use crate::frame::Frame;
 use crate::kernels::CriticMemory;
@@ -112,23 +112,23 @@ impl Hearing {
     }
 
     /// Scores the next frame, which holds sound.
-    /// `densities` are those of the stream, which learn from it.
+    /// `adaptive` are the terms of the stream, which learn from it.
     pub(super) fn push(
         &mut self,
         frame: &Frame,
         known: &Calibration,
-        densities: &mut Densities,
+        adaptive: &mut Adaptive,
         instrument: &Instrument,
     ) -> Scores {
         known.site.push((&frame.bands, &frame.c), &mut self.maker);
-        self.terms.push(&known.terms, &frame.bands);
+        self.terms.push(&known.terms, adaptive, &frame.bands);
         if (frame.index + 1).is_multiple_of(ROW as u64) {
             self.maker.row(&mut self.raw);
             let is_step = known.site.is_gain_step(&self.raw);
             self.follow_gain(is_step);
             let critic = self.critic_vote(known, instrument, is_step);
-            let values = self.terms.values(densities.parts());
-            self.terms.teach(densities);
+            let values = self.terms.values(adaptive);
+            let mut of_all = None;
             let surprisals = known.combination.surprisals(&values);
             if self.maker.is_full() {
                 let novelty = known.site.distance(&self.raw);
@@ -138,10 +138,12 @@ impl Hearing {
                 let score = known.combination.score(&surprisals, critic);
                 let p = score.map(|score| known.score_probability(self.baseline.push(score, usual)));
                 let p = p.map(|p| if is_step { p.max(STEP_P) } else { p });
+                of_all = p;
                 let is_improbable = p.unwrap_or(p_novelty) < LOOKED_AT;
                 let bands = if is_improbable { self.band_figures(known) } else { None };
                 self.verdict = Some(Verdict { novelty, p_novelty, p, surprisals, bands });
             }
+            self.terms.learn(adaptive, of_all);
         }
         let surprise = known.surprise.score(&frame.pmi).and_then(|s| self.smooth.push(s));
         self.scores(surprise, known)

@@ -4,15 +4,14 @@ use nalgebra::{Cholesky, DMatrix};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::kernels::{COLUMNS, subtract_products};
 use crate::units::BANDS;
 
 /// Weight of the penalty, for each frame of the fit. Contexts are wide and calibration is short: with less, frames that were
 /// fitted look better foretold than new ones.
 const PENALTY: f64 = 0.22;
 
-/// Bands that are foretold side by side.
-const SIDE: usize = 16;
-const _: () = assert!(BANDS.is_multiple_of(SIDE));
+const _: () = assert!(BANDS == COLUMNS);
 
 /// A linear prediction of the log-mel bands, fitted by ridge regression: ŷ = Wᵀ x + b.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -56,14 +55,8 @@ impl Prediction {
     /// Writes bands − prediction to `out`, `[64]`.
     pub(super) fn residual(&self, input: &[f32], bands: &[f32], out: &mut [f32]) {
         out.iter_mut().zip(bands).zip(&self.offset).for_each(|((o, x), b)| *o = x - b);
-        // as many sums as stay in registers
-        for (at, out) in out.as_chunks_mut::<SIDE>().0.iter_mut().enumerate() {
-            let mut left = *out;
-            for (&x, row) in input.iter().zip(self.weights.chunks_exact(BANDS)) {
-                let row = row.as_chunks::<SIDE>().0.get(at).into_iter().flatten();
-                left.iter_mut().zip(row).for_each(|(left, w)| *left -= x * w);
-            }
-            *out = left;
+        for out in out.as_chunks_mut::<COLUMNS>().0 {
+            subtract_products(input, &self.weights, out);
         }
     }
 

@@ -19,7 +19,7 @@ use super::reading::DetectorCounts;
 use super::recurring::{Extent, Repeat};
 use super::regime::{CHANGED_BLOCKS, Former, Medians, evidence};
 use super::state::WatchState;
-use super::terms::Density;
+use super::terms::AdaptiveState;
 use crate::error::Result;
 use crate::units::FRAME_RATE;
 
@@ -126,10 +126,10 @@ impl Vigil {
     }
 
     /// What is worth keeping. `number` is that of the next event.
-    pub(crate) fn snapshot(&self, number: u64, former: Vec<Former>, densities: [Density; 4]) -> WatchState {
+    pub(crate) fn snapshot(&self, number: u64, former: Vec<Former>, adaptive: AdaptiveState) -> WatchState {
         WatchState {
             learnt: self.learnt.clone(),
-            densities,
+            adaptive,
             bucket: self.bucket.clone(),
             drift: self.drift.snapshot(),
             declared: self.declared.clone(),

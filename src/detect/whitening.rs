@@ -4,12 +4,10 @@ use nalgebra::{DMatrix, SymmetricEigen};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::kernels::multiply_symmetric;
 
 /// Shrinkage of the correlation matrix towards the identity.
 const SHRINKAGE: f64 = 0.1;
-
-/// Products that are summed side by side.
-const SIDE: usize = 8;
 
 /// Mean and deviation of each coordinate, and the symmetric matrix that makes the standardised vector white (ZCA: of all
 /// white vectors the nearest to it, so that coordinate b is still about band b). The norm of the white vector is the
@@ -100,16 +98,7 @@ impl Whitening {
         self.normal(raw, &mut normal);
         out.clear();
         out.resize(width, 0.0);
-        let mut rest = self.upper.as_slice();
-        for i in 0..normal.len() {
-            let (row, after) = rest.split_at((width - i).min(rest.len()));
-            rest = after;
-            let (Some(&x), Some((own, others))) = (normal.get(i), row.split_first()) else { continue };
-            let beyond = normal.get(i + 1..).unwrap_or_default();
-            let Some((to, later)) = out.get_mut(i..).and_then(<[f32]>::split_first_mut) else { continue };
-            *to += own * x + dot(others, beyond);
-            later.iter_mut().zip(others).for_each(|(to, w)| *to += w * x);
-        }
+        multiply_symmetric(&self.upper, &normal, out);
     }
 
     /// Whether this could have come from a fit to vectors of `width` values, `white` or only standardised.
@@ -120,17 +109,6 @@ impl Whitening {
             && self.mean.iter().chain(&self.upper).all(|x| x.is_finite())
             && self.deviation.iter().all(|d| d.is_finite() && *d > 0.0)
     }
-}
-
-/// Σ aᵢ bᵢ, summed side by side.
-fn dot(a: &[f32], b: &[f32]) -> f32 {
-    let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<SIDE>(), b.as_chunks::<SIDE>());
-    let mut sums = [0.0; SIDE];
-    for (a, b) in a.iter().zip(b) {
-        sums.iter_mut().zip(a).zip(b).for_each(|((sum, a), b)| *sum += a * b);
-    }
-    let rest: f32 = a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum();
-    rest + sums.iter().sum::<f32>()
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ mod plan;
 mod precision;
 mod stepper;
 
-pub use cpu::{CpuCritic, CpuStepper, CriticMemory, Limits};
+pub use cpu::{COLUMNS, CpuCritic, CpuStepper, CriticMemory, Limits, multiply_symmetric, subtract_products};
 pub use critic::CriticPlan;
 #[cfg(feature = "cuda")]
 pub use cuda::GpuStepper;

@@ -50,6 +50,14 @@ pub trait Stepper: Debug + Send {
     /// # Errors
     /// When a row does not exist, lengths do not fit, or the device fails.
     fn step(&mut self, rows: &[u32], samples: &[f32], hops: &mut Hops) -> Result<()>;
+
+    /// Another stepper without rows, for another thread, on the same copy of the weights; none where there can be only one.
+    ///
+    /// # Errors
+    /// When a thread cannot be started.
+    fn with_same_weights(&self) -> Result<Option<Box<dyn Stepper>>> {
+        Ok(None)
+    }
 }
 
 /// How many hops `samples` hold for each of `rows`.

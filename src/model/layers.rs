@@ -98,4 +98,11 @@ impl Stepper for LayerStepper {
         }
         Ok(())
     }
+
+    fn with_same_weights(&self) -> Result<Option<Box<dyn Stepper>>> {
+        if !self.cpc.device().is_cpu() {
+            return Ok(None);
+        }
+        Ok(Some(Box::new(Self::new(Arc::clone(&self.cpc))?)))
+    }
 }

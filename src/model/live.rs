@@ -63,6 +63,25 @@ impl LiveBatch {
         })
     }
 
+    /// An empty batch for another thread, on the same copy of the weights; none where the device allows only one.
+    ///
+    /// # Errors
+    /// When a thread that the batch needs cannot be started.
+    pub fn with_same_weights(&self) -> Result<Option<Self>> {
+        let Some(stepper) = self.stepper.with_same_weights()? else { return Ok(None) };
+        Ok(Some(Self {
+            stepping: self.stepping,
+            stepper,
+            fresh: self.fresh.clone(),
+            next: Vec::new(),
+            rows: Vec::new(),
+            samples: Vec::new(),
+            hops: Hops { scores_only: self.hops.scores_only, ..Hops::default() },
+            refuge: None,
+            resets: 0,
+        }))
+    }
+
     /// A batch whose slots are those of `streams`: number of the next frame and memory.
     pub(super) fn resumed(
         cpc: Arc<Cpc>,

@@ -30,6 +30,15 @@ impl Default for Stepping {
 }
 
 impl Stepping {
+    /// The same without threads that share the streams of a step.
+    #[must_use]
+    pub fn by_one_thread(self) -> Self {
+        match self {
+            Self::Kernels { precision, .. } => Self::Kernels { precision, threads: 1 },
+            Self::Layers => Self::Layers,
+        }
+    }
+
     /// The same on a processor, where some precisions of a GPU do not exist.
     #[must_use]
     pub fn on_processor(self) -> Self {

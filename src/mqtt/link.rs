@@ -34,12 +34,25 @@ const IN_FLIGHT: u16 = 1024;
 
 /// What a broker calls it (MQTT 5) when another client with the same id connects.
 const TAKEN_OVER: &str = "SessionTakenOver";
+/// What brokers call it (MQTT 5) when they keep nothing and are asked to.
+const KEEPS_NOTHING: &str = "RetainNotSupported";
 /// What rumqttc calls a packet beyond its limit.
 const TOO_LARGE: &str = "payload size limit exceeded";
 
 /// Whether a connection ended since another client with the same id took its place. Only MQTT 5 tells.
 pub(crate) fn is_takeover(reason: &str) -> bool {
     reason.contains(TAKEN_OVER)
+}
+
+/// Whether a connection ended since the broker keeps no messages and was asked to. Only MQTT 5 tells.
+pub(crate) fn keeps_nothing(reason: &str) -> bool {
+    reason.contains(KEEPS_NOTHING)
+}
+
+/// Whether a connection was closed without a word.
+pub(crate) fn is_closed(reason: &str) -> bool {
+    let reason = reason.to_lowercase();
+    ["closed", "reset", "eof"].iter().any(|word| reason.contains(word))
 }
 
 /// Whether a connection ended since a message came that is larger than this program takes.
@@ -60,8 +73,10 @@ pub(crate) struct Options {
     pub(crate) client_id: String,
     pub(crate) keep_alive: Duration,
     pub(crate) tls: Option<Arc<ClientConfig>>,
-    /// Topic and payload (retained) of what the broker says for us when we are gone.
+    /// Topic and payload of what the broker says for us when we are gone.
     pub(crate) will: Option<(String, &'static str)>,
+    /// Whether the broker is to keep that (retained). One that keeps nothing refuses the connection where it is.
+    pub(crate) will_kept: bool,
     /// MQTT 5 only; 0 for a clean session.
     pub(crate) session_expiry_s: u32,
     /// MQTT 5 only; 0 for never.
@@ -81,6 +96,7 @@ impl Options {
             keep_alive,
             tls: None,
             will: None,
+            will_kept: true,
             session_expiry_s: 0,
             message_expiry_s: 0,
             user_properties: Vec::new(),

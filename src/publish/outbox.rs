@@ -315,6 +315,7 @@ impl Outbox {
     }
 }
 
+#[cfg(test)]
 fn now_ms() -> u64 {
     Clocks::now().wall_ms
 }

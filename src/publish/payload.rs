@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::progress::Learning;
 use crate::event::EVENT_SCHEMA;
-use crate::telemetry::Percentiles;
+use crate::telemetry::{Percentiles, Spread};
 
 /// The daemon as a whole, as plain text on the status topic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -281,6 +281,9 @@ pub struct Health {
     pub hop_p50_us: f64,
     /// 99th percentile of the same, µs.
     pub hop_p99_us: f64,
+    /// Times to process a hop since the start, for `/metrics`.
+    #[serde(skip)]
+    pub hop_spread: Spread,
     /// Where the time goes between a sound and its event, by stage.
     pub delays: Delays,
     /// Share of the time for which the analysis worked and did not wait for sound, over some 10 s, percent.
@@ -312,11 +315,14 @@ pub struct Delay {
     pub p99_us: f64,
     /// 999 of 1000 are shorter.
     pub p999_us: f64,
+    /// All since the start, for `/metrics`.
+    #[serde(skip)]
+    pub spread: Spread,
 }
 
 impl From<Percentiles> for Delay {
     fn from(p: Percentiles) -> Self {
-        Self { p50_us: p.p50.round(), p99_us: p.p99.round(), p999_us: p.p999.round() }
+        Self { p50_us: p.p50.round(), p99_us: p.p99.round(), p999_us: p.p999.round(), spread: p.spread }
     }
 }
 

@@ -16,7 +16,7 @@ fn holds<T: Serialize + for<'de> Deserialize<'de> + PartialEq + std::fmt::Debug>
 }
 
 fn delay(p50_us: f64, p99_us: f64, p999_us: f64) -> Delay {
-    Delay { p50_us, p99_us, p999_us }
+    Delay { p50_us, p99_us, p999_us, ..Delay::default() }
 }
 
 #[test]
@@ -146,6 +146,7 @@ fn health_document() {
         },
         snapshots_written: 6,
         snapshots_dropped: 4,
+        hop_spread: crate::telemetry::Spread::default(),
         hop_p50_us: 310.0,
         hop_p99_us: 800.5,
         delays: Delays {

@@ -156,6 +156,7 @@ pub struct Publisher {
     sender: EventSender,
     stop: Sender<Instant>,
     done: Receiver<bool>,
+    door: Sender<Request>,
     requests: Receiver<Request>,
 }
 
@@ -187,7 +188,13 @@ impl Publisher {
         let status = Arc::new(PublisherStatus::default());
         let (asked, requests) = bounded(REQUESTS);
         let done = if config.broker.is_some() {
-            start_courier(config, node, state_dir, (taken, stopped, status.clone(), asked), household)?
+            start_courier(
+                config,
+                node,
+                state_dir,
+                (taken, stopped, status.clone(), asked.clone()),
+                household,
+            )?
         } else {
             let lines = Lines {
                 inbox: taken,
@@ -199,7 +206,7 @@ impl Publisher {
             };
             spawn("publish", move || lines.run())?
         };
-        Ok(Self { sender: EventSender { inbox, status }, stop, done, requests })
+        Ok(Self { sender: EventSender { inbox, status }, stop, done, door: asked, requests })
     }
 
     /// A way in.
@@ -212,6 +219,12 @@ impl Publisher {
     #[must_use]
     pub fn requests(&self) -> Receiver<Request> {
         self.requests.clone()
+    }
+
+    /// The way of requests that come otherwise than over the broker.
+    #[must_use]
+    pub fn door(&self) -> Sender<Request> {
+        self.door.clone()
     }
 
     /// The counters.

@@ -4,6 +4,7 @@
 //! and packet ids are thrown away. What was not confirmed goes out again in order.
 
 mod answers;
+mod entry;
 mod refused;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -251,7 +252,7 @@ impl Session {
                     Some(Ok(Told::Connected { window, largest, retains, .. })) => {
                         (up, self.was_up) = (true, true);
                         self.window = self.settings.window.min(usize::from(window)).max(1);
-                        self.retains = retains;
+                        self.enter(retains);
                         self.largest = largest.map_or(usize::MAX, |bytes| bytes as usize).saturating_sub(OVERHEAD);
                         self.greet();
                         self.subscribe(&link);

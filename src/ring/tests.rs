@@ -187,6 +187,29 @@ fn the_capture_time_follows_the_clock_over_gaps_and_rate_changes() {
 }
 
 #[test]
+fn rate_changes_without_a_sample_between_them_keep_the_capture_time() {
+    let (mut writer, mut reader) = ring(64);
+    let mut out = [0.0; 64];
+    let start = Instant::now();
+    writer.set_rate(1000);
+    writer.push(&[0.0; 10]);
+    for rate in [500, 250, 1000, 500] {
+        writer.set_rate(rate);
+        writer.anchor(start);
+    }
+    writer.mark_gap(50);
+    writer.anchor(start + Duration::from_millis(100));
+    writer.push(&[0.0; 10]);
+    let found: Vec<Read> = (0..5).map(|_| reader.read(&mut out[..10])).collect();
+    let expected =
+        [Read::Rate(1000), Read::Samples(10), Read::Rate(500), Read::Gap { lost: 50 }, Read::Samples(10)];
+    assert_eq!(found, expected);
+    let at = reader.captured_at().unwrap();
+    let want = start + Duration::from_millis(120);
+    assert!(at.max(want).duration_since(at.min(want)) < Duration::from_micros(10));
+}
+
+#[test]
 fn waiting_on_several_rings_ends_with_the_first_push() {
     let (first, one) = ring(64);
     let (mut second, two) = ring(64);

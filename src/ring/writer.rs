@@ -124,8 +124,10 @@ impl RingWriter {
         }
         self.clock = self.pending;
         self.rate = rate;
-        self.segment = self.segment.wrapping_add(1);
-        self.new_rate = Some(rate);
+        // the reader counts marks, and two changes without a sample between them make one
+        if self.new_rate.replace(rate).is_none() {
+            self.segment = self.segment.wrapping_add(1);
+        }
         self.origin = None;
     }
 

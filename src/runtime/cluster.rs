@@ -64,6 +64,8 @@ impl Inference {
                 _ => Ok(false),
             };
         };
+        // what waits is a replay, which goes as fast as it can
+        self.behind |= !shared.inlet.sound.is_empty();
         match (sound, number) {
             (Sound::Begin { session, rate, known }, _) => {
                 // a task that began again without a word about the last session

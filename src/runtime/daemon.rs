@@ -1,38 +1,37 @@
 //! The supervisor: starts everything, watches it, stops it in order.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use crossbeam_channel::{Receiver, bounded, never, select};
 use sd_notify::NotifyState;
 
 use super::cluster::{self, join_cluster};
+use super::dispatch::Dispatch;
 use super::health::HealthDesk;
-use super::inference::Inference;
 use super::keeper::{self, Keeper, QUEUE};
 use super::lock::{is_in_place, lock};
 use super::pool::Embedder;
-use super::progress::{Load, Progress};
 use super::pulse::{Pulse, Seen};
-use super::reload::{Reloaded, Reloader, Settings};
 use super::rescue::start_engine;
 use super::scores::score_every;
-use super::snapshot::{Keep, Snapshots, Writer};
+use super::shard::{Common, Shard, engines, seats};
+use super::snapshot::{Keep, Writer};
 use super::stream::Stream;
 use super::workers::{Worker, enlist, open_air};
 use super::{CalibrationStore, Stamp};
 use crate::capture::{self, Air, Notice, OpenSource, SourceConfig};
 use crate::config::{Config, SnapshotConfig};
 use crate::error::{Error, Result};
+use crate::event_store::EventStore;
 use crate::publish::{Household, Outgoing, Publisher};
 use crate::realtime;
-use crate::serve::{About, Feed, Said, Server};
-use crate::telemetry::HopTimes;
+use crate::serve::{About, Feed, Review, Said, Server};
 
 /// Threads that learn what is normal, at most.
 const LEARNERS: usize = 4;
@@ -99,8 +98,7 @@ pub(super) struct Daemon {
     pub(super) cluster: Option<cluster::Worker>,
     /// Keeps the link up by which microphones are heard.
     _air: Option<Air>,
-    pub(super) settings: Sender<Settings>,
-    pub(super) reloads: Receiver<Sender<Reloaded>>,
+    pub(super) dispatch: Dispatch,
     pulse: Pulse,
     /// What hangs, as it was told.
     told: Option<String>,
@@ -108,8 +106,7 @@ pub(super) struct Daemon {
     state: PathBuf,
     /// Holds the state folder.
     lock: Option<File>,
-    pub(super) inference: Option<JoinHandle<Result<()>>>,
-    pub(super) progress: Arc<Progress>,
+    pub(super) shards: Vec<Shard>,
     pub(super) publisher: Publisher,
     pub(super) snapshots: Writer,
     pub(super) desk: Arc<HealthDesk>,
@@ -147,7 +144,13 @@ impl Daemon {
         if config.snapshots.any() {
             engine.remember(Keep { bands: spectrogram, samples: clip, pre_roll_s });
         }
+        let paced = sources.iter().all(SourceConfig::keeps_pace);
         let patient = !sources.iter().any(SourceConfig::is_live);
+        let count: usize = sources.iter().map(|source| source.stream_ids().len()).sum();
+        let engines = engines(engine, config.model.shards(count))?;
+        if engines.len() > 1 {
+            tracing::info!("{} threads share {count} streams", engines.len());
+        }
         let (snapshots, handle) = Writer::start(&config.snapshots, state, patient)?;
         let stamp = Stamp::new(node, manifest.short_hash());
         let (notify, notices) = bounded(256);
@@ -165,14 +168,10 @@ impl Daemon {
                 "Home Assistant is reached through a broker, and none is configured: it hears nothing"
             );
         }
-        let progress = Arc::new(Progress::default());
-        let desk = HealthDesk::new(
-            stamp.boot(),
-            Arc::clone(&progress),
-            publisher.status(),
-            snapshots.counts(),
-            &open,
-        );
+        let (seats, hands) = seats(engines.len(), &ids);
+        let progress: Vec<_> = seats.iter().map(|seat| Arc::clone(&seat.progress)).collect();
+        let desk =
+            HealthDesk::new(stamp.boot(), progress.clone(), publisher.status(), snapshots.counts(), &open);
         let desk = Arc::new(desk);
         let about = About {
             node: node.to_owned(),
@@ -184,7 +183,11 @@ impl Daemon {
             streams: desk.streams().map(str::to_owned).collect(),
         };
         let of_desk = Arc::clone(&desk);
-        let (server, feed) = Server::start(&config.http, about, Arc::new(move || of_desk.health()))?;
+        let (store, recorder) = EventStore::start(config.events, lasting.then_some(state))?;
+        let review = Review { store, recorder: recorder.clone(), door: publisher.door() };
+        let (server, feed) =
+            Server::start(&config.http, about, (Arc::new(move || of_desk.health()), review))?;
+        let feed = feed.with_recorder(recorder);
         if let Some(server) = &server {
             tracing::info!("the page is at http://{}/", server.address());
         }
@@ -195,61 +198,45 @@ impl Daemon {
         // a state of each stream may wait, so that none of them is always the one that finds no room
         let room = QUEUE.max(2 * ids.len());
         let (others, states) = bounded(room);
-        let (give, hands) = bounded(QUEUE);
         let (keeper, keep) = Keeper::start(store.clone(), shared.then_some(others), room)?;
-        let worker = enlist(config, air.as_ref(), (&open, sources), (states, give), &store, &progress)?;
-        let (settings, new_settings) = bounded(1);
-        let (reloader, reloads) = Reloader::new();
+        let worker = enlist(config, air.as_ref(), (&open, sources), (states, hands), &store, &progress)?;
         let mut streams = Vec::new();
         for (source, config) in open.iter_mut().zip(sources) {
             let lasting = config.is_live();
             let shared = shared && config.mqtt.is_some();
             for feed in source.feeds.drain(..) {
+                let place = streams.len();
                 if let Some(part) = parts.remove(&feed.id) {
-                    streams.push(Stream::clustered(feed, part));
+                    streams.push(Stream::clustered(place, feed, part));
                     continue;
                 }
                 if shared {
-                    streams.push(Stream::shared(feed));
+                    streams.push(Stream::shared(place, feed));
                     continue;
                 }
                 let known = if lasting { store.load(&feed.id) } else { None };
-                let mut stream = Stream::new(feed, known, lasting);
+                let mut stream = Stream::new(place, feed, known, lasting);
                 stream.live |= config.stdin.is_some();
                 streams.push(stream);
             }
         }
-        let inference = Inference {
-            engine,
-            streams,
+        let (dispatch, answers) = Dispatch::new(publisher.requests(), publisher.sender());
+        let wished = config.capture.realtime_priority;
+        let common = Common {
             stamp,
             sender: publisher.sender(),
             patient,
             score_every: score_every(config.publish.score_hz),
             embedder: Embedder::new(embeddings, &manifest)?,
-            snapshots: Snapshots::new(handle),
+            snapshots: handle,
             states: keep,
             keep_every: keeper::every(shared || cluster.is_some()),
-            hands,
-            requests: publisher.requests(),
-            held: VecDeque::new(),
-            settings: new_settings,
-            reloader,
-            reloading: Vec::new(),
-            priority: config
-                .capture
-                .realtime_priority
-                .saturating_sub(1)
-                .max(config.capture.realtime_priority.min(1)),
-            progress: Arc::clone(&progress),
-            load: Load::new(Instant::now()),
+            // what is read as fast as it goes is not slowed
+            tick: if paced { config.model.tick() } else { Duration::ZERO },
+            priority: wished.saturating_sub(1).max(wished.min(1)),
             feed: feed.clone(),
-            heard: HopTimes::default(),
         };
-        let inference = thread::Builder::new()
-            .name("inference".to_owned())
-            .spawn(move || inference.run())
-            .map_err(|e| Error::internal(format!("cannot start the inference thread: {e}")))?;
+        let shards = Shard::start_all(engines, seats, streams, &common, &answers)?;
         Ok(Self {
             config: config.clone(),
             sources: open,
@@ -258,15 +245,13 @@ impl Daemon {
             worker,
             cluster,
             _air: air,
-            settings,
-            reloads,
+            dispatch,
             pulse: Pulse::new(),
             told: None,
             patient,
             state: state.to_owned(),
             lock: held,
-            inference: Some(inference),
-            progress,
+            shards,
             publisher,
             snapshots,
             desk,
@@ -286,12 +271,8 @@ impl Daemon {
         let mut reported = Instant::now();
         self.report();
         while !control.stop.load(Ordering::Relaxed) {
-            match self.notices.recv_timeout(ROUND) {
-                Ok(notice) => self.tell(&notice),
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => thread::sleep(ROUND),
-            }
-            if self.inference.as_ref().is_none_or(JoinHandle::is_finished) {
+            self.await_something();
+            if self.shards.iter_mut().any(Shard::has_failed) || self.shards.iter().all(Shard::is_over) {
                 return End::OfInput;
             }
             if self.publisher.status().wants_stop() {
@@ -315,6 +296,26 @@ impl Daemon {
         }
         tracing::info!("asked to stop");
         End::Asked
+    }
+
+    /// Takes the next notice, request or answer, and sees to it; waits for it for a round at most.
+    fn await_something(&mut self) {
+        select! {
+            recv(self.notices) -> notice => match notice {
+                Ok(notice) => self.tell(&notice),
+                Err(_) => self.notices = never(),
+            },
+            recv(self.dispatch.requests) -> request => match request {
+                Ok(request) => self.dispatch.ask(request, &self.shards),
+                Err(_) => self.dispatch.requests = never(),
+            },
+            recv(self.dispatch.answers) -> answer => match answer {
+                Ok(answer) => self.dispatch.take(answer),
+                Err(_) => self.dispatch.answers = never(),
+            },
+            default(ROUND) => {}
+        }
+        self.dispatch.settle(&self.shards);
     }
 
     /// Notices that somebody has removed the state folder. The new one is held, so that no second daemon begins there.
@@ -341,11 +342,9 @@ impl Daemon {
 
     /// Whether every thread does what it is there for; says once who does not.
     fn everything_moves(&mut self) -> bool {
-        let waiting = self.desk.rings().any(|ring| ring.pushed() > ring.read());
         let seen = Seen {
-            progress: &self.progress,
+            shards: &self.shards,
             sources: &self.sources,
-            waiting,
             publisher: &self.publisher,
             broker: self.config.publish.broker.is_some(),
         };

@@ -72,8 +72,12 @@ impl Engine {
     ) -> Result<Self> {
         detect.validate()?;
         let instrument = Instrument::new(manifest.frame_shape(), manifest.sha256.clone(), cpc.critic())?;
-        Ok(Self {
-            batch: LiveBatch::with(cpc, stepping)?,
+        Ok(Self::on(LiveBatch::with(cpc, stepping)?, detect, instrument))
+    }
+
+    fn on(batch: LiveBatch, detect: DetectConfig, instrument: Instrument) -> Self {
+        Self {
+            batch,
             lanes: Vec::new(),
             detect,
             instrument,
@@ -93,7 +97,24 @@ impl Engine {
             learners: None,
             back: Vec::new(),
             failures: 0,
-        })
+        }
+    }
+
+    /// An engine without streams for another thread, with the same settings, learners and copy of the weights; none where the
+    /// device allows only one.
+    ///
+    /// # Errors
+    /// When a thread that it needs cannot be started.
+    pub fn with_same_weights(&self) -> Result<Option<Self>> {
+        let Some(batch) = self.batch.with_same_weights()? else { return Ok(None) };
+        Ok(Some(Self {
+            pool_frames: self.pool_frames,
+            keep: self.keep,
+            hop_batch: self.hop_batch,
+            alone: self.alone,
+            learners: self.learners.clone(),
+            ..Self::on(batch, self.detect.clone(), self.instrument.clone())
+        }))
     }
 
     /// Gives the mean of every `frames` contexts in a row of each stream from here on; none for 0.

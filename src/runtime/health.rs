@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use super::LaneFigures;
-use super::progress::Progress;
+use super::progress::{Figures, Progress};
 use super::snapshot::SnapshotCounts;
 use super::stamp::{milli, rfc3339};
 use crate::capture::{OpenSource, SourceCounters};
@@ -18,7 +18,8 @@ use crate::units::HOP;
 pub(super) struct HealthDesk {
     boot: String,
     started: Instant,
-    progress: Arc<Progress>,
+    /// Of each thread of the analysis.
+    progress: Vec<Arc<Progress>>,
     status: Arc<PublisherStatus>,
     snapshots: Arc<SnapshotCounts>,
     streams: Vec<(String, Arc<RingCounters>, Arc<SourceCounters>)>,
@@ -31,7 +32,7 @@ pub(super) struct HealthDesk {
 impl HealthDesk {
     pub(super) fn new(
         boot: &str,
-        progress: Arc<Progress>,
+        progress: Vec<Arc<Progress>>,
         status: Arc<PublisherStatus>,
         snapshots: Arc<SnapshotCounts>,
         sources: &[OpenSource],
@@ -65,11 +66,6 @@ impl HealthDesk {
         self.streams.iter().map(|(id, ..)| id.as_str())
     }
 
-    /// The counters of the rings.
-    pub(super) fn rings(&self) -> impl Iterator<Item = &RingCounters> {
-        self.streams.iter().map(|(_, ring, _)| ring.as_ref())
-    }
-
     /// Event documents that stdout did not take.
     pub(super) fn lines_lost(&self) -> u64 {
         self.status.lines_lost()
@@ -77,7 +73,12 @@ impl HealthDesk {
 
     /// The document as of now.
     pub(super) fn health(&self) -> Health {
-        let figures = self.progress.figures.lock().map(|f| f.clone()).unwrap_or_default();
+        let mut figures = Figures::default();
+        for progress in &self.progress {
+            let of_thread = progress.figures.lock().map(|f| f.clone()).unwrap_or_default();
+            figures.join(&of_thread);
+        }
+        let hop = figures.hop.percentiles();
         let mut streams = BTreeMap::new();
         for (id, ring, source) in &self.streams {
             let found = figures.streams.iter().find(|(name, _)| name == id);
@@ -119,11 +120,12 @@ impl HealthDesk {
             samples_in: total(|s| s.samples_in),
             samples_scored: total(|s| s.samples_scored),
             samples_shed: total(|s| s.samples_shed),
-            hop_p50_us: figures.hop.p50.round(),
-            hop_p99_us: figures.hop.p99.round(),
+            hop_p50_us: hop.p50.round(),
+            hop_p99_us: hop.p99.round(),
+            hop_spread: hop.spread,
             delays: Delays {
-                heard: figures.heard.into(),
-                step: figures.step.into(),
+                heard: figures.heard.percentiles().into(),
+                step: figures.step.percentiles().into(),
                 commit: self.status.commits().into(),
             },
             load_percent: (figures.load * 1e4).round() / 100.0,

@@ -1,28 +1,31 @@
-//! The thread that turns rings into readings and events.
+//! A thread that turns rings into readings and events.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use crossbeam_channel::{Receiver, Sender};
 
+use super::dispatch::{Answer, Part};
 use super::learning_progress::learning;
 use super::pool::Embedder;
 use super::progress::{Load, Progress};
-use super::reload::{Reloaded, Reloader, Settings};
+use super::reload::Settings;
 use super::show::Shown;
 use super::snapshot::Snapshots;
 use super::stream::Stream;
+use super::tick::Tick;
 use super::workers::Hand;
 use super::{Engine, Heard, LaneFigures, Stamp};
 use crate::detect::StreamState;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::Phase;
-use crate::publish::{Command, EventSender, Outgoing, Request};
+use crate::publish::{Command, EventSender, Outgoing};
 use crate::realtime;
 use crate::ring::{Read, RingReader, wait_any};
-use crate::serve::{Feed, Said};
+use crate::serve::Feed;
 use crate::telemetry::{HopTimes, Seldom};
 
 /// Samples taken from a ring at a time: 85 ms at 48 kHz, so that no stream keeps the others waiting for long.
@@ -45,6 +48,8 @@ static FULL: Seldom = Seldom::new();
 pub(super) struct Inference {
     pub(super) engine: Engine,
     pub(super) streams: Vec<Stream>,
+    /// Where in `streams` the stream is that has a number in the engine.
+    pub(super) of_number: Vec<usize>,
     pub(super) stamp: Stamp,
     pub(super) sender: EventSender,
     /// Sound can wait for the publisher (replays); live sound cannot.
@@ -58,20 +63,22 @@ pub(super) struct Inference {
     pub(super) keep_every: Duration,
     /// Shared streams that come and go.
     pub(super) hands: Receiver<Hand>,
-    /// What others ask of streams.
-    pub(super) requests: Receiver<Request>,
+    /// Its number among the threads of the analysis.
+    pub(super) number: usize,
+    /// What others ask of streams, and where it is answered.
+    pub(super) requests: Receiver<Part>,
+    pub(super) answers: Sender<Answer>,
     /// Requests that wait for a detector which learns elsewhere.
-    pub(super) held: VecDeque<Request>,
+    pub(super) held: VecDeque<Part>,
     /// Settings of a configuration that was read again.
     pub(super) settings: Receiver<Settings>,
-    /// For requests to read the configuration again.
-    pub(super) reloader: Reloader,
-    /// Who waits for the answer to such a request, and for what transaction.
-    pub(super) reloading: Vec<(Receiver<Reloaded>, Option<String>)>,
     /// Real-time priority to ask for; 0 for none.
     pub(super) priority: u8,
     pub(super) progress: Arc<Progress>,
     pub(super) load: Load,
+    pub(super) tick: Tick,
+    /// A ring had more than was taken of it.
+    pub(super) behind: bool,
     /// For those who look at the page.
     pub(super) feed: Feed,
     /// From the capture of a hop's last sample to its reading, where sound comes at its own pace.
@@ -95,8 +102,13 @@ impl Inference {
             self.look_around();
             self.take_hands()?;
             let mut busy = false;
+            self.behind = false;
+            let begun = Instant::now();
             for index in 0..self.streams.len() {
                 busy |= self.take(index, &mut piece)?;
+            }
+            if busy {
+                self.tick.took(begun);
             }
             busy |= self.drive(|engine, sink| engine.run_for(SLICE, sink))?;
             busy |= self.end_what_is_over()?;
@@ -124,7 +136,10 @@ impl Inference {
                     (0..self.streams.len()).try_for_each(|index| self.give_up(index))?;
                 }
             }
-            if !busy {
+            if busy && !self.behind {
+                // sound of other streams gathers, so that a step serves many
+                self.rest();
+            } else if !busy {
                 let engine = &self.engine;
                 let wanted =
                     |s: &&Stream| !s.closing && s.number.is_none_or(|number| !engine.is_full(number));
@@ -138,24 +153,14 @@ impl Inference {
         }
     }
 
-    fn take_settings(&mut self) -> Result<()> {
-        while let Ok(settings) = self.settings.try_recv() {
-            if !settings.taken.claim() {
-                // who asked has given up
-                continue;
-            }
-            let mut outcome = Ok(());
-            self.drive(|engine, sink| {
-                outcome = engine.reconfigure(&settings.detect, sink);
-                Ok(())
-            })?;
-            if outcome.is_ok() {
-                self.score_every = settings.score_every;
-                self.tell_budgets();
-            }
-            let _ = settings.answer.try_send(outcome);
+    /// Sleeps for what is left of the tick.
+    fn rest(&mut self) {
+        let left = self.tick.left(Instant::now());
+        if !left.is_zero() {
+            let sleeps = Instant::now();
+            thread::sleep(left);
+            self.load.waited(sleeps.elapsed());
         }
-        Ok(())
     }
 
     /// Takes one piece from a ring; true when there was one.
@@ -179,6 +184,7 @@ impl Inference {
         match (found, stream.number) {
             (Read::Empty, _) => return Ok(false),
             (Read::Samples(count), number) => {
+                self.behind |= count == piece.len();
                 let rate = stream.feed.reader.rate();
                 let number = match number {
                     Some(number) => number,
@@ -220,6 +226,10 @@ impl Inference {
         };
         let number = added?;
         stream.number = Some(number);
+        self.of_number.resize(self.of_number.len().max(number + 1), usize::MAX);
+        if let Some(place) = self.of_number.get_mut(number) {
+            *place = index;
+        }
         stream.anomaly.say_again();
         self.tell_anomalies();
         self.tell_setting(index, Command::Budget, self.engine.events_per_hour().to_string());
@@ -236,6 +246,7 @@ impl Inference {
         let Self {
             engine,
             streams,
+            of_number,
             stamp,
             sender,
             patient,
@@ -252,8 +263,9 @@ impl Inference {
         let calibrate_s = engine.calibrate_seconds();
         let result = work(engine, &mut |heard| {
             let number = heard.stream();
-            let place = streams.iter().position(|s| s.number == Some(number));
-            let Some((place, stream)) = place.and_then(|at| Some((at, streams.get_mut(at)?))) else { return };
+            let stream = of_number.get(number).and_then(|&at| streams.get_mut(at));
+            let Some(stream) = stream.filter(|stream| stream.number == Some(number)) else { return };
+            let place = stream.place;
             match heard {
                 Heard::Reading { frame, reading, .. } => {
                     progress.scored.fetch_add(1, Ordering::Relaxed);
@@ -293,22 +305,8 @@ impl Inference {
                 }
                 Heard::Finding { finding, .. } if stream.mute.hides(&finding, Instant::now()) => {}
                 Heard::Finding { finding, .. } => {
-                    let latency = stream.zero.map_or(Duration::ZERO, |zero| {
-                        zero.elapsed().saturating_sub(Duration::from_secs_f64(finding.emitted_s))
-                    });
                     let on = finding.phase != Phase::End;
-                    let event = match &mut stream.shared {
-                        Some(shared) => {
-                            let Some(event) = shared.tell(stamp, &stream.feed.id, *finding) else { return };
-                            event
-                        }
-                        None => {
-                            let zero = stream.wall_zero();
-                            let mut event = stamp.event(&stream.feed.id, *finding, zero, latency);
-                            snapshots.announce(&mut event);
-                            event
-                        }
-                    };
+                    let Some(event) = stream.document(*finding, stamp, snapshots) else { return };
                     tracing::debug!(
                         stream = stream.feed.id,
                         id = event.id,
@@ -316,9 +314,7 @@ impl Inference {
                         on,
                         "event"
                     );
-                    if feed.is_on() {
-                        feed.say(Said::Event(Box::new(event.clone())));
-                    }
+                    feed.event(&event);
                     if stream.shared.is_none() {
                         publish(sender, *patient, Outgoing::Event(Box::new(event)));
                     }
@@ -335,7 +331,7 @@ impl Inference {
     }
 
     fn tell_calibrated(&self, number: usize) {
-        let Some(stream) = self.streams.iter().find(|s| s.number == Some(number)) else { return };
+        let Some(stream) = self.of_number.get(number).and_then(|&at| self.streams.get(at)) else { return };
         let Some(calibration) = self.engine.lane(number).and_then(|lane| lane.detector().calibration())
         else {
             return;
@@ -380,9 +376,9 @@ impl Inference {
         let figures = &self.progress.figures;
         if let Some(mut figures) = if last { figures.lock().ok() } else { figures.try_lock().ok() } {
             figures.load = self.load.share(Instant::now());
-            figures.hop = self.engine.hop_times().percentiles();
-            figures.step = self.engine.step_times().percentiles();
-            figures.heard = self.heard.percentiles();
+            figures.hop = self.engine.hop_times().durations();
+            figures.step = self.engine.step_times().durations();
+            figures.heard = self.heard.durations();
             figures.streams = self.streams.iter().map(|s| (s.feed.id.clone(), s.figures)).collect();
         }
     }

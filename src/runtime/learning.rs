@@ -17,8 +17,9 @@ use crate::detect::{Detector, DetectorState, Input, Reading, StreamState};
 use crate::error::{Error, Result};
 use crate::event::Finding;
 use crate::frame::Frame;
+use crate::realtime;
 
-/// Failures in a row, of all streams together, after which the analysis ends, to be started anew.
+/// Failures in a row, of all streams of an engine together, after which the analysis ends, to be started anew.
 const FAILURES: u32 = 3;
 
 /// A frame that a detector is about to hear.
@@ -85,7 +86,12 @@ impl Learners {
         let mut started = 0;
         for number in 0..threads.max(1) {
             let taken: Receiver<Box<Task>> = taken.clone();
-            let work = move || taken.into_iter().for_each(|task| carry_out(*task, learn));
+            let work = move || {
+                if let Err(reason) = realtime::give_way() {
+                    tracing::debug!("learning has the priority of hearing: {reason}");
+                }
+                taken.into_iter().for_each(|task| carry_out(*task, learn));
+            };
             match thread::Builder::new().name(format!("learn {number}")).spawn(work) {
                 Ok(_) => started += 1,
                 Err(e) if started == 0 => {

@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | cpal's, one a device | the audio callback: pushes samples into rings |
 //! | `source ID`, one a source | opens, watches and reopens a device, or reads a file or pipe |
-//! | `inference` | rings → [`Engine`] (resample, step the batch, score, detect) → publisher |
+//! | `inference`, `inference N` | rings of some streams → [`Engine`] (resample, step the batch, score, detect) → publisher |
 //! | `learn N` | detectors of live streams, while they learn what is normal |
 //! | `publish` | the outbox, or lines on stdout |
 //! | `snapshots` | pictures and clips of events onto the disk, where they are asked for |
@@ -20,6 +20,7 @@ mod calibrations;
 mod cluster;
 mod daemon;
 mod deferred;
+mod dispatch;
 mod endings;
 mod engine;
 mod health;
@@ -40,12 +41,14 @@ mod reload;
 mod requests;
 mod rescue;
 mod scores;
+mod shard;
 mod show;
 mod snapshot;
 mod stamp;
 mod stopping;
 mod stream;
 mod strip;
+mod tick;
 #[cfg_attr(not(feature = "mqtt"), path = "no_workers.rs")]
 mod workers;
 
@@ -56,7 +59,6 @@ pub use engine::Engine;
 pub use heard::Heard;
 pub use lane::{Lane, LaneCounters, LaneFigures};
 pub use pool::Pooled;
-pub use reload::{Reloaded, Reloader};
 pub use rescue::trusted_difference;
 pub use snapshot::Excerpt;
 pub use stamp::Stamp;

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender};
+use crossbeam_channel::Receiver;
 
 use super::CalibrationStore;
 use super::inference::Inference;
 use super::keeper::Known;
 use super::progress::Progress;
+use super::shard::Hands;
 use crate::capture::{Air, OpenSource, SourceConfig};
 use crate::config::Config;
 use crate::error::Result;
@@ -40,9 +41,9 @@ pub(super) fn enlist(
     _: &Config,
     _: Option<&Air>,
     _: (&[OpenSource], &[SourceConfig]),
-    _: (Receiver<Known>, Sender<Hand>),
+    _: (Receiver<Known>, Hands),
     _: &CalibrationStore,
-    _: &Arc<Progress>,
+    _: &[Arc<Progress>],
 ) -> Result<Option<Worker>> {
     Ok(None)
 }

@@ -5,14 +5,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::{Duration, Instant};
 
 use super::LaneFigures;
-use crate::telemetry::Percentiles;
+use crate::telemetry::Durations;
 
-/// What the supervisor may look at while the thread runs.
+/// What the supervisor may look at while a thread of the analysis runs.
 #[derive(Debug, Default)]
 pub(super) struct Progress {
     /// Rounds of the loop: stands still only when the thread hangs.
     pub(super) rounds: AtomicU64,
-    /// Frames that were scored, of all streams.
+    /// Frames that were scored, of all streams of the thread.
     pub(super) scored: AtomicU64,
     /// Seconds, rounded up, for which the slowest detector has been learning elsewhere; 0 where none does.
     pub(super) learning_s: AtomicU64,
@@ -54,16 +54,27 @@ impl Load {
     }
 }
 
-/// Figures of the engine and its streams.
+impl Figures {
+    /// Takes those of another thread as well: the busier one's load counts.
+    pub(super) fn join(&mut self, other: &Self) {
+        self.load = self.load.max(other.load);
+        self.hop.join(&other.hop);
+        self.step.join(&other.step);
+        self.heard.join(&other.heard);
+        self.streams.extend(other.streams.iter().cloned());
+    }
+}
+
+/// Figures of an engine and its streams.
 #[derive(Debug, Default, Clone)]
 pub(super) struct Figures {
     /// Share of the time for which the thread worked.
     pub(super) load: f64,
-    pub(super) hop: Percentiles,
+    pub(super) hop: Durations,
     /// The part of a hop that is the model's.
-    pub(super) step: Percentiles,
+    pub(super) step: Durations,
     /// From the capture of a hop's last sample to its reading.
-    pub(super) heard: Percentiles,
+    pub(super) heard: Durations,
     pub(super) streams: Vec<(String, LaneFigures)>,
 }
 

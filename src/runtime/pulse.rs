@@ -2,7 +2,7 @@
 //!
 //! | what | moves when | stands still when |
 //! | --- | --- | --- |
-//! | `inference` | its loop makes rounds | it hangs, or the device under the model does |
+//! | `inference`, `inference N` | the loop of each makes rounds | it hangs, or the device under the model does |
 //! | scores | samples are scored while some wait | samples come and are not scored |
 //! | learning | a detector is back within 15 minutes | it is not |
 //! | `source ID` | it looks at its device, file or pipe | it hangs, or waits for an audio thread that does |
@@ -14,7 +14,7 @@ use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use super::progress::Progress;
+use super::shard::Shard;
 use crate::capture::OpenSource;
 use crate::publish::Publisher;
 use crate::telemetry::ThreadWatch;
@@ -32,10 +32,8 @@ const CALL_LINK: Duration = Duration::from_secs(3);
 
 /// What is looked at.
 pub(super) struct Seen<'a> {
-    pub(super) progress: &'a Progress,
+    pub(super) shards: &'a [Shard],
     pub(super) sources: &'a [OpenSource],
-    /// Samples wait in a ring.
-    pub(super) waiting: bool,
     pub(super) publisher: &'a Publisher,
     /// Events go to a broker. On stdout a reader may keep the thread waiting, which is its right.
     pub(super) broker: bool,
@@ -80,22 +78,8 @@ impl Pulse {
     /// Looks at every part.
     pub(super) fn look(&mut self, seen: &Seen<'_>, now: Instant) -> Found {
         let mut found = Found::default();
-        let rounds = seen.progress.rounds.load(Ordering::Relaxed);
-        if self.still("the thread inference", rounds, now) > HANG {
-            found.hangs.get_or_insert_with(|| "the thread inference".to_owned());
-        }
-        let scored = seen.progress.scored.load(Ordering::Relaxed);
-        let learning = seen.progress.learning_s.load(Ordering::Relaxed);
-        if learning > LEARNING_S {
-            found.hangs.get_or_insert_with(|| "the learning of what is normal".to_owned());
-        }
-        // sound that waits for a detector which learns is not scored, and that is no hang
-        if seen.waiting && learning == 0 {
-            if self.still("scores", scored, now) > HANG {
-                found.hangs.get_or_insert_with(|| "the analysis: samples wait and none is scored".to_owned());
-            }
-        } else {
-            self.parts.remove("scores");
+        for shard in seen.shards {
+            self.look_at_shard(shard, now, &mut found);
         }
         for source in seen.sources {
             let name = format!("the thread of {}", source.name);
@@ -119,6 +103,26 @@ impl Pulse {
             self.look_at_publisher(seen.publisher, now, &mut found);
         }
         found
+    }
+
+    fn look_at_shard(&mut self, shard: &Shard, now: Instant, found: &mut Found) {
+        if shard.is_over() {
+            return;
+        }
+        let (progress, scores) = (&shard.progress, format!("scores of {}", shard.shown));
+        if self.still(&shard.shown, progress.rounds.load(Ordering::Relaxed), now) > HANG {
+            found.hangs.get_or_insert_with(|| shard.shown.clone());
+        }
+        let learning = progress.learning_s.load(Ordering::Relaxed);
+        if learning > LEARNING_S {
+            found.hangs.get_or_insert_with(|| "the learning of what is normal".to_owned());
+        }
+        // sound that waits for a detector which learns is not scored, and that is no hang
+        if !shard.waiting() || learning > 0 {
+            self.parts.remove(&scores);
+        } else if self.still(&scores, progress.scored.load(Ordering::Relaxed), now) > HANG {
+            found.hangs.get_or_insert_with(|| "the analysis: samples wait and none is scored".to_owned());
+        }
     }
 
     fn look_at_publisher(&mut self, publisher: &Publisher, now: Instant, found: &mut Found) {

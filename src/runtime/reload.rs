@@ -4,14 +4,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+use crossbeam_channel::{Receiver, Sender, bounded};
 use sd_notify::NotifyState;
+use serde_json::json;
 
 use super::daemon::{Control, Daemon, tell_systemd};
+use super::inference::Inference;
 use super::scores::score_every;
 use crate::config::Config;
 use crate::detect::DetectConfig;
 use crate::error::{Error, Result};
+use crate::publish::Command;
 
 /// Keys that count at once; all others need a restart.
 const LIVE: [&str; 4] = ["detect.", "publish.score_hz", "publish.health_s", "publish.drain_timeout_s"];
@@ -19,32 +22,7 @@ const LIVE: [&str; 4] = ["detect.", "publish.score_hz", "publish.health_s", "pub
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The answer to a request: what is different now, or why everything is as it was.
-pub type Reloaded = Result<String>;
-
-/// The way to ask the daemon to read its configuration again. The same is done on SIGHUP.
-#[derive(Debug, Clone)]
-pub struct Reloader {
-    asked: Sender<Sender<Reloaded>>,
-}
-
-impl Reloader {
-    pub(super) fn new() -> (Self, Receiver<Sender<Reloaded>>) {
-        let (asked, requests) = bounded(4);
-        (Self { asked }, requests)
-    }
-
-    /// Asks, without waiting; the answer comes through the channel within a few seconds. Every request is answered,
-    /// unless the daemon ends before (the channel is then closed).
-    #[must_use]
-    pub fn request(&self) -> Receiver<Reloaded> {
-        let (answer, answers) = bounded(1);
-        if let Err(TrySendError::Full(answer)) = self.asked.try_send(answer) {
-            let busy = Error::config("the configuration is being read already", "ask again in some seconds");
-            let _ = answer.try_send(Err(busy));
-        }
-        answers
-    }
-}
+type Reloaded = Result<String>;
 
 /// What the analysis is to do from now on.
 pub(super) struct Settings {
@@ -95,22 +73,77 @@ impl Changes {
     }
 }
 
-/// Gives the analysis its settings and waits until they count. Settings that it did not begin with in time are withdrawn,
-/// so that nothing changes later.
-pub(super) fn apply(new: &Config, way: &Sender<Settings>) -> Result<()> {
+/// Gives the threads of the analysis their settings and waits until these count. Where one does not take them, the others
+/// go back to those of `old`.
+pub(super) fn apply(new: &Config, old: &Config, ways: &[Sender<Settings>]) -> Result<()> {
+    let given: Vec<_> = ways.iter().map(|way| give(new, way)).collect();
+    let outcomes: Vec<Result<()>> = given.into_iter().map(|given| given.and_then(Given::outcome)).collect();
+    let took: Vec<bool> = outcomes.iter().map(Result::is_ok).collect();
+    let Some(error) = outcomes.into_iter().find_map(Result::err) else { return Ok(()) };
+    for (way, _) in ways.iter().zip(took).filter(|(_, took)| *took) {
+        if let Err(again) = give(old, way).and_then(Given::outcome) {
+            tracing::error!(
+                "a part of the analysis keeps settings that another part refused: {again}; restart the daemon"
+            );
+        }
+    }
+    Err(error)
+}
+
+/// Settings on their way to a thread.
+struct Given {
+    answers: Receiver<Result<()>>,
+    taken: Claim,
+}
+
+fn late() -> Error {
+    Error::internal("the analysis took no new settings within 2 s")
+}
+
+fn give(config: &Config, way: &Sender<Settings>) -> Result<Given> {
     let (answer, answers) = bounded(1);
-    let (score_every, taken) = (score_every(new.publish.score_hz), Claim::default());
-    let settings = Settings { detect: new.detect.clone(), score_every, answer, taken: taken.clone() };
-    let late = || Error::internal("the analysis took no new settings within 2 s");
+    let (score_every, taken) = (score_every(config.publish.score_hz), Claim::default());
+    let settings = Settings { detect: config.detect.clone(), score_every, answer, taken: taken.clone() };
     way.send_timeout(settings, PATIENCE).map_err(|_| late())?;
-    match answers.recv_timeout(PATIENCE) {
-        Ok(outcome) => outcome,
-        Err(_) if taken.claim() => Err(late()),
-        // they are being put in force just now
-        Err(_) => answers.recv_timeout(PATIENCE).unwrap_or_else(|_| {
-            tracing::warn!("the analysis has taken new settings and is not done with it yet");
-            Ok(())
-        }),
+    Ok(Given { answers, taken })
+}
+
+impl Given {
+    /// What came of them. Settings that the thread did not begin with in time are withdrawn, so that nothing changes later.
+    fn outcome(self) -> Result<()> {
+        let Self { answers, taken } = self;
+        match answers.recv_timeout(PATIENCE) {
+            Ok(outcome) => outcome,
+            Err(_) if taken.claim() => Err(late()),
+            // they are being put in force just now
+            Err(_) => answers.recv_timeout(PATIENCE).unwrap_or_else(|_| {
+                tracing::warn!("the analysis has taken new settings and is not done with it yet");
+                Ok(())
+            }),
+        }
+    }
+}
+
+impl Inference {
+    /// Puts in force what the supervisor has read, unless that was withdrawn.
+    pub(super) fn take_settings(&mut self) -> Result<()> {
+        while let Ok(settings) = self.settings.try_recv() {
+            if !settings.taken.claim() {
+                // who asked has given up
+                continue;
+            }
+            let mut outcome = Ok(());
+            self.drive(|engine, sink| {
+                outcome = engine.reconfigure(&settings.detect, sink);
+                Ok(())
+            })?;
+            if outcome.is_ok() {
+                self.score_every = settings.score_every;
+                self.tell_budgets();
+            }
+            let _ = settings.answer.try_send(outcome);
+        }
+        Ok(())
     }
 }
 
@@ -118,7 +151,7 @@ impl Daemon {
     /// Reads the configuration again where somebody asked for it.
     pub(super) fn take_reloads(&mut self, control: &Control<'_>) {
         let hang_up = control.hang_up.swap(false, Ordering::Relaxed);
-        let asked: Vec<_> = self.reloads.try_iter().collect();
+        let asked = self.dispatch.take_reloads();
         if !hang_up && asked.is_empty() {
             return;
         }
@@ -133,12 +166,12 @@ impl Daemon {
                 tracing::error!("{error}; the configuration stays as it was. fix: {}", error.fix());
             }
         }
-        for answer in asked {
-            let copy = match &outcome {
-                Ok(changes) => Ok(changes.clone()),
+        for transaction in asked {
+            let result = match &outcome {
+                Ok(changes) => Ok(Some(json!({ "changes": changes }))),
                 Err(error) => Err(Error::new(error.kind(), error.to_string(), error.fix())),
             };
-            let _ = answer.try_send(copy);
+            self.dispatch.answer(Command::Reload, result, transaction);
         }
     }
 
@@ -146,7 +179,9 @@ impl Daemon {
         let new = load()?;
         let changes = Changes::between(&self.config, &new)?;
         if !changes.live.is_empty() {
-            apply(&new, &self.settings)?;
+            let going_on = self.shards.iter().filter(|shard| !shard.is_over());
+            let ways: Vec<_> = going_on.map(|shard| shard.settings.clone()).collect();
+            apply(&new, &self.config, &ways)?;
             self.health_every = Duration::from_secs(u64::from(new.publish.health_s));
             self.drain = Duration::from_secs_f64(new.publish.drain_timeout_s);
             // what waits for a restart is still as it was
@@ -205,7 +240,8 @@ mod tests {
     #[test]
     fn settings_that_are_late_are_withdrawn_and_never_counted_later() {
         let (way, settings) = bounded(1);
-        let error = apply(&Config::default(), &way).unwrap_err();
+        let (config, ways) = (Config::default(), [way]);
+        let error = apply(&config, &config, &ways).unwrap_err();
         assert!(error.to_string().contains("within 2 s"), "{error}");
         let late: Settings = settings.try_recv().unwrap();
         assert!(!late.taken.claim(), "the analysis must leave them alone");
@@ -216,18 +252,33 @@ mod tests {
             std::thread::sleep(PATIENCE + Duration::from_millis(300));
             settings.answer.send(Ok(())).unwrap();
         });
-        apply(&Config::default(), &way).unwrap();
+        apply(&config, &config, &ways).unwrap();
         analysis.join().unwrap();
     }
 
     #[test]
-    fn every_request_is_answered() {
-        let (reloader, requests) = Reloader::new();
-        let answers: Vec<_> = (0..5).map(|_| reloader.request()).collect();
-        assert!(answers[4].try_recv().unwrap().is_err(), "the fifth finds no room");
-        for answer in requests.try_iter() {
-            answer.send(Ok("done".into())).unwrap();
-        }
-        assert!(answers[..4].iter().all(|answer| answer.recv().unwrap().unwrap() == "done"));
+    fn what_one_thread_refuses_the_others_take_back() {
+        let (old, mut new) = (Config::default(), Config::default());
+        new.detect.events_per_hour = 7.0;
+        let thread = |refuses: bool| {
+            let (way, settings) = bounded::<Settings>(1);
+            let work = move || {
+                let mut budgets = Vec::new();
+                for settings in settings {
+                    assert!(settings.taken.claim());
+                    budgets.push(settings.detect.events_per_hour);
+                    let outcome = if refuses { Err(Error::internal("not that")) } else { Ok(()) };
+                    settings.answer.send(outcome).unwrap();
+                }
+                budgets
+            };
+            (way, std::thread::spawn(work))
+        };
+        let (ways, threads): (Vec<_>, Vec<_>) = [false, true, false].map(thread).into_iter().unzip();
+        assert_eq!(apply(&new, &old, &ways).unwrap_err().to_string(), "not that");
+        drop(ways);
+        let budgets: Vec<Vec<f64>> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
+        let back = old.detect.events_per_hour;
+        assert_eq!(budgets, [vec![7.0, back], vec![7.0], vec![7.0, back]]);
     }
 }

@@ -2,17 +2,15 @@
 
 use std::time::Instant;
 
-use crossbeam_channel::TryRecvError;
 use serde_json::{Value, json};
 use ulid::Ulid;
 
+use super::dispatch::{Answer, Outcome, Part, Refusal};
 use super::inference::Inference;
 use crate::detect::Verdict;
 use crate::error::{Error, Result};
-use crate::publish::{AckEvent, Ask, Command, Judgement, Outgoing, Request, Response, Snapshot};
-use crate::telemetry::Seldom;
-
-static REFUSED: Seldom = Seldom::new();
+use crate::event_store;
+use crate::publish::{AckEvent, Ask, Command, Judgement, Outgoing, Snapshot};
 
 /// Requests that wait for detectors at most.
 const HELD: usize = 16;
@@ -21,33 +19,22 @@ impl Inference {
     /// Carries out what was asked since the last round, and answers; ends the muting whose time is over. What concerns a
     /// detector that learns elsewhere waits for it.
     pub(super) fn take_requests(&mut self) {
-        let waiting: Vec<Request> = self.held.drain(..).chain(self.requests.try_iter()).collect();
-        for request in waiting {
-            let command = request.ask.command();
-            if matches!(request.ask, Ask::Reload) {
-                self.reloading.push((self.reloader.request(), request.transaction));
-                continue;
-            }
-            let result = match (self.waits(&request.ask), self.held.len()) {
+        let waiting: Vec<Part> = self.held.drain(..).chain(self.requests.try_iter()).collect();
+        for part in waiting {
+            let outcome = match (self.waits(&part.ask), self.held.len()) {
                 (true, ..HELD) => {
-                    self.held.push_back(request);
+                    self.held.push_back(part);
                     continue;
                 }
-                (true, _) => Err(Error::config(
+                (true, _) => Err(Refusal::Failed(Error::config(
                     "the stream learns what is normal just now, and too many requests wait for that",
                     "ask again in a minute",
-                )),
-                (false, _) => self.carry_out(request.ask),
+                ))),
+                (false, _) => self.carry_out(part.ask),
             };
-            if let Err(error) = &result
-                && let Some(held) = REFUSED.may_say()
-            {
-                tracing::warn!(held, "{} was refused: {error}", command.as_str());
-            }
-            let response = Response::of(result, request.transaction);
-            self.sender.try_send(Outgoing::Response { command, response });
+            let answer = Answer { ticket: part.ticket, thread: self.number, outcome };
+            let _ = self.answers.try_send(answer);
         }
-        self.answer_reloads();
         let now = Instant::now();
         for index in 0..self.streams.len() {
             if self.streams.get_mut(index).is_some_and(|stream| stream.mute.ends(now)) {
@@ -63,21 +50,6 @@ impl Inference {
         of.and_then(|id| self.number_of(id)).is_some_and(|number| self.engine.learns(number))
     }
 
-    /// The supervisor reads the configuration; its answers come later.
-    fn answer_reloads(&mut self) {
-        let sender = &self.sender;
-        self.reloading.retain_mut(|(answer, transaction)| {
-            let result = match answer.try_recv() {
-                Err(TryRecvError::Empty) => return true,
-                Err(TryRecvError::Disconnected) => Err(Error::internal("the daemon ends")),
-                Ok(outcome) => outcome.map(|changes| Some(json!({ "changes": changes }))),
-            };
-            let response = Response::of(result, transaction.take());
-            sender.try_send(Outgoing::Response { command: Command::Reload, response });
-            false
-        });
-    }
-
     /// The budget of every stream, after it has changed for all of them.
     pub(super) fn tell_budgets(&self) {
         for index in 0..self.streams.len() {
@@ -85,7 +57,7 @@ impl Inference {
         }
     }
 
-    fn carry_out(&mut self, ask: Ask) -> Result<Option<Value>> {
+    fn carry_out(&mut self, ask: Ask) -> Outcome {
         match ask {
             Ask::AckEvent(ack) => self.acknowledge(&ack).map(|()| None),
             Ask::Recalibrate(of) => {
@@ -115,7 +87,7 @@ impl Inference {
                 Ok(Some(self.named(&streams, &format!("muted for {} s", mute.seconds))))
             }
             Ask::Snapshot(of) => self.snapshot(&of).map(Some),
-            Ask::Reload => Err(Error::internal("a reload came to the wrong place")),
+            Ask::Reload => Err(Error::internal("a reload came to the wrong place").into()),
         }
     }
 
@@ -131,7 +103,7 @@ impl Inference {
     }
 
     /// The stream of that name, or all that go on.
-    fn meant(&self, id: Option<&str>) -> Result<Vec<usize>> {
+    fn meant(&self, id: Option<&str>) -> Result<Vec<usize>, Refusal> {
         let fits = |stream: &super::stream::Stream| {
             stream.number.is_some() && id.is_none_or(|id| stream.feed.id == id)
         };
@@ -162,7 +134,7 @@ impl Inference {
         }
     }
 
-    fn snapshot(&mut self, of: &Snapshot) -> Result<Value> {
+    fn snapshot(&mut self, of: &Snapshot) -> Result<Value, Refusal> {
         let number = self.number_of(&of.stream).ok_or_else(|| unknown_stream(&of.stream))?;
         let excerpt = self.engine.last(number, of.seconds)?.filter(|_| self.snapshots.are_kept());
         let excerpt = excerpt.ok_or_else(|| {
@@ -176,14 +148,14 @@ impl Inference {
         Ok(json!({ "snapshot": name }))
     }
 
-    fn acknowledge(&mut self, request: &AckEvent) -> Result<()> {
+    fn acknowledge(&mut self, request: &AckEvent) -> Result<(), Refusal> {
         let unknown = |what: String| {
             Error::config(what, "name one of the last events, by its `id` or by `stream` and `number`")
         };
         let named = request.stream.as_deref().zip(request.number);
         let by_id = request.id.as_deref().and_then(|id| self.stamp.find(id));
         let Some((id, number)) = named.or(by_id) else {
-            return Err(unknown("no event of that id is remembered".to_owned()));
+            return Err(Refusal::Elsewhere(unknown("no event of that id is remembered".to_owned())));
         };
         let stream = self.number_of(id).ok_or_else(|| unknown_stream(id))?;
         let (verdict, id) = match request.verdict {
@@ -191,16 +163,23 @@ impl Inference {
             Judgement::Anomaly => (Verdict::Anomaly, id.to_owned()),
         };
         if !self.engine.judge(stream, number, verdict)? {
-            return Err(unknown(format!("{id} does not remember event {number}")));
+            return Err(unknown(format!("{id} does not remember event {number}")).into());
+        }
+        if let Some(known) = request.id.as_deref().or_else(|| self.stamp.id_of(&id, number)) {
+            let kept = match verdict {
+                Verdict::Normal => event_store::Verdict::Normal,
+                Verdict::Anomaly => event_store::Verdict::Anomaly,
+            };
+            self.feed.verdict(known, kept);
         }
         tracing::info!("{id}: event {number} was judged: {verdict:?}");
         Ok(())
     }
 }
 
-fn unknown_stream(id: &str) -> Error {
-    Error::config(
+fn unknown_stream(id: &str) -> Refusal {
+    Refusal::Elsewhere(Error::config(
         format!("there is no stream {id}, or it is over"),
         "name a stream that the health document lists",
-    )
+    ))
 }

@@ -29,6 +29,8 @@ pub(super) fn start_engine(config: &Config) -> Result<(Engine, Manifest)> {
         Device::Cpu
     });
     let stepping = config.model.stepping();
+    // threads of the analysis have streams of their own, a step needs no others
+    let alone = stepping.on_processor().by_one_thread();
     let start = |(manifest, cpc): (Manifest, Arc<Cpc>), stepping| -> Result<(Engine, Manifest)> {
         let mut engine = Engine::stepped(cpc, &manifest, config.detect.clone(), stepping)?;
         engine.batch_hops(config.model.hop_batch);
@@ -36,7 +38,7 @@ pub(super) fn start_engine(config: &Config) -> Result<(Engine, Manifest)> {
         Ok((engine, manifest))
     };
     if device.is_cpu() {
-        return start(open(&Device::Cpu)?, stepping.on_processor());
+        return start(open(&Device::Cpu)?, alone);
     }
     let spare = open(&Device::Cpu)?;
     let on_device = open(&device).and_then(|(manifest, cpc)| {
@@ -53,7 +55,7 @@ pub(super) fn start_engine(config: &Config) -> Result<(Engine, Manifest)> {
         }
         Err(error) => {
             tracing::warn!("{}: {error}; the model runs on the CPU", config.model.device);
-            start(spare, stepping.on_processor())
+            start(spare, alone)
         }
     }
 }

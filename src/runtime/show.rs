@@ -54,16 +54,17 @@ impl Inference {
         if !self.feed.is_on() {
             return;
         }
-        for (place, stream) in self.streams.iter().enumerate() {
+        for stream in &self.streams {
             if let Some(number) = stream.number {
-                self.engine.show(number, self.feed.is_watched(place));
+                self.engine.show(number, self.feed.is_watched(stream.place));
             }
         }
     }
 
     /// Shows what is normal for a stream, once it is known.
     pub(super) fn show_calibration(&self, number: usize) {
-        let place = self.streams.iter().position(|stream| stream.number == Some(number));
+        let stream = self.of_number.get(number).and_then(|&at| self.streams.get(at));
+        let place = stream.map(|stream| stream.place);
         let lane = self.engine.lane(number).filter(|_| self.feed.is_on());
         let known = lane.and_then(|lane| lane.detector().calibration());
         if let (Some(stream), Some(calibration)) = (place, known) {

@@ -22,7 +22,7 @@ pub struct Stamp {
     streams: HashMap<String, Running>,
     /// Id, stream and number of the last events, the newest last.
     recent: VecDeque<(String, String, u64)>,
-    /// Its ids ascend, also where the clock is set back.
+    /// Its ids ascend on each stream, also where the clock is set back.
     ids: Generator,
 }
 
@@ -47,6 +47,12 @@ impl Stamp {
         }
     }
 
+    /// For another thread of the same daemon, whose streams are others.
+    #[must_use]
+    pub fn for_another_thread(&self) -> Self {
+        Self { boot: self.boot.clone(), ..Self::new(self.node.clone(), self.model.clone()) }
+    }
+
     /// ULID of this run.
     #[must_use]
     pub fn boot(&self) -> &str {
@@ -58,6 +64,13 @@ impl Stamp {
     pub fn find(&self, id: &str) -> Option<(&str, u64)> {
         let (_, stream, number) = self.recent.iter().rev().find(|(known, ..)| known == id)?;
         Some((stream, *number))
+    }
+
+    /// Id of event `number` of the stream, if it is one of the last 256 of this run.
+    #[must_use]
+    pub fn id_of(&self, stream: &str, number: u64) -> Option<&str> {
+        let mut newest_first = self.recent.iter().rev();
+        newest_first.find(|(_, of, n)| of == stream && *n == number).map(|(id, ..)| id.as_str())
     }
 
     /// The event of a finding in a `session` that workers share: whoever hears the same makes the same, but for the times at
@@ -82,6 +95,9 @@ impl Stamp {
     }
 
     fn remember(&mut self, id: &str, stream: &str, number: u64) {
+        if self.find(id).is_some() {
+            return;
+        }
         if self.recent.len() >= REMEMBERED {
             self.recent.pop_front();
         }

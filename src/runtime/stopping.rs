@@ -1,7 +1,6 @@
 //! The ordered stop.
 
 use std::sync::atomic::Ordering;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use sd_notify::NotifyState;
@@ -32,8 +31,10 @@ impl Daemon {
             source.handle.request_stop();
         }
         self.sources.clear();
-        self.progress.sources_gone.store(true, Ordering::Release);
-        let inference = self.end_inference();
+        for shard in &self.shards {
+            shard.progress.sources_gone.store(true, Ordering::Release);
+        }
+        let analysis = self.end_analysis();
         self.snapshots.finish();
         while let Ok(notice) = self.notices.try_recv() {
             self.tell(&notice);
@@ -41,6 +42,11 @@ impl Daemon {
         if !self.keeper.finish(LAST_WRITE) {
             tracing::warn!(
                 "the disk did not take what is known of the streams; the next start knows less of them"
+            );
+        }
+        if !self.feed.finish(LAST_WRITE) {
+            tracing::warn!(
+                "the disk did not take the last events; the page of the next start does not show them"
             );
         }
         if self.worker.as_ref().is_some_and(|worker| !worker.finish(LAST_WRITE)) {
@@ -67,7 +73,7 @@ impl Daemon {
         if !report.clean {
             tracing::error!("events that only memory held are lost; the outbox could not take them");
         }
-        inference?;
+        analysis?;
         if lost > 0 {
             return Err(Error::internal(format!(
                 "{lost} event documents could not be written to stdout and are lost; see the log for the reason"
@@ -83,21 +89,9 @@ impl Daemon {
     }
 
     /// Waits for the analysis of what was heard; not for ever, since whoever stops a daemon has no such time.
-    fn end_inference(&mut self) -> Result<()> {
-        let Some(thread) = self.inference.take() else { return Ok(()) };
-        let (by, rounds) = (Instant::now() + LAST_SOUND, self.progress.rounds.load(Ordering::Relaxed));
-        while !self.patient && !thread.is_finished() {
-            if Instant::now() > by {
-                if self.progress.rounds.load(Ordering::Relaxed) > rounds + 1 {
-                    tracing::warn!(
-                        "the stop does not wait for the analysis, which has more to do: the last sound is lost"
-                    );
-                    return Ok(());
-                }
-                return Err(Error::internal("the analysis hangs; the last seconds of sound are lost"));
-            }
-            thread::sleep(Duration::from_millis(5));
-        }
-        thread.join().unwrap_or_else(|_| Err(Error::internal("the inference thread panicked")))
+    fn end_analysis(&mut self) -> Result<()> {
+        let by = (!self.patient).then(|| Instant::now() + LAST_SOUND);
+        let ended = std::mem::take(&mut self.shards).into_iter().map(|shard| shard.finish(by));
+        ended.fold(Ok(()), Result::and)
     }
 }

@@ -1,4 +1,4 @@
-//! One stream on its way through the thread `inference`.
+//! One stream on its way through a thread of the analysis.
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -9,9 +9,11 @@ use super::mute::Mute;
 use super::notes::Notes;
 use super::scores::Summary;
 use super::show::Shown;
-use super::{LaneCounters, LaneFigures};
+use super::snapshot::Snapshots;
+use super::{LaneCounters, LaneFigures, Stamp};
 use crate::capture::StreamFeed;
 use crate::detect::StreamState;
+use crate::event::{Event, Finding};
 use crate::publish::{EventSender, Outgoing};
 
 /// Whether an event goes on, and what was told of that.
@@ -34,6 +36,8 @@ impl Anomaly {
 
 /// A stream.
 pub(super) struct Stream {
+    /// Its place among all streams of the daemon.
+    pub(super) place: usize,
     pub(super) feed: StreamFeed,
     /// Its number in the engine, from its first sample until its end.
     pub(super) number: Option<usize>,
@@ -71,8 +75,9 @@ pub(super) struct Stream {
 impl Stream {
     /// A stream that is watched at once if its normal is `known`; what is learnt of it here is handed on to be kept if
     /// `keep`.
-    pub(super) fn new(feed: StreamFeed, known: Option<StreamState>, keep: bool) -> Self {
+    pub(super) fn new(place: usize, feed: StreamFeed, known: Option<StreamState>, keep: bool) -> Self {
         Self {
+            place,
             feed,
             number: None,
             known,
@@ -99,13 +104,13 @@ impl Stream {
     }
 
     /// A stream that workers share: it is not heard here until it is taken.
-    pub(super) fn shared(feed: StreamFeed) -> Self {
-        Self { owned: false, ..Self::new(feed, None, true) }
+    pub(super) fn shared(place: usize, feed: StreamFeed) -> Self {
+        Self { owned: false, ..Self::new(place, feed, None, true) }
     }
 
     /// A stream that the workers of a cluster share.
-    pub(super) fn clustered(feed: StreamFeed, shared: Shared) -> Self {
-        Self { owned: false, shared: Some(shared), ..Self::new(feed, None, false) }
+    pub(super) fn clustered(place: usize, feed: StreamFeed, shared: Shared) -> Self {
+        Self { owned: false, shared: Some(shared), ..Self::new(place, feed, None, false) }
     }
 
     /// It is heard here from now on.
@@ -137,6 +142,24 @@ impl Stream {
         let told = self.anomaly.told == Some(on)
             || publish(sender, patient, Outgoing::Anomaly { stream: self.feed.id.clone(), on });
         self.anomaly.told = told.then_some(on);
+    }
+
+    /// The event document of a finding. Of a stream of a cluster it goes on its way there; none where no session of it goes on.
+    pub(super) fn document(
+        &mut self,
+        finding: Finding,
+        stamp: &mut Stamp,
+        snapshots: &mut Snapshots,
+    ) -> Option<Event> {
+        if let Some(shared) = &mut self.shared {
+            return shared.tell(stamp, &self.feed.id, finding);
+        }
+        let latency = self.zero.map_or(Duration::ZERO, |zero| {
+            zero.elapsed().saturating_sub(Duration::from_secs_f64(finding.emitted_s))
+        });
+        let mut event = stamp.event(&self.feed.id, finding, self.wall_zero(), latency);
+        snapshots.announce(&mut event);
+        Some(event)
     }
 
     /// Wall-clock time of sample 0, by the clock as it is now.

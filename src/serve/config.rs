@@ -1,7 +1,7 @@
 //! Where the page is served, and to whom.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +20,10 @@ pub struct HttpConfig {
     /// File whose first line is the token that clients must show, or `credential:NAME`; needed where others can reach
     /// the address.
     pub token_file: Option<PathBuf>,
+    /// The same for operators, who may judge events as well; without it nobody may over HTTP.
+    pub operator_token_file: Option<PathBuf>,
+    /// Addresses of proxies that have checked who asks, as Home Assistant's: requests from them need no token to look.
+    pub trusted_proxies: Vec<IpAddr>,
     /// Names other than localhost under which a browser may ask, without a port: those of a proxy in front.
     pub hosts: Vec<String>,
 }
@@ -73,13 +77,34 @@ impl HttpConfig {
     }
 }
 
-/// The token that clients must show; none where none is asked for.
+/// What clients must show.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Tokens {
+    /// To look; none where everybody may.
+    pub viewer: Option<String>,
+    /// To judge events as well; none where nobody may.
+    pub operator: Option<String>,
+}
+
+/// The tokens that clients must show.
 ///
 /// # Errors
-/// A configuration error where its file cannot be read, or its first line has fewer than 16 characters.
-pub fn read_token(config: &HttpConfig) -> Result<Option<String>> {
-    let Some(file) = &config.token_file else { return Ok(None) };
-    let token = read_password(file).map_err(|e| e.context("http.token_file"))?;
+/// A configuration error where a file cannot be read, its first line has fewer than 16 characters, or both are the same.
+pub fn read_tokens(config: &HttpConfig) -> Result<Tokens> {
+    let viewer = read_token("http.token_file", config.token_file.as_deref())?;
+    let operator = read_token("http.operator_token_file", config.operator_token_file.as_deref())?;
+    if operator.is_some() && operator == viewer {
+        return Err(Error::config(
+            "http.operator_token_file and http.token_file hold the same token",
+            "give operators one of their own: head -c 24 /dev/urandom | base64",
+        ));
+    }
+    Ok(Tokens { viewer, operator })
+}
+
+fn read_token(key: &str, file: Option<&Path>) -> Result<Option<String>> {
+    let Some(file) = file else { return Ok(None) };
+    let token = read_password(file).map_err(|e| e.context(key))?;
     let token = token.trim().to_owned();
     if token.len() < SHORTEST_TOKEN {
         let found = token.len();
@@ -99,7 +124,7 @@ mod tests {
     use super::*;
 
     fn of(listen: &str, token: Option<&str>) -> HttpConfig {
-        HttpConfig { listen: listen.into(), token_file: token.map(PathBuf::from), hosts: Vec::new() }
+        HttpConfig { listen: listen.into(), token_file: token.map(PathBuf::from), ..HttpConfig::default() }
     }
 
     #[test]

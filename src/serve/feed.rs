@@ -5,11 +5,14 @@ use std::sync::Arc;
 #[cfg(feature = "http")]
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
+use std::time::Duration;
+
 use serde::Serialize;
 #[cfg(feature = "http")]
 use tokio::sync::mpsc;
 
 use crate::event::Event;
+use crate::event_store::{Recorder, Verdict};
 use crate::publish::{Availability, Score};
 use crate::units::BANDS;
 
@@ -110,6 +113,38 @@ pub struct TailView {
 pub struct Feed {
     #[cfg(feature = "http")]
     inner: Option<Arc<Inner>>,
+    recorder: Option<Recorder>,
+}
+
+impl Feed {
+    /// The same, and events go to the store as well.
+    #[must_use]
+    pub fn with_recorder(self, recorder: Recorder) -> Self {
+        Self { recorder: Some(recorder), ..self }
+    }
+
+    /// Shows an event document, and keeps it.
+    pub fn event(&self, event: &Event) {
+        if let Some(recorder) = &self.recorder {
+            recorder.note(event);
+        }
+        if self.is_on() {
+            self.say(Said::Event(Box::new(event.clone())));
+        }
+    }
+
+    /// Keeps what was said of the event `id`.
+    pub fn verdict(&self, id: &str, verdict: Verdict) {
+        if let Some(recorder) = &self.recorder {
+            recorder.note_verdict(id, verdict);
+        }
+    }
+
+    /// Waits until all events are kept, at most `limit`; false where the disk did not take them in that time.
+    #[must_use]
+    pub fn finish(&self, limit: Duration) -> bool {
+        self.recorder.as_ref().is_none_or(|recorder| recorder.flush(limit) && !recorder.health().degraded)
+    }
 }
 
 #[cfg(feature = "http")]
@@ -128,7 +163,7 @@ impl Feed {
         let (way, out) = mpsc::channel(1024);
         let watchers = (0..streams).map(|_| AtomicU32::new(0)).collect();
         let inner = Inner { way, refused: AtomicU64::new(0), watchers };
-        (Self { inner: Some(Arc::new(inner)) }, out)
+        (Self { inner: Some(Arc::new(inner)), recorder: None }, out)
     }
 
     /// Whether anybody is there to be shown something.

@@ -12,20 +12,26 @@ use axum::response::{IntoResponse, Response};
 use subtle::ConstantTimeEq;
 use tokio::time::sleep;
 
+use super::config::Tokens;
 use crate::telemetry::Seldom;
 
 /// What the page may load: its own files, nothing inline, nothing from elsewhere.
 const CONTENT: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src \
                        'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
+/// The same behind a proxy that shows the page in a frame of its own, as Home Assistant does.
+const CONTENT_IN_A_FRAME: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src \
+                                  'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'";
+
 /// How long an answer to a wrong token takes: who guesses has all the time, who mistypes does not notice.
 const WRONG: Duration = Duration::from_secs(1);
 
 /// The rules.
-#[derive(Debug)]
 pub(super) struct Guard {
-    token: Option<String>,
+    tokens: Tokens,
     hosts: Vec<String>,
+    /// Who asks from there was checked there, and names and origins are those of the proxy.
+    proxies: Vec<IpAddr>,
     /// Of wrong tokens one line in a while is written.
     guesses: Seldom,
 }
@@ -34,10 +40,19 @@ pub(super) struct Guard {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Peer(pub(super) IpAddr);
 
+/// What the one who asks may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    /// Look.
+    Viewer,
+    /// Judge and name events as well.
+    Operator,
+}
+
 impl Guard {
-    pub(super) fn new(token: Option<String>, hosts: &[String]) -> Arc<Self> {
+    pub(super) fn new(tokens: Tokens, hosts: &[String], proxies: &[IpAddr]) -> Arc<Self> {
         let hosts = hosts.iter().map(|host| host.to_ascii_lowercase()).collect();
-        Arc::new(Self { token, hosts, guesses: Seldom::new() })
+        Arc::new(Self { tokens, hosts, proxies: proxies.to_vec(), guesses: Seldom::new() })
     }
 
     /// Routes behind the token, where there is one.
@@ -50,15 +65,36 @@ impl Guard {
         routes.layer(middleware::from_fn_with_state(Arc::clone(self), rules))
     }
 
-    /// Whether the request shows the token. No token is no secret: everybody has it.
-    fn knows(&self, headers: &HeaderMap) -> bool {
-        let Some(token) = &self.token else { return true };
+    /// Whether there are operators at all.
+    pub(super) fn has_operators(&self) -> bool {
+        self.tokens.operator.is_some()
+    }
+
+    /// What the request may do by the token that it shows. To look, no token is no secret: everybody has it.
+    fn role(&self, headers: &HeaderMap, trusted: bool) -> Option<Role> {
         let shown = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
         let shown = shown.and_then(|value| value.split_once(' ')).filter(|(scheme, _)| {
             // Prometheus and curl write it so, others in small letters
             scheme.eq_ignore_ascii_case("bearer")
         });
-        shown.is_some_and(|(_, shown)| bool::from(shown.trim().as_bytes().ct_eq(token.as_bytes())))
+        let is = |token: &Option<String>| {
+            let known = shown.zip(token.as_ref());
+            known.is_some_and(|((_, shown), token)| {
+                bool::from(shown.trim().as_bytes().ct_eq(token.as_bytes()))
+            })
+        };
+        if is(&self.tokens.operator) {
+            Some(Role::Operator)
+        } else if trusted || self.tokens.viewer.is_none() || is(&self.tokens.viewer) {
+            Some(Role::Viewer)
+        } else {
+            None
+        }
+    }
+
+    /// Whether it comes from a proxy that has checked who asks.
+    fn trusts(&self, request: &Request) -> bool {
+        request.extensions().get::<Peer>().is_some_and(|peer| self.proxies.contains(&peer.0))
     }
 
     /// Why the request is refused, whatever it asks for.
@@ -67,7 +103,7 @@ impl Guard {
         let host = text(header::HOST).and_then(|host| host.parse::<Authority>().ok());
         let Some(host) = host else { return Some("the request names no host\n") };
         // a website can point a name of its own at this machine, and would read along without a token
-        if self.token.is_none() && !self.is_ours(host.host()) {
+        if self.tokens.viewer.is_none() && !self.is_ours(host.host()) {
             return Some(
                 "this name of the host is not known; add it to `hosts` in [http], or set a token_file\n",
             );
@@ -89,8 +125,9 @@ impl Guard {
     }
 }
 
-async fn token(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
-    if guard.knows(request.headers()) {
+async fn token(State(guard): State<Arc<Guard>>, mut request: Request, next: Next) -> Response {
+    if let Some(role) = guard.role(request.headers(), guard.trusts(&request)) {
+        request.extensions_mut().insert(role);
         return next.run(request).await;
     }
     if request.headers().contains_key(header::AUTHORIZATION) {
@@ -109,13 +146,14 @@ async fn token(State(guard): State<Arc<Guard>>, request: Request, next: Next) ->
 }
 
 async fn rules(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
-    let mut response = match guard.refuses(request.headers()) {
+    let trusted = guard.trusts(&request);
+    let mut response = match guard.refuses(request.headers()).filter(|_| !trusted) {
         Some(why) => (StatusCode::FORBIDDEN, why).into_response(),
         None => next.run(request).await,
     };
     let headers = response.headers_mut();
     for (name, value) in [
-        (header::CONTENT_SECURITY_POLICY, CONTENT),
+        (header::CONTENT_SECURITY_POLICY, if trusted { CONTENT_IN_A_FRAME } else { CONTENT }),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::REFERRER_POLICY, "no-referrer"),
         (header::HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
@@ -136,21 +174,33 @@ mod tests {
 
     #[test]
     fn a_token_is_shown_whole_or_not_at_all() {
-        let guard = Guard::new(Some("0123456789abcdef".into()), &[]);
-        let knows = |value: &'static str| guard.knows(&headers(&[("authorization", value)]));
+        let token = |text: &str| Some(text.to_owned());
+        let viewer = Tokens { viewer: token("0123456789abcdef"), operator: None };
+        let guard = Guard::new(viewer.clone(), &[], &[]);
+        let knows = |value: &'static str| guard.role(&headers(&[("authorization", value)]), false).is_some();
         assert!(knows("Bearer 0123456789abcdef") && knows("bearer 0123456789abcdef"));
         for wrong in
             ["Bearer 0123456789abcdeg", "Bearer 0123456789abcde", "Bearer ", "Basic 0123456789abcdef", "x"]
         {
             assert!(!knows(wrong), "{wrong}");
         }
-        assert!(!guard.knows(&HeaderMap::new()) && Guard::new(None, &[]).knows(&HeaderMap::new()));
+        let open = Guard::new(Tokens::default(), &[], &[]);
+        assert!(
+            guard.role(&HeaderMap::new(), false).is_none()
+                && guard.role(&HeaderMap::new(), true) == Some(Role::Viewer)
+                && open.role(&HeaderMap::new(), false) == Some(Role::Viewer)
+        );
+        let both = Guard::new(Tokens { operator: token("fedcba9876543210"), ..viewer }, &[], &[]);
+        let role = |value: &'static str| both.role(&headers(&[("authorization", value)]), false);
+        assert_eq!(role("Bearer fedcba9876543210"), Some(Role::Operator));
+        assert_eq!(role("Bearer 0123456789abcdef"), Some(Role::Viewer));
+        assert_eq!((role("Bearer fedcba9876543211"), both.role(&HeaderMap::new(), false)), (None, None));
     }
 
     #[test]
     fn foreign_names_and_foreign_pages_are_refused() {
-        let open = Guard::new(None, &["Ear.example".into()]);
-        let closed = Guard::new(Some("0123456789abcdef".into()), &[]);
+        let open = Guard::new(Tokens::default(), &["Ear.example".into()], &[]);
+        let closed = Guard::new(Tokens { viewer: Some("0123456789abcdef".into()), operator: None }, &[], &[]);
         for host in ["localhost:8099", "127.0.0.1:8099", "[::1]:8099", "LOCALHOST", "ear.example"] {
             assert_eq!(open.refuses(&headers(&[("host", host)])), None, "{host}");
         }

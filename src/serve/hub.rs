@@ -1,6 +1,7 @@
 //! What the thread `http` knows: the latest of each stream, an hour of seconds, the last events, and who looks.
 
 use std::collections::VecDeque;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::body::Bytes;
 use serde::Serialize;
@@ -28,6 +29,8 @@ pub(super) struct StreamView {
     pub(super) availability: Option<Availability>,
     pub(super) latest: Option<Score>,
     pub(super) calibration: Option<CalibrationView>,
+    /// When that came, Unix seconds.
+    pub(super) calibrated_s: Option<f64>,
     /// Events that began: alarms, and severe ones.
     pub(super) told: [u64; 2],
     seconds: VecDeque<Second>,
@@ -101,6 +104,10 @@ impl Hub {
                 let Some(of) = self.streams.get_mut(stream) else { return };
                 let news = json!({ "stream": of.id, "id": view.id });
                 of.calibration = Some(*view);
+                of.calibrated_s = SystemTime::now()
+                    .duration_since(UNIX_EPOCH)
+                    .ok()
+                    .map(|since| since.as_secs_f64().round());
                 self.tell("calibration", &news, None);
             }
         }
@@ -249,6 +256,7 @@ impl Hub {
     }
 
     /// The events that are kept, the newest first, each in its latest state.
+    #[cfg(test)]
     pub(super) fn events(&self) -> Vec<&Event> {
         self.events.iter().rev().collect()
     }

@@ -12,12 +12,17 @@ use super::feed::Watch;
 
 struct Live {
     out: Receiver<Bytes>,
-    _watch: Watch,
+    _watch: Option<Watch>,
+}
+
+/// What comes out of `out` as a body.
+pub(super) fn plain(out: Receiver<Bytes>) -> Body {
+    Body::new(Live { out, _watch: None })
 }
 
 /// What comes out of `out` as a body; the stream counts as watched for as long.
 pub(super) fn body(out: Receiver<Bytes>, watch: Watch) -> Body {
-    Body::new(Live { out, _watch: watch })
+    Body::new(Live { out, _watch: Some(watch) })
 }
 
 impl hyper::body::Body for Live {

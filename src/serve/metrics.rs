@@ -6,8 +6,9 @@
 use std::fmt::Write as _;
 
 use super::hub::{Hub, StreamView, doing};
+use crate::event_store::StoreHealth;
 use crate::publish::{ChunkHealth, Delays, Health, StreamHealth};
-use crate::telemetry::{cpu_seconds, open_files};
+use crate::telemetry::{Spread, cpu_seconds, open_files};
 
 /// Text format 0.0.4.
 pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -26,6 +27,17 @@ impl Page {
             let _ = write!(self.0, "{}{label}=\"{text}\"", if at == 0 { "{" } else { "," });
         }
         let _ = writeln!(self.0, "{} {value}", if labels.is_empty() { "" } else { "}" });
+    }
+
+    /// The rows of a histogram.
+    fn spread(&mut self, name: &str, labels: &[(&str, &str)], spread: &Spread) {
+        let bucket = format!("{name}_bucket");
+        let bounds = spread.up_to().map(|(bound, count)| (bound.to_string(), count));
+        for (bound, count) in bounds.chain([("+Inf".to_owned(), spread.total())]) {
+            self.row(&bucket, &[labels, &[("le", bound.as_str())]].concat(), count as f64);
+        }
+        self.row(&format!("{name}_sum"), labels, spread.sum_s);
+        self.row(&format!("{name}_count"), labels, spread.total() as f64);
     }
 
     /// A figure of the whole node.
@@ -102,7 +114,7 @@ const FIGURES: [Figure; 4] = [
 ];
 
 /// All of them. `refused` counts what found no room on its way to the page.
-pub(super) fn text(health: &Health, hub: &Hub, refused: u64) -> String {
+pub(super) fn text(health: &Health, hub: &Hub, store: StoreHealth, refused: u64) -> String {
     let mut page = Page(String::with_capacity(8192));
     let name = "cpc_stream_build_info";
     page.head(name, "gauge", "Always 1; the labels tell version and model.");
@@ -129,10 +141,27 @@ pub(super) fn text(health: &Health, hub: &Hub, refused: u64) -> String {
     }
     streams(&mut page, health);
     views(&mut page, hub);
+    past(&mut page, store);
     let name = "cpc_stream_http_messages_refused_total";
     page.one(name, "counter", "Messages that found no room on their way to the page.", refused as f64);
     page.one("cpc_stream_http_pages", "gauge", "Pages that look right now.", hub.clients() as f64);
     page.0
+}
+
+fn past(page: &mut Page, store: StoreHealth) {
+    for (name, help, value) in [
+        ("cpc_stream_event_store_events", "Events of the past on the disk.", store.events as f64),
+        ("cpc_stream_event_store_bytes", "Bytes of their documents and labels.", store.bytes as f64),
+        (
+            "cpc_stream_event_store_degraded",
+            "1 while the disk refuses them, so that the last ones wait in memory.",
+            f64::from(u8::from(store.degraded)),
+        ),
+    ] {
+        page.one(name, "gauge", help, value);
+    }
+    let name = "cpc_stream_event_store_lost_total";
+    page.one(name, "counter", "Events that could not be kept.", store.lost as f64);
 }
 
 fn node(page: &mut Page, health: &Health, hub: &Hub) {
@@ -210,20 +239,17 @@ fn node(page: &mut Page, health: &Health, hub: &Hub) {
         page.one("process_open_fds", "gauge", "Open file handles.", count as f64);
     }
     let name = "cpc_stream_hop_duration_seconds";
-    page.head(name, "summary", "Time to process a hop, by quantile over the last ten minutes.");
-    page.row(name, &[("quantile", "0.5")], health.hop_p50_us / 1e6);
-    page.row(name, &[("quantile", "0.99")], health.hop_p99_us / 1e6);
+    page.head(name, "histogram", "Time to process a hop.");
+    page.spread(name, &[], &health.hop_spread);
     let name = "cpc_stream_delay_seconds";
     page.head(
         name,
-        "summary",
-        "Delay by stage and quantile: heard (capture to score), step (the model), commit (outbox).",
+        "histogram",
+        "Delay by stage: heard (capture to score), step (the model), commit (outbox).",
     );
     let Delays { heard, step, commit } = health.delays;
     for (stage, delay) in [("heard", heard), ("step", step), ("commit", commit)] {
-        for (quantile, us) in [("0.5", delay.p50_us), ("0.99", delay.p99_us), ("0.999", delay.p999_us)] {
-            page.row(name, &[("stage", stage), ("quantile", quantile)], us / 1e6);
-        }
+        page.spread(name, &[("stage", stage)], &delay.spread);
     }
 }
 
@@ -289,6 +315,13 @@ fn views(page: &mut Page, hub: &Hub) {
     for view in &hub.streams {
         for (tier, count) in ["alarm", "severe"].into_iter().zip(view.told) {
             page.row(name, &[("stream", &view.id), ("tier", tier)], count as f64);
+        }
+    }
+    let name = "cpc_stream_calibration_timestamp_seconds";
+    page.head(name, "gauge", "Unix time at which this run learnt, or took from the disk, what is normal.");
+    for view in &hub.streams {
+        if let Some(at) = view.calibrated_s {
+            page.row(name, &[("stream", &view.id)], at);
         }
     }
     for (name, help, of) in FIGURES {

@@ -12,11 +12,14 @@
 //! | `/readyz` | 200 once the model is warm and the analysis runs, until the stop | no |
 //! | `/metrics` | Prometheus text format | yes |
 //! | `/`, `/page.css`, `/page.js` and what they name | the page; it holds no data, and asks for the token where one is needed | no |
-//! | `/api/v1/overview`, `events`, `history?stream=`, `calibration?stream=` | JSON | yes |
+//! | `/api/v1/overview`, `history?stream=`, `calibration?stream=` | JSON | yes |
 //! | `/api/v1/live?stream=` | server-sent events: seconds and events of all streams, the spectrum of one | yes |
-//! | `/api/v1/events/ID.png` | the picture of an event, where pictures are kept | yes |
+//! | `/api/v1/events` | the events of the past, the newest first; `stream`, `kind`, `severity` (least), `verdict`, `label`, `since`, `until`, `before` (an id) and `limit` narrow it | yes |
+//! | `/api/v1/events/summary`, `export?format=csv` (or `json`) | the same, counted by half hours, streams and kinds; as a file | yes |
+//! | `/api/v1/events/ID`, `ID.png` | one event; its picture, where pictures are kept | yes |
+//! | POST `/api/v1/events/ID/review` | `{"verdict": "normal", "label": "door"}`: what an operator says of it | of operators |
 //!
-//! Nothing can be changed over HTTP, and no sound leaves over it. There is no server unless `[http] listen` names an
+//! Nothing else can be changed over HTTP, and no sound leaves over it. There is no server unless `[http] listen` names an
 //! address. One that others can reach needs a token; on the own machine without one, names of foreign hosts are refused,
 //! so that no website can read along by way of the browser.
 //!
@@ -24,6 +27,8 @@
 //! dropped: neither the analysis nor other clients wait for it.
 
 mod config;
+#[cfg(feature = "http")]
+mod export;
 mod feed;
 #[cfg(feature = "http")]
 mod guard;
@@ -34,6 +39,8 @@ mod live;
 #[cfg(feature = "http")]
 mod metrics;
 #[cfg(feature = "http")]
+mod past;
+#[cfg(feature = "http")]
 mod patient;
 #[cfg(feature = "http")]
 mod routes;
@@ -41,6 +48,6 @@ mod routes;
 mod running;
 mod server;
 
-pub use config::{HttpConfig, read_token};
+pub use config::{HttpConfig, Tokens, read_tokens};
 pub use feed::{CalibrationView, Column, Feed, Said, TailView};
-pub use server::{About, HealthSource, Server};
+pub use server::{About, HealthSource, Review, Server};

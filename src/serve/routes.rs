@@ -1,9 +1,8 @@
 //! What is answered to which path.
 
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use axum::extract::{Path, Query, State};
+use axum::extract::{Extension, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -12,29 +11,29 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::feed::Feed;
-use super::guard::Guard;
+use super::guard::{Guard, Role};
 use super::hub::Hub;
-use super::server::HealthSource;
-use super::{live, metrics};
+use super::server::{HealthSource, Review};
+use super::{live, metrics, past};
 
 const PAGE: &str = include_str!("page/index.html");
 const STYLE: &str = include_str!("page/page.css");
 /// The scripts of the page, which import each other.
-const SCRIPTS: [(&str, &str); 9] = [
+const SCRIPTS: [(&str, &str); 12] = [
     ("/ask.js", include_str!("page/ask.js")),
     ("/draw.js", include_str!("page/draw.js")),
     ("/events.js", include_str!("page/events.js")),
+    ("/filter.js", include_str!("page/filter.js")),
     ("/health.js", include_str!("page/health.js")),
+    ("/heatmap.js", include_str!("page/heatmap.js")),
     ("/live.js", include_str!("page/live.js")),
     ("/normal.js", include_str!("page/normal.js")),
     ("/page.js", include_str!("page/page.js")),
+    ("/review.js", include_str!("page/review.js")),
     ("/streams.js", include_str!("page/streams.js")),
     ("/words.js", include_str!("page/words.js")),
 ];
 const ICON: &str = include_str!("page/icon.svg");
-
-/// Bytes of a picture, at most: one of 32 s has a few hundred thousand.
-const LARGEST_PICTURE: u64 = 8 << 20;
 
 /// What the answers are made of.
 #[derive(Clone)]
@@ -42,6 +41,9 @@ pub(super) struct Known {
     pub(super) hub: Arc<Mutex<Hub>>,
     pub(super) feed: Feed,
     pub(super) health: HealthSource,
+    pub(super) review: Review,
+    /// Whether there are operators at all.
+    pub(super) operators: bool,
 }
 
 impl Known {
@@ -59,11 +61,10 @@ pub(super) fn router(known: Known, guard: &Arc<Guard>) -> Router {
     let secret = Router::new()
         .route("/metrics", get(figures))
         .route("/api/v1/overview", get(overview))
-        .route("/api/v1/events", get(events))
-        .route("/api/v1/events/{picture}", get(picture))
         .route("/api/v1/history", get(history))
         .route("/api/v1/calibration", get(calibration))
         .route("/api/v1/live", get(live))
+        .merge(past::routes())
         .with_state(known.clone());
     let open = Router::new()
         .route("/healthz", get(alive))
@@ -103,17 +104,16 @@ async fn ready(State(known): State<Known>) -> Response {
 
 async fn figures(State(known): State<Known>) -> Response {
     let health = (known.health)();
-    let text = metrics::text(&health, &known.hub(), known.feed.refused());
+    let text = metrics::text(&health, &known.hub(), known.review.recorder.health(), known.feed.refused());
     ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response()
 }
 
-async fn overview(State(known): State<Known>) -> Response {
+async fn overview(State(known): State<Known>, Extension(role): Extension<Role>) -> Response {
     let health = (known.health)();
-    Json(known.hub().overview(&health)).into_response()
-}
-
-async fn events(State(known): State<Known>) -> Response {
-    Json(json!({ "events": known.hub().events() })).into_response()
+    let mut all = known.hub().overview(&health);
+    // what the one who asks may say of events
+    all["review"] = json!({ "operators": known.operators, "allowed": role == Role::Operator });
+    Json(all).into_response()
 }
 
 async fn history(State(known): State<Known>, Query(of): Query<OfStream>) -> Response {
@@ -140,24 +140,4 @@ async fn live(State(known): State<Known>, Query(of): Query<OfStream>) -> Respons
     };
     let watch = known.feed.watch(place);
     ([(header::CONTENT_TYPE, "text/event-stream")], live::body(out, watch)).into_response()
-}
-
-async fn picture(State(known): State<Known>, Path(name): Path<String>) -> Response {
-    let missing = || (StatusCode::NOT_FOUND, "there is no picture of that event\n").into_response();
-    // the path is the daemon's own, of an event that it remembers: nothing of the request goes into it
-    let path: Option<PathBuf> = name.strip_suffix(".png").and_then(|id| {
-        let hub = known.hub();
-        let snapshot = hub.find(id)?.snapshot.as_ref()?;
-        Some(hub.about.state.join(format!("{snapshot}.png")))
-    });
-    let Some(path) = path else { return missing() };
-    let read = tokio::task::spawn_blocking(move || {
-        let small = std::fs::metadata(&path).is_ok_and(|meta| meta.len() <= LARGEST_PICTURE);
-        if small { std::fs::read(path).ok() } else { None }
-    });
-    match read.await {
-        Ok(Some(bytes)) => ([(header::CONTENT_TYPE, "image/png")], bytes).into_response(),
-        // it is still drawn, or the disk refused it: nothing is wrong with the request
-        _ => StatusCode::NO_CONTENT.into_response(),
-    }
 }

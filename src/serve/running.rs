@@ -21,12 +21,13 @@ use tokio::sync::{Semaphore, oneshot};
 use tokio::task::AbortHandle;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
+use super::config::{HttpConfig, Tokens};
 use super::feed::{Feed, Said};
 use super::guard::{Guard, Peer};
 use super::hub::Hub;
 use super::patient::Patient;
 use super::routes::{Known, router};
-use super::server::{About, HealthSource};
+use super::server::{About, HealthSource, Review};
 use crate::error::{Error, Result};
 
 /// Connections at a time. Where one more comes, the one that has asked for nothing for longest is closed, so that probes are
@@ -59,9 +60,8 @@ impl Drop for Running {
 
 pub(super) fn start(
     address: SocketAddr,
-    token: Option<String>,
-    hosts: &[String],
-    (about, health): (About, HealthSource),
+    (tokens, config): (Tokens, &HttpConfig),
+    (about, health, review): (About, HealthSource, Review),
 ) -> Result<(SocketAddr, Running, Feed)> {
     let listener = TcpListener::bind(address).and_then(|l| l.set_nonblocking(true).map(|()| l));
     let listener = listener.map_err(|e| {
@@ -72,7 +72,7 @@ pub(super) fn start(
     })?;
     let address = listener.local_addr().unwrap_or(address);
     let internal = |e: std::io::Error| Error::internal(format!("cannot start the thread http: {e}"));
-    // blocking threads read pictures
+    // blocking threads read pictures and events
     let runtime = runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(2)
@@ -80,8 +80,8 @@ pub(super) fn start(
         .map_err(internal)?;
     let (feed, said) = Feed::new(about.streams.len());
     let hub = Arc::new(Mutex::new(Hub::new(about)));
-    let known = Known { hub, feed: feed.clone(), health };
-    let guard = Guard::new(token, hosts);
+    let guard = Guard::new(tokens, &config.hosts, &config.trusted_proxies);
+    let known = Known { hub, feed: feed.clone(), health, review, operators: guard.has_operators() };
     let (stop, stopped) = oneshot::channel();
     let work = async move {
         let Ok(listener) = tokio::net::TcpListener::from_std(listener) else { return };

@@ -5,16 +5,19 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crossbeam_channel::Sender;
+
 use super::config::HttpConfig;
 #[cfg(feature = "http")]
-use super::config::read_token;
+use super::config::read_tokens;
 use super::feed::Feed;
 #[cfg(feature = "http")]
 use super::running;
 #[cfg(not(feature = "http"))]
 use crate::error::Error;
 use crate::error::Result;
-use crate::publish::Health;
+use crate::event_store::{EventStore, Recorder};
+use crate::publish::{Health, Request};
 
 /// Gives the health document as of now; it may be asked by any thread.
 pub type HealthSource = Arc<dyn Fn() -> Health + Send + Sync>;
@@ -36,6 +39,17 @@ pub struct About {
     pub budget_per_hour: f64,
     /// Ids of the streams, in the order by which a [`Feed`] counts them.
     pub streams: Vec<String>,
+}
+
+/// The events of the past, and the ways of what is said of them.
+#[derive(Debug, Clone)]
+pub struct Review {
+    /// The events.
+    pub store: EventStore,
+    /// Keeps verdicts and labels.
+    pub recorder: Recorder,
+    /// Tells detectors what was judged.
+    pub door: Sender<Request>,
 }
 
 /// A running server; it ends with this.
@@ -64,10 +78,14 @@ impl Server {
     /// A configuration error where the token cannot be read or is too short, the address is taken or is not of this
     /// machine, or the program was built without the feature `http`.
     #[cfg(feature = "http")]
-    pub fn start(config: &HttpConfig, about: About, health: HealthSource) -> Result<(Option<Self>, Feed)> {
+    pub fn start(
+        config: &HttpConfig,
+        about: About,
+        (health, review): (HealthSource, Review),
+    ) -> Result<(Option<Self>, Feed)> {
         let Some(address) = config.address()? else { return Ok((None, Feed::default())) };
         config.validate()?;
-        let running = running::start(address, read_token(config)?, &config.hosts, (about, health))?;
+        let running = running::start(address, (read_tokens(config)?, config), (about, health, review))?;
         let (address, running, feed) = running;
         Ok((Some(Self { address, _running: running }), feed))
     }
@@ -77,8 +95,12 @@ impl Server {
     /// # Errors
     /// Where it does.
     #[cfg(not(feature = "http"))]
-    pub fn start(config: &HttpConfig, about: About, health: HealthSource) -> Result<(Option<Self>, Feed)> {
-        drop((about, health));
+    pub fn start(
+        config: &HttpConfig,
+        about: About,
+        of_daemon: (HealthSource, Review),
+    ) -> Result<(Option<Self>, Feed)> {
+        drop((about, of_daemon));
         match config.address()? {
             None => Ok((None, Feed::default())),
             Some(_) => Err(Error::config(

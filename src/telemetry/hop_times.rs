@@ -7,9 +7,55 @@ use hdrhistogram::Histogram;
 /// Longest duration that is told apart from longer ones, in tenths of a microsecond: ten minutes.
 const LONGEST: u64 = 6_000_000_000;
 
+/// All durations that were ever added, by their length.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Spread {
+    /// How many were at most as long as the bound of the same place, and longer than the one before; the last of any length.
+    counts: [u64; Self::BOUNDS_S.len() + 1],
+    /// Their sum, seconds.
+    pub sum_s: f64,
+}
+
+impl Spread {
+    /// Upper bounds, seconds.
+    pub const BOUNDS_S: [f64; 14] =
+        [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
+
+    fn push(&mut self, duration: Duration) {
+        let seconds = duration.as_secs_f64();
+        let place = Self::BOUNDS_S.partition_point(|bound| *bound < seconds);
+        if let Some(count) = self.counts.get_mut(place) {
+            *count += 1;
+        }
+        self.sum_s += seconds;
+    }
+
+    fn join(&mut self, other: &Self) {
+        self.counts.iter_mut().zip(other.counts).for_each(|(mine, theirs)| *mine += theirs);
+        self.sum_s += other.sum_s;
+    }
+
+    /// How many were at most as long as each bound.
+    pub fn up_to(&self) -> impl Iterator<Item = (f64, u64)> {
+        let counts = self.counts;
+        Self::BOUNDS_S.into_iter().zip(counts.into_iter().scan(0, |sum, count| {
+            *sum += count;
+            Some(*sum)
+        }))
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.counts.iter().sum()
+    }
+}
+
 /// Percentiles of a set of durations, in microseconds.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Percentiles {
+    /// All durations since the start, the forgotten ones included.
+    pub spread: Spread,
     /// Median.
     pub p50: f64,
     /// 99 of 100 are shorter.
@@ -20,6 +66,39 @@ pub struct Percentiles {
     pub mean: f64,
 }
 
+/// Some durations, to three digits, that can be joined with those of other threads.
+#[derive(Debug, Clone, Default)]
+pub struct Durations {
+    recent: Option<Histogram<u32>>,
+    spread: Spread,
+}
+
+impl Durations {
+    /// Takes those of `other` as well.
+    pub fn join(&mut self, other: &Self) {
+        self.spread.join(&other.spread);
+        match (&mut self.recent, &other.recent) {
+            (Some(mine), Some(theirs)) => {
+                // both have the same bounds
+                let _ = mine.add(theirs);
+            }
+            (None, Some(theirs)) => self.recent = Some(theirs.clone()),
+            (_, None) => {}
+        }
+    }
+
+    /// Percentiles; zeros when there are none.
+    #[must_use]
+    pub fn percentiles(&self) -> Percentiles {
+        let spread = self.spread;
+        let Some(all) = self.recent.as_ref().filter(|all| !all.is_empty()) else {
+            return Percentiles { spread, ..Percentiles::default() };
+        };
+        let at = |q: f64| all.value_at_quantile(q) as f64 / 10.0;
+        Percentiles { spread, p50: at(0.5), p99: at(0.99), p999: at(0.999), mean: all.mean() / 10.0 }
+    }
+}
+
 /// The durations of the latest hops, to three digits, in a fixed memory: adding one takes nanoseconds, and so does
 /// forgetting the oldest.
 #[derive(Debug, Clone)]
@@ -28,7 +107,7 @@ pub struct HopTimes {
     recent: [Option<Histogram<u32>>; 2],
     /// Durations after which the older half is forgotten.
     half: u64,
-    total: u64,
+    spread: Spread,
 }
 
 impl HopTimes {
@@ -36,7 +115,11 @@ impl HopTimes {
     #[must_use]
     pub fn new(capacity: usize) -> Self {
         let histogram = || Histogram::new_with_bounds(1, LONGEST, 3).ok();
-        Self { recent: [histogram(), histogram()], half: (capacity as u64 / 2).max(1), total: 0 }
+        Self {
+            recent: [histogram(), histogram()],
+            half: (capacity as u64 / 2).max(1),
+            spread: Spread::default(),
+        }
     }
 
     /// Adds one.
@@ -48,25 +131,31 @@ impl HopTimes {
             now.reset();
         }
         now.saturating_record((duration.as_nanos() / 100).try_into().unwrap_or(u64::MAX));
-        self.total += 1;
+        self.spread.push(duration);
     }
 
     /// How many were ever added.
     #[must_use]
     pub fn total(&self) -> u64 {
-        self.total
+        self.spread.total()
     }
 
     /// Percentiles of those remembered; zeros when there are none.
     #[must_use]
     pub fn percentiles(&self) -> Percentiles {
-        let [Some(now), Some(before)] = &self.recent else { return Percentiles::default() };
-        let mut all = before.clone();
-        if all.add(now).is_err() || all.is_empty() {
-            return Percentiles::default();
+        self.durations().percentiles()
+    }
+
+    /// A copy of those remembered.
+    #[must_use]
+    pub fn durations(&self) -> Durations {
+        let [now, before] = &self.recent;
+        let mut all = Durations { recent: before.clone(), spread: self.spread };
+        if let (Some(all), Some(now)) = (&mut all.recent, now) {
+            // both have the same bounds
+            let _ = all.add(now);
         }
-        let at = |q: f64| all.value_at_quantile(q) as f64 / 10.0;
-        Percentiles { p50: at(0.5), p99: at(0.99), p999: at(0.999), mean: all.mean() / 10.0 }
+        all
     }
 }
 
@@ -92,6 +181,10 @@ mod tests {
         let close = |found: f64, expected: f64| (found - expected).abs() <= expected * 2e-3;
         assert!(close(p.p50, 150.0) && close(p.p99, 199.0) && close(p.mean, 150.5), "{p:?}");
         assert_eq!(times.total(), 200);
+        // none is forgotten in the spread
+        let up_to: Vec<u64> = p.spread.up_to().map(|(_, count)| count).collect();
+        assert_eq!(up_to[..3], [100, 200, 200]);
+        assert!((p.spread.sum_s - 0.0201).abs() < 1e-9 && p.spread.total() == 200);
     }
 
     #[test]

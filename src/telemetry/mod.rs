@@ -8,9 +8,9 @@ mod process;
 mod seldom;
 mod threads;
 
-pub use hop_times::{HopTimes, Percentiles};
+pub use hop_times::{Durations, HopTimes, Percentiles, Spread};
 pub(crate) use logs::mark_of_failure;
 pub use logs::{LogConfig, LogFormat, init_logs};
-pub use process::{cpu_seconds, open_files, resident_bytes};
+pub use process::{cpu_seconds, open_files, physical_cores, resident_bytes};
 pub use seldom::Seldom;
 pub use threads::{Movement, ThreadWatch};

@@ -30,6 +30,19 @@ fn cpu(stat: &str) -> Option<f64> {
     Some((ticks()? + ticks()?) as f64 / TICKS)
 }
 
+/// Cores that this process may run on, two threads of one core counted once; at least 1.
+#[must_use]
+pub fn physical_cores() -> usize {
+    let logical = std::thread::available_parallelism().map_or(1, usize::from);
+    let all = std::fs::read_dir("/sys/devices/system/cpu").into_iter().flatten().flatten();
+    let siblings =
+        all.filter_map(|cpu| std::fs::read_to_string(cpu.path().join("topology/thread_siblings_list")).ok());
+    match siblings.collect::<std::collections::HashSet<_>>().len() {
+        0 => logical,
+        cores => cores.min(logical),
+    }
+}
+
 /// Open file handles, sockets and pipes among them, from `/proc/self/fd`; none where there is no such folder.
 #[must_use]
 pub fn open_files() -> Option<u64> {

@@ -4,84 +4,11 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
-use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
 
+use crate::node::{LONG, LOOKED, Node};
 use crate::support::broker::{Broker, await_for};
-use crate::support::events::event;
-use cpc_stream::publish::{
-    Availability, Health, HomeAssistantConfig, Household, Outgoing, Protocol, PublishConfig, Publisher,
-    PublisherStatus,
-};
-
-const LONG: Duration = Duration::from_secs(40);
-/// A self-check has looked by then.
-const LOOKED: Duration = Duration::from_secs(7);
-
-/// A publisher of the node `hall` with two streams, and what it knows.
-struct Node {
-    publisher: Publisher,
-    status: Arc<PublisherStatus>,
-    _state: tempfile::TempDir,
-}
-
-impl Node {
-    fn start(url: &str, protocol: Protocol, boot: &str) -> Self {
-        let state = tempfile::tempdir().unwrap();
-        let config = PublishConfig {
-            broker: Some(url.to_owned()),
-            protocol,
-            keep_alive_s: 5,
-            // a topic that ends connections is found after eight of them
-            backoff_max_s: 1.0,
-            ..PublishConfig::default()
-        };
-        let homes = HomeAssistantConfig { enable: true, ..HomeAssistantConfig::default() };
-        let streams = ["yard".to_owned(), "porch".to_owned()];
-        let household = Household { config: &homes, streams: &streams };
-        let publisher = Publisher::start_with(&config, "hall", state.path(), Some(household)).unwrap();
-        let status = publisher.status();
-        await_for("a connection", LONG, || status.connected().then_some(()));
-        let node = Self { publisher, status, _state: state };
-        node.say_health(boot, "1");
-        for stream in &streams {
-            let availability = Availability::online();
-            assert!(
-                node.publisher
-                    .sender()
-                    .try_send(Outgoing::Availability { stream: stream.clone(), availability })
-            );
-        }
-        node
-    }
-
-    fn say_health(&self, boot: &str, version: &str) {
-        let health = Health { boot: boot.to_owned(), version: version.to_owned(), ..Health::default() };
-        assert!(self.publisher.sender().try_send(Outgoing::Health(Box::new(health))));
-    }
-
-    /// Sends `count` events of each stream.
-    fn events(&self, count: u64) {
-        for seq in 0..count {
-            for stream in ["yard", "porch"] {
-                assert!(self.publisher.sender().try_send(Outgoing::Event(Box::new(event(stream, seq)))));
-            }
-        }
-    }
-
-    fn acked(&self, count: u64) {
-        await_for("receipts", LONG, || (self.status.acked() == count).then_some(()));
-    }
-
-    /// A fault with all of `words` in it.
-    fn fault(&self, what: &str, words: &[&str]) {
-        await_for(&format!("{what}: a fault with {words:?}, found {:?}", self.status.faults()), LONG, || {
-            let faults = self.status.faults();
-            faults.iter().any(|fault| words.iter().all(|word| fault.contains(word))).then_some(())
-        });
-    }
-}
+use cpc_stream::publish::Protocol;
 
 /// A broker with these rules of access, as Mosquitto writes them, and more lines.
 fn with_rules(folder: &Path, rules: &str, more: &str) -> Broker {
@@ -214,23 +141,18 @@ fn messages_that_are_too_long_are_found_out() {
     }
 }
 
-/// Such a broker takes no last will that is to be kept, and so nobody in; what it says of that is told.
+/// Such a broker takes no last will that is to be kept. It is asked for less then, told of, and events go.
 #[test]
-fn a_broker_that_keeps_nothing_is_told_of() {
+fn a_broker_that_keeps_nothing_is_told_of_and_takes_events() {
     for protocol in [Protocol::V3, Protocol::V5] {
         let broker = Broker::start_with("retain_available false");
-        let state = tempfile::tempdir().unwrap();
-        let config = PublishConfig {
-            broker: Some(broker.url()),
-            protocol,
-            keep_alive_s: 5,
-            ..PublishConfig::default()
-        };
-        let publisher = Publisher::start(&config, "hall", state.path()).unwrap();
-        await_for(&format!("{protocol:?}: a fault"), LONG, || {
-            let faults = publisher.status().faults();
-            faults.iter().any(|fault| fault.contains("retain_available")).then_some(())
-        });
+        let seen = broker.subscribe("cpc-stream/hall/#");
+        let node = Node::start(&broker.url(), protocol, "A");
+        node.fault(&format!("{protocol:?}"), &["retain_available", "keeps no messages"]);
+        node.events(3);
+        node.acked(6);
+        assert_eq!(seen.next("/status", LONG).payload, "online");
+        node.stays(&format!("{protocol:?}"));
     }
 }
 

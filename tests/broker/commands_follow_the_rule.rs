@@ -6,7 +6,8 @@ use std::io::Write;
 use std::time::Duration;
 
 use crate::support::broker::{Broker, Subscriber, await_for};
-use crate::support::daemon::Daemon;
+use crate::support::daemon::{Daemon, program};
+use crate::support::sound::write_wav;
 use cpc_stream::cli::demo::Scene;
 use cpc_stream::publish::{Health, Response, ResponseStatus};
 
@@ -121,4 +122,57 @@ fn what_is_allowed_is_done_and_the_rest_is_refused_and_counted() {
     drop(pipe);
     let (outcome, _) = daemon.stop(Duration::from_secs(20));
     assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
+}
+
+#[test]
+fn streams_of_several_threads_are_asked_as_one() {
+    let broker = Broker::start();
+    let states = broker.subscribe(&format!("{BASE}/+/state/budget"));
+    let healths = broker.subscribe(&format!("{BASE}/health"));
+    let asker = Asker { broker: &broker, answers: broker.subscribe(&format!("{BASE}/response/+")) };
+    let home = tempfile::tempdir().unwrap();
+    let scene = Scene::machine_room(60.0, 8.0, 1).unwrap();
+    let samples: Vec<i16> = scene.samples.iter().map(|x| (x * 32_767.0) as i16).collect();
+    write_wav(&home.path().join("room.wav"), &samples, 16_000);
+    let mut config = "[publish]\ncommands = [\"mute\", \"budget\", \"recalibrate\", \"reload\", \"ack-event\"]\nhealth_s = 1\n\
+                      [model]\nthreads = 2\n[detect]\nevents_per_hour = 20.0\n"
+        .to_owned();
+    for id in ["a", "b", "c"] {
+        config.push_str(&format!("[[source]]\nid = \"{id}\"\nfile = \"room.wav\"\n"));
+    }
+    let file = |text: &str| std::fs::write(home.path().join("c.toml"), text).unwrap();
+    file(&config);
+    let mut command = program(home.path());
+    command.args(["--config", "c.toml", "--node", "hall", "--broker", &broker.url(), "--state-dir", "state"]);
+    let daemon = Daemon::start(&mut command);
+    daemon.await_log(&["2 threads share 3 streams"], LONG);
+    for _ in 0..3 {
+        assert_eq!(states.next("/state/budget", SOON).payload, "20");
+    }
+    let streams = |answer: Response| {
+        let mut named: Vec<String> = serde_json::from_value(answer.data.unwrap()["streams"].clone()).unwrap();
+        named.sort();
+        named
+    };
+    assert_eq!(streams(asker.done("budget", r#"{"events_per_hour":9}"#)), ["a", "b", "c"]);
+    assert_eq!(streams(asker.done("mute", r#"{"stream":"b","seconds":60}"#)), ["b"]);
+    assert_eq!(streams(asker.done("recalibrate", "{}")), ["a", "b", "c"]);
+    asker.refused("mute", r#"{"stream":"nowhere","seconds":60}"#, "no stream nowhere");
+    asker.refused("ack-event", r#"{"id":"x","verdict":"normal"}"#, "no event of that id");
+    asker.refused(
+        "ack-event",
+        r#"{"stream":"b","number":7,"verdict":"normal"}"#,
+        "does not remember event 7",
+    );
+    for _ in 0..3 {
+        assert_eq!(states.next("/state/budget", SOON).payload, "9");
+    }
+    file(&config.replace("20.0", "30.0"));
+    let answer = asker.done("reload", "{}");
+    assert!(answer.data.unwrap()["changes"].as_str().unwrap().contains("detect.events_per_hour"));
+    for _ in 0..3 {
+        assert_eq!(states.next("/state/budget", SOON).payload, "30");
+    }
+    let all = health(&healths, |health| health.streams.values().all(|stream| stream.samples_scored > 16_000));
+    assert_eq!((all.streams.len(), all.requests_refused), (3, 3));
 }

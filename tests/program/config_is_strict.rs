@@ -80,6 +80,39 @@ fn every_key_is_documented() {
     }
 }
 
+/// What `config schema` prints takes the documented defaults and every example, and refuses what the program refuses.
+#[test]
+fn the_schema_takes_every_example() {
+    let home = tempfile::tempdir().unwrap();
+    let printed =
+        crate::support::daemon::run(home.path(), &["config", "schema"], std::time::Duration::from_secs(30));
+    assert_eq!(printed.code, Some(0), "{}", printed.stderr);
+    let schema = crate::support::schema::Document::of(&printed.stdout);
+    let faults = |text: &str| {
+        let table: toml::Table = text.parse().unwrap();
+        schema.check(schema.root(), &serde_json::to_value(table).unwrap(), "")
+    };
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
+    let mut taken = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap();
+        if name.ends_with(".toml") && name != "train.toml" {
+            assert_eq!(faults(&std::fs::read_to_string(&path).unwrap()), Vec::<String>::new(), "{name}");
+            taken += 1;
+        }
+    }
+    assert!(taken >= 7, "{taken} examples");
+    for text in [
+        "nodes = \"x\"",
+        "[model]\npaths = \"x\"",
+        "[detect]\nevents_per_hour = \"x\"",
+        "[[source]]\ndevices = \"x\"",
+    ] {
+        assert_eq!(faults(text).len(), 1, "{text}");
+    }
+}
+
 #[test]
 fn unknown_keys_are_refused_in_every_section() {
     for text in [

@@ -69,6 +69,24 @@ fn recordings_are_told_apart_and_what_is_none_is_left_out() {
     assert!(outcome.code == Some(3) && outcome.stderr.contains("is no regular file"), "{outcome:?}");
 }
 
+/// As `score <(…)` of a shell does.
+#[test]
+fn a_pipe_that_is_open_already_is_scored() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("a.wav");
+    let mut scene = noise(14, 1);
+    scene.extend(noise(3, 0));
+    write_wav(&path, &scene, 16_000);
+    let arguments = ["score", "/dev/stdin", "--calibrate-seconds", "10", "--out", "e.jsonl"];
+    let mut daemon = Daemon::start(program(home.path()).args(arguments).stdin(Stdio::piped()));
+    daemon.stdin().write_all(&std::fs::read(&path).unwrap()).unwrap();
+    let outcome = daemon.finish(LIMIT);
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    assert!(outcome.stdout.contains("1 file, 0 left out"), "{outcome:?}");
+    let events = std::fs::read_to_string(home.path().join("e.jsonl")).unwrap();
+    assert!(!events.is_empty(), "{outcome:?}");
+}
+
 #[test]
 fn an_output_replaces_files_and_nothing_else() {
     let home = tempfile::tempdir().unwrap();

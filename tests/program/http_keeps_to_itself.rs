@@ -49,6 +49,34 @@ fn an_address_that_others_reach_is_refused_without_a_good_token() {
     assert!(outcome.code == Some(2) && outcome.stderr.contains("cannot listen at"), "{}", outcome.stderr);
 }
 
+/// As behind the ingress of Home Assistant: names and origins are those of the proxy, and the page stands in its frame.
+#[test]
+fn a_trusted_proxy_looks_without_the_token() {
+    let home = tempfile::tempdir().unwrap();
+    std::fs::write(home.path().join("token"), format!("{TOKEN}\n")).unwrap();
+    let of = |proxies: &str| {
+        let text = format!(
+            "[http]\nlisten = \"127.0.0.1:0\"\ntoken_file = \"token\"\ntrusted_proxies = [{proxies}]\n"
+        );
+        std::fs::write(home.path().join("c.toml"), text).unwrap();
+        start(home.path(), &["--config", "c.toml"])
+    };
+    let headers = [("Host", "homeassistant.local:8123"), ("Origin", "http://homeassistant.local:8123")];
+    for (proxies, code, frame) in [("\"127.0.0.1\"", 200, "'self'"), ("\"127.0.0.2\"", 401, "'none'")] {
+        let mut daemon = of(proxies);
+        let at = address(&daemon);
+        let answer = ask(&at, "GET", "/api/v1/overview", &headers);
+        assert_eq!(answer.code, code, "{}", answer.body);
+        let page = ask(&at, "GET", "/", &[]);
+        assert!(page.head.contains(&format!("frame-ancestors {frame}")), "{}", page.head);
+        if code == 200 {
+            assert_eq!(answer.json()["review"]["allowed"], false);
+        }
+        drop(daemon.stdin());
+        daemon.finish(LIMIT);
+    }
+}
+
 #[test]
 fn without_a_token_only_this_machine_asks_and_no_website() {
     let home = tempfile::tempdir().unwrap();

@@ -1,8 +1,8 @@
 //! What packages bring: example configurations that the program takes, papers that it writes, and files that exist.
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use crate::support::daemon::{Daemon, program, run};
@@ -87,38 +87,54 @@ fn the_papers_name_every_command() {
     }
 }
 
-/// Every file of the repository that a package would take is there; what a build makes is made by the script.
+/// Every file of the repository that a package takes is there, and what Debian asks of one is in it.
 #[test]
 fn what_the_package_takes_exists() {
-    let manifest: toml::Table = fs::read_to_string(root().join("Cargo.toml")).unwrap().parse().unwrap();
-    let deb = &manifest["package"]["metadata"]["deb"];
-    let script = fs::read_to_string(root().join("packaging/build-deb.sh")).unwrap();
-    let more = deb["variants"]["cuda"]["merge-assets"]["append"].as_array().unwrap();
-    let assets: Vec<&toml::Value> = deb["assets"].as_array().unwrap().iter().chain(more).collect();
-    for asset in &assets {
-        let source = asset[0].as_str().unwrap();
-        match source.strip_prefix("target/papers/") {
-            Some(made) => {
-                let name = made.rsplit('/').next().unwrap();
-                assert!(script.contains(name) || made == "man/*.1", "{made}");
-            }
-            None => {
-                let built = source == "target/release/cpc-stream";
-                assert!(built || root().join(source).is_file(), "{source}");
-            }
+    let debian = root().join("packaging/debian");
+    let read = |name: &str| fs::read_to_string(debian.join(name)).unwrap();
+    let list = read("install");
+    let taken: Vec<Vec<&str>> = list
+        .lines()
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        .map(|line| line.split_whitespace().collect())
+        .collect();
+    assert!(taken.len() > 10, "{list}");
+    for line in &taken {
+        assert!(root().join(line[0]).is_file() && line.len() >= 2, "{line:?}");
+    }
+    for place in ["etc/cpc-stream/config.toml", "usr/lib/systemd/system/"] {
+        assert!(taken.iter().any(|line| line[1] == place), "nothing goes to {place}");
+    }
+    let control = read("control.in");
+    for field in ["Maintainer: The ", "Section: sound", "Priority: optional", "Description: ", "@DEPENDS@"] {
+        assert!(control.contains(field), "{field}");
+    }
+    let copyright = read("copyright");
+    assert!(copyright.contains("/usr/share/common-licenses/Apache-2.0") && copyright.contains("@MIT@"));
+    for name in ["postinst", "prerm", "postrm"] {
+        let checked = Command::new("sh").arg("-n").arg(debian.join(name)).status().unwrap();
+        assert!(read(name).starts_with("#!/bin/sh\nset -e\n") && checked.success(), "{name}");
+    }
+    // it hears a room: nothing enables or starts it
+    let scripts = ["postinst", "prerm", "postrm"].map(read).concat();
+    assert!(!scripts.contains("deb-systemd-helper enable") && !scripts.contains("invoke start"));
+}
+
+/// Where docs and errors send people is where the package puts things.
+#[test]
+fn what_the_docs_name_is_installed() {
+    let list = fs::read_to_string(root().join("packaging/debian/install")).unwrap();
+    let named =
+        ["config/default.toml", "config/grafana.json", "docs/asyncapi.yaml", "docs/fleet.md", "SECURITY.md"];
+    for file in named {
+        assert!(list.lines().any(|line| line.starts_with(&format!("{file} "))), "{file} is not installed");
+    }
+    for entry in fs::read_dir(root().join("docs")).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        if name.ends_with(".md") {
+            assert!(list.contains(&format!("docs/{name} ")), "docs/{name} is not installed");
         }
     }
-    let to = |place: &str| assets.iter().any(|asset| format!("/{}", asset[1].as_str().unwrap()) == place);
-    for conffile in deb["conf-files"].as_array().unwrap() {
-        assert!(to(conffile.as_str().unwrap()), "{conffile}");
-    }
-    let scripts = Path::new(deb["maintainer-scripts"].as_str().unwrap());
-    for name in ["postinst", "prerm", "postrm"] {
-        let text = fs::read_to_string(root().join(scripts).join(name)).unwrap();
-        assert!(text.starts_with("#!/bin/sh\nset -e\n") && text.contains("#DEBHELPER#"), "{name}");
-    }
-    let units = Path::new(deb["systemd-units"]["unit-scripts"].as_str().unwrap());
-    assert!(root().join(units).join("cpc-stream.service").is_file());
 }
 
 /// The same of the tarball, whose script copies by name.

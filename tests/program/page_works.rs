@@ -16,14 +16,17 @@ use crate::support::http::{address, get, listening};
 use crate::support::sound::{bytes, whistles};
 
 const FILES: [&str; 3] = ["/", "/page.css", "/icon.svg"];
-const SCRIPTS: [&str; 9] = [
+const SCRIPTS: [&str; 12] = [
     "/ask.js",
     "/draw.js",
     "/events.js",
+    "/filter.js",
     "/health.js",
+    "/heatmap.js",
     "/live.js",
     "/normal.js",
     "/page.js",
+    "/review.js",
     "/streams.js",
     "/words.js",
 ];

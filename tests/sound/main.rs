@@ -20,5 +20,7 @@ mod overload_recovers;
 mod real_time_by_request;
 mod recorders_files;
 mod restarts_keep_watching;
+mod stalls_and_trickles;
 mod streams_go_on;
+mod threads_change_nothing;
 mod wrong_rates_are_found_out;

@@ -14,30 +14,30 @@ use cpc_stream::capture::{
 use cpc_stream::ring::Read;
 use crossbeam_channel::{Receiver, unbounded};
 
-const RATE: u32 = 16_000;
+pub(super) const RATE: u32 = 16_000;
 /// Samples of 20 ms.
-const PIECE: usize = 320;
+pub(super) const PIECE: usize = 320;
 
-fn free_port() -> u16 {
+pub(super) fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-fn start(url: &str, pcm: PcmForm) -> (OpenSource, Receiver<Notice>) {
+pub(super) fn start(url: &str, pcm: PcmForm) -> (OpenSource, Receiver<Notice>) {
     let (sender, notices) = unbounded();
     let source = SourceConfig { pcm: Some(pcm), ..SourceConfig::from_url(url) };
     (open(&source, &CaptureConfig::default(), sender).unwrap(), notices)
 }
 
 /// Piece number `n` of a ramp.
-fn piece(n: usize) -> Vec<u8> {
+pub(super) fn piece(n: usize) -> Vec<u8> {
     (n * PIECE..(n + 1) * PIECE).flat_map(|i| ((i % 30_000) as i16).to_le_bytes()).collect()
 }
 
 /// What a source has given so far: samples as integers, and lost ones.
 #[derive(Default)]
-struct Heard {
-    samples: Vec<i16>,
-    lost: u64,
+pub(super) struct Heard {
+    pub(super) samples: Vec<i16>,
+    pub(super) lost: u64,
 }
 
 impl Heard {
@@ -54,7 +54,7 @@ impl Heard {
         }
     }
 
-    fn until(&mut self, source: &mut OpenSource, what: &str, enough: impl Fn(&Self) -> bool) {
+    pub(super) fn until(&mut self, source: &mut OpenSource, what: &str, enough: impl Fn(&Self) -> bool) {
         let limit = Instant::now() + Duration::from_secs(30);
         while !enough(self) {
             assert!(Instant::now() < limit, "{what}: {} samples, {} lost", self.samples.len(), self.lost);
@@ -63,7 +63,7 @@ impl Heard {
         }
     }
 
-    fn is_ramp_from(&self, start: usize) -> bool {
+    pub(super) fn is_ramp_from(&self, start: usize) -> bool {
         let expected = (start..).map(|i| (i % 30_000) as i16);
         self.samples.iter().zip(expected).all(|(a, b)| *a == b)
     }
@@ -79,11 +79,11 @@ fn await_notice(notices: &Receiver<Notice>, what: &str, is: impl Fn(&Change) -> 
     }
 }
 
-fn online(notices: &Receiver<Notice>) {
+pub(super) fn online(notices: &Receiver<Notice>) {
     await_notice(notices, "sound", |change| matches!(change, Change::Online { .. }));
 }
 
-fn offline(notices: &Receiver<Notice>) -> String {
+pub(super) fn offline(notices: &Receiver<Notice>) -> String {
     match await_notice(notices, "silence", |change| matches!(change, Change::Offline { .. })) {
         Change::Offline { reason } => reason,
         other => panic!("{other:?}"),
@@ -204,7 +204,7 @@ fn datagrams_that_are_no_frames_are_no_sound() {
 }
 
 /// Connects as soon as somebody listens.
-fn connect(port: u16) -> TcpStream {
+pub(super) fn connect(port: u16) -> TcpStream {
     let limit = Instant::now() + Duration::from_secs(10);
     loop {
         match TcpStream::connect(("127.0.0.1", port)) {

@@ -1,4 +1,4 @@
-//! A real Mosquitto on a free loopback port, and a gate in front of it that the test opens and shuts.
+//! A real Mosquitto, or NATS server, on a free loopback port, and a gate in front of it that the test opens and shuts.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -24,11 +24,15 @@ pub fn await_for<T>(what: &str, limit: Duration, mut done: impl FnMut() -> Optio
     }
 }
 
-/// A Mosquitto without persistence. It is killed when this goes.
+/// The program of the NATS server.
+const NATS: &str = "nats-server";
+
+/// A Mosquitto without persistence, or a NATS server. It is killed when this goes.
 pub struct Broker {
     port: u16,
     dir: tempfile::TempDir,
-    extra: String,
+    /// More lines of Mosquitto's configuration; none for NATS.
+    extra: Option<String>,
     child: Option<Child>,
 }
 
@@ -40,39 +44,74 @@ impl Broker {
 
     /// The same with more lines of configuration, a second listener with other rules for example.
     pub fn start_with(extra: &str) -> Self {
+        Self::on_a_free_port(Some(extra.to_owned()))
+    }
+
+    /// Starts a NATS server that speaks MQTT 3.1.1; none, and a line that says so, where it is not installed.
+    pub fn nats() -> Option<Self> {
+        let found = Command::new(NATS).arg("--version").stdout(Stdio::null()).status();
+        if found.is_err() {
+            println!("skipped: no nats-server on this machine (apt-get install nats-server)");
+            return None;
+        }
+        Some(Self::on_a_free_port(None))
+    }
+
+    fn on_a_free_port(extra: Option<String>) -> Self {
         let free = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = free.local_addr().unwrap().port();
         drop(free);
-        let mut broker =
-            Self { port, dir: tempfile::tempdir().unwrap(), extra: extra.to_owned(), child: None };
+        let mut broker = Self { port, dir: tempfile::tempdir().unwrap(), extra, child: None };
         broker.start_again();
         broker
     }
 
-    /// Starts it on the same port, with nothing of what it knew.
+    /// Starts it on the same port: Mosquitto with nothing of what it knew, NATS with what it kept.
     pub fn start_again(&mut self) {
         assert!(self.child.is_none(), "it runs already");
+        let child = match &self.extra {
+            Some(extra) => self.mosquitto(extra),
+            None => self.nats_server(),
+        };
+        self.child = Some(child);
+        let address = self.address();
+        await_for("the broker to listen", Duration::from_secs(20), || TcpStream::connect(address).ok());
+    }
+
+    fn nats_server(&self) -> Child {
+        let config = self.dir.path().join("nats.conf");
+        let text = format!(
+            "server_name: here\nlisten: \"127.0.0.1:-1\"\njetstream {{ store_dir: \"{}\" }}\n\
+             mqtt {{ listen: \"127.0.0.1:{}\" }}\n",
+            self.dir.path().join("store").display(),
+            self.port
+        );
+        std::fs::write(&config, text).unwrap();
+        let log = std::fs::File::create(self.dir.path().join("nats.log")).unwrap();
+        let mut command = Command::new(NATS);
+        command.arg("-c").arg(&config).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        command.spawn().expect("nats-server starts")
+    }
+
+    fn mosquitto(&self, extra: &str) -> Child {
         let config = self.dir.path().join("mosquitto.conf");
         let text = format!(
             "per_listener_settings true\npersistence false\nmax_queued_messages 0\nuser root\n\
              listener {} 127.0.0.1\nallow_anonymous true\n{}\n",
-            self.port, self.extra
+            self.port, extra
         );
         std::fs::write(&config, text).unwrap();
         let log = std::fs::File::create(self.dir.path().join("mosquitto.log")).unwrap();
         let path = ["/usr/sbin/mosquitto", "/usr/bin/mosquitto"].into_iter().map(PathBuf::from);
         let binary = path.into_iter().find(|path| path.exists()).unwrap_or_else(|| "mosquitto".into());
-        let child = Command::new(binary)
+        Command::new(binary)
             .arg("-c")
             .arg(&config)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
             .spawn()
-            .expect("mosquitto starts (apt-get install mosquitto mosquitto-clients)");
-        self.child = Some(child);
-        let address = self.address();
-        await_for("mosquitto to listen", Duration::from_secs(10), || TcpStream::connect(address).ok());
+            .expect("mosquitto starts (apt-get install mosquitto mosquitto-clients)")
     }
 
     /// Where it listens.

@@ -83,6 +83,13 @@ impl Daemon {
         self.child.id()
     }
 
+    /// Its resident memory, MiB.
+    pub fn resident_mib(&self) -> f64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap();
+        let rss = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        rss.split_whitespace().next().unwrap().parse::<f64>().unwrap() / 1024.0
+    }
+
     /// Sends it a signal by its name.
     pub fn signal(&self, name: &str) {
         signal(&self.child, name);

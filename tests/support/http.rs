@@ -46,6 +46,17 @@ pub fn address(daemon: &Daemon) -> String {
 
 /// Sends `request` (a path, then headers without the host where it is told none), and reads to the end.
 pub fn ask(address: &str, method: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
+    send(address, method, path, headers, "")
+}
+
+/// POST of a JSON document.
+pub fn post(address: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+    let length = body.len().to_string();
+    let own = [("Content-Type", "application/json"), ("Content-Length", length.as_str())];
+    send(address, "POST", path, &[headers, &own].concat(), body)
+}
+
+fn send(address: &str, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     let mut text = format!("{method} {path} HTTP/1.0\r\n");
@@ -54,7 +65,7 @@ pub fn ask(address: &str, method: &str, path: &str, headers: &[(&str, &str)]) ->
     }
     headers.iter().for_each(|(name, value)| text += &format!("{name}: {value}\r\n"));
     // a server that has read enough may have closed already
-    let _ = stream.write_all((text + "\r\n").as_bytes());
+    let _ = stream.write_all((text + "\r\n" + body).as_bytes());
     let mut bytes = Vec::new();
     let _ = stream.read_to_end(&mut bytes);
     let text = String::from_utf8_lossy(&bytes).into_owned();

@@ -2,6 +2,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each test uses a part of it")]
 
 pub mod broker;
+pub mod camera;
 pub mod checkpoint;
 pub mod daemon;
 pub mod events;
@@ -15,6 +16,7 @@ pub mod models;
 pub mod nats;
 pub mod proxy;
 pub mod schema;
+pub mod sender;
 pub mod shim;
 pub mod sound;
 pub mod wav;

@@ -79,7 +79,7 @@ impl Document {
         let mut faults = Vec::new();
         for (keyword, rule) in schema.as_object().unwrap_or_else(|| panic!("{schema} is no schema")) {
             let fine = match keyword.as_str() {
-                "description" | "format" => true,
+                "description" | "format" | "default" | "title" | "$schema" => true,
                 "$ref" => {
                     faults.extend(self.check(self.follow(schema), value, at));
                     true

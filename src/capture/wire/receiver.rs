@@ -63,18 +63,29 @@ impl<'a> PcmReceiver<'a> {
         }
     }
 
-    /// What follows comes after a pause, or from another sender: the time since the last sound is a gap, and what is no
-    /// whole frame yet never becomes one. Gives the bytes of that.
+    /// What follows is of another sender: the time since the last sound is a gap, and what is no whole frame yet never becomes
+    /// one. Gives the bytes of that.
     pub(super) fn begin(&mut self) -> usize {
+        self.pause();
+        let rest = self.bytes.len();
+        self.refuse(rest);
+        self.bytes.clear();
+        rest
+    }
+
+    /// What follows comes after a pause of the same sender, whose frames go on where they were: the time since the last sound
+    /// is a gap.
+    pub(super) fn pause(&mut self) {
         self.timeline.reopened(self.form.rate);
         if let Some(rate) = &mut self.rate {
             rate.opened(self.form.rate);
         }
         (self.begun, self.due, self.cut) = (None, None, None);
-        let rest = self.bytes.len();
-        self.refuse(rest);
-        self.bytes.clear();
-        rest
+    }
+
+    /// So much time is missing between frames that came.
+    pub(super) fn mark_missing(&mut self, time: Duration) {
+        self.intake.mark_gap((time.as_secs_f64() * f64::from(self.form.rate)).round() as u64);
     }
 
     fn refuse(&self, bytes: usize) {

@@ -34,12 +34,15 @@ pub(super) struct BenchArgs {
     /// Leave z_t and c_t on the GPU: only scores come down.
     #[arg(long)]
     scores_only: bool,
-    /// Threads that share the work.
+    /// Threads that share the work: the streams of a step, or for the pipeline the streams of the daemon.
     #[arg(long, default_value_t = 1)]
     threads: usize,
     /// Hops of each stream that are stepped together.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=32))]
     hop_batch: u32,
+    /// Milliseconds between two looks at the sound of all streams, for the pipeline.
+    #[arg(long, value_name = "MS", default_value_t = 5, value_parser = clap::value_parser!(u32).range(0..=20))]
+    tick_ms: u32,
     /// Seconds a row; 2, or 30 for the pipeline.
     #[arg(long)]
     seconds: Option<f64>,

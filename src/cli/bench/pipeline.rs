@@ -226,11 +226,12 @@ fn lost(health: &Value) -> u64 {
 fn configuration(args: &BenchArgs, sound: &Path, streams: usize, http: SocketAddr) -> String {
     // nobody listens at that port: events go to the outbox and wait there
     let mut text = format!(
-        "node = \"bench\"\n[publish]\nbroker = \"mqtt://127.0.0.1:9\"\n[http]\nlisten = \"{http}\"\n[model]\nthreads = {}\ndevice = \"{}\"\nprecision = \"{}\"\nhop_batch = {}\n",
+        "node = \"bench\"\n[publish]\nbroker = \"mqtt://127.0.0.1:9\"\n[http]\nlisten = \"{http}\"\n[model]\nthreads = {}\ndevice = \"{}\"\nprecision = \"{}\"\nhop_batch = {}\ntick_ms = {}\n",
         args.threads,
         args.device,
         args.precision.first().copied().unwrap_or_default(),
-        args.hop_batch
+        args.hop_batch,
+        args.tick_ms
     );
     if let Some(model) = &args.model {
         let _ = writeln!(text, "path = {:?}", fs::canonicalize(model).unwrap_or_else(|_| model.clone()));

@@ -2,16 +2,22 @@
 
 use std::io::{self, Write};
 
+use serde_json::{Value, json};
+
 use crate::capture::{InputInfo, list_inputs};
+use crate::cli::args::stdout;
 use crate::error::{Error, Result};
 
-/// Prints the inputs of this machine to the standard output, or what to do when there are none.
+/// Prints the inputs of this machine to the standard output, or what to do when there are none; as JSON an array, which may be empty.
 ///
 /// # Errors
 /// A device error when ALSA cannot be reached or this build cannot capture; an internal error when the standard
 /// output is closed.
-pub(super) fn run() -> Result<()> {
+pub(super) fn run(json: bool) -> Result<()> {
     let inputs = list_inputs()?;
+    if json {
+        return stdout().line(format_args!("{:#}", as_json(&inputs)));
+    }
     let mut out = io::stdout().lock();
     match write_table(&inputs, &mut out) {
         Err(e) if e.kind() != io::ErrorKind::BrokenPipe => {
@@ -19,6 +25,19 @@ pub(super) fn run() -> Result<()> {
         }
         _ => Ok(()),
     }
+}
+
+fn as_json(inputs: &[InputInfo]) -> Value {
+    let one = |input: &InputInfo| {
+        json!({
+            "device": input.id,
+            "captures": input.forms,
+            "description": input.description,
+            "after_replugging": input.stable,
+            "hardware": input.id.starts_with("hw:"),
+        })
+    };
+    inputs.iter().map(one).collect()
 }
 
 fn write_table(inputs: &[InputInfo], out: &mut impl Write) -> io::Result<()> {
@@ -75,6 +94,23 @@ mod tests {
         assert_eq!(lines[1], "hw:CARD=0,DEV=0  48000 Hz, 1 ch, i16  Microphone");
         assert_eq!(lines[2].trim(), "and after replugging: usb:0d8c:0014");
         assert_eq!(lines[3], "default          converted by ALSA    Default");
+    }
+
+    #[test]
+    fn as_json_each_has_its_names() {
+        let input = InputInfo {
+            id: "hw:CARD=0,DEV=0".into(),
+            forms: "48000 Hz, 1 ch, i16".into(),
+            description: "Microphone".into(),
+            stable: Some("usb:0d8c:0014".into()),
+        };
+        let all = as_json(&[input]);
+        assert_eq!(all[0]["device"], "hw:CARD=0,DEV=0");
+        assert_eq!(
+            (&all[0]["after_replugging"], &all[0]["hardware"]),
+            (&json!("usb:0d8c:0014"), &json!(true))
+        );
+        assert_eq!(as_json(&[]), json!([]));
     }
 
     #[test]

@@ -12,6 +12,9 @@ use crate::error::Result;
 pub(super) struct DevicesArgs {
     #[command(subcommand)]
     what: Option<What>,
+    /// Print a JSON array in place of a table.
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Debug, Clone, clap::Subcommand)]
@@ -26,7 +29,7 @@ enum What {
 /// When ALSA cannot be reached, this build cannot capture, or, where devices are probed, none of them gives sound.
 pub(super) fn run(args: &DevicesArgs) -> Result<()> {
     match &args.what {
-        None => list::run(),
+        None => list::run(args.json),
         Some(What::Probe(args)) => probe::run(args),
     }
 }

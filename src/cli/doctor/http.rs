@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::super::health;
 use super::finding::{Finding, Report};
 use crate::error::{Error, Result};
-use crate::serve::{HttpConfig, read_token};
+use crate::serve::{HttpConfig, read_tokens};
 
 const CHECK: &str = "page";
 const DAEMON: &str = "daemon";
@@ -14,7 +14,7 @@ const REACH: Duration = Duration::from_secs(1);
 
 pub(super) fn look(config: &HttpConfig, runs: bool, report: &mut Report) -> Result<()> {
     // addresses that others reach without a token are refused with the configuration
-    let found = config.address().and_then(|address| Ok((address, read_token(config)?)));
+    let found = config.address().and_then(|address| Ok((address, read_tokens(config)?)));
     let (address, token) = match found {
         Err(error) => return report.add(Finding::fail(CHECK, &error)),
         Ok((None, _)) => return report.add(Finding::ok(CHECK, "none is asked for ([http] listen)")),
@@ -35,9 +35,9 @@ pub(super) fn look(config: &HttpConfig, runs: bool, report: &mut Report) -> Resu
             format!("the daemon runs, and nobody listens at {here}"),
             "it may have been started with another configuration: restart it",
         ),
-        _ => Finding::ok(CHECK, exposure(address, token.is_some())),
+        _ => Finding::ok(CHECK, exposure(address, token.viewer.is_some())),
     })?;
-    if taken && runs { of_daemon(here, token.as_deref(), report) } else { Ok(()) }
+    if taken && runs { of_daemon(here, token.viewer.as_deref(), report) } else { Ok(()) }
 }
 
 fn exposure(address: SocketAddr, token: bool) -> String {

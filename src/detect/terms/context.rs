@@ -2,9 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::density::{Density, Form};
 use super::groups::{GROUPS, Groups};
-use super::mahalanobis::Mahalanobis;
-use crate::error::Result;
 
 /// Steps of the past that predict the next one.
 pub(super) const LAGS: usize = 100;
@@ -36,12 +35,17 @@ pub(super) struct ContextModel {
     /// Standard deviation of each error.
     pub(super) deviation: [f32; GROUPS],
     /// Of a step, and of an error.
-    pub(super) marginal: Mahalanobis,
-    pub(super) conditional: Mahalanobis,
+    pub(super) marginal: Density,
+    pub(super) conditional: Density,
     /// Median squared distance of an error.
     pub(super) usual: f32,
     /// Of means and deviations of the errors over 0.3 s.
-    pub(super) window: Mahalanobis,
+    pub(super) window: Density,
+    /// Sums of x_t x_{t−l}ᵀ over the targets of the fit, l = 0 to 100, `[101, 8, 8]`; none where they are not needed.
+    pub(super) autocovariances: Vec<f32>,
+    /// Targets of the fit, and its penalty for each.
+    pub(super) targets: f64,
+    pub(super) penalty: f64,
     /// Share of the variance that the whole past predicts beyond what its last 160 ms predict, at new sound.
     pub(super) gain: f32,
 }
@@ -52,15 +56,25 @@ impl ContextModel {
         standardise(row, &self.mean, &self.scale)
     }
 
+    /// The deviations of the moments of errors.
+    pub(super) fn set_deviation(&mut self) {
+        let variance = |i: usize| self.conditional.variance(i).sqrt().max(1e-3);
+        self.deviation = std::array::from_fn(variance);
+    }
+
     /// Whether this could have come from a fit.
     pub(super) fn is_whole(&self) -> bool {
         let numbers = [&self.mean, &self.scale, &self.deviation];
         (self.step == 4 || self.step == 8)
             && self.weights.len() == LAGS * GROUPS * GROUPS
             && self.weights.iter().chain(numbers.into_iter().flatten()).all(|x| x.is_finite())
-            && self.marginal.is_whole(GROUPS)
-            && self.conditional.is_whole(GROUPS)
-            && self.window.is_whole(ERRORS)
+            && self.marginal.is_whole(Form::Step)
+            && self.conditional.is_whole(Form::Error)
+            && self.window.is_whole(Form::ErrorWindow)
+            && self.targets >= 1.0
+            && self.targets.is_finite()
+            && self.penalty > 0.0
+            && self.penalty.is_finite()
             && self.gain.is_finite()
             && self.usual > 0.0
             && self.usual.is_finite()
@@ -89,7 +103,18 @@ pub(super) struct ContextScores {
     pub(super) ratio: f64,
 }
 
-/// What is remembered of a stream: its last 100 steps, and the errors of the last 0.3 s.
+/// A step that was predicted.
+#[derive(Debug, Clone)]
+pub(super) struct Step {
+    pub(super) row: [f32; GROUPS],
+    pub(super) row_distance: f64,
+    pub(super) error: [f32; GROUPS],
+    pub(super) error_distance: f64,
+    /// The moments of the errors of the last 0.3 s and their distance.
+    pub(super) window: Option<([f32; ERRORS], f64)>,
+}
+
+/// What is remembered of a stream: its last 101 steps, and the errors of the last 0.3 s.
 #[derive(Debug, Clone)]
 pub(super) struct ContextState {
     groups: Groups,
@@ -105,6 +130,8 @@ pub(super) struct ContextState {
     /// ln of how much larger squared errors are of late than calibration would have them, 0 or more.
     excess: f32,
     scores: Option<ContextScores>,
+    /// The step that ended with the last frame.
+    step: Option<Step>,
     scratch: Vec<f32>,
 }
 
@@ -113,7 +140,7 @@ impl ContextState {
     pub(super) fn new(step: usize) -> Self {
         Self {
             groups: Groups::new(step, &[0.0; GROUPS]),
-            past: vec![[0.0; GROUPS]; LAGS],
+            past: vec![[0.0; GROUPS]; LAGS + 1],
             next: 0,
             steps: 0,
             errors: vec![([0.0; GROUPS], 0.0); window_steps(step)],
@@ -121,6 +148,7 @@ impl ContextState {
             cut: 0,
             excess: 0.0,
             scores: None,
+            step: None,
             scratch: Vec::with_capacity(ERRORS),
         }
     }
@@ -132,6 +160,7 @@ impl ContextState {
 
     /// Takes the mean powers of the groups of the next frame. The scores stay until the next step.
     pub(super) fn push(&mut self, model: &ContextModel, powers: &[f32; GROUPS]) {
+        self.step = None;
         if let Some(row) = self.groups.push(powers) {
             self.take(model, &row);
         }
@@ -140,6 +169,17 @@ impl ContextState {
     /// The scores of the last step.
     pub(super) fn scores(&self) -> Option<ContextScores> {
         self.scores
+    }
+
+    /// The step that ended with the last frame, where its whole past is remembered.
+    pub(super) fn step(&self) -> Option<&Step> {
+        self.step.as_ref().filter(|_| self.steps > LAGS)
+    }
+
+    /// The last 101 steps, the latest first, cleaned of what nobody could predict.
+    pub(super) fn past(&self) -> impl Iterator<Item = &[f32; GROUPS]> {
+        let (newer, older) = self.past.split_at(self.next.min(self.past.len()));
+        newer.iter().rev().chain(older.iter().rev())
     }
 
     fn take(&mut self, model: &ContextModel, row: &[f32; GROUPS]) {
@@ -153,7 +193,7 @@ impl ContextState {
                 error[i] = now[i] - predicted[i];
                 let most = CLIP * model.deviation[i];
                 is_cut |= error[i].abs() > most;
-                kept[i] = predicted[i] + error[i].clamp(-most, most);
+                kept[i] = (predicted[i] + error[i].clamp(-most, most)).clamp(-LARGEST, LARGEST);
             }
             self.cut = if is_cut { (self.cut + 1).min(2 * MOST_CUT) } else { self.cut.saturating_sub(1) };
             if self.cut > MOST_CUT {
@@ -164,26 +204,33 @@ impl ContextState {
             let pull = EXCESS_RATE * self.groups.step() as f32;
             let above = conditional > f64::from(model.usual);
             self.excess = (self.excess + if above { pull } else { -pull }).clamp(0.0, MOST_EXCESS);
-            let ratio = conditional - model.marginal.distance(&now, &mut self.scratch);
+            let marginal = model.marginal.distance(&now, &mut self.scratch);
+            let ratio = conditional - marginal;
             let window = self.errors.len();
             if let Some(place) = self.errors.get_mut(self.predicted % window) {
                 *place = (error, ratio as f32);
             }
             self.predicted += 1;
-            self.scores = (self.predicted >= window).then(|| self.score(model));
+            let scored = (self.predicted >= window).then(|| self.score(model));
+            self.scores = scored.map(|scored| scored.0);
+            self.step = Some(Step {
+                row: now,
+                row_distance: marginal,
+                error,
+                error_distance: conditional,
+                window: scored.map(|(scores, errors)| (errors, scores.residual)),
+            });
         }
         if let Some(place) = self.past.get_mut(self.next) {
             *place = kept;
         }
-        self.next = (self.next + 1) % LAGS;
+        self.next = (self.next + 1) % self.past.len();
         self.steps += 1;
     }
 
     fn predict(&self, model: &ContextModel) -> [f32; GROUPS] {
         let mut sums = [0.0f32; GROUPS];
-        let (newer, older) = self.past.split_at(self.next.min(self.past.len()));
-        let past = newer.iter().rev().chain(older.iter().rev());
-        for (row, weights) in past.zip(model.weights.chunks_exact(GROUPS * GROUPS)) {
+        for (row, weights) in self.past().zip(model.weights.chunks_exact(GROUPS * GROUPS)) {
             for (x, weights) in row.iter().zip(weights.chunks_exact(GROUPS)) {
                 sums.iter_mut().zip(weights).for_each(|(sum, w)| *sum += x * w);
             }
@@ -191,11 +238,12 @@ impl ContextState {
         sums
     }
 
-    fn score(&mut self, model: &ContextModel) -> ContextScores {
+    /// The scores, and the moments of the errors.
+    fn score(&mut self, model: &ContextModel) -> (ContextScores, [f32; ERRORS]) {
         let errors = error_moments(self.errors.iter().map(|e| &e.0));
         let residual = model.window.distance(&errors, &mut self.scratch) / f64::from(self.excess.exp());
         let ratio = self.errors.iter().map(|e| f64::from(e.1)).sum::<f64>() / self.errors.len() as f64;
-        ContextScores { residual, ratio }
+        (ContextScores { residual, ratio }, errors)
     }
 
     /// The gain has changed by `shift` (ln of power).
@@ -250,10 +298,4 @@ pub(super) struct SeriesRow {
     pub(super) frame: usize,
     /// Steps before it since the last break.
     pub(super) since: usize,
-}
-
-/// A Mahalanobis distance of rows of `N` values.
-pub(super) fn distance_of<const N: usize>(rows: impl Iterator<Item = [f32; N]>) -> Result<Mahalanobis> {
-    let flat: Vec<f32> = rows.flatten().collect();
-    Mahalanobis::fit(&flat, N, 0.01, &[])
 }

@@ -2,10 +2,10 @@
 
 use std::ops::Range;
 
-use super::context::{
-    CLIP, ContextModel, ERRORS, LAGS, SeriesRow, distance_of, error_moments, rows, standardise, window_steps,
-};
+use super::context::{CLIP, ContextModel, LAGS, SeriesRow, error_moments, rows, standardise, window_steps};
+use super::density::{Density, Form};
 use super::groups::GROUPS;
+use super::levinson::{AUTOCOVARIANCES, BLOCK};
 use super::ridge::Moments;
 use crate::detect::surprise::median;
 use crate::error::Result;
@@ -51,19 +51,25 @@ pub(super) fn fit(
     if heard < FEWEST || !(0..folds).all(is_in_each) {
         return Ok(None);
     }
-    let Some((weights, whole, errors)) = series.predict(LAGS, &PENALTIES, FIRST_PENALTY) else {
-        return Ok(None);
-    };
-    let Some((_, _, short)) = series.predict(SHORT_FRAMES / step, &PENALTIES, 0) else { return Ok(None) };
-    let gain = series.explained(&errors) - series.explained(&short);
-    let models = weights.into_iter().enumerate();
-    let models = models.map(|(fold, weights)| series.model(weights, &errors, gain, Some(fold)));
+    let Some(long) = series.predict(LAGS, &PENALTIES, FIRST_PENALTY) else { return Ok(None) };
+    let Some(short) = series.predict(SHORT_FRAMES / step, &PENALTIES, 0) else { return Ok(None) };
+    let gain = series.explained(&long.errors) - series.explained(&short.errors);
+    let models = (0..folds).map(|fold| series.model(&long, gain, Some(fold)));
     let models = models.collect::<Result<Vec<_>>>()?;
-    Ok(Some((models, series.model(whole, &errors, gain, None)?)))
+    Ok(Some((models, series.model(&long, gain, None)?)))
 }
 
-/// Weights for each fold, those of all, and the error of each row under the weights that have not seen it.
-type Predicted = (Vec<Vec<f32>>, Vec<f32>, Vec<[f32; GROUPS]>);
+/// What predicts the series.
+struct Predicted {
+    /// Weights for each fold, and those of all.
+    of_folds: Vec<Vec<f32>>,
+    of_all: Vec<f32>,
+    /// The error of each row under the weights that have not seen it.
+    errors: Vec<[f32; GROUPS]>,
+    penalty: f64,
+    /// Sums of products of a target with each step of its past, `[100, 8, 8]`.
+    products: Vec<f32>,
+}
 
 impl Series {
     fn of(rows: Vec<SeriesRow>, step: usize, folds: usize, fold_of: &dyn Fn(usize) -> usize) -> Self {
@@ -133,7 +139,14 @@ impl Series {
             }
             weights.push(own);
         }
-        Some((weights, without(None).solve(penalty)?, errors))
+        let all = without(None);
+        Some(Predicted {
+            of_folds: weights,
+            of_all: all.solve(penalty)?,
+            errors,
+            penalty,
+            products: all.products(),
+        })
     }
 
     /// The errors of weights at the targets of a fold.
@@ -164,13 +177,9 @@ impl Series {
     }
 
     /// A model with these weights and what the errors of all folds but one say of them.
-    fn model(
-        &self,
-        weights: Vec<f32>,
-        errors: &[[f32; GROUPS]],
-        gain: f32,
-        left_out: Option<usize>,
-    ) -> Result<ContextModel> {
+    fn model(&self, predicted: &Predicted, gain: f32, left_out: Option<usize>) -> Result<ContextModel> {
+        let Predicted { of_folds, of_all, errors, penalty, products } = predicted;
+        let weights = left_out.and_then(|fold| of_folds.get(fold)).unwrap_or(of_all).clone();
         let kept = || self.targets.iter().filter(move |t| Some(t.1) != left_out).map(|t| t.0.clone());
         let of = |range: Range<usize>| errors.get(range).unwrap_or_default();
         let window = window_steps(self.step);
@@ -179,7 +188,9 @@ impl Series {
             let sum: f64 = kept().flat_map(of).map(|e| f64::from(e[i]).powi(2)).sum();
             ((sum / count).sqrt() as f32).max(1e-3)
         });
-        let conditional = distance_of(kept().flat_map(of).copied())?;
+        let conditional = density(Form::Error, kept().flat_map(of).copied())?;
+        let rows = || kept().flatten().map(|t| self.row(t));
+        let autocovariances = if left_out.is_none() { autocovariances(rows(), products) } else { Vec::new() };
         let mut scratch = Vec::new();
         let mut distances: Vec<f64> =
             kept().flat_map(of).map(|error| conditional.distance(error, &mut scratch)).collect();
@@ -189,15 +200,38 @@ impl Series {
             scale: self.scale,
             weights,
             deviation,
-            marginal: distance_of(kept().flatten().map(|t| self.row(t)))?,
+            marginal: density(Form::Step, rows())?,
             usual: median(&mut distances).max(1e-3) as f32,
             conditional,
-            window: distance_of::<ERRORS>(
+            window: density(
+                Form::ErrorWindow,
                 kept().flat_map(|range| of(range).windows(window)).map(|errors| error_moments(errors.iter())),
             )?,
+            autocovariances,
+            targets: count,
+            penalty: *penalty,
             gain,
         })
     }
+}
+
+fn density<const N: usize>(form: Form, rows: impl Iterator<Item = [f32; N]>) -> Result<Density> {
+    let flat: Vec<f32> = rows.flatten().collect();
+    Density::fit(&flat, form)
+}
+
+/// Those of lags 0 to 100: of the targets with themselves, and their products with the past.
+fn autocovariances(targets: impl Iterator<Item = [f32; GROUPS]>, products: &[f32]) -> Vec<f32> {
+    let mut own = [0.0f64; BLOCK];
+    for row in targets {
+        for (x, sums) in row.iter().zip(own.chunks_exact_mut(GROUPS)) {
+            sums.iter_mut().zip(&row).for_each(|(sum, y)| *sum += f64::from(x * y));
+        }
+    }
+    let mut all = Vec::with_capacity(AUTOCOVARIANCES);
+    all.extend(own.iter().map(|&x| x as f32));
+    all.extend(products);
+    all
 }
 
 fn squares(values: &[f32; GROUPS]) -> f64 {

@@ -3,6 +3,8 @@
 use nalgebra::DMatrix;
 use serde::{Deserialize, Serialize};
 
+use super::context::ERRORS;
+use super::groups::GROUPS;
 use super::mahalanobis::Mahalanobis;
 use super::model::MOMENTS;
 use super::modulation;
@@ -13,7 +15,7 @@ use crate::units::BANDS;
 /// How many densities there are: of half a second, of a quarter, of errors of the short prediction, of modulation.
 pub(super) const DENSITIES: usize = 4;
 /// Rows that count at most: 10 min. What is older gives way.
-const LONGEST: f64 = 12_000.0;
+pub(super) const LONGEST: f64 = 12_000.0;
 /// A row at this squared distance (1 is usual) or nearer counts whole, a farther one by the reciprocal of its distance, as in a fit
 /// of Student's t.
 const NEAR: f64 = 2.0;
@@ -22,27 +24,65 @@ const GAIN: f32 = 0.7;
 const GAIN_OF_ERRORS: f32 = 0.2;
 
 /// What a density is of.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Form {
-    pub(super) width: usize,
-    /// Standard deviation of the first 64 coordinates together that means nothing.
-    pub(super) gain: Option<f32>,
-    /// Rows that share sound with a row: so many count as one.
-    pub(super) overlap: f64,
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Form {
+    /// Bands of half a second, relative to the last 30 s.
+    Half,
+    /// Of a quarter.
+    Quarter,
+    /// Errors of the short prediction over half a second.
+    Short,
+    /// Spectra of the envelopes.
+    Modulation,
+    /// Steps of groups of bands.
+    Step,
+    /// Errors of the prediction of steps.
+    Error,
+    /// Means and deviations of those errors over 0.3 s.
+    ErrorWindow,
 }
 
-/// The forms, in the order of the terms.
-pub(super) const FORMS: [Form; DENSITIES] = [
-    Form { width: MOMENTS, gain: Some(GAIN), overlap: 10.0 },
-    Form { width: MOMENTS, gain: Some(GAIN), overlap: 5.0 },
-    Form { width: MOMENTS, gain: Some(GAIN_OF_ERRORS), overlap: 10.0 },
-    Form { width: modulation::WIDTH, gain: None, overlap: 13.0 },
-];
+/// The densities of the bands, in the order of the terms.
+pub(super) const FORMS: [Form; DENSITIES] = [Form::Half, Form::Quarter, Form::Short, Form::Modulation];
+
+impl Form {
+    /// Numbers of a row.
+    pub(super) fn width(self) -> usize {
+        match self {
+            Self::Half | Self::Quarter | Self::Short => MOMENTS,
+            Self::Modulation => modulation::WIDTH,
+            Self::Step | Self::Error => GROUPS,
+            Self::ErrorWindow => ERRORS,
+        }
+    }
+
+    /// Standard deviation of the first 64 coordinates together that means nothing.
+    pub(super) fn gain(self) -> f32 {
+        match self {
+            Self::Half | Self::Quarter => GAIN,
+            Self::Short => GAIN_OF_ERRORS,
+            _ => 0.0,
+        }
+    }
+
+    /// Rows that share sound with a row: so many count as one.
+    pub(super) fn overlap(self) -> f64 {
+        match self {
+            Self::Half | Self::Short => 10.0,
+            Self::Quarter => 5.0,
+            Self::Modulation => 13.0,
+            Self::Step | Self::Error => 1.0,
+            Self::ErrorWindow => 4.0,
+        }
+    }
+}
 
 /// Mean and covariance of rows, as they are kept.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Moments {
+    pub(super) form: Form,
     pub(super) mean: Vec<f32>,
     /// The lower triangle, row by row.
     pub(super) covariance: Vec<f32>,
@@ -66,7 +106,8 @@ impl Density {
     /// # Errors
     /// When there are fewer than 2 rows, or values that are not finite.
     pub(super) fn fit(rows: &[f32], form: Form) -> Result<Self> {
-        let (width, n) = (form.width, rows.len() / form.width);
+        let width = form.width();
+        let n = rows.len() / width;
         if n < 2 {
             return Err(crate::detect::site::too_short(0));
         }
@@ -88,22 +129,27 @@ impl Density {
         };
         let covariance = lower.map(raw).collect();
         let fourth = z.row_iter().map(|row| f64::from(row.norm_squared()).powi(2)).sum::<f64>() / n as f64;
-        Self::of(Moments { mean, covariance, weight: n as f64, fourth })
+        Self::of(Moments { form, mean, covariance, weight: n as f64, fourth })
     }
 
     fn of(moments: Moments) -> Result<Self> {
-        let form = FORMS.into_iter().find(|form| form.width == moments.mean.len());
         let damaged = || {
             Error::config(
                 "the covariance of calibration has no Cholesky factor: scores at calibration are not finite",
                 "check the input, and run `calibrate` again",
             )
         };
-        let form = form.filter(|form| moments.is_whole(form.width)).ok_or_else(damaged)?;
-        let width = form.width;
-        let metric = Mahalanobis::identity(width);
-        let mut density = Self { moments, metric };
-        if Refit::new().complete(&mut density, form) { Ok(density) } else { Err(damaged()) }
+        if !moments.is_whole(moments.form) {
+            return Err(damaged());
+        }
+        let width = moments.form.width();
+        let mut density = Self { moments, metric: Mahalanobis::identity(width) };
+        if Refit::new(width).complete(&mut density) { Ok(density) } else { Err(damaged()) }
+    }
+
+    /// Variance of a coordinate.
+    pub(super) fn variance(&self, i: usize) -> f32 {
+        self.moments.covariance.get(i * (i + 1) / 2 + i).copied().unwrap_or(0.0)
     }
 
     /// Squared distance of a row over its width: about 1 for usual ones.
@@ -111,9 +157,9 @@ impl Density {
         self.metric.distance(row, scratch)
     }
 
-    /// Takes in a row at `distance`.
-    fn learn(&mut self, row: &[f32], distance: f64, scratch: &mut Vec<f32>) {
-        let weight = if distance > NEAR { NEAR / distance } else { 1.0 };
+    /// Takes in a row at `distance`; the distances of rows stay until the next renewal. Does not allocate.
+    pub(super) fn learn(&mut self, row: &[f32], distance: f64, scratch: &mut Vec<f32>) {
+        let weight = weight_at(distance);
         if !weight.is_finite() {
             return;
         }
@@ -132,14 +178,35 @@ impl Density {
         }
     }
 
+    /// All of it, to be kept.
+    pub(super) fn snapshot(&self) -> DensityState {
+        DensityState { moments: self.moments.clone(), metric: self.metric.clone() }
+    }
+
+    /// Goes on where another was; none if `state` is damaged.
+    pub(super) fn restore(state: DensityState, form: Form) -> Option<Self> {
+        let density = Self { moments: state.moments, metric: state.metric };
+        density.is_whole(form).then_some(density)
+    }
+
     pub(super) fn is_whole(&self, form: Form) -> bool {
-        self.moments.is_whole(form.width) && self.metric.is_whole(form.width)
+        self.moments.is_whole(form) && self.metric.is_whole(form.width())
     }
 }
 
 impl Moments {
-    fn is_whole(&self, width: usize) -> bool {
-        self.mean.len() == width
+    /// Becomes like `other`. Does not allocate where it has room.
+    pub(super) fn take(&mut self, other: &Self) {
+        self.form = other.form;
+        self.mean.clone_from(&other.mean);
+        self.covariance.clone_from(&other.covariance);
+        (self.weight, self.fourth) = (other.weight, other.fourth);
+    }
+
+    pub(super) fn is_whole(&self, form: Form) -> bool {
+        let width = form.width();
+        self.form == form
+            && self.mean.len() == width
             && self.covariance.len() == width * (width + 1) / 2
             && self.mean.iter().chain(&self.covariance).all(|x| x.is_finite())
             && self.weight >= 1.0
@@ -162,37 +229,17 @@ impl From<Density> for Moments {
     }
 }
 
-/// The densities of a stream: those of calibration to begin with, from then on also of what was heard since.
-///
-/// Minutes of a site do not show all that it does, and no site stays as it was. Each row moves the moments, by no more than a row in
-/// 10 min of them; five rows of a matrix are factorised at each step, so that no step takes long and each distance is renewed
-/// every 4.6 s. A row moves them less the farther it is, and what is far altogether only after half a minute
-/// ([`TermState::follows`](super::TermState::follows)).
-#[derive(Debug, Clone)]
-pub(in crate::detect) struct Densities {
-    parts: [Density; DENSITIES],
-    refit: Refit,
-    scratch: Vec<f32>,
+/// What a row at `distance` counts, 0 to 1.
+pub(super) fn weight_at(distance: f64) -> f64 {
+    if distance > NEAR { NEAR / distance } else { 1.0 }
 }
 
-impl Densities {
-    /// Those of a calibration or of a kept state.
-    pub(in crate::detect) fn new(parts: &[Density; DENSITIES]) -> Self {
-        Self { parts: parts.clone(), refit: Refit::new(), scratch: Vec::with_capacity(MOMENTS) }
-    }
-
-    /// As they are now.
-    pub(in crate::detect) fn parts(&self) -> &[Density; DENSITIES] {
-        &self.parts
-    }
-
-    /// Takes in the rows of now, which are at `distances`, and goes on with the factorisation. Does not allocate.
-    pub(super) fn learn(&mut self, rows: [&[f32]; DENSITIES], distances: [f64; DENSITIES]) {
-        for ((density, row), distance) in self.parts.iter_mut().zip(rows).zip(distances) {
-            density.learn(row, distance, &mut self.scratch);
-        }
-        self.refit.step(&mut self.parts);
-    }
+/// What is kept of a [`Density`] that goes on learning: the distance in force is that of earlier moments.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct DensityState {
+    moments: Moments,
+    metric: Mahalanobis,
 }
 
 /// Whether these could have come from a fit.
@@ -206,22 +253,29 @@ pub(super) fn is_level(coordinate: usize) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use rand::{RngExt, SeedableRng};
     use rand_chacha::ChaCha8Rng;
 
     use super::*;
 
-    fn row(rng: &mut ChaCha8Rng, shift: f32) -> Vec<f32> {
+    pub(in super::super) fn row(rng: &mut ChaCha8Rng, shift: f32) -> Vec<f32> {
         let common = rng.random_range(-1.0..1.0f32);
         (0..modulation::WIDTH)
             .map(|i| shift + common * (i % 5) as f32 + rng.random_range(-1.0..1.0f32))
             .collect()
     }
 
-    fn of_rows(rows: usize, rng: &mut ChaCha8Rng) -> Density {
+    pub(in super::super) fn of_rows(rows: usize, rng: &mut ChaCha8Rng) -> Density {
         let flat: Vec<f32> = (0..rows).flat_map(|_| row(rng, 0.0)).collect();
         Density::fit(&flat, FORMS[3]).unwrap()
+    }
+
+    impl Density {
+        /// The same, as a density of something else of the same width.
+        pub(in super::super) fn as_form(&self, form: Form) -> Self {
+            Self::of(Moments { form, ..self.moments.clone() }).unwrap()
+        }
     }
 
     #[test]
@@ -251,33 +305,5 @@ mod tests {
         for (a, b) in learnt.moments.covariance.iter().zip(&all.moments.covariance) {
             assert!((a - b).abs() < 2e-3, "{a} {b}");
         }
-    }
-
-    #[test]
-    fn what_stays_becomes_usual_and_what_is_short_does_not() {
-        let mut rng = ChaCha8Rng::seed_from_u64(3);
-        let narrow = of_rows(2000, &mut rng);
-        let wide = |rng: &mut ChaCha8Rng| {
-            let flat: Vec<f32> = (0..2000 * MOMENTS).map(|_| rng.random_range(-1.0..1.0f32)).collect();
-            Density::fit(&flat, FORMS[0]).unwrap()
-        };
-        let usual = wide(&mut rng);
-        let mut densities = Densities::new(&[usual.clone(), usual.clone(), usual, narrow]);
-        let zero = vec![0.0; MOMENTS];
-        let mut hear = |shift: f32, rows: usize, rng: &mut ChaCha8Rng| {
-            let mut last = 0.0;
-            for _ in 0..rows {
-                let now = row(rng, shift);
-                last = densities.parts()[3].distance(&now, &mut Vec::new());
-                densities.learn([&zero, &zero, &zero, &now], [1.0, 1.0, 1.0, last]);
-            }
-            last
-        };
-        let first = hear(6.0, 1, &mut rng);
-        assert!(first > 8.0, "{first}");
-        let brief = hear(6.0, 60, &mut rng);
-        assert!(brief > 0.7 * first, "{brief} after {first}");
-        let lasting = hear(6.0, 6000, &mut rng);
-        assert!(lasting < 2.0, "{lasting}");
     }
 }

@@ -93,10 +93,10 @@ pub(in crate::detect) fn fit(
             (state, since) = (TermState::new(), 0);
         }
         let unaware = &models[fold_of(frame)];
-        state.push(unaware, bands);
+        state.push_with(unaware, unaware.contexts.as_ref().map(<[_; 2]>::each_ref), bands);
         since += 1;
         if (frame + 1).is_multiple_of(ROW) {
-            let values = state.values(&unaware.densities);
+            let values = state.values_with(&unaware.densities);
             if since >= SETTLING {
                 rows.push((frame, values));
             }

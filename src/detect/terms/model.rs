@@ -2,8 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::adaptive::Adaptive;
 use super::context::ContextModel;
-use super::density::{DENSITIES, Densities, Density, are_whole};
+use super::density::{DENSITIES, Density, are_whole};
+use super::levinson::AUTOCOVARIANCES;
 use crate::detect::foretelling::TREND;
 use crate::detect::prediction::Prediction;
 use crate::units::BANDS;
@@ -33,9 +35,9 @@ impl TermModel {
         gains.fold(0.0, f64::max)
     }
 
-    /// The densities that a stream begins with.
-    pub(in crate::detect) fn densities(&self) -> Densities {
-        Densities::new(&self.densities)
+    /// What a stream begins with.
+    pub(in crate::detect) fn adaptive(&self) -> Adaptive {
+        Adaptive::new(self)
     }
 
     /// Whether this could have come from a fit.
@@ -44,6 +46,10 @@ impl TermModel {
             && self.level.iter().all(|x| x.is_finite())
             && self.predictor.is_whole(TREND)
             && are_whole(&self.densities)
-            && self.contexts.iter().flatten().all(ContextModel::is_whole)
+            && self
+                .contexts
+                .iter()
+                .flatten()
+                .all(|context| context.is_whole() && context.autocovariances.len() == AUTOCOVARIANCES)
     }
 }

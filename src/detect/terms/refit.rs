@@ -1,6 +1,8 @@
 //! Distances that follow their moments, a few rows of a matrix at a time.
 
-use super::density::{DENSITIES, Density, FORMS, Form, is_level};
+use serde::{Deserialize, Serialize};
+
+use super::density::{DENSITIES, Density, FORMS, Form, Moments, is_level};
 use super::mahalanobis::{JITTER, shrinkage};
 use super::model::MOMENTS;
 
@@ -19,6 +21,8 @@ pub(super) struct Refit {
     /// The next row; none before the moments are taken.
     row: Option<usize>,
     width: usize,
+    /// The moments that it began with.
+    of: Moments,
     scale: Vec<f32>,
     /// Packed lower triangles.
     factor: Vec<f64>,
@@ -26,13 +30,21 @@ pub(super) struct Refit {
 }
 
 impl Refit {
-    pub(super) fn new() -> Self {
-        let packed = MOMENTS * (MOMENTS + 1) / 2;
+    /// Of densities of rows of up to `most` numbers.
+    pub(super) fn new(most: usize) -> Self {
+        let packed = most * (most + 1) / 2;
         Self {
             density: 0,
             row: None,
             width: 0,
-            scale: vec![0.0; MOMENTS],
+            of: Moments {
+                form: Form::Half,
+                mean: Vec::with_capacity(most),
+                covariance: Vec::with_capacity(packed),
+                weight: 1.0,
+                fourth: 0.0,
+            },
+            scale: vec![0.0; most],
             factor: vec![0.0; packed],
             inverse: vec![0.0; packed],
         }
@@ -41,9 +53,9 @@ impl Refit {
     /// Goes on by a step.
     pub(super) fn step(&mut self, densities: &mut [Density; DENSITIES]) {
         let at = self.density;
-        let (Some(density), Some(&form)) = (densities.get_mut(at), FORMS.get(at)) else { return };
+        let Some(density) = densities.get_mut(at) else { return };
         let Some(first) = self.row else {
-            self.begin(density, form);
+            self.begin(&density.moments);
             return;
         };
         let last = (first + ROWS).min(self.width);
@@ -58,8 +70,8 @@ impl Refit {
     }
 
     /// Renews the distance of a density at once; false where its covariance has no factor.
-    pub(super) fn complete(&mut self, density: &mut Density, form: Form) -> bool {
-        self.begin(density, form);
+    pub(super) fn complete(&mut self, density: &mut Density) -> bool {
+        self.begin(&density.moments);
         let is_positive = (0..self.width).all(|row| self.factorise(row));
         if is_positive {
             self.finish(density);
@@ -68,10 +80,33 @@ impl Refit {
         is_positive
     }
 
-    /// Takes the shrunk correlation of the moments.
-    fn begin(&mut self, density: &Density, form: Form) {
-        let moments = &density.moments;
-        let width = form.width;
+    /// What is kept of it: the rows that are done follow from the moments that it began with.
+    pub(super) fn snapshot(&self) -> RefitState {
+        RefitState { density: self.density, begun: self.row.map(|row| (row, self.of.clone())) }
+    }
+
+    /// Goes on where another was; none if `state` is damaged.
+    pub(super) fn restore(state: RefitState) -> Option<Self> {
+        let form = *FORMS.get(state.density)?;
+        let mut refit = Self { density: state.density, ..Self::new(MOMENTS) };
+        if let Some((row, moments)) = state.begun {
+            if row > form.width() || !moments.is_whole(form) {
+                return None;
+            }
+            refit.begin(&moments);
+            if !(0..row).all(|row| refit.factorise(row)) {
+                return None;
+            }
+            refit.row = Some(row);
+        }
+        Some(refit)
+    }
+
+    /// Takes the shrunk correlation of the moments. Does not allocate.
+    fn begin(&mut self, moments: &Moments) {
+        let form = moments.form;
+        let width = form.width();
+        self.of.take(moments);
         (self.width, self.row) = (width, Some(0));
         for (i, scale) in self.scale.iter_mut().enumerate().take(width) {
             let variance = moments.covariance.get(start(i) + i).copied().unwrap_or(0.0);
@@ -89,8 +124,8 @@ impl Refit {
                 trace += if i == j { *to } else { 0.0 };
             }
         }
-        let shrunk = shrinkage(width, (trace, squared), moments.fourth, moments.weight / form.overlap);
-        let gain = f64::from(form.gain.unwrap_or(0.0)).powi(2);
+        let shrunk = shrinkage(width, (trace, squared), moments.fourth, moments.weight / form.overlap());
+        let gain = f64::from(form.gain()).powi(2);
         for i in 0..width {
             let own =
                 if is_level(i) { gain * f64::from(self.scale.get(i).copied().unwrap_or(0.0)) } else { 0.0 };
@@ -139,11 +174,20 @@ impl Refit {
     fn finish(&self, density: &mut Density) {
         let packed = start(self.width);
         density.metric.renew(
-            &density.moments.mean,
+            &self.of.mean,
             self.scale.get(..self.width).unwrap_or_default(),
             self.inverse.get(..packed).unwrap_or_default(),
         );
     }
+}
+
+/// What is kept of a [`Refit`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RefitState {
+    density: usize,
+    /// The next row, and the moments.
+    begun: Option<(usize, Moments)>,
 }
 
 /// Where row `i` of a packed lower triangle begins.

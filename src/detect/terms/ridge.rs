@@ -84,6 +84,16 @@ impl Moments {
         }
     }
 
+    /// Σ x_t x_{t−l}ᵀ for each lag l, `[lags, width, width]`.
+    pub(super) fn products(&self) -> Vec<f32> {
+        let (lags, width) = (self.lags, self.width);
+        let at = |lag: usize, i: usize, j: usize| self.cross[(lag * width + j, i)] as f32;
+        (0..lags)
+            .flat_map(|l| (0..width).flat_map(move |i| (0..width).map(move |j| (l, i, j))))
+            .map(|(l, i, j)| at(l, i, j))
+            .collect()
+    }
+
     /// Weights `[lags · width, width]`, row after row, of least squared error with a penalty of `penalty` for each target. None
     /// where the equations have no solution.
     pub(super) fn solve(&self, penalty: f64) -> Option<Vec<f32>> {

@@ -7,6 +7,7 @@
 //! the weights ([`Format`](format::Format)): the kernel is written once.
 
 mod bands;
+mod columns;
 mod critic;
 mod format;
 mod hop;
@@ -27,6 +28,7 @@ mod widest;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
+pub use columns::{COLUMNS, multiply_symmetric, subtract_products};
 pub use critic::{CpuCritic, CriticMemory};
 pub use limits::Limits;
 pub use stepper::CpuStepper;

@@ -71,12 +71,7 @@ impl CpuStepper {
             return Err(Error::config(cause, "choose one of: f32, bf16, int8, int7"));
         }
         let network = Arc::new(Network::new(plan, precision, S::LANES)?);
-        let room = Room::new(&network);
-        let pool = Pool::start(s, &network, threads.saturating_sub(1))?;
-        let memories = Vec::new();
-        Ok(Self {
-            streams: Box::new(Rows { s, precision, network, memories, taken: Vec::new(), room, pool }),
-        })
+        Ok(Self { streams: Box::new(Rows::start(s, precision, network, threads.saturating_sub(1))?) })
     }
 
     /// What registers it uses: `AVX2`, `AVX2 with VNNI`, `AVX-512`, `AVX-512 with VNNI` or `portable`.
@@ -118,6 +113,10 @@ impl Stepper for CpuStepper {
     fn step(&mut self, rows: &[u32], samples: &[f32], hops: &mut Hops) -> Result<()> {
         self.streams.step(rows, samples, hops)
     }
+
+    fn with_same_weights(&self) -> Result<Option<Box<dyn Stepper>>> {
+        self.streams.with_same_weights()
+    }
 }
 
 #[derive(Debug)]
@@ -134,6 +133,12 @@ struct Rows<S: Simd> {
 }
 
 impl<S: Simd> Rows<S> {
+    /// No rows yet; `helpers` threads take a share of a step of enough of them.
+    fn start(s: S, precision: Precision, network: Arc<Network>, helpers: usize) -> Result<Self> {
+        let (room, pool) = (Room::new(&network), Pool::start(s, &network, helpers)?);
+        Ok(Self { s, precision, network, memories: Vec::new(), taken: Vec::new(), room, pool })
+    }
+
     fn no_row(&self, row: usize) -> Error {
         Error::internal(format!("no row {row} among {} rows of streams", self.memories.len()))
     }
@@ -228,5 +233,11 @@ impl<S: Simd> Stepper for Rows<S> {
         });
         self.put_back(rows);
         result
+    }
+
+    fn with_same_weights(&self) -> Result<Option<Box<dyn Stepper>>> {
+        let network = Arc::clone(&self.network);
+        let streams = Box::new(Self::start(self.s, self.precision, network, self.pool.len())?);
+        Ok(Some(Box::new(CpuStepper { streams })))
     }
 }

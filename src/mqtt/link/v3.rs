@@ -15,7 +15,7 @@ pub(super) fn start(options: &Options) -> (AsyncClient, EventLoop) {
         to.set_credentials(user, password);
     }
     if let Some((topic, payload)) = &options.will {
-        to.set_last_will(LastWill::new(topic, *payload, QoS::AtLeastOnce, /* retain */ true));
+        to.set_last_will(LastWill::new(topic, *payload, QoS::AtLeastOnce, options.will_kept));
     }
     if let Some(tls) = &options.tls {
         to.set_transport(Transport::tls_with_config(TlsConfiguration::Rustls(tls.clone())));

@@ -1,9 +1,9 @@
 //! MQTT 5.
 
-use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{
     ConnectProperties, ConnectReturnCode, LastWill, PubAckReason, PublishProperties, SubscribeReasonCode,
 };
+use rumqttc::v5::mqttbytes::{Error as Invalid, QoS};
 use rumqttc::v5::{AsyncClient, ConnectionError, Event, EventLoop, Incoming, MqttOptions, StateError};
 use rumqttc::{Outgoing, TlsConfiguration, Transport};
 
@@ -23,7 +23,7 @@ pub(super) fn start(options: &Options) -> (AsyncClient, EventLoop) {
         to.set_credentials(user, password);
     }
     if let Some((topic, payload)) = &options.will {
-        to.set_last_will(LastWill::new(topic, *payload, QoS::AtLeastOnce, /* retain */ true, None));
+        to.set_last_will(LastWill::new(topic, *payload, QoS::AtLeastOnce, options.will_kept, None));
     }
     if let Some(tls) = &options.tls {
         to.set_transport(Transport::tls_with_config(TlsConfiguration::Rustls(tls.clone())));
@@ -91,6 +91,22 @@ pub(super) fn reason(error: &ConnectionError) -> String {
             let more = reason_string.as_ref().map(|text| format!(": {text}")).unwrap_or_default();
             format!("the broker said goodbye ({reason_code:?}{more})")
         }
+        // a receipt may give this reason, of which rumqttc does not know
+        ConnectionError::MqttState(StateError::Deserialization(Invalid::InvalidConnectReturnCode(149))) => {
+            "the broker takes no message as long as that (PacketTooLarge, 149)".into()
+        }
         other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_that_is_too_long_is_called_so() {
+        let error = StateError::Deserialization(Invalid::InvalidConnectReturnCode(149));
+        let text = reason(&ConnectionError::MqttState(error));
+        assert!(text.contains("as long as that") && !text.contains("connect ="), "{text}");
     }
 }

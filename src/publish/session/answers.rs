@@ -3,17 +3,10 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use super::refused::STRIKES;
 use super::{FromWire, Home, Link, Session, Slot, Told, Travel, is_takeover, is_too_large};
 use crate::publish::outbox::Record;
 use crate::publish::selfcheck::Action;
 
-/// What the broker refuses is tried again this often, besides at each connection.
-const RETRY: Duration = Duration::from_secs(60);
-/// Connections in a row that are closed before they are answered, after which that is told as a fault.
-const CLOSED: u32 = 4;
-/// A topic that ends connections is tried again after this: it costs some connections, and the line may have been to blame.
-const PARDON: Duration = Duration::from_secs(600);
 /// When a refused topic is tried again, for people.
 const EACH_MINUTE: &str = "each minute";
 const AFTER_PARDON: &str = "in 10 minutes";
@@ -24,10 +17,7 @@ impl Session {
     /// Asks for subscriptions: of the self-check first, so that what was kept before comes before what is said now.
     pub(super) fn subscribe(&mut self, link: &Link) {
         let (topics, refused) = (&self.desk.topics, &mut self.refused);
-        refused.topics = refused.ending();
-        (refused.up_since, refused.closed, refused.settle) = (Some(Instant::now()), 0, None);
-        refused.receipts.clear();
-        self.status.clear_fault("entry");
+        refused.begin(Instant::now());
         (refused.asked, refused.sent) = (VecDeque::new(), BTreeMap::new());
         let home = self.settings.home.iter().flat_map(Home::filters).map(str::to_owned);
         let filters = home.chain(topics.requests()).filter(|filter| !refused.deafening.contains(filter));
@@ -120,39 +110,12 @@ impl Session {
         if refused.short == 0 {
             refused.steady.clear();
         }
-        if let Some(topic) = self.alone.take().filter(|topic| refused.is_suspect(topic)) {
-            let strikes = refused.strikes.entry(topic.clone()).or_default();
-            *strikes += 1;
-            if *strikes == STRIKES {
-                refused.pardon.get_or_insert(Instant::now() + PARDON);
-                self.tell_refused(&topic, &format!("it ends the connection: {reason}"), AFTER_PARDON);
-            }
+        if let Some(topic) = self.alone.take().filter(|topic| refused.is_suspect(topic))
+            && refused.strike(&topic, Instant::now())
+        {
+            self.tell_refused(&topic, &format!("it ends the connection: {reason}"), AFTER_PARDON);
         }
         reason
-    }
-
-    /// A broker that retains nothing takes no last will that is to be kept: it says so, or closes without a word.
-    fn explain_no_entry(&mut self, reason: String) -> String {
-        if self.was_up {
-            return reason;
-        }
-        let closed = ["closed", "reset", "eof"].iter().any(|word| reason.to_lowercase().contains(word));
-        self.refused.closed = if closed { self.refused.closed + 1 } else { 0 };
-        let says_so = reason.contains("RetainNotSupported");
-        if !says_so && self.refused.closed < CLOSED {
-            return reason;
-        }
-        let hint = match says_so {
-            true => {
-                "it keeps no messages, which status and availability need (mosquitto: retain_available true)"
-            }
-            false => {
-                "it closes each connection before it answers, as one does that takes no last will to be kept (mosquitto: \
-                 retain_available true), or that expects TLS"
-            }
-        };
-        self.status.set_fault("entry".to_owned(), format!("the broker lets nobody in: {hint}"));
-        format!("{hint}; {reason}")
     }
 
     /// Says once what the broker does not take.
@@ -182,17 +145,13 @@ impl Session {
                 self.ask(filter, link);
             }
         }
-        if self.refused.pardon.is_some_and(|at| now >= at) {
-            (self.refused.pardon, self.refused.retry) = (None, Some(now));
-            self.refused.strikes.clear();
+        for topic in self.refused.proven(now) {
+            tracing::info!("the broker takes what is published on {topic} again");
+            self.status.clear_fault(&topic);
         }
-        if self.refused.retry.is_some_and(|at| now >= at) {
-            self.refused.retry = None;
-            let ending = self.refused.ending();
-            let topics = std::mem::replace(&mut self.refused.topics, ending);
-            let again =
-                |topic: &String| self.retained.contains_key(topic) && !self.refused.topics.contains(topic);
-            self.dirty.extend(topics.into_iter().filter(again));
+        if let Some(topics) = self.refused.tried_again(now) {
+            let kept = topics.into_iter().filter(|topic| self.retained.contains_key(topic));
+            self.dirty.extend(kept);
             let mut records = self.refused.take_records();
             records.extend(self.queue.drain(..));
             records.sort_unstable_by_key(|record| record.seq);
@@ -290,16 +249,11 @@ impl Session {
                 let now = Instant::now();
                 self.check.confirmed(&topic, now);
                 self.refused.confirmed(&topic, now);
-                if self.refused.told.remove(&topic) {
-                    tracing::info!("the broker takes what is published on {topic} again");
-                    self.status.clear_fault(&topic);
-                }
             }
             Told::Refused { id, reason } => {
                 let (_, slot) = self.awaiting.remove(id)?;
                 let (Slot::State(topic) | Slot::Record(Record { topic, .. })) = &slot;
-                self.refused.topics.insert(topic.clone());
-                self.refused.retry.get_or_insert(Instant::now() + RETRY);
+                self.refused.refuse(topic, Instant::now());
                 self.tell_refused(&topic.clone(), reason, EACH_MINUTE);
                 if let Slot::Record(record) = slot {
                     self.set_aside(record);

@@ -55,6 +55,7 @@ struct Job {
 }
 
 /// The way to the thread.
+#[derive(Clone)]
 pub(crate) struct WriterHandle {
     jobs: Sender<Job>,
     /// Sound can wait (replays); live sound cannot.
@@ -114,7 +115,7 @@ impl Writer {
         Arc::clone(&self.counts)
     }
 
-    /// Waits until all that was handed over is on the disk. The handle must be gone.
+    /// Waits until all that was handed over is on the disk. All handles must be gone.
     pub(crate) fn finish(&mut self) {
         if self.thread.take().map(JoinHandle::join).is_some_and(|ended| ended.is_err()) {
             tracing::error!("the snapshots thread panicked; later snapshots are missing");
@@ -122,7 +123,7 @@ impl Writer {
     }
 }
 
-/// Stores what comes until the handle is gone.
+/// Stores what comes until all handles are gone.
 fn work(queue: &Receiver<Job>, mut shelf: Shelf, config: &SnapshotConfig, counts: &SnapshotCounts) {
     for Job { stream, id, excerpt } in queue {
         match encode(config, &excerpt).and_then(|files| shelf.put(&stream, &id, &files)) {

@@ -3,9 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender};
+use crossbeam_channel::Receiver;
 
-use super::hands::Hand;
 use super::worker::{Outfit, Shared, Worker};
 use crate::capture::{Air, MicTopics, OpenSource, SourceConfig};
 use crate::config::Config;
@@ -15,6 +14,7 @@ use crate::mqtt::{Exchange, Protocol};
 use crate::runtime::CalibrationStore;
 use crate::runtime::keeper::Known;
 use crate::runtime::progress::Progress;
+use crate::runtime::shard::Hands;
 
 /// rumqttc takes no shorter one with MQTT 5. Workers do not wait for it.
 const KEEP_ALIVE: Duration = Duration::from_secs(5);
@@ -47,9 +47,9 @@ pub(in crate::runtime) fn enlist(
     config: &Config,
     air: Option<&Air>,
     (open, sources): (&[OpenSource], &[SourceConfig]),
-    (states, hands): (Receiver<Known>, Sender<Hand>),
+    (states, hands): (Receiver<Known>, Hands),
     store: &CalibrationStore,
-    progress: &Arc<Progress>,
+    progress: &[Arc<Progress>],
 ) -> Result<Option<Worker>> {
     let Some(air) = air.filter(|air| air.shared) else { return Ok(None) };
     let Some(exchange) = air.exchange.clone() else { return Ok(None) };
@@ -66,7 +66,7 @@ pub(in crate::runtime) fn enlist(
         states,
         hands,
         store: store.clone(),
-        progress: Arc::clone(progress),
+        progress: progress.to_vec(),
     })
     .map(Some)
 }

@@ -24,6 +24,7 @@ use crate::publish::check_id;
 use crate::runtime::CalibrationStore;
 use crate::runtime::keeper::Known;
 use crate::runtime::progress::Progress;
+use crate::runtime::shard::Hands;
 
 /// How often the worker says that it is there.
 const BEAT: Duration = Duration::from_millis(400);
@@ -65,9 +66,9 @@ pub(in crate::runtime) struct Outfit {
     pub(in crate::runtime) mics: BTreeMap<String, Shared>,
     /// What is to be handed on of streams. It closes when the last of it is in.
     pub(in crate::runtime) states: Receiver<Known>,
-    pub(in crate::runtime) hands: Sender<Hand>,
+    pub(in crate::runtime) hands: Hands,
     pub(in crate::runtime) store: CalibrationStore,
-    pub(in crate::runtime) progress: Arc<Progress>,
+    pub(in crate::runtime) progress: Vec<Arc<Progress>>,
 }
 
 impl Worker {
@@ -85,7 +86,7 @@ impl Worker {
         }
         let ledger = Ledger::new(&node, pool.max_streams, mics.keys().cloned());
         let mics = mics.into_iter().map(|(id, shared)| (id, Mic::new(shared))).collect();
-        let moved = (progress.rounds.load(Ordering::Relaxed), Instant::now());
+        let moved = (rounds(&progress), Instant::now());
         let mut desk = Desk {
             node,
             pool,
@@ -117,6 +118,10 @@ impl Worker {
     }
 }
 
+fn rounds(progress: &[Arc<Progress>]) -> Vec<u64> {
+    progress.iter().map(|progress| progress.rounds.load(Ordering::Relaxed)).collect()
+}
+
 struct Mic {
     shared: Shared,
     /// Since when the broker is asked what is known.
@@ -139,11 +144,11 @@ struct Desk {
     ledger: Ledger,
     mics: BTreeMap<String, Mic>,
     way: Sender<Post>,
-    hands: Sender<Hand>,
+    hands: Hands,
     store: CalibrationStore,
-    progress: Arc<Progress>,
-    /// Rounds of the analysis, and when they changed last.
-    moved: (u64, Instant),
+    progress: Vec<Arc<Progress>>,
+    /// Rounds of the threads of the analysis, and when all of them had changed last.
+    moved: (Vec<u64>, Instant),
     /// Somebody writes nonsense on the topics of the pool, and it was said.
     warned: bool,
 }
@@ -189,8 +194,8 @@ impl Desk {
 
     /// Says that this worker is there, while its analysis is.
     fn beat(&mut self, now: Instant) -> bool {
-        let rounds = self.progress.rounds.load(Ordering::Relaxed);
-        if rounds != self.moved.0 {
+        let rounds = rounds(&self.progress);
+        if rounds.iter().zip(&self.moved.0).all(|(rounds, before)| rounds != before) {
             self.moved = (rounds, now);
         }
         if now >= self.moved.1 + STILL {
@@ -271,7 +276,7 @@ impl Desk {
                     (mic.asked, mic.parcel) = (None, None);
                     let stream = mic.shared.stream.clone();
                     tracing::info!("{stream}: another worker has taken it");
-                    let _ = self.hands.send(Hand::Leave { stream });
+                    self.hand(Hand::Leave { stream });
                     self.exchange().forget(topics.state(&id));
                 }
             }
@@ -286,6 +291,14 @@ impl Desk {
                     self.exchange().keep(self.air.topics.state(&id), parcel);
                 }
             }
+        }
+    }
+
+    /// Tells the thread that hears the stream.
+    fn hand(&self, hand: Hand) {
+        let (Hand::Take { stream, .. } | Hand::Leave { stream }) = &hand;
+        if let Some(way) = self.hands.get(stream) {
+            let _ = way.send(hand);
         }
     }
 
@@ -324,9 +337,10 @@ impl Desk {
         let how = if brought.is_some() { "with what is known of it" } else { "nothing came with it" };
         tracing::info!("{stream}: heard here from now on, {how}");
         let known = brought.or_else(|| self.store.load(&stream)).map(Box::new);
-        let _ = self.hands.send(Hand::Take { stream, known });
-        let _ = mic.shared.way.send_timeout(Post::Up, LOOK);
-        self.air.hear(id, &mic.shared.way);
+        let way = mic.shared.way.clone();
+        self.hand(Hand::Take { stream, known });
+        let _ = way.send_timeout(Post::Up, LOOK);
+        self.air.hear(id, &way);
     }
 
     /// Hands on what is known of a stream, for whoever hears it next.

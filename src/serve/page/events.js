@@ -1,7 +1,8 @@
 /* The list of events, and what explains them. */
 
 import { $, ask, state } from './ask.js';
-import { clock, fixed, hertz, lasting, make, rate, shape } from './words.js';
+import { reviewBox } from './review.js';
+import { clock, day, fixed, hertz, lasting, make, rate, shape } from './words.js';
 
 /* The figures behind the kind, each where it is known. */
 const FIGURES = [
@@ -52,13 +53,14 @@ function detail(event) {
   line('surprise, novelty', `${fixed(event.surprise)}, ${fixed(event.novelty)}`);
   line('decided by', event.evidence);
   line('level, background', `${fixed(event.level_dbfs)}, ${fixed(event.background_dbfs)} dBFS`);
-  line('lasted', event.offset_s === null ? 'it goes on' : `${fixed(event.offset_s - event.onset_s, 2)} s`);
+  line('lasted', event.offset_s === null ? goesOn(event, 'it goes on') : `${fixed(event.offset_s - event.onset_s, 2)} s`);
   line('told after', `${fixed(event.emitted_s - event.onset_s, 2)} s of sound`);
   if (event.repeat_of !== undefined) line('repeats', `${former(event.repeat_of)}, heard ${event.repeats} time${event.repeats === 1 ? '' : 's'} before`);
   if (event.nearest) line('most like', `${former(event.nearest.number)} (${fixed(event.nearest.cosine, 2)} of 1)`);
   line('budget', rate(event.budget_per_hour));
+  line('onset', `${day(event.onset)}, ${clock(event.onset)}`);
   line('id', event.id);
-  const box = make('div', { class: 'detail' }, lines, make('p', { class: 'dim' }, 'Surprise at the peak, in nats, for 1 to '
+  const box = make('div', { class: 'detail' }, reviewBox(event), lines, make('p', { class: 'dim' }, 'Surprise at the peak, in nats, for 1 to '
     + `${event.surprise_per_k.length} frames of 10 ms ahead; up is more surprising:`), perHorizon(event));
   if (event.snapshot) showPicture(event, box, 3).catch(() => {});
   return box;
@@ -75,13 +77,16 @@ async function showPicture(event, box, tries) {
   }
   const url = URL.createObjectURL(await answer.blob());
   const alt = `Spectrogram of the event: ${event.summary}. White line: onset; red line: offset.`;
-  box.prepend(make('img', { src: url, alt, onload: () => URL.revokeObjectURL(url) }));
+  box.querySelector('.review').after(make('img', { src: url, alt, onload: () => URL.revokeObjectURL(url) }));
 }
+
+/* An event without an end belongs to this run of the daemon, or its end was never told. */
+const goesOn = (event, text) => (event.boot === state.overview?.health.boot ? text : 'cut off: the daemon ended');
+export const itemOf = (id) => shownEvents.get(id);
 
 export function showEvents() {
   const list = $('events');
-  const only = $('only').checked ? state.chosen : null;
-  const events = state.events.filter((event) => !only || event.stream === only).slice(0, 100);
+  const events = state.list;
   const keep = new Set(events.map((event) => event.id));
   for (const [id, item] of shownEvents) {
     if (!keep.has(id)) { item.element.remove(); shownEvents.delete(id); }
@@ -91,31 +96,39 @@ export function showEvents() {
     if (!item) {
       const summary = make('summary', {});
       const fold = make('details', {}, summary);
-      item = { element: make('li', {}, fold), summary, fold, seq: -1 };
+      item = { element: make('li', {}, fold), summary, fold, seen: '' };
       fold.addEventListener('toggle', () => {
         fold.querySelector('.detail')?.remove();
-        if (fold.open) fold.append(detail(item.event));
+        if (!fold.open) return;
+        fold.append(detail(item.event));
+        state.open = item.event.id;
+        history.replaceState(null, '', `#event=${item.event.id}`);
       });
       shownEvents.set(event.id, item);
     }
-    if (item.seq !== event.seq) {
+    const date = day(event.onset);
+    const seen = [event.boot, event.seq, event.verdict, event.label].join(' ');
+    if (item.seen !== seen) {
       item.event = event;
-      item.seq = event.seq;
+      item.seen = seen;
       item.summary.replaceChildren(...[
         make('span', { class: `pill ${event.severity >= GRAVE ? 'bad' : ''}`, title: TIERS[event.tier] }, `severity ${event.severity}`),
         make('span', { class: 'when' }, clock(event.onset)), make('strong', {}, event.stream),
         make('span', { class: 'kind' }, kindOf(event)),
+        event.verdict ? make('span', { class: `pill ${event.verdict === 'normal' ? 'good' : 'bad'}` }, event.verdict) : null,
+        event.label ? make('span', { class: 'kind' }, event.label) : null,
         event.repeats ? make('span', { class: 'kind', title: `heard ${event.repeats} times before` }, `×${event.repeats + 1}`) : null,
         make('span', { class: 'why', title: event.summary }, event.summary),
-        make('span', { class: 'dim' }, event.offset_s === null ? 'goes on' : `${fixed(event.offset_s - event.onset_s)} s`),
+        make('span', { class: 'dim' }, event.offset_s === null ? goesOn(event, 'goes on') : `${fixed(event.offset_s - event.onset_s)} s`),
       ].filter((part) => part !== null));
-      if (item.fold.open) {
+      if (item.fold.open && !item.fold.contains(document.activeElement?.closest('input'))) {
         item.fold.querySelector('.detail')?.remove();
         item.fold.append(detail(event));
       }
     }
+    // the first of each day says which day it is
+    if (at === 0 || date !== day(events[at - 1].onset)) item.element.dataset.day = date;
+    else delete item.element.dataset.day;
     if (list.children[at] !== item.element) list.insertBefore(item.element, list.children[at] ?? null);
   });
-  $('no-events').hidden = events.length > 0;
 }
-$('only').addEventListener('change', showEvents);

@@ -1,6 +1,7 @@
 /* Health, and the overview that it comes with. */
 
 import { $, json, state } from './ask.js';
+import { loadEvents, showStreamChoices } from './filter.js';
 import { preview } from './normal.js';
 import { learn, showStreams } from './streams.js';
 import { bytes, fixed, lasting, make, whole } from './words.js';
@@ -49,11 +50,13 @@ export async function refresh() {
   document.title = `${overview.node} · cpc-stream`;
   state.streams = new Map(overview.streams.map((view) => [view.id, view]));
   if (again) {
-    state.events = (await json('api/v1/events')).events;
+    state.events = (await json('api/v1/events?limit=200')).events;
+    await loadEvents();
     state.columns = [];
     if (state.chosen) await learn(state.chosen);
   }
   showHealth();
   showStreams();
+  showStreamChoices();
   preview();
 }

@@ -2,7 +2,7 @@
 
 import { $, ask, state } from './ask.js';
 import { draw } from './draw.js';
-import { showEvents } from './events.js';
+import { countSoon, matches, showList } from './filter.js';
 import { refresh } from './health.js';
 import { preview } from './normal.js';
 import { learn, showStreams } from './streams.js';
@@ -70,6 +70,9 @@ function take(kind, data) {
     }
     wanted.streams = true;
   } else if (kind === 'event') {
+    const former = state.list.findIndex((event) => event.id === data.id);
+    if (former >= 0) state.list[former] = { ...data, verdict: state.list[former].verdict, label: state.list[former].label };
+    else if (matches(data)) state.list.unshift(data);
     const at = state.events.findIndex((event) => event.id === data.id);
     const view = state.streams.get(data.stream);
     if (at < 0) {
@@ -81,6 +84,7 @@ function take(kind, data) {
       state.events[at] = data;
     }
     wanted.events = true;
+    countSoon();
   } else if (kind === 'presence') {
     const view = state.streams.get(data.stream);
     if (view) view.availability = data.availability;
@@ -94,7 +98,7 @@ const wanted = { live: false, streams: false, events: false };
 export function frame() {
   if (wanted.live) draw();
   if (wanted.streams) showStreams();
-  if (wanted.events) { showEvents(); preview(); }
+  if (wanted.events) { showList(); preview(); }
   wanted.live = wanted.streams = wanted.events = false;
   setTimeout(() => requestAnimationFrame(frame), 90);
 }

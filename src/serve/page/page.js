@@ -2,10 +2,11 @@
 
 import { $, json, state } from './ask.js';
 import { draw, drawScores } from './draw.js';
-import { showEvents } from './events.js';
+import { loadEvents } from './filter.js';
 import { refresh } from './health.js';
 import { connect, frame, linked } from './live.js';
 import { showCalibration } from './normal.js';
+import { followLink } from './review.js';
 import { choose, learn } from './streams.js';
 
 const dark = matchMedia('(prefers-color-scheme: dark)');
@@ -30,8 +31,8 @@ async function start() {
   for (;;) {
     try {
       await refresh();
-      state.events = (await json('api/v1/events')).events;
-      showEvents();
+      state.events = (await json('api/v1/events?limit=200')).events;
+      await loadEvents();
       break;
     } catch (error) {
       linked('not connected', 'bad');
@@ -44,6 +45,7 @@ async function start() {
   const views = [...state.streams.values()];
   const first = views.find((view) => view.availability?.state === 'online') ?? views[0];
   if (first) await choose(first.id);
+  await followLink();
 }
 
 /* a page that nobody sees looks at nothing */

@@ -2,7 +2,7 @@
 
 import { $, json, state } from './ask.js';
 import { draw } from './draw.js';
-import { showEvents } from './events.js';
+import { loadEvents } from './filter.js';
 import { connect } from './live.js';
 import { setBudget, showCalibration } from './normal.js';
 import { clock, fixed, make, shape } from './words.js';
@@ -83,7 +83,7 @@ export async function choose(id) {
   $('chosen').textContent = id;
   $('cal-of').textContent = id;
   showStreams();
-  showEvents();
+  if ($('of-stream').value === '*') loadEvents().catch(() => {});
   connect();
   await learn(id);
 }

@@ -19,6 +19,8 @@ export const shape = (tag, of, text) => {
 };
 export const fixed = (x, n = 1) => (x === null || x === undefined || Number.isNaN(x) ? '–' : x.toFixed(n));
 export const clock = (text) => new Date(text).toLocaleTimeString([], { hour12: false });
+export const day = (text) => new Date(text).toLocaleDateString([], { weekday: 'short', day: 'numeric', month: 'short', year: 'numeric' });
+export const plural = (n, word) => `${whole(n)} ${word}${n === 1 ? '' : 's'}`;
 export const whole = (x) => Math.round(x).toLocaleString();
 export function bytes(x) {
   const at = x > 0 ? Math.min(3, Math.floor(Math.log2(x) / 10)) : 0;

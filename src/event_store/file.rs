@@ -1,0 +1,143 @@
+//! The file of the store: one table of rows by id, which ascend with the time at which events were told.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, TableError};
+
+use super::config::EventsConfig;
+use super::row::{Columns, Row};
+use crate::error::{Error, Result};
+use crate::table_file;
+
+/// Its name in the state folder.
+const FILE: &str = "events.redb";
+/// What errors call it.
+const WHAT: &str = "event store";
+const FORMAT: u64 = 1;
+/// 2024-01-01: what is older was told before the clock was set, and its age means nothing.
+const CLOCK_WAS_SET_MS: u64 = 1_704_067_200_000;
+
+const ROWS: TableDefinition<'_, &str, Columns<'static>> = TableDefinition::new("events");
+const BOOKS: TableDefinition<'_, &str, u64> = TableDefinition::new("books");
+
+/// How much is in it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Size {
+    pub(super) events: u64,
+    pub(super) bytes: u64,
+}
+
+/// The open database, and what it holds.
+#[derive(Debug, Clone)]
+pub(super) struct Opened {
+    pub(super) db: Arc<Database>,
+    pub(super) size: Size,
+}
+
+/// Opens the store in the folder `dir`; true where it is a new one in place of a corrupt one.
+pub(super) fn open(dir: &Path) -> Result<(Opened, bool)> {
+    table_file::open(&dir.join(FILE), WHAT, load)
+}
+
+pub(super) fn refused(dir: &Path, error: &redb::Error) -> Error {
+    table_file::refused(&dir.join(FILE), WHAT, error)
+}
+
+fn load(path: &Path) -> Result<Opened, redb::Error> {
+    let db = table_file::database(path)?;
+    let mut size = Size::default();
+    let txn = db.begin_read()?;
+    match txn.open_table(BOOKS) {
+        Err(TableError::TableDoesNotExist(_)) => {}
+        Err(error) => return Err(error.into()),
+        Ok(books) => {
+            if books.get("format")?.map_or(0, |value| value.value()) > FORMAT {
+                return Err(redb::Error::UpgradeRequired(u8::MAX));
+            }
+            for entry in txn.open_table(ROWS)?.iter()? {
+                let (_, row) = entry?;
+                size.events += 1;
+                size.bytes += Row::read(row.value()).size();
+            }
+        }
+    }
+    txn.close()?;
+    Ok(Opened { db: Arc::new(db), size })
+}
+
+/// Writes rows, then removes what is past the limits; gives the new size.
+pub(super) fn write(
+    opened: &Opened,
+    rows: &BTreeMap<String, Row>,
+    limits: &EventsConfig,
+) -> Result<Size, redb::Error> {
+    let mut size = opened.size;
+    let txn = opened.db.begin_write()?;
+    {
+        txn.open_table(BOOKS)?.insert("format", FORMAT)?;
+        let mut table = txn.open_table(ROWS)?;
+        for (id, row) in rows {
+            let former = table.insert(id.as_str(), row.columns())?.map(|row| Row::read(row.value()).size());
+            size.events += u64::from(former.is_none());
+            size.bytes = (size.bytes + row.size()).saturating_sub(former.unwrap_or(0));
+        }
+        let newest = rows.values().map(|row| row.onset_ms).max().unwrap_or(0);
+        // by the clock that stamps events, so that one which is wrong for a moment removes nothing by itself
+        let oldest = newest.saturating_sub(limits.max_age().as_millis() as u64);
+        let mut going = Vec::new();
+        let mut left = size;
+        for entry in table.iter()? {
+            let (id, row) = entry?;
+            let row = Row::read(row.value());
+            let full = left.events > u64::from(limits.max_events) || left.bytes > limits.max_bytes;
+            if !full && (row.onset_ms < CLOCK_WAS_SET_MS || row.onset_ms >= oldest) {
+                break;
+            }
+            left.events -= 1;
+            left.bytes = left.bytes.saturating_sub(row.size());
+            going.push(id.value().to_owned());
+        }
+        for id in &going {
+            table.remove(id.as_str())?;
+        }
+        size = left;
+    }
+    txn.commit()?;
+    Ok(size)
+}
+
+/// The row of an event.
+pub(super) fn get(db: &Database, id: &str) -> Result<Option<Row>, redb::Error> {
+    let txn = db.begin_read()?;
+    let table = match txn.open_table(ROWS) {
+        Err(TableError::TableDoesNotExist(_)) => return Ok(None),
+        other => other?,
+    };
+    Ok(table.get(id)?.map(|row| Row::read(row.value())))
+}
+
+/// Shows every row older than `before` to `look`, the newest first, until that is false.
+pub(super) fn scan(
+    db: &Database,
+    before: Option<&str>,
+    look: &mut dyn FnMut(&str, Row) -> bool,
+) -> Result<(), redb::Error> {
+    let txn = db.begin_read()?;
+    let table = match txn.open_table(ROWS) {
+        Err(TableError::TableDoesNotExist(_)) => return Ok(()),
+        other => other?,
+    };
+    let range = match before {
+        Some(before) => table.range::<&str>(..before)?,
+        None => table.range::<&str>(..)?,
+    };
+    for entry in range.rev() {
+        let (id, row) = entry?;
+        if !look(id.value(), Row::read(row.value())) {
+            break;
+        }
+    }
+    Ok(())
+}

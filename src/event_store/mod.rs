@@ -1,0 +1,29 @@
+//! The events of the past: what was told, and what people said of it.
+//!
+//! ```text
+//! inference ─ Recorder ─▶ channel (1024) ─▶ thread `events`: commits ─▶ events.redb ◀─ EventStore: the page, exports
+//!            (never waits, counts refusals)   (bounds: count, bytes, age)
+//! ```
+//!
+//! Each event is one row: its latest document, a verdict and a label. A commit is on the disk when it returns, so that a kill
+//! or a power cut takes what had not been committed and nothing else. While the disk refuses, the last 1,024 events wait in
+//! memory and are written once it takes them again; they and the last 1,024 that it took can be asked for. A daemon without a state folder of its own
+//! keeps only these.
+//!
+//! It is no queue: the outbox sees to it that events are delivered, and nothing here waits for a broker.
+
+mod config;
+mod file;
+mod filter;
+mod row;
+mod store;
+mod writer;
+
+pub use config::EventsConfig;
+pub use filter::{Filter, Judged};
+pub use row::{Kept, Verdict};
+pub use store::{EventStore, HalfHour, Page, Summary};
+pub use writer::{Recorder, StoreHealth};
+
+#[cfg(test)]
+mod tests;

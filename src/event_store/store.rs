@@ -1,0 +1,182 @@
+//! What the events of the past are asked.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde::Serialize;
+
+use super::file::{self, Opened};
+use super::filter::Filter;
+use super::row::{Kept, Row};
+use crate::error::Result;
+
+/// Half an hour in ms: all but a few time zones of the world differ by multiples of it.
+const HALF_HOUR_MS: u64 = 1_800_000;
+/// Most events of a page.
+const LONGEST_PAGE: usize = 1000;
+
+/// Some events, the newest first.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Page {
+    /// The events.
+    pub events: Vec<Kept>,
+    /// What [`Filter::before`] must be for the next page; null on the last one.
+    pub next: Option<String>,
+}
+
+/// The events that began in one half hour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct HalfHour {
+    /// Its start, Unix seconds.
+    pub start: u64,
+    /// How many.
+    pub events: u32,
+    /// Their highest severity.
+    pub severity: u8,
+}
+
+/// All events that a filter finds, counted.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Summary {
+    /// How many.
+    pub events: u64,
+    /// Of these, how many nobody has judged.
+    pub unjudged: u64,
+    /// By half hours, in order; those without events are left out.
+    pub half_hours: Vec<HalfHour>,
+    /// By stream.
+    pub streams: BTreeMap<String, u64>,
+    /// By kind.
+    pub kinds: BTreeMap<String, u64>,
+    /// Labels that they have.
+    pub labels: BTreeSet<String>,
+}
+
+/// What readers and the writer share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    /// Where the file is; none keeps events in memory only.
+    pub(super) dir: Option<PathBuf>,
+    pub(super) opened: Mutex<Option<Opened>>,
+    /// What the disk has not taken yet.
+    pub(super) waiting: Mutex<BTreeMap<String, Row>>,
+    /// The last rows that it has taken, for as long as the file cannot be read: a disk that is full lets nobody open it.
+    pub(super) written: Mutex<BTreeMap<String, Row>>,
+}
+
+pub(super) fn hold<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Shared {
+    fn opened(&self) -> Option<Opened> {
+        hold(&self.opened).clone()
+    }
+
+    fn refused(&self, error: &redb::Error) -> crate::error::Error {
+        file::refused(self.dir.as_deref().unwrap_or(std::path::Path::new("")), error)
+    }
+}
+
+/// For those who ask; any number, from any thread. It takes milliseconds for thousands of events.
+#[derive(Debug, Clone)]
+pub struct EventStore {
+    pub(super) shared: Arc<Shared>,
+}
+
+impl EventStore {
+    /// The event `id`.
+    ///
+    /// # Errors
+    /// A broker error where the file cannot be read.
+    pub fn get(&self, id: &str) -> Result<Option<Kept>> {
+        Ok(self.row(id)?.as_ref().and_then(Row::kept))
+    }
+
+    pub(super) fn row(&self, id: &str) -> Result<Option<Row>> {
+        if let Some(row) = hold(&self.shared.waiting).get(id) {
+            return Ok(Some(row.clone()));
+        }
+        let Some(opened) = self.shared.opened() else {
+            return Ok(hold(&self.shared.written).get(id).cloned());
+        };
+        file::get(&opened.db, id).map_err(|e| self.shared.refused(&e))
+    }
+
+    /// The newest `limit` events (1 to 1,000) that `filter` takes.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub fn page(&self, filter: &Filter, limit: usize) -> Result<Page> {
+        let limit = limit.clamp(1, LONGEST_PAGE);
+        let mut events = Vec::new();
+        let mut next = None;
+        self.scan(filter, &mut |id, row| {
+            if events.len() == limit {
+                next = events.last().map(|(id, _): &(String, Option<Kept>)| id.clone());
+                return false;
+            }
+            events.push((id.to_owned(), row.kept()));
+            true
+        })?;
+        Ok(Page { events: events.into_iter().filter_map(|(_, kept)| kept).collect(), next })
+    }
+
+    /// Counts what `filter` takes.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub fn summary(&self, filter: &Filter) -> Result<Summary> {
+        let mut sum = Summary::default();
+        let mut half_hours: BTreeMap<u64, (u32, u8)> = BTreeMap::new();
+        self.scan(filter, &mut |_, row| {
+            sum.events += 1;
+            sum.unjudged += u64::from(row.verdict.is_none());
+            let (count, severity) = half_hours.entry(row.onset_ms / HALF_HOUR_MS).or_default();
+            (*count, *severity) = (*count + 1, row.severity.max(*severity));
+            *sum.streams.entry(row.stream).or_default() += 1;
+            *sum.kinds.entry(row.kind).or_default() += 1;
+            if !row.label.is_empty() {
+                sum.labels.insert(row.label);
+            }
+            true
+        })?;
+        let of =
+            |(place, (events, severity))| HalfHour { start: place * HALF_HOUR_MS / 1000, events, severity };
+        sum.half_hours = half_hours.into_iter().map(of).collect();
+        Ok(sum)
+    }
+
+    /// Shows what `filter` takes, the newest first, until `look` is false. What waits counts, and not what it is to replace.
+    fn scan(&self, filter: &Filter, look: &mut dyn FnMut(&str, Row) -> bool) -> Result<()> {
+        let opened = self.shared.opened();
+        let mut waiting = BTreeMap::new();
+        if opened.is_none() {
+            waiting.clone_from(&hold(&self.shared.written));
+        }
+        waiting.extend(hold(&self.shared.waiting).clone());
+        let mut goes_on = true;
+        let mut show = |id: &str, row: Row| {
+            goes_on = goes_on && (!filter.takes(id, &row) || look(id, row));
+            goes_on
+        };
+        if let Some(opened) = opened {
+            let mut each = |id: &str, row: Row| {
+                let mut row = Some(row);
+                while let Some(newest) = waiting.last_entry().filter(|newest| newest.key().as_str() >= id) {
+                    let (newer, of_newer) = newest.remove_entry();
+                    row = row.filter(|_| newer != id);
+                    show(&newer, of_newer);
+                }
+                row.is_none_or(|row| show(id, row))
+            };
+            file::scan(&opened.db, filter.before.as_deref(), &mut each)
+                .map_err(|e| self.shared.refused(&e))?;
+        }
+        for (id, row) in waiting.into_iter().rev() {
+            show(&id, row);
+        }
+        Ok(())
+    }
+}

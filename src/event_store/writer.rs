@@ -1,0 +1,305 @@
+//! The thread `events`: it writes what was told and what was said of it, and nobody waits for its disk.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+
+use super::config::EventsConfig;
+use super::file;
+use super::row::{Kept, Row, Verdict};
+use super::store::{EventStore, Shared, hold};
+use crate::error::{Error, Result};
+use crate::event::Event;
+
+/// Messages that wait for the thread.
+const QUEUE: usize = 1024;
+/// Events that wait for a disk which refuses.
+pub(super) const WAITING: usize = 1024;
+/// Pause after the disk has refused.
+const RETRY: Duration = Duration::from_secs(5);
+/// How long who judges an event waits for the thread.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Longest label, in characters.
+const LONGEST_LABEL: usize = 64;
+
+/// How the store is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct StoreHealth {
+    /// Events on the disk.
+    pub events: u64,
+    /// Bytes of them.
+    pub bytes: u64,
+    /// Events that found no room on their way to the thread, or waited for the disk in vain.
+    pub lost: u64,
+    /// The disk refuses: the last events wait in memory.
+    pub degraded: bool,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    events: AtomicU64,
+    bytes: AtomicU64,
+    lost: AtomicU64,
+    degraded: AtomicBool,
+}
+
+#[derive(Debug)]
+enum Note {
+    Told(Box<Event>),
+    Judged {
+        id: String,
+        verdict: Option<Verdict>,
+        label: Option<String>,
+        answer: Option<Sender<Result<Option<Kept>>>>,
+    },
+    Flush(Sender<()>),
+}
+
+/// Who waits for what, until the disk has taken it or has refused.
+enum Answer {
+    Judged(Sender<Result<Option<Kept>>>, Box<Result<Option<Kept>>>),
+    Flushed(Sender<()>),
+}
+
+/// The way in. It never waits, but where somebody judges an event and waits for the outcome.
+#[derive(Debug, Clone)]
+pub struct Recorder {
+    way: Sender<Note>,
+    counts: Arc<Counts>,
+}
+
+impl Recorder {
+    /// Keeps the latest document of an event.
+    pub fn note(&self, event: &Event) {
+        if self.way.try_send(Note::Told(Box::new(event.clone()))).is_err() {
+            self.counts.lost.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// Keeps what was said of the event `id`, where it is known.
+    pub fn note_verdict(&self, id: &str, verdict: Verdict) {
+        let note = Note::Judged { id: id.to_owned(), verdict: Some(verdict), label: None, answer: None };
+        let _ = self.way.try_send(note);
+    }
+
+    /// Sets the verdict on the event `id` (none takes it back), and its label where one is given (an empty one takes it back).
+    /// None where no such event is kept.
+    ///
+    /// # Errors
+    /// A configuration error where the label is too long or has control characters; a broker error where the thread does not
+    /// answer for 5 s.
+    pub fn judge(&self, id: &str, verdict: Option<Verdict>, label: Option<String>) -> Result<Option<Kept>> {
+        let label = label.map(|label| label.trim().to_owned());
+        if let Some(label) = &label
+            && (label.chars().count() > LONGEST_LABEL || label.chars().any(char::is_control))
+        {
+            return Err(Error::config(
+                format!("the label {label:?} cannot be kept"),
+                format!("give at most {LONGEST_LABEL} characters on one line"),
+            ));
+        }
+        let (answer, outcome) = bounded(1);
+        let note = Note::Judged { id: id.to_owned(), verdict, label, answer: Some(answer) };
+        let slow =
+            || Error::broker("the event store does not answer", "see the log; the disk may be slow or full");
+        self.way.send_timeout(note, PATIENCE).map_err(|_| slow())?;
+        outcome.recv_timeout(PATIENCE).map_err(|_| slow())?
+    }
+
+    /// Waits until the disk has taken all that was noted before, or has refused it; false after `limit`.
+    #[must_use]
+    pub fn flush(&self, limit: Duration) -> bool {
+        let by = Instant::now() + limit;
+        let (answer, done) = bounded(1);
+        self.way.send_deadline(Note::Flush(answer), by).is_ok() && done.recv_deadline(by).is_ok()
+    }
+
+    /// How the store is.
+    #[must_use]
+    pub fn health(&self) -> StoreHealth {
+        StoreHealth {
+            events: self.counts.events.load(Relaxed),
+            bytes: self.counts.bytes.load(Relaxed),
+            lost: self.counts.lost.load(Relaxed),
+            degraded: self.counts.degraded.load(Relaxed),
+        }
+    }
+}
+
+impl EventStore {
+    /// Starts the thread, which ends when all [`Recorder`]s are gone. `dir` is the state folder, which the caller holds; without one, or with `max_events` = 0, the last 1,024
+    /// events are kept in memory. A disk that refuses, or a file that cannot be opened, is tried again.
+    ///
+    /// # Errors
+    /// A configuration error where a limit is wrong.
+    pub fn start(config: EventsConfig, dir: Option<&Path>) -> Result<(Self, Recorder)> {
+        config.validate()?;
+        let shared = Arc::new(Shared {
+            dir: dir.filter(|_| config.max_events > 0).map(Path::to_owned),
+            opened: Mutex::new(None),
+            waiting: Mutex::new(BTreeMap::new()),
+            written: Mutex::new(BTreeMap::new()),
+        });
+        let counts = Arc::new(Counts::default());
+        let store = Self { shared };
+        let writer = Writer { store: store.clone(), config, counts: Arc::clone(&counts) };
+        if let Err(error) = writer.open() {
+            writer.degrade(&error);
+        }
+        let (way, notes) = bounded(QUEUE);
+        thread::Builder::new()
+            .name("events".to_owned())
+            .spawn(move || writer.run(&notes))
+            .map_err(|e| Error::internal(format!("cannot start the thread events: {e}")))?;
+        Ok((store, Recorder { way, counts }))
+    }
+}
+
+struct Writer {
+    store: EventStore,
+    config: EventsConfig,
+    counts: Arc<Counts>,
+}
+
+impl Writer {
+    fn run(self, notes: &Receiver<Note>) {
+        loop {
+            let next = match self.counts.degraded.load(Relaxed) {
+                true => notes.recv_timeout(RETRY),
+                false => notes.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            };
+            let over = matches!(next, Err(RecvTimeoutError::Disconnected));
+            let answers: Vec<_> =
+                next.into_iter().chain(notes.try_iter()).filter_map(|note| self.take(note)).collect();
+            if self.store.shared.dir.is_some()
+                && let Err(error) = self.commit()
+            {
+                self.degrade(&error);
+            }
+            self.bound_waiting();
+            for answer in answers {
+                let _ = match answer {
+                    Answer::Judged(way, outcome) => way.send(*outcome).is_ok(),
+                    Answer::Flushed(way) => way.send(()).is_ok(),
+                };
+            }
+            if over {
+                return;
+            }
+        }
+    }
+
+    fn take(&self, note: Note) -> Option<Answer> {
+        match note {
+            Note::Told(event) => {
+                let row = Row::of(&event);
+                let row = match self.store.row(&event.id) {
+                    Ok(Some(former)) => row.judged_as(&former),
+                    _ => row,
+                };
+                hold(&self.store.shared.waiting).insert(event.id, row);
+                None
+            }
+            Note::Judged { id, verdict, label, answer } => {
+                let outcome = self.judge(&id, verdict, label);
+                answer.map(|answer| Answer::Judged(answer, Box::new(outcome)))
+            }
+            Note::Flush(answer) => Some(Answer::Flushed(answer)),
+        }
+    }
+
+    fn judge(&self, id: &str, verdict: Option<Verdict>, label: Option<String>) -> Result<Option<Kept>> {
+        let Some(mut row) = self.store.row(id)? else { return Ok(None) };
+        row.verdict = verdict;
+        if let Some(label) = label {
+            row.label = label;
+        }
+        let kept = row.kept();
+        hold(&self.store.shared.waiting).insert(id.to_owned(), row);
+        Ok(kept)
+    }
+
+    fn open(&self) -> Result<()> {
+        let Some(dir) = &self.store.shared.dir else { return Ok(()) };
+        if hold(&self.store.shared.opened).is_some() {
+            return Ok(());
+        }
+        let (opened, _) = file::open(dir)?;
+        self.count(opened.size);
+        let mut newest = BTreeMap::new();
+        let take = |id: &str, row: Row| {
+            newest.insert(id.to_owned(), row);
+            newest.len() < WAITING
+        };
+        file::scan(&opened.db, None, &mut { take }).map_err(|e| file::refused(dir, &e))?;
+        *hold(&self.store.shared.written) = newest;
+        *hold(&self.store.shared.opened) = Some(opened);
+        Ok(())
+    }
+
+    /// Writes what waits. After an error the file is opened anew.
+    fn commit(&self) -> Result<()> {
+        let rows = hold(&self.store.shared.waiting).clone();
+        if rows.is_empty() {
+            return Ok(());
+        }
+        self.open()?;
+        let opened = hold(&self.store.shared.opened).clone();
+        let (Some(mut opened), Some(dir)) = (opened, &self.store.shared.dir) else { return Ok(()) };
+        match file::write(&opened, &rows, &self.config) {
+            Ok(size) => {
+                opened.size = size;
+                *hold(&self.store.shared.opened) = Some(opened);
+                hold(&self.store.shared.waiting).clear();
+                self.remember(rows);
+                self.count(size);
+                if self.counts.degraded.swap(false, Relaxed) {
+                    tracing::info!("events can be kept again");
+                }
+                Ok(())
+            }
+            Err(error) => {
+                let error = file::refused(dir, &error);
+                // redb gives nothing more from a file that it could not write
+                *hold(&self.store.shared.opened) = None;
+                Err(error)
+            }
+        }
+    }
+
+    fn remember(&self, rows: BTreeMap<String, Row>) {
+        let mut written = hold(&self.store.shared.written);
+        written.extend(rows);
+        while written.len() > WAITING {
+            written.pop_first();
+        }
+    }
+
+    fn degrade(&self, error: &Error) {
+        if !self.counts.degraded.swap(true, Relaxed) {
+            tracing::warn!(fix = error.fix(), "{error}; the last {WAITING} events wait in memory");
+        }
+    }
+
+    fn bound_waiting(&self) {
+        let mut waiting = hold(&self.store.shared.waiting);
+        let mut lost = 0;
+        while waiting.len() > WAITING {
+            waiting.pop_first();
+            lost += 1;
+        }
+        if self.store.shared.dir.is_some() {
+            self.counts.lost.fetch_add(lost, Relaxed);
+        }
+    }
+
+    fn count(&self, size: file::Size) {
+        self.counts.events.store(size.events, Relaxed);
+        self.counts.bytes.store(size.bytes, Relaxed);
+    }
+}

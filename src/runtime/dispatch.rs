@@ -1,0 +1,200 @@
+//! Requests on their way from the broker to the threads of the analysis, and their answers back.
+//!
+//! A request goes to every thread, since none but the one that hears a stream knows it; the answer is what those say that
+//! it concerns.
+
+use crossbeam_channel::{Receiver, Sender, TrySendError, unbounded};
+use serde_json::{Value, json};
+
+use super::shard::Shard;
+use crate::error::{Error, Result};
+use crate::publish::{Ask, Command, EventSender, Outgoing, Request, Response};
+use crate::telemetry::Seldom;
+
+static REFUSED: Seldom = Seldom::new();
+
+/// A request for one thread.
+#[derive(Debug)]
+pub(super) struct Part {
+    pub(super) ticket: u64,
+    pub(super) ask: Ask,
+}
+
+/// Why a thread did not do what was asked.
+#[derive(Debug)]
+pub(super) enum Refusal {
+    /// It hears no stream, and remembers no event, that is meant.
+    Elsewhere(Error),
+    /// It is meant and cannot.
+    Failed(Error),
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// What a thread says to a request.
+pub(super) type Outcome = Result<Option<Value>, Refusal>;
+
+/// The same with whose request it is.
+pub(super) struct Answer {
+    pub(super) ticket: u64,
+    pub(super) thread: usize,
+    pub(super) outcome: Outcome,
+}
+
+struct Pending {
+    ticket: u64,
+    command: Command,
+    transaction: Option<String>,
+    /// What each thread said.
+    outcomes: Vec<Option<Outcome>>,
+}
+
+/// Gives requests to the threads, and their answers to the broker.
+pub(super) struct Dispatch {
+    pub(super) requests: Receiver<Request>,
+    pub(super) answers: Receiver<Answer>,
+    sender: EventSender,
+    next: u64,
+    pending: Vec<Pending>,
+    /// Transactions of those who asked for the configuration to be read again.
+    reloads: Vec<Option<String>>,
+}
+
+impl Dispatch {
+    /// Takes `requests` and answers by `sender`. Threads answer by what comes with it.
+    pub(super) fn new(requests: Receiver<Request>, sender: EventSender) -> (Self, Sender<Answer>) {
+        // no more than requests, of which few can wait
+        let (give, answers) = unbounded();
+        let (next, pending, reloads) = (0, Vec::new(), Vec::new());
+        (Self { requests, answers, sender, next, pending, reloads }, give)
+    }
+
+    /// Gives a request to the threads.
+    pub(super) fn ask(&mut self, request: Request, shards: &[Shard]) {
+        let Request { ask, transaction } = request;
+        if matches!(ask, Ask::Reload) {
+            self.reloads.push(transaction);
+            return;
+        }
+        let ticket = self.next;
+        self.next += 1;
+        let outcomes =
+            shards.iter().map(|shard| match shard.requests.try_send(Part { ticket, ask: ask.clone() }) {
+                Ok(()) => None,
+                Err(TrySendError::Full(_)) => {
+                    Some(Err(Error::config("too many requests wait", "ask again in a second").into()))
+                }
+                Err(TrySendError::Disconnected(_)) => Some(Err(over())),
+            });
+        let outcomes = outcomes.collect();
+        self.pending.push(Pending { ticket, command: ask.command(), transaction, outcomes });
+    }
+
+    /// Takes the answer of a thread.
+    pub(super) fn take(&mut self, answer: Answer) {
+        let of = self.pending.iter_mut().find(|pending| pending.ticket == answer.ticket);
+        if let Some(place) = of.and_then(|pending| pending.outcomes.get_mut(answer.thread)) {
+            *place = Some(answer.outcome);
+        }
+    }
+
+    /// Answers what all threads have had their say on; those that are over have nothing to say.
+    pub(super) fn settle(&mut self, shards: &[Shard]) {
+        if self.pending.is_empty() {
+            return;
+        }
+        let over: Vec<bool> = shards.iter().map(Shard::is_over).collect();
+        // what they said before their end
+        while let Ok(answer) = self.answers.try_recv() {
+            self.take(answer);
+        }
+        let (done, waiting): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.pending).into_iter().partition(|pending| {
+                pending.outcomes.iter().zip(&over).all(|(outcome, &over)| outcome.is_some() || over)
+            });
+        self.pending = waiting;
+        for Pending { command, transaction, outcomes, .. } in done {
+            let outcomes = outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(|| Err(self::over())));
+            self.answer(command, merged(outcomes), transaction);
+        }
+    }
+
+    /// Who waits for the configuration to be read again.
+    pub(super) fn take_reloads(&mut self) -> Vec<Option<String>> {
+        std::mem::take(&mut self.reloads)
+    }
+
+    /// Answers a request.
+    pub(super) fn answer(
+        &self,
+        command: Command,
+        result: Result<Option<Value>>,
+        transaction: Option<String>,
+    ) {
+        if let Err(error) = &result
+            && let Some(held) = REFUSED.may_say()
+        {
+            tracing::warn!(held, "{} was refused: {error}", command.as_str());
+        }
+        let response = Response::of(result, transaction);
+        self.sender.try_send(Outgoing::Response { command, response });
+    }
+}
+
+/// What a thread would say that is over.
+fn over() -> Refusal {
+    Refusal::Elsewhere(Error::config(
+        "there is no such stream or event, or it is over",
+        "name a stream that the health document lists",
+    ))
+}
+
+/// What the threads say together: an error of one that is meant, else what was done, else why nobody is meant.
+fn merged(outcomes: impl Iterator<Item = Outcome>) -> Result<Option<Value>> {
+    let (mut done, mut elsewhere) = (None::<Option<Value>>, None);
+    for outcome in outcomes {
+        match outcome {
+            Ok(value) => done = Some(joined(done.flatten(), value)),
+            Err(Refusal::Failed(error)) => return Err(error),
+            Err(Refusal::Elsewhere(error)) => elsewhere = elsewhere.or(Some(error)),
+        }
+    }
+    let nobody = || Error::internal("no thread of the analysis runs");
+    done.ok_or_else(|| elsewhere.unwrap_or_else(nobody))
+}
+
+/// Both answers as one: they name streams, or only one says anything.
+fn joined(one: Option<Value>, other: Option<Value>) -> Option<Value> {
+    let (Some(one), Some(other)) = (&one, &other) else { return one.or(other) };
+    let named = |value: &Value| value.get("streams").and_then(Value::as_array).cloned().unwrap_or_default();
+    let both = [named(one), named(other)].concat();
+    Some(json!({ "streams": both }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn elsewhere() -> Outcome {
+        Err(over())
+    }
+
+    #[test]
+    fn the_answer_is_that_of_those_who_are_meant() {
+        let streams = |ids: &[&str]| Ok(Some(json!({ "streams": ids })));
+        let of = |outcomes: Vec<Outcome>| merged(outcomes.into_iter());
+        let all = of(vec![streams(&["a", "c"]), elsewhere(), streams(&["b"])]).unwrap();
+        assert_eq!(all, Some(json!({ "streams": ["a", "c", "b"] })));
+        assert_eq!(of(vec![elsewhere(), Ok(None), elsewhere()]).unwrap(), None);
+        let one = json!({ "snapshot": "events/a/1" });
+        assert_eq!(of(vec![elsewhere(), Ok(Some(one.clone()))]).unwrap(), Some(one));
+        let failed = || Err(Refusal::Failed(Error::config("out of range", "take another")));
+        let error = of(vec![streams(&["a"]), failed(), elsewhere()]).unwrap_err();
+        assert_eq!(error.to_string(), "out of range");
+        assert!(of(vec![elsewhere(), elsewhere()]).unwrap_err().to_string().contains("no such stream"));
+    }
+}

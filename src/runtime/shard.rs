@@ -1,0 +1,254 @@
+//! Threads of the analysis. Each has streams of its own, for life, and takes them the whole way: ring, resampler, model,
+//! detector. They share the weights, which nobody changes, and otherwise nothing that the sound would have to wait for.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+
+use super::dispatch::{Answer, Part};
+use super::inference::Inference;
+use super::keeper::{Known, QUEUE};
+use super::pool::Embedder;
+use super::progress::{Load, Progress};
+use super::reload::Settings;
+use super::snapshot::{Snapshots, WriterHandle};
+use super::stream::Stream;
+use super::tick::Tick;
+use super::workers::Hand;
+use super::{Engine, Stamp};
+use crate::error::{Error, Result};
+use crate::publish::EventSender;
+use crate::ring::RingCounters;
+use crate::serve::Feed;
+use crate::telemetry::HopTimes;
+
+/// Requests that wait for a thread at most.
+const REQUESTS: usize = 16;
+
+/// The ways by which shared streams are given to the threads that hear them, by stream.
+pub(super) type Hands = HashMap<String, Sender<Hand>>;
+
+/// What all threads have in common.
+pub(super) struct Common {
+    pub(super) stamp: Stamp,
+    pub(super) sender: EventSender,
+    pub(super) patient: bool,
+    pub(super) score_every: u32,
+    pub(super) embedder: Embedder,
+    pub(super) snapshots: Option<WriterHandle>,
+    pub(super) states: Sender<Known>,
+    pub(super) keep_every: Duration,
+    /// Real-time priority to ask for; 0 for none.
+    pub(super) priority: u8,
+    /// Time between two looks at the sound of all streams.
+    pub(super) tick: Duration,
+    pub(super) feed: Feed,
+}
+
+/// The place of a thread that is not started yet.
+pub(super) struct Seat {
+    pub(super) progress: Arc<Progress>,
+    hands: Receiver<Hand>,
+}
+
+/// Which of `count` threads hears the stream at `place`.
+fn shard_of(place: usize, count: usize) -> usize {
+    place % count.max(1)
+}
+
+/// Places for `count` threads that hear the streams `ids`, and the ways by which each stream is handed to its own.
+pub(super) fn seats(count: usize, ids: &[String]) -> (Vec<Seat>, Hands) {
+    let (ways, seats): (Vec<_>, Vec<_>) = (0..count.max(1))
+        .map(|_| {
+            let (give, hands) = bounded(QUEUE);
+            (give, Seat { progress: Arc::new(Progress::default()), hands })
+        })
+        .unzip();
+    let of =
+        |(place, id): (usize, &String)| Some((id.clone(), ways.get(shard_of(place, ways.len()))?.clone()));
+    let hands = ids.iter().enumerate().filter_map(of).collect();
+    (seats, hands)
+}
+
+/// `first` and others like it, warm, `count` in all, or `first` alone where the device of its model allows no other.
+///
+/// # Errors
+/// When one cannot start.
+pub(super) fn engines(first: Engine, count: usize) -> Result<Vec<Engine>> {
+    let mut all = vec![first];
+    while all.len() < count {
+        let next = all.first().map(Engine::with_same_weights).transpose()?.flatten();
+        let Some(mut next) = next else { break };
+        next.warm_up()?;
+        all.push(next);
+    }
+    Ok(all)
+}
+
+/// A started thread, from outside.
+pub(super) struct Shard {
+    /// `the thread inference`, as hangs are told.
+    pub(super) shown: String,
+    pub(super) progress: Arc<Progress>,
+    pub(super) settings: Sender<Settings>,
+    pub(super) requests: Sender<Part>,
+    rings: Vec<Arc<RingCounters>>,
+    thread: Option<JoinHandle<Result<()>>>,
+    outcome: Result<()>,
+}
+
+impl Shard {
+    /// Starts a thread for each of `engines` with its share of `streams`; answers to requests go to `answers`.
+    ///
+    /// # Errors
+    /// When there can be no more threads.
+    pub(super) fn start_all(
+        engines: Vec<Engine>,
+        seats: Vec<Seat>,
+        streams: Vec<Stream>,
+        common: &Common,
+        answers: &Sender<Answer>,
+    ) -> Result<Vec<Self>> {
+        let count = seats.len();
+        let mut shares: Vec<Vec<Stream>> = (0..count).map(|_| Vec::new()).collect();
+        for (place, stream) in streams.into_iter().enumerate() {
+            if let Some(share) = shares.get_mut(shard_of(place, count)) {
+                share.push(stream);
+            }
+        }
+        let all = engines.into_iter().zip(seats).zip(shares).enumerate();
+        all.map(|(number, ((engine, seat), streams))| {
+            Self::start(number, engine, seat, streams, common, answers.clone())
+        })
+        .collect()
+    }
+
+    fn start(
+        number: usize,
+        engine: Engine,
+        seat: Seat,
+        streams: Vec<Stream>,
+        common: &Common,
+        answers: Sender<Answer>,
+    ) -> Result<Self> {
+        let (settings, new_settings) = bounded(1);
+        let (requests, asked) = bounded(REQUESTS);
+        let name = if number == 0 { "inference".to_owned() } else { format!("inference {number}") };
+        let rings = streams.iter().map(|stream| stream.feed.reader.counters()).collect();
+        let inference = Inference {
+            engine,
+            of_number: Vec::new(),
+            streams,
+            stamp: common.stamp.for_another_thread(),
+            sender: common.sender.clone(),
+            patient: common.patient,
+            score_every: common.score_every,
+            embedder: common.embedder,
+            snapshots: Snapshots::new(common.snapshots.clone()),
+            states: common.states.clone(),
+            keep_every: common.keep_every,
+            hands: seat.hands,
+            number,
+            requests: asked,
+            answers,
+            held: VecDeque::new(),
+            settings: new_settings,
+            priority: common.priority,
+            progress: Arc::clone(&seat.progress),
+            load: Load::new(Instant::now()),
+            tick: Tick::new(common.tick),
+            behind: false,
+            feed: common.feed.clone(),
+            heard: HopTimes::default(),
+        };
+        let thread = thread::Builder::new()
+            .name(name.clone())
+            .spawn(move || inference.run())
+            .map_err(|e| Error::internal(format!("cannot start the thread {name}: {e}")))?;
+        Ok(Self {
+            shown: format!("the thread {name}"),
+            progress: seat.progress,
+            settings,
+            requests,
+            rings,
+            thread: Some(thread),
+            outcome: Ok(()),
+        })
+    }
+
+    /// Whether samples wait in a ring.
+    pub(super) fn waiting(&self) -> bool {
+        self.rings.iter().any(|ring| ring.pushed() > ring.read())
+    }
+
+    /// Whether all its streams are over, or it has failed.
+    pub(super) fn is_over(&self) -> bool {
+        self.thread.as_ref().is_none_or(JoinHandle::is_finished)
+    }
+
+    /// Whether it has ended with an error, or by a panic.
+    pub(super) fn has_failed(&mut self) -> bool {
+        if self.is_over() {
+            self.join();
+        }
+        self.outcome.is_err()
+    }
+
+    fn join(&mut self) {
+        if let Some(thread) = self.thread.take() {
+            let panicked = || Err(Error::internal(format!("{} panicked", self.shown)));
+            self.outcome = thread.join().unwrap_or_else(|_| panicked());
+        }
+    }
+
+    /// Waits until its streams are over, until `by` where there is such a time; what became of it.
+    pub(super) fn finish(mut self, by: Option<Instant>) -> Result<()> {
+        let rounds = self.progress.rounds.load(Ordering::Relaxed);
+        while let Some(by) = by.filter(|_| !self.is_over()) {
+            if Instant::now() > by {
+                if self.progress.rounds.load(Ordering::Relaxed) > rounds + 1 {
+                    tracing::warn!(
+                        "the stop does not wait for {}, which has more to do: the last sound is lost",
+                        self.shown
+                    );
+                    return Ok(());
+                }
+                let what = format!("{} hangs; the last seconds of sound are lost", self.shown);
+                return Err(Error::internal(what));
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        self.join();
+        self.outcome
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn streams_are_dealt_out_evenly_and_stay() {
+        let ids: Vec<String> = (0..7).map(|place| format!("s{place}")).collect();
+        let (seats, hands) = seats(3, &ids);
+        assert_eq!((seats.len(), hands.len()), (3, 7));
+        let mut shares = [0; 3];
+        (0..7).for_each(|place| shares[shard_of(place, 3)] += 1);
+        assert_eq!(shares, [3, 2, 2]);
+        for (place, id) in ids.iter().enumerate() {
+            let seat = &seats[shard_of(place, 3)];
+            assert!(seat.hands.is_empty());
+            #[cfg(feature = "mqtt")]
+            {
+                hands[id].send(Hand::Leave { stream: id.clone() }).unwrap();
+                assert!(matches!(seat.hands.try_recv(), Ok(Hand::Leave { stream }) if stream == *id));
+            }
+            #[cfg(not(feature = "mqtt"))]
+            assert!(hands.contains_key(id));
+        }
+    }
+}
