@@ -23,13 +23,14 @@ const SOON: Duration = Duration::from_secs(60);
 const HASTE: u32 = 3;
 const CHUNK: usize = 320;
 
-/// A worker of the cluster `cluster`, which hears `mics`.
+/// A worker of the cluster `cluster`, which hears `mics`. In `calm` one thread hears all of them, in others each has its own.
 fn worker(home: &Path, nats: &Nats, cluster: &str, node: &str, mics: &[&str], broker: bool) -> Daemon {
     let home = home.join(node);
     std::fs::create_dir_all(&home).unwrap();
+    let threads = if cluster == "calm" { 1 } else { mics.len() };
     let mut config = format!(
         "node = \"{node}\"\n[cluster]\nurl = \"{}\"\nname = \"{cluster}\"\nnode = \"herd\"\nsound_stream = \"sound\"\n\
-         lease_s = 1.0\n[detect]\ncalibrate_seconds = 10.0\n",
+         lease_s = 1.0\n[model]\nthreads = {threads}\n[detect]\ncalibrate_seconds = 10.0\n",
         nats.url()
     );
     if broker {

@@ -237,7 +237,7 @@ impl Subscriber {
     }
 
     fn with(port: u16, topic: &str, payload: &str, more: &[&str]) -> Self {
-        let probe = format!("probe/{}", port);
+        let probe = format!("probe/{port}");
         let mut child = Command::new("mosquitto_sub")
             .args(["-h", "127.0.0.1", "-p", &port.to_string(), "-q", "1", "-t", topic, "-t", &probe])
             .args(["-F", &format!("%r\t%t\t{payload}")])
