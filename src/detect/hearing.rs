@@ -128,7 +128,7 @@ impl Hearing {
             self.follow_gain(is_step);
             let critic = self.critic_vote(known, instrument, is_step);
             let values = self.terms.values(adaptive);
-            let mut of_all = None;
+            self.terms.learn(adaptive);
             let surprisals = known.combination.surprisals(&values);
             if self.maker.is_full() {
                 let novelty = known.site.distance(&self.raw);
@@ -138,12 +138,10 @@ impl Hearing {
                 let score = known.combination.score(&surprisals, critic);
                 let p = score.map(|score| known.score_probability(self.baseline.push(score, usual)));
                 let p = p.map(|p| if is_step { p.max(STEP_P) } else { p });
-                of_all = p;
                 let is_improbable = p.unwrap_or(p_novelty) < LOOKED_AT;
                 let bands = if is_improbable { self.band_figures(known) } else { None };
                 self.verdict = Some(Verdict { novelty, p_novelty, p, surprisals, bands });
             }
-            self.terms.learn(adaptive, of_all);
         }
         let surprise = known.surprise.score(&frame.pmi).and_then(|s| self.smooth.push(s));
         self.scores(surprise, known)

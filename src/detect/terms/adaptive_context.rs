@@ -3,10 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::context::{ContextModel, ContextState};
-use super::density::{Density, DensityState, Form, LONGEST, weight_at};
+use super::density::{LONGEST, weight_at};
 use super::groups::GROUPS;
 use super::levinson::{AUTOCOVARIANCES, BLOCK, Levinson, LevinsonState};
-use super::refit::Refit;
 
 /// Steps from one order of the recursion to the next.
 const EVERY: u32 = 4;
@@ -14,8 +13,8 @@ const EVERY: u32 = 4;
 /// The prediction of a stream: that of calibration to begin with, from then on also of what was heard since.
 ///
 /// Each step adds its products with the 100 before it to the autocovariances; every fourth step the recursion goes on by an order,
-/// so that the weights are renewed every 16 s (32 s at steps of 80 ms) and no step takes long. An error is that of weights which
-/// have not seen it, so that its moments are those of new sound.
+/// so that the weights are renewed every 16 s (32 s at steps of 80 ms) and no step takes long. A step counts less the farther its
+/// error is from what is usual. How large errors usually are stays as calibration had it.
 #[derive(Debug, Clone)]
 pub(super) struct AdaptiveContext {
     model: ContextModel,
@@ -25,8 +24,6 @@ pub(super) struct AdaptiveContext {
     ridge: f64,
     steps: u32,
     levinson: Levinson,
-    refit: Refit,
-    scratch: Vec<f32>,
 }
 
 impl AdaptiveContext {
@@ -35,16 +32,7 @@ impl AdaptiveContext {
         let mut model = model.clone();
         let sums = std::mem::take(&mut model.autocovariances);
         let (weight, ridge) = (model.targets, model.penalty * model.targets);
-        Self {
-            levinson: Levinson::new(&sums, ridge),
-            weight,
-            ridge,
-            steps: 0,
-            sums,
-            model,
-            refit: Refit::new(Form::ErrorWindow.width()),
-            scratch: Vec::with_capacity(Form::ErrorWindow.width()),
-        }
+        Self { levinson: Levinson::new(&sums, ridge), weight, ridge, steps: 0, sums, model }
     }
 
     /// As it is now.
@@ -54,14 +42,8 @@ impl AdaptiveContext {
 
     /// Takes in the step that ended with the last frame. Does not allocate.
     pub(super) fn learn(&mut self, state: &ContextState) {
-        let Some(step) = state.step() else { return };
-        let Self { model, scratch, .. } = self;
-        model.marginal.learn(&step.row, step.row_distance, scratch);
-        model.conditional.learn(&step.error, step.error_distance, scratch);
-        if let Some((window, distance)) = &step.window {
-            model.window.learn(window, *distance, scratch);
-        }
-        self.add(state, weight_at(step.error_distance));
+        let Some(distance) = state.step() else { return };
+        self.add(state, weight_at(distance));
         self.steps += 1;
         if self.steps.is_multiple_of(EVERY) {
             self.renew();
@@ -92,10 +74,6 @@ impl AdaptiveContext {
         let is_complete = self.levinson.is_complete();
         if is_complete {
             self.levinson.weights(&mut self.model.weights);
-            for density in [&mut self.model.marginal, &mut self.model.conditional, &mut self.model.window] {
-                self.refit.complete(density);
-            }
-            self.model.set_deviation();
         }
         if !goes_on || is_complete {
             self.levinson.begin(&self.sums, self.ridge);
@@ -109,10 +87,6 @@ impl AdaptiveContext {
             weight: self.weight,
             steps: self.steps,
             weights: self.model.weights.clone(),
-            deviation: self.model.deviation,
-            marginal: self.model.marginal.snapshot(),
-            conditional: self.model.conditional.snapshot(),
-            window: self.model.window.snapshot(),
             levinson: self.levinson.snapshot(),
         }
     }
@@ -124,14 +98,7 @@ impl AdaptiveContext {
             && (0.0..=LONGEST).contains(&state.weight);
         is_whole.then_some(())?;
         (self.sums, self.weight, self.steps) = (state.sums, state.weight, state.steps);
-        self.model = ContextModel {
-            weights: state.weights,
-            deviation: state.deviation,
-            marginal: Density::restore(state.marginal, Form::Step)?,
-            conditional: Density::restore(state.conditional, Form::Error)?,
-            window: Density::restore(state.window, Form::ErrorWindow)?,
-            ..self.model.clone()
-        };
+        self.model.weights = state.weights;
         self.levinson = Levinson::restore(&state.levinson)?;
         self.model.is_whole().then_some(())
     }
@@ -145,9 +112,5 @@ pub(super) struct AdaptiveContextState {
     weight: f64,
     steps: u32,
     weights: Vec<f32>,
-    deviation: [f32; GROUPS],
-    marginal: DensityState,
-    conditional: DensityState,
-    window: DensityState,
     levinson: LevinsonState,
 }

@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::density::{Density, Form};
 use super::groups::{GROUPS, Groups};
+use super::mahalanobis::Mahalanobis;
+use crate::error::Result;
 
 /// Steps of the past that predict the next one.
 pub(super) const LAGS: usize = 100;
@@ -35,12 +36,12 @@ pub(super) struct ContextModel {
     /// Standard deviation of each error.
     pub(super) deviation: [f32; GROUPS],
     /// Of a step, and of an error.
-    pub(super) marginal: Density,
-    pub(super) conditional: Density,
+    pub(super) marginal: Mahalanobis,
+    pub(super) conditional: Mahalanobis,
     /// Median squared distance of an error.
     pub(super) usual: f32,
     /// Of means and deviations of the errors over 0.3 s.
-    pub(super) window: Density,
+    pub(super) window: Mahalanobis,
     /// Sums of x_t x_{t−l}ᵀ over the targets of the fit, l = 0 to 100, `[101, 8, 8]`; none where they are not needed.
     pub(super) autocovariances: Vec<f32>,
     /// Targets of the fit, and its penalty for each.
@@ -56,21 +57,15 @@ impl ContextModel {
         standardise(row, &self.mean, &self.scale)
     }
 
-    /// The deviations of the moments of errors.
-    pub(super) fn set_deviation(&mut self) {
-        let variance = |i: usize| self.conditional.variance(i).sqrt().max(1e-3);
-        self.deviation = std::array::from_fn(variance);
-    }
-
     /// Whether this could have come from a fit.
     pub(super) fn is_whole(&self) -> bool {
         let numbers = [&self.mean, &self.scale, &self.deviation];
         (self.step == 4 || self.step == 8)
             && self.weights.len() == LAGS * GROUPS * GROUPS
             && self.weights.iter().chain(numbers.into_iter().flatten()).all(|x| x.is_finite())
-            && self.marginal.is_whole(Form::Step)
-            && self.conditional.is_whole(Form::Error)
-            && self.window.is_whole(Form::ErrorWindow)
+            && self.marginal.is_whole(GROUPS)
+            && self.conditional.is_whole(GROUPS)
+            && self.window.is_whole(ERRORS)
             && self.targets >= 1.0
             && self.targets.is_finite()
             && self.penalty > 0.0
@@ -103,17 +98,6 @@ pub(super) struct ContextScores {
     pub(super) ratio: f64,
 }
 
-/// A step that was predicted.
-#[derive(Debug, Clone)]
-pub(super) struct Step {
-    pub(super) row: [f32; GROUPS],
-    pub(super) row_distance: f64,
-    pub(super) error: [f32; GROUPS],
-    pub(super) error_distance: f64,
-    /// The moments of the errors of the last 0.3 s and their distance.
-    pub(super) window: Option<([f32; ERRORS], f64)>,
-}
-
 /// What is remembered of a stream: its last 101 steps, and the errors of the last 0.3 s.
 #[derive(Debug, Clone)]
 pub(super) struct ContextState {
@@ -130,8 +114,8 @@ pub(super) struct ContextState {
     /// ln of how much larger squared errors are of late than calibration would have them, 0 or more.
     excess: f32,
     scores: Option<ContextScores>,
-    /// The step that ended with the last frame.
-    step: Option<Step>,
+    /// The distance of the error of the step that ended with the last frame.
+    step: Option<f64>,
     scratch: Vec<f32>,
 }
 
@@ -171,9 +155,9 @@ impl ContextState {
         self.scores
     }
 
-    /// The step that ended with the last frame, where its whole past is remembered.
-    pub(super) fn step(&self) -> Option<&Step> {
-        self.step.as_ref().filter(|_| self.steps > LAGS)
+    /// The squared distance of the error of the step that ended with the last frame (1 is usual), where its whole past is remembered.
+    pub(super) fn step(&self) -> Option<f64> {
+        self.step.filter(|_| self.steps > LAGS)
     }
 
     /// The last 101 steps, the latest first, cleaned of what nobody could predict.
@@ -204,22 +188,14 @@ impl ContextState {
             let pull = EXCESS_RATE * self.groups.step() as f32;
             let above = conditional > f64::from(model.usual);
             self.excess = (self.excess + if above { pull } else { -pull }).clamp(0.0, MOST_EXCESS);
-            let marginal = model.marginal.distance(&now, &mut self.scratch);
-            let ratio = conditional - marginal;
+            let ratio = conditional - model.marginal.distance(&now, &mut self.scratch);
             let window = self.errors.len();
             if let Some(place) = self.errors.get_mut(self.predicted % window) {
                 *place = (error, ratio as f32);
             }
             self.predicted += 1;
-            let scored = (self.predicted >= window).then(|| self.score(model));
-            self.scores = scored.map(|scored| scored.0);
-            self.step = Some(Step {
-                row: now,
-                row_distance: marginal,
-                error,
-                error_distance: conditional,
-                window: scored.map(|(scores, errors)| (errors, scores.residual)),
-            });
+            self.scores = (self.predicted >= window).then(|| self.score(model));
+            self.step = Some(conditional);
         }
         if let Some(place) = self.past.get_mut(self.next) {
             *place = kept;
@@ -238,12 +214,11 @@ impl ContextState {
         sums
     }
 
-    /// The scores, and the moments of the errors.
-    fn score(&mut self, model: &ContextModel) -> (ContextScores, [f32; ERRORS]) {
+    fn score(&mut self, model: &ContextModel) -> ContextScores {
         let errors = error_moments(self.errors.iter().map(|e| &e.0));
         let residual = model.window.distance(&errors, &mut self.scratch) / f64::from(self.excess.exp());
         let ratio = self.errors.iter().map(|e| f64::from(e.1)).sum::<f64>() / self.errors.len() as f64;
-        (ContextScores { residual, ratio }, errors)
+        ContextScores { residual, ratio }
     }
 
     /// The gain has changed by `shift` (ln of power).
@@ -298,4 +273,10 @@ pub(super) struct SeriesRow {
     pub(super) frame: usize,
     /// Steps before it since the last break.
     pub(super) since: usize,
+}
+
+/// A Mahalanobis distance of rows of `N` values.
+pub(super) fn distance_of<const N: usize>(rows: impl Iterator<Item = [f32; N]>) -> Result<Mahalanobis> {
+    let flat: Vec<f32> = rows.flatten().collect();
+    Mahalanobis::fit(&flat, N, 0.01, &[])
 }

@@ -2,8 +2,9 @@
 
 use std::ops::Range;
 
-use super::context::{CLIP, ContextModel, LAGS, SeriesRow, error_moments, rows, standardise, window_steps};
-use super::density::{Density, Form};
+use super::context::{
+    CLIP, ContextModel, ERRORS, LAGS, SeriesRow, distance_of, error_moments, rows, standardise, window_steps,
+};
 use super::groups::GROUPS;
 use super::levinson::{AUTOCOVARIANCES, BLOCK};
 use super::ridge::Moments;
@@ -188,7 +189,7 @@ impl Series {
             let sum: f64 = kept().flat_map(of).map(|e| f64::from(e[i]).powi(2)).sum();
             ((sum / count).sqrt() as f32).max(1e-3)
         });
-        let conditional = density(Form::Error, kept().flat_map(of).copied())?;
+        let conditional = distance_of(kept().flat_map(of).copied())?;
         let rows = || kept().flatten().map(|t| self.row(t));
         let autocovariances = if left_out.is_none() { autocovariances(rows(), products) } else { Vec::new() };
         let mut scratch = Vec::new();
@@ -200,11 +201,10 @@ impl Series {
             scale: self.scale,
             weights,
             deviation,
-            marginal: density(Form::Step, rows())?,
+            marginal: distance_of(rows())?,
             usual: median(&mut distances).max(1e-3) as f32,
             conditional,
-            window: density(
-                Form::ErrorWindow,
+            window: distance_of::<ERRORS>(
                 kept().flat_map(|range| of(range).windows(window)).map(|errors| error_moments(errors.iter())),
             )?,
             autocovariances,
@@ -213,11 +213,6 @@ impl Series {
             gain,
         })
     }
-}
-
-fn density<const N: usize>(form: Form, rows: impl Iterator<Item = [f32; N]>) -> Result<Density> {
-    let flat: Vec<f32> = rows.flatten().collect();
-    Density::fit(&flat, form)
 }
 
 /// Those of lags 0 to 100: of the targets with themselves, and their products with the past.

@@ -3,8 +3,6 @@
 use nalgebra::DMatrix;
 use serde::{Deserialize, Serialize};
 
-use super::context::ERRORS;
-use super::groups::GROUPS;
 use super::mahalanobis::Mahalanobis;
 use super::model::MOMENTS;
 use super::modulation;
@@ -35,12 +33,6 @@ pub(super) enum Form {
     Short,
     /// Spectra of the envelopes.
     Modulation,
-    /// Steps of groups of bands.
-    Step,
-    /// Errors of the prediction of steps.
-    Error,
-    /// Means and deviations of those errors over 0.3 s.
-    ErrorWindow,
 }
 
 /// The densities of the bands, in the order of the terms.
@@ -52,8 +44,6 @@ impl Form {
         match self {
             Self::Half | Self::Quarter | Self::Short => MOMENTS,
             Self::Modulation => modulation::WIDTH,
-            Self::Step | Self::Error => GROUPS,
-            Self::ErrorWindow => ERRORS,
         }
     }
 
@@ -62,7 +52,7 @@ impl Form {
         match self {
             Self::Half | Self::Quarter => GAIN,
             Self::Short => GAIN_OF_ERRORS,
-            _ => 0.0,
+            Self::Modulation => 0.0,
         }
     }
 
@@ -72,8 +62,6 @@ impl Form {
             Self::Half | Self::Short => 10.0,
             Self::Quarter => 5.0,
             Self::Modulation => 13.0,
-            Self::Step | Self::Error => 1.0,
-            Self::ErrorWindow => 4.0,
         }
     }
 }
@@ -145,11 +133,6 @@ impl Density {
         let width = moments.form.width();
         let mut density = Self { moments, metric: Mahalanobis::identity(width) };
         if Refit::new(width).complete(&mut density) { Ok(density) } else { Err(damaged()) }
-    }
-
-    /// Variance of a coordinate.
-    pub(super) fn variance(&self, i: usize) -> f32 {
-        self.moments.covariance.get(i * (i + 1) / 2 + i).copied().unwrap_or(0.0)
     }
 
     /// Squared distance of a row over its width: about 1 for usual ones.

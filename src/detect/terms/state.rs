@@ -26,8 +26,6 @@ const FAR: f64 = 6.0;
 const FAR_RATE: f32 = 0.1;
 /// ... unless it has stayed for so many rows more than it was away: half a minute. Then it is the site.
 const STAYS: u32 = 600;
-/// No prediction is learnt from a row that is less probable than this, with the same exception.
-const IMPROBABLE: f64 = 0.003;
 
 /// The windows of a stream: bands and errors of the last 0.5 s, the baseline of the last 30 s, envelopes, contexts.
 #[derive(Debug, Clone)]
@@ -39,10 +37,9 @@ pub(in crate::detect) struct TermState {
     trends: [[f32; TREND]; LAG],
     baseline: [f32; BANDS],
     rows: u64,
-    /// The last 0.5 s were far from what is usual.
-    far: Stays,
-    /// All terms together were improbable.
-    improbable: Stays,
+    /// The last 0.5 s were far from what is usual, and for how many rows.
+    is_far: bool,
+    far_rows: u32,
     distances: [f64; DENSITIES],
     modulation: Modulation,
     contexts: [ContextState; 2],
@@ -77,8 +74,8 @@ impl TermState {
             trends: [[0.0; TREND]; LAG],
             baseline: [0.0; BANDS],
             rows: 0,
-            far: Stays::default(),
-            improbable: Stays::default(),
+            is_far: false,
+            far_rows: 0,
             distances: [0.0; DENSITIES],
             modulation: Modulation::new(),
             contexts: [ContextState::new(4), ContextState::new(8)],
@@ -91,14 +88,13 @@ impl TermState {
     /// Takes the next frame's log-mel bands `[64]`, and learns from it.
     pub(in crate::detect) fn push(&mut self, model: &TermModel, adaptive: &mut Adaptive, bands: &[f32]) {
         self.push_with(model, adaptive.contexts(), bands);
-        if self.follows() && self.improbable.is_usual() {
+        if self.follows() {
             adaptive.learn_steps(&self.contexts);
         }
     }
 
-    /// Learns from the rows whose values were asked for last, of which all terms together have the probability `p`.
-    pub(in crate::detect) fn learn(&mut self, adaptive: &mut Adaptive, p: Option<f64>) {
-        self.improbable.push(p.is_some_and(|p| p < IMPROBABLE));
+    /// Learns from the rows whose values were asked for last.
+    pub(in crate::detect) fn learn(&self, adaptive: &mut Adaptive) {
         if self.is_full() && self.follows() {
             adaptive.learn(self.features.parts(), self.distances);
         }
@@ -185,13 +181,15 @@ impl TermState {
         let contexts = scores.into_iter().flat_map(|s| [s.map(|s| s.residual), s.map(|s| s.ratio)]);
         let all = self.distances.into_iter().map(Some).chain(contexts);
         values.iter_mut().zip(all).for_each(|(to, value)| *to = value);
-        self.far.push(self.distances.first().is_some_and(|&distance| distance > FAR));
+        self.is_far = self.distances.first().is_some_and(|&distance| distance > FAR);
+        self.far_rows =
+            if self.is_far { (self.far_rows + 1).min(2 * STAYS) } else { self.far_rows.saturating_sub(1) };
         values
     }
 
     /// Whether the sound of now is that of the site: near what was usual, or far from it for half a minute.
     fn follows(&self) -> bool {
-        self.far.is_usual()
+        !self.is_far || self.far_rows >= STAYS
     }
 
     /// The vectors that end with the last frame, and moves the baseline on.
@@ -212,25 +210,6 @@ impl TermState {
             row.iter_mut().zip(&self.baseline).for_each(|(x, b)| *x -= b);
         }
         &self.features
-    }
-}
-
-/// Whether something is so, and for how many rows more than not.
-#[derive(Debug, Clone, Copy, Default)]
-struct Stays {
-    is_so: bool,
-    rows: u32,
-}
-
-impl Stays {
-    fn push(&mut self, is_so: bool) {
-        self.is_so = is_so;
-        self.rows = if is_so { (self.rows + 1).min(2 * STAYS) } else { self.rows.saturating_sub(1) };
-    }
-
-    /// Whether it is not so, or has been so for half a minute.
-    fn is_usual(self) -> bool {
-        !self.is_so || self.rows >= STAYS
     }
 }
 

@@ -47,7 +47,7 @@ fn surprisals(calibration: &[f32], after: &[f32]) -> (f64, Vec<Values>) {
         state.push(&fitted.model, &mut adaptive, bands);
         if (frame + 1).is_multiple_of(ROW) {
             out.push(combination.surprisals(&state.values(&adaptive)));
-            state.learn(&mut adaptive, None);
+            state.learn(&mut adaptive);
         }
     }
     (fitted.model.predictability(), out)
@@ -69,6 +69,30 @@ fn a_missing_stroke_is_found_by_context_at_once() {
         let (before, missing) = (highest(&rows, term, 5.0..9.9), highest(&rows, term, 10.0..10.4));
         assert!(missing > before + 1.0 && missing > 4.0, "{term:?}: {missing} after {before}");
     }
+}
+
+/// The mean error of the prediction from 4 s, in the first and in the last 20 s of two minutes of another machine.
+#[test]
+fn a_new_rhythm_is_learnt() {
+    let fitted = fit(&machine(CALIBRATION_S * 100, 9, true, &[], (usize::MAX, 0.0)), &[], &|_| true).unwrap();
+    let mut rng = ChaCha8Rng::seed_from_u64(10);
+    let (mut state, mut adaptive, mut residuals) = (fitted.state, fitted.model.adaptive(), Vec::new());
+    for frame in 0..12_000 {
+        let stroke = if frame % 73 < 8 { 3.0 } else { 0.0 };
+        let bands: Vec<f32> = (0..BANDS)
+            .map(|band| {
+                -6.0 + rng.random_range(-0.5..0.5f32) + if (16..40).contains(&band) { stroke } else { 0.0 }
+            })
+            .collect();
+        state.push(&fitted.model, &mut adaptive, &bands);
+        if (frame + 1) % ROW == 0 {
+            residuals.extend(state.values(&adaptive)[4]);
+            state.learn(&mut adaptive);
+        }
+    }
+    let mean = |part: &[f64]| part.iter().sum::<f64>() / part.len() as f64;
+    let (first, last) = (mean(&residuals[..400]), mean(&residuals[residuals.len() - 400..]));
+    assert!(last < 0.6 * first, "{last} after {first}");
 }
 
 #[test]
