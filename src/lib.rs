@@ -24,7 +24,7 @@
 //! 6  cli                                                                      the command line, one file a subcommand
 //! 5  runtime, train, eval, features, archive                                  ways to drive a model: live, to learn, to measure
 //! 4  config                                                                   the file, the environment and the flags as one value
-//! 3  model, corpus, detect, serve                                             the network with its file format; recordings to learn from; scores, calibration, events; the page
+//! 3  model, corpus, detect, serve, cluster                                      the network with its file format; recordings to learn from; scores, calibration, events; the page; workers that share microphones
 //! 2  capture, resample, encode, context, predict, critic, publish, event_store   the stages, in the order of the data
 //! 1  ring, nn, kernels, audio_file, output_file, torch_file, table_file, telemetry, realtime, mqtt     machinery that knows no stage
 //! 0  units, frame, event, error                                               the words
@@ -87,6 +87,7 @@ pub mod predict;
 pub mod publish;
 pub mod resample;
 
+pub mod cluster;
 pub mod corpus;
 pub mod detect;
 pub mod model;

@@ -49,6 +49,11 @@ pub(super) fn run(id: &str, posts: &Receiver<Post>, intake: Intake, link: &Link)
                 (rests, away) = (false, None);
                 heard = Instant::now();
             }
+            Ok(Post::Here) => {
+                (rests, away) = (false, None);
+                heard = Instant::now();
+                ear.tell_online(|| format!("microphone {id}, kept by the cluster"));
+            }
             Ok(Post::Down(reason)) => away = Some(format!("the broker is away ({reason})")),
             Ok(Post::Refused(reason)) => away = Some(reason.to_string()),
             Ok(Post::Rest(node)) => {
@@ -128,13 +133,9 @@ impl Ear<'_> {
     }
 
     fn sound(&mut self, piece: &Piece) {
-        if !matches!(self.told, Told::Online) {
-            let (rate, channels) = (self.intake.rate(), self.intake.channels());
-            self.link.tell(Change::Online {
-                description: format!("microphone {} {rate} Hz {channels} ch", self.id),
-            });
-            self.told = Told::Online;
-        }
+        let (rate, channels) = (self.intake.rate(), self.intake.channels());
+        let id = self.id;
+        self.tell_online(|| format!("microphone {id} {rate} Hz {channels} ch"));
         let length = Duration::from_secs_f64(piece.frames as f64 / f64::from(self.intake.rate().max(1)));
         let captured = piece.at.checked_sub(length).unwrap_or(piece.at);
         let frames = usize::try_from(piece.frames).unwrap_or(usize::MAX);
@@ -144,6 +145,13 @@ impl Ear<'_> {
         }
         self.intake.anchor(captured);
         self.intake.take(&piece.samples);
+    }
+
+    fn tell_online(&mut self, description: impl FnOnce() -> String) {
+        if !matches!(self.told, Told::Online) {
+            self.link.tell(Change::Online { description: description() });
+            self.told = Told::Online;
+        }
     }
 
     fn rest(&mut self, node: Option<&str>) {

@@ -44,4 +44,5 @@ pub use intake::{Intake, Pcm, Pick};
 pub use mic::{Air, CHUNK_HEADER, CHUNK_MAGIC, CHUNK_VERSION, Chunk, LARGEST_CHUNK, MicTopic, MicTopics};
 pub use names::{InputInfo, suggest};
 pub use source::{Change, Notice, OpenSource, SourceHandle, StreamFeed, open, open_with};
+pub use stdin::decode;
 pub(crate) use wire::{AS_FFMPEG, become_ffmpeg, guard_children};

@@ -250,8 +250,8 @@ pub(super) fn read_aside(mut input: impl Read + Send + 'static) -> io::Result<Re
     thread::Builder::new().name("source's pipe".into()).spawn(work).map(|_| pieces)
 }
 
-/// Interleaved samples of whole frames.
-pub(super) fn decode(bytes: &[u8], format: PcmFormat, samples: &mut Vec<f32>) {
+/// Interleaved samples of whole frames; `samples` is emptied first.
+pub fn decode(bytes: &[u8], format: PcmFormat, samples: &mut Vec<f32>) {
     samples.clear();
     match format {
         PcmFormat::S16le => {

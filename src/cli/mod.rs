@@ -5,6 +5,8 @@ mod args;
 mod bar;
 mod bench;
 mod calibrate;
+#[cfg(feature = "cluster")]
+mod cluster;
 mod config;
 pub mod demo;
 mod devices;
@@ -81,6 +83,10 @@ enum Command {
     /// Try the broker.
     #[command(subcommand)]
     Mqtt(mqtt::MqttCommand),
+    /// Look at a cluster of workers that share microphones.
+    #[cfg(feature = "cluster")]
+    #[command(subcommand)]
+    Cluster(cluster::ClusterCommand),
     /// Check a configuration and everything that it names, without listening.
     Check(run::CheckArgs),
     /// Look over everything an install needs (configuration, devices, model, broker, limits), and say what to do.
@@ -173,6 +179,8 @@ fn dispatch(cli: Cli, set: SetThreads) -> Result<()> {
         Some(Command::Bench(args)) => bench::run(&args, set),
         Some(Command::Outbox(command)) => outbox::run(&command),
         Some(Command::Mqtt(command)) => mqtt::run(&command),
+        #[cfg(feature = "cluster")]
+        Some(Command::Cluster(command)) => cluster::run(&command),
         Some(Command::Check(args)) => run::check(&args),
         Some(Command::Doctor(args)) => doctor::run(&args),
         Some(Command::Config(command)) => config::run(&command),

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{PoolConfig, SnapshotConfig};
 use crate::capture::{CaptureConfig, SourceConfig};
+use crate::cluster::ClusterConfig;
 use crate::detect::DetectConfig;
 use crate::error::{Error, Result};
 use crate::event_store::EventsConfig;
@@ -38,6 +39,8 @@ pub struct Config {
     pub publish: PublishConfig,
     /// Whether this node shares microphones on the broker with others.
     pub pool: PoolConfig,
+    /// Whether this node shares microphones with others by way of NATS JetStream.
+    pub cluster: ClusterConfig,
     /// Whether Home Assistant is told of the streams.
     pub homeassistant: HomeAssistantConfig,
     /// The page, metrics and probes.
@@ -174,25 +177,47 @@ impl Config {
             source.validate()?;
         }
         self.pool.validate()?;
+        self.cluster.validate()?;
+        self.check_cluster()?;
         self.check_microphones()
+    }
+
+    /// A cluster takes the place of a pool, and needs a program that has it.
+    fn check_cluster(&self) -> Result<()> {
+        if !self.cluster.is_on() {
+            return Ok(());
+        }
+        if self.pool.enable {
+            return Err(Error::config(
+                "both [pool] and [cluster] share microphones",
+                "keep [cluster]; take [pool] out",
+            ));
+        }
+        if cfg!(not(feature = "cluster")) {
+            return Err(Error::config(
+                "cluster.url is set, but this program was built without the feature `cluster`",
+                "take [cluster] out, or build with `--features cluster`",
+            ));
+        }
+        Ok(())
     }
 
     /// Microphones that publish their sound need a broker, and those that are shared must be the same everywhere.
     fn check_microphones(&self) -> Result<()> {
         let mut mics = self.source.iter().filter(|source| source.mqtt.is_some()).peekable();
-        if mics.peek().is_some() && self.publish.broker.is_none() {
+        if mics.peek().is_some() && self.publish.broker.is_none() && !self.cluster.is_on() {
             return Err(Error::config(
                 "a source has `mqtt`, but no broker is configured",
                 "set `broker` in [publish] to the broker to which the microphone publishes",
             ));
         }
-        if !self.pool.enable {
+        if !self.pool.enable && !self.cluster.is_on() {
             return Ok(());
         }
         if mics.peek().is_none() {
             return Err(Error::config(
-                "pool.enable is set, but no source has `mqtt`",
-                "list the shared microphones, each as [[source]] with mqtt = \"ID\"; or take [pool] out",
+                "[pool] or [cluster] is set, but no source has `mqtt`",
+                "list the shared microphones, each as [[source]] with mqtt = \"ID\"; or take the table out",
             ));
         }
         let mut shared = HashSet::new();
@@ -200,7 +225,7 @@ impl Config {
             self.source.iter().filter_map(|s| s.mqtt.as_ref()).find(|mic| !shared.insert(*mic))
         {
             return Err(Error::config(
-                format!("two sources share the microphone {twice:?}, and a pool hears each microphone once"),
+                format!("two sources share the microphone {twice:?}, and workers hear each microphone once"),
                 "leave one of the two [[source]] out",
             ));
         }

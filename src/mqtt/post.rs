@@ -14,6 +14,8 @@ pub enum Post {
     Refused(Arc<str>),
     /// Nothing will come until it is up again, by somebody's decision: because another node has it, or for now nobody.
     Rest(Option<Arc<str>>),
+    /// Its sound goes to the analysis by another way than this one.
+    Here,
     /// A message.
     Letter(Letter),
 }

@@ -1,5 +1,6 @@
 //! The supervisor: starts everything, watches it, stops it in order.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,6 +11,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, bounded, never, select};
 use sd_notify::NotifyState;
 
+use super::cluster::{self, join_cluster};
 use super::dispatch::Dispatch;
 use super::health::HealthDesk;
 use super::keeper::{self, Keeper, QUEUE};
@@ -93,6 +95,7 @@ pub(super) struct Daemon {
     pub(super) notices: Receiver<Notice>,
     pub(super) keeper: Keeper,
     pub(super) worker: Option<Worker>,
+    pub(super) cluster: Option<cluster::Worker>,
     /// Keeps the link up by which microphones are heard.
     _air: Option<Air>,
     pub(super) dispatch: Dispatch,
@@ -123,6 +126,9 @@ impl Daemon {
         // the engine warms up before anything listens
         let (mut engine, manifest) = start_engine(config)?;
         tracing::info!("model {} ({})", manifest.name, manifest.short_hash());
+        if config.cluster.is_on() {
+            engine.step_alone();
+        }
         let embeddings = config.publish.embedding;
         if config.publish.broker.is_some() {
             engine.pool_contexts(embeddings.frames());
@@ -186,7 +192,9 @@ impl Daemon {
             tracing::info!("the page is at http://{}/", server.address());
         }
         let store = CalibrationStore::new(state);
-        let shared = air.as_ref().is_some_and(|air| air.shared);
+        let (cluster, parts) = join_cluster(config, (&open, sources), manifest.short_hash())?;
+        let mut parts: HashMap<_, _> = parts.into_iter().collect();
+        let shared = cluster.is_none() && air.as_ref().is_some_and(|air| air.shared);
         // a state of each stream may wait, so that none of them is always the one that finds no room
         let room = QUEUE.max(2 * ids.len());
         let (others, states) = bounded(room);
@@ -198,6 +206,10 @@ impl Daemon {
             let shared = shared && config.mqtt.is_some();
             for feed in source.feeds.drain(..) {
                 let place = streams.len();
+                if let Some(part) = parts.remove(&feed.id) {
+                    streams.push(Stream::clustered(place, feed, part));
+                    continue;
+                }
                 if shared {
                     streams.push(Stream::shared(place, feed));
                     continue;
@@ -218,7 +230,7 @@ impl Daemon {
             embedder: Embedder::new(embeddings, &manifest)?,
             snapshots: handle,
             states: keep,
-            keep_every: keeper::every(shared),
+            keep_every: keeper::every(shared || cluster.is_some()),
             // what is read as fast as it goes is not slowed
             tick: if paced { config.model.tick() } else { Duration::ZERO },
             priority: wished.saturating_sub(1).max(wished.min(1)),
@@ -231,6 +243,7 @@ impl Daemon {
             notices,
             keeper,
             worker,
+            cluster,
             _air: air,
             dispatch,
             pulse: Pulse::new(),

@@ -37,6 +37,8 @@ pub struct Engine {
     steps: HopTimes,
     /// Hops in a row of a stream that are stepped together.
     hop_batch: usize,
+    /// Hops are stepped one by one.
+    pub(super) alone: bool,
     pub(super) hops: Vec<(usize, [f32; HOP])>,
     ready: Vec<(usize, Input)>,
     pub(super) frames: Vec<Frame>,
@@ -87,6 +89,7 @@ impl Engine {
             times: HopTimes::default(),
             steps: HopTimes::default(),
             hop_batch: 1,
+            alone: false,
             hops: Vec::new(),
             ready: Vec::new(),
             frames: Vec::new(),
@@ -108,6 +111,7 @@ impl Engine {
             pool_frames: self.pool_frames,
             keep: self.keep,
             hop_batch: self.hop_batch,
+            alone: self.alone,
             learners: self.learners.clone(),
             ..Self::on(batch, self.detect.clone(), self.instrument.clone())
         }))
@@ -122,6 +126,12 @@ impl Engine {
     /// streams that is less work, and the first of them is scored that much later.
     pub fn batch_hops(&mut self, hops: usize) {
         self.hop_batch = hops.max(1);
+    }
+
+    /// From here on each hop is stepped by itself. Sums of a product are rounded by how many rows it has: so scores of a stream
+    /// are the same to the bit whatever other streams this engine has, and cost more where there are many.
+    pub fn step_alone(&mut self) {
+        (self.alone, self.hop_batch) = (true, 1);
     }
 
     /// Streams that are added from here on remember their last sound, for excerpts of events.

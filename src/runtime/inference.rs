@@ -32,6 +32,8 @@ use crate::telemetry::{HopTimes, Seldom};
 const PIECE: usize = 4096;
 /// Longest sleep of a loop that has nothing to do.
 const IDLE: Duration = Duration::from_millis(50);
+/// The same where streams of a cluster may bring sound, which wakes nobody.
+const SHARED_IDLE: Duration = Duration::from_millis(5);
 /// Patience with a full publish queue where sound can wait (replays).
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Patience with the supervisor at the end of a stream.
@@ -144,7 +146,8 @@ impl Inference {
                 let open: Vec<&RingReader> =
                     self.streams.iter().filter(wanted).map(|s| &s.feed.reader).collect();
                 let waits = Instant::now();
-                let _ = wait_any(open.iter().copied(), IDLE);
+                let idle = if self.streams.iter().any(|s| s.shared.is_some()) { SHARED_IDLE } else { IDLE };
+                let _ = wait_any(open.iter().copied(), idle);
                 self.load.waited(waits.elapsed());
             }
         }
@@ -165,6 +168,9 @@ impl Inference {
         let Some(stream) = self.streams.get_mut(index).filter(|s| !s.closing) else { return Ok(false) };
         if stream.number.is_some_and(|number| self.engine.is_full(number)) {
             return Ok(false);
+        }
+        if stream.shared.is_some() {
+            return self.take_shared(index, piece);
         }
         let found = stream.feed.reader.read(piece);
         if !stream.owned {
@@ -206,7 +212,7 @@ impl Inference {
     }
 
     /// A stream gives its first sample: its number in the engine.
-    fn join(&mut self, index: usize, rate: u32) -> Result<usize> {
+    pub(super) fn join(&mut self, index: usize, rate: u32) -> Result<usize> {
         let gone = || Error::internal("a stream that is not there gives samples");
         let stream = self.streams.get_mut(index).ok_or_else(gone)?;
         stream.started = SystemTime::now();
@@ -289,6 +295,9 @@ impl Inference {
                 }
                 Heard::Strip { strip, .. } => Shown::strip(feed, place, strip),
                 Heard::State { state, .. } => {
+                    if let Some(shared) = &mut stream.shared {
+                        shared.keep(&state);
+                    }
                     if stream.keep {
                         // the last word on the stream: worth a wait, but not for ever
                         let _ = states.send_timeout((stream.feed.id.clone(), state), KEEP_PATIENCE);
@@ -296,12 +305,8 @@ impl Inference {
                 }
                 Heard::Finding { finding, .. } if stream.mute.hides(&finding, Instant::now()) => {}
                 Heard::Finding { finding, .. } => {
-                    let latency = stream.zero.map_or(Duration::ZERO, |zero| {
-                        zero.elapsed().saturating_sub(Duration::from_secs_f64(finding.emitted_s))
-                    });
                     let on = finding.phase != Phase::End;
-                    let mut event = stamp.event(&stream.feed.id, *finding, stream.wall_zero(), latency);
-                    snapshots.announce(&mut event);
+                    let Some(event) = stream.document(*finding, stamp, snapshots) else { return };
                     tracing::debug!(
                         stream = stream.feed.id,
                         id = event.id,
@@ -310,7 +315,9 @@ impl Inference {
                         "event"
                     );
                     feed.event(&event);
-                    publish(sender, *patient, Outgoing::Event(Box::new(event)));
+                    if stream.shared.is_none() {
+                        publish(sender, *patient, Outgoing::Event(Box::new(event)));
+                    }
                     stream.anomaly.set(on);
                     stream.tell_anomaly(sender, *patient);
                 }
@@ -344,6 +351,9 @@ impl Inference {
     /// delays it.
     fn keep(&self, stream: &Stream) {
         let lane = stream.number.filter(|_| stream.keep).and_then(|number| self.engine.lane(number));
+        if let Some(shared) = &stream.shared {
+            return shared.report_known(stream.number.and_then(|number| self.engine.lane(number)));
+        }
         if let Some(state) = lane.and_then(|lane| lane.detector().snapshot()) {
             let _ = self.states.try_send((stream.feed.id.clone(), Box::new(state)));
         }

@@ -17,6 +17,7 @@
 
 mod breaks;
 mod calibrations;
+mod cluster;
 mod daemon;
 mod deferred;
 mod dispatch;

@@ -92,6 +92,9 @@ impl Engine {
             }
             *left -= 1;
         }
+        if self.alone {
+            return self.hops.chunks(1).try_for_each(|hop| self.batch.step(hop, &mut self.frames));
+        }
         self.batch.step(&self.hops, &mut self.frames)
     }
 

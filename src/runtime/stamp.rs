@@ -6,6 +6,8 @@ use std::time::{Duration, SystemTime};
 use jiff::Timestamp;
 use ulid::{Generator, Ulid};
 
+use crate::cluster::Session;
+use crate::cluster::ids::event_id;
 use crate::event::{Detail, EVENT_SCHEMA, Event, Finding, Phase};
 use crate::units::samples_to_seconds;
 
@@ -71,31 +73,71 @@ impl Stamp {
         newest_first.find(|(_, of, n)| of == stream && *n == number).map(|(id, ..)| id.as_str())
     }
 
+    /// The event of a finding in a `session` that workers share: whoever hears the same makes the same, but for the times at
+    /// which it is made.
+    pub(super) fn shared_event(
+        &mut self,
+        session: &Session,
+        node: &str,
+        stream: &str,
+        finding: Finding,
+    ) -> Event {
+        let zero = session.started();
+        let onset = zero + Duration::from_secs_f64(samples_to_seconds(finding.onset_sample));
+        let onset_ms = onset.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_millis();
+        let onset_ms = u64::try_from(onset_ms).unwrap_or_default();
+        let id = event_id(&session.boot, stream, finding.onset_sample, finding.number, onset_ms);
+        self.remember(&id, stream, finding.number);
+        let made = zero + Duration::from_secs_f64(finding.emitted_s);
+        let latency = SystemTime::now().duration_since(made).unwrap_or_default();
+        let (boot, seq) = (session.boot.clone(), session.next_seq);
+        self.document((id, boot, seq), (node, stream), finding, (zero, latency))
+    }
+
+    fn remember(&mut self, id: &str, stream: &str, number: u64) {
+        if self.find(id).is_some() {
+            return;
+        }
+        if self.recent.len() >= REMEMBERED {
+            self.recent.pop_front();
+        }
+        self.recent.push_back((id.to_owned(), stream.to_owned(), number));
+    }
+
     /// The event of a finding on `stream` whose sample 0 was captured at `zero`; `latency` is the time from the
     /// capture of the deciding hop until now.
     pub fn event(&mut self, stream: &str, finding: Finding, zero: SystemTime, latency: Duration) -> Event {
-        let running = self.streams.entry(stream.to_owned()).or_default();
-        let id = match &running.current {
-            Some((number, id)) if *number == finding.number => id.clone(),
+        let current = self.streams.get(stream).and_then(|running| running.current.clone());
+        let id = match current {
+            Some((number, id)) if number == finding.number => id,
             _ => {
                 let id = self.ids.generate().unwrap_or_else(|_| Ulid::generate()).to_string();
-                if self.recent.len() >= REMEMBERED {
-                    self.recent.pop_front();
-                }
-                self.recent.push_back((id.clone(), stream.to_owned(), finding.number));
+                self.remember(&id, stream, finding.number);
                 id
             }
         };
+        let running = self.streams.entry(stream.to_owned()).or_default();
         running.current = (finding.phase != Phase::End).then(|| (finding.number, id.clone()));
         let seq = running.seq;
         running.seq += 1;
+        let node = self.node.clone();
+        self.document((id, self.boot.clone(), seq), (&node, stream), finding, (zero, latency))
+    }
+
+    fn document(
+        &self,
+        (id, boot, seq): (String, String, u64),
+        (node, stream): (&str, &str),
+        finding: Finding,
+        (zero, latency): (SystemTime, Duration),
+    ) -> Event {
         let at = |sample: u64| rfc3339(zero + Duration::from_secs_f64(samples_to_seconds(sample)));
         Event {
             schema: EVENT_SCHEMA,
             id,
-            boot: self.boot.clone(),
+            boot,
             seq,
-            node: self.node.clone(),
+            node: node.to_owned(),
             stream: stream.to_owned(),
             onset: at(finding.onset_sample),
             offset: finding.offset_sample.map(at),

@@ -11,6 +11,8 @@ use crate::serve::Said;
 
 /// How long a stop waits for the analysis of what was heard, where nobody waits for a replay.
 const LAST_SOUND: Duration = Duration::from_secs(3);
+/// How long it waits for the streams of a cluster to be given back.
+const LAST_GIVEN: Duration = Duration::from_millis(2500);
 /// How long it waits for the disk to take what is known of streams.
 const LAST_WRITE: Duration = Duration::from_secs(1);
 
@@ -20,6 +22,11 @@ impl Daemon {
     pub(super) fn stop(mut self, ended: End) -> Result<()> {
         tell_systemd(&[NotifyState::Stopping]);
         self.feed.say(Said::Stopping);
+        if self.cluster.as_ref().is_some_and(|cluster| !cluster.finish(LAST_GIVEN)) {
+            tracing::warn!(
+                "the streams were not given back in time; other workers take them when the leases run out"
+            );
+        }
         for source in &self.sources {
             source.handle.request_stop();
         }

@@ -2,15 +2,18 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
+use super::cluster::Shared;
 use super::inference::publish;
 use super::learning_progress::LearningProgress;
 use super::mute::Mute;
 use super::notes::Notes;
 use super::scores::Summary;
 use super::show::Shown;
-use super::{LaneCounters, LaneFigures};
+use super::snapshot::Snapshots;
+use super::{LaneCounters, LaneFigures, Stamp};
 use crate::capture::StreamFeed;
 use crate::detect::StreamState;
+use crate::event::{Event, Finding};
 use crate::publish::{EventSender, Outgoing};
 
 /// Whether an event goes on, and what was told of that.
@@ -42,6 +45,8 @@ pub(super) struct Stream {
     pub(super) keep: bool,
     /// It is heard here; of streams that workers share, one that another worker hears is not.
     pub(super) owned: bool,
+    /// Its part in a cluster, where it is shared by one.
+    pub(super) shared: Option<Shared>,
     /// Nothing more comes of it.
     pub(super) closing: bool,
     /// All of it is scored, and it has ended.
@@ -78,6 +83,7 @@ impl Stream {
             known,
             keep,
             owned: true,
+            shared: None,
             closing: false,
             closed: false,
             heard: 0.0,
@@ -100,6 +106,11 @@ impl Stream {
     /// A stream that workers share: it is not heard here until it is taken.
     pub(super) fn shared(place: usize, feed: StreamFeed) -> Self {
         Self { owned: false, ..Self::new(place, feed, None, true) }
+    }
+
+    /// A stream that the workers of a cluster share.
+    pub(super) fn clustered(place: usize, feed: StreamFeed, shared: Shared) -> Self {
+        Self { owned: false, shared: Some(shared), ..Self::new(place, feed, None, false) }
     }
 
     /// It is heard here from now on.
@@ -131,6 +142,24 @@ impl Stream {
         let told = self.anomaly.told == Some(on)
             || publish(sender, patient, Outgoing::Anomaly { stream: self.feed.id.clone(), on });
         self.anomaly.told = told.then_some(on);
+    }
+
+    /// The event document of a finding. Of a stream of a cluster it goes on its way there; none where no session of it goes on.
+    pub(super) fn document(
+        &mut self,
+        finding: Finding,
+        stamp: &mut Stamp,
+        snapshots: &mut Snapshots,
+    ) -> Option<Event> {
+        if let Some(shared) = &mut self.shared {
+            return shared.tell(stamp, &self.feed.id, finding);
+        }
+        let latency = self.zero.map_or(Duration::ZERO, |zero| {
+            zero.elapsed().saturating_sub(Duration::from_secs_f64(finding.emitted_s))
+        });
+        let mut event = stamp.event(&self.feed.id, finding, self.wall_zero(), latency);
+        snapshots.announce(&mut event);
+        Some(event)
     }
 
     /// Wall-clock time of sample 0, by the clock as it is now.

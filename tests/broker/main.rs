@@ -7,6 +7,7 @@ mod support;
 
 mod broker_away_loses_nothing;
 mod brokers_that_refuse;
+mod cluster_loses_nothing;
 mod commands_follow_the_rule;
 mod disk_trouble_stops_nothing;
 mod embedding_topic;

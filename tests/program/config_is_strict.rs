@@ -124,6 +124,7 @@ fn unknown_keys_are_refused_in_every_section() {
         "[publish]\nqos = 1",
         "[homeassistant]\nenabled = true",
         "[pool]\nworkers = 2",
+        "[cluster]\nservers = \"x\"",
         "[snapshots]\npicture = true",
         "[http]\nport = 1",
         "[log]\nlevel = \"info\"",

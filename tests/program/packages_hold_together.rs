@@ -44,7 +44,16 @@ fn every_example_is_taken() {
     names.sort();
     assert_eq!(
         names,
-        ["archive", "default", "jetson", "mic-array", "minimal", "pool-worker", "raspberry-pi"]
+        [
+            "archive",
+            "cluster-worker",
+            "default",
+            "jetson",
+            "mic-array",
+            "minimal",
+            "pool-worker",
+            "raspberry-pi"
+        ]
     );
 }
 

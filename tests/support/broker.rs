@@ -176,38 +176,7 @@ impl Broker {
     }
 
     fn subscribe_with(&self, topic: &str, payload: &str, more: &[&str]) -> Subscriber {
-        let probe = format!("probe/{}", self.port);
-        let mut child = Command::new("mosquitto_sub")
-            .args(["-h", "127.0.0.1", "-p", &self.port.to_string(), "-q", "1", "-t", topic, "-t", &probe])
-            .args(["-F", &format!("%r\t%t\t{payload}")])
-            .args(more)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("mosquitto_sub starts");
-        let output = BufReader::new(child.stdout.take().unwrap());
-        let (sender, lines) = channel();
-        thread::spawn(move || {
-            for line in output.lines().map_while(Result::ok) {
-                let mut parts = line.splitn(3, '\t').map(str::to_owned);
-                let (Some(retained), Some(topic), Some(payload)) = (parts.next(), parts.next(), parts.next())
-                else {
-                    continue;
-                };
-                if sender.send(Heard { retained: retained == "1", topic, payload }).is_err() {
-                    break;
-                }
-            }
-        });
-        let subscriber = Subscriber { child, lines, early: Mutex::new(Vec::new()) };
-        let ready = await_for("the subscription", Duration::from_secs(10), || {
-            self.publish(&probe, "ready");
-            let heard: Vec<Heard> = subscriber.lines.try_iter().collect();
-            heard.iter().any(|heard| heard.topic == probe).then_some(heard)
-        });
-        subscriber.early.lock().unwrap().extend(ready.into_iter().filter(|heard| heard.topic != probe));
-        subscriber
+        Subscriber::with(self.port, topic, payload, more)
     }
 
     /// Publishes a message (QoS 1, not retained).
@@ -217,9 +186,7 @@ impl Broker {
 
     /// The same with more arguments.
     pub fn publish_with(&self, topic: &str, payload: &str, more: &[&str]) {
-        let port = self.port.to_string();
-        let arguments = ["-h", "127.0.0.1", "-p", &port, "-q", "1", "-t", topic, "-m", payload];
-        assert!(Command::new("mosquitto_pub").args(arguments).args(more).status().unwrap().success());
+        publish(self.port, topic, payload, more);
     }
 }
 
@@ -231,6 +198,12 @@ impl Drop for Broker {
             let _ = child.wait();
         }
     }
+}
+
+fn publish(port: u16, topic: &str, payload: &str, more: &[&str]) {
+    let port = port.to_string();
+    let arguments = ["-h", "127.0.0.1", "-p", &port, "-q", "1", "-t", topic, "-m", payload];
+    assert!(Command::new("mosquitto_pub").args(arguments).args(more).status().unwrap().success());
 }
 
 /// Sends a signal by its name to a child of the test.
@@ -258,6 +231,46 @@ pub struct Subscriber {
 }
 
 impl Subscriber {
+    /// On `topic` of a broker on a loopback port, whichever it is.
+    pub fn on_port(port: u16, topic: &str) -> Self {
+        Self::with(port, topic, "%p", &[])
+    }
+
+    fn with(port: u16, topic: &str, payload: &str, more: &[&str]) -> Self {
+        let probe = format!("probe/{port}");
+        let mut child = Command::new("mosquitto_sub")
+            .args(["-h", "127.0.0.1", "-p", &port.to_string(), "-q", "1", "-t", topic, "-t", &probe])
+            .args(["-F", &format!("%r\t%t\t{payload}")])
+            .args(more)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("mosquitto_sub starts");
+        let output = BufReader::new(child.stdout.take().unwrap());
+        let (sender, lines) = channel();
+        thread::spawn(move || {
+            for line in output.lines().map_while(Result::ok) {
+                let mut parts = line.splitn(3, '\t').map(str::to_owned);
+                let (Some(retained), Some(topic), Some(payload)) = (parts.next(), parts.next(), parts.next())
+                else {
+                    continue;
+                };
+                if sender.send(Heard { retained: retained == "1", topic, payload }).is_err() {
+                    break;
+                }
+            }
+        });
+        let subscriber = Self { child, lines, early: Mutex::new(Vec::new()) };
+        let ready = await_for("the subscription", Duration::from_secs(10), || {
+            publish(port, &probe, "ready", &[]);
+            let heard: Vec<Heard> = subscriber.lines.try_iter().collect();
+            heard.iter().any(|heard| heard.topic == probe).then_some(heard)
+        });
+        subscriber.early.lock().unwrap().extend(ready.into_iter().filter(|heard| heard.topic != probe));
+        subscriber
+    }
+
     /// The next message whose topic ends in `suffix`, within `limit`; others are passed over.
     pub fn next(&self, suffix: &str, limit: Duration) -> Heard {
         let by = Instant::now() + limit;

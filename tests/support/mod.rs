@@ -12,6 +12,8 @@ pub mod http;
 pub mod meddle;
 pub mod microphone;
 pub mod models;
+#[cfg(feature = "cluster")]
+pub mod nats;
 pub mod proxy;
 pub mod schema;
 pub mod sender;

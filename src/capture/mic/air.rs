@@ -13,9 +13,9 @@ pub struct Air {
     pub topics: MicTopics,
     /// A source does not listen by itself: somebody lets it, by way of [`OpenSource::mic`](crate::capture::OpenSource::mic).
     pub shared: bool,
-    /// What brings them.
+    /// What brings them; none where a cluster does.
     #[cfg(feature = "mqtt")]
-    pub exchange: crate::mqtt::Exchange,
+    pub exchange: Option<crate::mqtt::Exchange>,
 }
 
 impl Air {
@@ -31,7 +31,9 @@ impl Air {
     /// Has the chunks of the microphone `id` brought to `way`.
     #[cfg(feature = "mqtt")]
     pub fn hear(&self, id: &str, way: &Sender<Post>) {
-        self.exchange.hear(self.topics.audio(id), LARGEST_CHUNK, way.clone());
+        if let Some(exchange) = &self.exchange {
+            exchange.hear(self.topics.audio(id), LARGEST_CHUNK, way.clone());
+        }
     }
 
     /// There is nothing to hear without MQTT.

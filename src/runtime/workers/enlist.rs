@@ -27,6 +27,9 @@ pub(crate) fn open_air(config: &Config, sources: &[SourceConfig], node: &str) ->
         return Ok(None);
     }
     let topics = MicTopics::new(&config.publish.prefix);
+    if config.cluster.is_on() {
+        return Ok(Some(Air { topics, shared: true, exchange: None }));
+    }
     let shared = config.pool.enable;
     let options = Options {
         protocol: Protocol::V5,
@@ -36,7 +39,7 @@ pub(crate) fn open_air(config: &Config, sources: &[SourceConfig], node: &str) ->
         ..config.publish.options(format!("cpc-stream-{node}-mics"))?
     };
     let exchange = Exchange::start("mics", "microphones", options)?;
-    Ok(Some(Air { topics, shared, exchange }))
+    Ok(Some(Air { topics, shared, exchange: Some(exchange) }))
 }
 
 /// Makes the daemon a worker, where it is to be one.
@@ -49,6 +52,7 @@ pub(in crate::runtime) fn enlist(
     progress: &[Arc<Progress>],
 ) -> Result<Option<Worker>> {
     let Some(air) = air.filter(|air| air.shared) else { return Ok(None) };
+    let Some(exchange) = air.exchange.clone() else { return Ok(None) };
     let shared = open.iter().zip(sources).filter_map(|(source, config)| {
         let stream = config.stream_ids().into_iter().next()?;
         Some((config.mqtt.clone()?, Shared { stream, way: source.mic.clone()? }))
@@ -57,6 +61,7 @@ pub(in crate::runtime) fn enlist(
         node: config.node_id(),
         pool: config.pool.clone(),
         air: air.clone(),
+        exchange,
         mics: shared.collect(),
         states,
         hands,

@@ -61,6 +61,7 @@ pub(in crate::runtime) struct Outfit {
     pub(in crate::runtime) node: String,
     pub(in crate::runtime) pool: PoolConfig,
     pub(in crate::runtime) air: Air,
+    pub(in crate::runtime) exchange: Exchange,
     /// By the ids of the microphones.
     pub(in crate::runtime) mics: BTreeMap<String, Shared>,
     /// What is to be handed on of streams. It closes when the last of it is in.
@@ -78,16 +79,28 @@ impl Worker {
     pub(in crate::runtime) fn start(outfit: Outfit) -> Result<Self> {
         let (ended, done) = bounded(1);
         let (way, posts) = bounded(QUEUE);
-        let Outfit { node, pool, air, mics, states, hands, store, progress } = outfit;
-        let (exchange, topics) = (&air.exchange, &air.topics);
+        let Outfit { node, pool, air, exchange, mics, states, hands, store, progress } = outfit;
+        let topics = &air.topics;
         for filter in [topics.owner("+"), topics.worker("+"), topics.hellos(&pool.name)] {
             exchange.hear(filter, SMALL, way.clone());
         }
         let ledger = Ledger::new(&node, pool.max_streams, mics.keys().cloned());
         let mics = mics.into_iter().map(|(id, shared)| (id, Mic::new(shared))).collect();
         let moved = (rounds(&progress), Instant::now());
-        let mut desk =
-            Desk { node, pool, air, ledger, mics, way, hands, store, progress, moved, warned: false };
+        let mut desk = Desk {
+            node,
+            pool,
+            air,
+            exchange,
+            ledger,
+            mics,
+            way,
+            hands,
+            store,
+            progress,
+            moved,
+            warned: false,
+        };
         let work = move || {
             desk.run(&posts, &states);
             let _ = ended.send(());
@@ -127,6 +140,7 @@ struct Desk {
     node: String,
     pool: PoolConfig,
     air: Air,
+    exchange: Exchange,
     ledger: Ledger,
     mics: BTreeMap<String, Mic>,
     way: Sender<Post>,
@@ -175,7 +189,7 @@ impl Desk {
     }
 
     fn exchange(&self) -> &Exchange {
-        &self.air.exchange
+        &self.exchange
     }
 
     /// Says that this worker is there, while its analysis is.
@@ -197,7 +211,7 @@ impl Desk {
         match post {
             Post::Up => self.ledger.up(now),
             Post::Down(_) => self.ledger.down(),
-            Post::Rest(_) | Post::Refused(_) => {}
+            Post::Rest(_) | Post::Refused(_) | Post::Here => {}
             Post::Letter(letter) => self.read(&letter, now),
         }
     }
@@ -252,7 +266,7 @@ impl Desk {
             Deed::Take(id) => {
                 if let Some(mic) = self.mics.get_mut(&id) {
                     mic.asked = Some(now);
-                    self.air.exchange.hear(self.air.topics.state(&id), parcel::LARGEST, self.way.clone());
+                    self.exchange.hear(self.air.topics.state(&id), parcel::LARGEST, self.way.clone());
                 }
             }
             Deed::Leave(id) => {

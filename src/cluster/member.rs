@@ -1,0 +1,322 @@
+//! Which streams this worker hears: leases, fair shares, and the tasks that hear them.
+
+use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use async_nats::jetstream::kv::Watch;
+use crossbeam_channel::Sender;
+use futures_util::StreamExt;
+use futures_util::future::join_all;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::feed::Feed;
+use super::figures::{Counts, Lag, Owner, Presence};
+use super::hub::Hub;
+use super::lease::{Book, Lease};
+use super::relay::{self, RelaySetup};
+use super::sound::Outlet;
+use super::worker::{Shared, WorkerSetup};
+use super::{ClusterConfig, shares};
+use crate::mqtt::Post;
+
+/// Prefixes of keys in the bucket of leases.
+pub(super) const STREAM: &str = "stream.";
+pub(super) const WORKER: &str = "worker.";
+const RELAY: &str = "relay";
+/// Renewals within the length of a lease.
+const RENEWALS: u32 = 4;
+
+/// A stream as this worker sees it.
+struct Slot {
+    mic: String,
+    channel: Option<u16>,
+    way: Option<Sender<Post>>,
+    lag: Arc<Lag>,
+    state: State,
+    /// Who has it, as its source was told.
+    told: Option<Option<String>>,
+}
+
+enum State {
+    Free(Outlet),
+    Held(Held),
+    /// Only while it changes.
+    Between,
+}
+
+struct Held {
+    lease: Lease,
+    stop: watch::Sender<bool>,
+    task: JoinHandle<Outlet>,
+}
+
+pub(super) struct Member {
+    hub: Hub,
+    config: ClusterConfig,
+    prefix: String,
+    node: String,
+    model: String,
+    slots: BTreeMap<String, Slot>,
+    book: Book,
+    counts: Arc<Counts>,
+    relay: Option<RelaySetup>,
+    relaying: Option<(Lease, watch::Sender<bool>, JoinHandle<()>)>,
+    lease: Duration,
+}
+
+impl Member {
+    pub(super) fn new(hub: Hub, setup: WorkerSetup) -> Self {
+        let slot = |shared: Shared| {
+            let Shared { stream, mic, channel, outlet, way } = shared;
+            let state = State::Free(outlet);
+            (stream, Slot { mic, channel, way, lag: Arc::default(), state, told: None })
+        };
+        Self {
+            hub,
+            lease: Duration::from_secs_f64(setup.config.lease_s),
+            config: setup.config,
+            prefix: setup.prefix,
+            node: setup.node,
+            model: setup.model,
+            slots: setup.streams.into_iter().map(slot).collect(),
+            book: Book::default(),
+            counts: Arc::default(),
+            relay: setup.relay,
+            relaying: None,
+        }
+    }
+
+    pub(super) async fn run(mut self, mut stop: watch::Receiver<bool>) {
+        let mut ticks = interval(self.lease / RENEWALS);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut news: Option<Watch> = None;
+        let mut settled = Instant::now();
+        loop {
+            let next = async {
+                match &mut news {
+                    Some(news) => news.next().await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                _ = stop.changed() => break,
+                entry = next => match entry {
+                    Some(Ok(entry)) => self.book.note(entry, Instant::now()),
+                    Some(Err(_)) | None => news = None,
+                },
+                _ = ticks.tick() => {
+                    if news.is_none() {
+                        news = self.hub.leases.watch_with_history(">").await.ok();
+                        settled = Instant::now();
+                    }
+                    self.announce().await;
+                    self.renew().await;
+                    self.give_back().await;
+                    // who is there says so within a renewal
+                    if news.is_some() && settled.elapsed() >= self.lease / 2 {
+                        self.share().await;
+                        self.keep_relay().await;
+                    }
+                    self.tell_sources();
+                }
+            }
+        }
+        self.leave().await;
+    }
+
+    fn held(&self) -> usize {
+        self.slots.values().filter(|slot| matches!(slot.state, State::Held(_))).count()
+    }
+
+    /// Says that this worker is there.
+    async fn announce(&self) {
+        let lags = self.slots.iter().filter(|(_, slot)| matches!(slot.state, State::Held(_)));
+        let lags = lags.map(|(stream, slot)| {
+            let seconds = slot.lag.ms.load(Ordering::Relaxed) as f64 / 1e3;
+            (stream.clone(), (seconds, slot.lag.sequence.load(Ordering::Relaxed)))
+        });
+        let presence = Presence {
+            max_streams: self.config.max_streams,
+            model: self.model.clone(),
+            figures: self.counts.figures(self.held()),
+            lags: lags.collect(),
+        };
+        let text = serde_json::to_vec(&presence).unwrap_or_default();
+        if let Err(error) = self.hub.leases.put(format!("{WORKER}{}", self.node), text.into()).await {
+            tracing::debug!("cluster: the servers do not hear this worker: {error}");
+        }
+    }
+
+    async fn renew(&mut self) {
+        let (store, after) = (&self.hub.leases, self.lease);
+        let held = self.slots.iter_mut().filter_map(|(stream, slot)| match &mut slot.state {
+            State::Held(held) => Some((stream, held)),
+            _ => None,
+        });
+        let renewals = held.map(|(stream, held)| async move {
+            let before = held.lease.lost;
+            held.lease.renew(store, after).await;
+            if held.lease.lost && !before {
+                tracing::warn!("cluster: {stream}: its lease ran out; another worker goes on with it");
+                let _ = held.stop.send(true);
+                return 1;
+            }
+            0
+        });
+        let lost: u64 = join_all(renewals).await.into_iter().sum();
+        self.counts.lost.fetch_add(lost, Ordering::Relaxed);
+    }
+
+    /// Gives the leases of streams back that the analysis has let go.
+    async fn give_back(&mut self) {
+        for (stream, slot) in &mut self.slots {
+            if !matches!(&slot.state, State::Held(held) if held.task.is_finished()) {
+                continue;
+            }
+            let State::Held(held) = std::mem::replace(&mut slot.state, State::Between) else { continue };
+            match held.task.await {
+                Ok(outlet) => slot.state = State::Free(outlet),
+                Err(error) => {
+                    tracing::error!("cluster: {stream}: its task is gone ({error}); restart this worker");
+                }
+            }
+            held.lease.release(&self.hub.leases).await;
+        }
+    }
+
+    /// Takes streams up to the fair share, and gives back what is above it.
+    async fn share(&mut self) {
+        let mut workers: BTreeMap<&str, usize> = BTreeMap::new();
+        for (node, value) in self.book.alive(WORKER, self.lease) {
+            let presence: Presence = serde_json::from_slice(value).unwrap_or_default();
+            if presence.model == self.model {
+                workers.insert(node, presence.max_streams);
+            }
+        }
+        workers.insert(&self.node, self.config.max_streams);
+        let capacities: Vec<usize> = workers.values().copied().collect();
+        let place = workers.keys().position(|node| *node == self.node).unwrap_or_default();
+        let share = shares(self.slots.len(), &capacities).get(place).copied().unwrap_or_default();
+        let mut held = self.held();
+        for slot in self.slots.values_mut().rev() {
+            if held <= share {
+                break;
+            }
+            if let State::Held(running) = &slot.state {
+                let _ = running.stop.send(true);
+                held -= 1;
+            }
+        }
+        let mut order: Vec<String> = self.slots.keys().cloned().collect();
+        let mut hash = DefaultHasher::new();
+        self.node.hash(&mut hash);
+        let turn = usize::try_from(hash.finish() % (order.len().max(1) as u64)).unwrap_or_default();
+        order.rotate_left(turn);
+        for stream in order {
+            if held >= share {
+                break;
+            }
+            held += usize::from(self.take(&stream).await);
+        }
+    }
+
+    /// Takes a stream that nobody has; true where that worked.
+    async fn take(&mut self, stream: &str) -> bool {
+        let key = format!("{STREAM}{stream}");
+        let free = self.slots.get(stream).is_some_and(|slot| matches!(slot.state, State::Free(_)));
+        if !free || self.book.is_taken(&key, self.lease) {
+            return false;
+        }
+        let owner = serde_json::to_vec(&Owner { node: self.node.clone() }).unwrap_or_default();
+        let Some(lease) = Lease::take(&self.hub.leases, key, owner).await else { return false };
+        let Some(slot) = self.slots.get_mut(stream) else { return false };
+        let State::Free(outlet) = std::mem::replace(&mut slot.state, State::Between) else { return false };
+        tracing::info!("cluster: {stream}: heard here from now on");
+        self.counts.taken.fetch_add(1, Ordering::Relaxed);
+        let (stop, stopped) = watch::channel(false);
+        let feed = Feed {
+            hub: self.hub.clone(),
+            stream: stream.to_owned(),
+            mic: slot.mic.clone(),
+            channel: slot.channel,
+            prefix: self.prefix.clone(),
+            model: self.model.clone(),
+            outlet,
+            way: slot.way.clone(),
+            stop: stopped,
+            revision: lease.revision(),
+            lag: Arc::clone(&slot.lag),
+            counts: Arc::clone(&self.counts),
+        };
+        slot.state = State::Held(Held { lease, stop, task: tokio::spawn(feed.run()) });
+        slot.told = None;
+        true
+    }
+
+    /// One worker carries events to the broker.
+    async fn keep_relay(&mut self) {
+        if let Some((lease, stop, _)) = &mut self.relaying {
+            lease.renew(&self.hub.leases, self.lease).await;
+            if lease.lost {
+                let _ = stop.send(true);
+                self.relaying = None;
+            }
+            return;
+        }
+        let Some(setup) = self.relay.clone().filter(|_| !self.book.is_taken(RELAY, self.lease)) else {
+            return;
+        };
+        let owner = serde_json::to_vec(&Owner { node: self.node.clone() }).unwrap_or_default();
+        if let Some(lease) = Lease::take(&self.hub.leases, RELAY.to_owned(), owner).await {
+            let (stop, stopped) = watch::channel(false);
+            let task = tokio::spawn(relay::run(self.hub.clone(), setup, stopped));
+            self.relaying = Some((lease, stop, task));
+        }
+    }
+
+    /// Tells the sources of streams that are not heard here who hears them.
+    fn tell_sources(&mut self) {
+        for (stream, slot) in &mut self.slots {
+            if matches!(slot.state, State::Held(_)) {
+                continue;
+            }
+            let key = format!("{STREAM}{stream}");
+            let owner = self.book.alive(&key, self.lease).find(|(rest, _)| rest.is_empty());
+            let node = owner.and_then(|(_, value)| serde_json::from_slice::<Owner>(value).ok());
+            let node = node.map(|owner| owner.node).filter(|node| *node != self.node);
+            if slot.told.as_ref() != Some(&node) {
+                if let Some(way) = &slot.way {
+                    let _ = way.try_send(Post::Rest(node.as_deref().map(Into::into)));
+                }
+                slot.told = Some(node);
+            }
+        }
+    }
+
+    /// Gives everything back.
+    async fn leave(&mut self) {
+        for slot in self.slots.values() {
+            if let State::Held(held) = &slot.state {
+                let _ = held.stop.send(true);
+            }
+        }
+        for slot in self.slots.values_mut() {
+            if let State::Held(held) = std::mem::replace(&mut slot.state, State::Between) {
+                let _ = held.task.await;
+                held.lease.release(&self.hub.leases).await;
+            }
+        }
+        if let Some((lease, stop, task)) = self.relaying.take() {
+            let _ = stop.send(true);
+            let _ = task.await;
+            lease.release(&self.hub.leases).await;
+        }
+        let _ = self.hub.leases.delete(format!("{WORKER}{}", self.node)).await;
+    }
+}

@@ -1,0 +1,58 @@
+//! Workers that share microphones by way of NATS JetStream, so that a worker that dies costs nothing.
+//!
+//! | what | by which means |
+//! | --- | --- |
+//! | sound | a JetStream stream keeps what microphones publish over MQTT, each chunk under a number |
+//! | who hears a stream | a lease in a key-value bucket, made and renewed by revision, gone some seconds after its last renewal |
+//! | where a stream resumes | a [`Resume`] in a key-value bucket: the number of a chunk, and what was known of the stream before it |
+//! | events | a JetStream stream, written with the number of the last document of the stream: a writer that is behind is refused |
+//! | subscribers | one durable consumer carries what was stored to the MQTT topics |
+//!
+//! Findings are a function of the sound alone, and ids of documents a function of the findings ([`ids`]). So a worker that takes a
+//! stream over replays its sound from the resume point, makes the documents again that are stored already, leaves those out, and
+//! goes on.
+
+#![deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod config;
+pub mod ids;
+mod sequence;
+mod share;
+mod sound;
+
+#[cfg(feature = "cluster")]
+mod feed;
+#[cfg(feature = "cluster")]
+mod figures;
+#[cfg(feature = "cluster")]
+mod hub;
+#[cfg(feature = "cluster")]
+mod journal;
+#[cfg(feature = "cluster")]
+mod lease;
+#[cfg(feature = "cluster")]
+mod member;
+#[cfg(feature = "cluster")]
+mod pack;
+#[cfg(feature = "cluster")]
+mod relay;
+#[cfg(feature = "cluster")]
+mod report;
+#[cfg(feature = "cluster")]
+mod worker;
+
+pub use config::ClusterConfig;
+pub use sequence::{Fit, Sequencer};
+pub use share::shares;
+pub use sound::{Inlet, Report, Session, Sound};
+
+#[cfg(feature = "cluster")]
+pub use figures::Figures;
+#[cfg(feature = "cluster")]
+pub use relay::RelaySetup;
+#[cfg(feature = "cluster")]
+pub use report::{ClusterReport, StreamReport, WorkerReport, status};
+#[cfg(feature = "cluster")]
+pub use sound::{Outlet, Resume, way};
+#[cfg(feature = "cluster")]
+pub use worker::{Shared, Worker, WorkerSetup};

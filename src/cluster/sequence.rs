@@ -1,0 +1,124 @@
+//! Chunks of a stream in the order in which JetStream keeps them: what they are to the analysis is a function of that order and of
+//! the times at which the server took them, so that a replay gives the same.
+
+use std::time::Duration;
+
+use crate::capture::{Chunk, PcmForm};
+
+/// What does not fit in begins anew once what fits has been silent for so long.
+const SILENCE: Duration = Duration::from_millis(500);
+/// How far a chunk may be ahead of the time that has passed, seconds, beside a twentieth of that time.
+const AHEAD_S: f64 = 5.0;
+
+/// What a chunk is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fit {
+    /// The first of a session: nothing before it is known of the stream's clock.
+    Begin,
+    /// It follows, after so many frames that are missing.
+    Follows {
+        /// Frames that are missing, at the rate of the session.
+        lost: u64,
+    },
+    /// It came before.
+    Repeated,
+    /// It does not fit in.
+    Refused,
+}
+
+/// Where a session stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Place {
+    form: PcmForm,
+    session: u32,
+    next: u64,
+    /// When the server took the last chunk that fitted, since 1970.
+    heard: Duration,
+}
+
+/// Follows the chunks of one stream.
+#[derive(Debug, Clone, Default)]
+pub struct Sequencer {
+    place: Option<Place>,
+}
+
+impl Sequencer {
+    /// The next chunk, which the server took at `at` since 1970.
+    pub fn take(&mut self, chunk: &Chunk<'_>, at: Duration) -> Fit {
+        let (first, end) = (chunk.first, chunk.first.saturating_add(chunk.frames()));
+        let begun = Place { form: chunk.pcm, session: chunk.session, next: end, heard: at };
+        let Some(place) = &mut self.place else {
+            self.place = Some(begun);
+            return Fit::Begin;
+        };
+        let passed = at.saturating_sub(place.heard);
+        let same = place.session == chunk.session && place.form == chunk.pcm;
+        let ahead = (passed.as_secs_f64() * 1.05 + AHEAD_S) * f64::from(chunk.pcm.rate);
+        if same && (place.next..=place.next.saturating_add(ahead as u64)).contains(&first) {
+            let lost = first - place.next;
+            (place.next, place.heard) = (end, at);
+            return Fit::Follows { lost };
+        }
+        if same && end <= place.next && passed < SILENCE {
+            return Fit::Repeated;
+        }
+        if passed >= SILENCE {
+            self.place = Some(begun);
+            return Fit::Begin;
+        }
+        Fit::Refused
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn take(sequencer: &mut Sequencer, session: u32, first: u64, ms: u64) -> Fit {
+        let chunk = Chunk { pcm: PcmForm::default(), session, first, bytes: &[0; 640] };
+        sequencer.take(&chunk, Duration::from_millis(ms))
+    }
+
+    #[test]
+    fn chunks_follow_repeat_and_leave_holes() {
+        let mut order = Sequencer::default();
+        assert_eq!(take(&mut order, 1, 0, 0), Fit::Begin);
+        assert_eq!(take(&mut order, 1, 320, 20), Fit::Follows { lost: 0 });
+        assert_eq!(take(&mut order, 1, 320, 21), Fit::Repeated);
+        assert_eq!(take(&mut order, 1, 960, 60), Fit::Follows { lost: 320 });
+        assert_eq!(take(&mut order, 1, 640, 61), Fit::Repeated, "late");
+        // somebody else, while the microphone goes on
+        assert_eq!(take(&mut order, 2, 0, 70), Fit::Refused);
+        assert_eq!(take(&mut order, 1, 1 << 40, 75), Fit::Refused);
+        assert_eq!(take(&mut order, 1, 1280, 80), Fit::Follows { lost: 0 });
+        // a restart
+        assert_eq!(take(&mut order, 2, 0, 700), Fit::Begin);
+        assert_eq!(take(&mut order, 2, 320, 720), Fit::Follows { lost: 0 });
+        // ten seconds away
+        assert_eq!(take(&mut order, 2, 160_640, 10_740), Fit::Follows { lost: 160_000 });
+    }
+
+    proptest! {
+        #[test]
+        fn the_clock_of_a_session_never_goes_back(
+            chunks in proptest::collection::vec((1u32..3, 0u64..5000, 0u64..400), 1..200),
+        ) {
+            let mut order = Sequencer::default();
+            let (mut ms, mut next) = (0, 0);
+            for (session, at, wait) in chunks {
+                ms += wait;
+                let first = at * 80;
+                match take(&mut order, session, first, ms) {
+                    Fit::Begin => next = first + 320,
+                    Fit::Follows { lost } => {
+                        prop_assert_eq!(first, next + lost);
+                        next = first + 320;
+                    }
+                    Fit::Repeated | Fit::Refused => {}
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! The thread `cluster`, and what it is started with.
+
+use std::thread;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use tokio::sync::watch;
+use tokio::time::sleep;
+
+use super::ClusterConfig;
+use super::hub::{AGAIN, Hub, Names, connect};
+use super::member::Member;
+use super::relay::RelaySetup;
+use super::sound::Outlet;
+use crate::error::{Error, Result};
+use crate::mqtt::{Post, link};
+
+/// A stream that workers share.
+#[derive(Debug)]
+pub struct Shared {
+    /// Id of the stream.
+    pub stream: String,
+    /// Id of the microphone.
+    pub mic: String,
+    /// The channel that is heard; the mean of all where it is none.
+    pub channel: Option<u16>,
+    /// The way to the analysis.
+    pub outlet: Outlet,
+    /// Whoever shows whether the microphone is heard.
+    pub way: Option<Sender<Post>>,
+}
+
+/// What a worker needs.
+#[derive(Debug)]
+pub struct WorkerSetup {
+    /// The `[cluster]` table.
+    pub config: ClusterConfig,
+    /// The MQTT prefix.
+    pub prefix: String,
+    /// Name of this worker.
+    pub node: String,
+    /// First 12 hex digits of the model's sha256: a stream is not resumed with another model.
+    pub model: String,
+    /// The shared streams.
+    pub streams: Vec<Shared>,
+    /// The way to the MQTT broker, where there is one.
+    pub relay: Option<RelaySetup>,
+}
+
+/// The thread.
+#[derive(Debug)]
+pub struct Worker {
+    stop: watch::Sender<bool>,
+    done: Receiver<()>,
+}
+
+impl Worker {
+    /// Starts the thread, which connects in the background, for ever.
+    ///
+    /// # Errors
+    /// When the configuration cannot be used, or there can be no more threads.
+    pub fn start(setup: WorkerSetup) -> Result<Self> {
+        let runtime = link::runtime()?;
+        let names = Names::new(&setup.config, &setup.prefix);
+        let client = runtime.block_on(connect(&setup.config, &setup.node))?;
+        let (stop, stopped) = watch::channel(false);
+        let (ended, done) = bounded(1);
+        let work = move || {
+            runtime.block_on(async move {
+                let mut stop = stopped.clone();
+                tokio::select! {
+                    hub = open(&client, &setup.config, &names) => Member::new(hub, setup).run(stopped).await,
+                    _ = stop.changed() => {}
+                }
+                let _ = client.flush().await;
+            });
+            runtime.shutdown_background();
+            let _ = ended.send(());
+        };
+        thread::Builder::new()
+            .name("cluster".to_owned())
+            .spawn(work)
+            .map_err(|e| Error::internal(format!("cannot start the thread cluster: {e}")))?;
+        Ok(Self { stop, done })
+    }
+
+    /// Gives all streams back as they are; waits for that up to `limit`. False where it took longer.
+    #[must_use]
+    pub fn finish(&self, limit: Duration) -> bool {
+        let _ = self.stop.send(true);
+        self.done.recv_timeout(limit).is_ok()
+    }
+}
+
+async fn open(client: &async_nats::Client, config: &ClusterConfig, names: &Names) -> Hub {
+    let mut told = None;
+    loop {
+        match Hub::open(client, config, names).await {
+            Ok(hub) => return hub,
+            Err(reason) => {
+                if told.as_ref() != Some(&reason) {
+                    tracing::warn!(
+                        "cluster: not ready: {reason}; tried again until it works (the servers need JetStream)"
+                    );
+                    told = Some(reason);
+                }
+                sleep(AGAIN).await;
+            }
+        }
+    }
+}

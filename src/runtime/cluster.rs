@@ -1,0 +1,232 @@
+//! Streams that the workers of a cluster share: what their tasks ask of the analysis, and what it says.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use super::inference::Inference;
+use super::{Engine, Stamp};
+use crate::capture::{OpenSource, SourceConfig};
+use crate::cluster::{Inlet, Report, Session, Sound};
+use crate::config::Config;
+use crate::error::Result;
+use crate::event::{Event, Finding};
+use crate::ring::Read;
+
+/// A stream's part in a cluster.
+pub(super) struct Shared {
+    pub(super) inlet: Inlet,
+    /// The session that goes on here.
+    session: Option<Session>,
+    /// Node in documents.
+    node: String,
+    /// JSON of what the detector knew at the end of the session.
+    known: Option<String>,
+}
+
+impl Shared {
+    fn new(inlet: Inlet, node: &str) -> Self {
+        Self { inlet, session: None, node: node.to_owned(), known: None }
+    }
+
+    /// Makes a document of a finding, and sends it on its way; none where no session goes on.
+    pub(super) fn tell(&mut self, stamp: &mut Stamp, stream: &str, finding: Finding) -> Option<Event> {
+        let session = self.session.as_mut()?;
+        let event = stamp.shared_event(session, &self.node, stream, finding);
+        session.next_seq += 1;
+        self.inlet.report(Report::Event(Box::new(event.clone())));
+        Some(event)
+    }
+
+    /// Reports what is known of the stream in the middle of its session.
+    pub(super) fn report_known(&self, lane: Option<&super::Lane>) {
+        let state = lane.filter(|lane| !lane.learns()).and_then(|lane| lane.detector().snapshot());
+        if let Some(text) = state.and_then(|state| serde_json::to_string(&state).ok()) {
+            self.inlet.report(Report::Known(text));
+        }
+    }
+
+    /// Takes what is known of the stream at the end of its session.
+    pub(super) fn keep(&mut self, state: &crate::detect::StreamState) {
+        self.known = serde_json::to_string(state).ok();
+    }
+}
+
+impl Inference {
+    /// Takes one thing that the task of a shared stream gives; true where there was one.
+    pub(super) fn take_shared(&mut self, index: usize, piece: &mut [f32]) -> Result<bool> {
+        let Some(stream) = self.streams.get_mut(index) else { return Ok(false) };
+        let Some(shared) = &mut stream.shared else { return Ok(false) };
+        let number = stream.number;
+        let Ok(sound) = shared.inlet.sound.try_recv() else {
+            // its ring brings nothing but its end
+            return match stream.feed.reader.read(piece) {
+                Read::Empty => Ok(false),
+                Read::Closed if number.is_none() => self.close(index).map(|()| false),
+                _ => Ok(false),
+            };
+        };
+        // what waits is a replay, which goes as fast as it can
+        self.behind |= !shared.inlet.sound.is_empty();
+        match (sound, number) {
+            (Sound::Begin { session, rate, known }, _) => {
+                // a task that began again without a word about the last session
+                self.discard(index)?;
+                self.begin_session(index, session, rate, known)?;
+            }
+            (Sound::Samples(samples), Some(number)) => {
+                stream.last = Some(Instant::now());
+                self.engine.feed(number, &samples)?;
+            }
+            (Sound::Gap(lost), Some(number)) => {
+                let rate = self.engine.lane(number).map_or(0, super::Lane::rate);
+                self.drive(|engine, sink| engine.gap(number, lost, rate, sink))?;
+            }
+            (Sound::End, Some(number)) => {
+                self.drive(|engine, sink| engine.end(number, sink))?;
+                if let Some(stream) = self.streams.get_mut(index) {
+                    stream.number = None;
+                    if let Some(shared) = &mut stream.shared {
+                        shared.session = None;
+                        let known = shared.known.take();
+                        shared.inlet.report(Report::Ended(known));
+                    }
+                }
+            }
+            (Sound::Leave, _) => {
+                self.discard(index)?;
+                if let Some(shared) = self.streams.get_mut(index).and_then(|stream| stream.shared.as_mut()) {
+                    shared.inlet.report(Report::Left);
+                }
+            }
+            (Sound::End, None) => shared.inlet.report(Report::Ended(None)),
+            (Sound::Samples(_) | Sound::Gap(_), None) => {}
+        }
+        Ok(true)
+    }
+
+    fn begin_session(
+        &mut self,
+        index: usize,
+        session: Session,
+        rate: u32,
+        known: Option<String>,
+    ) -> Result<()> {
+        let Some(stream) = self.streams.get_mut(index) else { return Ok(()) };
+        stream.known = known.and_then(|text| {
+            let known = crate::detect::StreamState::from_json(text.as_bytes());
+            known.map_err(|e| tracing::warn!("{}: {e}; calibrating anew", stream.feed.id)).ok()
+        });
+        let started = session.started();
+        let age = SystemTime::now().duration_since(started).unwrap_or(Duration::ZERO);
+        if let Some(shared) = &mut stream.shared {
+            shared.session = Some(session);
+            shared.known = None;
+        }
+        stream.owned = true;
+        self.join(index, rate)?;
+        if let Some(stream) = self.streams.get_mut(index) {
+            stream.started = started;
+            stream.zero = Instant::now().checked_sub(age);
+        }
+        Ok(())
+    }
+
+    /// Lets a stream go as it is: its event, where one goes on, is told by whoever hears it next.
+    fn discard(&mut self, index: usize) -> Result<()> {
+        let Some(stream) = self.streams.get_mut(index) else { return Ok(()) };
+        stream.owned = false;
+        if let Some(shared) = &mut stream.shared {
+            shared.session = None;
+        }
+        match stream.number.take() {
+            Some(number) => self.engine.discard(number),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Engine {
+    /// Takes a stream out without a word: no event of it ends, and nothing of it is kept.
+    pub(super) fn discard(&mut self, stream: usize) -> Result<()> {
+        let slot = self.lane_mut(stream)?.slot;
+        if let Some(entry) = self.lanes.get_mut(stream) {
+            *entry = None;
+        }
+        self.orphans.retain(|(of, _)| *of != stream);
+        if let Err(error) = self.batch.leave(slot) {
+            self.take_spare(&error)?;
+            self.batch.leave(slot)?;
+        }
+        Ok(())
+    }
+}
+
+/// The worker, where there is one, and the streams' parts by their ids.
+pub(super) type Joined = (Option<Worker>, Vec<(String, Shared)>);
+
+/// The worker of a cluster, where one is configured, and the streams' parts in it, by the ids of the streams.
+#[cfg(feature = "cluster")]
+pub(super) fn join_cluster(
+    config: &Config,
+    (open, sources): (&[OpenSource], &[SourceConfig]),
+    model: &str,
+) -> Result<Joined> {
+    use crate::cluster::{RelaySetup, Shared as SharedStream, WorkerSetup, way};
+    use crate::publish::Topics;
+
+    if !config.cluster.is_on() {
+        return Ok((None, Vec::new()));
+    }
+    let node = config.node_id();
+    let (mut streams, mut parts) = (Vec::new(), Vec::new());
+    for (source, config_of) in open.iter().zip(sources) {
+        let (Some(mic), Some(stream)) = (&config_of.mqtt, config_of.stream_ids().into_iter().next()) else {
+            continue;
+        };
+        let (outlet, inlet) = way();
+        let channel = config_of.channels.as_ref().and_then(|channels| channels.first().copied());
+        let (mic, way) = (mic.clone(), source.mic.clone());
+        streams.push(SharedStream { stream: stream.clone(), mic, channel, outlet, way });
+        parts.push((stream, Shared::new(inlet, config.cluster.event_node())));
+    }
+    let relay = match config.publish.broker {
+        Some(_) => {
+            let topics = Topics::new(&config.publish.prefix, config.cluster.event_node())?;
+            let options = config.publish.options(format!("cpc-stream-{node}-relay"))?;
+            Some(RelaySetup::new(options, topics))
+        }
+        None => None,
+    };
+    let setup = WorkerSetup {
+        config: config.cluster.clone(),
+        prefix: config.publish.prefix.clone(),
+        node,
+        model: model.to_owned(),
+        streams,
+        relay,
+    };
+    Ok((Some(Worker::start(setup)?), parts))
+}
+
+#[cfg(feature = "cluster")]
+pub(super) use crate::cluster::Worker;
+
+/// Without the feature `cluster` there is none; the configuration says so before.
+#[cfg(not(feature = "cluster"))]
+#[derive(Debug)]
+pub(super) enum Worker {}
+
+#[cfg(not(feature = "cluster"))]
+impl Worker {
+    /// There is nothing to wait for.
+    pub(super) fn finish(&self, _: Duration) -> bool {
+        match *self {}
+    }
+}
+
+/// None.
+#[cfg(not(feature = "cluster"))]
+#[expect(clippy::unnecessary_wraps, reason = "as with the feature")]
+pub(super) fn join_cluster(_: &Config, _: (&[OpenSource], &[SourceConfig]), _: &str) -> Result<Joined> {
+    let _ = Shared::new;
+    Ok((None, Vec::new()))
+}

@@ -1,0 +1,113 @@
+//! A real nats-server with JetStream and MQTT on free loopback ports.
+
+use std::net::{TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use async_nats::jetstream::consumer::{DeliverPolicy, pull};
+use async_nats::jetstream::{self, Context};
+use futures_util::StreamExt;
+
+use super::broker::{Subscriber, await_for, signal};
+
+/// A server. It is killed when this goes.
+pub struct Nats {
+    port: u16,
+    mqtt: u16,
+    folder: tempfile::TempDir,
+    child: Option<Child>,
+}
+
+impl Nats {
+    /// Starts one and waits until it listens.
+    pub fn start() -> Self {
+        let free = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let (port, mqtt) = (free(), free());
+        let mut server = Self { port, mqtt, folder: tempfile::tempdir().unwrap(), child: None };
+        server.start_again();
+        server
+    }
+
+    /// Starts it on the same ports, with what it kept on the disk.
+    pub fn start_again(&mut self) {
+        let config = self.folder.path().join("nats.conf");
+        let store = self.folder.path().join("store");
+        let text = format!(
+            "listen: 127.0.0.1:{}\nserver_name: n1\njetstream {{ store_dir: {store:?} }}\nmqtt {{ listen: \"127.0.0.1:{}\" }}\n",
+            self.port, self.mqtt
+        );
+        std::fs::write(&config, text).unwrap();
+        let path = ["/usr/sbin/nats-server", "/usr/bin/nats-server"].into_iter().map(PathBuf::from);
+        let binary = path.into_iter().find(|path| path.exists()).unwrap_or_else(|| "nats-server".into());
+        let child = Command::new(binary)
+            .arg("-c")
+            .arg(&config)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("nats-server starts (apt-get install nats-server)");
+        self.child = Some(child);
+        for port in [self.port, self.mqtt] {
+            await_for("nats-server to listen", Duration::from_secs(10), || {
+                TcpStream::connect(("127.0.0.1", port)).ok()
+            });
+        }
+    }
+
+    /// SIGKILL.
+    pub fn kill(&mut self) {
+        let mut child = self.child.take().unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    /// Where workers find it.
+    pub fn url(&self) -> String {
+        format!("nats://127.0.0.1:{}", self.port)
+    }
+
+    /// Port of its MQTT.
+    pub fn mqtt_port(&self) -> u16 {
+        self.mqtt
+    }
+
+    /// Where MQTT clients find it.
+    pub fn mqtt_url(&self) -> String {
+        format!("mqtt://127.0.0.1:{}", self.mqtt)
+    }
+
+    /// A `mosquitto_sub` on `topic` of its MQTT, which is subscribed when this returns.
+    pub fn subscribe(&self, topic: &str) -> Subscriber {
+        Subscriber::on_port(self.mqtt, topic)
+    }
+
+    /// A connection of the test.
+    pub async fn context(&self) -> Context {
+        jetstream::new(async_nats::connect(self.url()).await.unwrap())
+    }
+}
+
+impl Drop for Nats {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            signal(&child, "CONT");
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// Everything that the stream `name` keeps: subjects and payloads, in its order.
+pub async fn all_of(context: &Context, name: &str) -> Vec<(String, Vec<u8>)> {
+    let stream = context.get_stream(name).await.unwrap();
+    let count = stream.cached_info().state.messages as usize;
+    let config = pull::OrderedConfig { deliver_policy: DeliverPolicy::All, ..pull::OrderedConfig::default() };
+    let messages = stream.create_consumer(config).await.unwrap().messages().await.unwrap();
+    let read = |message: Result<jetstream::Message, _>| {
+        let message = message.map_err(|e: async_nats::jetstream::consumer::pull::OrderedError| e).unwrap();
+        (message.subject.to_string(), message.payload.to_vec())
+    };
+    messages.take(count).map(read).collect().await
+}
