@@ -13,11 +13,12 @@ pub fn shares(streams: usize, capacities: &[usize]) -> Vec<usize> {
         if open.is_empty() || left == 0 {
             return given;
         }
-        let (each, rest) = (left / open.len(), left % open.len());
-        for (nth, &i) in open.iter().enumerate() {
-            let wanted = each + usize::from(nth < rest);
+        // all that are open have the same, so that what does not divide is given once, at the end
+        let each = left / open.len();
+        let first = if each == 0 { left } else { open.len() };
+        for &i in open.iter().take(first) {
             if let (Some(have), Some(most)) = (given.get_mut(i), capacities.get(i)) {
-                let more = wanted.min(most - *have);
+                let more = each.max(1).min(most - *have);
                 *have += more;
                 left -= more;
             }
