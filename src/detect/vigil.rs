@@ -19,7 +19,6 @@ use super::reading::DetectorCounts;
 use super::recurring::{Extent, Repeat};
 use super::regime::{CHANGED_BLOCKS, Former, Medians, evidence};
 use super::state::WatchState;
-use super::terms::AdaptiveState;
 use crate::error::Result;
 use crate::units::FRAME_RATE;
 
@@ -126,10 +125,9 @@ impl Vigil {
     }
 
     /// What is worth keeping. `number` is that of the next event.
-    pub(crate) fn snapshot(&self, number: u64, former: Vec<Former>, adaptive: AdaptiveState) -> WatchState {
+    pub(crate) fn snapshot(&self, number: u64, former: Vec<Former>) -> WatchState {
         WatchState {
             learnt: self.learnt.clone(),
-            adaptive,
             bucket: self.bucket.clone(),
             drift: self.drift.snapshot(),
             declared: self.declared.clone(),

@@ -2,10 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::adaptive::Adaptive;
 use super::context::ContextModel;
-use super::density::{DENSITIES, Density, are_whole};
-use super::levinson::AUTOCOVARIANCES;
+use super::mahalanobis::Mahalanobis;
+use super::modulation;
 use crate::detect::foretelling::TREND;
 use crate::detect::prediction::Prediction;
 use crate::units::BANDS;
@@ -19,10 +18,12 @@ pub(super) const MOMENTS: usize = 2 * BANDS;
 pub(crate) struct TermModel {
     /// Mean of each band, `[64]`: where a stream begins.
     pub(super) level: Vec<f32>,
+    pub(super) half: Mahalanobis,
+    pub(super) quarter: Mahalanobis,
     /// Of the bands from their last 0.3 s.
     pub(super) predictor: Prediction,
-    /// Of half a second, a quarter, errors of the short prediction, modulation.
-    pub(super) densities: [Density; DENSITIES],
+    pub(super) short: Mahalanobis,
+    pub(super) modulation: Mahalanobis,
     /// At steps of 40 ms and of 80 ms; none where calibration was too short.
     pub(super) contexts: Option<[ContextModel; 2]>,
 }
@@ -35,21 +36,15 @@ impl TermModel {
         gains.fold(0.0, f64::max)
     }
 
-    /// What a stream begins with.
-    pub(in crate::detect) fn adaptive(&self) -> Adaptive {
-        Adaptive::new(self)
-    }
-
     /// Whether this could have come from a fit.
     pub(in crate::detect) fn is_whole(&self) -> bool {
         self.level.len() == BANDS
             && self.level.iter().all(|x| x.is_finite())
+            && self.half.is_whole(MOMENTS)
+            && self.quarter.is_whole(MOMENTS)
             && self.predictor.is_whole(TREND)
-            && are_whole(&self.densities)
-            && self
-                .contexts
-                .iter()
-                .flatten()
-                .all(|context| context.is_whole() && context.autocovariances.len() == AUTOCOVARIANCES)
+            && self.short.is_whole(MOMENTS)
+            && self.modulation.is_whole(modulation::WIDTH)
+            && self.contexts.iter().flatten().all(ContextModel::is_whole)
     }
 }
