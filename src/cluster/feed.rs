@@ -1,4 +1,4 @@
-//! The task of one stream while it is heard here: sound in order to the analysis, and its documents to the journal.
+//! The task of one stream while it is analysed here: sound in order to the analysis, and its documents to the journal.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -27,20 +27,20 @@ pub(super) const KNOWN: &str = "known.";
 const LAST: Duration = Duration::from_secs(2);
 /// Pause where the analysis has enough to do.
 const FULL: Duration = Duration::from_millis(2);
-/// How often the source is told that sound comes.
-const TOLD: Duration = Duration::from_millis(500);
+/// How often the source is informed that sound comes.
+const INFORM_EVERY: Duration = Duration::from_millis(500);
 
 /// What the task needs.
 pub(super) struct Feed {
     pub(super) hub: Hub,
-    /// Id of the stream, of its microphone, and the channel that is heard; the mean of all where it is none.
+    /// Id of the stream, of its microphone, and the channel that is analysed; the mean of all where it is none.
     pub(super) stream: String,
     pub(super) mic: String,
     pub(super) channel: Option<u16>,
     pub(super) prefix: String,
     pub(super) model: String,
     pub(super) outlet: Outlet,
-    /// Whoever shows whether the microphone is heard.
+    /// Whoever shows whether the microphone is analysed.
     pub(super) way: Option<crossbeam_channel::Sender<Post>>,
     pub(super) stop: watch::Receiver<bool>,
     /// Revision of the lease.
@@ -60,7 +60,7 @@ struct Pass {
     known: Option<String>,
     /// A session goes on in the analysis.
     running: bool,
-    told: Option<Instant>,
+    informed: Option<Instant>,
 }
 
 impl Feed {
@@ -92,7 +92,7 @@ impl Feed {
             resume_revision,
             known: None,
             running: false,
-            told: None,
+            informed: None,
         };
         let start = self.start_of(&mut pass).await?;
         let config = pull::OrderedConfig {
@@ -136,7 +136,7 @@ impl Feed {
             format!("its model was {}, this one is {}", resume.model, self.model)
         };
         tracing::warn!(
-            "cluster: {}: the resume point cannot be used: {why}; events since then may be missing or told under other ids",
+            "cluster: {}: the resume point cannot be used: {why}; events since then may be missing or have other ids",
             self.stream
         );
         self.counts.inexact.fetch_add(1, Ordering::Relaxed);
@@ -171,8 +171,8 @@ impl Feed {
             Fit::Follows { lost: 0 } => {}
             Fit::Follows { lost } => self.give(Sound::Gap(lost)).await?,
         }
-        if pass.told.is_none_or(|told| told.elapsed() >= TOLD) {
-            pass.told = Some(Instant::now());
+        if pass.informed.is_none_or(|informed| informed.elapsed() >= INFORM_EVERY) {
+            pass.informed = Some(Instant::now());
             self.tell_source(Post::Here);
         }
         let samples = self.mono(&chunk);
@@ -302,7 +302,7 @@ impl Feed {
         format!("{KNOWN}{}", self.stream)
     }
 
-    /// The analysis lets the stream go as it is; what it told before is stored where there is a `pass`.
+    /// The analysis lets the stream go as it is; what it reported before is stored where there is a `pass`.
     async fn leave(&mut self, mut pass: Option<&mut Pass>) {
         let leave = async {
             if self.give(Sound::Leave).await.is_err() {

@@ -26,7 +26,7 @@ pub(super) enum Stored {
     Fenced,
 }
 
-/// The books of one stream while it is heard here.
+/// The books of one stream while it is analysed here.
 #[derive(Debug)]
 pub(super) struct Journal {
     subject: String,

@@ -58,7 +58,7 @@ impl Lease {
     }
 }
 
-/// What the servers have told of all keys.
+/// What the servers have reported of all keys.
 #[derive(Debug, Default)]
 pub(super) struct Book {
     keys: BTreeMap<String, (Vec<u8>, Instant)>,

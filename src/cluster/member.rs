@@ -38,8 +38,8 @@ struct Slot {
     way: Option<Sender<Post>>,
     lag: Arc<Lag>,
     state: State,
-    /// Who has it, as its source was told.
-    told: Option<Option<String>>,
+    /// Who has it, as its source was informed.
+    informed: Option<Option<String>>,
 }
 
 enum State {
@@ -74,7 +74,7 @@ impl Member {
         let slot = |shared: Shared| {
             let Shared { stream, mic, channel, outlet, way } = shared;
             let state = State::Free(outlet);
-            (stream, Slot { mic, channel, way, lag: Arc::default(), state, told: None })
+            (stream, Slot { mic, channel, way, lag: Arc::default(), state, informed: None })
         };
         Self {
             hub,
@@ -237,7 +237,7 @@ impl Member {
         let Some(lease) = Lease::take(&self.hub.leases, key, owner).await else { return false };
         let Some(slot) = self.slots.get_mut(stream) else { return false };
         let State::Free(outlet) = std::mem::replace(&mut slot.state, State::Between) else { return false };
-        tracing::info!("cluster: {stream}: heard here from now on");
+        tracing::info!("cluster: {stream}: analysed here from now on");
         self.counts.taken.fetch_add(1, Ordering::Relaxed);
         let (stop, stopped) = watch::channel(false);
         let feed = Feed {
@@ -255,7 +255,7 @@ impl Member {
             counts: Arc::clone(&self.counts),
         };
         slot.state = State::Held(Held { lease, stop, task: tokio::spawn(feed.run()) });
-        slot.told = None;
+        slot.informed = None;
         true
     }
 
@@ -280,7 +280,7 @@ impl Member {
         }
     }
 
-    /// Tells the sources of streams that are not heard here who hears them.
+    /// Tells the sources of streams that are not analysed here who analyses them.
     fn tell_sources(&mut self) {
         for (stream, slot) in &mut self.slots {
             if matches!(slot.state, State::Held(_)) {
@@ -290,11 +290,11 @@ impl Member {
             let owner = self.book.alive(&key, self.lease).find(|(rest, _)| rest.is_empty());
             let node = owner.and_then(|(_, value)| serde_json::from_slice::<Owner>(value).ok());
             let node = node.map(|owner| owner.node).filter(|node| *node != self.node);
-            if slot.told.as_ref() != Some(&node) {
+            if slot.informed.as_ref() != Some(&node) {
                 if let Some(way) = &slot.way {
                     let _ = way.try_send(Post::Rest(node.as_deref().map(Into::into)));
                 }
-                slot.told = Some(node);
+                slot.informed = Some(node);
             }
         }
     }

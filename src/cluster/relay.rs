@@ -37,7 +37,7 @@ impl RelaySetup {
     }
 }
 
-/// Relays until it is told to stop.
+/// Relays until it is asked to stop.
 pub(super) async fn run(hub: Hub, setup: RelaySetup, mut stop: watch::Receiver<bool>) {
     let mut quiet = Quiet::default();
     while !*stop.borrow() {
@@ -74,7 +74,7 @@ async fn relay(hub: &Hub, setup: &RelaySetup, quiet: &mut Quiet) -> String {
     loop {
         let room = up && flight.given.len() + flight.sent.len() < WINDOW;
         tokio::select! {
-            told = link.events.recv() => match told {
+            event = link.events.recv() => match event {
                 None => return "the connection's task ended".into(),
                 Some(Err(reason) | Ok(Told::Goodbye(reason))) => return reason,
                 Some(Ok(Told::Connected { .. })) => {

@@ -55,7 +55,7 @@ pub struct StreamReport {
     pub revision: Option<u64>,
     /// Seconds of sound that it is behind.
     pub lag_s: Option<f64>,
-    /// Number of the last chunk that was heard.
+    /// Number of the last chunk that was received.
     pub sequence: Option<u64>,
     /// Number of the chunk from which a worker that takes it replays.
     pub resumes_at: Option<u64>,

@@ -33,7 +33,7 @@ struct Place {
     session: u32,
     next: u64,
     /// When the server took the last chunk that fitted, since 1970.
-    heard: Duration,
+    received: Duration,
 }
 
 /// Follows the chunks of one stream.
@@ -46,17 +46,17 @@ impl Sequencer {
     /// The next chunk, which the server took at `at` since 1970.
     pub fn take(&mut self, chunk: &Chunk<'_>, at: Duration) -> Fit {
         let (first, end) = (chunk.first, chunk.first.saturating_add(chunk.frames()));
-        let begun = Place { form: chunk.pcm, session: chunk.session, next: end, heard: at };
+        let begun = Place { form: chunk.pcm, session: chunk.session, next: end, received: at };
         let Some(place) = &mut self.place else {
             self.place = Some(begun);
             return Fit::Begin;
         };
-        let passed = at.saturating_sub(place.heard);
+        let passed = at.saturating_sub(place.received);
         let same = place.session == chunk.session && place.form == chunk.pcm;
         let ahead = (passed.as_secs_f64() * 1.05 + AHEAD_S) * f64::from(chunk.pcm.rate);
         if same && (place.next..=place.next.saturating_add(ahead as u64)).contains(&first) {
             let lost = first - place.next;
-            (place.next, place.heard) = (end, at);
+            (place.next, place.received) = (end, at);
             return Fit::Follows { lost };
         }
         if same && end <= place.next && passed < SILENCE {

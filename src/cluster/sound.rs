@@ -18,7 +18,7 @@ const WAITING: usize = 64;
 pub struct Session {
     /// Number that the microphone drew.
     pub number: u32,
-    /// Frames that the session had before the first chunk that was heard.
+    /// Frames that the session had before the first chunk that was received.
     pub first: u64,
     /// Time of that chunk's first frame, milliseconds since 1970.
     pub started_ms: u64,
@@ -68,7 +68,7 @@ pub enum Sound {
     Gap(u64),
     /// The session is over: a running event ends, and the detector says what it knows.
     End,
-    /// The stream goes to another worker as it is: nothing is told of it.
+    /// The stream goes to another worker as it is: nothing is reported of it.
     Leave,
 }
 
@@ -118,6 +118,6 @@ pub struct Outlet {
 #[must_use]
 pub fn way() -> (Outlet, Inlet) {
     let (to, from) = bounded(WAITING);
-    let (reports, told) = tokio::sync::mpsc::unbounded_channel();
-    (Outlet { sound: to, reports: told }, Inlet { sound: from, reports })
+    let (reports, reported) = tokio::sync::mpsc::unbounded_channel();
+    (Outlet { sound: to, reports: reported }, Inlet { sound: from, reports })
 }

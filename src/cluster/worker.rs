@@ -22,11 +22,11 @@ pub struct Shared {
     pub stream: String,
     /// Id of the microphone.
     pub mic: String,
-    /// The channel that is heard; the mean of all where it is none.
+    /// The channel that is analysed; the mean of all where it is none.
     pub channel: Option<u16>,
     /// The way to the analysis.
     pub outlet: Outlet,
-    /// Whoever shows whether the microphone is heard.
+    /// Whoever shows whether the microphone is analysed.
     pub way: Option<Sender<Post>>,
 }
 
@@ -93,16 +93,16 @@ impl Worker {
 }
 
 async fn open(client: &async_nats::Client, config: &ClusterConfig, names: &Names) -> Hub {
-    let mut told = None;
+    let mut logged = None;
     loop {
         match Hub::open(client, config, names).await {
             Ok(hub) => return hub,
             Err(reason) => {
-                if told.as_ref() != Some(&reason) {
+                if logged.as_ref() != Some(&reason) {
                     tracing::warn!(
                         "cluster: not ready: {reason}; tried again until it works (the servers need JetStream)"
                     );
-                    told = Some(reason);
+                    logged = Some(reason);
                 }
                 sleep(AGAIN).await;
             }

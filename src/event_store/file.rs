@@ -1,4 +1,4 @@
-//! The file of the store: one table of rows by id, which ascend with the time at which events were told.
+//! The file of the store: one table of rows by id, which ascend with the time at which events were reported.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -16,7 +16,7 @@ const FILE: &str = "events.redb";
 /// What errors call it.
 const WHAT: &str = "event store";
 const FORMAT: u64 = 1;
-/// 2024-01-01: what is older was told before the clock was set, and its age means nothing.
+/// 2024-01-01: what is older was reported before the clock was set, and its age means nothing.
 const CLOCK_WAS_SET_MS: u64 = 1_704_067_200_000;
 
 const ROWS: TableDefinition<'_, &str, Columns<'static>> = TableDefinition::new("events");

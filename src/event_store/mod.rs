@@ -1,4 +1,4 @@
-//! The events of the past: what was told, and what people said of it.
+//! The events of the past: what was reported, and what people said of it.
 //!
 //! ```text
 //! inference ─ Recorder ─▶ channel (1024) ─▶ thread `events`: commits ─▶ events.redb ◀─ EventStore: the page, exports

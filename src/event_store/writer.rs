@@ -1,4 +1,4 @@
-//! The thread `events`: it writes what was told and what was said of it, and nobody waits for its disk.
+//! The thread `events`: it writes what was reported and what people said of it, and nobody waits for its disk.
 
 use std::collections::BTreeMap;
 use std::path::Path;

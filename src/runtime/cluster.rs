@@ -130,7 +130,7 @@ impl Inference {
         Ok(())
     }
 
-    /// Lets a stream go as it is: its event, where one goes on, is told by whoever hears it next.
+    /// Lets a stream go as it is: its event, where one goes on, is reported by whoever analyses it next.
     fn discard(&mut self, index: usize) -> Result<()> {
         let Some(stream) = self.streams.get_mut(index) else { return Ok(()) };
         stream.owned = false;

@@ -213,7 +213,7 @@ async fn review(
         kept.label
     );
     let taught = wanted.is_some_and(|verdict| teach(&known, &kept, verdict));
-    Json(json!({ "event": kept, "detector_told": taught })).into_response()
+    Json(json!({ "event": kept, "detector_informed": taught })).into_response()
 }
 
 /// Tells the detector, which remembers the last events of this run.

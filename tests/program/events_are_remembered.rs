@@ -86,7 +86,7 @@ fn they_outlive_a_kill_and_operators_judge_them() {
         let answer = judge(&at, &first, said, token);
         assert_eq!(answer.code, code, "{said}: {}", answer.body);
         if code == 200 {
-            assert_eq!(answer.json()["detector_told"], true, "{}", answer.body);
+            assert_eq!(answer.json()["detector_informed"], true, "{}", answer.body);
         }
     }
     assert_eq!(judge(&at, "01J00000000000000000000000", "{}", Some(OPERATOR)).code, 404);
@@ -122,7 +122,7 @@ fn they_outlive_a_kill_and_operators_judge_them() {
     // its detector is gone with the run; what people say is kept all the same
     let answer = judge(&at, &ids(&after)[0], r#"{"verdict":"anomaly"}"#, Some(OPERATOR)).json();
     assert_eq!(
-        (answer["detector_told"].as_bool(), answer["event"]["verdict"].as_str()),
+        (answer["detector_informed"].as_bool(), answer["event"]["verdict"].as_str()),
         (Some(false), Some("anomaly"))
     );
     assert!(get(&at, &format!("/api/v1/events/{first}.png")).code == 200, "its picture is kept as well");

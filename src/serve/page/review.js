@@ -24,12 +24,12 @@ async function mayReview() {
 export async function review(id, said) {
   if (!await mayReview()) return;
   try {
-    const { event, detector_told: told } = await (await ask(`api/v1/events/${encodeURIComponent(id)}/review`, undefined, said)).json();
+    const { event, detector_informed: informed } = await (await ask(`api/v1/events/${encodeURIComponent(id)}/review`, undefined, said)).json();
     for (const list of [state.list, state.events]) {
       const at = list.findIndex((known) => known.id === id);
       if (at >= 0) list[at] = event;
     }
-    say(`Kept: ${event.verdict ?? 'not judged'}${event.label ? `, “${event.label}”` : ''}${told ? '; the detector was told' : ''}.`);
+    say(`Kept: ${event.verdict ?? 'not judged'}${event.label ? `, “${event.label}”` : ''}${informed ? '; the detector was informed' : ''}.`);
     showEvents();
     countSoon();
   } catch (error) {
