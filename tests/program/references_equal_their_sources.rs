@@ -118,28 +118,22 @@ fn config_reference(text: &str) -> String {
         if !section.rows.is_empty() {
             out.push_str("\n| key | default | |\n| --- | --- | --- |\n");
         }
-        for row in &section.rows {
-            let names: Vec<String> = row.keys.iter().map(|(name, ..)| format!("`{name}`")).collect();
-            let values = row
-                .keys
-                .iter()
-                .map(|(_, value, _)| value.as_ref().map_or("unset".into(), |v| format!("`{v}`")));
-            let examples: Vec<String> = row
-                .keys
-                .iter()
-                .filter(|(_, value, _)| value.is_none())
-                .map(|(.., example)| format!("`{example}`"))
-                .collect();
-            let example = if examples.is_empty() {
-                String::new()
-            } else {
-                format!(" Example: {}.", examples.join(", "))
-            };
-            let values = values.collect::<Vec<_>>().join(", ");
-            writeln!(out, "| {} | {values} | {}{example} |", names.join(", "), plain(&row.text)).unwrap();
-        }
+        section.rows.iter().for_each(|row| out.push_str(&key_row(row)));
     }
     out
+}
+
+fn key_row(row: &Row) -> String {
+    let names: Vec<String> = row.keys.iter().map(|(name, ..)| format!("`{name}`")).collect();
+    let unset = row.keys.iter().filter(|(_, value, _)| value.is_none());
+    let examples: Vec<String> = unset.map(|(.., example)| format!("`{example}`")).collect();
+    let values =
+        row.keys.iter().map(|(_, value, _)| value.as_ref().map_or("unset".into(), |v| format!("`{v}`")));
+    let mut values: Vec<String> = values.collect();
+    values.dedup_by(|a, b| a == b && a == "unset");
+    let example =
+        if examples.is_empty() { String::new() } else { format!(" Example: {}.", examples.join(", ")) };
+    format!("| {} | {} | {}{example} |\n", names.join(", "), values.join(", "), plain(&row.text))
 }
 
 /// What a value may be, in words.
