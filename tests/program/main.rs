@@ -8,6 +8,7 @@ mod support;
 mod bad_input;
 mod config_is_strict;
 mod doctor_says_what_to_do;
+mod documented_commands_exist;
 mod documents_hold;
 mod events_are_remembered;
 mod failures_are_told;
