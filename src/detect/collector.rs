@@ -219,13 +219,14 @@ impl Collector {
     /// What a watched stream remembers after the frames that were collected last.
     pub(crate) fn hearing(&self, known: &Calibration, instrument: &Instrument) -> Hearing {
         let mut hearing = Hearing::new(known.surprise_frames);
+        let mut adaptive = known.terms.adaptive();
         let mut last = None;
         for frame in &self.recent {
             if last.is_some_and(|last: u64| frame.index != last + 1) {
                 hearing = Hearing::new(known.surprise_frames);
             }
             last = Some(frame.index);
-            hearing.push(frame, known, instrument);
+            hearing.push(frame, known, &mut adaptive, instrument);
         }
         // the windows of minutes reach farther back than the frames that were kept
         if let Some(terms) = self.terms.as_ref().filter(|_| self.stride == 1) {

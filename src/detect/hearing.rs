@@ -7,7 +7,7 @@ use super::kind::{Clues, STANDS_OUT, TermProbabilities};
 use super::rows::{BRIEF, ROW, RowMaker};
 use super::surprise::{Smooth, median};
 use super::tail::P_FLOOR;
-use super::terms::{Baseline, Term, TermState, Values};
+use super::terms::{Adaptive, Baseline, Term, TermState, Values};
 use crate::event::Evidence;
 use crate::frame::Frame;
 use crate::kernels::CriticMemory;
@@ -112,15 +112,24 @@ impl Hearing {
     }
 
     /// Scores the next frame, which holds sound.
-    pub(super) fn push(&mut self, frame: &Frame, known: &Calibration, instrument: &Instrument) -> Scores {
+    /// `adaptive` are the terms of the stream, which learn from it.
+    pub(super) fn push(
+        &mut self,
+        frame: &Frame,
+        known: &Calibration,
+        adaptive: &mut Adaptive,
+        instrument: &Instrument,
+    ) -> Scores {
         known.site.push((&frame.bands, &frame.c), &mut self.maker);
-        self.terms.push(&known.terms, &frame.bands);
+        self.terms.push(&known.terms, adaptive, &frame.bands);
         if (frame.index + 1).is_multiple_of(ROW as u64) {
             self.maker.row(&mut self.raw);
             let is_step = known.site.is_gain_step(&self.raw);
             self.follow_gain(is_step);
             let critic = self.critic_vote(known, instrument, is_step);
-            let surprisals = known.combination.surprisals(&self.terms.values(&known.terms));
+            let values = self.terms.values(adaptive);
+            self.terms.learn(adaptive);
+            let surprisals = known.combination.surprisals(&values);
             if self.maker.is_full() {
                 let novelty = known.site.distance(&self.raw);
                 self.follow_site(novelty, frame.index, known);
