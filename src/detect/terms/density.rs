@@ -19,7 +19,7 @@ pub(super) const LONGEST: f64 = 12_000.0;
 const NEAR: f64 = 2.0;
 /// Standard deviation of a change of gain that is no sign of anything, in ln of power, of bands and of errors.
 const GAIN: f32 = 0.7;
-const GAIN_OF_ERRORS: f32 = 0.7;
+const GAIN_OF_ERRORS: f32 = 0.2;
 
 /// What a density is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
