@@ -18,6 +18,10 @@ const LARGEST: f32 = 8.0;
 /// Squared deviations a band that are common to all in a step of the gain, at least, and that are left, at most.
 const STEP_COMMON: f32 = 4.0;
 const STEP_LEFT: f32 = 2.0;
+/// Where bands vary much by themselves, less is common: then a step has at least so much of it for what is left, and this size
+/// (ln of power: 1.7 dB).
+const STEP_SHARE: f32 = 6.0;
+const STEP_SMALLEST: f32 = 0.4;
 /// The largest step of the gain, in ln of power: 9 dB.
 const STEP_LARGEST: f32 = 2.07;
 /// What is added to deviations: of a mean over 0.1 s, of a mean over longer, of a deviation (ln of power).
@@ -117,7 +121,8 @@ impl Site {
     pub fn is_gain_step(&self, raw: &[f32]) -> bool {
         let part = |range: std::ops::Range<usize>| raw.get(range).unwrap_or_default();
         let (shift, common, left) = self.brief.common_shift(part(SLOW), part(BRIEF));
-        shift.abs() <= STEP_LARGEST && common >= STEP_COMMON && left <= STEP_LEFT
+        let stands_out = common >= STEP_COMMON || (shift.abs() >= STEP_SMALLEST && common >= STEP_SHARE * left);
+        shift.abs() <= STEP_LARGEST && left <= STEP_LEFT && stands_out
     }
 
     /// How far each band lies above its mean over 0.25 s, in its deviations, `[64]`.
