@@ -11,7 +11,7 @@ use super::hearing::Hearing;
 use super::instrument::Instrument;
 use super::rows::ROW;
 use super::seconds::{maxima, medians, outlying_seconds, robust_distance, second};
-use super::site::{RawRow, Site, raw_rows};
+use super::site::{GainStep, RawRow, Site, raw_rows};
 use super::surprise::{Smooth, Surprise, median};
 use super::tail::Tail;
 use super::terms::{self, Baseline, Combination, TermState};
@@ -159,7 +159,7 @@ impl Collector {
                 if let (Some((critic, live)), Some(memory)) = (live, &mut memory) {
                     unaware.row(&critic.config().channels, &raw.values, &mut row);
                     logits.push((raw.frame, f64::from(live.step(&row, memory))));
-                    steps.push(unaware.is_gain_step(&raw.values));
+                    steps.push(unaware.gain_step(&raw.values) == GainStep::Certain);
                 }
             }
         }

@@ -29,6 +29,17 @@ const LEAST_BRIEF: f32 = 0.05;
 const LEAST_MEAN: f32 = 0.03;
 const LEAST_DEVIATION: f32 = 0.02;
 
+/// Whether the sound differs from that before as if the gain had changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GainStep {
+    /// No.
+    None,
+    /// The shift is no larger than what is usual of these bands, but all of them have it.
+    Possible,
+    /// The shift is larger than what is usual.
+    Certain,
+}
+
 /// The statistics of a place: of its log-mel bands over windows of 0.1 to 0.5 s, and of what its contexts do not foretell.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -115,14 +126,22 @@ impl Site {
         f64::from(mean_square(&white)).sqrt()
     }
 
-    /// Whether what distinguishes the last 0.1 s from the last seconds is one shift of all bands by up to 9 dB, and the rest is
-    /// normal: a step of the gain. A machine that stops shifts them farther, or not all alike.
+    /// Whether the last 0.1 s differ from the last seconds by one shift of all bands by up to 9 dB, and the rest is normal.
+    ///
+    /// A machine that stops shifts them farther, or not all alike.
     #[must_use]
-    pub fn is_gain_step(&self, raw: &[f32]) -> bool {
+    pub fn gain_step(&self, raw: &[f32]) -> GainStep {
         let part = |range: std::ops::Range<usize>| raw.get(range).unwrap_or_default();
         let (shift, common, left) = self.brief.common_shift(part(SLOW), part(BRIEF));
-        let stands_out = common >= STEP_COMMON || (shift.abs() >= STEP_SMALLEST && common >= STEP_SHARE * left);
-        shift.abs() <= STEP_LARGEST && left <= STEP_LEFT && stands_out
+        if shift.abs() > STEP_LARGEST || left > STEP_LEFT {
+            GainStep::None
+        } else if common >= STEP_COMMON {
+            GainStep::Certain
+        } else if shift.abs() >= STEP_SMALLEST && common >= STEP_SHARE * left {
+            GainStep::Possible
+        } else {
+            GainStep::None
+        }
     }
 
     /// How far each band lies above its mean over 0.25 s, in its deviations, `[64]`.
