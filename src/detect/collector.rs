@@ -159,7 +159,7 @@ impl Collector {
                 if let (Some((critic, live)), Some(memory)) = (live, &mut memory) {
                     unaware.row(&critic.config().channels, &raw.values, &mut row);
                     logits.push((raw.frame, f64::from(live.step(&row, memory))));
-                    steps.push(unaware.gain_step(&raw.values) == GainStep::Certain);
+                    steps.push(unaware.gain_step(&raw.values, &[]) == GainStep::Certain);
                 }
             }
         }

@@ -125,7 +125,7 @@ impl Hearing {
         self.terms.push(&known.terms, adaptive, &frame.bands);
         if (frame.index + 1).is_multiple_of(ROW as u64) {
             self.maker.row(&mut self.raw);
-            let step = known.site.gain_step(&self.raw);
+            let step = known.site.gain_step(&self.raw, &self.maker.newest());
             let is_step = step == GainStep::Certain;
             self.follow_gain(is_step);
             let critic = self.critic_vote(known, instrument, is_step);

@@ -31,7 +31,7 @@ const LEAST_DEVIATION: f32 = 0.02;
 
 /// Whether the sound differs from that before as if the gain had changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum GainStep {
+pub(super) enum GainStep {
     /// No.
     None,
     /// The shift is no larger than what is usual of these bands, but all of them have it.
@@ -126,13 +126,20 @@ impl Site {
         f64::from(mean_square(&white)).sqrt()
     }
 
-    /// Whether the last 0.1 s differ from the last seconds by one shift of all bands by up to 9 dB, and the rest is normal.
+    /// Whether the last 0.1 s of a raw row differ from its last seconds by one shift of all bands by up to 9 dB, and the rest is
+    /// normal; or whether the `newest` frames do, `[64]` means over 50 ms.
     ///
     /// A machine that stops shifts them farther, or not all alike.
-    #[must_use]
-    pub fn gain_step(&self, raw: &[f32]) -> GainStep {
+    pub(super) fn gain_step(&self, raw: &[f32], newest: &[f32]) -> GainStep {
         let part = |range: std::ops::Range<usize>| raw.get(range).unwrap_or_default();
-        let (shift, common, left) = self.brief.common_shift(part(SLOW), part(BRIEF));
+        match self.gain_step_of(part(SLOW), part(BRIEF)) {
+            GainStep::None if self.gain_step_of(part(SLOW), newest) != GainStep::None => GainStep::Possible,
+            step => step,
+        }
+    }
+
+    fn gain_step_of(&self, before: &[f32], now: &[f32]) -> GainStep {
+        let (shift, common, left) = self.brief.common_shift(before, now);
         if shift.abs() > STEP_LARGEST || left > STEP_LEFT {
             GainStep::None
         } else if common >= STEP_COMMON {
