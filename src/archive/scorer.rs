@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::row::{Row, Rows};
 use crate::corpus::SoundFile;
-use crate::detect::{Calibration, DetectConfig, Detector, DetectorState, Input, InputMonitor, Instrument};
+use crate::detect::{Calibration, DetectConfig, Detector, DetectorModel, DetectorState, Input, InputMonitor};
 use crate::error::{Error, Result};
 use crate::event::{Finding, Phase};
 use crate::frame::Frame;
@@ -59,7 +59,7 @@ pub enum Outcome {
 #[derive(Debug, Clone)]
 pub struct Scorer {
     cpc: Arc<Cpc>,
-    pub(super) instrument: Instrument,
+    pub(super) instrument: DetectorModel,
     pub(super) detect: DetectConfig,
     /// Whether rows are wanted.
     rows: bool,
@@ -75,7 +75,7 @@ impl Scorer {
     pub fn new((manifest, cpc): (&Manifest, Arc<Cpc>), detect: &DetectConfig, rows: bool) -> Result<Self> {
         cpc.can_score()?;
         let hash = manifest.sha256.clone();
-        let instrument = Instrument::new(manifest.frame_shape(), hash, cpc.critic())?;
+        let instrument = DetectorModel::new(manifest.frame_shape(), hash, cpc.critic())?;
         Detector::new(detect, instrument.clone())?;
         Ok(Self { cpc, instrument, detect: detect.clone(), rows, idle: Arc::default() })
     }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::kind::Clues;
+use super::kind::EventFeatures;
 use super::pitch::{PitchTracker, Tones};
 use super::rhythm::{BeatFault, BeatTracker, Rhythm};
 use crate::frame::Frame;
@@ -125,7 +125,7 @@ impl ActivityTracker {
 
     /// What there is to say of the last frame, but for probabilities and bands. `background_dbfs` is the median level of
     /// calibration; the pitch is looked for where the frame is `improbable`, in every tenth.
-    pub(crate) fn clues(&self, known: &Activity, background_dbfs: f32, improbable: bool) -> Clues {
+    pub(crate) fn clues(&self, known: &Activity, background_dbfs: f32, improbable: bool) -> EventFeatures {
         let level = self.level_dbfs().unwrap_or(f64::from(background_dbfs));
         let ran = if self.quiet > 0 {
             Some(self.frames - self.quiet - self.runs_from)
@@ -134,7 +134,7 @@ impl ActivityTracker {
         };
         let tones = known.tones.as_ref().filter(|_| improbable && self.frames.is_multiple_of(10));
         let seconds = |frames: u64| frames as f64 / f64::from(FRAME_RATE);
-        Clues {
+        EventFeatures {
             level_change_db: level - f64::from(background_dbfs),
             below_floor_s: seconds(self.quiet),
             ran_s: ran.map(seconds),
@@ -143,7 +143,7 @@ impl ActivityTracker {
             missed_beats: self.missed,
             tempo_percent: self.beats.as_ref().and_then(BeatTracker::tempo_percent),
             pitch_percent: tones.and_then(|tones| self.pitch.percent(tones)),
-            ..Clues::default()
+            ..EventFeatures::default()
         }
     }
 

@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::activity::Activity;
+use super::background_model::BackgroundModel;
 use super::config::DetectConfig;
-use super::instrument::Instrument;
+use super::detector_model::DetectorModel;
 use super::reference::tempered;
-use super::site::Site;
 use super::surprise::Surprise;
 use super::tail::{P_FLOOR, Tail};
 use super::terms::{Combination, TermModel};
@@ -41,7 +41,7 @@ pub struct Calibration {
     pub(crate) background_dbfs: f32,
     pub(crate) surprise: Surprise,
     pub(crate) surprise_tail: Tail,
-    pub(crate) site: Site,
+    pub(crate) site: BackgroundModel,
     pub(crate) novelty_tail: Tail,
     /// The tail of medians of novelty over 1 s: beyond it lies another place.
     pub(crate) place_tail: Tail,
@@ -93,7 +93,7 @@ impl Calibration {
 
     /// The place, and the tail of the maxima of its novelty.
     #[must_use]
-    pub fn novelty(&self) -> (&Site, &Tail) {
+    pub fn novelty(&self) -> (&BackgroundModel, &Tail) {
         (&self.site, &self.novelty_tail)
     }
 
@@ -131,7 +131,7 @@ impl Calibration {
     ///
     /// # Errors
     /// Names what disagrees. The remedy is always to calibrate again.
-    pub fn check(&self, config: &DetectConfig, instrument: &Instrument) -> Result<()> {
+    pub fn check(&self, config: &DetectConfig, instrument: &DetectorModel) -> Result<()> {
         let (shape, model) = (instrument.shape, &instrument.model);
         let frames = config.surprise_frames();
         let cause = if self.version != CALIBRATION_VERSION {

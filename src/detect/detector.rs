@@ -3,20 +3,20 @@
 use std::collections::VecDeque;
 
 use super::activity::ActivityTracker;
+use super::alarm_controller::{AlarmController, Decision};
 use super::calibration::Calibration;
-use super::collector::Collector;
+use super::calibration_buffer::CalibrationBuffer;
+use super::change_detector::{PreviousCalibration, Relearning};
+use super::combined_p_value::CombinedPValue;
 use super::config::{DetectConfig, ms_to_frames};
-use super::episode::{Episode, Scored, Setting};
-use super::fuse::Fused;
-use super::hearing::{Hearing, LOOKED_AT};
+use super::detector_model::DetectorModel;
+use super::frame_scorer::{FrameScorer, LOOKED_AT};
 use super::input::{Input, InputState};
-use super::instrument::Instrument;
-use super::pool::{EVERY, POOL_FRAMES, Pool};
+use super::latent_mean::{EVERY, LatentMean, POOL_FRAMES};
+use super::ongoing_event::{EventContext, OngoingEvent, ScoredFrame};
 use super::reading::{DetectorCounts, DetectorState, Quality, Reading};
 use super::recurring::Repeat;
-use super::regime::{Former, Relearning};
 use super::terms::Adaptive;
-use super::vigil::{Told, Vigil};
 use crate::error::{Error, Result};
 use crate::event::{Finding, Phase};
 use crate::frame::Frame;
@@ -33,20 +33,20 @@ const LARGEST: f32 = 1e9;
 pub(super) struct Watch {
     pub(super) calibration: Calibration,
     pub(super) id: String,
-    pub(super) vigil: Vigil,
+    pub(super) vigil: AlarmController,
     /// What is usual, with what was heard since.
     pub(super) adaptive: Adaptive,
     /// Former calibrations, the newest first.
-    pub(super) former: VecDeque<Former>,
+    pub(super) former: VecDeque<PreviousCalibration>,
     /// While the place changes.
     pub(super) relearning: Option<Box<Relearning>>,
     /// The frame in hand; kept for its allocation.
-    scored: Scored,
+    scored: ScoredFrame,
 }
 
 #[derive(Debug, Clone)]
 pub(super) enum Stage {
-    Calibrating(Box<Collector>),
+    Calibrating(Box<CalibrationBuffer>),
     Watching(Box<Watch>),
 }
 
@@ -54,7 +54,7 @@ pub(super) enum Stage {
 #[derive(Debug, Clone)]
 pub struct Detector {
     pub(super) config: DetectConfig,
-    pub(super) instrument: Instrument,
+    pub(super) instrument: DetectorModel,
     pub(super) stage: Stage,
     /// Index of the last frame.
     last: Option<u64>,
@@ -72,9 +72,9 @@ pub struct Detector {
 pub(super) struct SinceBreak {
     frames: u64,
     /// What scores remember.
-    hearing: Hearing,
+    hearing: FrameScorer,
     /// Latents z, by which the operator's verdicts are known again.
-    pool: Pool,
+    pool: LatentMean,
     /// Level and beats.
     activity: ActivityTracker,
 }
@@ -83,8 +83,8 @@ impl SinceBreak {
     pub(super) fn new(config: &DetectConfig, latent: usize) -> Self {
         Self {
             frames: 0,
-            hearing: Hearing::new(config.surprise_frames()),
-            pool: Pool::new(POOL_FRAMES as usize, latent),
+            hearing: FrameScorer::new(config.surprise_frames()),
+            pool: LatentMean::new(POOL_FRAMES as usize, latent),
             activity: ActivityTracker::new(),
         }
     }
@@ -95,7 +95,7 @@ impl Detector {
     ///
     /// # Errors
     /// If a key of `config` is out of its range, or leaves no horizon or nothing to score.
-    pub fn new(config: &DetectConfig, instrument: Instrument) -> Result<Self> {
+    pub fn new(config: &DetectConfig, instrument: DetectorModel) -> Result<Self> {
         config.validate()?;
         let shape = instrument.shape;
         if config.skip_k >= shape.horizons {
@@ -110,7 +110,7 @@ impl Detector {
         Ok(Self {
             config: config.clone(),
             instrument,
-            stage: Stage::Calibrating(Box::new(Collector::new(config, shape))),
+            stage: Stage::Calibrating(Box::new(CalibrationBuffer::new(config, shape))),
             last: None,
             number: 0,
             counts: DetectorCounts::default(),
@@ -126,7 +126,7 @@ impl Detector {
     /// As [`Detector::new`], or if the calibration does not fit ([`Calibration::check`]).
     pub fn with_calibration(
         config: &DetectConfig,
-        instrument: Instrument,
+        instrument: DetectorModel,
         calibration: Calibration,
     ) -> Result<Self> {
         let mut detector = Self::new(config, instrument)?;
@@ -208,7 +208,8 @@ impl Detector {
     pub fn recalibrate(&mut self, out: &mut Vec<Finding>) {
         self.break_off(out);
         self.counts = self.counts();
-        self.stage = Stage::Calibrating(Box::new(Collector::new(&self.config, self.instrument.shape)));
+        self.stage =
+            Stage::Calibrating(Box::new(CalibrationBuffer::new(&self.config, self.instrument.shape)));
     }
 
     /// Sets the false-alarm budget, from the next frame on.
@@ -300,12 +301,13 @@ impl Detector {
         });
         if let Err(error) = watching {
             tracing::warn!(%error, "calibration failed and begins anew");
-            self.stage = Stage::Calibrating(Box::new(Collector::new(&self.config, self.instrument.shape)));
+            self.stage =
+                Stage::Calibrating(Box::new(CalibrationBuffer::new(&self.config, self.instrument.shape)));
         }
     }
 
     fn watch(&mut self, calibration: Calibration) -> Result<()> {
-        let (id, vigil) = (calibration.id(), Vigil::new(&self.config)?);
+        let (id, vigil) = (calibration.id(), AlarmController::new(&self.config)?);
         self.stage = Stage::Watching(Box::new(Watch {
             adaptive: calibration.terms.adaptive(),
             calibration,
@@ -313,7 +315,7 @@ impl Detector {
             vigil,
             former: VecDeque::new(),
             relearning: None,
-            scored: Scored::quiet(0),
+            scored: ScoredFrame::quiet(0),
         }));
         Ok(())
     }
@@ -335,7 +337,7 @@ impl Detector {
             return;
         }
         let Some(fused) = scores.fused else { return };
-        let fused = if self.silent_run == 0 { fused } else { Fused { p: 1.0, ..fused } };
+        let fused = if self.silent_run == 0 { fused } else { CombinedPValue { p: 1.0, ..fused } };
         reading.p = Some(fused.p);
         reading.score = Some(fused.score());
 
@@ -363,7 +365,7 @@ impl Detector {
     }
 
     /// Makes findings of what the watch has to tell.
-    pub(super) fn tell(&mut self, told: &Told, out: &mut Vec<Finding>) {
+    pub(super) fn tell(&mut self, told: &Decision, out: &mut Vec<Finding>) {
         self.number += u64::from(told.began);
         let Stage::Watching(watch) = &self.stage else { return };
         let phase = if told.began { Phase::New } else { Phase::Update };
@@ -390,9 +392,9 @@ impl Detector {
         }
     }
 
-    fn finding(&self, episode: &Episode, phase: Phase, repeat: Option<Repeat>) -> Option<Finding> {
+    fn finding(&self, episode: &OngoingEvent, phase: Phase, repeat: Option<Repeat>) -> Option<Finding> {
         let (Stage::Watching(watch), Some(now)) = (&self.stage, self.last) else { return None };
-        let setting = Setting {
+        let setting = EventContext {
             number: self.number.saturating_sub(1),
             background_dbfs: watch.calibration.background_dbfs,
             budget_per_hour: self.config.events_per_hour,

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use super::config::{DetectConfig, ms_to_frames};
-use super::episode::{Episode, Scored};
+use super::ongoing_event::{OngoingEvent, ScoredFrame};
 use crate::units::FRAME_RATE;
 
 /// Frames after an event for which the context of what follows is that event: 3 s.
@@ -62,7 +62,7 @@ pub(crate) enum Change {
     /// An event was confirmed; it is [`Gate::episode`].
     Began,
     /// It is over.
-    Ended(Box<Episode>),
+    Ended(Box<OngoingEvent>),
 }
 
 /// The gate of one unbroken stretch of frames.
@@ -81,14 +81,14 @@ pub(crate) enum Change {
 #[derive(Debug, Clone)]
 pub(crate) struct Gate {
     rules: Rules,
-    recent: VecDeque<Scored>,
+    recent: VecDeque<ScoredFrame>,
     /// Frames in a row, up to now, with p < q.
     hot: u64,
     /// First frame of the run, up to now, with p ≤ 10·q.
     warm_since: Option<u64>,
     /// Frames in a row, up to now, without a sign of the event.
     quiet: u64,
-    episode: Option<Episode>,
+    episode: Option<OngoingEvent>,
     /// First frame that may confirm the next event.
     ready_at: u64,
     /// First frame that may confirm one by order and time alone.
@@ -122,12 +122,12 @@ impl Gate {
     }
 
     /// The event that is going on.
-    pub(crate) fn episode(&self) -> Option<&Episode> {
+    pub(crate) fn episode(&self) -> Option<&OngoingEvent> {
         self.episode.as_ref()
     }
 
     /// The next frame; its index follows the one before.
-    pub(crate) fn push(&mut self, frame: &Scored) -> Option<Change> {
+    pub(crate) fn push(&mut self, frame: &ScoredFrame) -> Option<Change> {
         let warm = frame.p <= self.rules.off_above;
         self.hot = if frame.p < self.rules.on_below { self.hot + 1 } else { 0 };
         self.warm_since = warm.then(|| self.warm_since.unwrap_or(frame.index));
@@ -153,7 +153,7 @@ impl Gate {
     }
 
     /// Ends the event that is going on, at its last active frame.
-    pub(crate) fn finish(&mut self) -> Option<Episode> {
+    pub(crate) fn finish(&mut self) -> Option<OngoingEvent> {
         let episode = self.episode.take()?;
         self.ready_at = episode.last_active() + 1 + self.rules.hold_off;
         self.context_ready_at = episode.last_active() + 1 + AFTERMATH;
@@ -162,12 +162,12 @@ impl Gate {
     }
 
     /// The same, and what still goes on must fall quiet before the next event.
-    pub(crate) fn cut(&mut self) -> Option<Episode> {
+    pub(crate) fn cut(&mut self) -> Option<OngoingEvent> {
         (self.exhausted, self.quiet) = (self.episode.is_some(), 0);
         self.finish()
     }
 
-    fn remember(&mut self, frame: &Scored) {
+    fn remember(&mut self, frame: &ScoredFrame) {
         let most = (self.rules.lookback + self.rules.min_frames) as usize;
         if self.recent.len() < most {
             self.recent.push_back(frame.clone());
@@ -177,16 +177,16 @@ impl Gate {
         }
     }
 
-    fn begin(&self, now: u64) -> Option<Episode> {
+    fn begin(&self, now: u64) -> Option<OngoingEvent> {
         let confirming = now + 1 - self.hot;
         let onset = self.warm_since.unwrap_or(confirming).max(confirming.saturating_sub(self.rules.lookback));
         let mut frames = self.recent.iter().filter(|f| f.index >= onset);
-        let mut episode = Episode::new(frames.next()?);
+        let mut episode = OngoingEvent::new(frames.next()?);
         frames.for_each(|f| episode.push(f, true));
         Some(episode)
     }
 
-    fn go_on(&mut self, frame: &Scored, warm: bool) -> Option<Change> {
+    fn go_on(&mut self, frame: &ScoredFrame, warm: bool) -> Option<Change> {
         let Rules { min_frames, hang, merge, longest, .. } = self.rules;
         let episode = self.episode.as_mut()?;
         let closing = self.quiet >= hang;
@@ -219,7 +219,8 @@ mod tests {
         let mut index = 0;
         for &(frames, p) in runs {
             for _ in 0..frames {
-                let frame = Scored { p, score: -p.log10(), level_dbfs: -40.0, ..Scored::quiet(index) };
+                let frame =
+                    ScoredFrame { p, score: -p.log10(), level_dbfs: -40.0, ..ScoredFrame::quiet(index) };
                 match gate.push(&frame) {
                     Some(Change::Began) => changes.push((index, gate.episode().unwrap().onset(), None)),
                     Some(Change::Ended(e)) => changes.push((index, e.onset(), Some(e.last_active() + 1))),
@@ -240,10 +241,10 @@ mod tests {
 
     #[test]
     fn the_aftermath_of_an_event_is_no_event_but_a_foreign_sound_is() {
-        use super::super::kind::{Clues, TermProbabilities};
-        let by = |density, long_prediction| Clues {
+        use super::super::kind::{EventFeatures, TermProbabilities};
+        let by = |density, long_prediction| EventFeatures {
             p: TermProbabilities { density, long_prediction, ..TermProbabilities::default() },
-            ..Clues::default()
+            ..EventFeatures::default()
         };
         for (clues, expected) in [(by(0.5, 1e-6), 2), (by(1e-6, 0.5), 3)] {
             let mut gate = Gate::new(rules());
@@ -251,7 +252,7 @@ mod tests {
             for index in 0..900 {
                 let active = [100..120, 250..270, 600..620].iter().any(|range| range.contains(&index));
                 let p = if active { 1e-6 } else { 0.5 };
-                let frame = Scored { p, score: -p.log10(), clues, ..Scored::quiet(index) };
+                let frame = ScoredFrame { p, score: -p.log10(), clues, ..ScoredFrame::quiet(index) };
                 begun += u32::from(gate.push(&frame) == Some(Change::Began));
             }
             assert_eq!(begun, expected);

@@ -54,7 +54,7 @@ impl TermProbabilities {
 
 /// What is known of an event, or of one of its frames: everything that [`classify`] goes by.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub(crate) struct Clues {
+pub(crate) struct EventFeatures {
     /// The smallest probability of each term.
     pub(crate) p: TermProbabilities,
     /// Seconds for which the event has lasted, 0 or more.
@@ -83,7 +83,7 @@ pub(crate) struct Clues {
     pub(crate) pitch_percent: Option<f64>,
 }
 
-impl Clues {
+impl EventFeatures {
     /// Takes the clues of a later frame of the same event in.
     pub(crate) fn add(&mut self, later: &Self) {
         let (p, q) = (&mut self.p, &later.p);
@@ -127,7 +127,7 @@ fn farther(a: Option<f64>, b: Option<f64>) -> Option<f64> {
 /// 5. `missing` without a due time: order and time decide, and a sound has gone that was expected.
 /// 6. `out_of_order`: order and time decide, and the sound itself is usual.
 /// 7. `foreign`.
-pub(crate) fn classify(clues: &Clues) -> (Kind, Detail) {
+pub(crate) fn classify(clues: &EventFeatures) -> (Kind, Detail) {
     let none = Detail::default();
     let temporal = clues.p.temporal();
     let louder = clues.band_above >= STANDS_OUT && clues.band_above > clues.band_below;
@@ -155,13 +155,13 @@ pub(crate) fn classify(clues: &Clues) -> (Kind, Detail) {
     (Kind::Foreign, none)
 }
 
-fn has_stopped(clues: &Clues) -> bool {
+fn has_stopped(clues: &EventFeatures) -> bool {
     // windows of 0.5 s hold a beat of every shorter period, and none while one is missing
     let gap_s = clues.period_s.map_or(STOPPED_S, |period| (2.0 * period - 0.4).clamp(0.3, 0.7));
     clues.below_floor_s > gap_s || (clues.missed_beats >= STOPPED_BEATS && clues.band_above < STANDS_OUT)
 }
 
-fn is_lasting_change(clues: &Clues) -> bool {
+fn is_lasting_change(clues: &EventFeatures) -> bool {
     let pitch = clues.pitch_percent.is_some_and(|percent| percent.abs() >= LEAST_PITCH);
     let moved = clues.band_share >= CHANGE_SHARE && clues.lasts_s >= CHANGE_S;
     clues.tempo_percent.is_some() || pitch || moved
@@ -184,36 +184,49 @@ mod tests {
         TermProbabilities { density, long_prediction: temporal, pmi: temporal, ..Default::default() }
     }
 
-    fn kind(clues: Clues) -> Kind {
+    fn kind(clues: EventFeatures) -> Kind {
         classify(&clues).0
     }
 
     #[test]
     fn a_sound_with_its_own_bands_is_foreign() {
-        let bell = Clues { p: terms(1e-9, 0.2), band_above: 12.0, band_share: 0.1, ..Clues::default() };
+        let bell = EventFeatures {
+            p: terms(1e-9, 0.2),
+            band_above: 12.0,
+            band_share: 0.1,
+            ..EventFeatures::default()
+        };
         assert_eq!(classify(&bell), (Kind::Foreign, Detail::default()));
         // it also hides a beat
-        let hides = Clues { beat: Some(BeatFault::Missing { due_s: 3.0 }), ..bell };
+        let hides = EventFeatures { beat: Some(BeatFault::Missing { due_s: 3.0 }), ..bell };
         assert_eq!(kind(hides), Kind::Foreign);
         // a slam moves all bands, but not for long
-        assert_eq!(kind(Clues { band_share: 0.9, lasts_s: 0.4, ..bell }), Kind::Foreign);
+        assert_eq!(kind(EventFeatures { band_share: 0.9, lasts_s: 0.4, ..bell }), Kind::Foreign);
         // without any term of the site that sees time
         let p = TermProbabilities { density: 0.3, short_prediction: 1e-6, ..Default::default() };
-        assert_eq!(kind(Clues { p, band_above: 5.0, ..Clues::default() }), Kind::Foreign);
-        assert_eq!(kind(Clues::default()), Kind::Foreign, "nothing is known");
+        assert_eq!(kind(EventFeatures { p, band_above: 5.0, ..EventFeatures::default() }), Kind::Foreign);
+        assert_eq!(kind(EventFeatures::default()), Kind::Foreign, "nothing is known");
     }
 
     #[test]
     fn silence_is_a_stop_with_how_long_it_ran() {
         let p = terms(1e-9, 1e-9);
-        let stop =
-            Clues { p, below_floor_s: 0.5, ran_s: Some(11_520.0), band_below: 9.0, ..Clues::default() };
+        let stop = EventFeatures {
+            p,
+            below_floor_s: 0.5,
+            ran_s: Some(11_520.0),
+            band_below: 9.0,
+            ..EventFeatures::default()
+        };
         assert_eq!(classify(&stop), (Kind::Stopped, Detail { ran_s: Some(11_520.0), ..Detail::default() }));
-        assert_eq!(kind(Clues { below_floor_s: 0.1, ..stop }), Kind::Changed, "not for long enough");
-        let beats = Clues { below_floor_s: 0.0, missed_beats: 3, period_s: Some(0.8), ..stop };
-        assert_eq!(kind(Clues { beat: Some(BeatFault::Missing { due_s: 4.0 }), ..beats }), Kind::Stopped);
+        assert_eq!(kind(EventFeatures { below_floor_s: 0.1, ..stop }), Kind::Changed, "not for long enough");
+        let beats = EventFeatures { below_floor_s: 0.0, missed_beats: 3, period_s: Some(0.8), ..stop };
+        assert_eq!(
+            kind(EventFeatures { beat: Some(BeatFault::Missing { due_s: 4.0 }), ..beats }),
+            Kind::Stopped
+        );
         // a loud sound hides the beats
-        assert_eq!(kind(Clues { band_above: 20.0, p: terms(1e-9, 1.0), ..beats }), Kind::Foreign);
+        assert_eq!(kind(EventFeatures { band_above: 20.0, p: terms(1e-9, 1.0), ..beats }), Kind::Foreign);
     }
 
     #[test]
@@ -221,10 +234,16 @@ mod tests {
         let beat = Some(BeatFault::Missing { due_s: 12.34 });
         for (period, quiet) in [(0.3, 0.1), (0.45, 0.4), (0.5, 0.5)] {
             let p = terms(1e-4, 1e-7);
-            let clues = Clues { p, period_s: Some(period), below_floor_s: quiet, beat, ..Clues::default() };
+            let clues = EventFeatures {
+                p,
+                period_s: Some(period),
+                below_floor_s: quiet,
+                beat,
+                ..EventFeatures::default()
+            };
             let (found, detail) = classify(&clues);
             assert_eq!((found, detail.due_s), (Kind::Missing, Some(12.34)), "period {period}");
-            assert_eq!(kind(Clues { below_floor_s: 1.0, ..clues }), Kind::Stopped);
+            assert_eq!(kind(EventFeatures { below_floor_s: 1.0, ..clues }), Kind::Stopped);
         }
     }
 
@@ -232,54 +251,65 @@ mod tests {
     fn a_beat_at_another_time_is_early_or_late() {
         let p = terms(0.3, 1e-6);
         let early = Some(BeatFault::Early { due_s: 5.0, offset_ms: -150.0 });
-        let clues = Clues { p, period_s: Some(0.8), beat: early, ..Clues::default() };
+        let clues = EventFeatures { p, period_s: Some(0.8), beat: early, ..EventFeatures::default() };
         let detail = Detail { due_s: Some(5.0), offset_ms: Some(-150.0), ..Detail::default() };
         assert_eq!(classify(&clues), (Kind::Early, detail));
         let late = Some(BeatFault::Late { due_s: 5.0, offset_ms: 90.0 });
-        assert_eq!(kind(Clues { beat: late, ..clues }), Kind::Late);
+        assert_eq!(kind(EventFeatures { beat: late, ..clues }), Kind::Late);
         // the beat itself is loud, but no louder than it should be
-        assert_eq!(kind(Clues { beat: late, band_above: 6.0, ..clues }), Kind::Late);
+        assert_eq!(kind(EventFeatures { beat: late, band_above: 6.0, ..clues }), Kind::Late);
     }
 
     #[test]
     fn known_sounds_in_another_order_are_told_by_the_temporal_terms() {
-        let swapped = Clues { p: terms(0.4, 1e-8), ..Clues::default() };
+        let swapped = EventFeatures { p: terms(0.4, 1e-8), ..EventFeatures::default() };
         assert_eq!(classify(&swapped), (Kind::OutOfOrder, Detail::default()));
         let p = TermProbabilities { sequence: 1e-5, ..Default::default() };
-        assert_eq!(kind(Clues { p, ..Clues::default() }), Kind::OutOfOrder);
-        let gone = Clues { band_below: 5.0, ..swapped };
+        assert_eq!(kind(EventFeatures { p, ..EventFeatures::default() }), Kind::OutOfOrder);
+        let gone = EventFeatures { band_below: 5.0, ..swapped };
         assert_eq!(classify(&gone), (Kind::Missing, Detail::default()));
     }
 
     #[test]
     fn a_background_that_sounds_different_has_changed() {
         let p = terms(1e-8, 1e-3);
-        let detuned =
-            Clues { p, pitch_percent: Some(3.0), band_above: 6.0, band_below: 6.5, ..Clues::default() };
+        let detuned = EventFeatures {
+            p,
+            pitch_percent: Some(3.0),
+            band_above: 6.0,
+            band_below: 6.5,
+            ..EventFeatures::default()
+        };
         let (found, detail) = classify(&detuned);
         assert_eq!((found, detail.pitch_percent, detail.tempo_percent), (Kind::Changed, Some(3.0), None));
-        let slower = Clues { p: terms(0.2, 1e-5), tempo_percent: Some(-6.0), ..Clues::default() };
+        let slower =
+            EventFeatures { p: terms(0.2, 1e-5), tempo_percent: Some(-6.0), ..EventFeatures::default() };
         assert_eq!(classify(&slower).1.tempo_percent, Some(-6.0));
-        let louder = Clues { p, lasts_s: 4.0, band_above: 9.0, band_share: 0.9, ..Clues::default() };
+        let louder =
+            EventFeatures { p, lasts_s: 4.0, band_above: 9.0, band_share: 0.9, ..EventFeatures::default() };
         assert_eq!(kind(louder), Kind::Changed);
-        assert_eq!(kind(Clues { band_share: 0.2, ..louder }), Kind::Foreign, "a long foreign sound");
-        let quieter = Clues { p, band_below: 7.0, band_above: 1.0, ..Clues::default() };
+        assert_eq!(kind(EventFeatures { band_share: 0.2, ..louder }), Kind::Foreign, "a long foreign sound");
+        let quieter = EventFeatures { p, band_below: 7.0, band_above: 1.0, ..EventFeatures::default() };
         assert_eq!(kind(quieter), Kind::Changed);
     }
 
     #[test]
     fn clues_of_an_event_are_the_strongest_of_its_frames() {
-        let mut all = Clues { p: terms(0.1, 1e-6), level_change_db: -3.0, ..Clues::default() };
-        all.add(&Clues {
+        let mut all =
+            EventFeatures { p: terms(0.1, 1e-6), level_change_db: -3.0, ..EventFeatures::default() };
+        all.add(&EventFeatures {
             p: terms(1e-5, 0.5),
             below_floor_s: 0.3,
             ran_s: Some(60.0),
             level_change_db: 2.0,
             beat: Some(BeatFault::Missing { due_s: 1.0 }),
             missed_beats: 1,
-            ..Clues::default()
+            ..EventFeatures::default()
         });
-        all.add(&Clues { beat: Some(BeatFault::Late { due_s: 1.0, offset_ms: 80.0 }), ..Clues::default() });
+        all.add(&EventFeatures {
+            beat: Some(BeatFault::Late { due_s: 1.0, offset_ms: 80.0 }),
+            ..EventFeatures::default()
+        });
         assert_eq!((all.p.density, all.p.pmi, all.level_change_db), (1e-5, 1e-6, -3.0));
         assert_eq!((all.below_floor_s, all.ran_s, all.missed_beats), (0.3, Some(60.0), 1));
         assert_eq!(all.beat, Some(BeatFault::Late { due_s: 1.0, offset_ms: 80.0 }));

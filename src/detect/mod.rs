@@ -7,7 +7,7 @@
 //! ```
 //!
 //! 1. *Calibration* listens to the first `calibrate_seconds` of usable sound and learns what is normal: the terms of
-//!    the site, how bands and what contexts do not predict of them vary over 0.1 to 0.5 s ([`Site`]), and the tail of each
+//!    the site, how bands and what contexts do not predict of them vary over 0.1 to 0.5 s ([`BackgroundModel`]), and the tail of each
 //!    score ([`Tail`]). Scores of calibration are cross-fitted in five folds. A few events in these minutes do no harm:
 //!    seconds that lie far from the rest are no part of the fit.
 //! 2. Each term has a surprisal, −log10 p under its own tail. The score is their weighted mean: those of density count 1, those
@@ -41,57 +41,57 @@
 
 mod activity;
 mod adwin;
+mod alarm_controller;
+mod background_model;
+mod band_predictors;
 mod budget;
 mod calibration;
-mod collector;
+mod calibration_buffer;
+mod change_detector;
+mod combined_p_value;
 mod config;
 mod conformal;
-mod declared;
 mod detector;
+mod detector_model;
 mod drift;
-mod episode;
-mod foretelling;
-mod fuse;
+mod feature_rows;
+mod frame_scorer;
 mod gate;
 mod gpd;
-mod hearing;
 mod input;
-mod instrument;
 mod kind;
+mod known_normal;
+mod latent_mean;
+mod linear_predictor;
 mod maxima;
 mod novelty;
+mod ongoing_event;
 mod pitch;
-mod pool;
-mod prediction;
 mod reading;
 mod recurring;
 mod reference;
-mod regime;
 mod rhythm;
-mod rows;
 mod seconds;
-mod site;
 mod state;
 mod surprise;
 mod tail;
 mod terms;
 mod untaught;
-mod vigil;
 mod whitening;
 
 pub use adwin::Adwin;
+pub use background_model::BackgroundModel;
 pub use budget::{CALIBRATED_SCALE, Controller, TokenBucket, Verdict};
 pub use calibration::{CALIBRATION_VERSION, Calibration};
 pub use config::DetectConfig;
 pub use conformal::Conformal;
 pub use detector::Detector;
+pub use detector_model::DetectorModel;
+pub use feature_rows::{DEPARTURE, FeatureExtractor, HALF, ROW, UNEXPECTED};
 pub use gpd::Gpd;
 pub use input::{Input, InputCounts, InputMonitor, InputState};
-pub use instrument::Instrument;
 pub use novelty::Novelty;
 pub use reading::{DetectorCounts, DetectorState, Quality, Reading};
-pub use rows::{DEPARTURE, HALF, ROW, RowMaker, UNEXPECTED};
-pub use site::Site;
 pub use state::{STATE_VERSION, StreamState};
 pub use surprise::Surprise;
 pub use tail::{P_FLOOR, Tail};
@@ -99,6 +99,6 @@ pub use terms::{Allowance, Mahalanobis};
 pub use untaught::{alarms_of, density_scores};
 
 #[cfg(test)]
-mod simulation;
+mod robustness_tests;
 #[cfg(test)]
-mod trials;
+mod simulated_streams;

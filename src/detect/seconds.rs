@@ -1,7 +1,7 @@
 //! Seconds of a calibration: their highest and middle values, and those that lie far from the rest.
 
-use super::rows::HALF;
-use super::site::RawRow;
+use super::background_model::RawRow;
+use super::feature_rows::HALF;
 use super::surprise::median;
 use crate::units::FRAME_RATE;
 

@@ -2,17 +2,17 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::alarm_controller::Learnt;
 use super::budget::{TokenBucket, Verdict};
 use super::calibration::Calibration;
+use super::change_detector::{MOST_FORMER, PreviousCalibration};
 use super::config::DetectConfig;
-use super::declared::Declared;
 use super::detector::{Detector, Stage};
+use super::detector_model::DetectorModel;
 use super::drift::Drift;
-use super::instrument::Instrument;
+use super::known_normal::KnownNormal;
 use super::reading::DetectorCounts;
-use super::regime::{Former, MOST_FORMER};
 use super::terms::{Adaptive, AdaptiveState};
-use super::vigil::Learnt;
 use crate::error::Result;
 
 /// Version of the JSON form of [`StreamState`].
@@ -36,9 +36,9 @@ pub(crate) struct WatchState {
     pub(super) adaptive: AdaptiveState,
     pub(super) bucket: TokenBucket,
     pub(super) drift: Drift,
-    pub(super) declared: Declared,
+    pub(super) declared: KnownNormal,
     /// Former calibrations, the newest first.
-    pub(super) former: Vec<Former>,
+    pub(super) former: Vec<PreviousCalibration>,
     /// Number of the next event, so that no number comes twice.
     pub(super) number: u64,
 }
@@ -91,7 +91,7 @@ impl Detector {
     ///
     /// # Errors
     /// As [`Detector::with_calibration`].
-    pub fn with_state(config: &DetectConfig, instrument: &Instrument, state: StreamState) -> Result<Self> {
+    pub fn with_state(config: &DetectConfig, instrument: &DetectorModel, state: StreamState) -> Result<Self> {
         let mut detector = Self::with_calibration(config, instrument.clone(), state.calibration)?;
         if let (Some(mut known), Stage::Watching(watch)) = (state.watch, &mut detector.stage) {
             let number = known.number;

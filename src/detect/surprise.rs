@@ -71,12 +71,12 @@ impl Surprise {
 
 /// The mean of the last W surprises.
 #[derive(Debug, Clone)]
-pub(crate) struct Smooth {
+pub(crate) struct MovingAverage {
     last: VecDeque<f64>,
     window: usize,
 }
 
-impl Smooth {
+impl MovingAverage {
     /// Over `window` frames, 1 or more.
     pub(crate) fn new(window: usize) -> Self {
         Self { last: VecDeque::with_capacity(window.max(1)), window: window.max(1) }
@@ -130,7 +130,7 @@ mod tests {
 
     #[test]
     fn smooth_is_the_mean_of_the_last_frames() {
-        let mut smooth = Smooth::new(3);
+        let mut smooth = MovingAverage::new(3);
         let found: Vec<_> = [3.0, 0.0, 6.0, 0.0, 0.0, 0.0].map(|s| smooth.push(s)).into();
         assert_eq!(found, [None, None, Some(3.0), Some(2.0), Some(2.0), Some(0.0)]);
     }

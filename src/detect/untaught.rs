@@ -1,9 +1,9 @@
 //! The calibration and the gate for scores that come from elsewhere, so that other detectors can be compared.
 
 use super::config::DetectConfig;
-use super::episode::{Episode, Scored};
 use super::gate::{Change, Gate, Rules};
 use super::novelty;
+use super::ongoing_event::{OngoingEvent, ScoredFrame};
 use super::tail::Tail;
 use crate::error::Result;
 use crate::units::{FRAME_RATE, frame_end, frame_start, samples_to_seconds};
@@ -44,9 +44,10 @@ pub fn alarms_of(scores: &[f64], known: usize, row: usize, config: &DetectConfig
         let p = tail.tail_probability(score);
         // the score of a row is known at its end
         for frame in (number + 1) * row - 1..(number + 2) * row - 1 {
-            let scored = Scored { p, score: -p.log10(), novelty: score, ..Scored::quiet(frame as u64) };
+            let scored =
+                ScoredFrame { p, score: -p.log10(), novelty: score, ..ScoredFrame::quiet(frame as u64) };
             if gate.push(&scored) == Some(Change::Began) {
-                let onset = gate.episode().map_or(0, Episode::onset);
+                let onset = gate.episode().map_or(0, OngoingEvent::onset);
                 let now = samples_to_seconds(frame_end(frame as u64));
                 alarms.push((samples_to_seconds(frame_start(onset)), now));
             }

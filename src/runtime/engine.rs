@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::learning::{Learners, Lesson, Outcome};
 use super::snapshot::{Keep, Recent};
 use super::{Excerpt, Heard, Lane};
-use crate::detect::{DetectConfig, Detector, Input, Instrument, StreamState, Verdict};
+use crate::detect::{DetectConfig, Detector, DetectorModel, Input, StreamState, Verdict};
 use crate::error::Result;
 use crate::event::Finding;
 use crate::frame::Frame;
@@ -21,7 +21,7 @@ pub struct Engine {
     pub(super) batch: LiveBatch,
     pub(super) lanes: Vec<Option<Lane>>,
     pub(super) detect: DetectConfig,
-    pub(super) instrument: Instrument,
+    pub(super) instrument: DetectorModel,
     /// Frames an embedding; 0 for none.
     pool_frames: u32,
     /// What streams remember of their sound, if anything.
@@ -71,11 +71,11 @@ impl Engine {
         stepping: Stepping,
     ) -> Result<Self> {
         detect.validate()?;
-        let instrument = Instrument::new(manifest.frame_shape(), manifest.sha256.clone(), cpc.critic())?;
+        let instrument = DetectorModel::new(manifest.frame_shape(), manifest.sha256.clone(), cpc.critic())?;
         Ok(Self::on(LiveBatch::with(cpc, stepping)?, detect, instrument))
     }
 
-    fn on(batch: LiveBatch, detect: DetectConfig, instrument: Instrument) -> Self {
+    fn on(batch: LiveBatch, detect: DetectConfig, instrument: DetectorModel) -> Self {
         Self {
             batch,
             lanes: Vec::new(),
@@ -191,7 +191,7 @@ impl Engine {
 
     /// The model, as detectors see it.
     #[must_use]
-    pub fn instrument(&self) -> &Instrument {
+    pub fn instrument(&self) -> &DetectorModel {
         &self.instrument
     }
 

@@ -11,7 +11,7 @@ use super::dice::Dice;
 use super::lessons::{Lesson, Lessons};
 use crate::config::CriticTraining;
 use crate::critic::{Channel, Critic, CriticConfig, USUAL};
-use crate::detect::{ROW, RowMaker, Site};
+use crate::detect::{BackgroundModel, FeatureExtractor, ROW};
 use crate::error::{Error, Result};
 use crate::model::{Cpc, Manifest};
 use crate::nn::{StreamingModule, Tensors, WeightSource};
@@ -164,8 +164,9 @@ fn take_notes(cpc: &Cpc, width: usize, channels: &[Channel], lesson: &Lesson) ->
     }
     let quiet = seconds_to_frames(lesson.quiet_s);
     let quiet_bands = all_bands.get(..quiet * BANDS).unwrap_or_default();
-    let site = Site::fit(quiet_bands, all_contexts.get(..quiet * width).unwrap_or_default(), width)?;
-    let (mut maker, mut raw, mut row) = (RowMaker::new(), Vec::new(), Vec::new());
+    let site =
+        BackgroundModel::fit(quiet_bands, all_contexts.get(..quiet * width).unwrap_or_default(), width)?;
+    let (mut maker, mut raw, mut row) = (FeatureExtractor::new(), Vec::new(), Vec::new());
     let (mut features, mut answers) = (Vec::new(), Vec::new());
     // the windows and the slow average know the end of the quiet part
     let lead = quiet.saturating_sub(1000) / ROW * ROW;

@@ -3,7 +3,7 @@
 use plotters::prelude::*;
 
 use crate::cli::args::Output;
-use crate::detect::{Calibration, Conformal, Instrument, Tail};
+use crate::detect::{Calibration, Conformal, DetectorModel, Tail};
 use crate::error::{Error, Result};
 
 /// Budgets that are compared, events an hour.
@@ -44,7 +44,7 @@ impl Judge<'_> {
     }
 }
 
-fn judges<'a>(calibration: &'a Calibration, instrument: &'a Instrument) -> Vec<Judge<'a>> {
+fn judges<'a>(calibration: &'a Calibration, instrument: &'a DetectorModel) -> Vec<Judge<'a>> {
     let alone = |name, tail: &'a Tail| Judge {
         name,
         tail,
@@ -68,7 +68,7 @@ fn judges<'a>(calibration: &'a Calibration, instrument: &'a Instrument) -> Vec<J
 /// When stdout is closed.
 pub(super) fn show(
     calibration: &Calibration,
-    instrument: &Instrument,
+    instrument: &DetectorModel,
     budget: f64,
     out: &mut Output,
 ) -> Result<()> {
@@ -130,7 +130,7 @@ fn histogram(judge: &Judge<'_>, budget: f64, out: &mut Output) -> Result<()> {
 ///
 /// # Errors
 /// When it cannot be drawn.
-pub(super) fn picture(calibration: &Calibration, instrument: &Instrument) -> Result<String> {
+pub(super) fn picture(calibration: &Calibration, instrument: &DetectorModel) -> Result<String> {
     let mut svg = String::new();
     draw(&mut svg, &judges(calibration, instrument))
         .map_err(|e| Error::internal(format!("the plot cannot be drawn: {e}")))?;

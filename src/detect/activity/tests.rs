@@ -95,14 +95,14 @@ fn the_press_of_the_demo_is_followed_and_each_of_its_faults_is_named() {
     assert!((rhythm.period_s - 0.8).abs() < 0.01 && activity.tones.is_some(), "{}", rhythm.period_s);
     let mut tracker = ActivityTracker::new();
     calibration.iter().for_each(|frame| tracker.hear(frame));
-    let mut clues: Vec<(f64, Clues)> = Vec::new();
+    let mut clues: Vec<(f64, EventFeatures)> = Vec::new();
     for frame in watched {
         tracker.push(frame, &activity);
         let at_s = samples_to_seconds(frame_end(frame.index));
         clues.push((at_s, tracker.clues(&activity, -40.0, true)));
     }
     let during = |from: f64, to: f64| {
-        let mut all = Clues::default();
+        let mut all = EventFeatures::default();
         clues.iter().filter(|(at, _)| (from..to).contains(at)).for_each(|(_, c)| all.add(c));
         classify(&all)
     };

@@ -97,7 +97,7 @@ impl Density {
         let width = form.width();
         let n = rows.len() / width;
         if n < 2 {
-            return Err(crate::detect::site::too_short(0));
+            return Err(crate::detect::background_model::too_short(0));
         }
         let mut z = DMatrix::from_row_slice(n, width, rows.get(..n * width).unwrap_or_default());
         let (mut mean, mut deviations) = (Vec::with_capacity(width), Vec::with_capacity(width));

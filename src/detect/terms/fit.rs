@@ -8,9 +8,9 @@ use super::density::{DENSITIES, Density, FORMS};
 use super::groups::powers;
 use super::model::TermModel;
 use super::state::{Features, TermState};
-use crate::detect::foretelling::{LAG, TREND, Trend};
-use crate::detect::prediction::Prediction;
-use crate::detect::rows::ROW;
+use crate::detect::band_predictors::{BandHistory, LAG, TREND};
+use crate::detect::feature_rows::ROW;
+use crate::detect::linear_predictor::LinearPredictor;
 use crate::error::Result;
 use crate::units::BANDS;
 
@@ -73,7 +73,7 @@ pub(in crate::detect) fn fit(
         _ => (vec![None; FOLDS], None),
     };
     drop(group_powers);
-    let assemble = |predictor: Prediction, densities: [Density; DENSITIES], contexts| TermModel {
+    let assemble = |predictor: LinearPredictor, densities: [Density; DENSITIES], contexts| TermModel {
         level: level.clone(),
         predictor,
         densities,
@@ -120,7 +120,7 @@ fn feature_rows<'a>(
     bands: &[f32],
     level: &[f32],
     breaks: &[usize],
-    predictor: &dyn Fn(usize) -> &'a Prediction,
+    predictor: &dyn Fn(usize) -> &'a LinearPredictor,
 ) -> Vec<(usize, Features)> {
     let (mut state, mut since, mut rows) = (TermState::new(), 0, Vec::new());
     for (frame, bands) in bands.chunks_exact(BANDS).enumerate() {
@@ -154,11 +154,11 @@ impl Sampled {
     fn of(bands: &[f32], breaks: &[usize]) -> Self {
         let every = (bands.len() / BANDS / MOST).max(1);
         let mut sampled = Self { frames: Vec::new(), trends: Vec::new(), bands: Vec::new() };
-        let (mut trend, mut since) = (Trend::new(), 0);
+        let (mut trend, mut since) = (BandHistory::new(), 0);
         let mut before = [[0.0; TREND]; LAG];
         for (frame, bands) in bands.chunks_exact(BANDS).enumerate() {
             if breaks.binary_search(&frame).is_ok() {
-                (trend, since) = (Trend::new(), 0);
+                (trend, since) = (BandHistory::new(), 0);
             }
             let at = frame % LAG;
             if since >= SETTLING && frame.is_multiple_of(every) {
@@ -173,7 +173,7 @@ impl Sampled {
     }
 
     /// Of the frames that are `kept`.
-    fn fit(&self, kept: impl Fn(usize) -> bool) -> Result<Prediction> {
+    fn fit(&self, kept: impl Fn(usize) -> bool) -> Result<LinearPredictor> {
         let chosen: Vec<usize> =
             self.frames.iter().enumerate().filter(|(_, frame)| kept(**frame)).map(|(i, _)| i).collect();
         let rows = |values: &[f32], width: usize| {
@@ -182,8 +182,8 @@ impl Sampled {
             DMatrix::from_row_slice(chosen.len(), width, &flat)
         };
         if chosen.len() < 2 {
-            return Err(crate::detect::site::too_short(0));
+            return Err(crate::detect::background_model::too_short(0));
         }
-        Prediction::fit(&rows(&self.trends, TREND), &rows(&self.bands, BANDS))
+        LinearPredictor::fit(&rows(&self.trends, TREND), &rows(&self.bands, BANDS))
     }
 }

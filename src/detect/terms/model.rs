@@ -6,8 +6,8 @@ use super::adaptive::Adaptive;
 use super::context::ContextModel;
 use super::density::{DENSITIES, Density, are_whole};
 use super::levinson::AUTOCOVARIANCES;
-use crate::detect::foretelling::TREND;
-use crate::detect::prediction::Prediction;
+use crate::detect::band_predictors::TREND;
+use crate::detect::linear_predictor::LinearPredictor;
 use crate::units::BANDS;
 
 /// Numbers of a window of bands: means, then deviations.
@@ -20,7 +20,7 @@ pub(crate) struct TermModel {
     /// Mean of each band, `[64]`: where a stream begins.
     pub(super) level: Vec<f32>,
     /// Of the bands from their last 0.3 s.
-    pub(super) predictor: Prediction,
+    pub(super) predictor: LinearPredictor,
     /// Of half a second, a quarter, errors of the short prediction, modulation.
     pub(super) densities: [Density; DENSITIES],
     /// At steps of 40 ms and of 80 ms; none where calibration was too short.

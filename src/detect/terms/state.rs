@@ -7,8 +7,8 @@ use super::groups::{GROUPS, powers};
 use super::model::{MOMENTS, TermModel};
 use super::modulation::Modulation;
 use super::{TERMS, Values};
-use crate::detect::foretelling::{LAG, TREND, Trend};
-use crate::detect::rows::ROW;
+use crate::detect::band_predictors::{BandHistory, LAG, TREND};
+use crate::detect::feature_rows::ROW;
 use crate::units::BANDS;
 
 /// Frames of the windows.
@@ -32,7 +32,7 @@ const STAYS: u32 = 600;
 pub(in crate::detect) struct TermState {
     bands: Window,
     errors: Window,
-    trend: Trend,
+    trend: BandHistory,
     /// Trends of the last frames, a ring.
     trends: [[f32; TREND]; LAG],
     baseline: [f32; BANDS],
@@ -70,7 +70,7 @@ impl TermState {
         Self {
             bands: Window::new(),
             errors: Window::new(),
-            trend: Trend::new(),
+            trend: BandHistory::new(),
             trends: [[0.0; TREND]; LAG],
             baseline: [0.0; BANDS],
             rows: 0,
@@ -126,7 +126,7 @@ impl TermState {
     /// The same without contexts; gives the mean powers of the groups.
     pub(super) fn push_short(
         &mut self,
-        predictor: &crate::detect::prediction::Prediction,
+        predictor: &crate::detect::linear_predictor::LinearPredictor,
         bands: &[f32],
     ) -> [f32; GROUPS] {
         let mut error = [0.0; BANDS];

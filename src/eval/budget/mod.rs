@@ -11,7 +11,7 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
 
-use crate::detect::{DetectConfig, Detector, Input, Instrument};
+use crate::detect::{DetectConfig, Detector, DetectorModel, Input};
 use crate::error::Result;
 use crate::event::{Evidence, Finding, Phase, Tier};
 use crate::model::{Cpc, Manifest, Passage};
@@ -101,7 +101,7 @@ fn run(
     passed: &mut dyn FnMut(usize, f64),
     progress: &mut dyn FnMut(f64),
 ) -> Result<()> {
-    let instrument = Instrument::new(manifest.frame_shape(), manifest.sha256.clone(), cpc.critic())?;
+    let instrument = DetectorModel::new(manifest.frame_shape(), manifest.sha256.clone(), cpc.critic())?;
     let detector = |setting: &Setting| {
         let config = DetectConfig {
             events_per_hour: setting.budget,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::measure::{Contender, Judged, Options};
 use super::outcome::Alarm;
 use crate::corpus::rare::Stream;
-use crate::detect::{DetectConfig, Detector, Input, Instrument};
+use crate::detect::{DetectConfig, Detector, DetectorModel, Input};
 use crate::error::Result;
 use crate::eval::rivals::{ROW, Sound};
 use crate::event::Phase;
@@ -35,7 +35,7 @@ impl Contender for Ours {
         let whole = stream.samples.len() / HOP * HOP;
         let mut passage = Passage::new(Arc::clone(&self.cpc))?;
         let hash = self.manifest.sha256.clone();
-        let instrument = Instrument::new(self.manifest.frame_shape(), hash, self.cpc.critic())?;
+        let instrument = DetectorModel::new(self.manifest.frame_shape(), hash, self.cpc.critic())?;
         let mut detectors = options
             .budgets
             .iter()

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::{Heard, Part};
-use crate::detect::{DEPARTURE, HALF, RowMaker, Site, UNEXPECTED, density_scores};
+use crate::detect::{BackgroundModel, DEPARTURE, FeatureExtractor, HALF, UNEXPECTED, density_scores};
 use crate::error::Result;
 use crate::eval::rivals::{ROW, moments};
 use crate::frame::Frame;
@@ -92,8 +92,8 @@ fn raw(heard: &Heard, quiet: usize, parts: &[Range<usize>]) -> Result<Vec<f64>> 
         heard.frames.iter().take(known).flat_map(of).copied().collect()
     };
     let width = heard.frames.first().map_or(0, |f| f.c.len());
-    let site = Site::fit(&flat(|f| &f.bands), &flat(|f| &f.c), width)?;
-    let (mut maker, mut raw, mut vectors) = (RowMaker::new(), Vec::new(), Vec::new());
+    let site = BackgroundModel::fit(&flat(|f| &f.bands), &flat(|f| &f.c), width)?;
+    let (mut maker, mut raw, mut vectors) = (FeatureExtractor::new(), Vec::new(), Vec::new());
     for (i, frame) in heard.frames.iter().enumerate() {
         site.push((&frame.bands, &frame.c), &mut maker);
         if (i + 1) % ROW == 0 {

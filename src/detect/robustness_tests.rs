@@ -1,6 +1,6 @@
 //! The detector on simulated streams over bad inputs, restarts and changes of the place.
 
-use super::simulation::{Noise, calibrated, config, hear, instrument};
+use super::simulated_streams::{Noise, calibrated, config, hear, instrument};
 use super::{
     Calibration, DetectConfig, Detector, DetectorState, Input, InputState, Quality, StreamState, Verdict,
 };

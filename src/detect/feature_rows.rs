@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::foretelling::{Foretelling, LAG, TREND, Trend};
+use super::band_predictors::{BandHistory, BandPredictors, LAG, TREND};
 use crate::units::BANDS;
 
 /// Frames of a row: 50 ms.
@@ -33,25 +33,25 @@ const SLOW_ROWS: f32 = 60.0;
 
 /// Makes the rows of a stream: remembers its last half second.
 #[derive(Debug, Clone)]
-pub struct RowMaker {
+pub struct FeatureExtractor {
     /// The last 50 frames, `[64]` each, a ring: bands, and what was not foretold of them by contexts and by trends.
     bands: Vec<f32>,
     unexpected: Vec<f32>,
     departure: Vec<f32>,
     /// Contexts and trends of the last frames, a ring.
     before: Vec<(Vec<f32>, [f32; TREND])>,
-    trend: Trend,
+    trend: BandHistory,
     slow: Vec<f32>,
     frames: usize,
 }
 
-impl Default for RowMaker {
+impl Default for FeatureExtractor {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl RowMaker {
+impl FeatureExtractor {
     /// For a stream that has heard nothing.
     #[must_use]
     pub fn new() -> Self {
@@ -60,7 +60,7 @@ impl RowMaker {
             unexpected: vec![0.0; HALF_FRAMES * BANDS],
             departure: vec![0.0; HALF_FRAMES * BANDS],
             before: Vec::new(),
-            trend: Trend::new(),
+            trend: BandHistory::new(),
             slow: Vec::new(),
             frames: 0,
         }
@@ -72,7 +72,7 @@ impl RowMaker {
         self.frames >= HALF_FRAMES + LAG
     }
 
-    pub(super) fn push(&mut self, foretelling: &Foretelling, (bands, context): (&[f32], &[f32])) {
+    pub(super) fn push(&mut self, foretelling: &BandPredictors, (bands, context): (&[f32], &[f32])) {
         let at = self.frames % HALF_FRAMES;
         let range = at * BANDS..(at + 1) * BANDS;
         if let Some(place) = self.bands.get_mut(range.clone()) {

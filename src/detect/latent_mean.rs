@@ -12,7 +12,7 @@ const _: () = assert!(HOP == 160, "EVERY assumes 100 frames a second");
 
 /// The last W latents z.
 #[derive(Debug, Clone)]
-pub(crate) struct Pool {
+pub(crate) struct LatentMean {
     /// `[W, d]`, the oldest row at `next` once full.
     rows: Vec<f32>,
     width: usize,
@@ -20,7 +20,7 @@ pub(crate) struct Pool {
     filled: usize,
 }
 
-impl Pool {
+impl LatentMean {
     pub(crate) fn new(window: usize, width: usize) -> Self {
         Self { rows: vec![0.0; window.max(1) * width], width, next: 0, filled: 0 }
     }
@@ -57,7 +57,7 @@ mod tests {
 
     #[test]
     fn mean_of_the_last_frames_only() {
-        let mut pool = Pool::new(3, 2);
+        let mut pool = LatentMean::new(3, 2);
         let mut mean = Vec::new();
         for i in 0..8u8 {
             let x = f32::from(i);

@@ -4,15 +4,15 @@ use half::f16;
 use half::slice::HalfFloatSliceExt;
 
 use super::activity::Activity;
+use super::background_model::{BackgroundModel, GainStep, RawRow, raw_rows};
+use super::band_predictors::BandPredictors;
 use super::calibration::{CALIBRATION_VERSION, Calibration, critic_probability, vote};
 use super::config::DetectConfig;
-use super::foretelling::Foretelling;
-use super::hearing::Hearing;
-use super::instrument::Instrument;
-use super::rows::ROW;
+use super::detector_model::DetectorModel;
+use super::feature_rows::ROW;
+use super::frame_scorer::FrameScorer;
 use super::seconds::{maxima, medians, outlying_seconds, robust_distance, second};
-use super::site::{GainStep, RawRow, Site, raw_rows};
-use super::surprise::{Smooth, Surprise, median};
+use super::surprise::{MovingAverage, Surprise, median};
 use super::tail::Tail;
 use super::terms::{self, Baseline, Combination, TermState};
 use crate::error::Result;
@@ -34,7 +34,7 @@ const TAIL_FRAMES: usize = 600;
 /// (f16: 11 significant bits of numbers that lie within ±16): 51 kB a second of sound with a context of 192, and many
 /// microphones learn at the same time.
 #[derive(Debug, Clone)]
-pub(crate) struct Collector {
+pub(crate) struct CalibrationBuffer {
     shape: FrameShape,
     blocks: u64,
     frames: u64,
@@ -55,7 +55,7 @@ pub(crate) struct Collector {
     baseline: Baseline,
 }
 
-impl Collector {
+impl CalibrationBuffer {
     pub(crate) fn new(config: &DetectConfig, shape: FrameShape) -> Self {
         Self {
             shape,
@@ -119,11 +119,11 @@ impl Collector {
     /// Contamination: seconds that lie far from the rest are no part of the fit. Scores of calibration are those under a
     /// fit that has not seen their fifth of the time: under their own fit they would be smaller than those of new sound,
     /// and the tail would promise too much.
-    pub(crate) fn fit(&mut self, config: &DetectConfig, instrument: &Instrument) -> Result<Calibration> {
+    pub(crate) fn fit(&mut self, config: &DetectConfig, instrument: &DetectorModel) -> Result<Calibration> {
         let FrameShape { horizons, context, .. } = self.shape;
         let surprise = Surprise::fit(&self.pmi, horizons, config.skip_k);
         let block_frames = FRAME_RATE as usize * horizons;
-        let mut smooth = Smooth::new(config.surprise_frames() as usize);
+        let mut smooth = MovingAverage::new(config.surprise_frames() as usize);
         let surprise_maxima = self.pmi.chunks(block_frames).filter_map(|block| {
             let frames = block.chunks(horizons).filter_map(|pmi| surprise.score(pmi));
             frames.filter_map(|s| smooth.push(s)).max_by(f64::total_cmp)
@@ -132,7 +132,7 @@ impl Collector {
 
         let (bands, contexts) = (self.bands.to_f32_vec(), self.contexts.to_f32_vec());
         let activity = Activity::fit(&self.levels, &bands, &self.breaks);
-        let foretelling = Foretelling::fit(&bands, &contexts, context, &self.breaks)?;
+        let foretelling = BandPredictors::fit(&bands, &contexts, context, &self.breaks)?;
         let rows = raw_rows(&foretelling, &bands, &contexts, context, &self.breaks);
         drop(contexts);
         let usable: Vec<&RawRow> = rows.iter().filter(|r| r.settled).collect();
@@ -141,10 +141,12 @@ impl Collector {
         let apart = robust_distance(&usable);
         let outlying = outlying_seconds(&apart, &usable);
         let fine = |r: &RawRow| !outlying.contains(&second(r));
-        let first = Site::of(foretelling.clone(), &values(usable.iter().copied().filter(|r| fine(r))))?;
+        let first =
+            BackgroundModel::of(foretelling.clone(), &values(usable.iter().copied().filter(|r| fine(r))))?;
         let outlying = outlying_seconds(&|row: &RawRow| first.distance(&row.values), &usable);
         let fine = |r: &RawRow| !outlying.contains(&second(r));
-        let site = Site::of(foretelling.clone(), &values(usable.iter().copied().filter(|r| fine(r))))?;
+        let site =
+            BackgroundModel::of(foretelling.clone(), &values(usable.iter().copied().filter(|r| fine(r))))?;
 
         let (mut distances, mut logits, mut steps) = (Vec::new(), Vec::new(), Vec::new());
         let live = instrument.live_critic();
@@ -153,7 +155,7 @@ impl Collector {
         for fold in 0..FOLDS {
             let inside = |i: usize| i * FOLDS / usable.len().max(1) == fold;
             let others = usable.iter().enumerate().filter(|(i, r)| !inside(*i) && fine(r)).map(|(_, r)| *r);
-            let unaware = Site::of(foretelling.clone(), &values(others))?;
+            let unaware = BackgroundModel::of(foretelling.clone(), &values(others))?;
             for (_, raw) in usable.iter().enumerate().filter(|(i, _)| inside(*i)) {
                 distances.push((second(raw), unaware.distance(&raw.values)));
                 if let (Some((critic, live)), Some(memory)) = (live, &mut memory) {
@@ -217,13 +219,13 @@ impl Collector {
     }
 
     /// What a watched stream remembers after the frames that were collected last.
-    pub(crate) fn hearing(&self, known: &Calibration, instrument: &Instrument) -> Hearing {
-        let mut hearing = Hearing::new(known.surprise_frames);
+    pub(crate) fn hearing(&self, known: &Calibration, instrument: &DetectorModel) -> FrameScorer {
+        let mut hearing = FrameScorer::new(known.surprise_frames);
         let mut adaptive = known.terms.adaptive();
         let mut last = None;
         for frame in &self.recent {
             if last.is_some_and(|last: u64| frame.index != last + 1) {
-                hearing = Hearing::new(known.surprise_frames);
+                hearing = FrameScorer::new(known.surprise_frames);
             }
             last = Some(frame.index);
             hearing.push(frame, known, &mut adaptive, instrument);
@@ -300,7 +302,7 @@ mod tests {
     fn an_hour_keeps_whole_chunks_and_bounded_memory() {
         let shape = FrameShape { horizons: 3, latent: 1, context: 1 };
         let config = DetectConfig { calibrate_seconds: 3600.0, ..Default::default() };
-        let mut collector = Collector::new(&config, shape);
+        let mut collector = CalibrationBuffer::new(&config, shape);
         for i in 0..360_000u64 {
             assert!(!collector.is_full());
             let chunk = (i / CHUNK as u64) as f32;

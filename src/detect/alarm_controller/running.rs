@@ -1,6 +1,6 @@
 //! What the watch notes of a block and of the event that is going on.
 
-use crate::detect::episode::Episode;
+use crate::detect::ongoing_event::OngoingEvent;
 use crate::detect::recurring::{Extent, Repeat};
 use crate::event::Nearest;
 
@@ -9,11 +9,11 @@ pub(super) const UNTOLD: u64 = u64::MAX;
 
 /// What became of the alarm of the event that is going on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fate {
+pub(super) enum AlarmFate {
     /// It waits until the window of z is full of the event, to be compared with what was declared normal.
     Pending,
     /// It was told.
-    Told,
+    Decision,
     /// It was not, and is as soon as the event is severe.
     Withheld,
     /// The operator has declared it normal.
@@ -31,7 +31,7 @@ pub(super) enum Count {
     Done,
 }
 
-/// What is known of the event that is going on, beside its [`Episode`].
+/// What is known of the event that is going on, beside its [`OngoingEvent`].
 #[derive(Debug, Clone)]
 pub(super) struct Running {
     /// The block in which it began.
@@ -39,7 +39,7 @@ pub(super) struct Running {
     pub(super) frames: u64,
     /// Its number if it was told.
     pub(super) number: u64,
-    pub(super) fate: Fate,
+    pub(super) fate: AlarmFate,
     pub(super) count: Count,
     pub(super) severe: bool,
     /// It became so after it was told, and nobody has said so yet.
@@ -60,7 +60,7 @@ impl Running {
             block,
             frames: 0,
             number: UNTOLD,
-            fate: Fate::Pending,
+            fate: AlarmFate::Pending,
             count: Count::No,
             severe: false,
             graver: false,
@@ -83,13 +83,13 @@ impl Running {
 
 /// What is to be told after a frame.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub(crate) struct Told {
-    /// An event began. It is [`Vigil::episode`](super::Vigil::episode), unless it has ended by now.
+pub(crate) struct Decision {
+    /// An event began. It is [`AlarmController::episode`](super::AlarmController::episode), unless it has ended by now.
     pub(crate) began: bool,
     /// The event that is going on became severe after it was told.
     pub(crate) graver: bool,
     /// An event that was told is over.
-    pub(crate) ended: Option<Episode>,
+    pub(crate) ended: Option<OngoingEvent>,
     /// It ended because the place has changed.
     pub(crate) regime: bool,
     /// The former event that it was most like.

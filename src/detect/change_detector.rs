@@ -4,15 +4,15 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
+use super::alarm_controller::Learnt;
 use super::calibration::Calibration;
-use super::collector::Collector;
+use super::calibration_buffer::CalibrationBuffer;
 use super::config::DetectConfig;
 use super::detector::{Detector, SinceBreak, Stage};
-use super::hearing::Hearing;
-use super::instrument::Instrument;
+use super::detector_model::DetectorModel;
+use super::frame_scorer::FrameScorer;
 use super::surprise::median;
 use super::terms::Adaptive;
-use super::vigil::Learnt;
 use crate::event::Finding;
 use crate::frame::{Frame, FrameShape};
 use crate::units::FRAME_RATE;
@@ -40,7 +40,7 @@ pub(crate) fn evidence(p: f64, place: f64) -> f64 {
 /// A calibration that was in force before, and what had been learnt under it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Former {
+pub(crate) struct PreviousCalibration {
     pub(crate) calibration: Calibration,
     pub(crate) learnt: Learnt,
 }
@@ -77,20 +77,20 @@ impl Medians {
 
 /// A calibration that is not in force, asked for its opinion. The one place here that scores frames itself.
 #[derive(Debug, Clone)]
-struct Aside {
-    hearing: Hearing,
+struct StandbyCalibration {
+    hearing: FrameScorer,
     adaptive: Option<Adaptive>,
     medians: Medians,
 }
 
-impl Aside {
+impl StandbyCalibration {
     fn new(config: &DetectConfig) -> Self {
-        let hearing = Hearing::new(config.surprise_frames());
+        let hearing = FrameScorer::new(config.surprise_frames());
         Self { hearing, adaptive: None, medians: Medians::default() }
     }
 
-    fn push(&mut self, former: &Former, frame: &Frame, instrument: &Instrument) {
-        let Former { calibration, learnt } = former;
+    fn push(&mut self, former: &PreviousCalibration, frame: &Frame, instrument: &DetectorModel) {
+        let PreviousCalibration { calibration, learnt } = former;
         // a frame that cannot be scored has been told of by the calibration in force
         let adaptive = self.adaptive.get_or_insert_with(|| calibration.terms.adaptive());
         let scores = self.hearing.push(frame, calibration, adaptive, instrument);
@@ -109,10 +109,10 @@ impl Aside {
 #[derive(Debug, Clone)]
 pub(super) struct Relearning {
     config: DetectConfig,
-    collector: Collector,
+    collector: CalibrationBuffer,
     current: Medians,
     /// One for each former calibration.
-    asides: Vec<Aside>,
+    asides: Vec<StandbyCalibration>,
 }
 
 /// How a change of the place ends.
@@ -126,8 +126,8 @@ impl Relearning {
     fn new(config: &DetectConfig, shape: FrameShape, former: usize) -> Self {
         let config =
             DetectConfig { calibrate_seconds: config.calibrate_seconds.max(SHORTEST_S), ..config.clone() };
-        let collector = Collector::new(&config, shape);
-        let asides = (0..former).map(|_| Aside::new(&config)).collect();
+        let collector = CalibrationBuffer::new(&config, shape);
+        let asides = (0..former).map(|_| StandbyCalibration::new(&config)).collect();
         Self { config, collector, current: Medians::default(), asides }
     }
 
@@ -144,14 +144,14 @@ impl Relearning {
     /// The stream was broken off: what was smoothed over frames begins anew.
     pub(super) fn break_off(&mut self) {
         for aside in &mut self.asides {
-            aside.hearing = Hearing::new(self.config.surprise_frames());
+            aside.hearing = FrameScorer::new(self.config.surprise_frames());
         }
     }
 
     fn push(
         &mut self,
-        former: &VecDeque<Former>,
-        (frame, instrument): (&Frame, &Instrument),
+        former: &VecDeque<PreviousCalibration>,
+        (frame, instrument): (&Frame, &DetectorModel),
         p: f64,
     ) -> Option<Outcome> {
         self.collector.push(frame);
@@ -164,7 +164,7 @@ impl Relearning {
             return Some(Outcome::Passed);
         }
         if current.is_some_and(|p| p < CHANGED) {
-            let normal = |aside: &Aside| aside.medians.over_30_s().is_some_and(|p| p >= NORMAL);
+            let normal = |aside: &StandbyCalibration| aside.medians.over_30_s().is_some_and(|p| p >= NORMAL);
             if let Some(place) = self.asides.iter().position(normal) {
                 return Some(Outcome::Returned(place));
             }
@@ -200,7 +200,9 @@ impl Detector {
                 let config = relearning.config.clone();
                 let calibration = relearning.collector.fit(&config, &self.instrument);
                 let learnt = Learnt::new(&self.config);
-                match calibration.and_then(|calibration| Ok(Former { calibration, learnt: learnt? })) {
+                match calibration
+                    .and_then(|calibration| Ok(PreviousCalibration { calibration, learnt: learnt? }))
+                {
                     Ok(new) => self.move_to(new, out),
                     Err(error) => {
                         tracing::warn!(%error, "learning the place anew failed and begins again");
@@ -214,7 +216,7 @@ impl Detector {
     }
 
     /// Puts another calibration in force; the present one becomes a former one. A running event ends.
-    fn move_to(&mut self, new: Former, out: &mut Vec<Finding>) {
+    fn move_to(&mut self, new: PreviousCalibration, out: &mut Vec<Finding>) {
         let Stage::Watching(watch) = &mut self.stage else { return };
         let told = watch.vigil.finish(self.number);
         self.tell(&told, out);
@@ -223,7 +225,7 @@ impl Detector {
         watch.id = new.calibration.id();
         watch.adaptive = new.calibration.terms.adaptive();
         let calibration = std::mem::replace(&mut watch.calibration, new.calibration);
-        watch.former.push_front(Former { calibration, learnt });
+        watch.former.push_front(PreviousCalibration { calibration, learnt });
         watch.former.truncate(MOST_FORMER);
         watch.relearning = None;
         // surprise was smoothed and novelty held in units of the other calibration

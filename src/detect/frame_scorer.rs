@@ -1,12 +1,12 @@
 //! The scores of a watched stream, frame by frame.
 
+use super::background_model::GainStep;
 use super::calibration::{Calibration, STEP_P, vote};
-use super::fuse::Fused;
-use super::instrument::Instrument;
-use super::kind::{Clues, STANDS_OUT, TermProbabilities};
-use super::rows::{BRIEF, ROW, RowMaker};
-use super::site::GainStep;
-use super::surprise::{Smooth, median};
+use super::combined_p_value::CombinedPValue;
+use super::detector_model::DetectorModel;
+use super::feature_rows::{BRIEF, FeatureExtractor, ROW};
+use super::kind::{EventFeatures, STANDS_OUT, TermProbabilities};
+use super::surprise::{MovingAverage, median};
 use super::tail::P_FLOOR;
 use super::terms::{Adaptive, Baseline, Term, TermState, Values};
 use crate::event::Evidence;
@@ -49,9 +49,9 @@ pub(super) struct BandFigures {
 
 /// What scores remember of a stream since its last break.
 #[derive(Debug, Clone)]
-pub(super) struct Hearing {
-    smooth: Smooth,
-    maker: RowMaker,
+pub(super) struct FrameScorer {
+    smooth: MovingAverage,
+    maker: FeatureExtractor,
     terms: TermState,
     /// The level of the combined score over the last seconds.
     baseline: Baseline,
@@ -72,7 +72,7 @@ pub(super) struct Hearing {
 pub(super) struct Scores {
     pub(super) surprise: Option<f64>,
     pub(super) novelty: Option<f64>,
-    pub(super) fused: Option<Fused>,
+    pub(super) fused: Option<CombinedPValue>,
     pub(super) bands: Option<BandFigures>,
     /// The probability of each term.
     pub(super) terms: TermProbabilities,
@@ -82,19 +82,19 @@ pub(super) struct Scores {
 
 impl Scores {
     /// What kind of thing it may be, by these and by `activity`.
-    pub(super) fn clues(&self, activity: Clues) -> Clues {
-        let Some(bands) = self.bands else { return Clues { p: self.terms, ..activity } };
+    pub(super) fn clues(&self, activity: EventFeatures) -> EventFeatures {
+        let Some(bands) = self.bands else { return EventFeatures { p: self.terms, ..activity } };
         let (band_above, band_below, band_share) = (bands.above, bands.below, bands.share);
-        Clues { p: self.terms, band_above, band_below, band_share, ..activity }
+        EventFeatures { p: self.terms, band_above, band_below, band_share, ..activity }
     }
 }
 
-impl Hearing {
+impl FrameScorer {
     /// Of a stream that begins; `surprise_frames` are averaged.
     pub(super) fn new(surprise_frames: u64) -> Self {
         Self {
-            smooth: Smooth::new(surprise_frames as usize),
-            maker: RowMaker::new(),
+            smooth: MovingAverage::new(surprise_frames as usize),
+            maker: FeatureExtractor::new(),
             terms: TermState::new(),
             baseline: Baseline::new(),
             step_rows: 0,
@@ -119,7 +119,7 @@ impl Hearing {
         frame: &Frame,
         known: &Calibration,
         adaptive: &mut Adaptive,
-        instrument: &Instrument,
+        instrument: &DetectorModel,
     ) -> Scores {
         known.site.push((&frame.bands, &frame.c), &mut self.maker);
         self.terms.push(&known.terms, adaptive, &frame.bands);
@@ -182,7 +182,7 @@ impl Hearing {
     }
 
     /// −log10 p of the critic, where there is one.
-    fn critic_vote(&mut self, known: &Calibration, instrument: &Instrument, is_step: bool) -> Option<f64> {
+    fn critic_vote(&mut self, known: &Calibration, instrument: &DetectorModel, is_step: bool) -> Option<f64> {
         let (critic, live) = instrument.live_critic()?;
         known.site.row(&critic.config().channels, &self.raw, &mut self.row);
         let memory = self.critic.get_or_insert_with(|| live.fresh());
@@ -195,10 +195,10 @@ impl Hearing {
     fn scores(&self, surprise: Option<f64>, known: &Calibration) -> Scores {
         let p_surprise = surprise.map(|s| known.surprise_tail.tail_probability(s));
         let verdict = self.verdict.as_ref();
-        let joined = Fused::of(p_surprise, verdict.map(|v| v.p_novelty));
+        let joined = CombinedPValue::of(p_surprise, verdict.map(|v| v.p_novelty));
         let evidence = joined.map_or(Evidence::Novelty, |joined| joined.evidence);
         let alone = surprise.map_or(1.0, |surprise| known.surprise_probability(surprise));
-        let fused = verdict.and_then(|v| v.p).map(|p| Fused { p: p.min(alone), evidence });
+        let fused = verdict.and_then(|v| v.p).map(|p| CombinedPValue { p: p.min(alone), evidence });
         let least = |wanted: &[Term]| {
             let all = Term::ALL.iter().zip(verdict.into_iter().flat_map(|v| v.surprisals));
             let of = all.filter(|(term, _)| wanted.contains(term)).filter_map(|(_, surprisal)| surprisal);

@@ -4,8 +4,8 @@ use proptest::prelude::*;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::trials::one_event;
-use super::{Calibration, DetectConfig, Detector, DetectorState, Input, Instrument, Quality};
+use super::robustness_tests::one_event;
+use super::{Calibration, DetectConfig, Detector, DetectorModel, DetectorState, Input, Quality};
 use crate::event::{Evidence, Finding, Phase, Tier};
 use crate::frame::{Frame, FrameShape};
 
@@ -19,8 +19,8 @@ pub(super) fn config() -> DetectConfig {
 /// What bands are mixed of.
 const TONES: usize = 16;
 
-pub(super) fn instrument() -> Instrument {
-    Instrument::new(SHAPE, MODEL, None).unwrap()
+pub(super) fn instrument() -> DetectorModel {
+    DetectorModel::new(SHAPE, MODEL, None).unwrap()
 }
 
 /// Log-mel bands, a quarter of which rise with z.
@@ -197,7 +197,7 @@ fn a_stored_calibration_gives_the_same_readings_bit_for_bit() {
 fn a_calibration_that_does_not_fit_is_refused_with_its_reason() {
     let known = calibrated(&mut Noise::new(5), &config()).calibration().unwrap().clone();
     let refusal = |config: &DetectConfig, shape, model: &str, known: &Calibration| {
-        let instrument = Instrument::new(shape, model, None).unwrap();
+        let instrument = DetectorModel::new(shape, model, None).unwrap();
         let error = Detector::with_calibration(config, instrument, known.clone()).unwrap_err();
         format!("{error}; {}", error.fix())
     };

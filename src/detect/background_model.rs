@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::foretelling::Foretelling;
-use super::rows::{BRIEF, DEPARTURE, HALF, RAW, RowMaker, SHORT, SLOW, SUDDEN, UNEXPECTED};
+use super::band_predictors::BandPredictors;
+use super::feature_rows::{BRIEF, DEPARTURE, FeatureExtractor, HALF, RAW, SHORT, SLOW, SUDDEN, UNEXPECTED};
 use super::whitening::Whitening;
 use crate::critic::Channel;
 use crate::error::{Error, Result};
@@ -43,8 +43,8 @@ pub(super) enum GainStep {
 /// The statistics of a place: of its log-mel bands over windows of 0.1 to 0.5 s, and of what its contexts do not foretell.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Site {
-    foretelling: Foretelling,
+pub struct BackgroundModel {
+    foretelling: BandPredictors,
     brief: Whitening,
     short: Whitening,
     half: Whitening,
@@ -54,20 +54,20 @@ pub struct Site {
     departure: Whitening,
 }
 
-impl Site {
+impl BackgroundModel {
     /// Learns the place from consecutive frames: `bands` `[n, 64]` and `contexts` `[n, width]`.
     ///
     /// # Errors
     /// When there are fewer than 6 s.
     pub fn fit(bands: &[f32], contexts: &[f32], width: usize) -> Result<Self> {
-        let foretelling = Foretelling::fit(bands, contexts, width, &[])?;
+        let foretelling = BandPredictors::fit(bands, contexts, width, &[])?;
         let rows = raw_rows(&foretelling, bands, contexts, width, &[]);
         let usable: Vec<&[f32]> = rows.iter().filter(|r| r.settled).map(|r| r.values.as_slice()).collect();
         Self::of(foretelling, &usable)
     }
 
     /// Of raw rows and the predictions that they were made with.
-    pub(super) fn of(foretelling: Foretelling, rows: &[&[f32]]) -> Result<Self> {
+    pub(super) fn of(foretelling: BandPredictors, rows: &[&[f32]]) -> Result<Self> {
         if rows.len() < FEWEST_ROWS {
             return Err(too_short(rows.len() / 20));
         }
@@ -88,7 +88,7 @@ impl Site {
     }
 
     /// Hears the next frame: `bands` `[64]` and the context.
-    pub fn push(&self, frame: (&[f32], &[f32]), maker: &mut RowMaker) {
+    pub fn push(&self, frame: (&[f32], &[f32]), maker: &mut FeatureExtractor) {
         maker.push(&self.foretelling, frame);
     }
 
@@ -192,20 +192,20 @@ pub(super) struct RawRow {
 
 /// All rows of a stretch; at each of `breaks` (frame numbers, ascending) the sound begins anew.
 pub(super) fn raw_rows(
-    foretelling: &Foretelling,
+    foretelling: &BandPredictors,
     bands: &[f32],
     contexts: &[f32],
     width: usize,
     breaks: &[usize],
 ) -> Vec<RawRow> {
-    let (mut maker, mut since, mut rows) = (RowMaker::new(), 0, Vec::new());
+    let (mut maker, mut since, mut rows) = (FeatureExtractor::new(), 0, Vec::new());
     for (i, frame) in bands.chunks_exact(BANDS).zip(contexts.chunks_exact(width.max(1))).enumerate() {
         if breaks.binary_search(&i).is_ok() {
-            (maker, since) = (RowMaker::new(), 0);
+            (maker, since) = (FeatureExtractor::new(), 0);
         }
         maker.push(foretelling, frame);
         since += 1;
-        if (i + 1) % super::rows::ROW == 0 {
+        if (i + 1) % super::feature_rows::ROW == 0 {
             let mut values = Vec::with_capacity(RAW);
             maker.row(&mut values);
             rows.push(RawRow { frame: i, values, settled: since >= WARM_UP });
@@ -217,8 +217,8 @@ pub(super) fn raw_rows(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::detect::foretelling::LAG;
-    use crate::detect::rows::ROW;
+    use crate::detect::band_predictors::LAG;
+    use crate::detect::feature_rows::ROW;
     use rand::{RngExt, SeedableRng};
     use rand_chacha::ChaCha8Rng;
 
@@ -247,8 +247,8 @@ mod tests {
         (bands, contexts)
     }
 
-    fn raw(site: &Site, bands: &[f32], contexts: &[f32]) -> Vec<Vec<f32>> {
-        let (mut maker, mut out) = (RowMaker::new(), Vec::new());
+    fn raw(site: &BackgroundModel, bands: &[f32], contexts: &[f32]) -> Vec<Vec<f32>> {
+        let (mut maker, mut out) = (FeatureExtractor::new(), Vec::new());
         for (i, frame) in bands.chunks_exact(BANDS).zip(contexts.chunks_exact(WIDTH)).enumerate() {
             site.push(frame, &mut maker);
             if (i + 1) % ROW == 0 {
@@ -263,7 +263,7 @@ mod tests {
     #[test]
     fn rows_are_in_the_units_of_the_place() {
         let (bands, contexts) = place(8000, 1);
-        let site = Site::fit(&bands, &contexts, WIDTH).unwrap();
+        let site = BackgroundModel::fit(&bands, &contexts, WIDTH).unwrap();
         let (bands, contexts) = place(4000, 2);
         let rows: Vec<Vec<f32>> = raw(&site, &bands, &contexts)
             .iter()
@@ -288,7 +288,7 @@ mod tests {
     #[test]
     fn a_foreign_band_is_far_and_told_by_its_number() {
         let (mut bands, contexts) = place(8000, 3);
-        let site = Site::fit(&bands, &contexts, WIDTH).unwrap();
+        let site = BackgroundModel::fit(&bands, &contexts, WIDTH).unwrap();
         bands.chunks_exact_mut(BANDS).skip(7900).for_each(|frame| frame[20] += 3.0);
         let rows = raw(&site, &bands, &contexts);
         let (before, after) = (site.distance(&rows[1500]), site.distance(rows.last().unwrap()));
@@ -302,10 +302,10 @@ mod tests {
     #[test]
     fn a_short_calibration_is_refused_and_a_fit_is_whole() {
         let (bands, contexts) = place(1200, 4);
-        assert!(Site::fit(&bands[..500 * BANDS], &contexts, WIDTH).is_err());
-        let site = Site::fit(&bands, &contexts, WIDTH).unwrap();
+        assert!(BackgroundModel::fit(&bands[..500 * BANDS], &contexts, WIDTH).is_err());
+        let site = BackgroundModel::fit(&bands, &contexts, WIDTH).unwrap();
         assert!(site.is_whole(WIDTH) && !site.is_whole(WIDTH + 1));
         let json = serde_json::to_string(&site).unwrap();
-        assert_eq!(serde_json::from_str::<Site>(&json).unwrap(), site);
+        assert_eq!(serde_json::from_str::<BackgroundModel>(&json).unwrap(), site);
     }
 }

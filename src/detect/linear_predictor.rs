@@ -16,14 +16,14 @@ const _: () = assert!(BANDS == COLUMNS);
 /// A linear prediction of the log-mel bands, fitted by ridge regression: ŷ = Wᵀ x + b.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Prediction {
+pub(super) struct LinearPredictor {
     /// `[inputs, 64]`.
     weights: Vec<f32>,
     /// `[64]`.
     offset: Vec<f32>,
 }
 
-impl Prediction {
+impl LinearPredictor {
     /// Of the rows of `targets` `[n, 64]` from those of `inputs` `[n, width]`.
     pub(super) fn fit(inputs: &DMatrix<f32>, targets: &DMatrix<f32>) -> Result<Self> {
         let n = inputs.nrows() as f64;
@@ -81,7 +81,7 @@ mod tests {
         let targets = DMatrix::from_fn(4000, BANDS, |i, b| {
             3.0 + if b % 2 == 0 { 2.0 * inputs[(i, b % 6)] } else { rng.random_range(-1.0..1.0) }
         });
-        let prediction = Prediction::fit(&inputs, &targets).unwrap();
+        let prediction = LinearPredictor::fit(&inputs, &targets).unwrap();
         let mut left = vec![0f64; BANDS];
         let mut out = vec![0f32; BANDS];
         for i in 0..4000 {

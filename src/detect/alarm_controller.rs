@@ -8,16 +8,16 @@
 use serde::{Deserialize, Serialize};
 
 use super::budget::{CALIBRATED_SCALE, Controller, TokenBucket, Verdict};
+use super::change_detector::{CHANGED_BLOCKS, Medians, PreviousCalibration, evidence};
 use super::config::DetectConfig;
-use super::declared::Declared;
 use super::drift::Drift;
-use super::episode::{Episode, Scored};
 use super::gate::{Change, Gate, Rules};
+use super::known_normal::KnownNormal;
+use super::latent_mean::POOL_FRAMES;
 use super::maxima::{Maxima, Recalibrated};
-use super::pool::POOL_FRAMES;
+use super::ongoing_event::{OngoingEvent, ScoredFrame};
 use super::reading::DetectorCounts;
 use super::recurring::{Extent, Repeat};
-use super::regime::{CHANGED_BLOCKS, Former, Medians, evidence};
 use super::state::WatchState;
 use super::terms::AdaptiveState;
 use crate::error::Result;
@@ -26,8 +26,8 @@ use crate::units::FRAME_RATE;
 mod decision;
 mod running;
 
-pub(crate) use running::Told;
-use running::{Block, Count, Fate, Running, UNTOLD};
+pub(crate) use running::Decision;
+use running::{AlarmFate, Block, Count, Running, UNTOLD};
 
 /// What watching has taught about one calibration.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -74,7 +74,7 @@ impl Learnt {
 /// else where they go far beyond what they were ([`Extent::exceeds`](super::recurring::Extent::exceeds)). Once there is
 /// any such sound, alarms wait for 250 ms, because the pooled z of an onset is still that of the background.
 #[derive(Debug, Clone)]
-pub(crate) struct Vigil {
+pub(crate) struct AlarmController {
     base: Rules,
     /// Whether the budget is held online; else the calibrated threshold stays, and nothing is capped.
     held: bool,
@@ -90,9 +90,9 @@ pub(crate) struct Vigil {
     block: Block,
     running: Option<Running>,
     drift: Drift,
-    declared: Declared,
+    declared: KnownNormal,
     medians: Medians,
-    /// Evidence of another place: see [`evidence`](super::regime::evidence).
+    /// Evidence of another place: see [`evidence`](super::change_detector::evidence).
     changed: f64,
     frozen: bool,
     /// The place has changed, and nobody has taken note yet.
@@ -100,7 +100,7 @@ pub(crate) struct Vigil {
     counts: DetectorCounts,
 }
 
-impl Vigil {
+impl AlarmController {
     /// A watch over a stream of which only the calibration is known.
     pub(crate) fn new(config: &DetectConfig) -> Result<Self> {
         let base = Rules::new(config);
@@ -116,7 +116,7 @@ impl Vigil {
             block: Block::default(),
             running: None,
             drift: Drift::default(),
-            declared: Declared::default(),
+            declared: KnownNormal::default(),
             medians: Medians::default(),
             changed: 0.0,
             frozen: false,
@@ -126,7 +126,12 @@ impl Vigil {
     }
 
     /// What is worth keeping. `number` is that of the next event.
-    pub(crate) fn snapshot(&self, number: u64, former: Vec<Former>, adaptive: AdaptiveState) -> WatchState {
+    pub(crate) fn snapshot(
+        &self,
+        number: u64,
+        former: Vec<PreviousCalibration>,
+        adaptive: AdaptiveState,
+    ) -> WatchState {
         WatchState {
             learnt: self.learnt.clone(),
             adaptive,
@@ -176,7 +181,9 @@ impl Vigil {
     /// The operator's verdict on event `number`; false if that is not known any more.
     pub(crate) fn judge(&mut self, number: u64, verdict: Verdict) -> bool {
         let counted = number != UNTOLD && self.learnt.controller.judge(number, verdict);
-        if let Some(running) = self.running.as_ref().filter(|r| r.fate == Fate::Told && r.number == number) {
+        if let Some(running) =
+            self.running.as_ref().filter(|r| r.fate == AlarmFate::Decision && r.number == number)
+        {
             let now = self.learnt.maxima.blocks();
             self.declared.remember(number, running.window(), (running.block, now), running.extent);
         }
@@ -195,17 +202,19 @@ impl Vigil {
 
     /// The next frame with its p under the calibration, which gives way to the one in force. `window` is the pooled z
     /// where that is fresh; `number` is that of the next event that is told.
-    pub(crate) fn push(&mut self, scored: &mut Scored, window: Option<&[f32]>, number: u64) -> Told {
+    pub(crate) fn push(&mut self, scored: &mut ScoredFrame, window: Option<&[f32]>, number: u64) -> Decision {
         self.block.highest = self.block.highest.max(scored.score);
         let level = f64::from(scored.level_dbfs);
         self.counts.drifts += u64::from(self.drift.push(scored.score, scored.novelty, level));
         scored.p = self.learnt.recalibrated.p(scored.p);
         scored.score = (-scored.p.log10()).max(0.0);
-        let mut told = Told::default();
+        let mut told = Decision::default();
         match self.gate.push(scored) {
             Some(Change::Ended(episode)) => {
-                let known =
-                    self.running.as_ref().is_some_and(|it| matches!(it.fate, Fate::Known | Fate::Repeat));
+                let known = self
+                    .running
+                    .as_ref()
+                    .is_some_and(|it| matches!(it.fate, AlarmFate::Known | AlarmFate::Repeat));
                 told = self.end(*episode, number);
                 if self.gate.is_exhausted() && !known {
                     told.regime = self.change_regime();
@@ -218,7 +227,7 @@ impl Vigil {
             self.look_at(window, scored.p);
         }
         if let Some(running) = &mut self.running {
-            let kind = self.gate.episode().map_or(running.extent.kind, Episode::kind);
+            let kind = self.gate.episode().map_or(running.extent.kind, OngoingEvent::kind);
             let now = Extent { novelty: scored.novelty, score: scored.score, kind };
             running.extent = running.extent.max(now);
         }
@@ -226,7 +235,8 @@ impl Vigil {
         told.graver = self.running.as_mut().is_some_and(|it| std::mem::take(&mut it.graver));
         if let Some(middle) = self.medians.push(scored.p) {
             self.changed = (self.changed + evidence(middle, scored.p_place)).max(0.0);
-            if self.changed > f64::from(CHANGED_BLOCKS) && told == Told::default() && self.change_regime() {
+            if self.changed > f64::from(CHANGED_BLOCKS) && told == Decision::default() && self.change_regime()
+            {
                 told = self.gate.cut().map(|episode| self.end(episode, number)).unwrap_or_default();
                 told.regime = true;
             }
@@ -239,7 +249,7 @@ impl Vigil {
     }
 
     /// Breaks off: the event that is going on ends.
-    pub(crate) fn finish(&mut self, number: u64) -> Told {
+    pub(crate) fn finish(&mut self, number: u64) -> Decision {
         let ended = self.gate.finish();
         self.gate = Gate::new(self.rules());
         ended.map(|episode| self.end(episode, number)).unwrap_or_default()
@@ -256,14 +266,14 @@ impl Vigil {
     }
 
     /// The event that is going on and was told.
-    pub(crate) fn episode(&self) -> Option<&Episode> {
-        let told = self.running.as_ref().is_some_and(|running| running.fate == Fate::Told);
+    pub(crate) fn episode(&self) -> Option<&OngoingEvent> {
+        let told = self.running.as_ref().is_some_and(|running| running.fate == AlarmFate::Decision);
         self.gate.episode().filter(|_| told)
     }
 
     /// What is known of the sound of the event that is going on and was told.
     pub(crate) fn repeat(&self) -> Option<Repeat> {
-        self.running.as_ref().filter(|running| running.fate == Fate::Told)?.repeat
+        self.running.as_ref().filter(|running| running.fate == AlarmFate::Decision)?.repeat
     }
 
     /// Below this p an event is severe.

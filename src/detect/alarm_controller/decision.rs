@@ -1,13 +1,13 @@
 //! What becomes of an alarm: told, withheld, or known.
 
-use super::running::{Count, Fate, Running, Told, UNTOLD};
-use super::{Verdict, Vigil};
-use crate::detect::episode::Episode;
+use super::running::{AlarmFate, Count, Decision, Running, UNTOLD};
+use super::{AlarmController, Verdict};
+use crate::detect::ongoing_event::OngoingEvent;
 
 /// From this p on a window is background.
 const QUIET: f64 = 0.05;
 
-impl Vigil {
+impl AlarmController {
     /// Keeps the window if it is the farthest of its event, or makes it part of the background.
     pub(super) fn look_at(&mut self, window: &[f32], p: f64) {
         let Some(running) = &mut self.running else {
@@ -36,7 +36,7 @@ impl Vigil {
         let severe = self.gate.episode().map_or(running.severe, |e| e.peak_p() < severe_below);
         if severe && !running.severe {
             running.severe = true;
-            running.graver = running.fate == Fate::Told;
+            running.graver = running.fate == AlarmFate::Decision;
             match std::mem::replace(&mut running.count, Count::No) {
                 Count::No => {}
                 Count::Due => self.block.alarm = None,
@@ -46,21 +46,21 @@ impl Vigil {
             }
         }
         match running.fate {
-            Fate::Told => return false,
-            Fate::Known | Fate::Repeat if !running.goes_too_far() => return false,
-            Fate::Known | Fate::Repeat => {}
-            Fate::Withheld if !severe => return false,
-            Fate::Withheld => {}
-            Fate::Pending
+            AlarmFate::Decision => return false,
+            AlarmFate::Known | AlarmFate::Repeat if !running.goes_too_far() => return false,
+            AlarmFate::Known | AlarmFate::Repeat => {}
+            AlarmFate::Withheld if !severe => return false,
+            AlarmFate::Withheld => {}
+            AlarmFate::Pending
                 if !last
                     && self.declared.is_any(self.repeat_after.is_some())
                     && running.frames <= self.window =>
             {
                 return false;
             }
-            Fate::Pending => {
+            AlarmFate::Pending => {
                 if let Some(fate) = self.recognise(number) {
-                    return fate == Fate::Told;
+                    return fate == AlarmFate::Decision;
                 }
             }
         }
@@ -71,7 +71,7 @@ impl Vigil {
             (false, true) => true,
             (false, false) => !self.held || self.bucket.admit(false),
         };
-        running.fate = if told { Fate::Told } else { Fate::Withheld };
+        running.fate = if told { AlarmFate::Decision } else { AlarmFate::Withheld };
         running.number = if told { number } else { UNTOLD };
         if !severe && !self.frozen {
             running.count = Count::Due;
@@ -82,7 +82,7 @@ impl Vigil {
 
     /// What becomes of the alarm by what is known of its sound; none where nothing is, or it goes beyond that. A frequent
     /// sound that is told again counts neither for the budget nor the cap.
-    fn recognise(&mut self, number: u64) -> Option<Fate> {
+    fn recognise(&mut self, number: u64) -> Option<AlarmFate> {
         let running = self.running.as_mut()?;
         let window = running.window()?;
         let extent = running.extent;
@@ -96,33 +96,34 @@ impl Vigil {
         }
         let rests = frequent.is_none_or(|repeat| repeat.since < repeat_after);
         running.fate = match normal {
-            Some(_) => Fate::Known,
-            None if rests => Fate::Repeat,
-            None => Fate::Told,
+            Some(_) => AlarmFate::Known,
+            None if rests => AlarmFate::Repeat,
+            None => AlarmFate::Decision,
         };
         match running.fate {
-            Fate::Known => self.counts.known += 1,
-            Fate::Repeat => self.counts.repeats += 1,
+            AlarmFate::Known => self.counts.known += 1,
+            AlarmFate::Repeat => self.counts.repeats += 1,
             _ => running.number = number,
         }
         Some(running.fate)
     }
 
     /// The event that is going on is over.
-    pub(super) fn end(&mut self, episode: Episode, number: u64) -> Told {
+    pub(super) fn end(&mut self, episode: OngoingEvent, number: u64) -> Decision {
         if let Some(running) = &mut self.running {
             running.extent.kind = episode.kind();
-            running.severe |= running.fate == Fate::Pending && episode.peak_p() < self.base.severe_below();
+            running.severe |=
+                running.fate == AlarmFate::Pending && episode.peak_p() < self.base.severe_below();
         }
         let began = self.decide(number, true);
-        let Some(running) = self.running.take() else { return Told::default() };
+        let Some(running) = self.running.take() else { return Decision::default() };
         self.leave_out(&running);
         let (extent, window) = (running.extent, running.window());
-        if running.fate != Fate::Told {
-            if let Some(window) = window.filter(|_| running.fate != Fate::Known) {
+        if running.fate != AlarmFate::Decision {
+            if let Some(window) = window.filter(|_| running.fate != AlarmFate::Known) {
                 self.declared.note(window, extent, None);
             }
-            return Told::default();
+            return Decision::default();
         }
         let blocks = (running.block, self.learnt.maxima.blocks());
         let nearest = window.and_then(|window| self.declared.nearest(window));
@@ -131,7 +132,7 @@ impl Vigil {
         if let Some(window) = window {
             self.declared.note(window, extent, Some(running.number));
         }
-        Told { began, ended: Some(episode), nearest, repeat, ..Told::default() }
+        Decision { began, ended: Some(episode), nearest, repeat, ..Decision::default() }
     }
 
     /// Notes which blocks an event keeps from the maxima.

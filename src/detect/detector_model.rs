@@ -10,7 +10,7 @@ use crate::kernels::CpuCritic;
 
 /// What frames come from.
 #[derive(Debug, Clone)]
-pub struct Instrument {
+pub struct DetectorModel {
     /// The lengths of what a frame holds.
     pub shape: FrameShape,
     /// The hash of the model.
@@ -23,7 +23,7 @@ pub struct Instrument {
     usual: Option<Arc<Tail>>,
 }
 
-impl Instrument {
+impl DetectorModel {
     /// Frames of `shape` from the model with this hash, judged by `critic`.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! An event as it grows, frame by frame.
 
-use super::kind::{Clues, classify};
+use super::kind::{EventFeatures, classify};
 use super::recurring::Repeat;
 use crate::event::{Detail, Evidence, Finding, Kind, Phase, Tier};
 use crate::nn::band_edges;
@@ -8,7 +8,7 @@ use crate::units::{BANDS, FRAME_RATE, frame_end, frame_start, samples_to_seconds
 
 /// One scored frame, as the gate sees it.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Scored {
+pub(crate) struct ScoredFrame {
     pub(crate) index: u64,
     pub(crate) p: f64,
     /// Probability of the novelty: whether this is the place that was calibrated.
@@ -22,10 +22,10 @@ pub(crate) struct Scored {
     pub(crate) level_dbfs: f32,
     pub(crate) pmi: Vec<f32>,
     /// What kind of thing it may be.
-    pub(crate) clues: Clues,
+    pub(crate) clues: EventFeatures,
 }
 
-impl Scored {
+impl ScoredFrame {
     /// A frame of which nothing is known but that nothing was heard.
     pub(crate) fn quiet(index: u64) -> Self {
         Self {
@@ -39,14 +39,14 @@ impl Scored {
             band: None,
             level_dbfs: -120.0,
             pmi: Vec::new(),
-            clues: Clues::default(),
+            clues: EventFeatures::default(),
         }
     }
 }
 
 /// What an event's findings say beside what its frames say.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Setting {
+pub(crate) struct EventContext {
     pub(crate) number: u64,
     pub(crate) background_dbfs: f32,
     pub(crate) budget_per_hour: f64,
@@ -74,18 +74,18 @@ impl Totals {
 
 /// An event from its onset on. Quiet frames count only once the event is heard again after them.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Episode {
+pub(crate) struct OngoingEvent {
     onset: u64,
     last_active: u64,
     sure: Totals,
     quiet: Totals,
-    peak: Scored,
-    clues: Clues,
+    peak: ScoredFrame,
+    clues: EventFeatures,
 }
 
-impl Episode {
+impl OngoingEvent {
     /// An event that begins with `first`.
-    pub(crate) fn new(first: &Scored) -> Self {
+    pub(crate) fn new(first: &ScoredFrame) -> Self {
         let mut episode = Self {
             onset: first.index,
             last_active: first.index,
@@ -99,7 +99,7 @@ impl Episode {
     }
 
     /// Adds a frame, which is part of the event (`active`) or perhaps a pause in it.
-    pub(crate) fn push(&mut self, frame: &Scored, active: bool) {
+    pub(crate) fn push(&mut self, frame: &ScoredFrame, active: bool) {
         self.quiet.add(Totals { score: frame.score, frames: 1, level_dbfs: frame.level_dbfs });
         if active {
             self.sure.add(std::mem::replace(&mut self.quiet, Totals::NONE));
@@ -131,11 +131,17 @@ impl Episode {
 
     fn classify(&self) -> (Kind, Detail) {
         let lasts_s = (self.last_active + 1 - self.onset) as f64 / f64::from(FRAME_RATE);
-        classify(&Clues { lasts_s, ..self.clues })
+        classify(&EventFeatures { lasts_s, ..self.clues })
     }
 
     /// The finding of this event once frame `now` has been heard.
-    pub(crate) fn finding(&self, phase: Phase, now: u64, severe_below: f64, setting: &Setting) -> Finding {
+    pub(crate) fn finding(
+        &self,
+        phase: Phase,
+        now: u64,
+        severe_below: f64,
+        setting: &EventContext,
+    ) -> Finding {
         let onset = frame_start(self.onset);
         let (kind, detail) = self.classify();
         let offset = (phase == Phase::End).then(|| frame_end(self.last_active));

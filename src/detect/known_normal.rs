@@ -45,7 +45,7 @@ struct NormalSound {
 /// slow mean of windows in which nothing was improbable.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Declared {
+pub(crate) struct KnownNormal {
     background: Vec<f32>,
     /// Windows in it, at most 1200.
     seen: u32,
@@ -55,7 +55,7 @@ pub(crate) struct Declared {
     recurring: RecurringSounds,
 }
 
-impl Declared {
+impl KnownNormal {
     /// Whether there is any sound of which events may be withheld: one that was declared normal, or, where `repeats` rest,
     /// one that was reported often.
     pub(crate) fn is_any(&self, repeats: bool) -> bool {
@@ -181,8 +181,8 @@ mod tests {
 
     const EXTENT: Extent = Extent { novelty: 2.0, score: 5.0, kind: Kind::Foreign };
 
-    fn in_a_room() -> Declared {
-        let mut declared = Declared::default();
+    fn in_a_room() -> KnownNormal {
+        let mut declared = KnownNormal::default();
         (0..200).for_each(|i| declared.hear_background(&[10.0 + (i % 2) as f32, 10.0, 10.0, 9.5]));
         declared
     }
@@ -206,7 +206,7 @@ mod tests {
         declared.judge(3, Verdict::Normal);
         assert_eq!(declared.normal.len(), 1);
         let json = serde_json::to_string(&declared).unwrap();
-        assert_eq!(serde_json::from_str::<Declared>(&json).unwrap(), declared);
+        assert_eq!(serde_json::from_str::<KnownNormal>(&json).unwrap(), declared);
         declared.judge(3, Verdict::Anomaly);
         assert!(declared.knows(&door, EXTENT).is_none());
     }
@@ -221,7 +221,7 @@ mod tests {
         json.as_object_mut().unwrap().remove("recurring").unwrap();
         json["normal"][0].as_object_mut().unwrap().remove("extent").unwrap();
         json["events"][0].as_object_mut().unwrap().remove("extent").unwrap();
-        let old: Declared = serde_json::from_value(json).unwrap();
+        let old: KnownNormal = serde_json::from_value(json).unwrap();
         let far = Extent { novelty: 1e6, score: 12.0, kind: Kind::Stopped };
         assert!(old.is_whole() && old.knows(&door, far).is_some() && declared.knows(&door, far).is_none());
     }

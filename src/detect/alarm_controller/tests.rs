@@ -8,7 +8,7 @@ use crate::event::Phase;
 
 /// A stream of frames whose block maxima of −log10 p are chosen by the test.
 struct Stream {
-    vigil: Vigil,
+    vigil: AlarmController,
     rng: ChaCha8Rng,
     index: u64,
     /// Events told so far, and whether each was severe when it began.
@@ -20,13 +20,13 @@ struct Stream {
 impl Stream {
     fn new(config: &DetectConfig, seed: u64) -> Self {
         let rng = ChaCha8Rng::seed_from_u64(seed);
-        Self { vigil: Vigil::new(config).unwrap(), rng, index: 0, told: Vec::new(), grown: 0 }
+        Self { vigil: AlarmController::new(config).unwrap(), rng, index: 0, told: Vec::new(), grown: 0 }
     }
 
     fn frame(&mut self, score: f64) {
         let score = score.clamp(0.0, 12.0);
         let mut scored =
-            Scored { p: 10f64.powf(-score), score, level_dbfs: -40.0, ..Scored::quiet(self.index) };
+            ScoredFrame { p: 10f64.powf(-score), score, level_dbfs: -40.0, ..ScoredFrame::quiet(self.index) };
         self.index += 1;
         self.vigil.tick();
         let told = self.vigil.push(&mut scored, None, self.told.len() as u64);
@@ -180,7 +180,7 @@ fn phases_of_a_told_event_are_whole() {
     let ended = stream.vigil.finish(1).ended.unwrap();
     assert_eq!((ended.onset(), ended.last_active()), (100, 129));
     assert_eq!(stream.vigil.episode(), None);
-    let setting = crate::detect::episode::Setting {
+    let setting = crate::detect::ongoing_event::EventContext {
         number: 0,
         background_dbfs: 0.0,
         budget_per_hour: 1.0,
@@ -253,7 +253,8 @@ fn sound(
 ) -> Vec<(bool, Option<Repeat>)> {
     let mut ended = Vec::new();
     for _ in 0..frames {
-        let mut scored = Scored { p: 10f64.powf(-score), score, novelty, ..Scored::quiet(stream.index) };
+        let mut scored =
+            ScoredFrame { p: 10f64.powf(-score), score, novelty, ..ScoredFrame::quiet(stream.index) };
         let fresh = stream.index.is_multiple_of(5);
         stream.index += 1;
         stream.vigil.tick();

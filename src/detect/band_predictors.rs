@@ -3,8 +3,8 @@
 use nalgebra::DMatrix;
 use serde::{Deserialize, Serialize};
 
-use super::prediction::Prediction;
-use super::site::{WARM_UP, too_short};
+use super::background_model::{WARM_UP, too_short};
+use super::linear_predictor::LinearPredictor;
 use crate::error::Result;
 use crate::units::BANDS;
 
@@ -19,12 +19,12 @@ const REMEMBERED: [f32; 2] = [5.0, 30.0];
 
 /// The bands of a frame and their averages over some 50 and 300 ms.
 #[derive(Debug, Clone)]
-pub(super) struct Trend {
+pub(super) struct BandHistory {
     averages: [[f32; BANDS]; 2],
     begun: bool,
 }
 
-impl Trend {
+impl BandHistory {
     /// Of a stream that begins.
     pub(super) fn new() -> Self {
         Self { averages: [[0.0; BANDS]; 2], begun: false }
@@ -47,12 +47,12 @@ impl Trend {
 /// Linear predictions of the bands 30 ms later: from the context c_t, and from the trend of the bands themselves.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Foretelling {
-    pub(super) from_context: Prediction,
-    pub(super) from_trend: Prediction,
+pub(super) struct BandPredictors {
+    pub(super) from_context: LinearPredictor,
+    pub(super) from_trend: LinearPredictor,
 }
 
-impl Foretelling {
+impl BandPredictors {
     /// Of frames, `bands` `[n, 64]` and `contexts` `[n, width]`; at each of `breaks` (ascending) the sound begins anew.
     ///
     /// # Errors
@@ -62,10 +62,10 @@ impl Foretelling {
         if n < 2 * WARM_UP {
             return Err(too_short(n / 100));
         }
-        let (mut trend, mut trends) = (Trend::new(), Vec::with_capacity(n * TREND));
+        let (mut trend, mut trends) = (BandHistory::new(), Vec::with_capacity(n * TREND));
         for (i, frame) in bands.chunks_exact(BANDS).enumerate() {
             if breaks.binary_search(&i).is_ok() {
-                trend = Trend::new();
+                trend = BandHistory::new();
             }
             trends.extend(trend.push(frame));
         }
@@ -78,8 +78,8 @@ impl Foretelling {
         };
         let targets = rows(bands, BANDS, 0);
         Ok(Self {
-            from_context: Prediction::fit(&rows(contexts, width, LAG), &targets)?,
-            from_trend: Prediction::fit(&rows(&trends, TREND, LAG), &targets)?,
+            from_context: LinearPredictor::fit(&rows(contexts, width, LAG), &targets)?,
+            from_trend: LinearPredictor::fit(&rows(&trends, TREND, LAG), &targets)?,
         })
     }
 
