@@ -19,7 +19,7 @@ const PAUSE: u64 = FRAME_RATE as u64;
 /// Frames for which what was wrong with a beat is a clue.
 const FRESH: u64 = FRAME_RATE as u64;
 
-/// What calibration heard of level, rhythm and pitch.
+/// What calibration received of level, rhythm and pitch.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Activity {

@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 
 /// M, most buckets of one size.
 const BUCKETS: usize = 5;
-/// δ unless told otherwise: the nominal probability of a false alarm at a check.
+/// δ by default: the nominal probability of a false alarm at a check.
 const DELTA: f64 = 0.002;
 /// No window has so many sizes of buckets: it would hold more than 10^16 values.
 const MOST_ROWS: usize = 56;

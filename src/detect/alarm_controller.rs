@@ -1,8 +1,8 @@
 //! The watch over one calibrated stream: what becomes of a frame's probability.
 //!
 //! ```text
-//! p ─▶ Recalibrated ─▶ p' ─▶ Gate at the controller's threshold ─▶ alarm ─▶ TokenBucket ─▶ told
-//! └▶ Maxima (4 h) ─ once an hour ─┘            ▲ Controller ◀── one alarm a block, told or refused
+//! p ─▶ Recalibrated ─▶ p' ─▶ Gate at the controller's threshold ─▶ alarm ─▶ TokenBucket ─▶ reported
+//! └▶ Maxima (4 h) ─ once an hour ─┘            ▲ Controller ◀── one alarm a block, reported or refused
 //! ```
 
 use serde::{Deserialize, Serialize};
@@ -57,20 +57,20 @@ impl Learnt {
 /// Gate, budget, cap and memory of one watched stream.
 ///
 /// *Tiers.* Severe is p' < q/100, q the budget per block and p' the probability in force: the offset that the
-/// controller has learnt does not enter, so that a stream with many alarms does not grow deaf. A severe alarm is told
-/// whatever the cap says, unless the place is changing, and does not push the threshold. An event becomes severe when its smallest p' does: one
-/// that was withheld is told then, and one that had counted is taken back.
+/// controller has learnt does not enter, so that a stream with many alarms does not grow deaf. A severe alarm is reported
+/// whatever the cap says, unless the site is changing, and does not push the threshold. An event becomes severe when its smallest p' does: one
+/// that was withheld is reported then, and one that had counted is taken back.
 ///
 /// *Maxima.* An ordinary alarm counts as false until the operator says otherwise, and its block stays among the
 /// maxima: if it were left out, the tail would end at the threshold and each fit would find more of what is normal
 /// improbable. The further blocks of a long event are left out, and of a severe one all, with a second on either side.
 ///
-/// *Change of the place.* Where the median p' of 1 s stays below 0.001 for a minute, or that of its novelty low
+/// *Change of the site.* Where the median p' of 1 s stays below 0.001 for a minute, or that of its novelty low
 /// ([`evidence`]), or an event is cut for its length, and the budget is held, ordinary alarms rest until
 /// [`thaw`](Self::thaw) or [`adopt`](Self::adopt), and nothing is learnt.
 ///
-/// *Known sounds.* What the operator has declared normal is not told again, severe or not; what was told three times within
-/// 24 hours of the stream is told once in `repeat_after_s`, and counts neither against the budget nor the cap. Both are told as anything
+/// *Known sounds.* What the operator has declared normal is not reported again, severe or not; what was reported three times within
+/// 24 hours of the stream is reported once in `repeat_after_s`, and counts neither against the budget nor the cap. Both are reported as anything
 /// else where they go far beyond what they were ([`Extent::exceeds`](super::recurring::Extent::exceeds)). Once there is
 /// any such sound, alarms wait for 250 ms, because the pooled z of an onset is still that of the background.
 #[derive(Debug, Clone)]
@@ -78,7 +78,7 @@ pub(crate) struct AlarmController {
     base: Rules,
     /// Whether the budget is held online; else the calibrated threshold stays, and nothing is capped.
     held: bool,
-    /// Frames after which a frequent sound is told again; none where it always is.
+    /// Frames after which a frequent sound is reported again; none where it always is.
     repeat_after: Option<u64>,
     /// Frames over which z is pooled.
     window: u64,
@@ -92,10 +92,10 @@ pub(crate) struct AlarmController {
     drift: Drift,
     declared: KnownNormal,
     medians: Medians,
-    /// Evidence of another place: see [`evidence`](super::change_detector::evidence).
+    /// Evidence of another site: see [`evidence`](super::change_detector::evidence).
     changed: f64,
     frozen: bool,
-    /// The place has changed, and nobody has taken note yet.
+    /// The site has changed, and the caller has not asked yet.
     regime: bool,
     counts: DetectorCounts,
 }
@@ -167,13 +167,13 @@ impl AlarmController {
         before
     }
 
-    /// Ordinary alarms are told again.
+    /// Ordinary alarms are reported again.
     pub(crate) fn thaw(&mut self) {
         (self.frozen, self.regime, self.changed, self.medians) = (false, false, 0.0, Medians::default());
         self.gate.set_rules(self.rules());
     }
 
-    /// Whether the place has changed; once.
+    /// Whether the site has changed; once.
     pub(crate) fn takes_regime_change(&mut self) -> bool {
         std::mem::take(&mut self.regime)
     }
@@ -194,14 +194,14 @@ impl AlarmController {
         counted || remembered.is_some()
     }
 
-    /// Time passes: 10 ms, heard or not.
+    /// Time passes: 10 ms, received or not.
     pub(crate) fn tick(&mut self) {
         self.bucket.advance(1);
         self.declared.advance();
     }
 
     /// The next frame with its p under the calibration, which gives way to the one in force. `window` is the pooled z
-    /// where that is fresh; `number` is that of the next event that is told.
+    /// where that is fresh; `number` is that of the next event that is reported.
     pub(crate) fn push(&mut self, scored: &mut ScoredFrame, window: Option<&[f32]>, number: u64) -> Decision {
         self.block.highest = self.block.highest.max(scored.score);
         let level = f64::from(scored.level_dbfs);
@@ -265,13 +265,13 @@ impl AlarmController {
         Ok(())
     }
 
-    /// The event that is going on and was told.
+    /// The event that is going on and was reported.
     pub(crate) fn episode(&self) -> Option<&OngoingEvent> {
         let told = self.running.as_ref().is_some_and(|running| running.fate == AlarmFate::Decision);
         self.gate.episode().filter(|_| told)
     }
 
-    /// What is known of the sound of the event that is going on and was told.
+    /// What is known of the sound of the event that is going on and was reported.
     pub(crate) fn repeat(&self) -> Option<Repeat> {
         self.running.as_ref().filter(|running| running.fate == AlarmFate::Decision)?.repeat
     }
@@ -286,7 +286,7 @@ impl AlarmController {
         DetectorCounts { capped: self.bucket.refused() - self.capped_before, ..self.counts }
     }
 
-    /// Of the gate: while the place changes, only what is severe begins an event.
+    /// Of the gate: while the site changes, only what is severe begins an event.
     fn rules(&self) -> Rules {
         match (self.frozen, self.held) {
             (true, _) => self.base.at(f64::INFINITY),

@@ -1,4 +1,4 @@
-//! What is normal at a place, band by band, and rows of statistics in its units.
+//! What is normal at a site, band by band, and rows of statistics in its units.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,7 +11,7 @@ use crate::units::BANDS;
 
 /// Frames at the start that contexts and windows take to fill.
 pub(super) const WARM_UP: usize = 100;
-/// Fewest rows that a place is fitted to: 5 s.
+/// Fewest rows that a site is fitted to: 5 s.
 const FEWEST_ROWS: usize = 100;
 /// Values are cut at so many deviations.
 const LARGEST: f32 = 8.0;
@@ -40,7 +40,7 @@ pub(super) enum GainStep {
     Certain,
 }
 
-/// The statistics of a place: of its log-mel bands over windows of 0.1 to 0.5 s, and of what its contexts do not foretell.
+/// The statistics of a site: of its log-mel bands over windows of 0.1 to 0.5 s, and of what its contexts do not predict.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BackgroundModel {
@@ -55,7 +55,7 @@ pub struct BackgroundModel {
 }
 
 impl BackgroundModel {
-    /// Learns the place from consecutive frames: `bands` `[n, 64]` and `contexts` `[n, width]`.
+    /// Learns the site from consecutive frames: `bands` `[n, 64]` and `contexts` `[n, width]`.
     ///
     /// # Errors
     /// When there are fewer than 6 s.
@@ -87,12 +87,12 @@ impl BackgroundModel {
         })
     }
 
-    /// Hears the next frame: `bands` `[64]` and the context.
+    /// Takes the next frame: `bands` `[64]` and the context.
     pub fn push(&self, frame: (&[f32], &[f32]), maker: &mut FeatureExtractor) {
         maker.push(&self.foretelling, frame);
     }
 
-    /// A raw row in units of the place, in the order of `channels`: planes of 64 bands, each within ±8, then distances.
+    /// A raw row in units of the site, in the order of `channels`: planes of 64 bands, each within ±8, then distances.
     pub fn row(&self, channels: &[Channel], raw: &[f32], out: &mut Vec<f32>) {
         let mut white = Vec::with_capacity(2 * BANDS);
         let mut distances = Vec::new();
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_are_in_the_units_of_the_place() {
+    fn rows_are_in_the_units_of_the_site() {
         let (bands, contexts) = place(8000, 1);
         let site = BackgroundModel::fit(&bands, &contexts, WIDTH).unwrap();
         let (bands, contexts) = place(4000, 2);
@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn a_foreign_band_is_far_and_told_by_its_number() {
+    fn a_foreign_band_is_far_and_given_by_its_number() {
         let (mut bands, contexts) = place(8000, 3);
         let site = BackgroundModel::fit(&bands, &contexts, WIDTH).unwrap();
         bands.chunks_exact_mut(BANDS).skip(7900).for_each(|frame| frame[20] += 3.0);

@@ -1,4 +1,4 @@
-//! What the past of a place foretells of its bands.
+//! What the past of a site predicts of its bands.
 
 use nalgebra::DMatrix;
 use serde::{Deserialize, Serialize};
@@ -8,7 +8,7 @@ use super::linear_predictor::LinearPredictor;
 use crate::error::Result;
 use crate::units::BANDS;
 
-/// Frames between the past and what it foretells: their windows share no sample.
+/// Frames between the past and what it predicts: their windows share no sample.
 pub(super) const LAG: usize = 3;
 /// Most frames that a prediction is fitted to: neighbours say nearly the same.
 const MOST: usize = 6000;
@@ -30,7 +30,7 @@ impl BandHistory {
         Self { averages: [[0.0; BANDS]; 2], begun: false }
     }
 
-    /// Hears the next frame and gives its trend: bands, shorter average, longer average.
+    /// Takes the next frame and gives its trend: bands, shorter average, longer average.
     pub(super) fn push(&mut self, bands: &[f32]) -> [f32; TREND] {
         for (average, remembered) in self.averages.iter_mut().zip(REMEMBERED) {
             let rate = if self.begun { 1.0 - (-1.0 / remembered).exp() } else { 1.0 };

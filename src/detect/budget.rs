@@ -168,7 +168,7 @@ const TOKEN: u64 = 1_000_000_000_000;
 /// Tokens in a full bucket.
 const BURST: u64 = 3;
 
-/// The hard cap on alarms told: a bucket of 3 tokens, full at the start, into which `cap_factor`·λ fall an hour.
+/// The hard cap on alarms reported: a bucket of 3 tokens, full at the start, into which `cap_factor`·λ fall an hour.
 ///
 /// In any T hours at most 3 + `cap_factor`·λ·T alarms are admitted, severe ones not counted. It counts in whole
 /// numbers: how frames are grouped makes no difference.
@@ -198,7 +198,7 @@ impl TokenBucket {
         self.level = self.level.saturating_add(self.refill.saturating_mul(frames)).min(BURST * TOKEN);
     }
 
-    /// Whether an alarm may be told. A severe one (p < q/100) always may, and takes no token; another takes one,
+    /// Whether an alarm may be reported. A severe one (p < q/100) always may, and takes no token; another takes one,
     /// or is refused and counted.
     pub fn admit(&mut self, severe: bool) -> bool {
         if severe {

@@ -19,7 +19,7 @@ use crate::frame::FrameShape;
 /// Version of the JSON form of [`Calibration`].
 pub const CALIBRATION_VERSION: u32 = 6;
 
-/// Seconds of calibration that count as much as what is known of places in general.
+/// Seconds of calibration that count as much as what is known of sites in general.
 const PRIOR_SECONDS: f64 = 90.0;
 /// −log10 of what surprise alone must be less probable by.
 const SURPRISE_ALONE: f64 = 1.0;
@@ -43,7 +43,7 @@ pub struct Calibration {
     pub(crate) surprise_tail: Tail,
     pub(crate) site: BackgroundModel,
     pub(crate) novelty_tail: Tail,
-    /// The tail of medians of novelty over 1 s: beyond it lies another place.
+    /// The tail of medians of novelty over 1 s: beyond it lies another site.
     pub(crate) place_tail: Tail,
     /// The tail of the critic's output, for a model that has one.
     pub(crate) critic_tail: Option<Tail>,
@@ -52,7 +52,7 @@ pub struct Calibration {
     pub(crate) combination: Combination,
     /// The tail of the combined score.
     pub(crate) score_tail: Tail,
-    /// Level and rhythm, by which it is told what kind an event is of.
+    /// Level and rhythm, by which the kind of an event is decided.
     pub(crate) activity: Activity,
 }
 
@@ -91,7 +91,7 @@ impl Calibration {
         (&self.surprise, &self.surprise_tail)
     }
 
-    /// The place, and the tail of the maxima of its novelty.
+    /// The site, and the tail of the maxima of its novelty.
     #[must_use]
     pub fn novelty(&self) -> (&BackgroundModel, &Tail) {
         (&self.site, &self.novelty_tail)
@@ -105,7 +105,7 @@ impl Calibration {
 
     /// Tail probability of an output of the critic, per second of normal sound.
     ///
-    /// A short calibration knows little of its own tail, and what is usual in many places is known from training. The two
+    /// A short calibration knows little of its own tail, and what is usual at many sites is known from training. The two
     /// are averaged as logarithms, p = p_site^w · p_usual^(1−w) with w = T/(T + 90 s) for a tail of T seconds: those that
     /// the site's tail was fitted to, which of a long calibration are not all.
     #[must_use]
@@ -114,7 +114,7 @@ impl Calibration {
     }
 
     /// Tail probability of a combined score, per second of normal sound: that of calibration, tempered by how often sound of many
-    /// places exceeds it ([`tempered`]).
+    /// sites exceeds it ([`tempered`]).
     pub(super) fn score_probability(&self, score: f64) -> f64 {
         let surprisal = self.score_tail.surprisal(score);
         10f64.powf(-tempered(surprisal, self.seconds)).clamp(P_FLOOR, 1.0)

@@ -100,7 +100,7 @@ impl CalibrationBuffer {
         self.recent.push(frame.clone());
     }
 
-    /// Share of the wanted seconds that was heard, 0 to 1.
+    /// Share of the wanted seconds that was received, 0 to 1.
     pub(crate) fn done(&self) -> f32 {
         self.frames as f32 / (self.blocks * u64::from(FRAME_RATE)) as f32
     }

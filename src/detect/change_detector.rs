@@ -1,4 +1,4 @@
-//! When the place has changed for good: learning it anew, and finding back.
+//! When the site has changed for good: learning it anew, and finding back.
 
 use std::collections::VecDeque;
 
@@ -19,7 +19,7 @@ use crate::units::FRAME_RATE;
 
 /// Below this median p of 1 s the sound is not what was calibrated on ...
 pub(crate) const CHANGED: f64 = 1e-3;
-/// So much evidence that it is not, and the place has changed; also the seconds that this takes at least.
+/// So much evidence that it is not, and the site has changed; also the seconds that this takes at least.
 pub(crate) const CHANGED_BLOCKS: u32 = 60;
 /// From this median p on, a calibration calls the sound normal.
 const NORMAL: f64 = 0.05;
@@ -27,10 +27,10 @@ const NORMAL: f64 = 0.05;
 const NORMAL_BLOCKS: usize = 30;
 /// Former calibrations that are remembered.
 pub(crate) const MOST_FORMER: usize = 3;
-/// Least seconds of sound from which a place is learnt anew.
+/// Least seconds of sound from which a site is learnt anew.
 const SHORTEST_S: f64 = 60.0;
 
-/// What a second says of another place: 1 where the median p of its sound is below 0.001, else by `place`, the probability of
+/// What a second says of another site: 1 where the median p of its sound is below 0.001, else by `place`, the probability of
 /// its novelty: 1 from 10⁻⁴ downward, 0 at 0.01, −1 at 1. The sum, never below 0, is that of a cumulative sum test (Page,
 /// Continuous inspection schemes, Biometrika 1954): a second that happens to sound like before takes little back.
 pub(crate) fn evidence(p: f64, place: f64) -> f64 {
@@ -101,11 +101,11 @@ impl StandbyCalibration {
     }
 }
 
-/// A change of the place that is going on: what is learnt of the new one, and what the known ones say.
+/// A change of the site that is going on: what is learnt of the new one, and what the known ones say.
 ///
 /// Alarms of the ordinary tier rest meanwhile. It ends when the sound is normal again by the calibration in force, when
 /// a former calibration calls it normal and that one does not (that is in force again at once, with all that was learnt
-/// under it), or when enough was heard for a calibration of its own.
+/// under it), or when enough was received for a calibration of its own.
 #[derive(Debug, Clone)]
 pub(super) struct Relearning {
     config: DetectConfig,
@@ -115,7 +115,7 @@ pub(super) struct Relearning {
     asides: Vec<StandbyCalibration>,
 }
 
-/// How a change of the place ends.
+/// How a change of the site ends.
 enum Outcome {
     Passed,
     Returned(usize),
@@ -131,7 +131,7 @@ impl Relearning {
         Self { config, collector, current: Medians::default(), asides }
     }
 
-    /// Share of the wanted seconds that was heard, 0 to 1.
+    /// Share of the wanted seconds that was received, 0 to 1.
     pub(super) fn done(&self) -> f32 {
         self.collector.done().min(1.0)
     }
@@ -174,7 +174,7 @@ impl Relearning {
 }
 
 impl Detector {
-    /// What a change of the place asks for after a good frame whose p in force is `p`.
+    /// What a change of the site asks for after a good frame whose p in force is `p`.
     pub(super) fn follow_regime(&mut self, frame: &Frame, p: f64, out: &mut Vec<Finding>) {
         let Stage::Watching(watch) = &mut self.stage else { return };
         if watch.vigil.takes_regime_change() {
@@ -238,7 +238,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_place_is_left_for_good_not_for_a_sound() {
+    fn a_site_is_left_for_good_not_for_a_sound() {
         let sum = |ps: &mut dyn Iterator<Item = f64>| {
             ps.scan(0f64, |sum, p| {
                 *sum = (*sum + evidence(0.5, p)).max(0.0);
@@ -250,7 +250,7 @@ mod tests {
         // normal, with a loud event of 20 s now and then
         let usual = |i: usize| if i % 60 < 20 { 1e-12 } else { (i % 100) as f64 / 100.0 + 0.005 };
         assert!(sum(&mut (0..36_000).map(usual)) < limit);
-        // another place, of which every fifth second sounds like before
+        // another site, of which every fifth second sounds like before
         let other = |i: usize| if i.is_multiple_of(5) { 0.3 } else { 3e-4 };
         assert!(sum(&mut (0..180).map(other)) > limit);
         assert_eq!((evidence(1.0, 1.0), evidence(1.0, 0.01), evidence(1.0, 0.0)), (-1.0, 0.0, 1.0));

@@ -12,7 +12,7 @@ use crate::units::seconds_to_frames;
 pub struct DetectConfig {
     /// The false-alarm budget: how many events an hour normal sound may cause. 0.01 to 3600.
     pub events_per_hour: f64,
-    /// The hard cap: at most this many times `events_per_hour` alarms are told, after a burst of 3. Severe ones are
+    /// The hard cap: at most this many times `events_per_hour` alarms are reported, after a burst of 3. Severe ones are
     /// not counted. 1 to 100.
     pub cap_factor: f64,
     /// Whether the budget is held online: each alarm raises the threshold a little and quiet lowers it again, and the
@@ -39,7 +39,7 @@ pub struct DetectConfig {
     /// 2000.
     pub onset_lookback_ms: f64,
     /// An event that is over and is confirmed again within this many milliseconds goes on as the same event. 0
-    /// to 10000. The end is told once this has passed.
+    /// to 10000. The end is reported once this has passed.
     pub merge_gap_ms: f64,
     /// No new event begins within this many milliseconds after the offset of one. 0 to 60000.
     pub hold_off_ms: f64,

@@ -34,11 +34,11 @@ pub(super) struct Watch {
     pub(super) calibration: Calibration,
     pub(super) id: String,
     pub(super) vigil: AlarmController,
-    /// What is usual, with what was heard since.
+    /// What is usual, with what was received since.
     pub(super) adaptive: Adaptive,
     /// Former calibrations, the newest first.
     pub(super) former: VecDeque<PreviousCalibration>,
-    /// While the place changes.
+    /// While the site changes.
     pub(super) relearning: Option<Box<Relearning>>,
     /// The frame in hand; kept for its allocation.
     scored: ScoredFrame,
@@ -135,7 +135,7 @@ impl Detector {
         Ok(detector)
     }
 
-    /// Hears the next frame, of whose samples `input` tells; appends what there is to say to `out`. A jump in the
+    /// Takes the next frame, of whose samples `input` tells; appends what there is to say to `out`. A jump in the
     /// frame numbers is a [`gap`](Self::gap).
     pub fn push(&mut self, frame: &Frame, input: Input, out: &mut Vec<Finding>) -> Reading {
         if self.last.is_some_and(|last| frame.index != last + 1) {

@@ -19,7 +19,7 @@ pub struct DetectorModel {
     pub critic: Option<Arc<Critic>>,
     /// The same for live rows.
     live: Option<Arc<CpuCritic>>,
-    /// The tail of the critic's outputs over many places.
+    /// The tail of the critic's outputs over many sites.
     usual: Option<Arc<Tail>>,
 }
 
@@ -30,7 +30,7 @@ impl DetectorModel {
     /// When the weights of the critic cannot be read.
     pub fn new(shape: FrameShape, model: impl Into<String>, critic: Option<&Critic>) -> Result<Self> {
         let maxima = critic.map(|c| c.usual().iter().map(|&x| f64::from(x)).collect::<Vec<_>>());
-        // a critic without enough of them is judged by the place alone
+        // a critic without enough of them is judged by the site alone
         let usual = maxima.and_then(|maxima| Tail::of_many(maxima).ok()).map(Arc::new);
         let live = critic.map(|critic| CpuCritic::new(&critic.plan()?)).transpose()?.map(Arc::new);
         Ok(Self { shape, model: model.into(), critic: critic.cloned().map(Arc::new), live, usual })
@@ -41,7 +41,7 @@ impl DetectorModel {
         self.critic.as_deref().zip(self.live.as_deref())
     }
 
-    /// The tail of the critic's outputs over many places, if it is known.
+    /// The tail of the critic's outputs over many sites, if it is known.
     #[must_use]
     pub fn usual(&self) -> Option<&Tail> {
         self.usual.as_deref()

@@ -9,7 +9,7 @@ use crate::units::BANDS;
 pub const ROW: usize = 5;
 
 /// Where the parts of a raw row lie: means over 0.1 s; means, then deviations, over 0.25 s and over 0.5 s; a slow average
-/// of the first; means over 0.1 s, then means and deviations over 0.5 s, of what contexts did not foretell; means and
+/// of the first; means over 0.1 s, then means and deviations over 0.5 s, of what contexts did not predict; means and
 /// deviations over 0.5 s of what the bands themselves did not.
 pub(super) const BRIEF: Range<usize> = 0..BANDS;
 pub(super) const SHORT: Range<usize> = BANDS..3 * BANDS;
@@ -17,7 +17,7 @@ pub(super) const SHORT: Range<usize> = BANDS..3 * BANDS;
 pub const HALF: Range<usize> = 3 * BANDS..5 * BANDS;
 pub(super) const SLOW: Range<usize> = 5 * BANDS..6 * BANDS;
 pub(super) const SUDDEN: Range<usize> = 6 * BANDS..7 * BANDS;
-/// Those of what contexts did not foretell of the bands.
+/// Those of what contexts did not predict of the bands.
 pub const UNEXPECTED: Range<usize> = 7 * BANDS..9 * BANDS;
 /// Those of what the bands themselves did not.
 pub const DEPARTURE: Range<usize> = 9 * BANDS..11 * BANDS;
@@ -34,7 +34,7 @@ const SLOW_ROWS: f32 = 60.0;
 /// Makes the rows of a stream: remembers its last half second.
 #[derive(Debug, Clone)]
 pub struct FeatureExtractor {
-    /// The last 50 frames, `[64]` each, a ring: bands, and what was not foretold of them by contexts and by trends.
+    /// The last 50 frames, `[64]` each, a ring: bands, and what was not predicted of them by contexts and by trends.
     bands: Vec<f32>,
     unexpected: Vec<f32>,
     departure: Vec<f32>,
@@ -52,7 +52,7 @@ impl Default for FeatureExtractor {
 }
 
 impl FeatureExtractor {
-    /// For a stream that has heard nothing.
+    /// For a stream that has received nothing.
     #[must_use]
     pub fn new() -> Self {
         Self {

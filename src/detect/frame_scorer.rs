@@ -14,7 +14,7 @@ use crate::frame::Frame;
 use crate::kernels::CriticMemory;
 use crate::units::FRAME_RATE;
 
-/// Exponent for the probability of a median: unlike scores of events, a place stays, so that 0.01 says as much of it second
+/// Exponent for the probability of a median: unlike scores of events, a site stays, so that 0.01 says as much of it second
 /// after second as 0.001 of an event.
 const STAYS: f64 = 1.5;
 /// Rows after which a step of the gain is believed.
@@ -76,7 +76,7 @@ pub(super) struct Scores {
     pub(super) bands: Option<BandFigures>,
     /// The probability of each term.
     pub(super) terms: TermProbabilities,
-    /// Probability of the median novelty of the last whole second: whether this is the place at all.
+    /// Probability of the median novelty of the last whole second: whether this is the site at all.
     pub(super) p_place: Option<f64>,
 }
 

@@ -68,7 +68,7 @@ pub(crate) enum Change {
 /// The gate of one unbroken stretch of frames.
 ///
 /// With q = 10^−threshold, at first the budget per 1 s block: an event is confirmed when p < q in `min_duration` frames in a row; it has an end
-/// when p stayed above 10·q for `hang`; the end is told when, after that, no further confirmation began within
+/// when p stayed above 10·q for `hang`; the end is reported when, after that, no further confirmation began within
 /// `merge_gap`. Its onset is the first frame of the run of p ≤ 10·q that leads into the confirming frames, at most
 /// `onset_lookback` before them. (10·q is capped at 0.5 for budgets above 180 events an hour.)
 ///

@@ -1,4 +1,4 @@
-//! Whether a stream hears anything at all: the state of its input, from the raw samples.
+//! Whether a stream receives anything at all: the state of its input, from the raw samples.
 
 use std::collections::VecDeque;
 
@@ -162,7 +162,7 @@ impl Default for InputMonitor {
 }
 
 impl InputMonitor {
-    /// A monitor that has heard nothing yet and calls it good.
+    /// A monitor that has received nothing yet and calls it good.
     #[must_use]
     pub fn new() -> Self {
         Self::default()

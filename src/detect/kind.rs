@@ -16,7 +16,7 @@ const STOPPED_BEATS: u32 = 3;
 /// Seconds after which a sound that goes on is a change, and the share of the bands that such a change moves.
 const CHANGE_S: f64 = 2.0;
 const CHANGE_SHARE: f32 = 0.6;
-/// Changes of pitch below this, in percent, are not told.
+/// Changes of pitch below this, in percent, are not reported.
 const LEAST_PITCH: f64 = 1.0;
 
 /// Tail probability of each term per second of normal sound, 0 to 1; 1 for a term that has nothing to say.
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn known_sounds_in_another_order_are_told_by_the_temporal_terms() {
+    fn known_sounds_in_another_order_are_reported_by_the_temporal_terms() {
         let swapped = EventFeatures { p: terms(0.4, 1e-8), ..EventFeatures::default() };
         assert_eq!(classify(&swapped), (Kind::OutOfOrder, Detail::default()));
         let p = TermProbabilities { sequence: 1e-5, ..Default::default() };

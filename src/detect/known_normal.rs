@@ -62,7 +62,7 @@ impl KnownNormal {
         !self.normal.is_empty() || (repeats && self.recurring.is_any_frequent())
     }
 
-    /// A frame passes, heard or not.
+    /// A frame passes, received or not.
     pub(crate) fn advance(&mut self) {
         self.recurring.advance();
     }
@@ -77,7 +77,7 @@ impl KnownNormal {
         self.background.iter_mut().zip(window).for_each(|(b, x)| *b += share * (x - *b));
     }
 
-    /// The place is another: its background is learnt anew, and blocks are counted anew.
+    /// The site is another: its background is learnt anew, and blocks are counted anew.
     pub(crate) fn move_on(&mut self) {
         self.seen = 0;
         self.background.clear();
@@ -103,7 +103,7 @@ impl KnownNormal {
         extents.filter(|known| !extent.exceeds(*known)).reduce(Extent::max)
     }
 
-    /// What is known of the sound in a window and of the kind of `extent`, if it was heard before.
+    /// What is known of the sound in a window and of the kind of `extent`, if it occurred before.
     pub(crate) fn repeat(&self, window: &[f32], extent: Extent) -> Option<Repeat> {
         self.recurring.find(&self.direction(window)?, extent)
     }
@@ -116,7 +116,7 @@ impl KnownNormal {
         most.filter(|(_, cosine)| *cosine > 0.0).map(|(number, cosine)| Nearest { number, cosine })
     }
 
-    /// Remembers a told event by its farthest window, for a verdict.
+    /// Remembers a reported event by its farthest window, for a verdict.
     pub(crate) fn remember(
         &mut self,
         number: u64,

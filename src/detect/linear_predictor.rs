@@ -1,4 +1,4 @@
-//! What contexts foretell of the bands.
+//! What contexts predict of the bands.
 
 use nalgebra::{Cholesky, DMatrix};
 use serde::{Deserialize, Serialize};
@@ -8,7 +8,7 @@ use crate::kernels::{COLUMNS, subtract_products};
 use crate::units::BANDS;
 
 /// Weight of the penalty, for each frame of the fit. Contexts are wide and calibration is short: with less, frames that were
-/// fitted look better foretold than new ones.
+/// fitted look better predicted than new ones.
 const PENALTY: f64 = 0.22;
 
 const _: () = assert!(BANDS == COLUMNS);
@@ -75,7 +75,7 @@ mod tests {
     use rand_chacha::ChaCha8Rng;
 
     #[test]
-    fn what_follows_is_foretold_and_what_does_not_is_left() {
+    fn what_follows_is_predicted_and_what_does_not_is_left() {
         let mut rng = ChaCha8Rng::seed_from_u64(1);
         let inputs = DMatrix::from_fn(4000, 6, |_, _| rng.random_range(-1.0..1.0f32));
         let targets = DMatrix::from_fn(4000, BANDS, |i, b| {

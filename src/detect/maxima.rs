@@ -77,9 +77,9 @@ impl Maxima {
 }
 
 /// From the calibration's −log10 p to the probability in force: at first p itself; after an hour of watching, the
-/// tail of the block maxima of −log10 p that were heard since.
+/// tail of the block maxima of −log10 p that were received since.
 ///
-/// Calibration heard minutes, and its tail beyond 1 in a few hundred seconds is a guess. Hours of maxima know. The
+/// Calibration received minutes, and its tail beyond 1 in a few hundred seconds is a guess. Hours of maxima know. The
 /// score keeps its order, only its scale is learnt anew (a monotone map), so that no sound changes places with
 /// another; below the threshold of the tail the map is the empirical share, above it a generalised Pareto law. What
 /// the controller had learnt is then half forgotten: its offset stood for the error that the new tail no longer

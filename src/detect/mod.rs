@@ -1,4 +1,4 @@
-//! From frames to findings: what is normal here is learnt, and what is improbable under it is told.
+//! From frames to findings: what is normal here is learnt, and what is improbable under it is reported.
 //!
 //! ```text
 //! Frame ─▶ bands ─▶ terms of the site ─▶ −log10 p each ─▶ weighted mean ─▶ p ─▶ gate ─▶ Finding
@@ -12,14 +12,14 @@
 //!    seconds that lie far from the rest are no part of the fit.
 //! 2. Each term has a surprisal, −log10 p under its own tail. The score is their weighted mean: those of density count 1, those
 //!    of context as much as it predicts here, the *critic* of the model ([`Critic`](crate::critic::Critic)) ½. The tail of
-//!    that mean is learnt from the same calibration and tempered by how often places exceed theirs.
+//!    that mean is learnt from the same calibration and tempered by how often sites exceed theirs.
 //! 3. The *gate* begins an event where p stays below q = `events_per_hour`/3600 and ends it where p stays above
 //!    10·q: one knob, [`DetectConfig::events_per_hour`].
-//! 4. The *vigil* keeps the budget while it lasts: [`Controller`] moves the threshold with every alarm that nobody
+//! 4. The *alarm controller* keeps the budget while it lasts: [`Controller`] moves the threshold with every alarm that no operator
 //!    called an anomaly, the tail is fitted anew each hour to the maxima of the last four, [`TokenBucket`] caps what is
 //!    told. Severe is p < q/100 by the tail alone; it never pushes the threshold, and is
-//!    capped only while the place changes.
-//! 5. Where the place has changed (p or that of novelty stays below 0.001 for a minute, or an event is cut for its length), ordinary
+//!    capped only while the site changes.
+//! 5. Where the site has changed (p or that of novelty stays below 0.001 for a minute, or an event is cut for its length), ordinary
 //!    alarms rest and normal is learnt anew; up to 3 former calibrations are kept and come back at once when the sound
 //!    does.
 //! 6. What the operator declares normal ([`Detector::judge`]) is known again by the direction of its pooled z. So is what
@@ -34,8 +34,8 @@
 //! by `settle_ms` that are not scored. So do inputs that the raw samples give away ([`InputMonitor`]).
 //!
 //! Limits. A handful of minutes know little about once an hour (a factor of several either way at 5 minutes): the
-//! budget holds over hours, and in the first one within the cap. A place learnt anew takes in what goes on meanwhile.
-//! A single event longer than `max_event_s` is told once. Sources: CPC, arXiv 1807.03748 (PMI); Siffer et al., KDD 2017
+//! budget holds over hours, and in the first one within the cap. A site learnt anew takes in what goes on meanwhile.
+//! A single event longer than `max_event_s` is reported once. Sources: CPC, arXiv 1807.03748 (PMI); Siffer et al., KDD 2017
 //! (peaks over threshold);
 //! Ledoit and Wolf 2004 (shrinkage).
 

@@ -11,7 +11,7 @@ use crate::units::{BANDS, FRAME_RATE, frame_end, frame_start, samples_to_seconds
 pub(crate) struct ScoredFrame {
     pub(crate) index: u64,
     pub(crate) p: f64,
-    /// Probability of the novelty: whether this is the place that was calibrated.
+    /// Probability of the novelty: whether this is the site that was calibrated.
     pub(crate) p_place: f64,
     pub(crate) score: f64,
     pub(crate) evidence: Evidence,
@@ -26,7 +26,7 @@ pub(crate) struct ScoredFrame {
 }
 
 impl ScoredFrame {
-    /// A frame of which nothing is known but that nothing was heard.
+    /// A frame of which nothing is known but that nothing was received.
     pub(crate) fn quiet(index: u64) -> Self {
         Self {
             index,
@@ -72,7 +72,7 @@ impl Totals {
     }
 }
 
-/// An event from its onset on. Quiet frames count only once the event is heard again after them.
+/// An event from its onset on. Quiet frames count only once the event comes again after them.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct OngoingEvent {
     onset: u64,
@@ -124,7 +124,7 @@ impl OngoingEvent {
         self.last_active
     }
 
-    /// What it is, by what was heard so far.
+    /// What it is, by what was received so far.
     pub(crate) fn kind(&self) -> Kind {
         self.classify().0
     }
@@ -134,7 +134,7 @@ impl OngoingEvent {
         classify(&EventFeatures { lasts_s, ..self.clues })
     }
 
-    /// The finding of this event once frame `now` has been heard.
+    /// The finding of this event once frame `now` has been received.
     pub(crate) fn finding(
         &self,
         phase: Phase,

@@ -30,7 +30,7 @@ pub(crate) struct Tones {
 }
 
 impl Tones {
-    /// Of the log-mel `bands` `[n, 64]` of calibration. None where they have no tones, by which a pitch could be told.
+    /// Of the log-mel `bands` `[n, 64]` of calibration. None where they have no tones, from which a pitch could be measured.
     pub(crate) fn fit(bands: &[f32]) -> Option<Self> {
         let frames = bands.len() / BANDS;
         let mut sums = [0f64; BANDS];

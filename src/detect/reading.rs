@@ -7,14 +7,14 @@ use super::input::InputState;
 pub enum DetectorState {
     /// Learning what is normal; nothing is reported.
     Calibrating {
-        /// Share of the wanted seconds that was heard, 0 to 1.
+        /// Share of the wanted seconds that was received, 0 to 1.
         done: f32,
     },
     /// Reporting what is not.
     Watching,
-    /// The place has changed: reporting only what is severe, and learning what is normal now.
+    /// The site has changed: reporting only what is severe, and learning what is normal now.
     Relearning {
-        /// Share of the wanted seconds that was heard, 0 to 1.
+        /// Share of the wanted seconds that was received, 0 to 1.
         done: f32,
     },
 }
@@ -63,12 +63,12 @@ pub struct DetectorCounts {
     pub invalid: u64,
     /// Alarms that the cap refused.
     pub capped: u64,
-    /// Events that were not told because the operator had declared their kind normal.
+    /// Events that were not reported because the operator had declared their kind normal.
     pub known: u64,
-    /// Events that were not told because their sound had been reported often, and lately.
+    /// Events that were not reported because their sound had been reported often, and lately.
     pub repeats: u64,
     /// Times that score, novelty or level have moved.
     pub drifts: u64,
-    /// Times that the place has changed.
+    /// Times that the site has changed.
     pub regimes: u64,
 }

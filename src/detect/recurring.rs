@@ -1,4 +1,4 @@
-//! Sounds that come again: how often each was heard and reported.
+//! Sounds that come again: how often each occurred and was reported.
 
 use std::collections::VecDeque;
 
@@ -76,12 +76,12 @@ impl Extent {
     }
 }
 
-/// What is known of a sound that was heard before.
+/// What is known of a sound that occurred before.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Repeat {
     /// Number of the first event that it was.
     pub(crate) of: u64,
-    /// How often it was heard before.
+    /// How often it occurred before.
     pub(crate) times: u32,
     /// How far those went that were reported.
     pub(crate) extent: Extent,
@@ -98,7 +98,7 @@ struct Sound {
     /// Number of the first event.
     first: u64,
     direction: Direction,
-    /// How often it was heard, reported or not.
+    /// How often it occurred, reported or not.
     heard: u32,
     /// When the last three events of it were reported.
     reported: VecDeque<u64>,

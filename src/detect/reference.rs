@@ -1,15 +1,15 @@
-//! How often sound of many places exceeds what their own calibrations call improbable.
+//! How often sound of many sites exceeds what their own calibrations call improbable.
 
 /// Points of the map, −log10 of a probability of calibration to −log10 of how often it was exceeded.
 ///
-/// Maxima over 1 s of the combined score of 18 uninterrupted recordings of machines and places (`split = train`) after
+/// Maxima over 1 s of the combined score of 18 uninterrupted recordings of machines and sites (`split = train`) after
 /// calibrations of 25 to 120 s: 857 s of sound without planted events. One second in 45 was as improbable as one in 100 was to
-/// be, one in 140 as one in 10,000: minutes of a place do not show all that it does.
+/// be, one in 140 as one in 10,000: minutes of a site do not show all that it does.
 const POINTS: [(f64, f64); 8] =
     [(0.0, 0.0), (1.0, 1.0), (1.5, 1.4), (2.0, 1.62), (3.0, 1.9), (4.0, 2.15), (6.0, 2.6), (8.0, 2.95)];
 /// Beyond the last point.
 const SLOPE: f64 = 0.25;
-/// Seconds of calibration that count as much as what is known of places in general.
+/// Seconds of calibration that count as much as what is known of sites in general.
 const PRIOR_SECONDS: f64 = 600.0;
 
 /// −log10 of the probability in force, where `surprisal` is that by a calibration of `seconds`.

@@ -1,4 +1,4 @@
-//! The detector on simulated streams over bad inputs, restarts and changes of the place.
+//! The detector on simulated streams over bad inputs, restarts and changes of the site.
 
 use super::simulated_streams::{Noise, calibrated, config, hear, instrument};
 use super::{
@@ -127,7 +127,7 @@ fn is_relearning(detector: &Detector) -> bool {
 }
 
 #[test]
-fn a_place_that_changes_is_learnt_anew_and_found_again() {
+fn a_site_that_changes_is_learnt_anew_and_found_again() {
     let mut noise = Noise::new(50);
     let mut detector = calibrated(&mut noise, &config());
     hear(&mut detector, &noise.frames(1000));
@@ -181,7 +181,7 @@ fn a_long_noise_that_passes_changes_nothing() {
 }
 
 #[test]
-fn what_is_declared_normal_is_not_told_again() {
+fn what_is_declared_normal_is_not_reported_again() {
     let mut noise = Noise::new(52);
     let mut detector = calibrated(&mut noise, &config());
     let mut once = |detector: &mut Detector, z: f32| {
@@ -239,7 +239,7 @@ fn what_comes_again_is_one_story() {
     }
     assert_eq!(once(&mut detector, 14.0), []);
     assert_eq!((detector.counts().repeats, detector.counts().known), (1, 0));
-    // another sound is told, and so is this one where it is far more
+    // another sound is reported, and so is this one where it is far more
     let other = once(&mut detector, -14.0);
     assert_eq!(one_event(&other).1.repeat_of, None);
     let far = once(&mut detector, 80.0);

@@ -32,7 +32,7 @@ pub struct StreamState {
 #[serde(deny_unknown_fields)]
 pub(crate) struct WatchState {
     pub(super) learnt: Learnt,
-    /// What is usual, with what was heard since calibration.
+    /// What is usual, with what was received since calibration.
     pub(super) adaptive: AdaptiveState,
     pub(super) bucket: TokenBucket,
     pub(super) drift: Drift,
@@ -155,7 +155,7 @@ impl Detector {
     }
 
     /// The operator's verdict on an event by its number. An anomaly does not count against the budget; what is normal
-    /// does, and sound of its kind is not told again. False if the event is not among the last that are remembered.
+    /// does, and sound of its kind is not reported again. False if the event is not among the last that are remembered.
     pub fn judge(&mut self, number: u64, verdict: Verdict) -> bool {
         match &mut self.stage {
             Stage::Calibrating(_) => false,

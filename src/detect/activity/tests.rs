@@ -28,7 +28,7 @@ fn normal(beats: bool) -> (Vec<Frame>, Activity) {
 }
 
 #[test]
-fn a_stop_is_below_the_floor_and_told_with_how_long_it_ran() {
+fn a_stop_is_below_the_floor_and_reported_with_how_long_it_ran() {
     let (frames, activity) = normal(false);
     assert!((activity.floor_dbfs + 42.0).abs() < 0.2 && activity.rhythm.is_none(), "{activity:?}");
     let mut tracker = ActivityTracker::new();

@@ -1,4 +1,4 @@
-//! What becomes of an alarm: told, withheld, or known.
+//! What becomes of an alarm: reported, withheld, or known.
 
 use super::running::{AlarmFate, Count, Decision, Running, UNTOLD};
 use super::{AlarmController, Verdict};
@@ -27,7 +27,7 @@ impl AlarmController {
         }
     }
 
-    /// What becomes of the alarm of the event that is going on; true if it is told now. With `last` it waits no more.
+    /// What becomes of the alarm of the event that is going on; true if it is reported now. With `last` it waits no more.
     pub(super) fn decide(&mut self, number: u64, last: bool) -> bool {
         let Some(running) = &mut self.running else { return false };
         running.frames += 1;
@@ -65,7 +65,7 @@ impl AlarmController {
             }
         }
         let Some(running) = &mut self.running else { return false };
-        // of a place that is not the calibrated one, p says little: there severe sound is capped as well
+        // of a site that is not the calibrated one, p says little: there severe sound is capped as well
         let told = match (self.frozen, severe) {
             (true, _) => severe && self.bucket.admit(false),
             (false, true) => true,
@@ -81,7 +81,7 @@ impl AlarmController {
     }
 
     /// What becomes of the alarm by what is known of its sound; none where nothing is, or it goes beyond that. A frequent
-    /// sound that is told again counts neither for the budget nor the cap.
+    /// sound that is reported again counts neither for the budget nor the cap.
     fn recognise(&mut self, number: u64) -> Option<AlarmFate> {
         let running = self.running.as_mut()?;
         let window = running.window()?;

@@ -4,7 +4,7 @@ use crate::detect::ongoing_event::OngoingEvent;
 use crate::detect::recurring::{Extent, Repeat};
 use crate::event::Nearest;
 
-/// Number of alarms that were not told, and that nobody can judge.
+/// Number of alarms that were not reported, and that cannot be judged.
 pub(super) const UNTOLD: u64 = u64::MAX;
 
 /// What became of the alarm of the event that is going on.
@@ -12,7 +12,7 @@ pub(super) const UNTOLD: u64 = u64::MAX;
 pub(super) enum AlarmFate {
     /// It waits until the window of z is full of the event, to be compared with what was declared normal.
     Pending,
-    /// It was told.
+    /// It was reported.
     Decision,
     /// It was not, and is as soon as the event is severe.
     Withheld,
@@ -37,18 +37,18 @@ pub(super) struct Running {
     /// The block in which it began.
     pub(super) block: u64,
     pub(super) frames: u64,
-    /// Its number if it was told.
+    /// Its number if it was reported.
     pub(super) number: u64,
     pub(super) fate: AlarmFate,
     pub(super) count: Count,
     pub(super) severe: bool,
-    /// It became so after it was told, and nobody has said so yet.
+    /// It became severe after it was reported; the update is still to be sent.
     pub(super) graver: bool,
     /// Pooled z of the event that is farthest from the background, and how far.
     pub(super) farthest: Option<(f64, Vec<f32>)>,
     /// How far it has gone.
     pub(super) extent: Extent,
-    /// How far it may go before it is told, where it is not told because its sound is known.
+    /// How far it may go before it is reported, where it is not reported because its sound is known.
     pub(super) limit: Option<Extent>,
     /// What is known of its sound.
     pub(super) repeat: Option<Repeat>,
@@ -71,7 +71,7 @@ impl Running {
         }
     }
 
-    /// Whether it is not told because its sound is known, and goes far beyond what is known.
+    /// Whether it is not reported because its sound is known, and goes far beyond what is known.
     pub(super) fn goes_too_far(&self) -> bool {
         self.limit.is_some_and(|limit| self.extent.exceeds(limit))
     }
@@ -81,16 +81,16 @@ impl Running {
     }
 }
 
-/// What is to be told after a frame.
+/// What is to be reported after a frame.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(crate) struct Decision {
     /// An event began. It is [`AlarmController::episode`](super::AlarmController::episode), unless it has ended by now.
     pub(crate) began: bool,
-    /// The event that is going on became severe after it was told.
+    /// The event that is going on became severe after it was reported.
     pub(crate) graver: bool,
-    /// An event that was told is over.
+    /// An event that was reported is over.
     pub(crate) ended: Option<OngoingEvent>,
-    /// It ended because the place has changed.
+    /// It ended because the site has changed.
     pub(crate) regime: bool,
     /// The former event that it was most like.
     pub(crate) nearest: Option<Nearest>,

@@ -13,7 +13,7 @@ struct Stream {
     index: u64,
     /// Events told so far, and whether each was severe when it began.
     told: Vec<bool>,
-    /// How often one that had been told became severe.
+    /// How often one that had been reported became severe.
     grown: usize,
 }
 
@@ -41,7 +41,7 @@ impl Stream {
         (0..100u32).for_each(|i| self.frame(if (40..45).contains(&i) { score } else { score.min(0.3) }));
     }
 
-    /// Hours of seconds whose p is uniform, in units of `scale` and moved by `shift`. Gives the alarms told in each.
+    /// Hours of seconds whose p is uniform, in units of `scale` and moved by `shift`. Gives the alarms reported in each.
     fn hours(&mut self, hours: usize, scale: f64, shift: f64) -> Vec<usize> {
         let hour = |stream: &mut Self| {
             let before = stream.told.len();
@@ -120,7 +120,7 @@ fn refused_alarms_count_for_the_threshold() {
 }
 
 #[test]
-fn an_event_that_was_told_and_grows_severe_is_told_once_more() {
+fn an_event_that_was_reported_and_grows_severe_is_reported_once_more() {
     let mut stream = Stream::new(&config(1.0), 8);
     let mut play = |scores: &[f64]| {
         let (told, grown) = (stream.told.len(), stream.grown);
@@ -134,7 +134,7 @@ fn an_event_that_was_told_and_grows_severe_is_told_once_more() {
 }
 
 #[test]
-fn an_event_that_grows_severe_is_told_then_and_taken_back_from_the_budget() {
+fn an_event_that_grows_severe_is_reported_then_and_taken_back_from_the_budget() {
     let mut stream = Stream::new(&config(1.0), 5);
     let quiet = |stream: &mut Stream, n| (0..n).for_each(|_| stream.frame(0.2));
     for _ in 0..3 {
@@ -172,7 +172,7 @@ fn what_is_severe_stays_out_of_the_hourly_fit() {
 }
 
 #[test]
-fn phases_of_a_told_event_are_whole() {
+fn phases_of_a_reported_event_are_whole() {
     let mut stream = Stream::new(&config(1.0), 7);
     (0..100).for_each(|_| stream.frame(0.2));
     (0..30).for_each(|_| stream.frame(8.0));
@@ -192,7 +192,7 @@ fn phases_of_a_told_event_are_whole() {
 }
 
 #[test]
-fn while_the_place_changes_ordinary_alarms_rest_and_severe_ones_are_told() {
+fn while_the_site_changes_ordinary_alarms_rest_and_severe_ones_are_reported() {
     let mut stream = Stream::new(&config(1.0), 8);
     let threshold = stream.vigil.learnt.controller.threshold();
     // a minute of sound that is improbable but no alarm
@@ -208,9 +208,9 @@ fn while_the_place_changes_ordinary_alarms_rest_and_severe_ones_are_told() {
     for i in 0..30 {
         stream.second(if i % 3 == 1 { 6.5 } else { 1.0 });
     }
-    // p says little of a place that is not the calibrated one: no more than the cap has
+    // p says little of a site that is not the calibrated one: no more than the cap has
     assert_eq!(stream.told, [true; 3]);
-    // also where the place itself is improbable all the time
+    // also where the site itself is improbable all the time
     for _ in 0..5 {
         (0..200).for_each(|_| stream.frame(3.8));
         (0..10).for_each(|_| stream.frame(6.5));
@@ -243,7 +243,7 @@ fn an_anomaly_is_taken_back_from_the_budget_and_from_the_maxima() {
     assert_ne!(stream.vigil.learnt.maxima, kept);
 }
 
-/// Frames with the pooled z of `window` every 50 ms. Gives the numbers of the events that were told when they ended.
+/// Frames with the pooled z of `window` every 50 ms. Gives the numbers of the events that were reported when they ended.
 fn sound(
     stream: &mut Stream,
     frames: u64,
@@ -270,7 +270,7 @@ fn sound(
 }
 
 #[test]
-fn a_sound_that_is_told_often_comes_once_an_hour_and_costs_no_budget() {
+fn a_sound_that_is_reported_often_comes_once_an_hour_and_costs_no_budget() {
     const ROOM: [f32; 4] = [10.0, 10.0, 10.0, 9.5];
     const BELL: [f32; 4] = [10.5, 10.0, 13.0, 9.0];
     const HOUR: u64 = 360_000;
@@ -307,7 +307,7 @@ fn a_sound_that_is_told_often_comes_once_an_hour_and_costs_no_budget() {
     assert_eq!((ended.len(), repeat.of, repeat.times), (1, 0, 12));
     assert!(stream.vigil.learnt.controller.threshold() <= threshold, "nor when it was told");
     assert_eq!(ring(&mut stream, 5.0, 3.0), []);
-    // a day without it, and it is told as at first
+    // a day without it, and it is reported as at first
     (0..24 * HOUR).for_each(|_| stream.vigil.tick());
     assert_eq!(ring(&mut stream, 5.0, 3.0).len(), 1);
     assert_eq!(ring(&mut stream, 5.0, 3.0).len(), 1);

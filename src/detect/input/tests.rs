@@ -117,7 +117,7 @@ fn an_offset_must_be_large_and_larger_than_half_of_the_sound() {
 }
 
 #[test]
-fn what_is_not_a_number_is_told_at_once_and_for_a_second() {
+fn what_is_not_a_number_is_reported_at_once_and_for_a_second() {
     for bad in [f32::NAN, f32::INFINITY] {
         let mut monitor = InputMonitor::new();
         listen(&mut monitor, noise(-30.0, 0.0), 100);

@@ -105,7 +105,7 @@ fn press() -> Rhythm {
 }
 
 #[test]
-fn a_beat_that_is_early_or_late_is_told_with_its_offset() {
+fn a_beat_that_is_early_or_late_is_reported_with_its_offset() {
     let rhythm = press();
     for (offset, keeps_time) in [(-0.2, true), (-0.2, false), (0.2, true), (0.2, false)] {
         let mut times = regular(30.0, 0.8, 0.0, 6);
@@ -148,7 +148,7 @@ fn a_stop_is_three_missing_beats_and_a_return_is_followed_again() {
 }
 
 #[test]
-fn another_tempo_is_followed_and_told() {
+fn another_tempo_is_followed_and_reported() {
     let rhythm = press();
     let slower = regular(40.0, 0.8 * 1.06, 0.0, 8);
     let mut tracker = BeatTracker::new(&rhythm);

@@ -18,7 +18,7 @@ const FEWEST_INTERVALS: u8 = 4;
 const OTHERS: usize = 4;
 /// An onset is over once its strength has fallen for so many frames.
 const FALLING: u64 = 2;
-/// Changes of tempo below this share of the period are not told.
+/// Changes of tempo below this share of the period are not reported.
 const LEAST_TEMPO: f64 = 0.02;
 
 /// What was wrong with a beat. Times are seconds from the start of the stream.

@@ -8,7 +8,7 @@ use super::density::{DENSITIES, Density, DensityState, FORMS};
 use super::model::{MOMENTS, TermModel};
 use super::refit::{Refit, RefitState};
 
-/// The densities and predictions of a stream: those of calibration to begin with, from then on also of what was heard since.
+/// The densities and predictions of a stream: those of calibration to begin with, from then on also of what was received since.
 ///
 /// Minutes of a site do not show all that it does, and no site stays as it was. Each row moves the moments, by no more than a row in
 /// 10 min of them; five rows of a matrix are factorised at each step, so that no step takes long and each distance is renewed

@@ -10,7 +10,7 @@ use super::levinson::{AUTOCOVARIANCES, BLOCK, Levinson, LevinsonState};
 /// Steps from one order of the recursion to the next.
 const EVERY: u64 = 4;
 
-/// The prediction of a stream: that of calibration to begin with, from then on also of what was heard since.
+/// The prediction of a stream: that of calibration to begin with, from then on also of what was received since.
 ///
 /// Each step adds its products with the 100 before it to the autocovariances; every fourth step the recursion goes on by an order,
 /// so that the weights are renewed every 16 s (32 s at steps of 80 ms) and no step takes long. A step counts less the farther its

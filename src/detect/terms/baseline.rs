@@ -50,7 +50,7 @@ impl Baseline {
         score - above
     }
 
-    /// The level, once a second was heard.
+    /// The level, once a second was received.
     pub(in crate::detect) fn level(&self) -> Option<f64> {
         self.level
     }

@@ -14,7 +14,7 @@ pub(super) const ERRORS: usize = 2 * GROUPS;
 pub(super) const LARGEST: f32 = 6.0;
 /// An error beyond so many deviations enters the past as that many.
 pub(super) const CLIP: f32 = 3.0;
-/// After so many steps with a cut error, less one for each that has none, the past is what was heard.
+/// After so many steps with a cut error, less one for each that has none, the past is what was received.
 const MOST_CUT: u32 = 60;
 
 /// A linear prediction of groups of bands from 100 steps of their past, and how far off it usually is.
@@ -101,7 +101,7 @@ pub(super) struct ContextScores {
 /// A step of a stream.
 #[derive(Debug, Clone)]
 pub(super) struct Step {
-    /// Standardised, and cleaned of what nobody could predict.
+    /// Standardised, and cleaned of what no model could predict.
     pub(super) row: [f32; GROUPS],
     /// The squared distance of its error (1 is usual); none before there was a prediction.
     pub(super) distance: Option<f64>,
@@ -111,7 +111,7 @@ pub(super) struct Step {
 #[derive(Debug, Clone)]
 pub(super) struct ContextState {
     groups: Groups,
-    /// A ring of steps, cleaned of what nobody could predict.
+    /// A ring of steps, cleaned of what no model could predict.
     past: Vec<[f32; GROUPS]>,
     next: usize,
     steps: usize,
@@ -169,7 +169,7 @@ impl ContextState {
         self.step.as_ref()
     }
 
-    /// The last 100 steps, the latest first, cleaned of what nobody could predict.
+    /// The last 100 steps, the latest first, cleaned of what no model could predict.
     fn past(&self) -> impl Iterator<Item = &[f32; GROUPS]> {
         let (newer, older) = self.past.split_at(self.next.min(self.past.len()));
         newer.iter().rev().chain(older.iter().rev())

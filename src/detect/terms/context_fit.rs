@@ -23,7 +23,7 @@ const SHORT_FRAMES: usize = 16;
 /// Added to the deviation of a group.
 const LEAST: f32 = 0.02;
 
-/// What was heard, as one fit sees it.
+/// What was received, as one fit sees it.
 struct Series {
     rows: Vec<SeriesRow>,
     /// `[n, 8]`, standardised.

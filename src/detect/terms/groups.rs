@@ -6,7 +6,7 @@ use crate::units::BANDS;
 pub(super) const GROUPS: usize = 8;
 /// Bands of a group.
 const WIDE: usize = BANDS / GROUPS;
-/// Seconds that the slow average remembers; the groups are told relative to it.
+/// Seconds that the slow average remembers; the groups are given relative to it.
 const REMEMBERED_S: f32 = 10.0;
 /// What is usual counts as so much of that time when a stream begins.
 const USUAL: f32 = 0.3;

@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_prediction_is_told() {
+    fn what_has_no_prediction_is_reported() {
         let mut sums = vec![0.0f32; AUTOCOVARIANCES];
         (0..GROUPS).for_each(|i| (sums[i * GROUPS + i], sums[BLOCK + i * GROUPS + i]) = (1.0, 2.0));
         let mut recursion = Levinson::new(&sums, 0.0);

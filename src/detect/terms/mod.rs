@@ -13,7 +13,7 @@
 //! state holds 0.64 s of envelopes, 0.5 s of bands and errors, and 100 steps of 40 and of 80 ms.
 //!
 //! Sources: Mahalanobis distance with the shrinkage of Ledoit and Wolf 2004; ridge regression; the density ratio of CPC
-//! (arXiv 1807.03748, section 2.2). A context that has just heard an anomaly predicts badly for seconds, so what enters it is
+//! (arXiv 1807.03748, section 2.2). A context that has just received an anomaly predicts badly for seconds, so what enters it is
 //! cut at three deviations of the error, as in robust Kalman filters (Masreliez and Martin 1977).
 
 mod adaptive;

@@ -16,7 +16,7 @@ const HALF: usize = 50;
 const QUARTER: usize = 25;
 /// Rows that the baseline of the bands remembers: 30 s.
 const BASELINE_ROWS: f32 = 600.0;
-/// What calibration heard counts as so many rows when a stream begins.
+/// What calibration received counts as so many rows when a stream begins.
 const USUAL_ROWS: f32 = 200.0;
 /// A band pulls the baseline as if it were at most this far from it, in ln of power: a loud second is no new baseline.
 const LARGEST_PULL: f32 = 1.5;
