@@ -6,7 +6,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::CpuStepper;
 use super::reference::{Shape, random_plan, reference_step};
-use super::simd::{MOST_ROWS, Portable};
+use super::simd::{MAX_ROWS, Portable};
 use crate::kernels::{Hops, Plan, Precision, Stepper};
 
 const ALL: [Precision; 4] = [Precision::F32, Precision::Bf16, Precision::Int8, Precision::Int7];
@@ -81,7 +81,7 @@ fn compare(plan: &Plan, stepper: &mut CpuStepper, seed: u64, hops: usize) -> [f3
 
 /// With the registers of this machine, with plain arrays, and with arrays as wide as the widest registers.
 fn every(plan: &Plan, precision: Precision) -> [CpuStepper; 3] {
-    let wide = CpuStepper::with(Portable::<16, MOST_ROWS>, plan, precision, 1);
+    let wide = CpuStepper::with(Portable::<16, MAX_ROWS>, plan, precision, 1);
     [CpuStepper::new(plan, precision, 1), CpuStepper::portable(plan, precision, 1), wide].map(Result::unwrap)
 }
 

@@ -1,25 +1,25 @@
-//! A matrix as a product reads it.
+//! A matrix packed in the order in which a product reads it.
 #![allow(unsafe_code, reason = "large pages are asked for by address")]
 
 use std::sync::Arc;
 
-use super::format::{Bytes, Format, Halves, Quads, Whole};
+use super::format::{Bf16, F32, Format, Int7, Int8};
 use super::simd::SIDE;
 use crate::kernels::{Matrix, Precision};
 
 /// Largest weight in 8 bits, and in 7.
-const MOST: [f32; 2] = [127.0, 63.0];
+const MAX_INT: [f32; 2] = [127.0, 63.0];
 
 /// A cache line, so that weights begin at one.
 #[derive(Debug, Clone, Copy)]
 #[repr(align(64))]
-pub(super) struct Line(pub(super) [u8; 64]);
+pub(super) struct CacheLine(pub(super) [u8; 64]);
 
 /// A matrix `[depth, cols]` in blocks of depth; in a block, panel after panel of columns; in a panel, the weights of its
 /// columns for each step of depth. That is the order in which a product reads it.
 #[derive(Debug)]
-pub(super) struct Panels {
-    lines: Arc<Vec<Line>>,
+pub(super) struct PackedWeights {
+    lines: Arc<Vec<CacheLine>>,
     /// Its first line, and how many there are.
     place: (usize, usize),
     precision: Precision,
@@ -34,7 +34,7 @@ pub(super) struct Panels {
     bias: Vec<f32>,
 }
 
-impl Panels {
+impl PackedWeights {
     /// Packs matrices of the same columns, one below the other, for registers of `lanes` lanes; an empty bias is 0.
     pub(super) fn new(precision: Precision, lanes: usize, parts: &[&Matrix], bias: &[f32]) -> Self {
         let depth = parts.iter().map(|part| part.rows).sum();
@@ -60,22 +60,22 @@ impl Panels {
         };
         match precision {
             Precision::F32 | Precision::Tf32 => {
-                packed.fill::<Whole, 4>(|at, col| rows[at][col].to_le_bytes());
+                packed.fill::<F32, 4>(|at, col| rows[at][col].to_le_bytes());
             }
-            Precision::Bf16 => packed.fill::<Halves, 4>(|at, col| {
+            Precision::Bf16 => packed.fill::<Bf16, 4>(|at, col| {
                 let half = |at: usize| rows.get(at).map_or(0, |row| upper_half(row[col]));
                 (half(at) | half(at + 1) << 16).to_le_bytes()
             }),
             Precision::Int8 => {
-                let scales = scales(MOST[0]);
-                packed.fill::<Bytes, 2>(|at, col| {
+                let scales = scales(MAX_INT[0]);
+                packed.fill::<Int8, 2>(|at, col| {
                     [0, 1].map(|i| rows.get(at + i).map_or(0, |row| rounded(row[col], scales[col]) as u8))
                 });
                 packed.scales = scales;
             }
             Precision::Int7 => {
-                let scales = scales(MOST[1]);
-                packed.fill::<Quads, 4>(|at, col| {
+                let scales = scales(MAX_INT[1]);
+                packed.fill::<Int7, 4>(|at, col| {
                     [0, 1, 2, 3]
                         .map(|i| rows.get(at + i).map_or(0, |row| rounded(row[col], scales[col]) as u8))
                 });
@@ -94,7 +94,7 @@ impl Panels {
         packed
     }
 
-    /// Writes the weights; `step` is asked for those of a step that begins at a depth of a column.
+    /// Writes the weights; `step(depth, column)` returns those of the step that begins there.
     fn fill<F: Format, const BYTES: usize>(&mut self, step: impl Fn(usize, usize) -> [u8; BYTES]) {
         let steps = self.depth.div_ceil(F::DEPTH);
         let mut bytes = Vec::with_capacity(steps * self.padded() * BYTES);
@@ -108,7 +108,7 @@ impl Panels {
                 }
             }
         }
-        let line = |bytes: &[u8]| Line(std::array::from_fn(|i| bytes.get(i).copied().unwrap_or(0)));
+        let line = |bytes: &[u8]| CacheLine(std::array::from_fn(|i| bytes.get(i).copied().unwrap_or(0)));
         self.place = (0, bytes.len().div_ceil(64));
         self.lines = Arc::new(bytes.chunks(64).map(line).collect());
     }
@@ -150,7 +150,7 @@ impl Panels {
 
     /// Bytes of all weights.
     pub(super) fn bytes(&self) -> usize {
-        self.place.1 * size_of::<Line>()
+        self.place.1 * size_of::<CacheLine>()
     }
 
     /// The first byte of [`bytes`](Self::bytes).
@@ -159,7 +159,7 @@ impl Panels {
     }
 
     /// The weights of all matrices that were gathered with it.
-    pub(super) fn everything(&self) -> &[Line] {
+    pub(super) fn everything(&self) -> &[CacheLine] {
         &self.lines
     }
 
@@ -207,7 +207,7 @@ fn upper_half(x: f32) -> u32 {
 
 /// A weight in units of the scale of its output, under which none is larger than the most there is.
 fn rounded(x: f32, scale: f32) -> i8 {
-    if scale == 0.0 { 0 } else { (x / scale).round().clamp(-MOST[0], MOST[0]) as i8 }
+    if scale == 0.0 { 0 } else { (x / scale).round().clamp(-MAX_INT[0], MAX_INT[0]) as i8 }
 }
 
 #[cfg(test)]
@@ -217,10 +217,10 @@ mod tests {
 
     #[test]
     fn panels_are_read_in_order() {
-        const BLOCK: usize = Whole::BLOCK;
+        const BLOCK: usize = F32::BLOCK;
         let rows = BLOCK + 1;
         let matrix = Matrix { rows, cols: 3, data: (0..3 * rows).map(|i| i as f32).collect() };
-        let packed = Panels::new(Precision::F32, 1, &[&matrix], &[]);
+        let packed = PackedWeights::new(Precision::F32, 1, &[&matrix], &[]);
         let bytes: Vec<u8> = packed.lines.iter().flat_map(|line| line.0).collect();
         let words: Vec<f32> = bytes.as_chunks().0.iter().map(|word| f32::from_le_bytes(*word)).collect();
         assert_eq!(packed.padded(), 4);

@@ -1,16 +1,16 @@
-//! What no hop can be faster than.
+//! Roofline: the lower bound of a hop's duration, from memory bandwidth and arithmetic throughput.
 #![allow(unsafe_code, reason = "reads words as products do")]
 
 use std::hint::black_box;
 use std::time::Instant;
 
-use super::panels::Line;
-use super::simd::{Simd, Work};
+use super::packed_weights::CacheLine;
+use super::simd::{Kernel, Simd};
 use crate::kernels::Precision;
 
-/// What this machine does at best on one thread, measured.
+/// Measured peak rates of one thread of this machine.
 #[derive(Debug, Clone, Copy)]
-pub struct Limits {
+pub struct Roofline {
     /// Bytes a second, reading the packed weights of a model again and again.
     pub bytes: f64,
     /// Multiply-adds a second of numbers that stay in registers, in the precision of the weights.
@@ -30,7 +30,7 @@ const STEPS: usize = 2_000_000;
 const ROUNDS: usize = 30;
 
 /// Measures with these weights.
-pub(super) fn measure<S: Simd>(s: S, weights: &[Line], precision: Precision) -> Limits {
+pub(super) fn measure<S: Simd>(s: S, weights: &[CacheLine], precision: Precision) -> Roofline {
     let fastest = |work: &dyn Fn()| {
         let rounds = (0..ROUNDS).map(|_| {
             let begin = Instant::now();
@@ -48,12 +48,12 @@ pub(super) fn measure<S: Simd>(s: S, weights: &[Line], precision: Precision) -> 
         (Precision::Int7, Some(s)) => 8.0 * once / fastest(&|| s.run(Sums::<8>)),
         _ => once / fastest(&|| s.run(Sums::<1>)),
     };
-    Limits { bytes, multiply_adds }
+    Roofline { bytes, multiply_adds }
 }
 
-struct Read<'a>(&'a [Line]);
+struct Read<'a>(&'a [CacheLine]);
 
-impl Work for Read<'_> {
+impl Kernel for Read<'_> {
     type Output = ();
 
     #[inline(always)]
@@ -75,7 +75,7 @@ impl Work for Read<'_> {
 /// Sums that grow side by side: of products, of products of pairs of 16 bits, or of twice four bytes.
 struct Sums<const DEPTH: usize>;
 
-impl<const DEPTH: usize> Work for Sums<DEPTH> {
+impl<const DEPTH: usize> Kernel for Sums<DEPTH> {
     type Output = ();
 
     #[inline(always)]
