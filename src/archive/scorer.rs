@@ -9,7 +9,7 @@ use crate::detect::{Calibration, DetectConfig, Detector, DetectorState, Input, I
 use crate::error::{Error, Result};
 use crate::event::{Finding, Phase};
 use crate::frame::Frame;
-use crate::model::{Cpc, Manifest, Passage};
+use crate::model::{Cpc, Manifest, OfflineStepper};
 use crate::units::{FRAME_RATE, HOP, frame_end, samples_to_seconds};
 
 /// Hops that the model hears at once: 5 s, long enough for large matrix products. Pieces are cut the same from the
@@ -64,7 +64,7 @@ pub struct Scorer {
     /// Whether rows are wanted.
     rows: bool,
     /// Passages that nobody uses just now: to make one is to pack all weights.
-    idle: Arc<Mutex<Vec<Passage>>>,
+    idle: Arc<Mutex<Vec<OfflineStepper>>>,
 }
 
 impl Scorer {
@@ -73,7 +73,7 @@ impl Scorer {
     /// # Errors
     /// When the model cannot score or a setting is out of range.
     pub fn new((manifest, cpc): (&Manifest, Arc<Cpc>), detect: &DetectConfig, rows: bool) -> Result<Self> {
-        cpc.can_score()?;
+        cpc.require_scorer()?;
         let hash = manifest.sha256.clone();
         let instrument = Instrument::new(manifest.frame_shape(), hash, cpc.critic())?;
         Detector::new(detect, instrument.clone())?;
@@ -236,8 +236,8 @@ impl Scorer {
         let sound = SoundFile::open(path)?;
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let passage = match idle {
-            Some(mut passage) => passage.begin_anew().map(|()| passage)?,
-            None => Passage::new(Arc::clone(&self.cpc))?,
+            Some(mut passage) => passage.restart().map(|()| passage)?,
+            None => OfflineStepper::new(Arc::clone(&self.cpc))?,
         };
         Ok(Recording { sound, passage, samples: Vec::new(), monitor: InputMonitor::new(), frames: 0 })
     }
@@ -284,7 +284,7 @@ pub(super) enum Known<'a> {
 /// A recording on its way through the model.
 pub(super) struct Recording {
     sound: SoundFile,
-    passage: Passage,
+    passage: OfflineStepper,
     samples: Vec<f32>,
     monitor: InputMonitor,
     pub(super) frames: u64,

@@ -14,7 +14,7 @@ use crate::config::TrainConfig;
 use crate::corpus::{Corpus, Selection, hold_out};
 use crate::error::{Error, Result};
 use crate::model::{self, DataCard, Figures, Manifest};
-use crate::train::{Journal, Start, Trainer, Validation, checkpoint_path};
+use crate::train::{Start, Trainer, TrainingLog, Validation, checkpoint_path};
 
 /// Train a CPC model, or go on with one.
 #[derive(Debug, clap::Args)]
@@ -88,7 +88,7 @@ pub(super) fn run(args: &TrainArgs, set: SetThreads) -> Result<()> {
         trainer.resume(&checkpoint)?;
         out.line(format_args!("goes on after step {}", trainer.steps_done()))?;
     }
-    let mut journal = Journal::open(&args.out, trainer.steps_done())?;
+    let mut journal = TrainingLog::open(&args.out, trainer.steps_done())?;
     let chance = trainer.chance_loss();
     let steps = config.steps as u64;
     let bar = ProgressBar::new(steps).with_style(style("{msg} {bar:30} {pos}/{len} eta {eta}")?);

@@ -4,10 +4,10 @@ use candle_core::{D, DType, Device, Result, Tensor};
 
 use super::PredictionHeads;
 
-/// Logit of what is not to be counted.
+/// Logit that excludes a candidate.
 const NEVER: f32 = -1e9;
 
-/// Latents that the true future is told apart from. A set of weight w counts w times: ln w is added to its logits.
+/// A set of negatives. A set of weight w counts w times: ln w is added to its logits.
 #[derive(Debug, Clone)]
 pub enum NegativeSet {
     /// The other frames of the same window, but for those within `zone` frames of the positive (circularly, so that
@@ -179,7 +179,7 @@ pub fn from_other_windows(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nn::laws::noise;
+    use crate::nn::streaming_properties::noise;
     use crate::nn::{Tensors, WeightSource};
     use crate::predict::HeadsConfig;
 

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::units::HOP;
 
-/// Which latents the true future z_{t+k} is told apart from. A kind with a weight or a count of 0 is off.
+/// The kinds of negatives of a positive z_{t+k}. A kind with a weight or a count of 0 is off.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Negatives {

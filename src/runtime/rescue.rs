@@ -42,7 +42,7 @@ pub(super) fn start_engine(config: &Config) -> Result<(Engine, Manifest)> {
     }
     let spare = open(&Device::Cpu)?;
     let on_device = open(&device).and_then(|(manifest, cpc)| {
-        let off = model::disagreement(&cpc, stepping, &spare.1)?;
+        let off = model::max_pmi_difference(&cpc, stepping, &spare.1)?;
         if off > trusted_difference(config.model.precision) {
             return Err(Error::internal(format!("its scores are off by up to {off:.1e} nats")));
         }
@@ -67,7 +67,7 @@ impl Engine {
     /// # Errors
     /// When the device fails now.
     pub fn set_spare(&mut self, spare: Arc<Cpc>) -> Result<()> {
-        self.batch.guard()?;
+        self.batch.enable_failover()?;
         self.spare = Some(spare);
         Ok(())
     }
@@ -109,7 +109,7 @@ impl Engine {
             "the device of the model failed ({}); the CPU takes over, restart to try the device again",
             reason.lines().next().unwrap_or_default()
         );
-        self.batch = self.batch.rescued(spare)?;
+        self.batch = self.batch.fail_over(spare)?;
         Ok(())
     }
 

@@ -37,7 +37,7 @@ fn on_gpu(config: &Config, reference: &Arc<Cpc>) -> Result<String> {
     let device = model::compute_device(&config.model.device)?;
     let (_, cpc) = model::open(config.model.file(), &device)?;
     let stepping = config.model.stepping();
-    let off = model::disagreement(&cpc, stepping, reference)?;
+    let off = model::max_pmi_difference(&cpc, stepping, reference)?;
     if off > trusted_difference(config.model.precision) {
         return Err(Error::model(
             format!("its scores are off by up to {off:.1e} nats"),

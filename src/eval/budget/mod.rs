@@ -14,7 +14,7 @@ use serde::Serialize;
 use crate::detect::{DetectConfig, Detector, Input, Instrument};
 use crate::error::Result;
 use crate::event::{Evidence, Finding, Phase, Tier};
-use crate::model::{Cpc, Manifest, Passage};
+use crate::model::{Cpc, Manifest, OfflineStepper};
 use crate::units::{FRAME_RATE, HOP, MODEL_RATE};
 
 /// Hops that the model hears at once.
@@ -111,7 +111,7 @@ fn run(
         Detector::new(&config, instrument.clone())
     };
     let mut detectors = settings.iter().map(detector).collect::<Result<Vec<_>>>()?;
-    let mut passage = Passage::new(Arc::clone(cpc))?;
+    let mut passage = OfflineStepper::new(Arc::clone(cpc))?;
     let (mut frames, mut out) = (Vec::new(), Vec::new());
     for (piece, sound) in samples.chunks(PIECE * HOP).enumerate() {
         progress((piece * PIECE * HOP) as f64 / samples.len() as f64);

@@ -9,7 +9,7 @@ use crate::detect::{DetectConfig, Detector, Input, Instrument};
 use crate::error::Result;
 use crate::eval::rivals::{ROW, Sound};
 use crate::event::Phase;
-use crate::model::{Cpc, Manifest, Passage};
+use crate::model::{Cpc, Manifest, OfflineStepper};
 use crate::units::HOP;
 
 /// Hops that the model hears at once.
@@ -33,7 +33,7 @@ impl Contender for Ours {
 
     fn judge(&mut self, stream: &Stream, _: &Sound, options: &Options) -> Result<Judged> {
         let whole = stream.samples.len() / HOP * HOP;
-        let mut passage = Passage::new(Arc::clone(&self.cpc))?;
+        let mut passage = OfflineStepper::new(Arc::clone(&self.cpc))?;
         let hash = self.manifest.sha256.clone();
         let instrument = Instrument::new(self.manifest.frame_shape(), hash, self.cpc.critic())?;
         let mut detectors = options

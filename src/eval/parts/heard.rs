@@ -6,7 +6,7 @@ use candle_core::Tensor;
 
 use crate::error::Result;
 use crate::frame::Frame;
-use crate::model::{Cpc, Passage};
+use crate::model::{Cpc, OfflineStepper};
 use crate::units::HOP;
 
 /// Hops that the model hears at once.
@@ -26,7 +26,7 @@ impl Heard {
     /// # Errors
     /// When the model fails.
     pub fn of(cpc: &Arc<Cpc>, samples: &[f32]) -> Result<Self> {
-        let mut passage = Passage::new(Arc::clone(cpc))?;
+        let mut passage = OfflineStepper::new(Arc::clone(cpc))?;
         let mut frames = Vec::with_capacity(samples.len() / HOP);
         let whole = samples.len() / HOP * HOP;
         for piece in samples.get(..whole).unwrap_or_default().chunks(PIECE * HOP) {

@@ -62,7 +62,7 @@ impl Contender for Single {
 /// # Errors
 /// When the model has no heads.
 pub fn all(cpc: &Arc<Cpc>) -> Result<Vec<Box<dyn Contender>>> {
-    cpc.can_score()?;
+    cpc.require_scorer()?;
     let mut parts: Vec<Box<dyn Part>> = Vec::new();
     for skip_k in [0, 2, 5, 8] {
         parts.push(Box::new(Surprise { skip_k, bank: Bank::Model }));

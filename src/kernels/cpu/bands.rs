@@ -12,7 +12,7 @@ use crate::kernels::Plan;
 /// Power below which a band counts as silent, as [`LogMel`](crate::nn::LogMel) has it.
 const FLOOR: f32 = 1e-6;
 
-/// Smallest variance of a band, as [`SiteNorm`](crate::nn::SiteNorm) has it.
+/// Smallest variance of a band, as [`RunningNorm`](crate::nn::RunningNorm) has it.
 const LEAST_VARIANCE: f32 = 1e-4;
 
 /// The filterbank of a plan: a window, a Fourier transform and sparse triangles.

@@ -86,7 +86,7 @@ pub(super) fn convert(
         inputs = outputs;
     }
     settings.agree_int("hiddenEncoder", inputs, report)?;
-    let counters = weights.leave_out(|name| name.ends_with(".num_batches_tracked"));
+    let counters = weights.skip(|name| name.ends_with(".num_batches_tracked"));
     if counters > 0 {
         report.skipped.push(format!("{counters} counters num_batches_tracked"));
     }

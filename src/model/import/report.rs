@@ -13,6 +13,6 @@ pub struct ImportReport {
     pub skipped: Vec<String>,
     /// What became part of other weights.
     pub folded: Vec<String>,
-    /// What neither settings nor tensors say for certain.
+    /// Values that are ambiguous in settings and tensors, and the defaults taken.
     pub assumed: Vec<String>,
 }

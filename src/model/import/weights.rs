@@ -62,7 +62,7 @@ impl Weights {
     }
 
     /// Leaves out the tensors whose names `unwanted` holds true for; gives their number.
-    pub(super) fn leave_out(&mut self, unwanted: impl Fn(&str) -> bool) -> usize {
+    pub(super) fn skip(&mut self, unwanted: impl Fn(&str) -> bool) -> usize {
         let before = self.left.len();
         self.left.retain(|name, _| !unwanted(name));
         before - self.left.len()

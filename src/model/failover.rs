@@ -1,5 +1,4 @@
-//! What a batch needs to go on elsewhere when its device is lost: a copy of its memory that is a little old, and the
-//! sound since then.
+//! Failover of a batch to the CPU when its device is lost: a recent copy of its memory, and the samples since then.
 
 use std::sync::Arc;
 
@@ -8,22 +7,22 @@ use crate::error::Result;
 use crate::kernels::Stepper;
 use crate::units::HOP;
 
-/// Hops after which the copy is made anew: to copy costs a transfer, to hear again costs steps.
+/// Hops after which the copy is renewed: a copy costs a transfer, and each hop since the copy costs a step at failover.
 const HOPS: usize = 200;
 
-/// Copy and sound.
+/// A copy of the memory of all slots, and the steps since then.
 #[derive(Debug)]
-pub(super) struct Refuge {
-    /// Number of the next frame and memory of each slot that is taken.
+pub(super) struct FailoverCheckpoint {
+    /// Number of the next frame and memory of each used slot.
     streams: Vec<Option<(u64, Vec<f32>)>>,
-    /// Slots and samples.
+    /// Steps since the copy: slots and samples of each.
     steps: Vec<(Vec<u32>, Vec<f32>)>,
-    /// Hops in them.
+    /// Hops in `steps`.
     hops: usize,
 }
 
-impl Refuge {
-    /// A copy of what a batch remembers.
+impl FailoverCheckpoint {
+    /// Copies the memory of all slots.
     pub(super) fn new(stepper: &dyn Stepper, next: &[Option<u64>]) -> Result<Self> {
         let copy = |(slot, next): (usize, &Option<u64>)| {
             let Some(next) = *next else { return Ok(None) };
@@ -35,7 +34,7 @@ impl Refuge {
         Ok(Self { streams, steps: Vec::with_capacity(HOPS), hops: 0 })
     }
 
-    /// Remembers a step; true when the copy is old.
+    /// Records a step; true when the copy is due for renewal.
     pub(super) fn push(&mut self, slots: &[u32], samples: &[f32]) -> bool {
         self.steps.push((slots.to_vec(), samples.to_vec()));
         self.hops += samples.len() / (slots.len() * HOP).max(1);
@@ -44,7 +43,7 @@ impl Refuge {
 
     /// The batch as it was after its last step, on `cpc`.
     pub(super) fn batch(&self, cpc: Arc<Cpc>, stepping: Stepping) -> Result<LiveBatch> {
-        let mut batch = LiveBatch::resumed(cpc, stepping, &self.streams)?;
+        let mut batch = LiveBatch::from_checkpoint(cpc, stepping, &self.streams)?;
         for (slots, samples) in &self.steps {
             batch.step_rows(slots, samples)?;
         }

@@ -1,4 +1,4 @@
-//! Random numbers whose place in their sequence can be written down.
+//! A random number generator whose position in its sequence can be saved.
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -6,36 +6,36 @@ use serde::{Deserialize, Serialize};
 
 /// A ChaCha8 sequence.
 #[derive(Debug, Clone)]
-pub(super) struct Dice {
+pub(super) struct CheckpointableRng {
     rng: ChaCha8Rng,
 }
 
-/// Where a sequence is: its seed, its stream and the words that were taken from it.
+/// A position in a sequence: its seed, its stream and the number of words drawn.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct DicePlace {
+pub(super) struct RngPosition {
     seed: [u8; 32],
     stream: u64,
     /// u128 as text: JSON numbers end at 2⁵³ in many readers.
     words: String,
 }
 
-impl Dice {
+impl CheckpointableRng {
     pub(super) fn new(seed: u64, stream: u64) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         rng.set_stream(stream);
         Self { rng }
     }
 
-    pub(super) fn place(&self) -> DicePlace {
-        DicePlace {
+    pub(super) fn position(&self) -> RngPosition {
+        RngPosition {
             seed: self.rng.get_seed(),
             stream: self.rng.get_stream(),
             words: self.rng.get_word_pos().to_string(),
         }
     }
 
-    pub(super) fn at(place: &DicePlace) -> Self {
+    pub(super) fn at(place: &RngPosition) -> Self {
         let mut rng = ChaCha8Rng::from_seed(place.seed);
         rng.set_stream(place.stream);
         rng.set_word_pos(place.words.parse().unwrap_or(0));
@@ -82,14 +82,14 @@ mod tests {
     proptest! {
         #[test]
         fn a_sequence_goes_on_where_it_was_left(seed: u64, stream in 0u64..9, before in 0usize..70) {
-            let mut dice = Dice::new(seed, stream);
+            let mut rng = CheckpointableRng::new(seed, stream);
             for i in 0..before {
-                if i % 3 == 0 { dice.chance(0.5); } else { dice.below(1000); }
+                if i % 3 == 0 { rng.chance(0.5); } else { rng.below(1000); }
             }
-            let text = serde_json::to_string(&dice.place()).unwrap();
-            let mut again = Dice::at(&serde_json::from_str(&text).unwrap());
+            let text = serde_json::to_string(&rng.position()).unwrap();
+            let mut again = CheckpointableRng::at(&serde_json::from_str(&text).unwrap());
             for _ in 0..20 {
-                prop_assert_eq!(dice.below(1 << 40), again.below(1 << 40));
+                prop_assert_eq!(rng.below(1 << 40), again.below(1 << 40));
             }
         }
 
@@ -97,8 +97,8 @@ mod tests {
         fn what_weighs_nothing_is_never_drawn(seed: u64, pick in 0usize..5) {
             let mut weights = [0.0; 5];
             weights[pick] = 2.0;
-            prop_assert_eq!(Dice::new(seed, 0).weighted(&weights), Some(pick));
-            prop_assert_eq!(Dice::new(seed, 0).weighted(&[]), None);
+            prop_assert_eq!(CheckpointableRng::new(seed, 0).weighted(&weights), Some(pick));
+            prop_assert_eq!(CheckpointableRng::new(seed, 0).weighted(&[]), None);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Negatives from outside the batch: a queue of latents by a slowly following copy of the encoder.
+//! Negatives from outside the batch: a queue of latents from a momentum copy of the encoder.
 //!
 //! Momentum contrast (He et al., arXiv 1911.05722). Positives of this kind come from the copy as well, so that old and
 //! new latents cannot be told apart by the weights that made them.
@@ -7,16 +7,16 @@ use std::collections::BTreeMap;
 
 use candle_core::{Device, Result, Tensor, Var};
 
-use super::dice::Dice;
+use super::checkpointable_rng::CheckpointableRng;
 use crate::encode::{Encoder, EncoderConfig, EncoderState};
 use crate::nn::{StreamingModule, Tensors, WeightSource};
 
 /// Latents of each window that are put in the queue at a step.
 const KEPT: usize = 16;
 
-/// The copy, what it remembers of each row, and the queue.
+/// The momentum copy, its state for each row, and the queue.
 #[derive(Debug, Clone)]
-pub(super) struct Keys {
+pub(super) struct MocoQueue {
     config: EncoderConfig,
     weights: Tensors,
     /// Of each row; `None` before the first step.
@@ -27,7 +27,7 @@ pub(super) struct Keys {
     size: usize,
 }
 
-impl Keys {
+impl MocoQueue {
     pub(super) fn new(config: &EncoderConfig, vars: &BTreeMap<String, Var>, size: usize) -> Result<Self> {
         let encoder = vars.iter().filter(|(name, _)| name.starts_with("encoder."));
         let weights = encoder.map(|(name, var)| Ok((name.clone(), var.as_tensor().detach().copy()?)));
@@ -42,12 +42,12 @@ impl Keys {
         })
     }
 
-    /// The copy as it is.
+    /// The momentum copy.
     pub(super) fn encoder(&self) -> Result<Encoder> {
         Encoder::load(WeightSource::new(&self.weights), &self.config)
     }
 
-    /// Follows the weights: `momentum` of the copy stays.
+    /// Updates the copy: `momentum` of it stays, the rest comes from the weights.
     pub(super) fn follow(&mut self, vars: &BTreeMap<String, Var>, momentum: f64) -> Result<()> {
         for (name, weight) in &mut self.weights {
             if let Some(var) = vars.get(name) {
@@ -58,7 +58,7 @@ impl Keys {
         Ok(())
     }
 
-    /// Latents of the rows, `[batch, frames, d]`, without gradients; what the copy remembers moves on.
+    /// Latents of the rows, `[batch, frames, d]`, without gradients; the state of the copy advances.
     pub(super) fn encode(&mut self, samples: &Tensor, state: EncoderState) -> Result<Tensor> {
         let mut state = state;
         let latents = self.encoder()?.step(samples, &mut state)?.detach();
@@ -67,11 +67,16 @@ impl Keys {
     }
 
     /// Puts some latents of each row in the queue, in the place of the oldest.
-    pub(super) fn push(&mut self, latents: &Tensor, recordings: &[u32], dice: &mut Dice) -> Result<()> {
+    pub(super) fn push(
+        &mut self,
+        latents: &Tensor,
+        recordings: &[u32],
+        rng: &mut CheckpointableRng,
+    ) -> Result<()> {
         let width = self.config.latent();
         for (rows, &recording) in latents.to_vec3::<f32>()?.iter().zip(recordings) {
             for _ in 0..KEPT {
-                let Some(row) = rows.get(dice.below(rows.len())) else { continue };
+                let Some(row) = rows.get(rng.below(rows.len())) else { continue };
                 if self.recordings.len() < self.size {
                     self.latents.extend_from_slice(row);
                     self.recordings.push(recording);
@@ -90,7 +95,12 @@ impl Keys {
 
     /// `count` latents for each row, none of its own recording: `[batch, count, d]`. `None` while the queue is
     /// shorter than that.
-    pub(super) fn draw(&self, recordings: &[u32], count: usize, dice: &mut Dice) -> Result<Option<Tensor>> {
+    pub(super) fn draw(
+        &self,
+        recordings: &[u32],
+        count: usize,
+        rng: &mut CheckpointableRng,
+    ) -> Result<Option<Tensor>> {
         let (width, filled) = (self.config.latent(), self.recordings.len());
         if filled < count {
             return Ok(None);
@@ -98,9 +108,9 @@ impl Keys {
         let mut rows = Vec::with_capacity(recordings.len() * count * width);
         for own in recordings {
             for _ in 0..count {
-                // a queue of one recording alone has nothing else to give
-                let pick = (0..8).map(|_| dice.below(filled)).find(|&i| self.recordings.get(i) != Some(own));
-                let pick = pick.unwrap_or_else(|| dice.below(filled));
+                // a queue that holds one recording alone has no other latents
+                let pick = (0..8).map(|_| rng.below(filled)).find(|&i| self.recordings.get(i) != Some(own));
+                let pick = pick.unwrap_or_else(|| rng.below(filled));
                 rows.extend_from_slice(self.latents.get(pick * width..(pick + 1) * width).unwrap_or(&[]));
             }
         }
@@ -112,7 +122,7 @@ impl Keys {
     }
 
     /// Weights as `ema.NAME` and latents as `queue`, `[filled, d]`.
-    pub(super) fn written(&self) -> Result<Tensors> {
+    pub(super) fn to_tensors(&self) -> Result<Tensors> {
         let mut all: Tensors =
             self.weights.iter().map(|(name, weight)| (format!("ema.{name}"), weight.clone())).collect();
         let shape = (self.recordings.len(), self.config.latent());
@@ -120,7 +130,7 @@ impl Keys {
         Ok(all)
     }
 
-    /// Takes back what was [`written`](Self::written).
+    /// Restores what [`to_tensors`](Self::written) returned.
     pub(super) fn read(&mut self, tensors: &Tensors) -> Result<()> {
         for (name, weight) in &mut self.weights {
             let Some(found) = tensors.get(&format!("ema.{name}")) else {
@@ -139,34 +149,34 @@ impl Keys {
 mod tests {
     use super::*;
     use crate::encode::Normalisation;
-    use crate::nn::laws::noise;
+    use crate::nn::streaming_properties::noise;
     use rand::SeedableRng;
 
-    fn keys(size: usize) -> (Keys, BTreeMap<String, Var>) {
+    fn keys(size: usize) -> (MocoQueue, BTreeMap<String, Var>) {
         let config = EncoderConfig::Raw { channels: [4; 5], normalisation: Normalisation::Channel };
         let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
         let vars = Encoder::init(&mut rng, &config, &Device::Cpu).unwrap().into_iter().collect();
-        (Keys::new(&config, &vars, size).unwrap(), vars)
+        (MocoQueue::new(&config, &vars, size).unwrap(), vars)
     }
 
     #[test]
     fn the_newest_stay_and_none_is_of_the_same_recording() {
         let (mut keys, _) = keys(100);
-        let mut dice = Dice::new(1, 0);
+        let mut rng = CheckpointableRng::new(1, 0);
         for recording in 0..9u32 {
             let rows = Tensor::full(recording as f32, (1, 20, 4), &Device::Cpu).unwrap();
-            keys.push(&rows, &[recording], &mut dice).unwrap();
+            keys.push(&rows, &[recording], &mut rng).unwrap();
         }
         let mut kept: Vec<u32> = keys.recordings.clone();
         kept.sort_unstable();
         kept.dedup();
         // 100 places hold 6 whole pushes of 16 and a part of a seventh
         assert_eq!(kept, [2, 3, 4, 5, 6, 7, 8]);
-        let drawn = keys.draw(&[8, 5], 60, &mut dice).unwrap().unwrap().to_vec3::<f32>().unwrap();
+        let drawn = keys.draw(&[8, 5], 60, &mut rng).unwrap().unwrap().to_vec3::<f32>().unwrap();
         assert!(
             drawn[0].iter().all(|row| row[0] < 7.5) && drawn[1].iter().all(|row| (row[0] - 5.0).abs() > 0.5)
         );
-        assert!(keys.draw(&[8], 101, &mut dice).unwrap().is_none());
+        assert!(keys.draw(&[8], 101, &mut rng).unwrap().is_none());
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Laws that every streaming module is held to, for the tests of each.
+//! Property checks of streaming modules, shared by their tests.
 
 use candle_core::{Result, Tensor};
 use proptest::prelude::*;

@@ -1,4 +1,4 @@
-//! Whether latents still say something: deviation of their channels and effective rank.
+//! Metrics of the latents against collapse: deviation of their channels and effective rank.
 
 use candle_core::Tensor;
 use nalgebra::DMatrix;
@@ -8,23 +8,23 @@ use crate::error::Result;
 use crate::model::{Cpc, Figures, WINDOW};
 use crate::nn::StreamingModule;
 
-/// Windows that are looked at.
+/// Windows that are measured.
 const WINDOWS: usize = 16;
 /// Every n-th frame of them.
 const STRIDE: usize = 4;
 
-/// Signs of life of the latents z on held-out sound.
+/// Metrics of the latents z on held-out sound.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Vitals {
+pub struct RepresentationMetrics {
     /// Median over channels of the deviation of z.
     pub deviation: f64,
-    /// Share of the channels that do not move (a deviation below 1 % of the median of those that do).
+    /// Share of constant channels (a deviation below 1 % of the median of the others).
     pub still: f64,
     /// exp of the entropy of the eigenvalues of the covariance of z (Roy and Vetterli 2007): from 1, a collapse, to d.
     pub effective_rank: f64,
 }
 
-impl Vitals {
+impl RepresentationMetrics {
     /// Measures the latents of the first held-out windows.
     ///
     /// # Errors
@@ -65,7 +65,7 @@ impl Vitals {
         }
     }
 
-    /// What is wrong, a line each. `warmed_up`: whether the learning rate has reached its peak.
+    /// Warnings, a line each. `warmed_up`: whether the learning rate has reached its peak.
     #[must_use]
     pub fn alarms(&self, figures: &Figures, warmed_up: bool) -> Vec<String> {
         let mut alarms = Vec::new();
@@ -101,21 +101,21 @@ mod tests {
 
     #[test]
     fn independent_channels_have_full_rank_and_copies_have_rank_1() {
-        let full = Vitals::of_rows(&rows(random));
+        let full = RepresentationMetrics::of_rows(&rows(random));
         assert!(full.effective_rank > 7.5 && full.still == 0.0, "{full:?}");
-        let one = Vitals::of_rows(&rows(|i, j| random(i, 0) * (j + 1) as f32));
+        let one = RepresentationMetrics::of_rows(&rows(|i, j| random(i, 0) * (j + 1) as f32));
         assert!((one.effective_rank - 1.0).abs() < 1e-3, "{one:?}");
-        let still = Vitals::of_rows(&rows(|i, j| if j < 6 { 1.0 } else { random(i, j) }));
+        let still = RepresentationMetrics::of_rows(&rows(|i, j| if j < 6 { 1.0 } else { random(i, j) }));
         assert!((still.still - 0.75).abs() < 1e-9, "{still:?}");
     }
 
     #[test]
     fn alarms_name_what_is_wrong() {
         let figures = Figures { loss: 5.5, chance_loss: 5.52, ..Figures::default() };
-        let well = Vitals { deviation: 1.0, still: 0.1, effective_rank: 40.0 };
+        let well = RepresentationMetrics { deviation: 1.0, still: 0.1, effective_rank: 40.0 };
         assert!(well.alarms(&figures, false).is_empty());
         assert!(well.alarms(&figures, true)[0].contains("nothing is learnt"));
-        let ill = Vitals { deviation: 0.0, still: 0.9, effective_rank: 1.2 };
+        let ill = RepresentationMetrics { deviation: 0.0, still: 0.9, effective_rank: 1.2 };
         assert_eq!(ill.alarms(&figures, true).len(), 3);
     }
 }

@@ -1,4 +1,4 @@
-//! Recorded sound through the model, many hops at a time.
+//! The model over recorded sound, many hops at a time.
 
 use std::sync::Arc;
 
@@ -6,32 +6,32 @@ use super::{Cpc, LiveBatch, Stepping};
 use crate::error::Result;
 use crate::frame::Frame;
 
-/// One stream whose sound is there already: the frames of [`LiveBatch`], to 1e-5, at a fraction of the cost, since every
-/// matrix product takes many hops.
+/// Steps one stream over recorded sound: the frames equal those of [`LiveBatch`] to 1e-5, at a fraction of the cost,
+/// since each matrix product takes many hops.
 #[derive(Debug)]
-pub struct Passage {
+pub struct OfflineStepper {
     batch: LiveBatch,
     slot: usize,
 }
 
-impl Passage {
+impl OfflineStepper {
     /// A stream that begins at frame 0.
     ///
     /// # Errors
     /// When the model has no negatives to score with, or the device fails.
     pub fn new(cpc: Arc<Cpc>) -> Result<Self> {
-        // the graphs of a GPU are made for some hops at most, its layers take any number
+        // CUDA graphs are captured for few hops, layers take any number
         let stepping = if cpc.device().is_cpu() { Stepping::default() } else { Stepping::Layers };
         let mut batch = LiveBatch::with(cpc, stepping)?;
         let slot = batch.join(0)?;
         Ok(Self { batch, slot })
     }
 
-    /// Another stream begins, at frame 0.
+    /// Starts another stream at frame 0.
     ///
     /// # Errors
     /// When the device fails.
-    pub fn begin_anew(&mut self) -> Result<()> {
+    pub fn restart(&mut self) -> Result<()> {
         self.batch.reset(self.slot, 0)
     }
 

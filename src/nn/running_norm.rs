@@ -1,4 +1,4 @@
-//! Normalisation of every channel by what has been usual at this place.
+//! Normalisation of every channel by running statistics of the site.
 
 use candle_core::{DType, Device, Result, Tensor};
 
@@ -9,12 +9,12 @@ use crate::units::FRAME_RATE;
 const PRIOR_FRAMES: f64 = 200.0;
 
 /// `y = (x − μ_u) / σ_u` for every channel of `[batch, time, channels]`, where μ_u and σ_u are the mean and the
-/// deviation of the frames up to u: at first those of the corpus, which count for 2 s, then more and more those of
-/// the place, with a memory of `seconds`. What a microphone and a room do to a band all the time is taken away.
+/// deviation of the frames up to u: they start as those of the corpus, which count for 2 s, and move to those of the
+/// site, with a memory of `seconds`. This removes the constant response of microphone and room.
 ///
 /// Causal, with the statistics in the state; `seconds = 0` keeps those of the corpus for ever.
 #[derive(Debug, Clone)]
-pub struct SiteNorm {
+pub struct RunningNorm {
     mean: Tensor,
     variance: Tensor,
     /// Least weight of a new frame; 0 where nothing is learnt.
@@ -23,13 +23,13 @@ pub struct SiteNorm {
 
 /// Mean and variance, `[batch, channels]`, and the frames that they count for, `[batch, 1]`, of each stream.
 #[derive(Debug, Clone)]
-pub struct SiteNormState {
+pub struct RunningNormState {
     mean: Tensor,
     variance: Tensor,
     heard: Tensor,
 }
 
-impl BatchState for SiteNormState {
+impl BatchState for RunningNormState {
     fn tensors(&self) -> Vec<&Tensor> {
         vec![&self.mean, &self.variance, &self.heard]
     }
@@ -43,7 +43,7 @@ impl BatchState for SiteNormState {
     }
 }
 
-impl SiteNorm {
+impl RunningNorm {
     /// Statistics of the corpus for each channel (deviations above 0), and the memory in seconds.
     ///
     /// # Errors
@@ -62,7 +62,7 @@ impl SiteNorm {
     }
 }
 
-impl SiteNorm {
+impl RunningNorm {
     /// Least weight of a new frame; 0 where nothing is learnt.
     #[must_use]
     pub fn least(&self) -> f64 {
@@ -70,23 +70,23 @@ impl SiteNorm {
     }
 }
 
-impl StreamingModule for SiteNorm {
-    type State = SiteNormState;
+impl StreamingModule for RunningNorm {
+    type State = RunningNormState;
 
     fn geometry(&self) -> Geometry {
         Geometry { stride: 1, receptive_field: 1 }
     }
 
-    fn zero_state(&self, batch: usize) -> Result<SiteNormState> {
+    fn zero_state(&self, batch: usize) -> Result<RunningNormState> {
         let wide = |t: &Tensor| t.repeat((batch, 1));
-        Ok(SiteNormState {
+        Ok(RunningNormState {
             mean: wide(&self.mean)?,
             variance: wide(&self.variance)?,
             heard: Tensor::full(PRIOR_FRAMES as f32, (batch, 1), self.mean.device())?.to_dtype(DType::F32)?,
         })
     }
 
-    fn step(&self, xs: &Tensor, state: &mut SiteNormState) -> Result<Tensor> {
+    fn step(&self, xs: &Tensor, state: &mut RunningNormState) -> Result<Tensor> {
         let time = xs.dim(1)?;
         if self.least == 0.0 {
             let deviation = state.variance.sqrt()?.unsqueeze(1)?;
@@ -112,16 +112,18 @@ impl StreamingModule for SiteNorm {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nn::laws::{assert_causal, assert_streams_independent, cuttings, difference_of_pieces, noise};
+    use crate::nn::streaming_properties::{
+        assert_causal, assert_streams_independent, cuttings, difference_of_pieces, noise,
+    };
     use proptest::prelude::*;
 
-    fn norm(seconds: u32) -> SiteNorm {
-        SiteNorm::new(&[0.5, -1.0, 0.0], &[1.0, 2.0, 0.5], seconds, &Device::Cpu).unwrap()
+    fn norm(seconds: u32) -> RunningNorm {
+        RunningNorm::new(&[0.5, -1.0, 0.0], &[1.0, 2.0, 0.5], seconds, &Device::Cpu).unwrap()
     }
 
     proptest! {
         #[test]
-        fn pieces_equal_the_whole(seed: u64, seconds in 0u32..5, pieces in cuttings()) {
+        fn steps_equal_forward(seed: u64, seconds in 0u32..5, pieces in cuttings()) {
             let xs = noise(seed, &[2, 20, 3]);
             prop_assert!(difference_of_pieces(&norm(seconds), &xs, &pieces).unwrap() <= 1e-5);
         }
@@ -133,13 +135,13 @@ mod tests {
     }
 
     #[test]
-    fn streams_do_not_hear_one_another() {
+    fn streams_are_independent() {
         assert_streams_independent(&norm(3), &noise(2, &[4, 10, 3])).unwrap();
     }
 
     #[test]
-    fn the_place_takes_over_from_the_corpus() {
-        // a place 10 higher and three times as lively than the corpus
+    fn site_statistics_replace_those_of_the_corpus() {
+        // a site 10 above the corpus, with three times its deviation
         let xs = ((noise(3, &[1, 4000, 3]) * 6.0).unwrap() + 10.0).unwrap();
         let last = |seconds: u32| {
             let ys = norm(seconds).forward(&xs).unwrap().narrow(1, 3000, 1000).unwrap();

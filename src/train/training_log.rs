@@ -1,4 +1,4 @@
-//! What a run says on its way: a line of JSON for steps and validations, and a picture of them.
+//! The log of a run: a line of JSON for steps and validations, and a plot of them.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
@@ -7,14 +7,14 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use super::curves::{Curves, draw};
-use super::trainer::{Report, Validation};
+use super::trainer::{StepReport, Validation};
 use crate::error::{Error, Result};
 
-/// Every so many steps one is written down.
+/// One step of this many is logged.
 const EVERY: usize = 10;
 
 /// The log and the curves of the run that makes the model at `out`: `.log.jsonl` and `.svg` beside it.
-pub struct Journal {
+pub struct TrainingLog {
     file: File,
     path: PathBuf,
     picture: PathBuf,
@@ -23,17 +23,17 @@ pub struct Journal {
 
 /// The log of the run that makes the model at `out`.
 #[must_use]
-pub fn journal_path(out: &Path) -> PathBuf {
+pub fn training_log_path(out: &Path) -> PathBuf {
     out.with_extension("log.jsonl")
 }
 
-impl Journal {
-    /// A new log, or the one of a run that goes on after `steps`: what it said of later steps is cut off.
+impl TrainingLog {
+    /// A new log, or that of a run which resumes after `steps`: lines of later steps are removed.
     ///
     /// # Errors
     /// When the disk refuses.
     pub fn open(out: &Path, steps: usize) -> Result<Self> {
-        let path = journal_path(out);
+        let path = training_log_path(out);
         let mut curves = Curves::default();
         let mut kept = String::new();
         let before =
@@ -52,11 +52,11 @@ impl Journal {
         Ok(Self { file, path, picture: out.with_extension("svg"), curves })
     }
 
-    /// Writes down a step; after a validation, draws the curves anew.
+    /// Logs a step; after a validation, draws the curves again.
     ///
     /// # Errors
     /// When the disk refuses.
-    pub fn write(&mut self, report: &Report, chance: f64) -> Result<()> {
+    pub fn write(&mut self, report: &StepReport, chance: f64) -> Result<()> {
         if report.step.is_multiple_of(EVERY) || report.step == 1 {
             self.line(&json!({
                 "step": report.step, "loss": report.loss, "chance_loss": chance, "queue_loss": report.queue_loss,

@@ -1,4 +1,4 @@
-//! What CPC_audio can be told to build and a causal stream cannot run.
+//! Models of CPC_audio that a causal stream cannot run.
 
 use super::settings::Settings;
 use super::weights::Weights;
@@ -8,7 +8,7 @@ const CAUSAL: &str = "give a model with arMode GRU or LSTM and cpc_mode none";
 const WITHOUT_HEADS: &str =
     "import it with `--without-heads`, then make linear ones with `cpc-stream train --heads-only`";
 
-/// Parts of tensor names that give a foreign form away: of which tensors, the part, what it is, what to do.
+/// Parts of tensor names that show an unsupported form: prefix, part, description, fix.
 const NAMES: [(&str, &str, &str, &str); 13] = [
     ("models.", "", "several models side by side", "give the checkpoint of one model"),
     ("gAR.", "_reverse", "a context network that hears the future (both directions)", CAUSAL),
