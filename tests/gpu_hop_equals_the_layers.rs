@@ -72,7 +72,7 @@ fn for_every_kind_of_model_and_number_of_streams() {
 }
 
 #[test]
-fn a_batch_is_rescued_from_it() {
+fn a_batch_fails_over_to_the_cpu() {
     let Some(gpu) = gpu() else { return };
     let [gpu, cpu] = random_on(&Architecture::edge(), [&gpu, &Device::Cpu]);
     let mut batch = LiveBatch::new(gpu).unwrap();

@@ -10,7 +10,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::args::{SetThreads, open_model, stdout, stop_flag, use_threads};
 use crate::encode::Padding;
 use crate::error::{Error, Result};
-use crate::features::{Job, Progress, encode};
+use crate::features::{EncodeJob, EncodeProgress, encode};
 
 /// Write z [T, d] and c [T, h] of recordings, a row every 10 ms, with the time at which each frame ends in its own
 /// recording. A last hop that a recording does not fill is left out.
@@ -42,21 +42,21 @@ pub(super) struct EncodeArgs {
 pub(super) fn run(args: &EncodeArgs, set: SetThreads) -> Result<()> {
     use_threads(args.threads, set)?;
     let padding = if args.padding == "fb-exact" { Padding::FbExact } else { Padding::Causal };
-    let job = Job { files: args.files.clone(), out: args.out.clone(), padding };
+    let job = EncodeJob { files: args.files.clone(), out: args.out.clone(), padding };
     let (manifest, cpc) = open_model(args.model.as_deref())?;
     let stop = stop_flag()?;
     let style = ProgressStyle::with_template("{prefix} {wide_msg} {bar:30} {elapsed} eta {eta}");
     let bar = ProgressBar::new(0).with_style(style.map_err(|e| Error::internal(e.to_string()))?);
     let card = encode(&job, (&manifest, cpc), &mut |progress| {
         match progress {
-            Progress::Begins { file, path, seconds } => {
+            EncodeProgress::Begins { file, path, seconds } => {
                 bar.set_prefix(format!("{}/{}", file + 1, job.files.len()));
                 bar.set_message(path.display().to_string());
                 bar.set_length((seconds.unwrap_or(0.0) * 1e3) as u64);
                 bar.reset();
             }
-            Progress::Done { seconds } => bar.set_position((seconds * 1e3) as u64),
-            Progress::Failed { error } => {
+            EncodeProgress::Done { seconds } => bar.set_position((seconds * 1e3) as u64),
+            EncodeProgress::Failed { error } => {
                 // nobody may be left to read it
                 bar.suspend(|| drop(writeln!(std::io::stderr(), "left out: {error}")));
             }

@@ -15,10 +15,10 @@ mod encode;
 mod eval;
 mod health;
 mod import;
+mod man_and_completions;
 mod microphone;
 mod mqtt;
 mod outbox;
-mod papers;
 mod run;
 mod score;
 mod train;
@@ -95,9 +95,9 @@ enum Command {
     #[command(subcommand)]
     Config(config::ConfigCommand),
     /// Print what a shell reads to complete commands (bash, zsh, fish, elvish, powershell).
-    Completions(papers::CompletionsArgs),
+    Completions(man_and_completions::CompletionsArgs),
     /// Print the manual page, or write the pages of all commands into a folder.
-    Man(papers::ManArgs),
+    Man(man_and_completions::ManArgs),
 }
 
 /// Parses the command line, runs the command, prints a failure as a line of cause and a line of fix, and gives
@@ -184,8 +184,8 @@ fn dispatch(cli: Cli, set: SetThreads) -> Result<()> {
         Some(Command::Check(args)) => run::check(&args),
         Some(Command::Doctor(args)) => doctor::run(&args),
         Some(Command::Config(command)) => config::run(&command),
-        Some(Command::Completions(args)) => papers::completions(&args),
-        Some(Command::Man(args)) => papers::man(&args),
+        Some(Command::Completions(args)) => man_and_completions::completions(&args),
+        Some(Command::Man(args)) => man_and_completions::man(&args),
     }
 }
 

@@ -13,10 +13,10 @@ use crate::error::{Error, Result};
 #[cfg(feature = "mqtt")]
 mod cause;
 #[cfg(feature = "mqtt")]
-mod trial;
+mod connection_test;
 
 #[cfg(feature = "mqtt")]
-pub(super) use trial::{Trial, try_broker};
+pub(super) use connection_test::{Trial, try_broker};
 
 /// What to do with the broker.
 #[derive(Debug, clap::Subcommand)]

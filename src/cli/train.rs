@@ -205,14 +205,14 @@ fn prepare(args: &TrainArgs, config: &TrainConfig, device: &Device, out: &mut Ou
 }
 
 fn lines_of(step: usize, validation: &Validation) -> Vec<String> {
-    let Validation { figures, vitals, alarms, best } = validation;
+    let Validation { figures, metrics, alarms, best } = validation;
     let mut lines = vec![format!(
         "step {step:6}  held out: loss {:.4} (guess {:.4})  accuracy {:.4} (guess {:.4})  rank {:.0}{}",
         figures.loss,
         figures.chance_loss,
         figures.accuracy,
         figures.chance_accuracy,
-        vitals.effective_rank,
+        metrics.effective_rank,
         if *best { "  best" } else { "" }
     )];
     lines.extend(alarms.iter().map(|alarm| format!("step {step:6}  warning: {alarm}")));

@@ -8,7 +8,7 @@ use crate::critic::Channel;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct CriticTraining {
-    /// Lessons of some four minutes each: a place, then foreign sounds in it.
+    /// Generated scenes of some four minutes each: a site, then foreign sounds in it.
     pub lessons: usize,
     /// Optimiser steps; 0 for no critic.
     pub steps: usize,

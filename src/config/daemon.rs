@@ -182,7 +182,7 @@ impl Config {
         self.check_microphones()
     }
 
-    /// A cluster takes the place of a pool, and needs a program that has it.
+    /// A cluster replaces a pool, and needs a program with the feature.
     fn check_cluster(&self) -> Result<()> {
         if !self.cluster.is_on() {
             return Ok(());

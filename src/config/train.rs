@@ -42,7 +42,7 @@ pub struct TrainConfig {
     pub reset_probability: f64,
     /// The same chance where a row goes on with another recording.
     pub join_reset_probability: f64,
-    /// Memory of the statistics of the place in seconds, for spectral models; 0 keeps those of the corpus.
+    /// Memory of the running statistics of the site in seconds, for spectral models; 0 keeps those of the corpus.
     pub site_seconds: u32,
     /// Share of the sound held out for validation.
     pub hold_out: f64,

@@ -1,4 +1,4 @@
-//! Whether frames with a foreign sound stand out: a first look at detection, without calibration or a gate.
+//! AUC of frames with a foreign sound: a measure of detection without calibration or a gate.
 
 use candle_core::Tensor;
 use serde::Serialize;

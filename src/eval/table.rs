@@ -48,7 +48,7 @@ pub struct Row {
 /// Rows × columns.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Table {
-    /// What it shows, with its unit.
+    /// Its title, with the unit.
     pub title: String,
     /// Titles of the columns.
     pub columns: Vec<String>,

@@ -94,7 +94,7 @@ mod tests {
         }
 
         #[test]
-        fn what_weighs_nothing_is_never_drawn(seed: u64, pick in 0usize..5) {
+        fn items_of_weight_zero_are_never_drawn(seed: u64, pick in 0usize..5) {
             let mut weights = [0.0; 5];
             weights[pick] = 2.0;
             prop_assert_eq!(CheckpointableRng::new(seed, 0).weighted(&weights), Some(pick));

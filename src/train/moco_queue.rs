@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn the_copy_follows_slowly() {
+    fn the_momentum_copy_follows_slowly() {
         let (mut keys, vars) = keys(10);
         let name = "encoder.conv0.bias";
         let before = keys.weights[name].to_vec1::<f32>().unwrap();

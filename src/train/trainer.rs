@@ -53,7 +53,7 @@ pub struct Validation {
     /// On the held-out sound.
     pub figures: Figures,
     /// Of the latents.
-    pub vitals: RepresentationMetrics,
+    pub metrics: RepresentationMetrics,
     /// Warnings, a line each.
     pub alarms: Vec<String>,
     /// Whether it is the best so far.
@@ -337,9 +337,9 @@ impl Trainer {
         let most = self.config.validate_windows.min(self.held_out.len());
         let windows = self.held_out.get(..most).unwrap_or(&self.held_out);
         let figures = measure(&cpc, windows, self.validation_batch(), &self.config.negatives)?;
-        let vitals = RepresentationMetrics::of(&cpc, windows)?;
+        let metrics = RepresentationMetrics::of(&cpc, windows)?;
         let warmed_up = self.step as f64 > 2.0 * self.config.warm_up * self.config.steps as f64;
-        let alarms = vitals.alarms(&figures, warmed_up);
+        let alarms = metrics.alarms(&figures, warmed_up);
         let best = self.best.as_ref().is_none_or(|(loss, ..)| figures.loss < *loss);
         if best {
             let mut all = self.frozen.clone();
@@ -349,6 +349,6 @@ impl Trainer {
             self.best = Some((figures.loss, self.step, all));
         }
         self.worse = if best { 0 } else { self.worse + 1 };
-        Ok(Validation { figures, vitals, alarms, best })
+        Ok(Validation { figures, metrics, alarms, best })
     }
 }

@@ -64,10 +64,10 @@ impl TrainingLog {
                 "learning_rate": report.learning_rate,
             }))?;
         }
-        if let Some(Validation { figures, vitals, alarms, best }) = &report.validation {
+        if let Some(Validation { figures, metrics, alarms, best }) = &report.validation {
             let bound = |loss: &f64| ((figures.negatives + 1) as f64).ln() - loss;
             self.line(&json!({
-                "step": report.step, "validation": figures, "vitals": vitals, "alarms": alarms, "best": best,
+                "step": report.step, "validation": figures, "vitals": metrics, "alarms": alarms, "best": best,
                 // I(z_{t+k}; c_t) is at least ln of the candidates, the true one and N negatives, less the loss (arXiv 1807.03748,
                 // equation 5)
                 "mutual_information_bound": figures.loss_per_k.iter().map(bound).collect::<Vec<_>>(),

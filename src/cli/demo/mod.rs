@@ -17,7 +17,7 @@ use crate::detect::DetectConfig;
 use crate::error::{Error, Result};
 use crate::event::{Finding, Phase};
 use crate::output_file::write_whole;
-use crate::runtime::{Engine, Heard};
+use crate::runtime::{Engine, EngineOutput};
 use crate::units::{HOP, MODEL_RATE};
 
 /// Seconds of the machines alone, on which the demo calibrates (the first second settles).
@@ -144,16 +144,16 @@ fn play(
     Ok(played as f64 / f64::from(MODEL_RATE))
 }
 
-fn take(heard: Heard, microphones: &mut [Microphone<'_>]) {
+fn take(heard: EngineOutput, microphones: &mut [Microphone<'_>]) {
     let number = heard.stream();
     let Some(of) = microphones.iter_mut().find(|microphone| microphone.stream == number) else { return };
     match heard {
-        Heard::Reading { reading, .. } => of.chart.frame(reading.score),
-        Heard::Finding { finding, .. } if finding.phase == Phase::New => {
+        EngineOutput::Reading { reading, .. } => of.chart.frame(reading.score),
+        EngineOutput::Finding { finding, .. } if finding.phase == Phase::New => {
             of.chart.event(&finding);
             of.found.push(Event { decided_s: finding.emitted_s, finding: *finding });
         }
-        Heard::Finding { finding, .. } => {
+        EngineOutput::Finding { finding, .. } => {
             if let Some(event) = of.found.iter_mut().find(|e| e.finding.number == finding.number) {
                 event.finding = *finding;
             }

@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn each_fault_is_where_it_is_said_to_be() {
+    fn faults_are_at_their_stated_times() {
         let scene = Scene::press(20.0, 10.0, 3);
         assert_eq!(scene.samples, Scene::press(20.0, 10.0, 3).samples);
         let [missing, early, late, swapped, drive, stop] = &scene.planted[..] else {

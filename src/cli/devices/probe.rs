@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, unbounded};
 
 use super::super::args::{Output, stdout};
-use crate::capture::{CaptureConfig, Change, Notice, SourceConfig, list_inputs, open};
+use crate::capture::{CaptureConfig, Notice, SourceChange, SourceConfig, list_inputs, open};
 use crate::error::{Error, Result};
 use crate::ring::{Read, wait_any};
 
@@ -179,8 +179,8 @@ impl Sound {
 fn heed(notices: &Receiver<Notice>, sound: &mut Sound) -> Result<()> {
     for notice in notices.try_iter() {
         match notice.change {
-            Change::Online { description } => sound.description = description,
-            Change::Offline { reason } => return Err(offline(&reason)),
+            SourceChange::Online { description } => sound.description = description,
+            SourceChange::Offline { reason } => return Err(offline(&reason)),
             _ => {}
         }
     }
@@ -199,7 +199,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_notice_is_taken_apart() {
+    fn a_notice_is_parsed() {
         let error = offline("the device is busy: in use (stop the other program)");
         assert_eq!(
             (error.to_string().as_str(), error.fix()),
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_heard_is_said_in_words() {
+    fn the_input_level_is_described_in_words() {
         let mut sound = Sound::default();
         sound.take(&[0.0; 1000]);
         assert!(sound.verdict().contains("digital silence"));

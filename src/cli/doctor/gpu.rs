@@ -15,7 +15,7 @@ use crate::runtime::trusted_difference;
 const CHECK: &str = "GPU";
 
 /// Looks at it. `reference` is the model on the processor.
-pub(super) fn look(config: &Config, reference: Option<Arc<Cpc>>, report: &mut Report) -> Result<()> {
+pub(super) fn check(config: &Config, reference: Option<Arc<Cpc>>, report: &mut Report) -> Result<()> {
     let built = if cfg!(feature = "cuda") { "this build can use one" } else { "this build has no GPU code" };
     let driver = driver().unwrap_or_else(|| "no NVIDIA driver found".to_owned());
     // a device that is none is refused with the configuration

@@ -37,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_answers_and_who_does_not() {
+    fn connections_that_answer_and_that_do_not() {
         assert_eq!(ask("echo", &["here"]).as_deref(), Some("here\n"));
         assert_eq!(ask("false", &[]), None);
         assert_eq!(ask("no-such-program-anywhere", &[]), None);

@@ -18,7 +18,7 @@ const MOMENT: f64 = 0.5;
 const BY_FFMPEG: [&str; 5] = ["rtsp://", "rtsps://", "rtmp://", "http://", "https://"];
 
 /// Looks at all of them; at the inputs of the machine where none is configured.
-pub(super) fn look(config: &Config, daemon: Option<&String>, report: &mut Report) -> Result<()> {
+pub(super) fn check(config: &Config, daemon: Option<&String>, report: &mut Report) -> Result<()> {
     if config.source.is_empty() {
         return report.add(inputs());
     }
@@ -70,7 +70,7 @@ fn inputs() -> Finding {
 
 fn device(check: &str, name: &str, capture: &CaptureConfig) -> Finding {
     match listen(name, MOMENT, capture) {
-        Ok(sound) => heard(check, &sound),
+        Ok(sound) => has_sound(check, &sound),
         Err(error) => Finding::fail(
             check,
             &explained(error, permission::missing(), &permission::holders(Path::new("/proc"))),
@@ -78,7 +78,7 @@ fn device(check: &str, name: &str, capture: &CaptureConfig) -> Finding {
     }
 }
 
-fn heard(check: &str, sound: &Sound) -> Finding {
+fn has_sound(check: &str, sound: &Sound) -> Finding {
     let text = format!("{}, {:.1} dBFS", sound.description, sound.level_dbfs());
     match sound.complaint() {
         None => Finding::ok(check, text),

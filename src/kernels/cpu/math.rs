@@ -152,7 +152,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn they_are_what_they_are_called(x in -80f32..80.0) {
+        fn functions_match_their_formulas(x in -80f32..80.0) {
             let wide = f64::from(x);
             prop_assert!((f64::from(exp(x)) / wide.exp() - 1.0).abs() < 3e-7);
             prop_assert!((f64::from(tanh(x)) - wide.tanh()).abs() < 3e-7);
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_number_stays_so() {
+    fn nan_stays_nan() {
         assert!(exp(f32::NAN).is_nan() && relu(f32::NAN).is_nan());
         assert!(log_sum_exp(&[0.0, f32::NAN, 1.0]).is_nan());
         assert!(exp(-1e30) < 1e-37 && exp(1e30).is_finite());
