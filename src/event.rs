@@ -130,12 +130,12 @@ pub struct Finding {
 }
 
 impl Finding {
-    /// Sets `severity` anew from the other fields.
+    /// Computes `severity` from the other fields.
     pub fn grade(&mut self) {
         self.severity = Gravity::of(self).severity();
     }
 
-    /// Writes `summary` anew from the other fields.
+    /// Writes `summary` from the other fields.
     pub fn summarise(&mut self) {
         self.summary = summary(self.kind, &self.detail, self.band_hz, self.level_change_db);
         match self.repeats {
@@ -196,7 +196,7 @@ pub struct Event {
     pub finding: Finding,
 }
 
-/// Documents for the tests of those who handle them.
+/// Sample documents for tests.
 #[cfg(test)]
 pub(crate) mod samples {
     use super::*;

@@ -15,7 +15,7 @@ const NAMES: u32 = 100;
 /// Links that are followed.
 const LINKS: usize = 40;
 
-/// What stands at the path of an output.
+/// The kind of file at the path of an output.
 #[derive(Debug, PartialEq, Eq)]
 enum Place {
     /// A regular file, or nothing: the path, with links followed.

@@ -26,8 +26,9 @@ pub(super) struct EncodeArgs {
     /// Model file; the built-in model if left out.
     #[arg(long, value_name = "FILE")]
     model: Option<PathBuf>,
-    /// `causal`: silence before the recording, as the daemon hears it, in constant memory. `fb-exact`: the padding of
-    /// CPC_audio, which looks 9.5 ms beyond a frame's hop, to compare with PyTorch; it needs the whole recording in memory.
+    /// `causal`: silence before the recording, as in the daemon, in constant memory. `fb-exact`: the padding of
+    /// CPC_audio, which looks 9.5 ms beyond a frame's hop, to compare with PyTorch; it needs the whole recording in
+    /// memory.
     #[arg(long, default_value = "causal", value_parser = ["causal", "fb-exact"])]
     padding: String,
     /// Threads of the matrix products.
@@ -35,7 +36,7 @@ pub(super) struct EncodeArgs {
     threads: usize,
 }
 
-/// Runs it. A recording that cannot be read is told on stderr and left out.
+/// Runs it. An unreadable recording is reported on stderr and skipped.
 ///
 /// # Errors
 /// When none can be read, the output cannot be written, or the model has no such padding.
@@ -57,7 +58,7 @@ pub(super) fn run(args: &EncodeArgs, set: SetThreads) -> Result<()> {
             }
             EncodeProgress::Done { seconds } => bar.set_position((seconds * 1e3) as u64),
             EncodeProgress::Failed { error } => {
-                // nobody may be left to read it
+                // stderr may be closed
                 bar.suspend(|| drop(writeln!(std::io::stderr(), "left out: {error}")));
             }
         }

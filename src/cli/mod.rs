@@ -52,7 +52,7 @@ struct Cli {
 enum Command {
     /// Listen until stopped (the same as no subcommand).
     Run(run::DaemonArgs),
-    /// No hardware, no broker: a bundled scene with planted sounds, and what was heard of it.
+    /// No hardware, no broker: a bundled scene with planted sounds, and the events found in it.
     Demo(demo::DemoArgs),
     /// List the inputs there are, or listen to them for a moment.
     Devices(devices::DevicesArgs),
@@ -60,7 +60,7 @@ enum Command {
     Calibrate(calibrate::CalibrateArgs),
     /// Ask a running daemon how it is, where it serves HTTP.
     Health(health::HealthArgs),
-    /// Publish the sound of a microphone over MQTT, for a daemon elsewhere that hears it.
+    /// Publish the sound of a microphone over MQTT, for a daemon elsewhere that analyses it.
     Microphone(microphone::MicrophoneArgs),
     /// Show what a daemon publishes, as it comes.
     Watch(watch::WatchArgs),
@@ -115,7 +115,7 @@ pub fn main(set_threads: SetThreads) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let mark = mark_of_failure();
-            // nobody may be left to read it
+            // stderr may be closed
             let _ = writeln!(std::io::stderr(), "{mark}error: {error}\n{mark}  fix: {}", error.fix());
             ExitCode::from(error.kind().exit_code())
         }

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::output_file::{self, OutputFile};
 use crate::publish::{Inspection, export, inspect};
 
-/// What to do with it.
+/// Commands of the outbox.
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum OutboxCommand {
     /// Count what is in it and check it; exit code 5 where something is wrong.
@@ -31,7 +31,7 @@ pub(super) struct StateDirArgs {
     config: Option<PathBuf>,
 }
 
-/// What is checked, and how it is told.
+/// The outbox to check, and the output format.
 #[derive(Debug, clap::Args)]
 pub(super) struct VerifyArgs {
     #[command(flatten)]

@@ -73,7 +73,7 @@ struct ModelFlags<'a> {
     path: Option<&'a PathBuf>,
 }
 
-/// Runs it. What cannot be scored is told on stderr and left out.
+/// Runs it. Recordings that cannot be scored are reported on stderr and skipped.
 ///
 /// # Errors
 /// When nothing can be scored, an output cannot be written, or a setting is out of range.
@@ -121,7 +121,7 @@ fn tell(summary: &Summary, job: &ScoreJob) -> Result<()> {
         let (file, reason) = (skipped.file.display().to_string(), &skipped.reason);
         // most reasons of a reader name the file already
         let name = if reason.contains(&file) { String::new() } else { format!("{file}: ") };
-        // nobody may be left to read it
+        // stderr may be closed
         drop(writeln!(std::io::stderr(), "left out: {name}{reason}"));
     }
     let mut out = stdout();

@@ -49,7 +49,7 @@ pub(super) struct TrainArgs {
     /// Go on from the checkpoint of a run that was interrupted.
     #[arg(long, conflicts_with = "restart")]
     resume: bool,
-    /// Begin anew although there is a checkpoint.
+    /// Start again although there is a checkpoint.
     #[arg(long)]
     restart: bool,
     /// Name in the manifest; the name of the file if left out.

@@ -16,7 +16,7 @@ pub struct CriticTraining {
     pub batch: usize,
     /// Peak learning rate of Adam.
     pub learning_rate: f64,
-    /// What it hears of each band.
+    /// Its inputs for each band.
     pub channels: Vec<Channel>,
 }
 

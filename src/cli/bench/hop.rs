@@ -114,7 +114,7 @@ impl Row {
     }
 }
 
-/// What is measured, by name.
+/// The measured configuration, by name.
 fn named(args: &BenchArgs) -> Vec<String> {
     match &args.model {
         Some(path) => vec![path.file_stem().unwrap_or_default().to_string_lossy().into_owned()],

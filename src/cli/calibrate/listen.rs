@@ -15,7 +15,7 @@ use crate::runtime::{Engine, EngineOutput, StreamPipeline};
 /// Samples taken from a ring at a time.
 const PIECE: usize = 4096;
 
-/// A stream while it is heard.
+/// A stream during its calibration.
 struct Listening {
     feed: StreamFeed,
     keep: bool,
@@ -25,13 +25,13 @@ struct Listening {
     closed: bool,
 }
 
-/// What became of a stream.
+/// The result of a stream.
 pub(super) struct Outcome {
     /// Its id, which is that of `run`.
     pub(super) id: String,
     /// Whether `run` goes on with what is learnt of it: its source is live.
     pub(super) keep: bool,
-    /// What is normal; none where the sound ended before.
+    /// The calibration; `None` where the sound ended before.
     pub(super) learnt: Option<Calibration>,
 }
 
@@ -122,7 +122,7 @@ impl Listening {
     }
 }
 
-/// What sources say of themselves.
+/// Prints the notices of sources.
 fn tell(notices: &Receiver<Notice>, bar: &ProgressBar) {
     for Notice { source, change, .. } in notices.try_iter() {
         match change {

@@ -1,4 +1,4 @@
-//! What was learnt, in the terminal and as a picture.
+//! The calibration, in the terminal and as a picture.
 
 use plotters::prelude::*;
 
@@ -65,7 +65,7 @@ fn calibrated_scores<'a>(
     }
 }
 
-/// Shows histogram, thresholds of some budgets and how many of the seconds just heard lie above each.
+/// Shows histogram, thresholds of some budgets and how many seconds of the calibration lie above each.
 ///
 /// # Errors
 /// When stdout is closed.

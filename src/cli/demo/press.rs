@@ -19,7 +19,7 @@ const DETUNED: f32 = 1.06;
 /// Seconds from the stop to the end of the scene.
 const STOPPED_S: f64 = 9.0;
 
-/// What goes wrong, one in each slot.
+/// The faults, one in each slot.
 const FAULTS: [(&str, Kind); 6] = [
     ("stroke missing", Kind::Missing),
     ("stroke 180 ms early", Kind::Early),

@@ -14,7 +14,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// Level of a hiss that is no silence: a last bit of 16 that flickers.
 const QUIET_DBFS: f64 = -90.0;
 
-/// What to probe.
+/// Arguments of a probe.
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct ProbeArgs {
     /// Devices by the names that `devices` lists; all hardware if left out.
@@ -25,7 +25,7 @@ pub(super) struct ProbeArgs {
     seconds: f64,
 }
 
-/// What a device gave.
+/// The result of a probe.
 #[derive(Debug, Default)]
 pub(in crate::cli) struct Sound {
     /// Its form and what it is called.
@@ -82,12 +82,12 @@ impl Sound {
         10.0 * (self.squares / self.samples.max(1) as f64).max(1e-12).log10()
     }
 
-    /// What a person should know, in words.
+    /// The result in words.
     fn verdict(&self) -> &'static str {
         self.complaint().unwrap_or("fine")
     }
 
-    /// What is wrong with it, if anything.
+    /// The fault, if there is one.
     pub(in crate::cli) fn complaint(&self) -> Option<&'static str> {
         let level = self.level_dbfs();
         if self.peak == 0.0 {
@@ -117,7 +117,7 @@ fn show(out: &mut Output, name: &str, sound: &Sound) -> Result<()> {
     ))
 }
 
-/// What the device called `name` gives in so many seconds.
+/// Probes the device called `name` for so many seconds.
 ///
 /// # Errors
 /// When it is not there, cannot be opened or gives nothing.

@@ -1,4 +1,4 @@
-//! What is looked at, in which order.
+//! The checks, in their order.
 
 use super::super::run::RunArgs;
 use super::finding::{Finding, Report};

@@ -1,4 +1,4 @@
-//! The page: who can reach it, and what a running daemon says of itself.
+//! The page: its exposure, and the answer of a running daemon.
 
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;

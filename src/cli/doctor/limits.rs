@@ -1,4 +1,4 @@
-//! What is asked of the kernel, and whether it grants that.
+//! Limits requested of the kernel, and whether it grants them.
 
 use std::thread;
 

@@ -9,7 +9,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// Bytes of an answer, at most; less than a pipe holds.
 const LARGEST: u64 = 16 << 10;
 
-/// What `program` says on stdout; None where it is not there, fails, or takes too long.
+/// The stdout of `program`; `None` where it is missing, fails, or takes too long.
 pub(super) fn ask(program: &str, arguments: &[&str]) -> Option<String> {
     let mut command = Command::new(program);
     command.args(arguments).env("LC_ALL", "C");

@@ -14,7 +14,7 @@ use crate::error::{Error, ErrorKind, Result};
 
 /// Seconds of sound from each device.
 const MOMENT: f64 = 0.5;
-/// What ffmpeg reads for us.
+/// Inputs that need ffmpeg.
 const BY_FFMPEG: [&str; 5] = ["rtsp://", "rtsps://", "rtmp://", "http://", "https://"];
 
 /// Looks at all of them; at the inputs of the machine where none is configured.
@@ -94,7 +94,7 @@ fn has_sound(check: &str, sound: &Sound) -> Finding {
 fn explained(error: Error, permission: Option<String>, holders: &[String]) -> Error {
     let busy = error.to_string().contains("busy");
     match permission {
-        // who may not see the cards is told that there are none
+        // without permission ALSA lists no cards
         Some(fix) => Error::device(format!("{error}; this user may open no sound card"), fix),
         None if busy && !holders.is_empty() => {
             let who = holders.join(", ");

@@ -1,4 +1,4 @@
-//! The state folder, who uses it, and the outbox in it.
+//! The state folder, the process that uses it, and the outbox in it.
 
 use std::fs::{self, File};
 use std::io::Write;

@@ -108,7 +108,7 @@ struct MicrophonePublisher {
     session: u32,
     /// Index of the first of `samples` in the session.
     next: u64,
-    /// What fills no chunk yet.
+    /// Samples of the incomplete chunk.
     samples: Vec<f32>,
     /// The input comes as fast as it is read.
     paced: bool,
@@ -117,7 +117,7 @@ struct MicrophonePublisher {
     hailed: Option<Instant>,
     sent: u64,
     dropped: u64,
-    /// Of these, those of which nobody was told.
+    /// Of these, the ones not reported yet.
     untold: u64,
 }
 
@@ -196,7 +196,7 @@ impl MicrophonePublisher {
         }
     }
 
-    /// Says that the microphone is there, where it is time.
+    /// Sends a hello, when it is due.
     fn send_hello(&mut self) {
         let now = Instant::now();
         if self.rate == 0 || self.hailed.is_some_and(|last| now < last + HELLO_INTERVAL) {

@@ -30,12 +30,12 @@ const DOCUMENT: usize = 2000;
 const STREAM: &str = "test";
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
-/// What was tried, how far it got, and how it ended.
+/// The step that was tried, and its result.
 #[derive(Debug)]
 pub(in crate::cli) struct Trial {
     /// Whom, and as whom.
     pub(in crate::cli) broker: String,
-    /// What was done.
+    /// The finished steps.
     pub(in crate::cli) steps: Vec<Step>,
     /// A configuration or broker error.
     pub(in crate::cli) outcome: Result<()>,
@@ -318,7 +318,7 @@ enum StepEnd {
     Lost(String),
 }
 
-/// The first thing told that is `wanted`.
+/// The first event that is `wanted`.
 async fn next(link: &mut Link, wanted: impl Fn(&LinkEvent) -> bool) -> StepEnd {
     let by = Instant::now() + PATIENCE;
     loop {
@@ -337,7 +337,7 @@ fn resolve(place: String) -> Result<Vec<SocketAddr>, String> {
     let (sender, found) = mpsc::channel();
     let ask = move || {
         let addresses = place.to_socket_addrs().map(Iterator::collect).map_err(|e| e.to_string());
-        // nobody may wait any more
+        // the receiver may be gone
         let _ = sender.send(addresses);
     };
     thread::Builder::new().name("resolve".into()).spawn(ask).map_err(|e| e.to_string())?;

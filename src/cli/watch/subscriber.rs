@@ -114,7 +114,7 @@ impl EventSubscriber<'_> {
         }
     }
 
-    /// False where there is no more to print or nobody to print to.
+    /// False where there is no more to print, or stdout is closed.
     fn print(&mut self, message: &Message) -> Result<bool> {
         let text = String::from_utf8_lossy(&message.payload);
         let line = match self.args.json {

@@ -144,7 +144,7 @@ fn a_calibration_that_panics_is_reported_and_tried_again() {
         engine.feed(0, &sound(1, false)).unwrap();
         engine
             .catch_up(0, &mut |heard| {
-                calibrated += u32::from(matches!(heard, EngineOutput::Calibrated { .. }))
+                calibrated += u32::from(matches!(heard, EngineOutput::Calibrated { .. }));
             })
             .unwrap();
         if calibrated > 0 {
