@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A real Home Assistant against the daemon: what the README promises of it, a line for each thing that is so.
+"""A real Home Assistant against the daemon: what docs/home-assistant.md promises of it, a line for each thing that is so.
 
     docs/try-home-assistant.py target/release/cpc-stream [--hass hass] [--picture device.png]
 
@@ -136,12 +136,12 @@ class House:
     def __init__(self, command, folder):
         self.command, self.folder, self.port, self.token = shlex.split(command), folder, free_port(), None
         folder.mkdir()
-        readme = (Path(__file__).parent.parent / "README.md").read_text()
-        automation = re.search(r"```yaml\n(triggers:.*?)```", readme, re.S)[1].replace("notify.notify", "persistent_notification.create")
+        page = (Path(__file__).parent / "home-assistant.md").read_text()
+        automation = re.search(r"```yaml\n(triggers:.*?)```", page, re.S)[1].replace("notify.notify", "persistent_notification.create")
         (folder / "configuration.yaml").write_text(
             f"http: {{ server_host: 127.0.0.1, server_port: {self.port} }}\nfrontend:\nhistory:\nlogger: {{ default: warning }}\n"
             "recorder: { exclude: { entity_globs: [sensor.*_score] } }\n"
-            "automation:\n  - alias: of the README\n" + "".join(f"    {line}\n" for line in automation.splitlines()))
+            "automation:\n  - alias: of the page\n" + "".join(f"    {line}\n" for line in automation.splitlines()))
         self.start()
 
     def start(self):
@@ -215,7 +215,7 @@ class House:
         return {entity["entity_id"]: entity for entity in self.ask("config/entity_registry/list") if entity["platform"] == "mqtt"}
 
     def notes(self):
-        """What the automation of the README has said."""
+        """What the automation of docs/home-assistant.md has said."""
         return [note["message"] for note in self.ask("persistent_notification/get") if "the kitchen" in note["message"]]
 
     def complaints(self):
@@ -265,7 +265,7 @@ def it_is_used(house, daemon):
     check(f"{said['onset']} to {said['offset']}, {said['band_hz']} Hz, {said['tier']}",
           lambda: said["band_hz"][0] <= 1900 <= said["band_hz"][1] and said["stream"] == "kitchen", 1)
     check(f"it says what it was: {said['summary']}", lambda: said["kind"] == "foreign" and said["summary"].startswith("foreign sound"), 1)
-    check("the automation of the README spoke once", lambda: len(house.notes()) == 1, 10)
+    check("the automation of the page spoke once", lambda: len(house.notes()) == 1, 10)
 
     house.call("number/set_value", BUDGET, value=7.5)
     check("a budget is set", lambda: daemon.setting("budget") == 7.5 == float(house.state(BUDGET)))
@@ -376,7 +376,7 @@ def main():
         doubts = [doubt for of in house.ask("recorder/validate_statistics").values() for doubt in of]
         it_is_forgotten(house, daemon)
         mine = [issue for issue in house.ask("repairs/list_issues")["issues"] if issue["domain"] == "mqtt"]
-        # the README takes the score out of the recorder
+        # the page takes the score out of the recorder
         complaints = house.complaints() + mine + [doubt for doubt in doubts if doubt["type"] != "entity_not_recorded"]
         print(*complaints, sep="\n", end="")
         check("Home Assistant complains of nothing", lambda: not complaints, 1)

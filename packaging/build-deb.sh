@@ -75,9 +75,9 @@ cp CHANGELOG.md "$doc/changelog"
     echo
     echo " -- $(sed -n 's/^Maintainer: //p' packaging/debian/control.in)  $(date -R -u -d "@$epoch")"
 } > "$doc/changelog.Debian"
-# policy: these are compressed, and what is larger than a few blocks as well
+# policy: these are compressed, and what is larger than a few blocks as well; pages stay as they are, since they link each other
 gzip -n -9 "$doc/changelog" "$doc/changelog.Debian" "$root"/usr/share/man/man1/*.1
-find "$doc" -type f -size +4k ! -name copyright ! -name '*.gz' ! -path '*/examples/*' -exec gzip -n -9 {} +
+find "$doc" -type f -size +4k ! -name copyright ! -name '*.gz' ! -name README.md ! -path '*/examples/*' ! -path '*/docs/*' -exec gzip -n -9 {} +
 [ "$package" = cpc-stream ] || ln -s cpc-stream "$root/usr/share/doc/$package"
 
 # what the program is linked with, as packages

@@ -36,7 +36,7 @@ sed 's|/usr/bin/cpc-stream|/usr/local/bin/cpc-stream|' systemd/cpc-stream.servic
 cp packaging/udev/60-cpc-stream.rules "$root/udev/"
 cp README.md SECURITY.md CHANGELOG.md LICENSE-APACHE LICENSE-MIT "$root/"
 cp config/grafana.json config/prometheus-alerts.yaml "$root/config/"
-cp docs/asyncapi.yaml docs/asyncapi-pool.yaml docs/cluster.md docs/fleet.md docs/representation.md docs/sources.md docs/first-hour.md "$root/docs/"
+cp docs/*.md docs/*.yaml docs/*.png docs/*.svg docs/rebuild.py "$root/docs/"
 cp models/ATTRIBUTION.md "$root/licences/MODEL-ATTRIBUTION.md"
 
 packaging/third-party.sh "$root/licences" "$target"

@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 use crate::frame::FrameShape;
 
 /// Version of the JSON form of [`Calibration`].
-pub const CALIBRATION_VERSION: u32 = 5;
+pub const CALIBRATION_VERSION: u32 = 6;
 
 /// Seconds of calibration that count as much as what is known of places in general.
 const PRIOR_SECONDS: f64 = 90.0;

@@ -11,7 +11,7 @@ use super::hearing::Hearing;
 use super::instrument::Instrument;
 use super::rows::ROW;
 use super::seconds::{maxima, medians, outlying_seconds, robust_distance, second};
-use super::site::{RawRow, Site, raw_rows};
+use super::site::{GainStep, RawRow, Site, raw_rows};
 use super::surprise::{Smooth, Surprise, median};
 use super::tail::Tail;
 use super::terms::{self, Baseline, Combination, TermState};
@@ -159,7 +159,7 @@ impl Collector {
                 if let (Some((critic, live)), Some(memory)) = (live, &mut memory) {
                     unaware.row(&critic.config().channels, &raw.values, &mut row);
                     logits.push((raw.frame, f64::from(live.step(&row, memory))));
-                    steps.push(unaware.is_gain_step(&raw.values));
+                    steps.push(unaware.gain_step(&raw.values, &[]) == GainStep::Certain);
                 }
             }
         }
@@ -219,13 +219,14 @@ impl Collector {
     /// What a watched stream remembers after the frames that were collected last.
     pub(crate) fn hearing(&self, known: &Calibration, instrument: &Instrument) -> Hearing {
         let mut hearing = Hearing::new(known.surprise_frames);
+        let mut adaptive = known.terms.adaptive();
         let mut last = None;
         for frame in &self.recent {
             if last.is_some_and(|last: u64| frame.index != last + 1) {
                 hearing = Hearing::new(known.surprise_frames);
             }
             last = Some(frame.index);
-            hearing.push(frame, known, instrument);
+            hearing.push(frame, known, &mut adaptive, instrument);
         }
         // the windows of minutes reach farther back than the frames that were kept
         if let Some(terms) = self.terms.as_ref().filter(|_| self.stride == 1) {

@@ -15,6 +15,7 @@ use super::pool::{EVERY, POOL_FRAMES, Pool};
 use super::reading::{DetectorCounts, DetectorState, Quality, Reading};
 use super::recurring::Repeat;
 use super::regime::{Former, Relearning};
+use super::terms::Adaptive;
 use super::vigil::{Told, Vigil};
 use crate::error::{Error, Result};
 use crate::event::{Finding, Phase};
@@ -33,6 +34,8 @@ pub(super) struct Watch {
     pub(super) calibration: Calibration,
     pub(super) id: String,
     pub(super) vigil: Vigil,
+    /// What is usual, with what was heard since.
+    pub(super) adaptive: Adaptive,
     /// Former calibrations, the newest first.
     pub(super) former: VecDeque<Former>,
     /// While the place changes.
@@ -304,6 +307,7 @@ impl Detector {
     fn watch(&mut self, calibration: Calibration) -> Result<()> {
         let (id, vigil) = (calibration.id(), Vigil::new(&self.config)?);
         self.stage = Stage::Watching(Box::new(Watch {
+            adaptive: calibration.terms.adaptive(),
             calibration,
             id,
             vigil,
@@ -319,7 +323,7 @@ impl Detector {
         let known = &watch.calibration;
         let hearing = &mut self.since_break.hearing;
         let scores = if self.silent_run == 0 {
-            hearing.push(frame, known, &self.instrument)
+            hearing.push(frame, known, &mut watch.adaptive, &self.instrument)
         } else {
             hearing.hold(known)
         };

@@ -5,9 +5,10 @@ use super::fuse::Fused;
 use super::instrument::Instrument;
 use super::kind::{Clues, STANDS_OUT, TermProbabilities};
 use super::rows::{BRIEF, ROW, RowMaker};
+use super::site::GainStep;
 use super::surprise::{Smooth, median};
 use super::tail::P_FLOOR;
-use super::terms::{Baseline, Term, TermState, Values};
+use super::terms::{Adaptive, Baseline, Term, TermState, Values};
 use crate::event::Evidence;
 use crate::frame::Frame;
 use crate::kernels::CriticMemory;
@@ -112,15 +113,25 @@ impl Hearing {
     }
 
     /// Scores the next frame, which holds sound.
-    pub(super) fn push(&mut self, frame: &Frame, known: &Calibration, instrument: &Instrument) -> Scores {
+    /// `adaptive` are the terms of the stream, which learn from it.
+    pub(super) fn push(
+        &mut self,
+        frame: &Frame,
+        known: &Calibration,
+        adaptive: &mut Adaptive,
+        instrument: &Instrument,
+    ) -> Scores {
         known.site.push((&frame.bands, &frame.c), &mut self.maker);
-        self.terms.push(&known.terms, &frame.bands);
+        self.terms.push(&known.terms, adaptive, &frame.bands);
         if (frame.index + 1).is_multiple_of(ROW as u64) {
             self.maker.row(&mut self.raw);
-            let is_step = known.site.is_gain_step(&self.raw);
+            let step = known.site.gain_step(&self.raw, &self.maker.newest());
+            let is_step = step == GainStep::Certain;
             self.follow_gain(is_step);
             let critic = self.critic_vote(known, instrument, is_step);
-            let surprisals = known.combination.surprisals(&self.terms.values(&known.terms));
+            let values = self.terms.values(adaptive);
+            self.terms.learn(adaptive);
+            let surprisals = known.combination.surprisals(&values);
             if self.maker.is_full() {
                 let novelty = known.site.distance(&self.raw);
                 self.follow_site(novelty, frame.index, known);
@@ -128,7 +139,7 @@ impl Hearing {
                 let usual = known.combination.usual_level();
                 let score = known.combination.score(&surprisals, critic);
                 let p = score.map(|score| known.score_probability(self.baseline.push(score, usual)));
-                let p = p.map(|p| if is_step { p.max(STEP_P) } else { p });
+                let p = p.map(|p| if step == GainStep::None { p } else { p.max(STEP_P) });
                 let is_improbable = p.unwrap_or(p_novelty) < LOOKED_AT;
                 let bands = if is_improbable { self.band_figures(known) } else { None };
                 self.verdict = Some(Verdict { novelty, p_novelty, p, surprisals, bands });

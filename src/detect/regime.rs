@@ -11,6 +11,7 @@ use super::detector::{Detector, SinceBreak, Stage};
 use super::hearing::Hearing;
 use super::instrument::Instrument;
 use super::surprise::median;
+use super::terms::Adaptive;
 use super::vigil::Learnt;
 use crate::event::Finding;
 use crate::frame::{Frame, FrameShape};
@@ -78,18 +79,21 @@ impl Medians {
 #[derive(Debug, Clone)]
 struct Aside {
     hearing: Hearing,
+    adaptive: Option<Adaptive>,
     medians: Medians,
 }
 
 impl Aside {
     fn new(config: &DetectConfig) -> Self {
-        Self { hearing: Hearing::new(config.surprise_frames()), medians: Medians::default() }
+        let hearing = Hearing::new(config.surprise_frames());
+        Self { hearing, adaptive: None, medians: Medians::default() }
     }
 
     fn push(&mut self, former: &Former, frame: &Frame, instrument: &Instrument) {
         let Former { calibration, learnt } = former;
         // a frame that cannot be scored has been told of by the calibration in force
-        let scores = self.hearing.push(frame, calibration, instrument);
+        let adaptive = self.adaptive.get_or_insert_with(|| calibration.terms.adaptive());
+        let scores = self.hearing.push(frame, calibration, adaptive, instrument);
         if let (Some(_), Some(fused)) = (scores.novelty, scores.fused) {
             let p = learnt.recalibrated.p(fused.p);
             self.medians.push(scores.p_place.map_or(p, |place| p.min(place)));
@@ -217,6 +221,7 @@ impl Detector {
         let Stage::Watching(watch) = &mut self.stage else { return };
         let learnt = watch.vigil.adopt(new.learnt, &self.config);
         watch.id = new.calibration.id();
+        watch.adaptive = new.calibration.terms.adaptive();
         let calibration = std::mem::replace(&mut watch.calibration, new.calibration);
         watch.former.push_front(Former { calibration, learnt });
         watch.former.truncate(MOST_FORMER);

@@ -129,6 +129,13 @@ impl RowMaker {
         }
     }
 
+    /// Means of the bands over the frames of the last row, `[64]`.
+    pub(super) fn newest(&self) -> [f32; BANDS] {
+        let mut both = [0f32; 2 * BANDS];
+        self.moments(&self.bands, ROW, &mut both);
+        std::array::from_fn(|band| both[band])
+    }
+
     /// Means, then deviations, over the last `window` frames of a ring.
     fn moments(&self, ring: &[f32], window: usize, out: &mut [f32; 2 * BANDS]) {
         *out = [0.0; 2 * BANDS];

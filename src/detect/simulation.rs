@@ -160,7 +160,7 @@ fn findings_do_not_depend_on_how_frames_were_grouped_or_when_the_detector_was_sa
     let frames = stream();
     let mut whole = Detector::new(&config(), instrument()).unwrap();
     let expected = hear(&mut whole, &frames);
-    assert_eq!(expected.len(), 4);
+    assert_eq!(expected.iter().filter(|finding| finding.phase == Phase::New).count(), 2, "{expected:?}");
     for cut in [1, 7, 100, 6310] {
         let mut detector = Detector::new(&config(), instrument()).unwrap();
         let mut out = Vec::new();
@@ -240,7 +240,8 @@ fn a_gap_ends_an_event_at_the_last_frame_before_it() {
     let mut noise = Noise::new(7);
     let mut detector = calibrated(&mut noise, &config());
     let found = hear(&mut detector, &noise.event(20, 12.0, 8.0));
-    assert_eq!((found.len(), found[0].phase, detector.in_event()), (1, Phase::New, true));
+    assert_eq!((found[0].phase, detector.in_event()), (Phase::New, true));
+    assert!(found[1..].iter().all(|finding| finding.phase == Phase::Update), "{found:?}");
     let last = noise.index - 1;
     noise.index += 40;
     let mut out = Vec::new();

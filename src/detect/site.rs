@@ -18,12 +18,27 @@ const LARGEST: f32 = 8.0;
 /// Squared deviations a band that are common to all in a step of the gain, at least, and that are left, at most.
 const STEP_COMMON: f32 = 4.0;
 const STEP_LEFT: f32 = 2.0;
+/// Where bands vary much by themselves, less is common: then a step has at least so much of it for what is left, and this size
+/// (ln of power: 1.7 dB).
+const STEP_SHARE: f32 = 6.0;
+const STEP_SMALLEST: f32 = 0.4;
 /// The largest step of the gain, in ln of power: 9 dB.
 const STEP_LARGEST: f32 = 2.07;
 /// What is added to deviations: of a mean over 0.1 s, of a mean over longer, of a deviation (ln of power).
 const LEAST_BRIEF: f32 = 0.05;
 const LEAST_MEAN: f32 = 0.03;
 const LEAST_DEVIATION: f32 = 0.02;
+
+/// Whether the sound differs from that before as if the gain had changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum GainStep {
+    /// No.
+    None,
+    /// The shift is no larger than what is usual of these bands, but all of them have it.
+    Possible,
+    /// The shift is larger than what is usual.
+    Certain,
+}
 
 /// The statistics of a place: of its log-mel bands over windows of 0.1 to 0.5 s, and of what its contexts do not foretell.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -111,13 +126,29 @@ impl Site {
         f64::from(mean_square(&white)).sqrt()
     }
 
-    /// Whether what distinguishes the last 0.1 s from the last seconds is one shift of all bands by up to 9 dB, and the rest is
-    /// normal: a step of the gain. A machine that stops shifts them farther, or not all alike.
-    #[must_use]
-    pub fn is_gain_step(&self, raw: &[f32]) -> bool {
+    /// Whether the last 0.1 s of a raw row differ from its last seconds by one shift of all bands by up to 9 dB, and the rest is
+    /// normal; or whether the `newest` frames do, `[64]` means over 50 ms.
+    ///
+    /// A machine that stops shifts them farther, or not all alike.
+    pub(super) fn gain_step(&self, raw: &[f32], newest: &[f32]) -> GainStep {
         let part = |range: std::ops::Range<usize>| raw.get(range).unwrap_or_default();
-        let (shift, common, left) = self.brief.common_shift(part(SLOW), part(BRIEF));
-        shift.abs() <= STEP_LARGEST && common >= STEP_COMMON && left <= STEP_LEFT
+        match self.gain_step_of(part(SLOW), part(BRIEF)) {
+            GainStep::None if self.gain_step_of(part(SLOW), newest) != GainStep::None => GainStep::Possible,
+            step => step,
+        }
+    }
+
+    fn gain_step_of(&self, before: &[f32], now: &[f32]) -> GainStep {
+        let (shift, common, left) = self.brief.common_shift(before, now);
+        if shift.abs() > STEP_LARGEST || left > STEP_LEFT {
+            GainStep::None
+        } else if common >= STEP_COMMON {
+            GainStep::Certain
+        } else if shift.abs() >= STEP_SMALLEST && common >= STEP_SHARE * left {
+            GainStep::Possible
+        } else {
+            GainStep::None
+        }
     }
 
     /// How far each band lies above its mean over 0.25 s, in its deviations, `[64]`.

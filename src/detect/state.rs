@@ -11,13 +11,14 @@ use super::drift::Drift;
 use super::instrument::Instrument;
 use super::reading::DetectorCounts;
 use super::regime::{Former, MOST_FORMER};
+use super::terms::{Adaptive, AdaptiveState};
 use super::vigil::Learnt;
 use crate::error::Result;
 
 /// Version of the JSON form of [`StreamState`].
-pub const STATE_VERSION: u32 = 1;
+pub const STATE_VERSION: u32 = 2;
 
-/// The calibration of a stream and what watching has taught since. As JSON it takes some hundred kilobytes.
+/// The calibration of a stream and what watching has taught since. As JSON it takes about a megabyte.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StreamState {
@@ -31,6 +32,8 @@ pub struct StreamState {
 #[serde(deny_unknown_fields)]
 pub(crate) struct WatchState {
     pub(super) learnt: Learnt,
+    /// What is usual, with what was heard since calibration.
+    pub(super) adaptive: AdaptiveState,
     pub(super) bucket: TokenBucket,
     pub(super) drift: Drift,
     pub(super) declared: Declared,
@@ -95,7 +98,11 @@ impl Detector {
             let mut former = std::mem::take(&mut known.former);
             former.retain(|f| f.learnt.is_whole() && f.calibration.check(config, instrument).is_ok());
             former.truncate(MOST_FORMER);
-            if watch.vigil.restore(known, config)? {
+            let adaptive = Adaptive::restore(&watch.calibration.terms, known.adaptive.clone());
+            if let Some(adaptive) = adaptive
+                && watch.vigil.restore(known, config)?
+            {
+                watch.adaptive = adaptive;
                 watch.former = former.into();
                 detector.number = number;
             } else {
@@ -109,7 +116,8 @@ impl Detector {
     #[must_use]
     pub fn snapshot(&self) -> Option<StreamState> {
         let Stage::Watching(watch) = &self.stage else { return None };
-        let known: WatchState = watch.vigil.snapshot(self.number, watch.former.iter().cloned().collect());
+        let former = watch.former.iter().cloned().collect();
+        let known = watch.vigil.snapshot(self.number, former, watch.adaptive.snapshot());
         Some(StreamState { watch: Some(known), ..watch.calibration.clone().into() })
     }
 

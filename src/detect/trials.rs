@@ -69,12 +69,13 @@ fn a_restart_goes_on_where_it_was() {
     let state = detector.snapshot().unwrap();
     let json = serde_json::to_vec(&state).unwrap();
     let stored = StreamState::from_json(&json).unwrap();
-    assert_eq!(stored, state);
+    assert!(stored == state, "the state is not what was stored");
     let mut again = Detector::with_state(&config(), &instrument(), stored).unwrap();
     assert_eq!((again.state(), again.threshold()), (DetectorState::Watching, detector.threshold()));
     let frames = [noise.frames(300), noise.event(30, 12.0, 6.0), noise.frames(9000)].concat();
     let (a, b) = (hear(&mut detector, &frames), hear(&mut again, &frames));
-    assert_eq!((a.len(), &a), (2, &b));
+    assert_eq!(a, b);
+    one_event(&a);
     assert_eq!(again.threshold(), detector.threshold());
 }
 

@@ -19,6 +19,7 @@ use super::reading::DetectorCounts;
 use super::recurring::{Extent, Repeat};
 use super::regime::{CHANGED_BLOCKS, Former, Medians, evidence};
 use super::state::WatchState;
+use super::terms::AdaptiveState;
 use crate::error::Result;
 use crate::units::FRAME_RATE;
 
@@ -125,9 +126,10 @@ impl Vigil {
     }
 
     /// What is worth keeping. `number` is that of the next event.
-    pub(crate) fn snapshot(&self, number: u64, former: Vec<Former>) -> WatchState {
+    pub(crate) fn snapshot(&self, number: u64, former: Vec<Former>, adaptive: AdaptiveState) -> WatchState {
         WatchState {
             learnt: self.learnt.clone(),
+            adaptive,
             bucket: self.bucket.clone(),
             drift: self.drift.snapshot(),
             declared: self.declared.clone(),

@@ -1,4 +1,4 @@
-//! Embeddings on the broker are the model's contexts, averaged, in the layout that the README tells.
+//! Embeddings on the broker are the model's contexts, averaged, in the layout that docs/mqtt.md tells.
 
 #![cfg(feature = "mqtt")]
 
@@ -121,10 +121,10 @@ fn a_broker_that_hangs_holds_nothing_up() {
     assert!(outcome.stderr.contains("320000 samples scored"), "{}", outcome.stderr);
 }
 
-/// The block behind the marker in README.md.
+/// The block behind the marker in docs/mqtt.md.
 fn subscriber() -> String {
-    let readme = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
-    let (_, after) = readme.split_once("<!-- ci:embedding -->\n```python\n").expect("a block of Python");
+    let page = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/mqtt.md")).unwrap();
+    let (_, after) = page.split_once("<!-- ci:embedding -->\n```python\n").expect("a block of Python");
     after.split_once("```").unwrap().0.to_owned()
 }
 
@@ -140,7 +140,7 @@ impl Drop for Family {
 }
 
 #[test]
-fn the_subscriber_of_the_readme_reads_what_comes() {
+fn the_documented_subscriber_reads_what_comes() {
     let home = tempfile::tempdir().unwrap();
     let broker = Broker::start();
     let address = broker.address();

@@ -1,4 +1,4 @@
-//! What cannot work is refused with one line of cause, one line of fix and the exit code of the README.
+//! What cannot work is refused with one line of cause, one line of fix and the documented exit code (docs/operate.md).
 
 use std::io::Write;
 use std::path::Path;

@@ -38,8 +38,15 @@ pub(super) struct ContextModel {
     /// Of a step, and of an error.
     pub(super) marginal: Mahalanobis,
     pub(super) conditional: Mahalanobis,
+    /// Median squared distance of an error.
+    pub(super) usual: f32,
     /// Of means and deviations of the errors over 0.3 s.
     pub(super) window: Mahalanobis,
+    /// Sums of x_t x_{t−l}ᵀ over calibration, l = 0 to 100, `[101, 8, 8]`; none where they are not needed.
+    pub(super) autocovariances: Vec<f32>,
+    /// Targets of the fit, and its penalty for each.
+    pub(super) targets: f64,
+    pub(super) penalty: f64,
     /// Share of the variance that the whole past predicts beyond what its last 160 ms predict, at new sound.
     pub(super) gain: f32,
 }
@@ -59,7 +66,13 @@ impl ContextModel {
             && self.marginal.is_whole(GROUPS)
             && self.conditional.is_whole(GROUPS)
             && self.window.is_whole(ERRORS)
+            && self.targets >= 1.0
+            && self.targets.is_finite()
+            && self.penalty > 0.0
+            && self.penalty.is_finite()
             && self.gain.is_finite()
+            && self.usual > 0.0
+            && self.usual.is_finite()
     }
 }
 
@@ -72,6 +85,10 @@ pub(super) fn window_steps(step: usize) -> usize {
     (30 + step / 2) / step
 }
 
+/// The excess of squared errors follows their median by so much a frame: it takes half a minute to double 5 times.
+const EXCESS_RATE: f32 = 1.25e-3;
+const MOST_EXCESS: f32 = 5.0;
+
 /// The scores of a step.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct ContextScores {
@@ -79,6 +96,15 @@ pub(super) struct ContextScores {
     pub(super) residual: f64,
     /// −PMI over 0.3 s, up to a constant.
     pub(super) ratio: f64,
+}
+
+/// A step of a stream.
+#[derive(Debug, Clone)]
+pub(super) struct Step {
+    /// Standardised, and cleaned of what nobody could predict.
+    pub(super) row: [f32; GROUPS],
+    /// The squared distance of its error (1 is usual); none before there was a prediction.
+    pub(super) distance: Option<f64>,
 }
 
 /// What is remembered of a stream: its last 100 steps, and the errors of the last 0.3 s.
@@ -94,7 +120,11 @@ pub(super) struct ContextState {
     /// Errors so far.
     predicted: usize,
     cut: u32,
+    /// ln of how much larger squared errors are of late than calibration would have them, 0 or more.
+    excess: f32,
     scores: Option<ContextScores>,
+    /// The step that ended with the last frame.
+    step: Option<Step>,
     scratch: Vec<f32>,
 }
 
@@ -109,7 +139,9 @@ impl ContextState {
             errors: vec![([0.0; GROUPS], 0.0); window_steps(step)],
             predicted: 0,
             cut: 0,
+            excess: 0.0,
             scores: None,
+            step: None,
             scratch: Vec::with_capacity(ERRORS),
         }
     }
@@ -121,6 +153,7 @@ impl ContextState {
 
     /// Takes the mean powers of the groups of the next frame. The scores stay until the next step.
     pub(super) fn push(&mut self, model: &ContextModel, powers: &[f32; GROUPS]) {
+        self.step = None;
         if let Some(row) = self.groups.push(powers) {
             self.take(model, &row);
         }
@@ -131,9 +164,20 @@ impl ContextState {
         self.scores
     }
 
+    /// The step that ended with the last frame.
+    pub(super) fn step(&self) -> Option<&Step> {
+        self.step.as_ref()
+    }
+
+    /// The last 100 steps, the latest first, cleaned of what nobody could predict.
+    fn past(&self) -> impl Iterator<Item = &[f32; GROUPS]> {
+        let (newer, older) = self.past.split_at(self.next.min(self.past.len()));
+        newer.iter().rev().chain(older.iter().rev())
+    }
+
     fn take(&mut self, model: &ContextModel, row: &[f32; GROUPS]) {
         let now = model.standardise(row);
-        let mut kept = now;
+        let (mut kept, mut distance) = (now, None);
         if self.steps >= LAGS {
             let predicted = self.predict(model);
             let mut error = [0.0; GROUPS];
@@ -142,13 +186,17 @@ impl ContextState {
                 error[i] = now[i] - predicted[i];
                 let most = CLIP * model.deviation[i];
                 is_cut |= error[i].abs() > most;
-                kept[i] = predicted[i] + error[i].clamp(-most, most);
+                kept[i] = (predicted[i] + error[i].clamp(-most, most)).clamp(-LARGEST, LARGEST);
             }
             self.cut = if is_cut { (self.cut + 1).min(2 * MOST_CUT) } else { self.cut.saturating_sub(1) };
             if self.cut > MOST_CUT {
                 kept = now;
             }
-            let conditional = model.conditional.distance(&error, &mut self.scratch);
+            let conditional =
+                model.conditional.distance(&error, &mut self.scratch) / f64::from(self.excess.exp());
+            let pull = EXCESS_RATE * self.groups.step() as f32;
+            let above = conditional > f64::from(model.usual);
+            self.excess = (self.excess + if above { pull } else { -pull }).clamp(0.0, MOST_EXCESS);
             let ratio = conditional - model.marginal.distance(&now, &mut self.scratch);
             let window = self.errors.len();
             if let Some(place) = self.errors.get_mut(self.predicted % window) {
@@ -156,19 +204,19 @@ impl ContextState {
             }
             self.predicted += 1;
             self.scores = (self.predicted >= window).then(|| self.score(model));
+            distance = Some(conditional);
         }
         if let Some(place) = self.past.get_mut(self.next) {
             *place = kept;
         }
-        self.next = (self.next + 1) % LAGS;
+        self.step = Some(Step { row: kept, distance });
+        self.next = (self.next + 1) % self.past.len();
         self.steps += 1;
     }
 
     fn predict(&self, model: &ContextModel) -> [f32; GROUPS] {
         let mut sums = [0.0f32; GROUPS];
-        let (newer, older) = self.past.split_at(self.next.min(self.past.len()));
-        let past = newer.iter().rev().chain(older.iter().rev());
-        for (row, weights) in past.zip(model.weights.chunks_exact(GROUPS * GROUPS)) {
+        for (row, weights) in self.past().zip(model.weights.chunks_exact(GROUPS * GROUPS)) {
             for (x, weights) in row.iter().zip(weights.chunks_exact(GROUPS)) {
                 sums.iter_mut().zip(weights).for_each(|(sum, w)| *sum += x * w);
             }
@@ -178,7 +226,7 @@ impl ContextState {
 
     fn score(&mut self, model: &ContextModel) -> ContextScores {
         let errors = error_moments(self.errors.iter().map(|e| &e.0));
-        let residual = model.window.distance(&errors, &mut self.scratch);
+        let residual = model.window.distance(&errors, &mut self.scratch) / f64::from(self.excess.exp());
         let ratio = self.errors.iter().map(|e| f64::from(e.1)).sum::<f64>() / self.errors.len() as f64;
         ContextScores { residual, ratio }
     }

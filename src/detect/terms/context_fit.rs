@@ -6,7 +6,9 @@ use super::context::{
     CLIP, ContextModel, ERRORS, LAGS, SeriesRow, distance_of, error_moments, rows, standardise, window_steps,
 };
 use super::groups::GROUPS;
+use super::levinson::{AUTOCOVARIANCES, BLOCK};
 use super::ridge::Moments;
+use crate::detect::surprise::median;
 use crate::error::Result;
 
 /// Penalties for each target that are tried, ascending, and the one that is tried first.
@@ -50,19 +52,23 @@ pub(super) fn fit(
     if heard < FEWEST || !(0..folds).all(is_in_each) {
         return Ok(None);
     }
-    let Some((weights, whole, errors)) = series.predict(LAGS, &PENALTIES, FIRST_PENALTY) else {
-        return Ok(None);
-    };
-    let Some((_, _, short)) = series.predict(SHORT_FRAMES / step, &PENALTIES, 0) else { return Ok(None) };
-    let gain = series.explained(&errors) - series.explained(&short);
-    let models = weights.into_iter().enumerate();
-    let models = models.map(|(fold, weights)| series.model(weights, &errors, gain, Some(fold)));
+    let Some(long) = series.predict(LAGS, &PENALTIES, FIRST_PENALTY) else { return Ok(None) };
+    let Some(short) = series.predict(SHORT_FRAMES / step, &PENALTIES, 0) else { return Ok(None) };
+    let gain = series.explained(&long.errors) - series.explained(&short.errors);
+    let models = (0..folds).map(|fold| series.model(&long, gain, Some(fold)));
     let models = models.collect::<Result<Vec<_>>>()?;
-    Ok(Some((models, series.model(whole, &errors, gain, None)?)))
+    Ok(Some((models, series.model(&long, gain, None)?)))
 }
 
-/// Weights for each fold, those of all, and the error of each row under the weights that have not seen it.
-type Predicted = (Vec<Vec<f32>>, Vec<f32>, Vec<[f32; GROUPS]>);
+/// What predicts the series.
+struct Predicted {
+    /// Weights for each fold, and those of all.
+    of_folds: Vec<Vec<f32>>,
+    of_all: Vec<f32>,
+    /// The error of each row under the weights that have not seen it.
+    errors: Vec<[f32; GROUPS]>,
+    penalty: f64,
+}
 
 impl Series {
     fn of(rows: Vec<SeriesRow>, step: usize, folds: usize, fold_of: &dyn Fn(usize) -> usize) -> Self {
@@ -132,7 +138,7 @@ impl Series {
             }
             weights.push(own);
         }
-        Some((weights, without(None).solve(penalty)?, errors))
+        Some(Predicted { of_folds: weights, of_all: without(None).solve(penalty)?, errors, penalty })
     }
 
     /// The errors of weights at the targets of a fold.
@@ -162,14 +168,26 @@ impl Series {
         (1.0 - left / all.max(1e-9)) as f32
     }
 
+    /// Sums of x_t x_{t−l}ᵀ, l = 0 to 100, over all steps with a step l before them in the same piece of sound: those of a series
+    /// with zeros at both ends, which have a prediction whatever the series is.
+    fn autocovariances(&self) -> Vec<f32> {
+        let mut sums = vec![0.0f64; AUTOCOVARIANCES];
+        for (t, row) in self.rows.iter().enumerate() {
+            let now = self.row(t);
+            for (lag, sums) in (0..=row.since.min(LAGS)).zip(sums.chunks_exact_mut(BLOCK)) {
+                let past = self.row(t - lag);
+                for (x, sums) in now.iter().zip(sums.chunks_exact_mut(GROUPS)) {
+                    sums.iter_mut().zip(&past).for_each(|(sum, y)| *sum += f64::from(x * y));
+                }
+            }
+        }
+        sums.iter().map(|&sum| sum as f32).collect()
+    }
+
     /// A model with these weights and what the errors of all folds but one say of them.
-    fn model(
-        &self,
-        weights: Vec<f32>,
-        errors: &[[f32; GROUPS]],
-        gain: f32,
-        left_out: Option<usize>,
-    ) -> Result<ContextModel> {
+    fn model(&self, predicted: &Predicted, gain: f32, left_out: Option<usize>) -> Result<ContextModel> {
+        let Predicted { of_folds, of_all, errors, penalty } = predicted;
+        let weights = left_out.and_then(|fold| of_folds.get(fold)).unwrap_or(of_all).clone();
         let kept = || self.targets.iter().filter(move |t| Some(t.1) != left_out).map(|t| t.0.clone());
         let of = |range: Range<usize>| errors.get(range).unwrap_or_default();
         let window = window_steps(self.step);
@@ -178,6 +196,11 @@ impl Series {
             let sum: f64 = kept().flat_map(of).map(|e| f64::from(e[i]).powi(2)).sum();
             ((sum / count).sqrt() as f32).max(1e-3)
         });
+        let conditional = distance_of(kept().flat_map(of).copied())?;
+        let autocovariances = if left_out.is_none() { self.autocovariances() } else { Vec::new() };
+        let mut scratch = Vec::new();
+        let mut distances: Vec<f64> =
+            kept().flat_map(of).map(|error| conditional.distance(error, &mut scratch)).collect();
         Ok(ContextModel {
             step: self.step,
             mean: self.mean,
@@ -185,10 +208,14 @@ impl Series {
             weights,
             deviation,
             marginal: distance_of(kept().flatten().map(|t| self.row(t)))?,
-            conditional: distance_of(kept().flat_map(of).copied())?,
+            usual: median(&mut distances).max(1e-3) as f32,
+            conditional,
             window: distance_of::<ERRORS>(
                 kept().flat_map(|range| of(range).windows(window)).map(|errors| error_moments(errors.iter())),
             )?,
+            autocovariances,
+            targets: count,
+            penalty: *penalty,
             gain,
         })
     }

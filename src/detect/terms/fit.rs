@@ -4,10 +4,9 @@ use nalgebra::DMatrix;
 
 use super::Values;
 use super::context_fit;
+use super::density::{DENSITIES, Density, FORMS};
 use super::groups::powers;
-use super::mahalanobis::{Allowance, Mahalanobis};
-use super::model::{MOMENTS, TermModel};
-use super::modulation;
+use super::model::TermModel;
 use super::state::{Features, TermState};
 use crate::detect::foretelling::{LAG, TREND, Trend};
 use crate::detect::prediction::Prediction;
@@ -21,11 +20,6 @@ const FOLDS: usize = 5;
 const MOST: usize = 6000;
 /// Frames after a break that are not learnt from.
 const SETTLING: usize = 100;
-/// Standard deviation of a change of gain that is no sign of anything, in ln of power, of bands and of errors.
-const GAIN: f32 = 0.7;
-const GAIN_OF_ERRORS: f32 = 0.2;
-/// Added to standard deviations.
-const LEAST: f32 = 0.02;
 
 /// Terms that are fitted to a calibration.
 pub(in crate::detect) struct Calibrated {
@@ -56,21 +50,18 @@ pub(in crate::detect) fn fit(
     drop(sampled);
 
     let rows = feature_rows(bands, &level, breaks, &|frame| &predictors[fold_of(frame)]);
-    let densities = |left_out: Option<usize>| -> Result<[Mahalanobis; 4]> {
+    let densities = |left_out: Option<usize>| -> Result<[Density; DENSITIES]> {
         let kept = || rows.iter().filter(|r| fine(r.0) && Some(fold_of(r.0)) != left_out).map(|r| &r.1);
-        let gain = |deviation| {
-            let direction = (0..MOMENTS).map(|i| if i < BANDS { 1.0 } else { 0.0 }).collect();
-            [Allowance { direction, deviation }]
-        };
-        let of = |part: fn(&Features) -> &[f32], width, allowances: &[Allowance]| {
+        let of = |part: fn(&Features) -> &[f32], form| {
             let flat: Vec<f32> = kept().flat_map(&part).copied().collect();
-            Mahalanobis::fit(&flat, width, LEAST, allowances)
+            Density::fit(&flat, form)
         };
+        let [half, quarter, short, modulation] = FORMS;
         Ok([
-            of(|f| &f.half, MOMENTS, &gain(GAIN))?,
-            of(|f| &f.quarter, MOMENTS, &gain(GAIN))?,
-            of(|f| &f.short, MOMENTS, &gain(GAIN_OF_ERRORS))?,
-            of(|f| &f.modulation, modulation::WIDTH, &[])?,
+            of(|f| &f.half, half)?,
+            of(|f| &f.quarter, quarter)?,
+            of(|f| &f.short, short)?,
+            of(|f| &f.modulation, modulation)?,
         ])
     };
     let group_powers: Vec<_> = bands.chunks_exact(BANDS).map(powers).collect();
@@ -82,9 +73,11 @@ pub(in crate::detect) fn fit(
         _ => (vec![None; FOLDS], None),
     };
     drop(group_powers);
-    let assemble = |predictor: Prediction, densities: [Mahalanobis; 4], contexts| {
-        let [half, quarter, short, modulation] = densities;
-        TermModel { level: level.clone(), half, quarter, predictor, short, modulation, contexts }
+    let assemble = |predictor: Prediction, densities: [Density; DENSITIES], contexts| TermModel {
+        level: level.clone(),
+        predictor,
+        densities,
+        contexts,
     };
     let models = predictors.iter().enumerate().map(|(fold, predictor)| {
         let contexts = of_folds.get_mut(fold).and_then(Option::take);
@@ -100,10 +93,10 @@ pub(in crate::detect) fn fit(
             (state, since) = (TermState::new(), 0);
         }
         let unaware = &models[fold_of(frame)];
-        state.push(unaware, bands);
+        state.push_with(unaware, unaware.contexts.as_ref().map(<[_; 2]>::each_ref), bands);
         since += 1;
         if (frame + 1).is_multiple_of(ROW) {
-            let values = state.values(unaware);
+            let values = state.values_with(&unaware.densities);
             if since >= SETTLING {
                 rows.push((frame, values));
             }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 
 /// Added to the diagonal of the shrunk correlation matrix, so that it has a Cholesky factor.
-const JITTER: f64 = 1e-4;
+pub(super) const JITTER: f64 = 1e-4;
 /// Products that are summed side by side.
 const SIDE: usize = 8;
 
@@ -59,7 +59,7 @@ impl Mahalanobis {
         }
         let mut covariance = (z.transpose() * &z).cast::<f64>() / n as f64;
         let fourth: f64 = z.row_iter().map(|row| f64::from(row.norm_squared()).powi(2)).sum();
-        shrink(&mut covariance, fourth / (n as f64).powi(2), n);
+        shrink(&mut covariance, fourth / n as f64, n);
         for allowance in allowances {
             let along: Vec<f64> =
                 allowance.direction.iter().zip(&scale).map(|(d, s)| f64::from(d * s)).collect();
@@ -80,6 +80,19 @@ impl Mahalanobis {
         };
         let factor = (0..width).flat_map(|i| (0..=i).map(move |j| (i, j)));
         Ok(Self { mean, scale, factor: factor.map(|at| inverse[at] as f32).collect() })
+    }
+
+    /// The distance under which all coordinates are alike.
+    pub(super) fn identity(width: usize) -> Self {
+        let factor = (0..width).flat_map(|i| (0..=i).map(move |j| if i == j { 1.0 } else { 0.0 })).collect();
+        Self { mean: vec![0.0; width], scale: vec![1.0; width], factor }
+    }
+
+    /// Takes a mean, reciprocal deviations and an inverse factor of the same width. Does not allocate.
+    pub(super) fn renew(&mut self, mean: &[f32], scale: &[f32], factor: &[f64]) {
+        self.mean.iter_mut().zip(mean).for_each(|(to, x)| *to = *x);
+        self.scale.iter_mut().zip(scale).for_each(|(to, x)| *to = *x);
+        self.factor.iter_mut().zip(factor).for_each(|(to, x)| *to = *x as f32);
     }
 
     /// Squared distance of a vector over its width: about 1 for vectors like those of the fit. Does not allocate;
@@ -107,14 +120,19 @@ impl Mahalanobis {
     }
 }
 
-/// Shrinks `covariance` of `n` standardised rows; `fourth` is the sum of their fourth powers of the norm over n².
+/// How far a covariance of `n` standardised rows is to be shrunk, 0 to 1: from its trace and its squared norm, and the mean
+/// fourth power of the norm of the rows.
+pub(super) fn shrinkage(width: usize, (trace, squared): (f64, f64), fourth: f64, n: f64) -> f64 {
+    let away = squared - trace * trace / width as f64;
+    let noise = ((fourth - squared) / n).clamp(0.0, away.max(0.0));
+    if away > 0.0 { noise / away } else { 1.0 }
+}
+
+/// Shrinks `covariance` of `n` standardised rows; `fourth` is the mean fourth power of their norm.
 fn shrink(covariance: &mut DMatrix<f64>, fourth: f64, n: usize) {
     let width = covariance.nrows();
     let identity = covariance.trace() / width as f64;
-    let squared = covariance.norm_squared();
-    let away = squared - width as f64 * identity * identity;
-    let noise = (fourth - squared / n as f64).clamp(0.0, away.max(0.0));
-    let weight = if away > 0.0 { noise / away } else { 1.0 };
+    let weight = shrinkage(width, (covariance.trace(), covariance.norm_squared()), fourth, n as f64);
     *covariance *= 1.0 - weight;
     (0..width).for_each(|i| covariance[(i, i)] += weight * identity + JITTER);
 }

@@ -16,19 +16,25 @@
 //! (arXiv 1807.03748, section 2.2). A context that has just heard an anomaly predicts badly for seconds, so what enters it is
 //! cut at three deviations of the error, as in robust Kalman filters (Masreliez and Martin 1977).
 
+mod adaptive;
+mod adaptive_context;
 mod baseline;
 mod combination;
 mod context;
 mod context_fit;
+mod density;
 mod fit;
 mod groups;
+mod levinson;
 mod mahalanobis;
 mod model;
 mod modulation;
+mod refit;
 mod ridge;
 mod state;
 mod tail;
 
+pub(super) use adaptive::{Adaptive, AdaptiveState};
 pub(super) use baseline::Baseline;
 pub(super) use combination::Combination;
 pub(super) use fit::fit;

@@ -2,9 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::adaptive::Adaptive;
 use super::context::ContextModel;
-use super::mahalanobis::Mahalanobis;
-use super::modulation;
+use super::density::{DENSITIES, Density, are_whole};
+use super::levinson::AUTOCOVARIANCES;
 use crate::detect::foretelling::TREND;
 use crate::detect::prediction::Prediction;
 use crate::units::BANDS;
@@ -18,12 +19,10 @@ pub(super) const MOMENTS: usize = 2 * BANDS;
 pub(crate) struct TermModel {
     /// Mean of each band, `[64]`: where a stream begins.
     pub(super) level: Vec<f32>,
-    pub(super) half: Mahalanobis,
-    pub(super) quarter: Mahalanobis,
     /// Of the bands from their last 0.3 s.
     pub(super) predictor: Prediction,
-    pub(super) short: Mahalanobis,
-    pub(super) modulation: Mahalanobis,
+    /// Of half a second, a quarter, errors of the short prediction, modulation.
+    pub(super) densities: [Density; DENSITIES],
     /// At steps of 40 ms and of 80 ms; none where calibration was too short.
     pub(super) contexts: Option<[ContextModel; 2]>,
 }
@@ -36,15 +35,21 @@ impl TermModel {
         gains.fold(0.0, f64::max)
     }
 
+    /// What a stream begins with.
+    pub(in crate::detect) fn adaptive(&self) -> Adaptive {
+        Adaptive::new(self)
+    }
+
     /// Whether this could have come from a fit.
     pub(in crate::detect) fn is_whole(&self) -> bool {
         self.level.len() == BANDS
             && self.level.iter().all(|x| x.is_finite())
-            && self.half.is_whole(MOMENTS)
-            && self.quarter.is_whole(MOMENTS)
             && self.predictor.is_whole(TREND)
-            && self.short.is_whole(MOMENTS)
-            && self.modulation.is_whole(modulation::WIDTH)
-            && self.contexts.iter().flatten().all(ContextModel::is_whole)
+            && are_whole(&self.densities)
+            && self
+                .contexts
+                .iter()
+                .flatten()
+                .all(|context| context.is_whole() && context.autocovariances.len() == AUTOCOVARIANCES)
     }
 }

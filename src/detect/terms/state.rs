@@ -1,6 +1,8 @@
 //! What a stream remembers for its terms.
 
-use super::context::ContextState;
+use super::adaptive::Adaptive;
+use super::context::{ContextModel, ContextState};
+use super::density::{DENSITIES, Density};
 use super::groups::{GROUPS, powers};
 use super::model::{MOMENTS, TermModel};
 use super::modulation::Modulation;
@@ -18,9 +20,12 @@ const BASELINE_ROWS: f32 = 600.0;
 const USUAL_ROWS: f32 = 200.0;
 /// A band pulls the baseline as if it were at most this far from it, in ln of power: a loud second is no new baseline.
 const LARGEST_PULL: f32 = 1.5;
-/// Beyond this squared distance (1 is usual) the baseline follows a tenth as fast: what goes on there is not this site.
+/// Beyond this squared distance (1 is usual) it is another sound than that of the site, of which nothing is learnt and which the
+/// baseline follows a tenth as fast ...
 const FAR: f64 = 6.0;
 const FAR_RATE: f32 = 0.1;
+/// ... unless it has stayed for so many rows more than it was away: half a minute. Then it is the site.
+const STAYS: u32 = 600;
 
 /// The windows of a stream: bands and errors of the last 0.5 s, the baseline of the last 30 s, envelopes, contexts.
 #[derive(Debug, Clone)]
@@ -32,8 +37,10 @@ pub(in crate::detect) struct TermState {
     trends: [[f32; TREND]; LAG],
     baseline: [f32; BANDS],
     rows: u64,
-    /// The last 0.5 s were far from what is usual.
+    /// The last 0.5 s were far from what is usual, and for how many rows.
     is_far: bool,
+    far_rows: u32,
+    distances: [f64; DENSITIES],
     modulation: Modulation,
     contexts: [ContextState; 2],
     frames: usize,
@@ -50,6 +57,13 @@ pub(super) struct Features {
     pub(super) modulation: Vec<f32>,
 }
 
+impl Features {
+    /// In the order of the densities.
+    fn parts(&self) -> [&[f32]; DENSITIES] {
+        [&self.half, &self.quarter, &self.short, &self.modulation]
+    }
+}
+
 impl TermState {
     /// Of a stream that begins.
     pub(in crate::detect) fn new() -> Self {
@@ -61,6 +75,8 @@ impl TermState {
             baseline: [0.0; BANDS],
             rows: 0,
             is_far: false,
+            far_rows: 0,
+            distances: [0.0; DENSITIES],
             modulation: Modulation::new(),
             contexts: [ContextState::new(4), ContextState::new(8)],
             frames: 0,
@@ -69,13 +85,31 @@ impl TermState {
         }
     }
 
-    /// Takes the next frame's log-mel bands `[64]`.
-    pub(in crate::detect) fn push(&mut self, model: &TermModel, bands: &[f32]) {
+    /// Takes the next frame's log-mel bands `[64]`, and learns from it.
+    pub(in crate::detect) fn push(&mut self, model: &TermModel, adaptive: &mut Adaptive, bands: &[f32]) {
+        self.push_with(model, adaptive.contexts(), bands);
+        adaptive.learn_steps(&self.contexts, self.follows());
+    }
+
+    /// Learns from the rows whose values were asked for last.
+    pub(in crate::detect) fn learn(&self, adaptive: &mut Adaptive) {
+        if self.is_full() && self.follows() {
+            adaptive.learn(self.features.parts(), self.distances);
+        }
+    }
+
+    /// The same with predictions as they are.
+    pub(super) fn push_with(
+        &mut self,
+        model: &TermModel,
+        contexts: Option<[&ContextModel; 2]>,
+        bands: &[f32],
+    ) {
         if self.frames == 0 {
             self.start(&model.level);
         }
         let powers = self.push_short(&model.predictor, bands);
-        if let Some(models) = &model.contexts {
+        if let Some(models) = contexts {
             for (state, model) in self.contexts.iter_mut().zip(models) {
                 state.push(model, &powers);
             }
@@ -126,39 +160,46 @@ impl TermState {
     }
 
     /// The values that end with the last frame. To be called once in 5 frames: the baseline moves on.
-    pub(in crate::detect) fn values(&mut self, model: &TermModel) -> Values {
+    pub(in crate::detect) fn values(&mut self, adaptive: &Adaptive) -> Values {
+        self.values_with(adaptive.densities())
+    }
+
+    /// The same by these densities.
+    pub(super) fn values_with(&mut self, densities: &[Density; DENSITIES]) -> Values {
         self.update_features();
         let mut values = [None; TERMS];
         if !self.is_full() {
             return values;
         }
-        let Features { half, quarter, short, modulation } = &self.features;
-        let parts = [
-            (&model.half, half),
-            (&model.quarter, quarter),
-            (&model.short, short),
-            (&model.modulation, modulation),
-        ];
-        let mut distances =
-            parts.map(|(density, of)| Some(density.distance(of, &mut self.scratch))).into_iter();
-        let scores = self.contexts.each_ref().map(ContextState::scores);
-        let mut contexts = scores.into_iter().flat_map(|s| [s.map(|s| s.residual), s.map(|s| s.ratio)]);
-        for value in &mut values {
-            *value = distances.next().or_else(|| contexts.next()).flatten();
+        let parts = self.features.parts().into_iter().zip(densities);
+        for (to, (row, density)) in self.distances.iter_mut().zip(parts) {
+            *to = density.distance(row, &mut self.scratch);
         }
-        self.is_far = values[0].is_some_and(|distance| distance > FAR);
+        let scores = self.contexts.each_ref().map(ContextState::scores);
+        let contexts = scores.into_iter().flat_map(|s| [s.map(|s| s.residual), s.map(|s| s.ratio)]);
+        let all = self.distances.into_iter().map(Some).chain(contexts);
+        values.iter_mut().zip(all).for_each(|(to, value)| *to = value);
+        self.is_far = self.distances.first().is_some_and(|&distance| distance > FAR);
+        self.far_rows =
+            if self.is_far { (self.far_rows + 1).min(2 * STAYS) } else { self.far_rows.saturating_sub(1) };
         values
+    }
+
+    /// Whether the sound of now is that of the site: near what was usual, or far from it for half a minute.
+    fn follows(&self) -> bool {
+        !self.is_far || self.far_rows >= STAYS
     }
 
     /// The vectors that end with the last frame, and moves the baseline on.
     pub(super) fn update_features(&mut self) -> &Features {
+        let follows = self.follows();
         let Features { half, quarter, short, modulation } = &mut self.features;
         self.bands.moments(HALF, half);
         self.bands.moments(QUARTER, quarter);
         self.errors.moments(HALF, short);
         self.modulation.row(modulation);
         let rate = (1.0 / (self.rows as f32 + USUAL_ROWS)).max(1.0 - (-1.0 / BASELINE_ROWS).exp());
-        let rate = if self.is_far { FAR_RATE * rate } else { rate };
+        let rate = if follows { rate } else { FAR_RATE * rate };
         for (baseline, x) in self.baseline.iter_mut().zip(half.iter()) {
             *baseline += rate * (x - *baseline).clamp(-LARGEST_PULL, LARGEST_PULL);
         }

@@ -42,11 +42,12 @@ fn surprisals(calibration: &[f32], after: &[f32]) -> (f64, Vec<Values>) {
     let rows = fitted.rows.iter().map(|row| &row.1);
     let combination = Combination::fit(&rows, fitted.model.predictability()).unwrap();
     assert!(combination.is_whole());
-    let (mut state, mut out) = (fitted.state, Vec::new());
+    let (mut state, mut adaptive, mut out) = (fitted.state, fitted.model.adaptive(), Vec::new());
     for (frame, bands) in after.chunks_exact(BANDS).enumerate() {
-        state.push(&fitted.model, bands);
+        state.push(&fitted.model, &mut adaptive, bands);
         if (frame + 1).is_multiple_of(ROW) {
-            out.push(combination.surprisals(&state.values(&fitted.model)));
+            out.push(combination.surprisals(&state.values(&adaptive)));
+            state.learn(&mut adaptive);
         }
     }
     (fitted.model.predictability(), out)
@@ -96,12 +97,12 @@ fn a_sound_in_one_band_is_far_by_density_and_a_louder_machine_is_near_again_once
         let mut state = fitted.state.clone();
         let mut last = 0.0;
         for (frame, bands) in louder.chunks_exact(BANDS).enumerate() {
-            state.push(&fitted.model, bands);
+            state.push_with(&fitted.model, None, bands);
             if follow && frame == 520 {
                 state.follow_gain(bands);
             }
             if (frame + 1).is_multiple_of(ROW) {
-                let values = state.values(&fitted.model);
+                let values = state.values_with(&fitted.model.densities);
                 if frame == 599 {
                     last = values[0].unwrap();
                 }

@@ -1,0 +1,292 @@
+//! The density of windows of sound at a site, which goes on learning.
+
+use nalgebra::DMatrix;
+use serde::{Deserialize, Serialize};
+
+use super::mahalanobis::Mahalanobis;
+use super::model::MOMENTS;
+use super::modulation;
+use super::refit::Refit;
+use crate::error::{Error, Result};
+use crate::units::BANDS;
+
+/// How many densities there are: of half a second, of a quarter, of errors of the short prediction, of modulation.
+pub(super) const DENSITIES: usize = 4;
+/// Rows that count at most: 10 min. What is older gives way.
+pub(super) const LONGEST: f64 = 12_000.0;
+/// A row at this squared distance (1 is usual) or nearer counts whole, a farther one by the reciprocal of its distance, as in a fit
+/// of Student's t.
+const NEAR: f64 = 2.0;
+/// Standard deviation of a change of gain that is no sign of anything, in ln of power, of bands and of errors.
+const GAIN: f32 = 0.7;
+const GAIN_OF_ERRORS: f32 = 0.2;
+
+/// What a density is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Form {
+    /// Bands of half a second, relative to the last 30 s.
+    Half,
+    /// Of a quarter.
+    Quarter,
+    /// Errors of the short prediction over half a second.
+    Short,
+    /// Spectra of the envelopes.
+    Modulation,
+}
+
+/// The densities of the bands, in the order of the terms.
+pub(super) const FORMS: [Form; DENSITIES] = [Form::Half, Form::Quarter, Form::Short, Form::Modulation];
+
+impl Form {
+    /// Numbers of a row.
+    pub(super) fn width(self) -> usize {
+        match self {
+            Self::Half | Self::Quarter | Self::Short => MOMENTS,
+            Self::Modulation => modulation::WIDTH,
+        }
+    }
+
+    /// Standard deviation of the first 64 coordinates together that means nothing.
+    pub(super) fn gain(self) -> f32 {
+        match self {
+            Self::Half | Self::Quarter => GAIN,
+            Self::Short => GAIN_OF_ERRORS,
+            Self::Modulation => 0.0,
+        }
+    }
+
+    /// Rows that share sound with a row: so many count as one.
+    pub(super) fn overlap(self) -> f64 {
+        match self {
+            Self::Half | Self::Short => 10.0,
+            Self::Quarter => 5.0,
+            Self::Modulation => 13.0,
+        }
+    }
+}
+
+/// Mean and covariance of rows, as they are kept.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Moments {
+    pub(super) form: Form,
+    pub(super) mean: Vec<f32>,
+    /// The lower triangle, row by row.
+    pub(super) covariance: Vec<f32>,
+    /// Rows that it stands for.
+    pub(super) weight: f64,
+    /// Mean fourth power of the norm of standardised rows.
+    pub(super) fourth: f64,
+}
+
+/// A normal law of rows: its moments follow each new row, its distance follows them some seconds later ([`Refit`]).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Moments", into = "Moments")]
+pub(in crate::detect) struct Density {
+    pub(super) moments: Moments,
+    pub(super) metric: Mahalanobis,
+}
+
+impl Density {
+    /// Fits `rows` `[n, width]`.
+    ///
+    /// # Errors
+    /// When there are fewer than 2 rows, or values that are not finite.
+    pub(super) fn fit(rows: &[f32], form: Form) -> Result<Self> {
+        let width = form.width();
+        let n = rows.len() / width;
+        if n < 2 {
+            return Err(crate::detect::site::too_short(0));
+        }
+        let mut z = DMatrix::from_row_slice(n, width, rows.get(..n * width).unwrap_or_default());
+        let (mut mean, mut deviations) = (Vec::with_capacity(width), Vec::with_capacity(width));
+        for mut column in z.column_iter_mut() {
+            let middle = column.iter().map(|&x| f64::from(x)).sum::<f64>() / n as f64;
+            let variance = column.iter().map(|&x| (f64::from(x) - middle).powi(2)).sum::<f64>() / n as f64;
+            let deviation = variance.sqrt() + f64::from(super::refit::LEAST);
+            column.iter_mut().for_each(|x| *x = ((f64::from(*x) - middle) / deviation) as f32);
+            mean.push(middle as f32);
+            deviations.push(deviation);
+        }
+        let correlation = z.transpose() * &z;
+        let lower = (0..width).flat_map(|i| (0..=i).map(move |j| (i, j)));
+        let raw = |(i, j): (usize, usize)| {
+            let product = deviations.get(i).zip(deviations.get(j)).map_or(0.0, |(a, b)| a * b);
+            (f64::from(correlation[(i, j)]) / n as f64 * product) as f32
+        };
+        let covariance = lower.map(raw).collect();
+        let fourth = z.row_iter().map(|row| f64::from(row.norm_squared()).powi(2)).sum::<f64>() / n as f64;
+        Self::of(Moments { form, mean, covariance, weight: n as f64, fourth })
+    }
+
+    fn of(moments: Moments) -> Result<Self> {
+        let damaged = || {
+            Error::config(
+                "the covariance of calibration has no Cholesky factor: scores at calibration are not finite",
+                "check the input, and run `calibrate` again",
+            )
+        };
+        if !moments.is_whole(moments.form) {
+            return Err(damaged());
+        }
+        let width = moments.form.width();
+        let mut density = Self { moments, metric: Mahalanobis::identity(width) };
+        if Refit::new(width).complete(&mut density) { Ok(density) } else { Err(damaged()) }
+    }
+
+    /// Squared distance of a row over its width: about 1 for usual ones.
+    pub(super) fn distance(&self, row: &[f32], scratch: &mut Vec<f32>) -> f64 {
+        self.metric.distance(row, scratch)
+    }
+
+    /// Takes in a row at `distance`; the distances of rows stay until the next renewal. Does not allocate.
+    pub(super) fn learn(&mut self, row: &[f32], distance: f64, scratch: &mut Vec<f32>) {
+        let weight = weight_at(distance);
+        if !weight.is_finite() {
+            return;
+        }
+        let Moments { mean, covariance, weight: total, .. } = &mut self.moments;
+        let share = (weight / (*total + weight)) as f32;
+        *total = (*total + weight).min(LONGEST);
+        scratch.clear();
+        scratch.extend(row.iter().zip(mean.iter()).map(|(x, m)| x - m));
+        mean.iter_mut().zip(scratch.iter()).for_each(|(m, d)| *m += share * d);
+        let mut rest = covariance.as_mut_slice();
+        for (i, d) in scratch.iter().enumerate() {
+            let (line, after) = rest.split_at_mut((i + 1).min(rest.len()));
+            let (kept, added) = (1.0 - share, share * (1.0 - share) * d);
+            line.iter_mut().zip(scratch.iter()).for_each(|(c, e)| *c = kept * *c + added * e);
+            rest = after;
+        }
+    }
+
+    /// All of it, to be kept.
+    pub(super) fn snapshot(&self) -> DensityState {
+        DensityState { moments: self.moments.clone(), metric: self.metric.clone() }
+    }
+
+    /// Goes on where another was; none if `state` is damaged.
+    pub(super) fn restore(state: DensityState, form: Form) -> Option<Self> {
+        let density = Self { moments: state.moments, metric: state.metric };
+        density.is_whole(form).then_some(density)
+    }
+
+    pub(super) fn is_whole(&self, form: Form) -> bool {
+        self.moments.is_whole(form) && self.metric.is_whole(form.width())
+    }
+}
+
+impl Moments {
+    /// Becomes like `other`. Does not allocate where it has room.
+    pub(super) fn take(&mut self, other: &Self) {
+        self.form = other.form;
+        self.mean.clone_from(&other.mean);
+        self.covariance.clone_from(&other.covariance);
+        (self.weight, self.fourth) = (other.weight, other.fourth);
+    }
+
+    pub(super) fn is_whole(&self, form: Form) -> bool {
+        let width = form.width();
+        self.form == form
+            && self.mean.len() == width
+            && self.covariance.len() == width * (width + 1) / 2
+            && self.mean.iter().chain(&self.covariance).all(|x| x.is_finite())
+            && self.weight >= 1.0
+            && self.weight.is_finite()
+            && self.fourth.is_finite()
+    }
+}
+
+impl TryFrom<Moments> for Density {
+    type Error = Error;
+
+    fn try_from(moments: Moments) -> Result<Self> {
+        Self::of(moments)
+    }
+}
+
+impl From<Density> for Moments {
+    fn from(density: Density) -> Self {
+        density.moments
+    }
+}
+
+/// What a row at `distance` counts, 0 to 1.
+pub(super) fn weight_at(distance: f64) -> f64 {
+    if distance > NEAR { NEAR / distance } else { 1.0 }
+}
+
+/// What is kept of a [`Density`] that goes on learning: the distance in force is that of earlier moments.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct DensityState {
+    moments: Moments,
+    metric: Mahalanobis,
+}
+
+/// Whether these could have come from a fit.
+pub(in crate::detect) fn are_whole(parts: &[Density; DENSITIES]) -> bool {
+    parts.iter().zip(FORMS).all(|(density, form)| density.is_whole(form))
+}
+
+/// The first 64 coordinates, by which a change of gain moves all alike.
+pub(super) fn is_level(coordinate: usize) -> bool {
+    coordinate < BANDS
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use rand::{RngExt, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
+
+    use super::*;
+
+    pub(in super::super) fn row(rng: &mut ChaCha8Rng, shift: f32) -> Vec<f32> {
+        let common = rng.random_range(-1.0..1.0f32);
+        (0..modulation::WIDTH)
+            .map(|i| shift + common * (i % 5) as f32 + rng.random_range(-1.0..1.0f32))
+            .collect()
+    }
+
+    pub(in super::super) fn of_rows(rows: usize, rng: &mut ChaCha8Rng) -> Density {
+        let flat: Vec<f32> = (0..rows).flat_map(|_| row(rng, 0.0)).collect();
+        Density::fit(&flat, FORMS[3]).unwrap()
+    }
+
+    impl Density {
+        /// The same, as a density of something else of the same width.
+        pub(in super::super) fn as_form(&self, form: Form) -> Self {
+            Self::of(Moments { form, ..self.moments.clone() }).unwrap()
+        }
+    }
+
+    #[test]
+    fn rows_like_those_of_the_fit_have_a_distance_of_one() {
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        let density = of_rows(4000, &mut rng);
+        let mut scratch = Vec::new();
+        let mean =
+            (0..1000).map(|_| density.distance(&row(&mut rng, 0.0), &mut scratch)).sum::<f64>() / 1000.0;
+        assert!((mean - 1.0).abs() < 0.1, "{mean}");
+        let json = serde_json::to_string(&density).unwrap();
+        assert_eq!(serde_json::from_str::<Density>(&json).unwrap(), density);
+        let broken = json.replace("\"weight\":4000.0", "\"weight\":-1.0");
+        assert!(serde_json::from_str::<Density>(&broken).is_err());
+    }
+
+    /// Learning row by row gives the moments of a fit to all rows.
+    #[test]
+    fn learning_is_a_fit_to_all() {
+        let mut rng = ChaCha8Rng::seed_from_u64(2);
+        let rows: Vec<Vec<f32>> = (0..900).map(|_| row(&mut rng, 0.0)).collect();
+        let mut learnt = Density::fit(&rows[..600].concat(), FORMS[3]).unwrap();
+        let mut scratch = Vec::new();
+        rows[600..].iter().for_each(|row| learnt.learn(row, 1.0, &mut scratch));
+        let all = Density::fit(&rows.concat(), FORMS[3]).unwrap();
+        assert_eq!(learnt.moments.weight, 900.0);
+        for (a, b) in learnt.moments.covariance.iter().zip(&all.moments.covariance) {
+            assert!((a - b).abs() < 2e-3, "{a} {b}");
+        }
+    }
+}

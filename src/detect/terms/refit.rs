@@ -1,0 +1,208 @@
+//! Distances that follow their moments, a few rows of a matrix at a time.
+
+use serde::{Deserialize, Serialize};
+
+use super::density::{DENSITIES, Density, FORMS, Form, Moments, is_level};
+use super::mahalanobis::{JITTER, shrinkage};
+use super::model::MOMENTS;
+
+/// Added to standard deviations.
+pub(super) const LEAST: f32 = 0.02;
+/// Rows of a matrix that a step factorises.
+const ROWS: usize = 5;
+/// Smallest pivot.
+const SMALLEST: f64 = 1e-9;
+
+/// The Cholesky factor L of the shrunk correlation of one density after another, and L⁻¹, row by row:
+/// Lᵢⱼ = (Aᵢⱼ − Σₖ LᵢₖLⱼₖ)/Lⱼⱼ and (L⁻¹)ᵢ = (eᵢ − Σₖ Lᵢₖ (L⁻¹)ₖ)/Lᵢᵢ.
+#[derive(Debug, Clone)]
+pub(super) struct Refit {
+    density: usize,
+    /// The next row; none before the moments are taken.
+    row: Option<usize>,
+    width: usize,
+    /// The moments that it began with.
+    of: Moments,
+    scale: Vec<f32>,
+    /// Packed lower triangles.
+    factor: Vec<f64>,
+    inverse: Vec<f64>,
+}
+
+impl Refit {
+    /// Of densities of rows of up to `most` numbers.
+    pub(super) fn new(most: usize) -> Self {
+        let packed = most * (most + 1) / 2;
+        Self {
+            density: 0,
+            row: None,
+            width: 0,
+            of: Moments {
+                form: Form::Half,
+                mean: Vec::with_capacity(most),
+                covariance: Vec::with_capacity(packed),
+                weight: 1.0,
+                fourth: 0.0,
+            },
+            scale: vec![0.0; most],
+            factor: vec![0.0; packed],
+            inverse: vec![0.0; packed],
+        }
+    }
+
+    /// Goes on by a step.
+    pub(super) fn step(&mut self, densities: &mut [Density; DENSITIES]) {
+        let at = self.density;
+        let Some(density) = densities.get_mut(at) else { return };
+        let Some(first) = self.row else {
+            self.begin(&density.moments);
+            return;
+        };
+        let last = (first + ROWS).min(self.width);
+        let is_positive = (first..last).all(|row| self.factorise(row));
+        self.row = Some(last);
+        if !is_positive || last == self.width {
+            if is_positive {
+                self.finish(density);
+            }
+            (self.density, self.row) = ((at + 1) % DENSITIES, None);
+        }
+    }
+
+    /// Renews the distance of a density at once; false where its covariance has no factor.
+    pub(super) fn complete(&mut self, density: &mut Density) -> bool {
+        self.begin(&density.moments);
+        let is_positive = (0..self.width).all(|row| self.factorise(row));
+        if is_positive {
+            self.finish(density);
+        }
+        self.row = None;
+        is_positive
+    }
+
+    /// What is kept of it: the rows that are done follow from the moments that it began with.
+    pub(super) fn snapshot(&self) -> RefitState {
+        RefitState { density: self.density, begun: self.row.map(|row| (row, self.of.clone())) }
+    }
+
+    /// Goes on where another was; none if `state` is damaged.
+    pub(super) fn restore(state: RefitState) -> Option<Self> {
+        let form = *FORMS.get(state.density)?;
+        let mut refit = Self { density: state.density, ..Self::new(MOMENTS) };
+        if let Some((row, moments)) = state.begun {
+            if row > form.width() || !moments.is_whole(form) {
+                return None;
+            }
+            refit.begin(&moments);
+            if !(0..row).all(|row| refit.factorise(row)) {
+                return None;
+            }
+            refit.row = Some(row);
+        }
+        Some(refit)
+    }
+
+    /// Takes the shrunk correlation of the moments. Does not allocate.
+    fn begin(&mut self, moments: &Moments) {
+        let form = moments.form;
+        let width = form.width();
+        self.of.take(moments);
+        (self.width, self.row) = (width, Some(0));
+        for (i, scale) in self.scale.iter_mut().enumerate().take(width) {
+            let variance = moments.covariance.get(start(i) + i).copied().unwrap_or(0.0);
+            *scale = 1.0 / (variance.max(0.0).sqrt() + LEAST);
+        }
+        let (mut trace, mut squared) = (0.0, 0.0);
+        for i in 0..width {
+            let line = start(i)..start(i) + i + 1;
+            let from = moments.covariance.get(line.clone()).unwrap_or_default();
+            let to = self.factor.get_mut(line).unwrap_or_default();
+            let own = self.scale.get(i).copied().unwrap_or(0.0);
+            for (j, ((to, c), scale)) in to.iter_mut().zip(from).zip(&self.scale).enumerate() {
+                *to = f64::from(*c) * f64::from(own) * f64::from(*scale);
+                squared += if i == j { *to * *to } else { 2.0 * *to * *to };
+                trace += if i == j { *to } else { 0.0 };
+            }
+        }
+        let shrunk = shrinkage(width, (trace, squared), moments.fourth, moments.weight / form.overlap());
+        let gain = f64::from(form.gain()).powi(2);
+        for i in 0..width {
+            let own =
+                if is_level(i) { gain * f64::from(self.scale.get(i).copied().unwrap_or(0.0)) } else { 0.0 };
+            let to = self.factor.get_mut(start(i)..start(i) + i + 1).unwrap_or_default();
+            for (j, (to, scale)) in to.iter_mut().zip(&self.scale).enumerate() {
+                *to *= 1.0 - shrunk;
+                if is_level(j) {
+                    *to += own * f64::from(*scale);
+                }
+                if i == j {
+                    *to += shrunk * trace / width as f64 + JITTER;
+                }
+            }
+        }
+    }
+
+    /// Factorises a row, and inverts it; false where the matrix is not positive definite.
+    fn factorise(&mut self, i: usize) -> bool {
+        let Some((before, from_here)) = self.factor.split_at_mut_checked(start(i)) else { return false };
+        let Some((line, [pivot, ..])) = from_here.split_at_mut_checked(i) else { return false };
+        for j in 0..i {
+            let other = before.get(start(j)..start(j) + j + 1).unwrap_or_default();
+            let (done, rest) = line.split_at_mut(j);
+            if let (Some(x), Some(diagonal)) = (rest.first_mut(), other.last()) {
+                *x = (*x - dot(done, other)) / diagonal;
+            }
+        }
+        let left = *pivot - dot(line, line);
+        if left.is_nan() || left <= SMALLEST {
+            return false;
+        }
+        *pivot = left.sqrt();
+        let Some((before, from_here)) = self.inverse.split_at_mut_checked(start(i)) else { return false };
+        let Some((to, [diagonal, ..])) = from_here.split_at_mut_checked(i) else { return false };
+        to.fill(0.0);
+        for (k, factor) in line.iter().enumerate() {
+            let other = before.get(start(k)..start(k) + k + 1).unwrap_or_default();
+            to.iter_mut().zip(other).for_each(|(to, x)| *to -= factor * x);
+        }
+        *diagonal = 1.0 / *pivot;
+        let reciprocal = *diagonal;
+        to.iter_mut().for_each(|x| *x *= reciprocal);
+        true
+    }
+
+    fn finish(&self, density: &mut Density) {
+        let packed = start(self.width);
+        density.metric.renew(
+            &self.of.mean,
+            self.scale.get(..self.width).unwrap_or_default(),
+            self.inverse.get(..packed).unwrap_or_default(),
+        );
+    }
+}
+
+/// What is kept of a [`Refit`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RefitState {
+    density: usize,
+    /// The next row, and the moments.
+    begun: Option<(usize, Moments)>,
+}
+
+/// Where row `i` of a packed lower triangle begins.
+fn start(i: usize) -> usize {
+    i * (i + 1) / 2
+}
+
+/// Σ aᵢ bᵢ over the shorter of the two, summed side by side.
+fn dot(a: &[f64], b: &[f64]) -> f64 {
+    let n = a.len().min(b.len());
+    let (a, b) = (a.get(..n).unwrap_or_default(), b.get(..n).unwrap_or_default());
+    let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<8>(), b.as_chunks::<8>());
+    let mut sums = [0.0f64; 8];
+    for (a, b) in a.iter().zip(b) {
+        sums.iter_mut().zip(a).zip(b).for_each(|((sum, a), b)| *sum += a * b);
+    }
+    sums.iter().sum::<f64>() + a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum::<f64>()
+}
