@@ -110,7 +110,7 @@ pub(super) fn check(name: &str, capture: &CaptureConfig) -> Result<()> {
     if capture.must_exist { found } else { Ok(()) }
 }
 
-/// The life of a device source: open, watch, reopen, until told to stop.
+/// Runs a device source: open, watch, reopen, until it is stopped.
 pub(super) fn run(name: &str, capture: &CaptureConfig, intake: Intake, link: &SourceLink) {
     let mut callback_state =
         Box::new(CallbackState { intake, timeline: Timeline::default(), rate: RateCheck::default() });

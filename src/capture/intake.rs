@@ -152,7 +152,7 @@ impl Intake {
         Ok(())
     }
 
-    /// What follows comes at `rate` Hz in truth, in the form that was expected.
+    /// Corrects the rate of what follows to `rate` Hz; the format stays.
     pub fn correct(&mut self, rate: u32) {
         self.rate = rate;
         self.writers.iter_mut().for_each(|w| w.set_rate(rate));

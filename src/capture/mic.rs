@@ -34,7 +34,7 @@ const SILENT: Duration = Duration::from_secs(2);
 /// Longest wait for a message.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// The life of such a source, until it is told to stop.
+/// Runs such a source until it is stopped.
 pub(super) fn run(id: &str, posts: &Receiver<Incoming>, intake: Intake, link: &SourceLink) {
     let mut receiver = ChunkReceiver {
         id,

@@ -39,12 +39,12 @@ pub struct Notice {
     pub change: SourceChange,
 }
 
-/// What happened to a source.
+/// A change of a source.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SourceChange {
     /// It gives sound now.
     Online {
-        /// What was opened, e.g. `hw:CARD=0,DEV=0 "Test microphone" 48000 Hz 1 ch i16 period 960`.
+        /// Description of the opened input, e.g. `hw:CARD=0,DEV=0 "Test microphone" 48000 Hz 1 ch i16 period 960`.
         description: String,
     },
     /// It is not there or stopped giving sound; a device or a sender on a network is tried again every 1–2 s.
@@ -64,17 +64,17 @@ pub enum SourceChange {
     },
     /// The device gives another number of samples a second than it says, and is taken at its true rate from here on.
     WrongRate {
-        /// What it says, Hz.
+        /// The nominal rate, Hz.
         nominal: u32,
-        /// What was measured, Hz.
+        /// The measured rate, Hz.
         measured: u32,
     },
-    /// A sender on a network gives another number of samples a second than is configured. It is heard at the configured
-    /// rate all the same.
+    /// A sender on a network gives another number of samples a second than is configured. It is analysed at the
+    /// configured rate all the same.
     RateOff {
-        /// What is configured, Hz.
+        /// The configured rate, Hz.
         nominal: u32,
-        /// What was measured, Hz.
+        /// The measured rate, Hz.
         measured: u32,
     },
     /// A file or the standard input came to its end; the rings are closed.
@@ -98,7 +98,7 @@ pub struct StreamFeed {
 pub struct OpenSource {
     /// The id of the source.
     pub id: Arc<str>,
-    /// What it reads, for people: `device hw:0`, `file x.wav`, `stdin`.
+    /// Description of its input: `device hw:0`, `file x.wav`, `stdin`.
     pub name: String,
     /// Its streams, in the order of the configured channels.
     pub feeds: Vec<StreamFeed>,
@@ -130,7 +130,7 @@ pub fn open(source: &SourceConfig, capture: &CaptureConfig, notices: Sender<Noti
     open_with(source, capture, notices, None)
 }
 
-/// The same where microphones on the broker can be heard.
+/// The same with microphones on the broker.
 ///
 /// # Errors
 /// As [`open`], and for such a microphone where there is no `air`.

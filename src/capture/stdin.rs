@@ -70,7 +70,7 @@ pub(super) fn run(
 /// A pipe that is read.
 struct Pipe<'a> {
     form: PcmForm,
-    /// What is no whole frame yet.
+    /// Bytes of an incomplete frame.
     bytes: Vec<u8>,
     intake: &'a mut Intake,
     link: &'a SourceLink,
@@ -199,7 +199,7 @@ fn read_pieces(input: impl Read + Send + Sync + 'static) -> io::Result<Receiver<
     thread::Builder::new().name("stdin".into()).spawn(work).map(|_| pieces)
 }
 
-/// Reads until the end, or until nobody takes it.
+/// Reads until the end, or until the receiver is gone.
 fn read_into(mut input: impl Read + Send + Sync + 'static, to: &Sender<Piece>) -> io::Result<()> {
     let mut start = Vec::with_capacity(START);
     input.by_ref().take(START as u64).read_to_end(&mut start)?;

@@ -37,7 +37,7 @@ enum ConnectionEnd {
     Lost { reason: String, heard: bool },
 }
 
-/// The life of such a source: open, listen, open again, until told to stop.
+/// Runs such a source: open, read, open again, until it is stopped.
 pub(super) fn run(
     address: &Address,
     (form, transport): (PcmForm, RtspTransport),

@@ -1,4 +1,4 @@
-//! What kind of encoder a model has.
+//! Configuration of the encoder.
 
 use serde::{Deserialize, Serialize};
 

@@ -58,7 +58,7 @@ pub struct ColumnCard {
 }
 
 impl Column {
-    /// What is shown of it.
+    /// Its card.
     #[must_use]
     pub fn card(&self) -> ColumnCard {
         ColumnCard {

@@ -67,7 +67,7 @@ pub struct Chosen {
 /// The figures.
 #[derive(Debug, Clone, Serialize)]
 pub struct ProbeTable {
-    /// What the columns are.
+    /// The columns.
     pub columns: Vec<ColumnCard>,
     /// Runs.
     pub seeds: u64,

@@ -13,7 +13,7 @@ use crate::table_file;
 
 /// Its name in the state folder.
 const FILE: &str = "events.redb";
-/// What errors call it.
+/// Its name in errors.
 const WHAT: &str = "event store";
 const FORMAT: u64 = 1;
 /// 2024-01-01: what is older was reported before the clock was set, and its age means nothing.

@@ -21,7 +21,7 @@ const LONGEST_PAGE: usize = 1000;
 pub struct Page {
     /// The events.
     pub events: Vec<StoredEvent>,
-    /// What [`Filter::before`] must be for the next page; null on the last one.
+    /// Value of [`Filter::before`] for the next page; null on the last one.
     pub next: Option<String>,
 }
 
@@ -61,7 +61,7 @@ pub(super) struct SharedState {
     pub(super) opened: Mutex<Option<Opened>>,
     /// Rows that are not on the disk yet.
     pub(super) waiting: Mutex<BTreeMap<String, Row>>,
-    /// The last rows that it has taken, for as long as the file cannot be read: a disk that is full lets nobody open it.
+    /// The last rows that it has taken, for as long as the file cannot be read: on a full disk it cannot be opened.
     pub(super) written: Mutex<BTreeMap<String, Row>>,
 }
 

@@ -134,7 +134,7 @@ impl Architecture {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DataCard {
-    /// What the data is, in a line.
+    /// Description of the data, in a line.
     pub description: String,
     /// Clips used for training (validation not counted).
     pub clips: usize,
@@ -168,7 +168,7 @@ pub struct Figures {
     pub accuracy_per_k: Vec<f64>,
 }
 
-/// What it takes to measure the validation figures again.
+/// The settings that reproduce the validation figures.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Protocol {
@@ -194,7 +194,7 @@ pub struct TrainingCard {
     pub minutes: f64,
     /// Seed of every random choice.
     pub seed: u64,
-    /// What the negatives were.
+    /// The negatives, in words.
     pub negatives: String,
     /// All settings of the run.
     #[serde(default, skip_serializing_if = "Option::is_none")]

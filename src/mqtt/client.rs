@@ -270,7 +270,7 @@ impl ClientTask {
     fn execute(&mut self, order: ClientCommand, link: Option<&Link>) -> Result<(), String> {
         match order {
             ClientCommand::Hear { filter, listener } => {
-                // a subscriber that arrives while connected is told so, once
+                // a subscriber that arrives while connected gets `Connected`, once
                 let known = self.receivers().any(|known| known.way.same_channel(&listener.way));
                 if link.is_some() && !known {
                     let _ = listener.way.try_send(Incoming::Connected);
@@ -312,7 +312,7 @@ impl ClientTask {
         asked
     }
 
-    /// A refused subscription: its subscribers are told.
+    /// Reports a refused subscription to its subscribers.
     fn subscribed(&mut self, id: u16, refused: Option<String>) {
         let Some((filter, reason)) = self.sent.remove(&id).zip(refused) else { return };
         tracing::error!(

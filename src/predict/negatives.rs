@@ -107,7 +107,7 @@ impl Negatives {
         within + self.cross() + self.foreign()
     }
 
-    /// What they are, in words.
+    /// Description in words.
     #[must_use]
     pub fn description(&self) -> String {
         let mut parts = Vec::new();

@@ -39,7 +39,7 @@ pub struct EmbeddingConfig {
     pub rate_hz: u32,
     /// Type of the numbers.
     pub dtype: EmbeddingType,
-    /// What is sent.
+    /// The source of the numbers.
     pub source: EmbeddingSource,
 }
 
@@ -90,7 +90,7 @@ pub enum EmbeddingSource {
 pub struct Embedding {
     /// How the numbers are sent.
     pub dtype: EmbeddingType,
-    /// What they are.
+    /// Their source.
     pub source: EmbeddingSource,
     /// First bytes of the model's sha256.
     pub model: [u8; 6],

@@ -31,8 +31,8 @@
 //! Scores and embeddings have QoS 0: never retained, dropped while there is no connection. They take at most half of
 //! the channel, so that they never crowd out events; what is refused is counted with the rest. Embeddings are contexts
 //! c_t, averaged over the frames since the last one, as numbers behind a header ([`Embedding`] tells the layout). They
-//! are off unless `[publish.embedding] rate_hz` asks for them: no sound can be played from them, but they tell more of
-//! what was heard than events do, and whoever may read the topic reads that.
+//! are off unless `[publish.embedding] rate_hz` asks for them: no sound can be played from them, but they reveal more
+//! of the sound than events do, to every client that may read the topic.
 
 mod config;
 mod embedding;

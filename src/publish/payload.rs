@@ -116,7 +116,7 @@ pub struct Score {
     pub p: Option<f64>,
     /// -log10 of `p`; null while calibrating.
     pub score: Option<f64>,
-    /// What the stream is doing.
+    /// The state of the stream.
     pub state: Watching,
     /// Progress of the calibration; left out outside of one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -147,7 +147,7 @@ pub struct OutboxHealth {
 pub struct BrokerHealth {
     /// The broker is there.
     pub connected: bool,
-    /// What it refuses or drops, and who else uses this node's name: a line each.
+    /// Its faults: refused or dropped topics, and a second node of this name, a line each.
     pub faults: Vec<String>,
 }
 
@@ -177,7 +177,7 @@ pub struct InputHealth {
 pub struct StreamHealth {
     /// Overruns of the ring: episodes in which it was full and refused samples.
     pub overruns: u64,
-    /// Times the sound card reported a gap; of a card with several channels told of the first of its streams.
+    /// Times the sound card reported a gap; for a card with several channels counted at its first stream.
     pub xruns: u64,
     /// Samples that never reached the model.
     pub lost_samples: u64,
@@ -196,7 +196,7 @@ pub struct StreamHealth {
     pub bytes_refused: u64,
     /// Samples a second that come from a network, where they are more than 0.5 % off what is configured; else null.
     pub measured_hz: Option<u32>,
-    /// What is configured then; else null.
+    /// The configured rate then; else null.
     pub configured_hz: Option<u32>,
     /// The state of the input.
     pub input: InputHealth,

@@ -18,7 +18,7 @@ pub struct CalibrationProgress {
 pub struct StreamProgress {
     /// The state of the stream.
     pub state: Watching,
-    /// Share of the sound to learn from that was heard, 0 to 1; null while watching.
+    /// Share of the calibration sound received so far, 0 to 1; null while watching.
     pub fraction: Option<f64>,
     /// When events are reported from, RFC 3339 in UTC; null while watching, while relearning (severe events are reported) and where
     /// sound is not heard as it happens.

@@ -60,14 +60,14 @@ pub enum Outgoing {
     Availability {
         /// Stream id.
         stream: String,
-        /// What is so.
+        /// The availability.
         availability: Availability,
     },
-    /// What a stream is doing: retained, the latest counts.
+    /// The state of a stream: retained, the latest counts.
     Progress {
         /// Stream id.
         stream: String,
-        /// What it is doing.
+        /// The state.
         progress: StreamProgress,
     },
     /// The state of the node: retained, the latest counts.
@@ -76,14 +76,14 @@ pub enum Outgoing {
     Setting {
         /// Stream id.
         stream: String,
-        /// What is set.
+        /// The setting.
         key: Command,
         /// Its value.
         value: String,
     },
     /// The answer to a request: nothing where there is no connection.
     Response {
-        /// What was asked for.
+        /// The command.
         command: Command,
         /// The answer.
         response: Response,

@@ -316,7 +316,7 @@ pub enum ResponseStatus {
 pub struct Response {
     /// Whether it was carried out.
     pub status: ResponseStatus,
-    /// What came of it; null where there is nothing to say.
+    /// The result; null without one.
     #[serde(default)]
     pub data: Option<serde_json::Value>,
     /// Why not; null where it was.

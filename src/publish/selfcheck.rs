@@ -132,7 +132,7 @@ impl SelfCheck {
         Some(Action::Subscribe(topic.to_owned()))
     }
 
-    /// What is retained goes out.
+    /// A retained message is sent.
     pub(super) fn state_goes(&mut self, topic: &str, payload: &[u8]) {
         if topic == self.health {
             self.boot = boot(payload);
@@ -161,7 +161,7 @@ impl SelfCheck {
             if !retained && payload == b"online" && !self.reads {
                 self.reads = true;
                 if !self.kept {
-                    // what is kept is sent again to who subscribes again
+                    // a retained message is delivered again after a new subscription
                     self.kept_by = Some(now + PATIENCE);
                     return vec![Action::Subscribe(self.status.clone())];
                 }

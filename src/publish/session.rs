@@ -79,7 +79,7 @@ pub(super) struct SessionSettings {
 
 enum Slot {
     Record(Record),
-    /// What is retained, by its topic.
+    /// A retained message, by its topic.
     State(String),
 }
 
@@ -109,7 +109,7 @@ pub(super) struct Session {
     log_limiter: LogRateLimiter,
     /// The broker keeps what is retained.
     retains: bool,
-    /// What the broker refuses.
+    /// Refused topics.
     refused: Refused,
     check: SelfCheck,
     /// Another daemon runs under this node's name.

@@ -49,7 +49,7 @@ pub struct Control<'a> {
     pub load: &'a dyn Fn() -> Result<Config>,
 }
 
-/// Runs the daemon until it is told to stop, every input has ended, or a part of it fails.
+/// Runs the daemon until it is stopped, every input has ended, or a part of it fails.
 ///
 /// # Errors
 /// When it cannot start: configuration, model, a device name that cannot be, a file that is no audio. A broker or

@@ -24,7 +24,7 @@ pub struct Engine {
     pub(super) instrument: Instrument,
     /// Frames an embedding; 0 for none.
     pool_frames: u32,
-    /// What streams keep of their recent sound, if anything.
+    /// The recent sound that streams keep, if any.
     keep: Option<RecentAudioConfig>,
     /// The model on the CPU, for failover.
     pub(super) fallback: Option<Arc<Cpc>>,

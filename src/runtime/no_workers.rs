@@ -14,7 +14,7 @@ use crate::capture::{MqttAudioInput, OpenSource, SourceConfig};
 use crate::config::Config;
 use crate::error::Result;
 
-/// What the analysis is to do with a shared stream.
+/// Commands to the analysis for a shared stream.
 #[derive(Debug)]
 pub(super) enum StreamHandover {}
 

@@ -20,7 +20,7 @@ pub struct HttpConfig {
     /// File whose first line is the token that clients must show, or `credential:NAME`; needed where others can reach
     /// the address.
     pub token_file: Option<PathBuf>,
-    /// The same for operators, who may judge events as well; without it nobody may over HTTP.
+    /// The same for operators, who may review events as well; without it reviews over HTTP are refused.
     pub operator_token_file: Option<PathBuf>,
     /// Addresses of proxies that authenticate their users, as Home Assistant's: requests from them need no token to
     /// read.

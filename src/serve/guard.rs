@@ -15,7 +15,7 @@ use tokio::time::sleep;
 use super::config::Tokens;
 use crate::telemetry::LogThrottle;
 
-/// What the page may load: its own files, nothing inline, nothing from elsewhere.
+/// Content security policy: own files only, nothing inline.
 const CONTENT: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src \
                        'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 

@@ -65,7 +65,7 @@ impl MicTopics {
         format!("$share/{pool}/{}", self.hello("+"))
     }
 
-    /// What a topic is about, where it is one of these and no chunk.
+    /// The kind of a topic; `None` for chunks and other topics.
     #[must_use]
     pub fn read<'a>(&self, topic: &'a str) -> Option<MicTopic<'a>> {
         let rest = topic.strip_prefix(&self.prefix)?.strip_prefix('/')?;

@@ -80,7 +80,7 @@ impl Connection {
         self.limits
     }
 
-    /// What comes next, within a fifth of a second.
+    /// The next read, within a fifth of a second.
     pub(super) fn next(&mut self) -> Arrival<'_> {
         match &mut self.kind {
             Kind::Server(stream) => tcp::read(stream, &mut self.buffer),

@@ -76,7 +76,7 @@ impl Listener {
         Ok(Self { socket, current: None, waiting: Vec::new(), frame: frame.max(1), stale: None })
     }
 
-    /// What comes next; [`Arrival::Sender`] where another client is heard from here on, or none.
+    /// The next read; [`Arrival::Sender`] where another client, or none, is active from here on.
     pub(super) fn next<'a>(&mut self, buffer: &'a mut [u8]) -> Arrival<'a> {
         self.accept();
         if self.current.as_ref().is_none_or(|client| client.active.elapsed() >= TAKEOVER)

@@ -46,7 +46,7 @@ pub struct Anomaly {
 /// The outcome of one anomaly.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct EventOutcome {
-    /// What it is.
+    /// Its properties.
     pub anomaly: Anomaly,
     /// Whether an alarm began during it, or half a second beside its onset.
     pub found: bool,

@@ -18,7 +18,7 @@ const STEPS: usize = 8;
 pub(super) struct Packing {
     words: Vec<u32>,
     scales: Vec<f32>,
-    /// What was added to the integers of each row, and what that takes off for each unit of weight.
+    /// The offset added to the integers of each row, and its correction for each unit of weight.
     offsets: Vec<f32>,
     shifts: Vec<f32>,
     /// A tile row after row.
@@ -79,17 +79,17 @@ impl Packing {
         }
     }
 
-    /// What was packed.
+    /// The packed words.
     pub(super) fn words(&self) -> &[u32] {
         &self.words
     }
 
-    /// What integers of each row are multiplied with.
+    /// Scale of the integers of each row.
     pub(super) fn scales(&self) -> &[f32] {
         &self.scales
     }
 
-    /// What is taken off a row's sums for each unit of weight.
+    /// Correction of a row's sums for each unit of weight.
     pub(super) fn shifts(&self) -> &[f32] {
         &self.shifts
     }

@@ -26,11 +26,11 @@ pub(super) struct PackedWeights {
     depth: usize,
     cols: usize,
     width: usize,
-    /// What an output's integers are multiplied with, for each column with padding; empty but for integers.
+    /// Scale of each output's integers, for each column with padding; empty except for integer weights.
     scales: Vec<f32>,
     /// The sum of an output's weights; empty but for 7 bits.
     totals: Vec<f32>,
-    /// What the sum of each column begins with, with padding.
+    /// Initial value of the sum of each column, with padding.
     bias: Vec<f32>,
 }
 
@@ -133,7 +133,7 @@ impl PackedWeights {
         self.precision
     }
 
-    /// What an output's integers are multiplied with.
+    /// Scale of each output's integers.
     pub(super) fn scales(&self) -> &[f32] {
         &self.scales
     }
@@ -143,7 +143,7 @@ impl PackedWeights {
         &self.totals
     }
 
-    /// What sums begin with, for each column with padding.
+    /// Initial values of sums, for each column with padding.
     pub(super) fn bias(&self) -> &[f32] {
         &self.bias
     }
@@ -181,7 +181,7 @@ impl PackedWeights {
     }
 }
 
-/// Asks for large pages, of which fewer addresses have to be looked up, under memory that nobody has touched.
+/// Requests huge pages, for fewer TLB misses, under untouched memory.
 #[cfg(target_os = "linux")]
 fn on_large_pages<T>(memory: &mut [T]) {
     const PAGE: usize = 4096;

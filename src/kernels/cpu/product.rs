@@ -159,7 +159,7 @@ struct Block<F> {
     inputs: *const u32,
     input_scales: *const f32,
     weight_scales: *const f32,
-    /// What the sums begin with, where the block is the first.
+    /// Initial values of the sums, in the first block.
     begin: Option<InitialSums>,
     /// `[count, padded]`, which other blocks add to.
     sums: *mut f32,

@@ -12,7 +12,7 @@ pub(super) trait Simd: Copy + Debug + Send + Sync + 'static {
     type Reg: Copy;
     /// The same registers with instructions for [`dot_pairs`](Self::dot_pairs) and [`dot_quads`](Self::dot_quads).
     type Dot: Simd;
-    /// What it is called in a log.
+    /// Its name in logs.
     const NAME: &'static str;
     /// Lanes of a register.
     const LANES: usize;

@@ -76,7 +76,7 @@ impl CpuStepper {
         })
     }
 
-    /// What registers it uses: `AVX2`, `AVX2 with VNNI`, `AVX-512`, `AVX-512 with VNNI` or `portable`.
+    /// The registers it uses: `AVX2`, `AVX2 with VNNI`, `AVX-512`, `AVX-512 with VNNI` or `portable`.
     #[must_use]
     pub fn registers(&self) -> &'static str {
         self.streams.registers()

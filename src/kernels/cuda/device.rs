@@ -25,7 +25,7 @@ use crate::error::{Error, Result};
 /// Machine code of `hop.cu` for several chips, and PTX for those to come.
 static KERNELS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/hop.fatbin"));
 
-/// What cuBLAS works in; given to it once, since it must not allocate while a graph is captured.
+/// Workspace of cuBLAS; given to it once, since it must not allocate while a graph is captured.
 const WORKSPACE: usize = 32 << 20;
 
 /// An address on the GPU.
@@ -308,7 +308,7 @@ impl Gpu {
         .map_err(|e| failed("multiply", e))
     }
 
-    /// What `work` starts, as one graph; none of it runs now.
+    /// Captures the launches of `work` as one graph, without running them.
     pub(super) fn record(&self, work: impl FnOnce() -> Result<()>) -> Result<Graph> {
         let mode = CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
         self.stream.begin_capture(mode).map_err(|e| failed("record a graph", e))?;
@@ -336,7 +336,7 @@ impl Gpu {
 }
 
 impl Pinned {
-    /// What is there.
+    /// The numbers.
     pub(super) fn numbers(&self) -> Result<&[f32]> {
         self.numbers.as_slice().map_err(|e| failed("read pinned memory", e))
     }

@@ -24,7 +24,7 @@ pub struct Imported {
     pub architecture: Architecture,
     /// Its tensors, by the names of this program, on the CPU.
     pub tensors: Tensors,
-    /// What was found and done.
+    /// The report.
     pub report: ImportReport,
 }
 

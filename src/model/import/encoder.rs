@@ -29,7 +29,7 @@ impl Norm {
         }
     }
 
-    /// What the tensors of layer 0 show.
+    /// The norm that the tensors of layer 0 show.
     fn of(weights: &Weights) -> Result<Self> {
         let running = weights.shape("gEncoder.batchNorm0.running_mean").is_some();
         match weights.shape("gEncoder.batchNorm0.weight").map(<[usize]>::len) {

@@ -35,7 +35,7 @@ pub(super) fn start(options: &ConnectOptions) -> (AsyncClient, EventLoop) {
     AsyncClient::new(to, REQUESTS)
 }
 
-/// What every document carries; of `kept` ones, how long the broker may keep them.
+/// Properties of every document; for `kept` ones also their expiry.
 pub(super) fn properties(options: &ConnectOptions, kept: bool) -> PublishProperties {
     PublishProperties {
         message_expiry_interval: Some(options.message_expiry_s).filter(|&s| kept && s > 0),

@@ -55,7 +55,7 @@ impl HomeAssistant {
         self.document.as_ref().map(json)
     }
 
-    /// What to subscribe to.
+    /// Filters to subscribe to.
     pub(in crate::publish) fn filters(&self) -> impl Iterator<Item = &str> {
         let birth = self.document.is_some().then_some(self.birth.as_str());
         std::iter::once(self.topic.as_str()).chain(birth)

@@ -39,7 +39,7 @@ pub(super) struct Refused {
     pub(super) sent: BTreeMap<u16, String>,
     /// Connections in a row that were closed before they were answered.
     pub(super) closed: u32,
-    /// The broker keeps no messages, which was told.
+    /// The broker retains no messages, which was logged.
     pub(super) keeps_nothing: bool,
     pub(super) up_since: Option<Instant>,
     /// Connections in a row that came about and soon ended.
@@ -108,7 +108,7 @@ impl Refused {
         Some(before.difference(&self.topics).cloned().collect())
     }
 
-    /// Topics that were told of and that the broker takes again.
+    /// Reported topics that the broker accepts again.
     pub(super) fn proven(&mut self, now: Instant) -> Vec<String> {
         let over = self.proving.iter().filter(|&(_, &at)| now >= at);
         let topics: Vec<String> = over.map(|(topic, _)| topic.clone()).collect();

@@ -117,7 +117,7 @@ fn an_abandoned_stream_in_calibration_ends_at_once() {
         }
     };
     let gate = one_calibrates(&mut engine, &mut note);
-    // an event goes on, as far as others were told
+    // an event is ongoing, as reported so far
     engine.pipelines[0].as_mut().unwrap().note_event(&crate::event::samples::finding(3));
     engine.feed(0, &sound(1, true)).unwrap();
     let counters = engine.abandon(0, &mut note).unwrap();

@@ -13,7 +13,7 @@ const LONGEST: u64 = 32 * FRAME_RATE as u64;
 /// Samples of a clip after the offset: half a second.
 const POST_ROLL: u64 = HOP as u64 * FRAME_RATE as u64 / 2;
 
-/// What is kept of every stream.
+/// The parts of the sound that are kept for every stream.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RecentAudioConfig {
     /// The bands of each frame.

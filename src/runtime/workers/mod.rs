@@ -1,4 +1,5 @@
-//! A pool of workers that share microphones on a broker: each is heard by one of them, and by another one when that one dies.
+//! A pool of workers that share microphones on a broker: each is analysed by one of them, and by another one when that
+//! one dies.
 //!
 //! | what | by which means |
 //! | --- | --- |
