@@ -6,7 +6,7 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Instant;
 
-use cpc_stream::capture::{Intake, Pick, SourceCounters};
+use cpc_stream::capture::{ChannelSelection, Intake, SourceCounters};
 use cpc_stream::ring::{Read, ring};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
@@ -41,7 +41,8 @@ fn callback(c: &mut Criterion) {
         group.bench_function(format!("{channels} channels i16, mixed, period of 960"), |b| {
             let (writer, mut reader) = ring(48_000);
             let mut intake =
-                Intake::new(vec![writer], Pick::Mix, Arc::new(SourceCounters::default())).expect("one ring");
+                Intake::new(vec![writer], ChannelSelection::Mix, Arc::new(SourceCounters::default()))
+                    .expect("one ring");
             intake.expect(channels, 48_000).expect("enough channels");
             let samples = vec![1000i16; PERIOD * usize::from(channels)];
             let mut out = [0.0; PERIOD];

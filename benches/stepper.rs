@@ -60,20 +60,21 @@ fn main() {
                 continue;
             }
             let mut stepper = CpuStepper::new(&plan, precision, threads).expect("the CPU holds it");
-            let limits = stepper.limits();
+            let roofline = stepper.roofline();
             let (bytes, sums) = (stepper.weight_bytes() as f64, plan.multiply_adds() as f64);
             println!(
                 "{name} {precision} on {}, {threads} threads: {:.1} MB of weights at {:.1} GB/s, {:.1} M multiply-adds at {:.1} G/s",
                 stepper.registers(),
                 bytes / 1e6,
-                limits.bytes / 1e9,
+                roofline.bytes / 1e9,
                 sums / 1e6,
-                limits.multiply_adds / 1e9
+                roofline.multiply_adds / 1e9
             );
             for streams in [1, 8, 32] {
                 let took = hops(&mut stepper, streams);
                 let at = |share: f64| took[((took.len() - 1) as f64 * share) as usize];
-                let limit = (bytes / limits.bytes).max(streams as f64 * sums / limits.multiply_adds) * 1e6;
+                let limit =
+                    (bytes / roofline.bytes).max(streams as f64 * sums / roofline.multiply_adds) * 1e6;
                 println!(
                     "{streams:4} streams: p1 {:8.1} p50 {:8.1} p99 {:8.1} p99.9 {:8.1} us, {:7.1} real-time streams, \
                      {:.2} of the limit of {limit:.1} us, which is that of the fastest moment; the fastest hundredth {:.2}",

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// What the failure is about; decides the exit code of the process.
+/// The kind of a failure; it decides the exit code of the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ErrorKind {
     /// The command line or the configuration.
@@ -76,13 +76,13 @@ impl Error {
         )
     }
 
-    /// What the failure is about.
+    /// Its kind.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         self.kind
     }
 
-    /// What to do about it, one line.
+    /// The fix, one line.
     #[must_use]
     pub fn fix(&self) -> &str {
         &self.fix
@@ -110,5 +110,5 @@ impl From<candle_core::Error> for Error {
     }
 }
 
-/// The result of everything here that can fail.
+/// The result type of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -1,7 +1,7 @@
 //! The record that travels from the detector to the publisher, and leaves the box as JSON.
 //!
-//! A [`Finding`] is what the detector says, a pure function of the sound; an [`Event`] is a finding with the
-//! name tag and the clock times of the daemon that heard it. As JSON the two are one flat object.
+//! A [`Finding`] is the output of the detector, a pure function of the sound; an [`Event`] is a finding with ids and
+//! clock times of the daemon. As JSON the two are one flat object.
 
 use std::fmt::Write as _;
 
@@ -16,40 +16,41 @@ pub use severity::Gravity;
 /// Version of the JSON document; fields are only ever added within a version.
 pub const EVENT_SCHEMA: u32 = 1;
 
-/// Where in its life an event is. All documents of one event share its `id`.
+/// Phase of an event. All documents of one event share its `id`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Phase {
-    /// The event has been confirmed and is still going on.
+    /// The event has been confirmed and is ongoing.
     New,
-    /// The event goes on, and has become severe.
+    /// The event is ongoing, and has become severe.
     Update,
-    /// The event is over; figures are final.
+    /// The event has ended; figures are final.
     End,
 }
 
-/// How improbable the event is under what was normal at calibration: the smallest tail probability against the budget's, which is
+/// How improbable the event is under the calibration: the smallest tail probability against the budget's, which is
 /// `budget_per_hour`/3600 a second. For how grave an event is, see [`Gravity::severity`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Tier {
     /// Rarer than the false-alarm budget asks for: `p` is below that of the budget.
     Alarm,
-    /// A hundred times rarer than that: told whatever the cap says.
+    /// A hundred times rarer than that: reported regardless of the cap.
     Severe,
 }
 
-/// Which score gave the smallest tail probability of an event.
+/// Which of surprise and novelty was the less probable one at the peak of an event. It describes the event; its tail
+/// probability is that of all terms of the site together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Evidence {
-    /// -PMI of what came against what the past predicted.
+    /// -PMI of the latents and the contexts before them.
     Surprise,
-    /// Distance of pooled z from what was normal at calibration.
+    /// Mahalanobis distance of the band statistics over 0.5 s from those of the calibration.
     Novelty,
 }
 
-/// One statement of the detector about one event. Samples count from the start of the stream at 16 kHz;
+/// One report of the detector about one event. Samples count from the start of the stream at 16 kHz;
 /// probabilities are per second of normal sound.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Finding {
@@ -61,11 +62,11 @@ pub struct Finding {
     pub onset_sample: u64,
     /// Onset in seconds from the start of the stream.
     pub onset_s: f64,
-    /// Sample index just after the event; null until it is over.
+    /// Sample index just after the event; null until its end.
     pub offset_sample: Option<u64>,
     /// Offset in seconds from the start of the stream.
     pub offset_s: Option<f64>,
-    /// Audio time at which this statement was made, in seconds from the start of the stream: `emitted_s -
+    /// Audio time of this report, in seconds from the start of the stream: `emitted_s -
     /// onset_s` is the decision delay, free of pacing and clock effects.
     pub emitted_s: f64,
     /// Time of the highest score, seconds from the start of the stream.
@@ -81,9 +82,9 @@ pub struct Finding {
     /// How grave the event is so far, 0 to 100 ([`Gravity::severity`]); 0 in documents of before.
     #[serde(default)]
     pub severity: u8,
-    /// Which score gave it.
+    /// The less probable of surprise and novelty at the peak.
     pub evidence: Evidence,
-    /// What it was. As the event goes on this may change; it is final at the end.
+    /// Its kind, which may change while the event is ongoing; final at the end.
     #[serde(default)]
     pub kind: Kind,
     /// The figures behind the kind; left out where there are none.
@@ -96,7 +97,7 @@ pub struct Finding {
     /// left out where it repeats none, or none is known to be like it yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repeat_of: Option<u64>,
-    /// How often such a sound was heard before this event, reported or not, 0 for the first; left out where it is 0.
+    /// How often such a sound occurred before this event, reported or not, 0 for the first; left out where it is 0.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub repeats: u32,
     /// Surprise S at the peak, in robust deviations from normal (median 0, MAD 1).
@@ -105,7 +106,7 @@ pub struct Finding {
     pub surprise_per_k: Vec<Option<f32>>,
     /// Novelty at the peak (Mahalanobis distance over the square root of its dimension, no unit).
     pub novelty: f64,
-    /// Lower and upper edge in Hz of the band that stood out most at the peak; null where none was looked at.
+    /// Lower and upper edge in Hz of the most deviant band at the peak; null without one.
     #[serde(default)]
     pub band_hz: Option<[f32; 2]>,
     /// Highest level of a hop within the event, dB full scale.
@@ -115,26 +116,26 @@ pub struct Finding {
     /// Highest level of a hop within the event over the median at calibration, dB.
     #[serde(default)]
     pub level_change_db: f32,
-    /// The former event of this stream that it is most like, where one is like it; null until it is over.
+    /// The former event of this stream that it is most like, where one is like it; null until its end.
     #[serde(default)]
     pub nearest: Option<Nearest>,
     /// The false-alarm budget in force, events an hour.
     pub budget_per_hour: f64,
     /// Id of the calibration in force: the first 8 hex digits of its hash.
     pub calibration: String,
-    /// The event ended because the place has changed for good: what is normal is being learnt anew. Left out where it
+    /// The event ended because the site has changed for good: a new calibration has begun. Left out where it
     /// is false.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub regime: bool,
 }
 
 impl Finding {
-    /// Sets `severity` anew from the other fields.
+    /// Computes `severity` from the other fields.
     pub fn grade(&mut self) {
         self.severity = Gravity::of(self).severity();
     }
 
-    /// Writes `summary` anew from the other fields.
+    /// Writes `summary` from the other fields.
     pub fn summarise(&mut self) {
         self.summary = summary(self.kind, &self.detail, self.band_hz, self.level_change_db);
         match self.repeats {
@@ -152,12 +153,12 @@ fn is_zero(x: &u32) -> bool {
     *x == 0
 }
 
-/// A former event, and how alike it is.
+/// A former event, and its similarity.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Nearest {
     /// Its number in the stream.
     pub number: u64,
-    /// Cosine of what the two added to the background in the space of z, -1 to 1.
+    /// Cosine of the two differences from the background in the space of z, -1 to 1.
     pub cosine: f64,
 }
 
@@ -178,7 +179,7 @@ pub struct Event {
     pub stream: String,
     /// Time of the first sample of the event.
     pub onset: String,
-    /// Time just after the last sample of the event; null until it is over.
+    /// Time just after the last sample of the event; null until its end.
     pub offset: Option<String>,
     /// Time when this document was made.
     pub emitted: String,
@@ -190,12 +191,12 @@ pub struct Event {
     /// without their endings. They come up to a second after the document, and go when later ones need the room.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshot: Option<String>,
-    /// What was found.
+    /// The finding.
     #[serde(flatten)]
     pub finding: Finding,
 }
 
-/// Documents for the tests of those who handle them.
+/// Sample documents for tests.
 #[cfg(test)]
 pub(crate) mod samples {
     use super::*;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// What the model says of one hop of one stream.
+/// Output of the model for one hop of one stream.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Frame {
     /// Frame number `u` on the stream's sample clock: the hop covers samples `160 u ..= 160 u + 159`.

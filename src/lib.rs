@@ -5,17 +5,17 @@
 //! ```text
 //! device/file ─ Intake ─▶ ring ─▶ StreamResampler ─▶ [B,160] ─▶ Encoder z_t ─▶ ContextNetwork c_t ─▶ PredictionHeads
 //!    (callback: downmix, push, count)                                              │ last K contexts
-//!                                                      surprise of z_t against what c_{t-k} expected ◀┘ + negatives
-//!                                                      novelty of pooled z against the memory of what is normal here
+//!                                                  surprise: z_t against the predictions of c_{t-k} ◀┘ + negatives
+//!                 log-mel bands ─▶ terms of the site (density, predictions, modulation, density ratio) + critic
 //!                                                            ▼ Frame, Reading
-//!                                   Calibration ▶ tail probability ▶ Gate (hysteresis, duration, budget) ▶ Finding
+//!            Calibration ▶ tail probability ▶ Gate (hysteresis, duration), budget controller, cap ▶ Finding
 //!                                                            ▼ Event, bounded channel
-//!                                             Outbox (durable) ▶ MQTT ▶ broker ▶ anyone who subscribes
+//!                                             Outbox (durable) ▶ MQTT ▶ broker ▶ subscribers
 //! ```
 //!
-//! The shortest way through it without threads is [`runtime::Engine`]: samples in, readings and findings out. The
-//! whole daemon is [`runtime::run`]. Networks and their memory are two types, and every causal module gives the
-//! same output over a whole clip and over any cutting of it ([`nn::StreamingModule`]).
+//! [`runtime::Engine`] runs it without threads: samples in, readings and findings out. [`runtime::run`] is the whole
+//! daemon. Networks and their states are two types, and every causal module gives the same output over a whole clip
+//! and over any cutting of it ([`nn::StreamingModule`]).
 //!
 //! # Floors
 //!
@@ -39,23 +39,24 @@
 //! - *latent* z_t: output of the encoder g_enc; it depends on the samples of its *receptive field* (465
 //!   on raw samples, 880 in the built-in model). *Context* c_t:
 //!   output of the recurrent network g_ar. *Head* W_k: predicts z_{t+k} from c_t, for k = 1..=K, the *horizon*.
-//! - *positive*: the z that came; *negatives*: the others it is told from; *bank*: the negatives of live scoring.
-//!   *InfoNCE*: the loss of telling them apart (arXiv 1807.03748).
+//! - *positive*: the true future z; *negatives*: the other candidates; *bank*: the negatives of live scoring.
+//!   *InfoNCE*: the loss of classifying the positive among the negatives (arXiv 1807.03748).
 //! - *surprise*: -PMI of z_u and c_{u-k} in nats, standardised and averaged over k. *Novelty*: Mahalanobis distance of
-//!   pooled z from what was normal.
-//! - *calibration*: what is normal for a stream. *Tail probability*: how often normal sound scores as high, per second.
-//!   *Budget*: accepted false alarms an hour. *Gate*: the rules that make events of tail probabilities.
-//! - *stream*: one microphone channel. *Source*: a device, file or pipe with one or more streams. *Overrun*: samples
-//!   that a full ring refused. *Outbox*: the durable queue before the broker. *Latency*: from the last sample of a
-//!   hop to its event leaving the process.
+//!   band statistics over 0.5 s from the calibration.
+//! - *calibration*: the statistics of a stream's normal sound. *Tail probability*: how often normal sound scores as
+//!   high, per second. *Budget*: accepted false alarms an hour. *Gate*: the rules that turn tail probabilities into
+//!   events.
+//! - *stream*: one microphone channel. *Source*: a device, file or pipe with one or more streams. *Overrun*: an episode
+//!   in which a full ring refuses samples. *Outbox*: the durable queue before the broker. *Latency*: from the last
+//!   sample of a hop to its event leaving the process.
 //!
 //! # Features
 //!
 //! | feature | default | what it adds | needs at build time |
 //! | --- | --- | --- | --- |
 //! | `capture` | yes | devices, through cpal | ALSA headers |
-//! | `mqtt` | yes | the link to a broker; without it events go to stdout | – |
-//! | `http` | yes | the page, metrics and probes, where `[http]` asks for them | – |
+//! | `mqtt` | yes | the connection to a broker; without it events go to stdout | – |
+//! | `http` | yes | the page, metrics and probes, if `[http]` enables them | – |
 //! | `cuda` | no | candle's CUDA backend | nvcc |
 //!
 //! Configuration types do not depend on features: one file is read by every build.

@@ -15,7 +15,7 @@ const NAMES: u32 = 100;
 /// Links that are followed.
 const LINKS: usize = 40;
 
-/// What stands at the path of an output.
+/// The kind of file at the path of an output.
 #[derive(Debug, PartialEq, Eq)]
 enum Place {
     /// A regular file, or nothing: the path, with links followed.
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_kept_leaves_the_old_file_and_nothing_else() {
+    fn an_output_without_commit_leaves_the_old_file() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("f");
         std::fs::write(&path, "old").unwrap();

@@ -19,7 +19,7 @@ const NICENESS: i32 = 10;
 /// Neither allocates nor locks where it is granted, so that an audio callback may call it.
 ///
 /// # Errors
-/// What the kernel said; most often the limit RTPRIO is 0.
+/// The kernel's error; most often the limit RTPRIO is 0.
 pub fn promote(priority: u8) -> Result<(), String> {
     if priority == 0 {
         return Ok(());
@@ -33,7 +33,7 @@ pub fn promote(priority: u8) -> Result<(), String> {
 /// Lets other threads go before the calling one where there are fewer cores than work.
 ///
 /// # Errors
-/// What the kernel said.
+/// The kernel's error.
 pub fn give_way() -> Result<(), String> {
     nice(NICENESS).map(drop).map_err(|e| e.to_string())
 }
@@ -42,7 +42,7 @@ pub fn give_way() -> Result<(), String> {
 /// infinite: below a limit, a later allocation would fail.
 ///
 /// # Errors
-/// What the kernel said; most often the limit MEMLOCK is too small.
+/// The kernel's error; most often the limit MEMLOCK is too small.
 pub fn lock_memory() -> Result<(), String> {
     let unlimited = getrlimit(Resource::Memlock).current.is_none();
     let flags =

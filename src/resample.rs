@@ -192,7 +192,7 @@ impl StreamResampler {
     }
 }
 
-/// What goes before the first sample.
+/// Padding before the first sample.
 #[derive(Debug, Clone, Copy, Default)]
 struct Lead {
     zeros: usize,

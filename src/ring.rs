@@ -49,7 +49,7 @@ pub const RATES: std::ops::RangeInclusive<u32> = 4_000..=384_000;
 /// Marks (gaps, rate changes) that may wait for the reader at once.
 const MARKS: usize = 256;
 
-/// What one [`RingReader::read`] found. Everything comes in the order in which it happened.
+/// Result of one [`RingReader::read`]. Everything comes in the order in which it happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Read {
     /// The samples that follow were taken at this rate, in Hz. Comes before the first sample and wherever the
@@ -68,7 +68,7 @@ pub enum Read {
     Closed,
 }
 
-/// What went through a ring, readable from any thread. At rest `pushed = read + samples in the ring`.
+/// Counters of a ring, readable from any thread. At rest `pushed = read + samples in the ring`.
 #[derive(Debug, Default)]
 pub struct RingCounters {
     pushed: AtomicU64,
@@ -85,13 +85,13 @@ impl RingCounters {
         self.pushed.load(Ordering::Acquire)
     }
 
-    /// Samples that found no room (an overrun: the reader is too slow).
+    /// Samples that a full ring refused, in all overruns.
     #[must_use]
     pub fn refused(&self) -> u64 {
         self.refused.load(Ordering::Acquire)
     }
 
-    /// Times that the ring was full, each until it took samples again.
+    /// Overruns: episodes in which the ring is full and refuses samples, each until it takes samples again.
     #[must_use]
     pub fn overruns(&self) -> u64 {
         self.overruns.load(Ordering::Acquire)

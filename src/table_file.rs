@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 const FOLDER: &str = "name a folder with `--state-dir` where the daemon's user may write";
 const CACHE_BYTES: usize = 4 << 20;
 
-/// What reads a file that was just opened.
+/// The reader of an opened file.
 pub(crate) type Load<T> = fn(&Path) -> Result<T, redb::Error>;
 
 /// The database of the file, made where it is missing; the whole of it is verified.
@@ -90,7 +90,7 @@ fn sync_folder(path: &Path, what: &str) {
     }
 }
 
-/// What redb says, for a person.
+/// The error of redb, for people.
 pub(crate) fn refused(path: &Path, what: &str, error: &redb::Error) -> Error {
     let path = path.display();
     match error {

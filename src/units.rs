@@ -15,8 +15,8 @@ pub const BANDS: usize = 64;
 /// Frames a second.
 pub const FRAME_RATE: u32 = MODEL_RATE / HOP as u32;
 
-/// Largest magnitude of a sample that counts as sound, 80 dB over full scale. A sample beyond it, NaN and infinities are
-/// *invalid*: no microphone gives them, and a model that hears one may remember it for good.
+/// Largest magnitude of a sample that counts as sound, 80 dB over full scale. A sample beyond it, NaN and infinities
+/// are *invalid*: no microphone produces them, and one of them could corrupt a model's state for good.
 pub const LARGEST_SAMPLE: f32 = 1e4;
 
 /// Whether `sample` is a number of at most [`LARGEST_SAMPLE`].

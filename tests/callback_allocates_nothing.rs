@@ -8,7 +8,7 @@ use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Instant;
 
-use cpc_stream::capture::{Intake, Pcm, Pick, SourceCounters};
+use cpc_stream::capture::{ChannelSelection, Intake, Pcm, SourceCounters};
 use cpc_stream::ring::{Read, RingReader, ring};
 
 thread_local! {
@@ -44,14 +44,14 @@ fn allocations(work: impl FnOnce()) -> u64 {
     ALLOCATIONS.with(Cell::get) - before
 }
 
-fn intake(pick: Pick, channels: u16) -> (Intake, Vec<RingReader>) {
+fn intake(pick: ChannelSelection, channels: u16) -> (Intake, Vec<RingReader>) {
     let (writers, readers) = (0..pick.streams()).map(|_| ring(48_000)).unzip();
     let mut intake = Intake::new(writers, pick, Arc::new(SourceCounters::default())).unwrap();
     intake.expect(channels, 48_000).unwrap();
     (intake, readers)
 }
 
-fn callbacks<T: Pcm>(pick: Pick, channels: u16, sample: T) {
+fn callbacks<T: Pcm>(pick: ChannelSelection, channels: u16, sample: T) {
     let (mut intake, mut readers) = intake(pick, channels);
     let period = vec![sample; 960 * usize::from(channels)];
     // a waiting reader makes the writer call unpark
@@ -73,17 +73,17 @@ fn callbacks<T: Pcm>(pick: Pick, channels: u16, sample: T) {
 }
 
 #[test]
-fn the_count_itself_works() {
+fn the_allocation_counter_works() {
     assert_eq!(allocations(|| drop(std::hint::black_box(Box::new(1)))), 2);
 }
 
 #[test]
 fn a_thousand_callbacks_allocate_nothing() {
-    callbacks(Pick::Mix, 1, 1i16);
-    callbacks(Pick::Mix, 2, 1i32);
-    callbacks(Pick::Each(vec![0, 3]), 4, 0.1f32);
-    callbacks(Pick::Mix, 8, f32::NAN);
-    callbacks(Pick::Each(vec![1]), 2, 3u8);
+    callbacks(ChannelSelection::Mix, 1, 1i16);
+    callbacks(ChannelSelection::Mix, 2, 1i32);
+    callbacks(ChannelSelection::Each(vec![0, 3]), 4, 0.1f32);
+    callbacks(ChannelSelection::Mix, 8, f32::NAN);
+    callbacks(ChannelSelection::Each(vec![1]), 2, 3u8);
 }
 
 /// A machine with other things to do may take the processor away in the middle: the best of some rounds counts.
@@ -91,7 +91,7 @@ fn a_thousand_callbacks_allocate_nothing() {
 fn a_callback_takes_less_than_a_tenth_of_its_period() {
     let (period, promised) = (vec![0.1f32; 2 * 960], 2000.0);
     let p999 = (0..5).map(|_| {
-        let (mut intake, mut readers) = intake(Pick::Mix, 2);
+        let (mut intake, mut readers) = intake(ChannelSelection::Mix, 2);
         let mut out = [0.0; 960];
         let mut micros: Vec<f64> = (0..5000)
             .map(|_| {

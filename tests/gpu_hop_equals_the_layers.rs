@@ -72,7 +72,7 @@ fn for_every_kind_of_model_and_number_of_streams() {
 }
 
 #[test]
-fn a_batch_is_rescued_from_it() {
+fn a_batch_fails_over_to_the_cpu() {
     let Some(gpu) = gpu() else { return };
     let [gpu, cpu] = random_on(&Architecture::edge(), [&gpu, &Device::Cpu]);
     let mut batch = LiveBatch::new(gpu).unwrap();
@@ -82,14 +82,14 @@ fn a_batch_is_rescued_from_it() {
     for _ in 0..30 {
         batch.step_rows(&slots, &sound()).unwrap();
     }
-    batch.guard().unwrap();
+    batch.enable_failover().unwrap();
     for _ in 0..250 {
         batch.step_rows(&slots, &sound()).unwrap();
     }
-    let mut rescued = batch.rescued(cpu).unwrap();
+    let mut fail_over = batch.fail_over(cpu).unwrap();
     for _ in 0..20 {
         let sound = sound();
-        let expected = rescued.step_rows(&slots, &sound).unwrap();
+        let expected = fail_over.step_rows(&slots, &sound).unwrap();
         let worst = of_hops(batch.step_rows(&slots, &sound).unwrap(), expected, [0.0; 4]);
         assert!(worst.iter().all(|d| *d <= 1e-3), "{worst:?}");
     }

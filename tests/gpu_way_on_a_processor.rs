@@ -21,7 +21,7 @@ use support::models::{kinds, of_hops, random};
 const INSIDE: &str = "CPC_TEST_DRIVER_ON_A_PROCESSOR";
 
 #[test]
-fn a_hop_says_what_the_layers_say() {
+fn a_hop_equals_the_layers() {
     if std::env::var_os(INSIDE).is_some() {
         return compare_all();
     }

@@ -1,4 +1,4 @@
-//! What is normal in a folder of short recordings: learnt over its first ones, in the order of their names.
+//! Calibration over a folder of short recordings: over its first ones, in the order of their names.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use super::scorer::Scorer;
 use crate::detect::{Calibration, Detector, DetectorState};
 use crate::error::{ErrorKind, Result};
 
-/// What the first recordings of a folder teach.
+/// The calibration of a folder.
 #[derive(Debug, Clone)]
 pub(super) struct FolderCalibration {
     pub(super) calibration: Calibration,
@@ -15,16 +15,16 @@ pub(super) struct FolderCalibration {
     pub(super) learnt_from: usize,
 }
 
-/// How learning over a folder ended.
+/// The result of a folder's calibration.
 #[derive(Debug)]
 pub(super) enum Learning {
     Done(Box<FolderCalibration>),
-    /// All of it is too short; what was found and what helps, one line.
+    /// The folder is too short; the cause and the fix, one line.
     TooShort(String),
     Stopped,
 }
 
-/// The places of `files` by the folder that they are in; in each, ordered by name, which recorders make of the time.
+/// Indices of `files` by their folder; within a folder ordered by name, which recorders derive from the time.
 pub(super) fn by_folder(files: &[PathBuf]) -> BTreeMap<PathBuf, Vec<usize>> {
     let mut folders: BTreeMap<PathBuf, Vec<usize>> = BTreeMap::new();
     for (place, file) in files.iter().enumerate() {
@@ -37,12 +37,12 @@ pub(super) fn by_folder(files: &[PathBuf]) -> BTreeMap<PathBuf, Vec<usize>> {
 }
 
 impl Scorer {
-    /// Learns what is normal over `files`, as one stream with a gap between two files. Files that cannot be read are passed
-    /// over. `heard` takes the seconds of each file; false ends it.
+    /// Calibrates over `files`, as one stream with a gap between two files. Unreadable files are skipped. `progress` is
+    /// called with the seconds of each file; false ends it.
     ///
     /// # Errors
     /// When the model fails or a setting is out of range.
-    pub(super) fn learn(&self, files: &[&Path], mut heard: impl FnMut(f64) -> bool) -> Result<Learning> {
+    pub(super) fn learn(&self, files: &[&Path], mut progress: impl FnMut(f64) -> bool) -> Result<Learning> {
         let mut detector = Detector::new(&self.detect, self.instrument.clone())?;
         let (mut frames, mut findings) = (Vec::new(), Vec::new());
         let (mut before, mut seconds) = (0, 0.0);
@@ -70,7 +70,7 @@ impl Scorer {
             }
             before += recording.frames;
             seconds += recording.seconds();
-            let goes_on = heard(recording.seconds());
+            let goes_on = progress(recording.seconds());
             self.close(recording);
             if !goes_on {
                 return Ok(Learning::Stopped);

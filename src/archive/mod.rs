@@ -1,22 +1,20 @@
-//! Recordings to events: what the daemon would have said of them, faster than real time.
+//! Scoring of recordings: the events that the daemon would have reported, faster than real time.
 //!
-//! Each recording is a stream of its own: its first minutes teach what is normal in it, the rest is watched. A
-//! [`Scorer`] takes one recording, in constant memory; [`score`] takes many, one a thread, and writes two files:
+//! Each recording is a stream of its own: its first minutes are the calibration, the rest is watched. A [`Scorer`]
+//! takes one recording, in constant memory; [`score`] takes many, one a thread, and writes two files:
 //!
 //! | file | what it holds |
 //! | --- | --- |
-//! | events | a JSON object a line, an event a line: `file`, then a [`Finding`](crate::event::Finding) as it was when the event was over, with `emitted_s` as of the moment at which it was first told |
+//! | events | a JSON object a line, an event a line: `file`, then a [`Finding`](crate::event::Finding) as of the end of the event, with `emitted_s` as of its first report |
 //! | frames | CSV, 10 rows a second from the start of each recording: `file,t_s,surprise,novelty,score,p`, see [`Row`] |
 //!
-//! The minutes that normal is learnt from have no score while they are heard; their rows are made afterwards, by what
-//! was learnt from them. Events are told of the rest alone.
+//! The calibration part is scored afterwards, by the calibration from it. Events are reported for the rest alone.
 //!
-//! With [`Job::calibrate_across`] each folder is one stream of short files: the first ones, by name, teach what is normal in all,
-//! and each file after them is scored by that alone, whatever the number of threads.
+//! With [`ScoreJob::calibrate_across`] each folder is one stream of short files: the first ones, by name, are the
+//! calibration of all, and each file after them is scored by that alone, for any number of threads.
 //!
-//! What is known of a finished recording waits in a folder beside the events (`EVENTS.part`) until all are done. A run
-//! that ends before its time, however it ends, goes on from there, and its two files are those of a run that was left
-//! alone, byte for byte.
+//! Results of finished recordings wait in a folder beside the events (`EVENTS.part`) until all are done. An interrupted
+//! run resumes from there, and its two files equal those of an uninterrupted run, byte for byte.
 
 mod find;
 mod learn;
@@ -25,7 +23,7 @@ mod run;
 mod scorer;
 mod work;
 
-pub use find::{LeftOut, find};
+pub use find::{Skipped, find};
 pub use row::Row;
-pub use run::{Job, Progress, Summary, score};
+pub use run::{ScoreJob, ScoreProgress, Summary, score};
 pub use scorer::{Listener, Outcome, Scorer};

@@ -10,12 +10,12 @@ const ROW_RATE: u32 = 10;
 /// Frames a row.
 const FRAMES: u64 = (FRAME_RATE / ROW_RATE) as u64;
 
-/// What the detector says of 0.1 s of sound: that of the frame with the highest score.
+/// The detector's reading of 0.1 s of sound: that of the frame with the highest score.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Row {
     /// End of the 0.1 s, in seconds from the start of the recording.
     pub t_s: f64,
-    /// Surprise S in robust deviations; none where there is no score, and in the 0.1 s after the learning.
+    /// Surprise S in robust deviations; none where there is no score, and in the 0.1 s after the calibration.
     pub surprise: Option<f64>,
     /// Novelty N, about 1 for normal sound; none where there is no score.
     pub novelty: Option<f64>,
@@ -33,7 +33,7 @@ pub(super) struct Rows {
 }
 
 impl Rows {
-    /// Takes the reading of the next frame; gives the row that ends with it.
+    /// Takes the reading of the next frame; returns the row that ends with it.
     pub(super) fn push(&mut self, reading: &Reading) -> Option<Row> {
         self.frames += 1;
         if let (Some(score), Some(p)) = (reading.score, reading.p)

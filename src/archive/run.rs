@@ -6,59 +6,59 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::find::{LeftOut, find};
+use super::find::{Skipped, find};
 use super::learn::{FolderCalibration, Learning, by_folder};
 use super::row::Row;
-use super::scorer::{Known, Listener, Outcome, Scorer};
-use super::work::{self, Done, Draft, Work};
+use super::scorer::{Listener, Outcome, PriorCalibration, Scorer};
+use super::work::{self, FileSummary, PartialResult, WorkFolder};
 use crate::detect::DetectConfig;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::Finding;
 use crate::model::{Cpc, Manifest};
 use crate::output_file;
 
-/// What to do.
+/// A scoring job.
 #[derive(Debug, Clone)]
-pub struct Job {
+pub struct ScoreJob {
     /// Recordings, and folders with recordings.
     pub inputs: Vec<PathBuf>,
-    /// Where the events go.
+    /// Path of the events.
     pub out: PathBuf,
-    /// Where the frames go, if anywhere.
+    /// Path of the frames, if they are wanted.
     pub frames: Option<PathBuf>,
     /// Settings of the detector.
     pub detect: DetectConfig,
     /// How many recordings are scored at a time, 1 to 256.
     pub threads: usize,
-    /// Learn what is normal over the first recordings of each folder, by name, in place of the start of each recording.
+    /// Calibrate over the first recordings of each folder, by name, and not over the start of each recording.
     pub calibrate_across: bool,
 }
 
-/// How it goes.
+/// Progress of a job.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Progress {
-    /// There are so many recordings.
+pub enum ScoreProgress {
+    /// The number of recordings is known.
     Begins {
         /// How many.
         files: usize,
     },
-    /// So many more seconds of sound are scored.
-    Heard {
+    /// More seconds of sound are scored.
+    Scored {
         /// Seconds.
         seconds: f64,
     },
-    /// A recording is done, or left out.
+    /// A recording is done, or skipped.
     Done,
 }
 
-/// What was done.
+/// The result of a job.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Summary {
-    /// Recordings that there are.
+    /// Recordings in all.
     pub files: usize,
     /// Recordings that are scored.
     pub scored: usize,
-    /// Those of them that an earlier run had scored.
+    /// Of these, recordings that an earlier run had scored.
     pub earlier: usize,
     /// Seconds of sound in what is scored.
     pub seconds: f64,
@@ -66,26 +66,25 @@ pub struct Summary {
     pub seconds_now: f64,
     /// Events.
     pub events: u64,
-    /// What could not be scored, in order.
-    pub left_out: Vec<LeftOut>,
-    /// Whether it was stopped before all was done. Nothing is written then, and the same job goes on.
+    /// Skipped recordings, in order.
+    pub skipped: Vec<Skipped>,
+    /// Whether it was stopped before its end. Nothing is written then, and the same job can be resumed.
     pub stopped: bool,
     /// How long this run took.
     pub took: Duration,
 }
 
-/// Scores all recordings of `job` that can be scored, and writes events and frames. `stop` ends it after the seconds
-/// in hand; what is finished by then is kept for the same job to go on with. Nothing is written where no recording
-/// could be scored.
+/// Scores all recordings of `job` that can be scored, and writes events and frames. `stop` ends it after the current
+/// seconds; finished recordings are kept for a resumed job. Nothing is written where no recording could be scored.
 ///
 /// # Errors
 /// A configuration error where an output cannot be written or a setting is out of range; a model error where the model
 /// cannot score.
 pub fn score(
-    job: &Job,
+    job: &ScoreJob,
     (manifest, cpc): (&Manifest, Arc<Cpc>),
     stop: &AtomicBool,
-    watch: &(dyn Fn(Progress) + Sync),
+    watch: &(dyn Fn(ScoreProgress) + Sync),
 ) -> Result<Summary> {
     let begun = Instant::now();
     if !(1..=256).contains(&job.threads) {
@@ -95,24 +94,24 @@ pub fn score(
         ));
     }
     let scorer = Scorer::new((manifest, cpc), &job.detect, job.frames.is_some())?;
-    let (mut files, mut left_out) = find(&job.inputs);
+    let (mut files, mut skipped) = find(&job.inputs);
     check_outputs(job, &files)?;
-    watch(Progress::Begins { files: files.len() });
+    watch(ScoreProgress::Begins { files: files.len() });
     let mut folders = Vec::new();
     if job.calibrate_across {
         let learnt = learn(&scorer, &files, job.threads, stop, watch)?;
         let Some(learnt) = learnt else {
-            return Ok(Summary { files: files.len(), left_out, stopped: true, ..Summary::default() });
+            return Ok(Summary { files: files.len(), skipped, stopped: true, ..Summary::default() });
         };
-        (files, folders) = take_learnt(&files, learnt, &mut left_out);
+        (files, folders) = take_learnt(&files, learnt, &mut skipped);
     }
-    let work = Work::open(&job.out, job.frames.is_some())?;
+    let work = WorkFolder::open(&job.out, job.frames.is_some())?;
     let names = files.iter().enumerate().map(|(place, file)| {
         let known = folders.get(place).map(FileCalibration::id);
         work::name(file, (&manifest.sha256, known.as_deref()), &job.detect, job.frames.is_some())
     });
     let names = names.collect::<Result<Vec<_>>>()?;
-    let pool = Pool {
+    let pool = JobQueue {
         scorer: &scorer,
         work: &work,
         files: &files,
@@ -127,11 +126,11 @@ pub fn score(
     let mut ends = pool.run(job.threads.min(files.len()).max(1))?;
     ends.sort_by_key(|end| end.0);
 
-    let mut summary = Summary { files: files.len() + left_out.len(), ..Summary::default() };
+    let mut summary = Summary { files: files.len() + skipped.len(), ..Summary::default() };
     let mut whole = Vec::new();
     for ((index, end), file) in ends.iter().filter_map(|(i, end)| Some(((*i, end), files.get(*i)?))) {
         match end {
-            End::Done { done, earlier } => {
+            FileEnd::Done { done, earlier } => {
                 summary.scored += 1;
                 summary.earlier += usize::from(*earlier);
                 summary.seconds += done.seconds;
@@ -139,13 +138,13 @@ pub fn score(
                 summary.events += done.events;
                 whole.extend(names.get(index).cloned());
             }
-            End::LeftOut(reason) => {
-                left_out.push(LeftOut { file: file.clone(), reason: reason.clone() });
+            FileEnd::Skipped(reason) => {
+                skipped.push(Skipped { file: file.clone(), reason: reason.clone() });
             }
         }
     }
     summary.stopped = ends.len() < files.len();
-    summary.left_out = left_out;
+    summary.skipped = skipped;
     if !summary.stopped && summary.scored > 0 {
         work.assemble(&whole, &job.out, job.frames.as_deref())?;
     }
@@ -160,7 +159,7 @@ pub fn score(
 #[derive(Debug, Clone)]
 struct FileCalibration {
     folder: Arc<FolderCalibration>,
-    /// The recording is one of those that taught it.
+    /// The recording is part of the calibration.
     taught: bool,
 }
 
@@ -169,22 +168,26 @@ impl FileCalibration {
         format!("{} {}", self.folder.calibration.id(), self.taught)
     }
 
-    fn known(&self) -> Known<'_> {
+    fn known(&self) -> PriorCalibration<'_> {
         let calibration = &self.folder.calibration;
-        if self.taught { Known::FromThis(calibration) } else { Known::Before(calibration) }
+        if self.taught {
+            PriorCalibration::FromThis(calibration)
+        } else {
+            PriorCalibration::Before(calibration)
+        }
     }
 }
 
-/// The places of a folder's recordings, and what they taught.
+/// Indices of a folder's recordings, and their calibration.
 type Learnt = Vec<(PathBuf, Vec<usize>, Learning)>;
 
-/// Learns over each folder, a folder a thread; none where it was stopped.
+/// Calibrates over each folder, a folder a thread; `None` where it was stopped.
 fn learn(
     scorer: &Scorer,
     files: &[PathBuf],
     threads: usize,
     stop: &AtomicBool,
-    watch: &(dyn Fn(Progress) + Sync),
+    watch: &(dyn Fn(ScoreProgress) + Sync),
 ) -> Result<Option<Learnt>> {
     let folders: Vec<(PathBuf, Vec<usize>)> = by_folder(files).into_iter().collect();
     let next = AtomicUsize::new(0);
@@ -194,7 +197,7 @@ fn learn(
             let paths: Vec<&Path> =
                 places.iter().filter_map(|&place| files.get(place)).map(PathBuf::as_path).collect();
             let learning = scorer.learn(&paths, |seconds| {
-                watch(Progress::Heard { seconds });
+                watch(ScoreProgress::Scored { seconds });
                 !stop.load(Ordering::Relaxed)
             })?;
             done.push((folder.clone(), places.clone(), learning));
@@ -221,7 +224,7 @@ fn learn(
 fn take_learnt(
     files: &[PathBuf],
     learnt: Learnt,
-    left_out: &mut Vec<LeftOut>,
+    skipped: &mut Vec<Skipped>,
 ) -> (Vec<PathBuf>, Vec<FileCalibration>) {
     let (mut kept, mut calibrations) = (Vec::new(), Vec::new());
     for (folder, places, learning) in learnt {
@@ -234,15 +237,15 @@ fn take_learnt(
                     calibrations.push(FileCalibration { folder: Arc::clone(&done), taught });
                 }
             }
-            Learning::TooShort(reason) => left_out.push(LeftOut { file: folder, reason }),
+            Learning::TooShort(reason) => skipped.push(Skipped { file: folder, reason }),
             Learning::Stopped => {}
         }
     }
     (kept, calibrations)
 }
 
-/// Hours of work must not end in front of a folder that is not there, nor in place of a recording.
-fn check_outputs(job: &Job, files: &[PathBuf]) -> Result<()> {
+/// Checks the outputs first: a missing folder must not fail after hours, and no recording may be overwritten.
+fn check_outputs(job: &ScoreJob, files: &[PathBuf]) -> Result<()> {
     let outputs: Vec<&PathBuf> = std::iter::once(&job.out).chain(&job.frames).collect();
     for output in &outputs {
         if let Err(error) = output_file::check(output) {
@@ -262,14 +265,14 @@ fn check_outputs(job: &Job, files: &[PathBuf]) -> Result<()> {
     Ok(())
 }
 
-/// Where `path` is or would be, whatever it is called.
+/// The real path of `path`, also of a file that does not exist yet.
 fn real(path: &Path) -> PathBuf {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let beside = || Some(std::fs::canonicalize(folder).ok()?.join(path.file_name()?));
     std::fs::canonicalize(path).ok().or_else(beside).unwrap_or_else(|| path.to_owned())
 }
 
-/// Places of the files, the largest first, so that no thread begins a long one when the others are done.
+/// Indices of the files, the largest first, so that no thread starts a long one when the others are done.
 fn longest_first(files: &[PathBuf]) -> Vec<usize> {
     let size = |file: &PathBuf| std::fs::metadata(file).map_or(0, |m| m.len());
     let mut order: Vec<(u64, usize)> = files.iter().enumerate().map(|(i, file)| (size(file), i)).collect();
@@ -277,30 +280,30 @@ fn longest_first(files: &[PathBuf]) -> Vec<usize> {
     order.into_iter().map(|(_, i)| i).collect()
 }
 
-/// What became of a recording.
-enum End {
-    Done { done: Done, earlier: bool },
-    LeftOut(String),
+/// The end of a recording.
+enum FileEnd {
+    Done { done: FileSummary, earlier: bool },
+    Skipped(String),
 }
 
-struct Pool<'a> {
+struct JobQueue<'a> {
     scorer: &'a Scorer,
-    work: &'a Work,
+    work: &'a WorkFolder,
     files: &'a [PathBuf],
     names: &'a [String],
-    /// The calibrations of `files` where folders are learnt as a whole; empty otherwise.
+    /// The folder calibrations of `files`; empty without them.
     folders: &'a [FileCalibration],
     order: Vec<usize>,
     next: AtomicUsize,
     stop: &'a AtomicBool,
     /// A thread met an error that concerns all.
     failed: AtomicBool,
-    watch: &'a (dyn Fn(Progress) + Sync),
+    watch: &'a (dyn Fn(ScoreProgress) + Sync),
 }
 
-impl Pool<'_> {
-    fn run(&self, threads: usize) -> Result<Vec<(usize, End)>> {
-        let ends: Vec<Result<Vec<(usize, End)>>> = thread::scope(|scope| {
+impl JobQueue<'_> {
+    fn run(&self, threads: usize) -> Result<Vec<(usize, FileEnd)>> {
+        let ends: Vec<Result<Vec<(usize, FileEnd)>>> = thread::scope(|scope| {
             let workers: Vec<_> = (0..threads).map(|_| scope.spawn(|| self.work_through())).collect();
             let joined = workers.into_iter().map(thread::ScopedJoinHandle::join);
             joined
@@ -314,7 +317,7 @@ impl Pool<'_> {
         Ok(all)
     }
 
-    fn work_through(&self) -> Result<Vec<(usize, End)>> {
+    fn work_through(&self) -> Result<Vec<(usize, FileEnd)>> {
         let mut ends = Vec::new();
         while self.goes_on()
             && let Some(&index) = self.order.get(self.next.fetch_add(1, Ordering::Relaxed))
@@ -324,31 +327,31 @@ impl Pool<'_> {
                 Ok(Some(end)) => ends.push((index, end)),
                 Ok(None) => break,
                 Err(error) if error.kind() == ErrorKind::Device => {
-                    ends.push((index, End::LeftOut(error.to_string())));
+                    ends.push((index, FileEnd::Skipped(error.to_string())));
                 }
                 Err(error) => {
                     self.failed.store(true, Ordering::Relaxed);
                     return Err(error);
                 }
             }
-            (self.watch)(Progress::Done);
+            (self.watch)(ScoreProgress::Done);
         }
         Ok(ends)
     }
 
     /// None where it was stopped.
-    fn one(&self, place: usize, file: &Path, name: &str) -> Result<Option<End>> {
+    fn one(&self, place: usize, file: &Path, name: &str) -> Result<Option<FileEnd>> {
         if let Some(done) = self.work.done(name) {
-            return Ok(Some(End::Done { done, earlier: true }));
+            return Ok(Some(FileEnd::Done { done, earlier: true }));
         }
-        let draft = self.work.draft(name, file)?;
-        let mut scribe = Scribe { draft, pool: self, heard: 0.0 };
-        let known = self.folders.get(place).map_or(Known::Nothing, FileCalibration::known);
+        let draft = self.work.begin(name, file)?;
+        let mut scribe = ResultWriter { draft, pool: self, heard: 0.0 };
+        let known = self.folders.get(place).map_or(PriorCalibration::Nothing, FileCalibration::known);
         Ok(match self.scorer.run_with(file, known, &mut scribe)? {
             Outcome::Scored { seconds } => {
-                Some(End::Done { done: scribe.draft.commit(seconds)?, earlier: false })
+                Some(FileEnd::Done { done: scribe.draft.commit(seconds)?, earlier: false })
             }
-            Outcome::TooShort { reason } => Some(End::LeftOut(reason)),
+            Outcome::TooShort { reason } => Some(FileEnd::Skipped(reason)),
             Outcome::Stopped => None,
         })
     }
@@ -358,14 +361,14 @@ impl Pool<'_> {
     }
 }
 
-/// Writes down what is found in one recording.
-struct Scribe<'a> {
-    draft: Draft,
-    pool: &'a Pool<'a>,
+/// Writes the results of one recording.
+struct ResultWriter<'a> {
+    draft: PartialResult,
+    pool: &'a JobQueue<'a>,
     heard: f64,
 }
 
-impl Listener for Scribe<'_> {
+impl Listener for ResultWriter<'_> {
     fn event(&mut self, finding: &Finding) -> Result<()> {
         self.draft.event(finding)
     }
@@ -374,8 +377,8 @@ impl Listener for Scribe<'_> {
         self.draft.row(row)
     }
 
-    fn heard(&mut self, seconds: f64) -> bool {
-        (self.pool.watch)(Progress::Heard { seconds: (seconds - self.heard).max(0.0) });
+    fn progress(&mut self, seconds: f64) -> bool {
+        (self.pool.watch)(ScoreProgress::Scored { seconds: (seconds - self.heard).max(0.0) });
         self.heard = self.heard.max(seconds);
         self.pool.goes_on()
     }

@@ -1,4 +1,4 @@
-//! One recording: what is normal in it, and what is not.
+//! The scorer of one recording.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,20 +9,20 @@ use crate::detect::{Calibration, DetectConfig, Detector, DetectorModel, Detector
 use crate::error::{Error, Result};
 use crate::event::{Finding, Phase};
 use crate::frame::Frame;
-use crate::model::{Cpc, Manifest, Passage};
+use crate::model::{Cpc, Manifest, OfflineStepper};
 use crate::units::{FRAME_RATE, HOP, frame_end, samples_to_seconds};
 
-/// Hops that the model hears at once: 5 s, long enough for large matrix products. Pieces are cut the same from the
-/// start of every recording, so that its result is the same to the bit each time.
+/// Hops of a step of the model: 5 s, long enough for large matrix products. Pieces are cut alike from the start of
+/// every recording, so that results are reproducible to the bit.
 const PIECE: usize = 500;
-/// Seconds to watch below which a recording is not worth it.
+/// Least seconds to watch in a recording.
 const LEAST_WATCHED_S: f64 = 1.0;
 /// The least that `detect.calibrate_seconds` may be.
 const LEAST_CALIBRATION_S: f64 = 10.0;
 
-/// Hears what a [`Scorer`] finds, in the order of the sound.
+/// Receives the results of a [`Scorer`], in the order of the sound.
 pub trait Listener {
-    /// An event is over: its final figures, with `emitted_s` as of when it was first told.
+    /// An event has ended: its final figures, with `emitted_s` as of its first report.
     ///
     /// # Errors
     /// Ends the recording.
@@ -34,11 +34,11 @@ pub trait Listener {
     /// Ends the recording.
     fn row(&mut self, row: &Row) -> Result<()>;
 
-    /// So many seconds of the recording are done; false ends it.
-    fn heard(&mut self, seconds: f64) -> bool;
+    /// Progress in seconds of the recording; false ends it.
+    fn progress(&mut self, seconds: f64) -> bool;
 }
 
-/// What became of a recording.
+/// The result of a recording.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Outcome {
     /// It was scored to its end.
@@ -46,9 +46,9 @@ pub enum Outcome {
         /// Seconds of sound.
         seconds: f64,
     },
-    /// It holds too little sound to learn from and to watch.
+    /// It is too short to calibrate and to watch.
     TooShort {
-        /// What was found, what was expected and what would help, one line.
+        /// The length found, the length expected and the fix, one line.
         reason: String,
     },
     /// The listener ended it.
@@ -63,17 +63,17 @@ pub struct Scorer {
     pub(super) detect: DetectConfig,
     /// Whether rows are wanted.
     rows: bool,
-    /// Passages that nobody uses just now: to make one is to pack all weights.
-    idle: Arc<Mutex<Vec<Passage>>>,
+    /// Idle steppers, kept since a new one packs all weights.
+    idle: Arc<Mutex<Vec<OfflineStepper>>>,
 }
 
 impl Scorer {
-    /// A scorer. Without `rows`, [`Listener::row`] is not called, and no sound is heard twice.
+    /// A scorer. Without `rows`, [`Listener::row`] is not called, and no sound is processed twice.
     ///
     /// # Errors
     /// When the model cannot score or a setting is out of range.
     pub fn new((manifest, cpc): (&Manifest, Arc<Cpc>), detect: &DetectConfig, rows: bool) -> Result<Self> {
-        cpc.can_score()?;
+        cpc.require_scorer()?;
         let hash = manifest.sha256.clone();
         let instrument = DetectorModel::new(manifest.frame_shape(), hash, cpc.critic())?;
         Detector::new(detect, instrument.clone())?;
@@ -85,14 +85,14 @@ impl Scorer {
     /// # Errors
     /// A device error when it cannot be read; what the listener fails with.
     pub fn run(&self, path: &Path, listener: &mut dyn Listener) -> Result<Outcome> {
-        self.run_with(path, Known::Nothing, listener)
+        self.run_with(path, PriorCalibration::Nothing, listener)
     }
 
-    /// The same with what is known of normal sound.
+    /// The same with a prior calibration.
     pub(super) fn run_with(
         &self,
         path: &Path,
-        known: Known<'_>,
+        known: PriorCalibration<'_>,
         listener: &mut dyn Listener,
     ) -> Result<Outcome> {
         if self.rows && path.exists() && !path.is_file() {
@@ -103,22 +103,31 @@ impl Scorer {
         }
         let mut recording = self.open(path)?;
         let outcome = match known {
-            Known::Nothing => self.hear(path, &mut recording, listener),
-            Known::Before(calibration) => self.watch(&mut recording, calibration, true, listener),
-            Known::FromThis(calibration) => self.watch(&mut recording, calibration, false, listener),
+            PriorCalibration::Nothing => self.score_with_own_calibration(path, &mut recording, listener),
+            PriorCalibration::Before(calibration) => {
+                self.score_with(&mut recording, calibration, true, listener)
+            }
+            PriorCalibration::FromThis(calibration) => {
+                self.score_with(&mut recording, calibration, false, listener)
+            }
         };
         self.close(recording);
         outcome
     }
 
-    fn hear(&self, path: &Path, recording: &mut Recording, listener: &mut dyn Listener) -> Result<Outcome> {
+    fn score_with_own_calibration(
+        &self,
+        path: &Path,
+        recording: &mut Recording,
+        listener: &mut dyn Listener,
+    ) -> Result<Outcome> {
         if let Some(seconds) = recording.sound.duration_s().filter(|&s| s < self.least_s()) {
             let reason = self.too_short(&format!("it is {seconds:.1} s long"), seconds);
             return Ok(Outcome::TooShort { reason });
         }
         let mut detector = Detector::new(&self.detect, self.instrument.clone())?;
         let mut watched_from = None;
-        let (mut rows, mut events) = (Rows::default(), Events::default());
+        let (mut rows, mut events) = (Rows::default(), EventMerger::default());
         let (mut frames, mut findings) = (Vec::new(), Vec::new());
         while recording.next(&mut frames)? {
             for (frame, input) in &frames {
@@ -129,13 +138,21 @@ impl Scorer {
                     }
                 } else if let Some(calibration) = detector.calibration() {
                     watched_from = Some(frame.index + 1);
-                    if self.rows && !self.look_back(path, frame.index, calibration, &mut rows, listener)? {
+                    if self.rows
+                        && !self.score_calibration_part(
+                            path,
+                            frame.index,
+                            calibration,
+                            &mut rows,
+                            listener,
+                        )?
+                    {
                         return Ok(Outcome::Stopped);
                     }
                 }
             }
             events.take(&mut findings, listener)?;
-            if !listener.heard(recording.seconds()) {
+            if !listener.progress(recording.seconds()) {
                 return Ok(Outcome::Stopped);
             }
         }
@@ -155,8 +172,8 @@ impl Scorer {
         Ok(Outcome::Scored { seconds: recording.seconds() })
     }
 
-    /// Scores a recording by a calibration that was learnt before; events only where `reports`.
-    fn watch(
+    /// Scores a recording by a prior calibration; events only where `reports`.
+    fn score_with(
         &self,
         recording: &mut Recording,
         calibration: &Calibration,
@@ -165,7 +182,7 @@ impl Scorer {
     ) -> Result<Outcome> {
         let instrument = self.instrument.clone();
         let mut detector = Detector::with_calibration(&self.detect, instrument, calibration.clone())?;
-        let (mut rows, mut events) = (Rows::default(), Events::default());
+        let (mut rows, mut events) = (Rows::default(), EventMerger::default());
         let (mut frames, mut findings) = (Vec::new(), Vec::new());
         while recording.next(&mut frames)? {
             for (frame, input) in &frames {
@@ -179,7 +196,7 @@ impl Scorer {
             } else {
                 findings.clear();
             }
-            if !listener.heard(recording.seconds()) {
+            if !listener.progress(recording.seconds()) {
                 return Ok(Outcome::Stopped);
             }
         }
@@ -197,9 +214,9 @@ impl Scorer {
         Ok(Outcome::Scored { seconds: recording.seconds() })
     }
 
-    /// Hears the recording again up to frame `last` and makes its rows by what was learnt from it; false when the
-    /// listener ended it.
-    fn look_back(
+    /// Scores the recording again up to frame `last` by its own calibration, for the rows; false when the listener
+    /// ended it.
+    fn score_calibration_part(
         &self,
         path: &Path,
         last: u64,
@@ -222,7 +239,7 @@ impl Scorer {
                     }
                 }
                 untold.clear();
-                if !listener.heard(heard) {
+                if !listener.progress(heard) {
                     break 'heard false;
                 }
             }
@@ -236,8 +253,8 @@ impl Scorer {
         let sound = SoundFile::open(path)?;
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let passage = match idle {
-            Some(mut passage) => passage.begin_anew().map(|()| passage)?,
-            None => Passage::new(Arc::clone(&self.cpc))?,
+            Some(mut passage) => passage.restart().map(|()| passage)?,
+            None => OfflineStepper::new(Arc::clone(&self.cpc))?,
         };
         Ok(Recording { sound, passage, samples: Vec::new(), monitor: InputMonitor::new(), frames: 0 })
     }
@@ -246,12 +263,12 @@ impl Scorer {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(recording.passage);
     }
 
-    /// Seconds that a recording must have.
+    /// Least seconds of a recording.
     fn least_s(&self) -> f64 {
         self.around(self.detect.calibrate_seconds.ceil())
     }
 
-    /// Seconds of a recording with `calibration` seconds to learn from.
+    /// Seconds of a recording with `calibration` seconds of calibration.
     fn around(&self, calibration: f64) -> f64 {
         calibration + self.detect.settle_ms / 1000.0 + LEAST_WATCHED_S
     }
@@ -260,7 +277,7 @@ impl Scorer {
         let wanted = self.detect.calibrate_seconds;
         let expected = format!("{found}, {wanted} s to learn from and some to watch are expected");
         if usable >= self.around(LEAST_CALIBRATION_S) {
-            // a half to learn from, a half to watch
+            // a half for calibration, a half to watch
             let half = (usable / 2.0).floor().clamp(LEAST_CALIBRATION_S, wanted);
             format!("{expected}; try `--calibrate-seconds {half}`")
         } else {
@@ -270,10 +287,10 @@ impl Scorer {
     }
 }
 
-/// What is known of normal sound before a recording is scored.
+/// The calibration before a recording is scored.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Known<'a> {
-    /// Nothing: its start teaches it.
+pub(super) enum PriorCalibration<'a> {
+    /// None: the start of the recording is its calibration.
     Nothing,
     /// A calibration from recordings before it.
     Before(&'a Calibration),
@@ -281,18 +298,18 @@ pub(super) enum Known<'a> {
     FromThis(&'a Calibration),
 }
 
-/// A recording on its way through the model.
+/// A recording that is being processed.
 pub(super) struct Recording {
     sound: SoundFile,
-    passage: Passage,
+    passage: OfflineStepper,
     samples: Vec<f32>,
     monitor: InputMonitor,
     pub(super) frames: u64,
 }
 
 impl Recording {
-    /// Replaces `frames` by the next ones, each with what its samples say of the input; false at the end. Samples that
-    /// fill no hop are left out.
+    /// Replaces `frames` by the next ones, each with the state of the input; false at the end. Samples that fill no hop
+    /// are left out.
     pub(super) fn next(&mut self, frames: &mut Vec<(Frame, Input)>) -> Result<bool> {
         frames.clear();
         while self.samples.len() < PIECE * HOP && self.sound.read(&mut self.samples)? {}
@@ -309,20 +326,20 @@ impl Recording {
         Ok(!frames.is_empty())
     }
 
-    /// Seconds heard.
+    /// Seconds processed.
     pub(super) fn seconds(&self) -> f64 {
         samples_to_seconds(self.frames * HOP as u64)
     }
 }
 
-/// Makes one statement of all that are made about an event.
+/// Merges all reports of an event into one.
 #[derive(Debug, Default)]
-struct Events {
-    /// The last statement about the event that goes on.
+struct EventMerger {
+    /// The last report of the ongoing event.
     open: Option<Finding>,
 }
 
-impl Events {
+impl EventMerger {
     fn take(&mut self, findings: &mut Vec<Finding>, listener: &mut dyn Listener) -> Result<()> {
         for mut finding in findings.drain(..) {
             if let Some(first) = self.open.take().filter(|first| first.number == finding.number) {
@@ -336,7 +353,7 @@ impl Events {
         Ok(())
     }
 
-    /// The recording is over after `frames` frames.
+    /// Ends the recording after `frames` frames.
     fn finish(&mut self, frames: u64, listener: &mut dyn Listener) -> Result<()> {
         let Some(mut last) = self.open.take() else { return Ok(()) };
         let end = frames * HOP as u64;
@@ -352,9 +369,9 @@ mod tests {
     use crate::event::samples::finding;
 
     #[derive(Default)]
-    struct Heard(Vec<Finding>);
+    struct FileResult(Vec<Finding>);
 
-    impl Listener for Heard {
+    impl Listener for FileResult {
         fn event(&mut self, finding: &Finding) -> Result<()> {
             self.0.push(finding.clone());
             Ok(())
@@ -364,13 +381,13 @@ mod tests {
             Ok(())
         }
 
-        fn heard(&mut self, _: f64) -> bool {
+        fn progress(&mut self, _: f64) -> bool {
             true
         }
     }
 
     #[test]
-    fn an_event_is_told_once_with_its_last_figures_and_its_first_moment() {
+    fn an_event_is_reported_once_with_its_final_figures_and_its_first_time() {
         let at = |number, phase, emitted_s, score| Finding { phase, emitted_s, score, ..finding(number) };
         let end = Finding { offset_s: Some(9.0), ..at(0, Phase::End, 10.0, 8.0) };
         let mut findings = vec![
@@ -379,7 +396,7 @@ mod tests {
             end,
             at(1, Phase::New, 11.0, 6.0),
         ];
-        let (mut events, mut heard) = (Events::default(), Heard::default());
+        let (mut events, mut heard) = (EventMerger::default(), FileResult::default());
         events.take(&mut findings, &mut heard).unwrap();
         events.finish(1200, &mut heard).unwrap();
         let told: Vec<_> =

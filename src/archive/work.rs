@@ -1,8 +1,8 @@
-//! What is known of finished recordings, until all are finished.
+//! Results of finished recordings, until all are finished.
 //!
 //! A recording has a name of 32 hex digits, which stands for its path, size and time of change, the model and every
-//! setting. `NAME.jsonl` and `NAME.csv` are its share of the two outputs; `NAME.json`, written last and at once, says
-//! that they are whole. Without it, they are made anew.
+//! setting. `NAME.jsonl` and `NAME.csv` are its parts of the two outputs; `NAME.json`, written last and atomically,
+//! marks them as complete. Without it, they are made again.
 
 use std::fs::{File, TryLockError};
 use std::io::{self, BufWriter, Write};
@@ -20,7 +20,7 @@ use crate::event::Finding;
 use crate::model::replace_file;
 use crate::output_file::{self, OutputFile};
 
-/// Version of what the names stand for; another one is scored anew.
+/// Version of the names; recordings of another version are scored again.
 const FORMAT: u32 = 2;
 const LOCK: &str = "lock";
 const HEADER: &str = "file,t_s,surprise,novelty,score,p\n";
@@ -50,10 +50,10 @@ fn shown(path: &Path) -> String {
     path.to_str().map_or_else(|| path.as_os_str().as_bytes().escape_ascii().to_string(), str::to_owned)
 }
 
-/// What a finished recording says of itself.
+/// The summary of a finished recording.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Done {
+pub(super) struct FileSummary {
     /// Seconds of sound.
     pub(super) seconds: f64,
     /// Events in it.
@@ -64,18 +64,18 @@ pub(super) struct Done {
 
 /// The folder, for one run at a time.
 #[derive(Debug)]
-pub(super) struct Work {
+pub(super) struct WorkFolder {
     folder: PathBuf,
     rows: bool,
-    /// Held as long as the run lasts; the system lets go of it even after a kill.
+    /// Locked for the length of the run; the system releases it even after a kill.
     _lock: File,
 }
 
-impl Work {
+impl WorkFolder {
     /// Opens or makes the folder beside `out`. `rows` where frames are wanted.
     pub(super) fn open(out: &Path, rows: bool) -> Result<Self> {
         let folder = if output_file::is_device(out) {
-            // nothing is made beside a pipe or a device, and no later run goes on with what went into it
+            // no folder is made beside a pipe or a device, and no later run resumes from it
             std::env::temp_dir().join(format!("cpc-stream-score-{}.part", std::process::id()))
         } else {
             let mut folder = out.as_os_str().to_owned();
@@ -107,31 +107,31 @@ impl Work {
         self.folder.join(format!("{name}.{extension}"))
     }
 
-    /// What is known of a finished recording; none where it is not, or not any more.
-    pub(super) fn done(&self, name: &str) -> Option<Done> {
-        let done: Done = serde_json::from_slice(&std::fs::read(self.path(name, "json")).ok()?).ok()?;
+    /// The summary of a finished recording; `None` where it does not exist.
+    pub(super) fn done(&self, name: &str) -> Option<FileSummary> {
+        let done: FileSummary = serde_json::from_slice(&std::fs::read(self.path(name, "json")).ok()?).ok()?;
         let length = |extension| std::fs::metadata(self.path(name, extension)).ok().map(|m| m.len());
         let rows = if self.rows { length("csv") } else { None };
         (length("jsonl") == Some(done.bytes.0) && rows == done.bytes.1).then_some(done)
     }
 
-    /// An empty share for the recording called `name`, which is `file` to people.
-    pub(super) fn draft(&self, name: &str, file: &Path) -> Result<Draft> {
-        // until the new share is whole, there is none
+    /// An empty result of the recording called `name`; `file` is its path for people.
+    pub(super) fn begin(&self, name: &str, file: &Path) -> Result<PartialResult> {
+        // until the new result is complete, there is none
         let _ = std::fs::remove_file(self.path(name, "json"));
-        let events = Share::create(self.path(name, "jsonl"))?;
+        let events = OutputPart::create(self.path(name, "jsonl"))?;
         let rows = if self.rows {
-            let share = Share::create(self.path(name, "csv"))?;
+            let share = OutputPart::create(self.path(name, "csv"))?;
             let path = share.path.clone();
             Some((csv::WriterBuilder::new().has_headers(false).from_writer(share), path))
         } else {
             None
         };
         let file = shown(file);
-        Ok(Draft { commit: self.path(name, "json"), file, events, rows, number: 0 })
+        Ok(PartialResult { commit: self.path(name, "json"), file, events, rows, number: 0 })
     }
 
-    /// Puts the shares of the recordings called `names` together, in this order, and moves the outputs to their places.
+    /// Joins the results of the recordings called `names`, in this order, and moves the outputs to their places.
     pub(super) fn assemble(&self, names: &[String], out: &Path, frames: Option<&Path>) -> Result<()> {
         if let Some(frames) = frames {
             self.join(names, "csv", HEADER, frames)?;
@@ -153,7 +153,7 @@ impl Work {
         joined().map_err(|e| cannot_write(to, &e))
     }
 
-    /// Removes the folder, unless somebody put something else into it.
+    /// Removes the folder, unless it holds other files.
     pub(super) fn remove(self) {
         let ours = |file: &str| {
             let name = file.split('.').next().unwrap_or_default();
@@ -161,7 +161,7 @@ impl Work {
         };
         for entry in std::fs::read_dir(&self.folder).into_iter().flatten().flatten() {
             if entry.file_name().to_str().is_some_and(ours) {
-                // what stays does no harm
+                // a remaining folder does no harm
                 let _ = std::fs::remove_file(entry.path());
             }
         }
@@ -170,13 +170,13 @@ impl Work {
 }
 
 /// A file of the folder while it is written.
-struct Share {
+struct OutputPart {
     path: PathBuf,
     out: BufWriter<File>,
     bytes: u64,
 }
 
-impl Share {
+impl OutputPart {
     fn create(path: PathBuf) -> Result<Self> {
         let file = File::create(&path).map_err(|e| cannot_write(&path, &e))?;
         Ok(Self { path, out: BufWriter::new(file), bytes: 0 })
@@ -190,7 +190,7 @@ impl Share {
     }
 }
 
-impl Write for Share {
+impl Write for OutputPart {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let written = self.out.write(bytes)?;
         self.bytes += written as u64;
@@ -202,26 +202,26 @@ impl Write for Share {
     }
 }
 
-/// The share of one recording while it is scored. Dropped before its time, it counts as not there.
-pub(super) struct Draft {
+/// The result of one recording while it is scored. Without a commit it does not count.
+pub(super) struct PartialResult {
     commit: PathBuf,
     file: String,
-    events: Share,
-    rows: Option<(csv::Writer<Share>, PathBuf)>,
+    events: OutputPart,
+    rows: Option<(csv::Writer<OutputPart>, PathBuf)>,
     number: u64,
 }
 
 /// An event with the recording that it is in.
 #[derive(Serialize)]
-struct Line<'a> {
+struct JsonLine<'a> {
     file: &'a str,
     #[serde(flatten)]
     finding: &'a Finding,
 }
 
-impl Draft {
+impl PartialResult {
     pub(super) fn event(&mut self, finding: &Finding) -> Result<()> {
-        let line = serde_json::to_string(&Line { file: &self.file, finding });
+        let line = serde_json::to_string(&JsonLine { file: &self.file, finding });
         let line = line.map_err(|e| Error::internal(format!("an event has no JSON form: {e}")))?;
         self.number += 1;
         writeln!(self.events, "{line}").map_err(|e| cannot_write(&self.events.path, &e))
@@ -234,14 +234,14 @@ impl Draft {
         rows.serialize(row).map_err(|e| cannot_write(path, &e))
     }
 
-    /// Makes the share count, whatever happens from here on.
-    pub(super) fn commit(self, seconds: f64) -> Result<Done> {
+    /// Commits the result.
+    pub(super) fn commit(self, seconds: f64) -> Result<FileSummary> {
         let rows = self.rows.map(|(rows, path)| {
             let share = rows.into_inner().map_err(|e| cannot_write(&path, &e.into_error()))?;
             share.finish()
         });
         let bytes = (self.events.finish()?, rows.transpose()?);
-        let done = Done { seconds, events: self.number, bytes };
+        let done = FileSummary { seconds, events: self.number, bytes };
         let json = serde_json::to_vec(&done).map_err(|e| Error::internal(format!("a share: {e}")))?;
         replace_file(&self.commit, &json).map_err(|e| Error::config(e.to_string(), e.fix()))?;
         Ok(done)
@@ -270,12 +270,12 @@ mod tests {
     fn shares_count_once_they_are_whole_and_join_in_order() {
         let home = tempfile::tempdir().unwrap();
         let (out, frames) = (home.path().join("e.jsonl"), home.path().join("f.csv"));
-        let work = Work::open(&out, true).unwrap();
-        let other = Work::open(&out, true).unwrap_err();
+        let work = WorkFolder::open(&out, true).unwrap();
+        let other = WorkFolder::open(&out, true).unwrap_err();
         assert!(other.to_string().contains("another run"), "{other}");
         let names: Vec<String> = ["a", "b"].map(|n| n.repeat(32)).to_vec();
         for (number, name) in names.iter().enumerate().rev() {
-            let mut draft = work.draft(name, Path::new("a, b.wav")).unwrap();
+            let mut draft = work.begin(name, Path::new("a, b.wav")).unwrap();
             draft.event(&finding(number as u64)).unwrap();
             draft.row(&row(0.1)).unwrap();
             assert_eq!(work.done(name), None);
@@ -302,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_stands_for_the_file_and_every_setting() {
+    fn names_depend_on_the_file_and_every_setting() {
         let home = tempfile::tempdir().unwrap();
         let path = home.path().join("a.wav");
         std::fs::write(&path, "one").unwrap();

@@ -25,7 +25,7 @@ pub(super) struct Blocks {
     /// Bytes of sound to come, where the header says so.
     left: Option<u64>,
     adpcm: Option<Box<dyn AudioDecoder>>,
-    /// Who writes the input, where another program does.
+    /// The program that writes the input, if there is one.
     writer: Option<Transcoder>,
 }
 

@@ -13,7 +13,7 @@ const TAG: u64 = 128;
 /// The smallest block that a FLAC stream may have, in frames.
 const LEAST_FLAC_BLOCK: u8 = 16;
 
-/// Bytes that are read once, forward. A source that can seek does so only to pass over what nobody reads.
+/// Bytes that are read once, forward. A seekable source seeks only to skip unused bytes.
 pub(super) struct Bytes {
     inner: Box<dyn MediaSource>,
     /// Read from `inner` and not given yet: from `start` on.

@@ -1,4 +1,4 @@
-//! What a `fmt ` chunk says: coding, rate and channels.
+//! The content of a `fmt ` chunk: coding, rate and channels.
 
 use symphonia::core::codecs::audio::AudioCodecId;
 use symphonia::core::codecs::audio::well_known::{CODEC_ID_ADPCM_IMA_WAV, CODEC_ID_ADPCM_MS};
@@ -30,7 +30,7 @@ impl Format {
     /// Reads the body of a `fmt ` chunk.
     ///
     /// # Errors
-    /// What is wrong with it, or which coding it names that is not known here.
+    /// Its fault, or the unknown coding that it names.
     pub(super) fn parse(body: &[u8], big_endian: bool) -> Result<Self, String> {
         let word = |at: usize| {
             let bytes: [u8; 2] = body.get(at..at + 2)?.try_into().ok()?;

@@ -15,13 +15,13 @@ const PLACEHOLDER: u64 = 0x7fff_0000;
 /// First bytes of a Wave64 file: the GUID of its RIFF chunk.
 const WAVE64: &[u8] = b"riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb\x04\xc1\x00\x00";
 
-/// What a header says of the sound that follows it.
+/// The format of the sound behind a header.
 #[derive(Debug)]
 pub(super) struct Header {
     pub(super) format: Format,
     /// Bytes of sound; none where they go on to the end of the input.
     pub(super) bytes: Option<u64>,
-    /// What is wrong with the header, where anything is.
+    /// The fault of the header, if there is one.
     pub(super) complaint: Option<String>,
 }
 

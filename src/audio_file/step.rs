@@ -1,4 +1,4 @@
-//! What a look for the next block brings.
+//! The result of a read of the next block.
 
 use std::io;
 

@@ -111,7 +111,7 @@ fn a_cut_flac_gives_what_is_there() {
 }
 
 #[test]
-fn what_is_no_sound_is_refused_with_its_cause() {
+fn files_without_sound_are_refused_with_the_cause() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("x.wav");
     let spec =

@@ -79,7 +79,7 @@ impl Transcoder {
         Ok((Bytes::of_pipe(output), Self { child, last_line }))
     }
 
-    /// What went wrong, once its output is over.
+    /// Its error, after the end of its output.
     pub(super) fn finish(&mut self) -> Option<String> {
         let status = self.child.wait().ok()?;
         let said = self.last_line.lock().map(|line| line.clone()).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! What the user says about sources of sound.
+//! Configuration of sources.
 
 use std::path::PathBuf;
 
@@ -37,7 +37,7 @@ pub struct SourceConfig {
     /// The form of the PCM of a `url`; ffmpeg is told to make it. Default: 16,000 Hz, one channel, `s16le`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pcm: Option<PcmForm>,
-    /// How a camera is asked for its sound, where `url` is an RTSP one. Default: `tcp`.
+    /// Transport of the sound of a camera, where `url` is an RTSP one. Default: `tcp`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rtsp_transport: Option<RtspTransport>,
     /// The id of a microphone that publishes its sound over the broker of `[publish]`.
@@ -54,7 +54,7 @@ pub struct SourceConfig {
     pub fast: bool,
 }
 
-/// The form of raw PCM, which has no header that tells it.
+/// The format of raw PCM, which has no header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PcmForm {
@@ -72,14 +72,14 @@ impl Default for PcmForm {
     }
 }
 
-/// How RTP packets of a camera come.
+/// Transport of a camera's RTP packets.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RtspTransport {
     /// Within the connection: nothing is lost.
     #[default]
     Tcp,
-    /// As datagrams: for cameras that know nothing else.
+    /// As datagrams: for cameras without the other.
     Udp,
 }
 
@@ -123,7 +123,7 @@ impl PcmFormat {
     }
 }
 
-/// What a checked [`SourceConfig`] reads from.
+/// The input of a valid [`SourceConfig`].
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Input {
     Device(String),
@@ -160,7 +160,7 @@ impl SourceConfig {
         Self { mqtt: Some(id.into()), ..Self::default() }
     }
 
-    /// Whether it gives sound at its own pace and for ever, as a device does, and comes back when it was away.
+    /// Whether it is a live source, as a device is: endless, at its own pace, and reopened after a loss.
     #[must_use]
     pub fn is_live(&self) -> bool {
         self.device.is_some() || self.url.is_some() || self.mqtt.is_some()

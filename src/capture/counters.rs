@@ -1,4 +1,4 @@
-//! What happened to a source, countable from any thread.
+//! Counters of sources, readable from any thread.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
@@ -13,7 +13,7 @@ pub struct SourceCounters {
     /// The rate at which samples come, where it is not the configured one, and that, Hz; else 0.
     pub(super) measured_hz: AtomicU32,
     pub(super) configured_hz: AtomicU32,
-    /// Rounds of the source's thread: stands still only when it hangs.
+    /// Rounds of the source's thread: the count stops only when the thread hangs.
     pub(super) beats: AtomicU64,
     pub(super) opening: AtomicBool,
     pub(super) gave_up: AtomicBool,
@@ -21,7 +21,7 @@ pub struct SourceCounters {
     pub(super) chunks: ChunkCounters,
 }
 
-/// What became of the chunks of a microphone on the broker.
+/// Counters of the chunks of a microphone on the broker.
 #[derive(Debug, Default)]
 pub struct ChunkCounters {
     pub(super) taken: AtomicU64,
@@ -41,7 +41,7 @@ impl ChunkCounters {
         self.missing.fetch_add(frames, Ordering::Relaxed);
     }
 
-    /// Chunks that came, whatever became of them.
+    /// All chunks that arrived.
     #[must_use]
     pub fn taken(&self) -> u64 {
         self.taken.load(Ordering::Relaxed)
@@ -59,7 +59,7 @@ impl ChunkCounters {
         self.repeated.load(Ordering::Relaxed)
     }
 
-    /// Of these, those that are no chunks, or of a place where nobody is expected.
+    /// Of these, invalid messages, and chunks of an unexpected session.
     #[must_use]
     pub fn refused(&self) -> u64 {
         self.refused.load(Ordering::Relaxed)
@@ -85,7 +85,7 @@ impl SourceCounters {
         self.opened.load(Ordering::Relaxed)
     }
 
-    /// Rounds of the source's thread; they stand still only where it hangs, or has ended.
+    /// Rounds of the source's thread; the count stops only where the thread hangs, or has ended.
     #[must_use]
     pub fn beats(&self) -> u64 {
         self.beats.load(Ordering::Relaxed)
@@ -103,7 +103,7 @@ impl SourceCounters {
         self.gave_up.load(Ordering::Relaxed)
     }
 
-    /// What became of chunks; all 0 where the source is no microphone on the broker.
+    /// Counters of chunks; all 0 where the source is no microphone on the broker.
     #[must_use]
     pub fn chunks(&self) -> &ChunkCounters {
         &self.chunks

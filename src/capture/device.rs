@@ -1,6 +1,6 @@
 //! A device as a source: opened through cpal on ALSA, watched, reopened for ever.
 
-mod form;
+mod format;
 mod session;
 
 use std::path::Path;
@@ -14,16 +14,16 @@ use super::config::CaptureConfig;
 use super::intake::Intake;
 use super::names::{self, InputInfo};
 use super::rate::RateCheck;
-use super::source::{Change, Link};
+use super::source::{SourceChange, SourceLink};
 use super::stable;
 use super::timeline::Timeline;
 use crate::error::{Error, Result};
-use session::{Cargo, Loss, Session};
+use session::{CallbackState, DeviceLoss, Session};
 
 /// Waits between attempts to open a device: short enough to capture again within 3 s of its return.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LAST_RETRY: Duration = Duration::from_secs(2);
-/// The same where the device gives no steady rate: what it gives until that is found out is judged.
+/// The same where the device has no steady rate: until this is measured, its sound is analysed.
 const WRONG_RATE_RETRY: Duration = Duration::from_secs(60);
 
 fn host() -> Result<cpal::Host> {
@@ -32,12 +32,12 @@ fn host() -> Result<cpal::Host> {
     })
 }
 
-/// The capture devices of this machine. Only hardware (`hw:`) is asked for its forms; the other names convert.
+/// The capture devices of this machine. Only hardware (`hw:`) is asked for its formats; the other names convert.
 ///
 /// # Errors
 /// A device error when ALSA cannot be reached.
 pub fn list_inputs() -> Result<Vec<InputInfo>> {
-    hush();
+    silence_libasound();
     let cards = stable::cards(Path::new("/sys"));
     let stable = |id: &str| {
         let card = id.split_once("CARD=")?.1.split(',').next()?;
@@ -48,7 +48,7 @@ pub fn list_inputs() -> Result<Vec<InputInfo>> {
         .map(|(id, device)| {
             let description = device.description().map_or_else(|_| String::new(), |d| d.name().to_owned());
             let forms =
-                if id.starts_with("hw:") { form::summary(&device) } else { "converted by ALSA".into() };
+                if id.starts_with("hw:") { format::summary(&device) } else { "converted by ALSA".into() };
             InputInfo { stable: stable(&id), id, description, forms }
         })
         .collect())
@@ -89,19 +89,19 @@ fn converter(host: &cpal::Host, device: &cpal::Device) -> Option<cpal::Device> {
 }
 
 /// Opens the device called `name`, through the converter where it must be.
-fn open(name: &str, capture: &CaptureConfig, cargo: Box<Cargo>) -> session::Opened<Session> {
+fn open(name: &str, capture: &CaptureConfig, callback_state: Box<CallbackState>) -> session::Opened<Session> {
     let found = host().and_then(|host| find(&host, name, &capture.sysfs).map(|device| (host, device)));
     let (host, device) = match found {
         Ok(found) => found,
-        Err(e) => return Err((e, Some(cargo))),
+        Err(e) => return Err((e, Some(callback_state))),
     };
-    let converter = if form::is_readable(&device) { None } else { converter(&host, &device) };
-    Session::open(converter.as_ref().unwrap_or(&device), capture, cargo)
+    let converter = if format::is_readable(&device) { None } else { converter(&host, &device) };
+    Session::open(converter.as_ref().unwrap_or(&device), capture, callback_state)
 }
 
 /// Refuses a name that can never be a device, and, where it `must_exist`, a device that is not there.
 pub(super) fn check(name: &str, capture: &CaptureConfig) -> Result<()> {
-    hush();
+    silence_libasound();
     let host = host()?;
     let found = find(&host, name, &capture.sysfs).map(|_| ());
     if found.is_err() {
@@ -110,22 +110,23 @@ pub(super) fn check(name: &str, capture: &CaptureConfig) -> Result<()> {
     if capture.must_exist { found } else { Ok(()) }
 }
 
-/// The life of a device source: open, watch, reopen, until told to stop.
-pub(super) fn run(name: &str, capture: &CaptureConfig, intake: Intake, link: &Link) {
-    let mut cargo = Box::new(Cargo { intake, timeline: Timeline::default(), rate: RateCheck::default() });
+/// Runs a device source: open, watch, reopen, until it is stopped.
+pub(super) fn run(name: &str, capture: &CaptureConfig, intake: Intake, link: &SourceLink) {
+    let mut callback_state =
+        Box::new(CallbackState { intake, timeline: Timeline::default(), rate: RateCheck::default() });
     let mut told: Option<String> = None;
     let mut wait = FIRST_RETRY;
     while !link.stopping() {
-        hush();
+        silence_libasound();
         link.counters.opening.store(true, Ordering::Relaxed);
-        let attempt = open(name, capture, cargo);
+        let attempt = open(name, capture, callback_state);
         link.counters.opening.store(false, Ordering::Relaxed);
         let returned = match attempt {
             Ok(session) => {
-                link.tell(Change::Online { description: session.description().to_owned() });
+                link.notify(SourceChange::Online { description: session.description().to_owned() });
                 (told, wait) = (None, FIRST_RETRY);
                 let loss = session.watch(link);
-                if let Some(Loss { reason, wrong_rate }) = loss {
+                if let Some(DeviceLoss { reason, wrong_rate }) = loss {
                     tell_offline(link, &mut told, format!("{name}: {reason}"));
                     wait = if wrong_rate { WRONG_RATE_RETRY } else { wait };
                 }
@@ -141,23 +142,23 @@ pub(super) fn run(name: &str, capture: &CaptureConfig, intake: Intake, link: &Li
             link.counters.gave_up.store(true, Ordering::Relaxed);
             return;
         };
-        cargo = returned;
+        callback_state = returned;
         link.sleep_until(Instant::now() + wait);
         wait = (wait * 2).min(LAST_RETRY);
     }
 }
 
-/// Keeps what libasound would print on stderr on this thread: eight lines for every try of a device that is away.
-/// What it means comes back as an error. Calling again empties the memory.
-fn hush() {
+/// Keeps libasound from printing to stderr on this thread: eight lines for every attempt to open a missing device,
+/// whose cause is returned as an error anyway. Calling again frees the memory.
+fn silence_libasound() {
     // without it libasound prints, which does no harm
     let _ = alsa::Output::local_error_handler();
 }
 
-/// Says once for each cause that the device is away.
-fn tell_offline(link: &Link, told: &mut Option<String>, reason: String) {
+/// Reports once for each cause that the device is offline.
+fn tell_offline(link: &SourceLink, told: &mut Option<String>, reason: String) {
     if told.as_ref() != Some(&reason) {
-        link.tell(Change::Offline { reason: reason.clone() });
+        link.notify(SourceChange::Offline { reason: reason.clone() });
         *told = Some(reason);
     }
 }

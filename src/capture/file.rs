@@ -3,22 +3,28 @@
 use std::time::{Duration, Instant};
 
 use super::intake::Intake;
-use super::source::{Change, Link};
+use super::source::{SourceChange, SourceLink};
 use crate::audio_file::AudioReader;
 
-/// How fast a file is given.
+/// The pace of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Pace {
-    /// In real time, in chunks; what the reader has no room for is lost, as from a microphone.
+    /// In real time, in chunks; samples that find the ring full are lost, as from a microphone.
     Microphone,
     /// As fast as the reader takes it; nothing is lost.
     Fast,
 }
 
-pub(super) fn run(mut reader: AudioReader, intake: &mut Intake, pace: Pace, chunk_ms: u32, link: &Link) {
+pub(super) fn run(
+    mut reader: AudioReader,
+    intake: &mut Intake,
+    pace: Pace,
+    chunk_ms: u32,
+    link: &SourceLink,
+) {
     let length = reader.duration_s().map_or_else(String::new, |s| format!(" {s:.1} s"));
     let (rate, channels) = (reader.rate(), reader.channels());
-    link.tell(Change::Online { description: format!("file {rate} Hz {channels} ch{length}") });
+    link.notify(SourceChange::Online { description: format!("file {rate} Hz {channels} ch{length}") });
     let mut player = Player { start: Instant::now(), given: 0, pace, intake, link };
     let chunk = (u64::from(rate) * u64::from(chunk_ms) / 1000).max(1) as usize * usize::from(channels);
     let (mut waiting, mut block) = (Vec::new(), Vec::new());
@@ -38,7 +44,7 @@ pub(super) fn run(mut reader: AudioReader, intake: &mut Intake, pace: Pace, chun
         waiting.drain(..whole);
     };
     let frames = player.given;
-    link.tell(Change::Ended { frames, failure });
+    link.notify(SourceChange::Ended { frames, failure });
 }
 
 struct Player<'a> {
@@ -47,7 +53,7 @@ struct Player<'a> {
     given: u64,
     pace: Pace,
     intake: &'a mut Intake,
-    link: &'a Link,
+    link: &'a SourceLink,
 }
 
 impl Player<'_> {
@@ -68,7 +74,7 @@ impl Player<'_> {
         }
     }
 
-    /// When a microphone would have captured frame `index`.
+    /// The time at which a microphone would have captured frame `index`.
     fn time_of(&self, index: u64) -> Instant {
         self.start + Duration::from_secs_f64(index as f64 / f64::from(self.intake.rate()))
     }

@@ -1,47 +1,47 @@
-//! Whether a connection gives sound, trickles, or is silent.
+//! The flow of a connection: sound, a trickle, or silence.
 
 use std::time::{Duration, Instant};
 
-/// A connection trickles where it gives less than this share of the sound of twice the time that it may be silent.
+/// A connection trickles when it delivers less than this share of the sound of twice its silence limit.
 const SHARE: u32 = 4;
 
 /// Follows the frames of a connection.
 #[derive(Debug)]
-pub(super) struct Flow {
-    /// How long it may give nothing.
+pub(super) struct FlowMonitor {
+    /// Its silence limit.
     limit: Duration,
     rate: u32,
-    /// When it gave frames last.
+    /// Time of the last frames.
     last: Instant,
-    /// When it had given enough last.
+    /// Time at which the flow was sufficient last.
     enough: Instant,
     /// Frames since then.
     since: usize,
     trickles: bool,
 }
 
-impl Flow {
+impl FlowMonitor {
     /// Of a connection that begins now, with `rate` frames a second.
     pub(super) fn new(limit: Duration, rate: u32) -> Self {
         let now = Instant::now();
         Self { limit, rate, last: now, enough: now, since: 0, trickles: false }
     }
 
-    /// Another sender begins.
+    /// Starts with another sender.
     pub(super) fn begin(&mut self) {
         (self.trickles, self.since) = (false, 0);
     }
 
-    /// What comes had to wait for us until now.
+    /// The sender had to wait for this program until now.
     pub(super) fn held_up(&mut self, now: Instant) {
         if !self.trickles {
             (self.enough, self.last, self.since) = (now, now, 0);
         }
     }
 
-    /// Frames came. False where they are so few that they are no sound.
+    /// Counts frames. False where they are too few to be sound.
     pub(super) fn take(&mut self, frames: usize, now: Instant) -> bool {
-        // silence is told as such and is no trickle
+        // silence is reported as silence, not as a trickle
         if !self.trickles && now.saturating_duration_since(self.last) >= self.limit {
             (self.enough, self.since) = (now, 0);
         }
@@ -60,7 +60,7 @@ impl Flow {
         Duration::from_secs_f64(self.since as f64 / f64::from(self.rate.max(1)))
     }
 
-    /// Whether it gives too little.
+    /// Whether it delivers too little.
     pub(super) fn trickles(&self) -> bool {
         self.trickles
     }
@@ -92,7 +92,7 @@ mod tests {
 
     /// Frames of `ms` each `every` ms for so many seconds; when it was found to trickle, and what was missing.
     fn feed(
-        flow: &mut Flow,
+        flow: &mut FlowMonitor,
         start: Instant,
         ms: u32,
         every: u32,
@@ -116,12 +116,12 @@ mod tests {
     fn sound_in_bursts_does_not_trickle_and_single_frames_do() {
         for (ms, every) in [(20, 20), (100, 100), (1900, 1900), (10, 20), (1000, 3500)] {
             let start = Instant::now();
-            let mut flow = Flow::new(2000 * MS, 16_000);
+            let mut flow = FlowMonitor::new(2000 * MS, 16_000);
             let (found, _, is_sound) = feed(&mut flow, start, ms, every, 60);
             assert!(found.is_none() && is_sound, "{ms} ms each {every} ms");
         }
         let start = Instant::now();
-        let mut flow = Flow::new(2000 * MS, 16_000);
+        let mut flow = FlowMonitor::new(2000 * MS, 16_000);
         assert!(feed(&mut flow, start, 20, 20, 5).2);
         let (found, missing, is_sound) = feed(&mut flow, start + 5000 * MS, 1, 400, 20);
         assert!(!is_sound && found.is_some_and(|at| at <= 4000), "{found:?}");

@@ -1,4 +1,4 @@
-//! What the audio callback does: convert, pick or mix channels, push, count. Nothing else.
+//! The work of the audio callback: convert, select or mix channels, push, count.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -11,7 +11,7 @@ use crate::units::is_valid_sample;
 
 /// Samples of one stream that are converted at a time.
 const BLOCK: usize = 1024;
-/// Share of a second's samples, in percent, from which invalid samples are no accident: they go on as NaN.
+/// Share of invalid samples in a second, in percent, from which on they are passed on as NaN.
 const INVALID_PERCENT: u64 = 1;
 
 /// A sample as a device or file gives it.
@@ -36,16 +36,16 @@ pcm! {
     f64 => |x| x as f32,
 }
 
-/// Which channels become streams.
+/// The selection of channels that become streams.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Pick {
+pub enum ChannelSelection {
     /// One stream: the mean of all channels.
     Mix,
     /// One stream a channel, numbered from 0.
     Each(Vec<u16>),
 }
 
-impl Pick {
+impl ChannelSelection {
     /// Streams that come out.
     #[must_use]
     pub fn streams(&self) -> usize {
@@ -101,7 +101,7 @@ impl Validity {
 /// [`Intake::take`] runs in the audio callback: it never allocates, locks or logs.
 pub struct Intake {
     writers: Vec<RingWriter>,
-    pick: Pick,
+    pick: ChannelSelection,
     channels: usize,
     rate: u32,
     scratch: Box<[f32; BLOCK]>,
@@ -114,7 +114,11 @@ impl Intake {
     ///
     /// # Errors
     /// An internal error when writers and streams differ in number.
-    pub fn new(writers: Vec<RingWriter>, pick: Pick, counters: Arc<SourceCounters>) -> Result<Self> {
+    pub fn new(
+        writers: Vec<RingWriter>,
+        pick: ChannelSelection,
+        counters: Arc<SourceCounters>,
+    ) -> Result<Self> {
         if writers.len() != pick.streams() || writers.is_empty() {
             return Err(Error::internal(format!("{} rings for {} streams", writers.len(), pick.streams())));
         }
@@ -129,7 +133,8 @@ impl Intake {
         self.pick.channels_needed()
     }
 
-    /// Says what follows: interleaved `channels` at `rate` Hz. Before the first sample and whenever it changes.
+    /// Sets the format of what follows: interleaved `channels` at `rate` Hz. Called before the first sample and at each
+    /// change.
     ///
     /// # Errors
     /// A device error when a picked channel does not exist.
@@ -147,7 +152,7 @@ impl Intake {
         Ok(())
     }
 
-    /// What follows comes at `rate` Hz in truth, in the form that was expected.
+    /// Corrects the rate of what follows to `rate` Hz; the format stays.
     pub fn correct(&mut self, rate: u32) {
         self.rate = rate;
         self.writers.iter_mut().for_each(|w| w.set_rate(rate));
@@ -183,7 +188,7 @@ impl Intake {
         self.writers.iter_mut().for_each(|w| w.mark_gap(lost));
     }
 
-    /// Says when the next sample was captured.
+    /// Sets the capture time of the next sample.
     pub fn anchor(&mut self, captured: Instant) {
         self.writers.iter_mut().for_each(|w| w.anchor(captured));
     }
@@ -201,8 +206,8 @@ impl Intake {
                 let block = &mut self.scratch[..frames.len()];
                 for (out, frame) in block.iter_mut().zip(frames) {
                     let x = match &self.pick {
-                        Pick::Each(channels) => frame[usize::from(channels[stream])].amplitude(),
-                        Pick::Mix => mean(frame),
+                        ChannelSelection::Each(channels) => frame[usize::from(channels[stream])].amplitude(),
+                        ChannelSelection::Mix => mean(frame),
                     };
                     bad += u64::from(!is_valid_sample(x));
                     *out = validity.pass(x, self.rate);
@@ -232,7 +237,7 @@ mod tests {
     use super::*;
     use crate::ring::{Read, RingReader, ring};
 
-    fn intake(pick: Pick, channels: u16) -> (Intake, Vec<RingReader>, Arc<SourceCounters>) {
+    fn intake(pick: ChannelSelection, channels: u16) -> (Intake, Vec<RingReader>, Arc<SourceCounters>) {
         let counters = Arc::new(SourceCounters::default());
         let (writers, readers) = (0..pick.streams()).map(|_| ring(10_000)).unzip();
         let mut intake = Intake::new(writers, pick, Arc::clone(&counters)).unwrap();
@@ -254,7 +259,7 @@ mod tests {
 
     #[test]
     fn every_format_spans_the_same_range() {
-        let (mut intake, mut readers, _) = intake(Pick::Mix, 1);
+        let (mut intake, mut readers, _) = intake(ChannelSelection::Mix, 1);
         intake.take(&[i8::MIN, 0, 64]);
         intake.take(&[0u8, 128, 192]);
         intake.take(&[i16::MIN, 0, 16_384]);
@@ -268,30 +273,30 @@ mod tests {
     #[test]
     fn channels_go_their_own_way_or_mix() {
         let frames: Vec<f32> = (0..3000).flat_map(|i| [i as f32, -1.0, 0.5]).collect();
-        let (mut each, mut readers, _) = intake(Pick::Each(vec![2, 0]), 3);
+        let (mut each, mut readers, _) = intake(ChannelSelection::Each(vec![2, 0]), 3);
         each.take(&frames);
         assert_eq!(drain(&mut readers[0]), vec![0.5; 3000]);
         assert_eq!(drain(&mut readers[1]), (0..3000).map(|i| i as f32).collect::<Vec<_>>());
-        let (mut mix, mut readers, _) = intake(Pick::Mix, 2);
+        let (mut mix, mut readers, _) = intake(ChannelSelection::Mix, 2);
         mix.take(&[1.0f32, 0.0, -1.0, 0.5]);
         assert_eq!(drain(&mut readers[0]), [0.5, -0.25]);
     }
 
     #[test]
     fn invalid_samples_become_silence_and_are_counted() {
-        let (mut intake, mut readers, counters) = intake(Pick::Mix, 1);
+        let (mut intake, mut readers, counters) = intake(ChannelSelection::Mix, 1);
         intake.take(&[0.1f32, f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 1e25, -1.1e4, 9.9e3]);
         intake.take(&[1e300f64]);
         assert_eq!(drain(&mut readers[0]), [0.1, 0.0, 0.0, 0.0, 0.0, 0.0, 9.9e3, 0.0]);
         assert_eq!(counters.not_finite(), 6);
-        let (mut stereo, mut readers, counters) = self::intake(Pick::Mix, 2);
+        let (mut stereo, mut readers, counters) = self::intake(ChannelSelection::Mix, 2);
         stereo.take(&[1.0f32, 3e38, 0.5, 0.5]);
         assert_eq!((drain(&mut readers[0]), counters.not_finite()), (vec![0.0, 0.5], 1));
     }
 
     #[test]
     fn a_stream_of_invalid_samples_is_marked_until_a_second_without() {
-        let (mut intake, mut readers, counters) = intake(Pick::Mix, 1);
+        let (mut intake, mut readers, counters) = intake(ChannelSelection::Mix, 1);
         intake.expect(1, 1000).unwrap();
         let second =
             |every: usize| (0..1000).map(|i| if i % every == 0 { 1e30 } else { 0.5f32 }).collect::<Vec<_>>();
@@ -306,7 +311,7 @@ mod tests {
 
     #[test]
     fn a_channel_that_does_not_exist_is_refused() {
-        let (mut intake, _, _) = intake(Pick::Each(vec![1]), 2);
+        let (mut intake, _, _) = intake(ChannelSelection::Each(vec![1]), 2);
         let error = intake.expect(1, 48_000).unwrap_err();
         assert!(error.to_string().contains("channel 1") && !error.fix().is_empty());
     }

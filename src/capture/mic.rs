@@ -1,31 +1,31 @@
 //! Microphones that publish their sound: chunks of PCM over MQTT.
 //!
-//! Such a source is live, as a device is. A chunk says where it stands in its session, so that what is missing is a gap of
-//! exactly its length, and what comes twice or out of order is put right ([`Order`]).
+//! Such a source is live, as a device is. A chunk has its position in its session, so that missing frames become a gap
+//! of exactly their length, and repeated or reordered chunks are corrected ([`ReorderBuffer`]).
 
 #![deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-mod air;
 mod chunk;
-mod order;
+mod mqtt_audio_input;
+mod reorder;
 mod topics;
 
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 
-pub use air::Air;
-pub(super) use air::needed;
 pub use chunk::{CHUNK_HEADER, CHUNK_MAGIC, CHUNK_VERSION, Chunk, LARGEST_CHUNK};
-use order::{Order, Piece, Step};
+pub use mqtt_audio_input::MqttAudioInput;
+pub(super) use mqtt_audio_input::needed;
+use reorder::{OrderedStep, Piece, ReorderBuffer};
 pub use topics::{MicTopic, MicTopics};
 
 use super::intake::Intake;
-use super::source::{Change, Link};
+use super::source::{SourceChange, SourceLink};
 use super::stdin::decode;
 use super::timeline::Timeline;
 use super::wire::tell_offline;
-use crate::mqtt::{Letter, Post};
+use crate::mqtt::{Incoming, IncomingMessage};
 
 /// Messages that wait for the source at most.
 pub(super) const QUEUE: usize = 256;
@@ -34,42 +34,49 @@ const SILENT: Duration = Duration::from_secs(2);
 /// Longest wait for a message.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// The life of such a source, until it is told to stop.
-pub(super) fn run(id: &str, posts: &Receiver<Post>, intake: Intake, link: &Link) {
-    let mut ear =
-        Ear { id, intake, link, order: Order::default(), timeline: Timeline::default(), told: Told::Nothing };
+/// Runs such a source until it is stopped.
+pub(super) fn run(id: &str, posts: &Receiver<Incoming>, intake: Intake, link: &SourceLink) {
+    let mut receiver = ChunkReceiver {
+        id,
+        intake,
+        link,
+        reorder: ReorderBuffer::default(),
+        timeline: Timeline::default(),
+        told: ReportedState::Nothing,
+    };
     let mut steps = Vec::new();
     let (mut heard, mut rests, mut away) = (Instant::now(), false, None::<String>);
     while !link.stopping() {
-        let due = ear.order.due().map_or(LOOK, |due| due.saturating_duration_since(Instant::now()));
+        let due = receiver.reorder.due().map_or(LOOK, |due| due.saturating_duration_since(Instant::now()));
         match posts.recv_timeout(due.min(LOOK)) {
-            Ok(Post::Letter(letter)) if !rests => ear.take(&letter, &mut steps),
-            Ok(Post::Letter(_)) | Err(RecvTimeoutError::Timeout) => {}
-            Ok(Post::Up) => {
+            Ok(Incoming::Message(message)) if !rests => receiver.take(&message, &mut steps),
+            Ok(Incoming::Message(_)) | Err(RecvTimeoutError::Timeout) => {}
+            Ok(Incoming::Connected) => {
                 (rests, away) = (false, None);
                 heard = Instant::now();
             }
-            Ok(Post::Here) => {
+            Ok(Incoming::ByOtherPath) => {
                 (rests, away) = (false, None);
                 heard = Instant::now();
-                ear.tell_online(|| format!("microphone {id}, kept by the cluster"));
+                receiver.tell_online(|| format!("microphone {id}, stored by the cluster"));
             }
-            Ok(Post::Down(reason)) => away = Some(format!("the broker is away ({reason})")),
-            Ok(Post::Refused(reason)) => away = Some(reason.to_string()),
-            Ok(Post::Rest(node)) => {
-                // whoever hears it meanwhile, the time until it comes back is none of ours
-                (ear.order, ear.timeline, rests) = (Order::default(), Timeline::default(), true);
-                ear.rest(node.as_deref());
+            Ok(Incoming::Disconnected(reason)) => away = Some(format!("the broker is away ({reason})")),
+            Ok(Incoming::Refused(reason)) => away = Some(reason.to_string()),
+            Ok(Incoming::Elsewhere(node)) => {
+                // another worker analyses it meanwhile: the time until its return is not a gap of this one
+                (receiver.reorder, receiver.timeline, rests) =
+                    (ReorderBuffer::default(), Timeline::default(), true);
+                receiver.rest(node.as_deref());
             }
             Err(RecvTimeoutError::Disconnected) => drop(link.sleep_until(Instant::now() + LOOK)),
         }
-        ear.order.give_up(Instant::now(), &link.counters.chunks, &mut steps);
+        receiver.reorder.give_up(Instant::now(), &link.counters.chunks, &mut steps);
         if !steps.is_empty() {
             heard = Instant::now();
-            ear.play(&mut steps);
+            receiver.play(&mut steps);
         }
         if !rests && heard.elapsed() >= SILENT {
-            ear.tell_offline(match &away {
+            receiver.tell_offline(match &away {
                 Some(reason) => format!("microphone {id}: {reason}"),
                 None => format!("microphone {id}: no sound for {} s", SILENT.as_secs()),
             });
@@ -77,26 +84,26 @@ pub(super) fn run(id: &str, posts: &Receiver<Post>, intake: Intake, link: &Link)
     }
 }
 
-enum Told {
+enum ReportedState {
     Nothing,
     Online,
     Offline(String),
 }
 
-struct Ear<'a> {
+struct ChunkReceiver<'a> {
     id: &'a str,
     intake: Intake,
-    link: &'a Link,
-    order: Order,
+    link: &'a SourceLink,
+    reorder: ReorderBuffer,
     timeline: Timeline,
-    told: Told,
+    told: ReportedState,
 }
 
-impl Ear<'_> {
-    fn take(&mut self, letter: &Letter, steps: &mut Vec<Step>) {
+impl ChunkReceiver<'_> {
+    fn take(&mut self, message: &IncomingMessage, steps: &mut Vec<OrderedStep>) {
         let counts = &self.link.counters.chunks;
         counts.count(|c| &c.taken);
-        let chunk = match Chunk::read(&letter.payload) {
+        let chunk = match Chunk::read(&message.payload) {
             Ok(chunk) if chunk.pcm.channels >= self.intake.channels_needed() => chunk,
             refused => {
                 let why = refused.err().unwrap_or("it lacks a channel that is wanted");
@@ -111,23 +118,23 @@ impl Ear<'_> {
         };
         let mut samples = Vec::with_capacity(chunk.bytes.len() / chunk.pcm.format.bytes());
         decode(chunk.bytes, chunk.pcm.format, &mut samples);
-        let piece = Piece { first: chunk.first, frames: chunk.frames(), samples, at: letter.at };
-        self.order.take((chunk.pcm, chunk.session), piece, counts, steps);
+        let piece = Piece { first: chunk.first, frames: chunk.frames(), samples, at: message.at };
+        self.reorder.take((chunk.pcm, chunk.session), piece, counts, steps);
     }
 
-    fn play(&mut self, steps: &mut Vec<Step>) {
+    fn play(&mut self, steps: &mut Vec<OrderedStep>) {
         for step in steps.drain(..) {
             match step {
-                Step::Begin(form) => {
-                    // channels were looked at before
+                OrderedStep::Begin(form) => {
+                    // channels were checked before
                     let _ = self.intake.expect(form.channels, form.rate);
                     self.timeline.reopened(form.rate);
                 }
-                Step::Gap(lost) => {
+                OrderedStep::Gap(lost) => {
                     self.link.counters.chunks.add_missing(lost);
                     self.intake.mark_gap(lost);
                 }
-                Step::Sound(piece) => self.sound(&piece),
+                OrderedStep::Sound(piece) => self.sound(&piece),
             }
         }
     }
@@ -148,26 +155,26 @@ impl Ear<'_> {
     }
 
     fn tell_online(&mut self, description: impl FnOnce() -> String) {
-        if !matches!(self.told, Told::Online) {
-            self.link.tell(Change::Online { description: description() });
-            self.told = Told::Online;
+        if !matches!(self.told, ReportedState::Online) {
+            self.link.notify(SourceChange::Online { description: description() });
+            self.told = ReportedState::Online;
         }
     }
 
     fn rest(&mut self, node: Option<&str>) {
         let Some(node) = node else {
-            return self.tell_offline(format!("microphone {}: no worker hears it yet", self.id));
+            return self.tell_offline(format!("microphone {}: no worker analyses it yet", self.id));
         };
-        self.link.tell(Change::Elsewhere { node: node.to_owned() });
-        self.told = Told::Nothing;
+        self.link.notify(SourceChange::Elsewhere { node: node.to_owned() });
+        self.told = ReportedState::Nothing;
     }
 
     fn tell_offline(&mut self, reason: String) {
-        let mut told = match std::mem::replace(&mut self.told, Told::Nothing) {
-            Told::Offline(reason) => Some(reason),
+        let mut told = match std::mem::replace(&mut self.told, ReportedState::Nothing) {
+            ReportedState::Offline(reason) => Some(reason),
             _ => None,
         };
         tell_offline(self.link, &mut told, reason);
-        self.told = told.map_or(Told::Nothing, Told::Offline);
+        self.told = told.map_or(ReportedState::Nothing, ReportedState::Offline);
     }
 }

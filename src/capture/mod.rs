@@ -1,20 +1,20 @@
 //! Sources of sound: devices, files, a pipe, lines of a network and microphones on a broker, all behind [`open`].
 //!
 //! A source yields one stream (all channels mixed) or one stream a listed channel. Each stream is a ring
-//! ([`crate::ring`]) of mono samples at the rate of the source; whoever reads it gets samples, gaps and rate
-//! changes in order, and resamples. What happens to the source itself (online, offline, xrun, ended) comes as a
-//! [`Notice`] on a channel.
+//! ([`crate::ring`]) of mono samples at the rate of the source; whoever reads it gets samples, gaps and rate changes in
+//! order, and resamples. Changes of the source itself (online, offline, xrun, ended) arrive as a [`Notice`] on a
+//! channel.
 //!
 //! ```text
 //! cpal's thread ── Intake ── ring ─▶ reader      device: a supervisor thread opens, watches, reopens
 //! file thread ──── Intake ── ring ─▶ reader      paced like a microphone, or as fast as the reader
 //! stdin thread ─── Intake ── ring ─▶ reader      raw PCM or a container, as fast as it comes
 //! wire thread ──── Intake ── ring ─▶ reader      raw PCM by TCP or UDP, or from ffmpeg; opened for ever, as a device is
-//! mic thread ───── Intake ── ring ─▶ reader      chunks over MQTT, put in order ([`Air`])
+//! mic thread ───── Intake ── ring ─▶ reader      chunks over MQTT, put in order ([`MqttAudioInput`])
 //! ```
 //!
-//! A device that is missing, at start or later, is no failure: the source is offline and is tried again every
-//! 1–2 s for ever. On its return the gap is marked by time; if it returns with another rate, the ring says so
+//! A missing device, at start or later, is not an error: the source is offline and is tried again every 1–2 s for ever.
+//! On its return the gap is marked by time; if it returns with another rate, the ring says so
 //! ([`crate::ring::Read::Rate`]).
 
 mod config;
@@ -40,9 +40,11 @@ pub use config::{CaptureConfig, PcmForm, PcmFormat, RtspTransport, SourceConfig}
 pub use counters::{ChunkCounters, SourceCounters};
 pub use device::list_inputs;
 pub use ids::assign_ids;
-pub use intake::{Intake, Pcm, Pick};
-pub use mic::{Air, CHUNK_HEADER, CHUNK_MAGIC, CHUNK_VERSION, Chunk, LARGEST_CHUNK, MicTopic, MicTopics};
+pub use intake::{ChannelSelection, Intake, Pcm};
+pub use mic::{
+    CHUNK_HEADER, CHUNK_MAGIC, CHUNK_VERSION, Chunk, LARGEST_CHUNK, MicTopic, MicTopics, MqttAudioInput,
+};
 pub use names::{InputInfo, suggest};
-pub use source::{Change, Notice, OpenSource, SourceHandle, StreamFeed, open, open_with};
+pub use source::{Notice, OpenSource, SourceChange, SourceHandle, StreamFeed, open, open_with};
 pub use stdin::decode;
 pub(crate) use wire::{AS_FFMPEG, become_ffmpeg, guard_children};

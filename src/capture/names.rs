@@ -1,4 +1,4 @@
-//! Names of devices: what can be one, and which one was meant.
+//! Names of devices: their syntax, and suggestions for misspelt ones.
 
 use super::stable;
 use crate::error::{Error, Result};
@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 pub struct InputInfo {
     /// The name to give to `--device`.
     pub id: String,
-    /// What the driver calls it.
+    /// The driver's name of it.
     pub description: String,
     /// A name for `--device` that survives replugging and reboots, where it has one.
     pub stable: Option<String>,
@@ -46,7 +46,7 @@ pub(super) fn has_the_shape_of_a_device(name: &str) -> bool {
     }
 }
 
-/// Names that libasound lists though nothing can be heard there: templates without their argument, and silence.
+/// Names that libasound lists although they are no inputs: templates without their argument, and silence.
 pub(super) fn is_no_input(id: &str) -> bool {
     id == "null" || (KINDS.contains(&id) && !has_the_shape_of_a_device(id))
 }

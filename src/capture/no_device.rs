@@ -3,7 +3,7 @@
 use super::config::CaptureConfig;
 use super::intake::Intake;
 use super::names::InputInfo;
-use super::source::Link;
+use super::source::SourceLink;
 use crate::error::{Error, Result};
 
 fn left_out() -> Error {
@@ -25,4 +25,4 @@ pub(super) fn check(_name: &str, _capture: &CaptureConfig) -> Result<()> {
     Err(left_out())
 }
 
-pub(super) fn run(_name: &str, _capture: &CaptureConfig, _intake: Intake, _link: &Link) {}
+pub(super) fn run(_name: &str, _capture: &CaptureConfig, _intake: Intake, _link: &SourceLink) {}

@@ -1,10 +1,10 @@
-//! Whether a device gives as many samples a second as it says.
+//! A check of the real sample rate of a device against its nominal rate.
 
 #![deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::time::Instant;
 
-/// Off by more than this is never trusted.
+/// Largest trusted deviation of a rate.
 pub(super) const TOLERANCE: f64 = 0.005;
 /// Blocks of a second that are compared with the latest one.
 const SPAN: usize = 5;
@@ -12,7 +12,7 @@ const SPAN: usize = 5;
 const AGREEING: u32 = 2;
 /// Measured rates are rounded to this many Hz: the resampler has less to do with them.
 const STEP: f64 = 50.0;
-/// A rate that had to be corrected more often than this is no rate.
+/// A device that needs more rate corrections than this is taken offline.
 const MOST_CORRECTIONS: u32 = 3;
 
 /// Compares the samples of one device with the monotonic clock. A callback is never early, so that the least lateness
@@ -34,9 +34,9 @@ pub(super) struct RateCheck {
     verdicts: i32,
 }
 
-/// What is to be done about a rate.
+/// The result of a rate check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum RateStatus {
     /// It really is this many Hz.
     Correct(u32),
     /// It is not steady.
@@ -54,13 +54,13 @@ impl RateCheck {
         self.rate
     }
 
-    /// Forgets what was measured, not what was found out.
+    /// Discards the measurement, not the corrected rate.
     fn restart(&mut self) {
         (self.start, self.frames, self.blocks, self.verdicts) = (None, 0, 0, 0);
     }
 
     /// `frames` samples arrived at `now`; `broken` where some were lost before them. Tells when the rate is wrong.
-    pub(super) fn arrived(&mut self, frames: usize, now: Instant, broken: bool) -> Option<Verdict> {
+    pub(super) fn arrived(&mut self, frames: usize, now: Instant, broken: bool) -> Option<RateStatus> {
         if broken {
             self.restart();
         }
@@ -84,7 +84,7 @@ impl RateCheck {
         self.judge(least)
     }
 
-    fn judge(&mut self, least: f64) -> Option<Verdict> {
+    fn judge(&mut self, least: f64) -> Option<RateStatus> {
         let [oldest, ..] = self.past;
         let full = self.blocks >= SPAN;
         self.past.rotate_left(1);
@@ -110,10 +110,10 @@ impl RateCheck {
         self.restart();
         if self.corrections > MOST_CORRECTIONS {
             (self.rate, self.corrections) = (self.nominal, 0);
-            return Some(Verdict::Refuse(rounded));
+            return Some(RateStatus::Refuse(rounded));
         }
         self.rate = rounded;
-        Some(Verdict::Correct(rounded))
+        Some(RateStatus::Correct(rounded))
     }
 }
 
@@ -124,7 +124,7 @@ mod tests {
     use super::*;
 
     /// Callbacks of 20 ms at a true rate, each late by up to 8 ms; when the first verdict came, and what it was.
-    fn verdict(check: &mut RateCheck, truth: f64, seconds: f64) -> Option<(f64, Verdict)> {
+    fn status(check: &mut RateCheck, truth: f64, seconds: f64) -> Option<(f64, RateStatus)> {
         let start = Instant::now();
         let frames = 960;
         (1..)
@@ -143,14 +143,14 @@ mod tests {
         for off in [0.0, 0.002, -0.002, 0.004, -0.004] {
             let mut check = RateCheck::default();
             check.opened(48_000);
-            assert_eq!(verdict(&mut check, 48_000.0 * (1.0 + off), 120.0), None, "off by {off}");
+            assert_eq!(status(&mut check, 48_000.0 * (1.0 + off), 120.0), None, "off by {off}");
         }
         for off in [0.007, -0.007, 0.02, -0.081_25, 1.0, -0.5] {
             let (mut check, truth) = (RateCheck::default(), 48_000.0 * (1.0 + off));
             check.opened(48_000);
-            let (when, found) = verdict(&mut check, truth, 60.0).expect("found out");
+            let (when, found) = status(&mut check, truth, 60.0).expect("found out");
             assert!(when < 9.0, "off by {off}: after {when} s");
-            let Verdict::Correct(rate) = found else { panic!("{found:?}") };
+            let RateStatus::Correct(rate) = found else { panic!("{found:?}") };
             assert!((f64::from(rate) / truth - 1.0).abs() < 0.0025, "{truth} was taken for {rate}");
             assert_eq!(check.opened(48_000), rate, "it is remembered over a reopening");
             assert_eq!(check.opened(16_000), 16_000);
@@ -162,9 +162,9 @@ mod tests {
         let mut check = RateCheck::default();
         check.opened(48_000);
         for truth in [47_000.0, 46_000.0, 47_000.0] {
-            assert!(matches!(verdict(&mut check, truth, 30.0), Some((_, Verdict::Correct(_)))));
+            assert!(matches!(status(&mut check, truth, 30.0), Some((_, RateStatus::Correct(_)))));
         }
-        assert!(matches!(verdict(&mut check, 46_000.0, 30.0), Some((_, Verdict::Refuse(_)))));
+        assert!(matches!(status(&mut check, 46_000.0, 30.0), Some((_, RateStatus::Refuse(_)))));
     }
 
     #[test]

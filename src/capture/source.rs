@@ -1,4 +1,4 @@
-//! The one thing that sources are to the rest of the program.
+//! The interface of all sources.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,21 +9,21 @@ use crossbeam_channel::{Sender, bounded};
 
 use super::config::{CaptureConfig, Input, SourceConfig};
 use super::counters::SourceCounters;
-use super::intake::{Intake, Pick};
-use super::mic::{self, Air};
+use super::intake::{ChannelSelection, Intake};
+use super::mic::{self, MqttAudioInput};
 use super::{device, file, stdin, wire};
 use crate::audio_file::AudioReader;
 use crate::error::{Error, Result};
-use crate::mqtt::Post;
+use crate::mqtt::Incoming;
 use crate::ring::{RingReader, ring};
 
 /// Rate for which a device's ring is made, in Hz, since the device may not be there yet.
 const DEVICE_RATE: u32 = 48_000;
-/// A source that does not end within this is left behind.
+/// A source that does not end within this time is abandoned.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// A notice that nobody takes for this long is dropped.
+/// A notice that is not taken for this long is dropped.
 const NOTICE_TIMEOUT: Duration = Duration::from_secs(1);
-/// Longest sleep of a source, so that it is known to live.
+/// Longest sleep of a source, so that its rounds show that it runs.
 const NAP: Duration = Duration::from_millis(500);
 
 /// Something that happened to a source.
@@ -36,15 +36,15 @@ pub struct Notice {
     /// When, on the monotonic clock.
     pub at: Instant,
     /// What.
-    pub change: Change,
+    pub change: SourceChange,
 }
 
-/// What happened to a source.
+/// A change of a source.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Change {
+pub enum SourceChange {
     /// It gives sound now.
     Online {
-        /// What was opened, e.g. `hw:CARD=0,DEV=0 "Test microphone" 48000 Hz 1 ch i16 period 960`.
+        /// Description of the opened input, e.g. `hw:CARD=0,DEV=0 "Test microphone" 48000 Hz 1 ch i16 period 960`.
         description: String,
     },
     /// It is not there or stopped giving sound; a device or a sender on a network is tried again every 1–2 s.
@@ -52,9 +52,9 @@ pub enum Change {
         /// The cause and the fix, one line.
         reason: String,
     },
-    /// It gives no sound here, and need not: somebody else hears it.
+    /// Another node analyses it; it gives no sound here.
     Elsewhere {
-        /// Who.
+        /// The node.
         node: String,
     },
     /// The device overran: this process was late. The gap is in the ring.
@@ -64,17 +64,17 @@ pub enum Change {
     },
     /// The device gives another number of samples a second than it says, and is taken at its true rate from here on.
     WrongRate {
-        /// What it says, Hz.
+        /// The nominal rate, Hz.
         nominal: u32,
-        /// What was measured, Hz.
+        /// The measured rate, Hz.
         measured: u32,
     },
-    /// A sender on a network gives another number of samples a second than is configured. It is heard at the configured
-    /// rate all the same.
+    /// A sender on a network gives another number of samples a second than is configured. It is analysed at the
+    /// configured rate all the same.
     RateOff {
-        /// What is configured, Hz.
+        /// The configured rate, Hz.
         nominal: u32,
-        /// What was measured, Hz.
+        /// The measured rate, Hz.
         measured: u32,
     },
     /// A file or the standard input came to its end; the rings are closed.
@@ -98,20 +98,20 @@ pub struct StreamFeed {
 pub struct OpenSource {
     /// The id of the source.
     pub id: Arc<str>,
-    /// What it reads, for people: `device hw:0`, `file x.wav`, `stdin`.
+    /// Description of its input: `device hw:0`, `file x.wav`, `stdin`.
     pub name: String,
     /// Its streams, in the order of the configured channels.
     pub feeds: Vec<StreamFeed>,
-    /// For a microphone on the broker: what brings its chunks.
-    pub mic: Option<Sender<Post>>,
-    /// What happened to it so far.
+    /// For a microphone on the broker: the channel of its chunks.
+    pub mic: Option<Sender<Incoming>>,
+    /// Its counters.
     pub counters: Arc<SourceCounters>,
-    /// Ends it when stopped or dropped.
+    /// Stops it when stopped or dropped.
     pub handle: SourceHandle,
 }
 
 impl OpenSource {
-    /// Whether the source can give nothing any more though nobody asked it to end: its audio thread hangs.
+    /// Whether the source is dead without having been stopped: its audio thread hangs.
     #[must_use]
     pub fn gave_up(&self) -> bool {
         self.counters.gave_up()
@@ -130,7 +130,7 @@ pub fn open(source: &SourceConfig, capture: &CaptureConfig, notices: Sender<Noti
     open_with(source, capture, notices, None)
 }
 
-/// The same where microphones on the broker can be heard.
+/// The same with microphones on the broker.
 ///
 /// # Errors
 /// As [`open`], and for such a microphone where there is no `air`.
@@ -138,16 +138,16 @@ pub fn open_with(
     source: &SourceConfig,
     capture: &CaptureConfig,
     notices: Sender<Notice>,
-    air: Option<&Air>,
+    air: Option<&MqttAudioInput>,
 ) -> Result<OpenSource> {
     capture.validate()?;
     let input = source.input()?;
-    let pick = source.channels.clone().map_or(Pick::Mix, Pick::Each);
+    let pick = source.channels.clone().map_or(ChannelSelection::Mix, ChannelSelection::Each);
     let counters = Arc::new(SourceCounters::default());
     let stop = Arc::new(AtomicBool::new(false));
     let id: Arc<str> = source.id().into();
     let ids = source.stream_ids();
-    let link = Link {
+    let link = SourceLink {
         source: Arc::clone(&id),
         streams: ids.clone().into(),
         notices,
@@ -265,8 +265,8 @@ impl Drop for SourceHandle {
     }
 }
 
-/// What the thread of a source holds of the outside.
-pub(super) struct Link {
+/// The connection of a source's thread to the rest of the program.
+pub(super) struct SourceLink {
     pub(super) source: Arc<str>,
     pub(super) streams: Arc<[String]>,
     pub(super) notices: Sender<Notice>,
@@ -274,9 +274,9 @@ pub(super) struct Link {
     pub(super) counters: Arc<SourceCounters>,
 }
 
-impl Link {
-    pub(super) fn tell(&self, change: Change) {
-        if matches!(change, Change::Online { .. }) {
+impl SourceLink {
+    pub(super) fn notify(&self, change: SourceChange) {
+        if matches!(change, SourceChange::Online { .. }) {
             self.counters.opened.fetch_add(1, Ordering::Relaxed);
         }
         let notice = Notice {
@@ -290,7 +290,7 @@ impl Link {
         }
     }
 
-    /// Whether the source is to stop. Asking is a sign of life.
+    /// Whether the source is to stop. Each call counts as a sign of life.
     pub(super) fn stopping(&self) -> bool {
         self.counters.beats.fetch_add(1, Ordering::Relaxed);
         self.stop.load(Ordering::Acquire)

@@ -99,7 +99,7 @@ fn text(path: &Path) -> Option<String> {
     (!text.is_empty() && text.len() <= 128).then_some(text)
 }
 
-/// What is burnt into the USB device that `device` is an interface of.
+/// Vendor, product and serial number of the USB device of `device`.
 fn usb(device: &Path) -> Option<String> {
     let device: PathBuf = device.ancestors().take(4).find(|path| path.join("idVendor").exists())?.to_owned();
     let (vendor, product) = (text(&device.join("idVendor"))?, text(&device.join("idProduct"))?);

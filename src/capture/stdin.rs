@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 use super::config::{PcmForm, PcmFormat};
-use super::flow::Flow;
+use super::flow::FlowMonitor;
 use super::intake::Intake;
-use super::source::{Change, Link};
+use super::source::{SourceChange, SourceLink};
 use crate::audio_file::{AudioReader, container};
 
 /// Bytes read at once at most.
@@ -27,7 +27,7 @@ const AHEAD: Duration = Duration::from_millis(500);
 /// How long a pipe must have kept pace until its sound is stamped by the clock.
 const SETTLED: Duration = Duration::from_secs(1);
 
-/// What the reading thread found.
+/// Messages of the reading thread.
 enum Piece {
     /// The input is a container; what follows are samples in this form.
     Container { kind: &'static str, rate: u32, channels: u16 },
@@ -39,9 +39,14 @@ enum Piece {
     Failed(String),
 }
 
-pub(super) fn run(input: impl Read + Send + Sync + 'static, form: PcmForm, intake: &mut Intake, link: &Link) {
+pub(super) fn run(
+    input: impl Read + Send + Sync + 'static,
+    form: PcmForm,
+    intake: &mut Intake,
+    link: &SourceLink,
+) {
     let PcmForm { rate, channels, format } = form;
-    link.tell(Change::Online { description: format!("stdin {rate} Hz {channels} ch {format:?}") });
+    link.notify(SourceChange::Online { description: format!("stdin {rate} Hz {channels} ch {format:?}") });
     let mut pipe = Pipe {
         form,
         bytes: Vec::new(),
@@ -51,33 +56,33 @@ pub(super) fn run(input: impl Read + Send + Sync + 'static, form: PcmForm, intak
         frames: 0,
         quiet: Instant::now(),
         offline: false,
-        flow: Flow::new(SILENT, rate),
+        flow: FlowMonitor::new(SILENT, rate),
     };
     let failure = match read_pieces(input) {
         Ok(pieces) => pipe.take_all(&pieces),
         Err(e) => Some(Some(e.to_string())),
     };
     if let Some(failure) = failure {
-        link.tell(Change::Ended { frames: pipe.frames, failure });
+        link.notify(SourceChange::Ended { frames: pipe.frames, failure });
     }
 }
 
 /// A pipe that is read.
 struct Pipe<'a> {
     form: PcmForm,
-    /// What is no whole frame yet.
+    /// Bytes of an incomplete frame.
     bytes: Vec<u8>,
     intake: &'a mut Intake,
-    link: &'a Link,
+    link: &'a SourceLink,
     clock: Option<Clock>,
     frames: u64,
     /// When the last piece was done with.
     quiet: Instant,
     offline: bool,
-    flow: Flow,
+    flow: FlowMonitor,
 }
 
-/// Where the sound of a pipe stands in time.
+/// The time of a pipe's sound.
 struct Clock {
     begun: Instant,
     /// Frames since then, lost ones included.
@@ -85,7 +90,7 @@ struct Clock {
 }
 
 impl Pipe<'_> {
-    /// Takes what comes until the end: none where it is to stop, else why the end came early.
+    /// Reads until the end: `None` where it is to stop, else the reason of an early end.
     fn take_all(&mut self, pieces: &Receiver<Piece>) -> Option<Option<String>> {
         let mut samples = Vec::new();
         loop {
@@ -112,9 +117,9 @@ impl Pipe<'_> {
                     if let Err(e) = self.intake.expect(channels, rate) {
                         return Some(Some(format!("{e} ({})", e.fix())));
                     }
-                    self.flow = Flow::new(SILENT, rate);
+                    self.flow = FlowMonitor::new(SILENT, rate);
                     let description = format!("stdin, a {kind} file: {rate} Hz {channels} ch");
-                    self.link.tell(Change::Online { description });
+                    self.link.notify(SourceChange::Online { description });
                 }
                 Ok(Piece::Failed(why)) => return Some(Some(why)),
                 Err(RecvTimeoutError::Timeout) => self.be_quiet(),
@@ -128,7 +133,9 @@ impl Pipe<'_> {
 
     fn be_quiet(&mut self) {
         if self.quiet.elapsed() >= SILENT && !std::mem::replace(&mut self.offline, true) {
-            self.link.tell(Change::Offline { reason: format!("stdin: no sound for {} s", SILENT.as_secs()) });
+            self.link.notify(SourceChange::Offline {
+                reason: format!("stdin: no sound for {} s", SILENT.as_secs()),
+            });
         }
     }
 
@@ -140,12 +147,13 @@ impl Pipe<'_> {
             self.keep_time(frames);
             if self.flow.take(frames as usize, now) && std::mem::take(&mut self.offline) {
                 let (rate, channels) = (self.intake.rate(), self.intake.channels());
-                self.link.tell(Change::Online { description: format!("stdin {rate} Hz {channels} ch") });
+                self.link
+                    .notify(SourceChange::Online { description: format!("stdin {rate} Hz {channels} ch") });
             }
         }
         if self.flow.begins_to_trickle(now).is_some() && !std::mem::replace(&mut self.offline, true) {
             let rate = self.intake.rate();
-            self.link.tell(Change::Offline {
+            self.link.notify(SourceChange::Offline {
                 reason: format!("stdin: less than a quarter of {rate} samples a second come"),
             });
         }
@@ -191,7 +199,7 @@ fn read_pieces(input: impl Read + Send + Sync + 'static) -> io::Result<Receiver<
     thread::Builder::new().name("stdin".into()).spawn(work).map(|_| pieces)
 }
 
-/// Reads until the end, or until nobody takes it.
+/// Reads until the end, or until the receiver is gone.
 fn read_into(mut input: impl Read + Send + Sync + 'static, to: &Sender<Piece>) -> io::Result<()> {
     let mut start = Vec::with_capacity(START);
     input.by_ref().take(START as u64).read_to_end(&mut start)?;

@@ -1,4 +1,4 @@
-//! How much sound a device lost, from the times at which it captured what it gave.
+//! The sound that a device lost, computed from its capture times.
 
 use std::time::{Duration, Instant};
 

@@ -19,48 +19,48 @@ pub(crate) use ffmpeg::{AS_FFMPEG, become_ffmpeg, guard_children};
 use receiver::{Pace, PcmReceiver};
 
 use super::config::{PcmForm, RtspTransport};
-use super::flow::Flow;
+use super::flow::FlowMonitor;
 use super::intake::Intake;
-use super::source::{Change, Link};
+use super::source::{SourceChange, SourceLink};
 
 /// Waits between attempts to open it.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LAST_RETRY: Duration = Duration::from_secs(2);
 
-/// Why a connection is no more.
-enum End {
+/// The end of a connection.
+enum ConnectionEnd {
     /// The source is to stop.
     Stopped,
-    /// It was a file, and is read: there is nothing to come back.
+    /// It was a file, and is read to its end: it is not reopened.
     Over,
-    /// It is gone, and why; whether it gave any sound.
+    /// It is lost: the reason, and whether it delivered any sound.
     Lost { reason: String, heard: bool },
 }
 
-/// The life of such a source: open, listen, open again, until told to stop.
+/// Runs such a source: open, read, open again, until it is stopped.
 pub(super) fn run(
     address: &Address,
     (form, transport): (PcmForm, RtspTransport),
     intake: Intake,
-    link: &Link,
+    link: &SourceLink,
 ) {
     // ffmpeg makes the rate that it is asked for
     let measured = !matches!(address, Address::Ffmpeg(_));
     let receiver = PcmReceiver::new(form, intake, link, measured);
-    let mut source = Source { address, form, receiver, link, offline: None, transcoded: None };
+    let mut source = NetworkSource { address, form, receiver, link, offline: None, transcoded: None };
     let mut wait = FIRST_RETRY;
     while !link.stopping() {
         let end = match Connection::open(address, form, transport) {
             Ok(mut connection) => source.listen(&mut connection),
-            Err(reason) => End::Lost { reason, heard: false },
+            Err(reason) => ConnectionEnd::Lost { reason, heard: false },
         };
         match end {
-            End::Stopped => return,
-            End::Over => {
+            ConnectionEnd::Stopped => return,
+            ConnectionEnd::Over => {
                 while link.sleep_until(Instant::now() + LAST_RETRY) {}
                 return;
             }
-            End::Lost { reason, heard } => {
+            ConnectionEnd::Lost { reason, heard } => {
                 source.tell_offline(format!("{address}: {reason}"));
                 wait = if heard { FIRST_RETRY } else { wait };
             }
@@ -70,34 +70,34 @@ pub(super) fn run(
     }
 }
 
-struct Source<'a> {
+struct NetworkSource<'a> {
     address: &'a Address,
     form: PcmForm,
     receiver: PcmReceiver<'a>,
-    link: &'a Link,
-    /// Why it gives no sound, as was told.
+    link: &'a SourceLink,
+    /// The last reported reason of silence.
     offline: Option<String>,
     /// Bytes that the last connection gave by way of ffmpeg, until it ended.
     transcoded: Option<u64>,
 }
 
-impl Source<'_> {
-    /// Takes what comes until the connection is lost.
-    fn listen(&mut self, connection: &mut Connection) -> End {
+impl NetworkSource<'_> {
+    /// Reads until the connection is lost.
+    fn listen(&mut self, connection: &mut Connection) -> ConnectionEnd {
         let address = self.address;
         let (limits, pace) = (connection.limits(), pace(address));
         self.receiver.begin();
-        let (mut heard, mut flow) = (false, Flow::new(limits.quiet, self.form.rate));
+        let (mut heard, mut flow) = (false, FlowMonitor::new(limits.quiet, self.form.rate));
         loop {
             if self.link.stopping() {
-                return End::Stopped;
+                return ConnectionEnd::Stopped;
             }
             let frames = match connection.next() {
                 Arrival::Bytes(bytes) => {
                     if flow.trickles() {
                         self.receiver.pause();
                     } else if self.receiver.completes_a_frame(bytes) {
-                        // told before the sound may wait for its time
+                        // reported first, since paced sound may wait
                         self.tell_online(heard);
                         heard = true;
                     }
@@ -125,7 +125,7 @@ impl Source<'_> {
                             bytes as f64 / self.form.frame_bytes() as f64 / f64::from(self.form.rate),
                         );
                     }
-                    return End::Lost { reason: format!("{why}{rest}"), heard };
+                    return ConnectionEnd::Lost { reason: format!("{why}{rest}"), heard };
                 }
                 Arrival::Over(seconds) => return self.be_over(seconds),
             };
@@ -163,27 +163,27 @@ impl Source<'_> {
             if let Some(limit) = limit.filter(|&limit| quiet >= limit) {
                 let complaint = connection.complaint().map(|complaint| format!("; {complaint}"));
                 let reason = format!("no sound for {} s{}", limit.as_secs(), complaint.unwrap_or_default());
-                return End::Lost { reason, heard };
+                return ConnectionEnd::Lost { reason, heard };
             }
         }
     }
 
-    fn be_over(&mut self, seconds: f64) -> End {
+    fn be_over(&mut self, seconds: f64) -> ConnectionEnd {
         let address = self.address;
         self.tell_offline(format!(
             "{address}: the file of {seconds:.1} s is over; it is played once (`cpc-stream score` scores files)"
         ));
-        End::Over
+        ConnectionEnd::Over
     }
 
-    /// Says that sound comes, where that is news.
+    /// Reports that the source is online, at a change.
     fn tell_online(&mut self, heard: bool) {
         if heard && self.offline.is_none() {
             return;
         }
         let PcmForm { rate, channels, format } = self.form;
         let description = format!("{} {rate} Hz {channels} ch {format:?}", self.address);
-        self.link.tell(Change::Online { description });
+        self.link.notify(SourceChange::Online { description });
         self.offline = None;
     }
 
@@ -192,7 +192,7 @@ impl Source<'_> {
     }
 }
 
-/// What is said of bytes that were left when a sender went.
+/// The log text about incomplete frames at the end of a sender.
 fn half_a_frame(bytes: usize) -> String {
     if bytes > 0 {
         format!(" in the middle of a frame, of which {bytes} bytes are refused")
@@ -201,7 +201,7 @@ fn half_a_frame(bytes: usize) -> String {
     }
 }
 
-/// How sound of `address` is taken.
+/// The pace of the sound of `address`.
 fn pace(address: &Address) -> Pace {
     match address {
         Address::Datagrams(_) => Pace::AsItComes,
@@ -212,10 +212,10 @@ fn pace(address: &Address) -> Pace {
     }
 }
 
-/// Says once for each cause that the source is away.
-pub(super) fn tell_offline(link: &Link, told: &mut Option<String>, reason: String) {
+/// Reports once for each cause that the source is offline.
+pub(super) fn tell_offline(link: &SourceLink, told: &mut Option<String>, reason: String) {
     if told.as_ref() != Some(&reason) {
-        link.tell(Change::Offline { reason: reason.clone() });
+        link.notify(SourceChange::Offline { reason: reason.clone() });
         *told = Some(reason);
     }
 }

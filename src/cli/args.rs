@@ -1,4 +1,4 @@
-//! What several commands share.
+//! Helpers that several commands share.
 
 use std::fmt;
 use std::io::Write;

@@ -14,7 +14,7 @@ use crate::capture::{self, SourceConfig};
 use crate::config::Config;
 use crate::detect::Calibration;
 use crate::error::{Error, Result};
-use crate::runtime::{CalibrationStore, Engine, open_air};
+use crate::runtime::{CalibrationStore, Engine, open_microphones};
 
 /// Learn what is normal from each source, for as long as `--calibrate-seconds` says, and keep it for `run`.
 #[derive(Debug, clap::Args)]
@@ -43,7 +43,7 @@ pub(super) fn run(args: &CalibrateArgs, set: SetThreads) -> Result<()> {
     let (manifest, cpc) = open_model(config.model.file())?;
     let mut engine = Engine::new(cpc, &manifest, config.detect.clone())?;
     // a name of its own, so that the broker does not take it for the daemon
-    let air = open_air(&config, &sources, &format!("{}-calibrate", config.node_id()))?;
+    let air = open_microphones(&config, &sources, &format!("{}-calibrate", config.node_id()))?;
     let style = ProgressStyle::with_template("learning {bar:20} {percent}%  {wide_msg}")
         .map_err(|e| Error::internal(e.to_string()))?;
     let bar = ProgressBar::new(100).with_style(style);

@@ -1,4 +1,4 @@
-//! `cluster`: who of the workers hears what.
+//! `cluster`: the workers and their streams.
 
 use std::path::PathBuf;
 
@@ -9,10 +9,10 @@ use crate::cluster::{ClusterReport, status};
 use crate::config::load;
 use crate::error::{Error, Result};
 
-/// What to do with a cluster.
+/// Commands of a cluster.
 #[derive(Debug, Clone, clap::Subcommand)]
 pub(super) enum ClusterCommand {
-    /// Show who hears which stream, how far behind it is, and what waits for the broker.
+    /// Show the worker and the lag of each stream, and the events that wait for the broker.
     Status(StatusArgs),
 }
 

@@ -6,7 +6,7 @@ use super::args::stdout;
 use super::run::RunArgs;
 use crate::error::{Error, Result};
 
-/// What to do with it.
+/// Commands of the configuration.
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum ConfigCommand {
     /// Print the effective configuration as TOML.

@@ -10,7 +10,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::args::{SetThreads, open_model, stdout, stop_flag, use_threads};
 use crate::encode::Padding;
 use crate::error::{Error, Result};
-use crate::features::{Job, Progress, encode};
+use crate::features::{EncodeJob, EncodeProgress, encode};
 
 /// Write z [T, d] and c [T, h] of recordings, a row every 10 ms, with the time at which each frame ends in its own
 /// recording. A last hop that a recording does not fill is left out.
@@ -26,8 +26,9 @@ pub(super) struct EncodeArgs {
     /// Model file; the built-in model if left out.
     #[arg(long, value_name = "FILE")]
     model: Option<PathBuf>,
-    /// `causal`: silence before the recording, as the daemon hears it, in constant memory. `fb-exact`: the padding of
-    /// CPC_audio, which looks 9.5 ms beyond a frame's hop, to compare with PyTorch; it needs the whole recording in memory.
+    /// `causal`: silence before the recording, as in the daemon, in constant memory. `fb-exact`: the padding of
+    /// CPC_audio, which looks 9.5 ms beyond a frame's hop, to compare with PyTorch; it needs the whole recording in
+    /// memory.
     #[arg(long, default_value = "causal", value_parser = ["causal", "fb-exact"])]
     padding: String,
     /// Threads of the matrix products.
@@ -35,29 +36,29 @@ pub(super) struct EncodeArgs {
     threads: usize,
 }
 
-/// Runs it. A recording that cannot be read is told on stderr and left out.
+/// Runs it. An unreadable recording is reported on stderr and skipped.
 ///
 /// # Errors
 /// When none can be read, the output cannot be written, or the model has no such padding.
 pub(super) fn run(args: &EncodeArgs, set: SetThreads) -> Result<()> {
     use_threads(args.threads, set)?;
     let padding = if args.padding == "fb-exact" { Padding::FbExact } else { Padding::Causal };
-    let job = Job { files: args.files.clone(), out: args.out.clone(), padding };
+    let job = EncodeJob { files: args.files.clone(), out: args.out.clone(), padding };
     let (manifest, cpc) = open_model(args.model.as_deref())?;
     let stop = stop_flag()?;
     let style = ProgressStyle::with_template("{prefix} {wide_msg} {bar:30} {elapsed} eta {eta}");
     let bar = ProgressBar::new(0).with_style(style.map_err(|e| Error::internal(e.to_string()))?);
     let card = encode(&job, (&manifest, cpc), &mut |progress| {
         match progress {
-            Progress::Begins { file, path, seconds } => {
+            EncodeProgress::Begins { file, path, seconds } => {
                 bar.set_prefix(format!("{}/{}", file + 1, job.files.len()));
                 bar.set_message(path.display().to_string());
                 bar.set_length((seconds.unwrap_or(0.0) * 1e3) as u64);
                 bar.reset();
             }
-            Progress::Done { seconds } => bar.set_position((seconds * 1e3) as u64),
-            Progress::Failed { error } => {
-                // nobody may be left to read it
+            EncodeProgress::Done { seconds } => bar.set_position((seconds * 1e3) as u64),
+            EncodeProgress::Failed { error } => {
+                // stderr may be closed
                 bar.suspend(|| drop(writeln!(std::io::stderr(), "left out: {error}")));
             }
         }

@@ -67,7 +67,7 @@ pub(super) fn run(args: &HealthArgs) -> Result<()> {
     judge(&answer, args.strict)
 }
 
-/// What is wrong, as the daemon says it.
+/// The faults reported by the daemon.
 pub(super) fn faults(answer: &Value) -> Vec<&str> {
     answer["faults"].as_array().into_iter().flatten().filter_map(Value::as_str).collect()
 }
@@ -106,7 +106,7 @@ fn failed(cause: impl Into<String>, fix: impl Into<String>) -> Error {
     Error::new(ErrorKind::Internal, cause, fix)
 }
 
-/// Who listens everywhere is asked here.
+/// A server on all addresses is asked on the loopback address.
 pub(super) fn reachable(mut address: SocketAddr) -> SocketAddr {
     if address.ip().is_unspecified() {
         address.set_ip(IpAddr::V4(Ipv4Addr::LOCALHOST));

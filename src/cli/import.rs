@@ -150,7 +150,7 @@ fn add_bank(imported: &mut Imported, paths: &[PathBuf], out: &mut Output) -> Res
     Ok(seconds)
 }
 
-/// What the model can do, and the command that comes next.
+/// The abilities of the model, and the next command.
 fn next(out: &mut Output, manifest: &Manifest, model: &Path, checkpoint: &Path) -> Result<()> {
     let (model, checkpoint) = (model.display(), checkpoint.display());
     if manifest.architecture.heads.is_none() {

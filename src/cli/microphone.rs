@@ -1,9 +1,9 @@
-//! `cpc-stream microphone`: a thin microphone. It needs no model; who hears it is a daemon elsewhere.
+//! `cpc-stream microphone`: a thin microphone. It needs no model; a daemon elsewhere analyses its sound.
 
 use super::access::{AccessArgs, PcmArgs};
 use crate::error::Result;
 
-/// What to listen to, and where its sound goes: everybody who may read the topic hears it.
+/// The source, and the destination of its sound: every subscriber of the topic receives it.
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct MicrophoneArgs {
     /// Id of the microphone; sources name it in `mqtt`
@@ -36,7 +36,7 @@ pub(super) struct MicrophoneArgs {
     access: AccessArgs,
 }
 
-/// Sends until it is stopped or its input ends. A broker that is away is tried again for ever; what is heard meanwhile is
+/// Sends until it is stopped or its input ends. A broker that is away is tried again for ever; sound in the meantime is
 /// dropped.
 ///
 /// # Errors

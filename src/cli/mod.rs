@@ -15,10 +15,10 @@ mod encode;
 mod eval;
 mod health;
 mod import;
+mod man_and_completions;
 mod microphone;
 mod mqtt;
 mod outbox;
-mod papers;
 mod run;
 mod score;
 mod train;
@@ -52,7 +52,7 @@ struct Cli {
 enum Command {
     /// Listen until stopped (the same as no subcommand).
     Run(run::DaemonArgs),
-    /// No hardware, no broker: a bundled scene with planted sounds, and what was heard of it.
+    /// No hardware, no broker: a bundled scene with planted sounds, and the events found in it.
     Demo(demo::DemoArgs),
     /// List the inputs there are, or listen to them for a moment.
     Devices(devices::DevicesArgs),
@@ -60,7 +60,7 @@ enum Command {
     Calibrate(calibrate::CalibrateArgs),
     /// Ask a running daemon how it is, where it serves HTTP.
     Health(health::HealthArgs),
-    /// Publish the sound of a microphone over MQTT, for a daemon elsewhere that hears it.
+    /// Publish the sound of a microphone over MQTT, for a daemon elsewhere that analyses it.
     Microphone(microphone::MicrophoneArgs),
     /// Show what a daemon publishes, as it comes.
     Watch(watch::WatchArgs),
@@ -95,9 +95,9 @@ enum Command {
     #[command(subcommand)]
     Config(config::ConfigCommand),
     /// Print what a shell reads to complete commands (bash, zsh, fish, elvish, powershell).
-    Completions(papers::CompletionsArgs),
+    Completions(man_and_completions::CompletionsArgs),
     /// Print the manual page, or write the pages of all commands into a folder.
-    Man(papers::ManArgs),
+    Man(man_and_completions::ManArgs),
 }
 
 /// Parses the command line, runs the command, prints a failure as a line of cause and a line of fix, and gives
@@ -115,7 +115,7 @@ pub fn main(set_threads: SetThreads) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let mark = mark_of_failure();
-            // nobody may be left to read it
+            // stderr may be closed
             let _ = writeln!(std::io::stderr(), "{mark}error: {error}\n{mark}  fix: {}", error.fix());
             ExitCode::from(error.kind().exit_code())
         }
@@ -184,8 +184,8 @@ fn dispatch(cli: Cli, set: SetThreads) -> Result<()> {
         Some(Command::Check(args)) => run::check(&args),
         Some(Command::Doctor(args)) => doctor::run(&args),
         Some(Command::Config(command)) => config::run(&command),
-        Some(Command::Completions(args)) => papers::completions(&args),
-        Some(Command::Man(args)) => papers::man(&args),
+        Some(Command::Completions(args)) => man_and_completions::completions(&args),
+        Some(Command::Man(args)) => man_and_completions::man(&args),
     }
 }
 

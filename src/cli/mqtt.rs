@@ -13,12 +13,12 @@ use crate::error::{Error, Result};
 #[cfg(feature = "mqtt")]
 mod cause;
 #[cfg(feature = "mqtt")]
-mod trial;
+mod connection_test;
 
 #[cfg(feature = "mqtt")]
-pub(super) use trial::{Trial, try_broker};
+pub(super) use connection_test::{Trial, try_broker};
 
-/// What to do with the broker.
+/// Commands of the broker.
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum MqttCommand {
     /// Send a message to ourselves by way of the broker, and say how long each step took; exit code 5 where it fails.

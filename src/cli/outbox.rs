@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::output_file::{self, OutputFile};
 use crate::publish::{Inspection, export, inspect};
 
-/// What to do with it.
+/// Commands of the outbox.
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum OutboxCommand {
     /// Count what is in it and check it; exit code 5 where something is wrong.
@@ -22,7 +22,7 @@ pub(super) enum OutboxCommand {
 
 /// Whose outbox.
 #[derive(Debug, clap::Args)]
-pub(super) struct Place {
+pub(super) struct StateDirArgs {
     /// The daemon's state folder [default: as for the daemon]
     #[arg(long, value_name = "DIR")]
     state_dir: Option<PathBuf>,
@@ -31,11 +31,11 @@ pub(super) struct Place {
     config: Option<PathBuf>,
 }
 
-/// What is checked, and how it is told.
+/// The outbox to check, and the output format.
 #[derive(Debug, clap::Args)]
 pub(super) struct VerifyArgs {
     #[command(flatten)]
-    place: Place,
+    place: StateDirArgs,
     /// Print a JSON object in place of lines.
     #[arg(long)]
     json: bool,
@@ -45,13 +45,13 @@ pub(super) struct VerifyArgs {
 #[derive(Debug, clap::Args)]
 pub(super) struct ExportArgs {
     #[command(flatten)]
-    place: Place,
+    place: StateDirArgs,
     /// File to write [default: stdout]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
 }
 
-impl Place {
+impl StateDirArgs {
     fn folder(&self) -> Result<PathBuf> {
         let config: Config = load(self.config.as_deref(), figment::value::Dict::new())?.config;
         match &self.state_dir {
@@ -132,7 +132,7 @@ fn unsound(folder: &Path, first: &str) -> Error {
 fn write(args: &ExportArgs) -> Result<()> {
     let folder = args.place.folder()?;
     let Some(path) = &args.out else {
-        let out = BufWriter::with_capacity(1 << 16, Patient(std::io::stdout().lock()));
+        let out = BufWriter::with_capacity(1 << 16, IgnoreBrokenPipe(std::io::stdout().lock()));
         return export(&folder, &mut { out }).map(drop);
     };
     let failed = |e: std::io::Error| {
@@ -150,9 +150,9 @@ fn write(args: &ExportArgs) -> Result<()> {
 }
 
 /// A reader that has gone has read enough.
-struct Patient<W>(W);
+struct IgnoreBrokenPipe<W>(W);
 
-impl<W: Write> Write for Patient<W> {
+impl<W: Write> Write for IgnoreBrokenPipe<W> {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         match self.0.write(bytes) {
             Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(bytes.len()),

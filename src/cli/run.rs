@@ -17,7 +17,7 @@ use crate::publish::StdoutForm;
 use crate::runtime::{self, Control};
 use crate::telemetry::init_logs;
 
-/// What to listen to, and where events go.
+/// Sources, and the destination of events.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(super) struct RunArgs {
     /// Input device: hw:0, plughw:CARD=…, default, or any name that `devices` lists; may be repeated.
@@ -77,7 +77,7 @@ pub(super) struct RunArgs {
     hop_batch: Option<usize>,
 }
 
-/// What the daemon is started with.
+/// Arguments of the daemon.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(super) struct DaemonArgs {
     #[command(flatten)]
@@ -97,7 +97,7 @@ impl DaemonArgs {
     }
 }
 
-/// What is checked, and how it is told.
+/// Arguments of the check.
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct CheckArgs {
     #[command(flatten)]
@@ -186,7 +186,7 @@ fn check_files(config: &Config) -> Result<()> {
 /// Checks the configuration, the model and the files it names.
 ///
 /// # Errors
-/// What is wrong, which is what `run` would refuse to start with.
+/// Checks everything that `run` would refuse to start with.
 pub(super) fn check(args: &CheckArgs) -> Result<()> {
     let found = look(&args.run);
     if !args.json {

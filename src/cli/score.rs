@@ -10,7 +10,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use super::args::{SetThreads, open_model, stdout, stop_flag, use_threads};
-use crate::archive::{Job, Progress, Summary, score};
+use crate::archive::{ScoreJob, ScoreProgress, Summary, score};
 use crate::config::load;
 use crate::detect::DetectConfig;
 use crate::error::{Error, Result};
@@ -73,7 +73,7 @@ struct ModelFlags<'a> {
     path: Option<&'a PathBuf>,
 }
 
-/// Runs it. What cannot be scored is told on stderr and left out.
+/// Runs it. Recordings that cannot be scored are reported on stderr and skipped.
 ///
 /// # Errors
 /// When nothing can be scored, an output cannot be written, or a setting is out of range.
@@ -89,7 +89,7 @@ pub(super) fn run(args: &ScoreArgs, set: SetThreads) -> Result<()> {
     // recordings side by side need no help within one
     use_threads(1, set)?;
     let cores = thread::available_parallelism().map_or(1, usize::from).min(256);
-    let job = Job {
+    let job = ScoreJob {
         inputs: args.files.clone(),
         out: args.out.clone(),
         frames: args.frames.clone(),
@@ -103,25 +103,25 @@ pub(super) fn run(args: &ScoreArgs, set: SetThreads) -> Result<()> {
     let bar = ProgressBar::new(0).with_style(style.map_err(|e| Error::internal(e.to_string()))?);
     let (begun, heard) = (Instant::now(), Mutex::new(0.0));
     let summary = score(&job, (&manifest, cpc), &stop, &|progress| match progress {
-        Progress::Begins { files } => bar.set_length(files as u64),
-        Progress::Heard { seconds } => {
+        ScoreProgress::Begins { files } => bar.set_length(files as u64),
+        ScoreProgress::Scored { seconds } => {
             let Ok(mut heard) = heard.lock() else { return };
             *heard += seconds;
             let speed = *heard / begun.elapsed().as_secs_f64().max(1e-3);
             bar.set_message(format!("{:.2} h of sound, {speed:.0} × real time", *heard / 3600.0));
         }
-        Progress::Done => bar.inc(1),
+        ScoreProgress::Done => bar.inc(1),
     });
     bar.finish_and_clear();
     tell(&summary?, &job)
 }
 
-fn tell(summary: &Summary, job: &Job) -> Result<()> {
-    for left_out in &summary.left_out {
-        let (file, reason) = (left_out.file.display().to_string(), &left_out.reason);
+fn tell(summary: &Summary, job: &ScoreJob) -> Result<()> {
+    for skipped in &summary.skipped {
+        let (file, reason) = (skipped.file.display().to_string(), &skipped.reason);
         // most reasons of a reader name the file already
         let name = if reason.contains(&file) { String::new() } else { format!("{file}: ") };
-        // nobody may be left to read it
+        // stderr may be closed
         drop(writeln!(std::io::stderr(), "left out: {name}{reason}"));
     }
     let mut out = stdout();
@@ -156,7 +156,7 @@ fn tell(summary: &Summary, job: &Job) -> Result<()> {
         job.out.display(),
         summary.events,
         summary.seconds / 3600.0,
-        summary.left_out.len(),
+        summary.skipped.len(),
         summary.seconds_now / summary.took.as_secs_f64().max(1e-3)
     ))
 }

@@ -14,7 +14,7 @@ use crate::config::TrainConfig;
 use crate::corpus::{Corpus, Selection, hold_out};
 use crate::error::{Error, Result};
 use crate::model::{self, DataCard, Figures, Manifest};
-use crate::train::{Journal, Start, Trainer, Validation, checkpoint_path};
+use crate::train::{Start, Trainer, TrainingLog, Validation, checkpoint_path};
 
 /// Train a CPC model, or go on with one.
 #[derive(Debug, clap::Args)]
@@ -49,7 +49,7 @@ pub(super) struct TrainArgs {
     /// Go on from the checkpoint of a run that was interrupted.
     #[arg(long, conflicts_with = "restart")]
     resume: bool,
-    /// Begin anew although there is a checkpoint.
+    /// Start again although there is a checkpoint.
     #[arg(long)]
     restart: bool,
     /// Name in the manifest; the name of the file if left out.
@@ -88,7 +88,7 @@ pub(super) fn run(args: &TrainArgs, set: SetThreads) -> Result<()> {
         trainer.resume(&checkpoint)?;
         out.line(format_args!("goes on after step {}", trainer.steps_done()))?;
     }
-    let mut journal = Journal::open(&args.out, trainer.steps_done())?;
+    let mut journal = TrainingLog::open(&args.out, trainer.steps_done())?;
     let chance = trainer.chance_loss();
     let steps = config.steps as u64;
     let bar = ProgressBar::new(steps).with_style(style("{msg} {bar:30} {pos}/{len} eta {eta}")?);
@@ -205,14 +205,14 @@ fn prepare(args: &TrainArgs, config: &TrainConfig, device: &Device, out: &mut Ou
 }
 
 fn lines_of(step: usize, validation: &Validation) -> Vec<String> {
-    let Validation { figures, vitals, alarms, best } = validation;
+    let Validation { figures, metrics, alarms, best } = validation;
     let mut lines = vec![format!(
         "step {step:6}  held out: loss {:.4} (guess {:.4})  accuracy {:.4} (guess {:.4})  rank {:.0}{}",
         figures.loss,
         figures.chance_loss,
         figures.accuracy,
         figures.chance_accuracy,
-        vitals.effective_rank,
+        metrics.effective_rank,
         if *best { "  best" } else { "" }
     )];
     lines.extend(alarms.iter().map(|alarm| format!("step {step:6}  warning: {alarm}")));

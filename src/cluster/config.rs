@@ -1,4 +1,4 @@
-//! What the user sets about a cluster of workers.
+//! Configuration of a cluster of workers.
 
 use std::path::PathBuf;
 
@@ -26,9 +26,9 @@ pub struct ClusterConfig {
     pub sound_on_disk: bool,
     /// Copies of everything, each on a server of its own: 1, 3 or 5.
     pub replicas: usize,
-    /// Streams that this worker hears at most, 1 to 10,000.
+    /// Most streams that this worker analyses, 1 to 10,000.
     pub max_streams: usize,
-    /// Seconds after which a worker that says nothing loses its streams, 1 to 3.
+    /// Seconds without a renewal after which a worker loses its streams, 1 to 3.
     pub lease_s: f64,
     /// File of credentials (`.creds`), as `nsc` makes it.
     pub credentials_file: Option<PathBuf>,

@@ -1,4 +1,4 @@
-//! What workers count, and what they say of themselves.
+//! Counters and presence documents of workers.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// What is counted of a worker.
+/// Counters of a worker.
 #[derive(Debug, Default)]
 pub(super) struct Counts {
     pub(super) stored: AtomicU64,
@@ -18,11 +18,11 @@ pub(super) struct Counts {
     pub(super) lost: AtomicU64,
 }
 
-/// The same as figures.
+/// The counters as values.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Figures {
-    /// Streams that this worker hears.
+    /// Streams that this worker analyses.
     pub streams: u64,
     /// Documents that it stored.
     pub stored: u64,
@@ -36,7 +36,7 @@ pub struct Figures {
     pub taken: u64,
     /// Leases that ran out under this worker.
     pub lost: u64,
-    /// Streams that began anew, since their resume point could not be used.
+    /// Streams that restarted because their resume point could not be used.
     pub inexact: u64,
 }
 
@@ -70,9 +70,9 @@ impl Lag {
     }
 }
 
-/// What a worker says of itself.
+/// The presence document of a worker.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub(super) struct Presence {
+pub(super) struct WorkerPresence {
     pub(super) max_streams: usize,
     pub(super) model: String,
     pub(super) figures: Figures,
@@ -80,8 +80,8 @@ pub(super) struct Presence {
     pub(super) lags: BTreeMap<String, (f64, u64)>,
 }
 
-/// Who has a stream.
+/// The owner of a stream.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub(super) struct Owner {
+pub(super) struct StreamOwner {
     pub(super) node: String,
 }

@@ -1,4 +1,4 @@
-//! Ids that every worker derives alike from what it hears, so that a replay makes the same documents.
+//! Ids derived from the sound alone, so that a replay on any worker makes the same documents.
 
 use sha2::{Digest, Sha256};
 use ulid::Ulid;

@@ -5,17 +5,17 @@ use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::stream::LastRawMessageErrorKind;
 use serde::Deserialize;
 
-use super::hub::{AGAIN, Hub};
+use super::jetstream::{JetStream, RETRY_INTERVAL};
 use crate::event::Event;
 
-/// What was stored last of the stream.
+/// The last stored document of the stream.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-struct Mark {
+struct LastStored {
     boot: String,
     seq: u64,
 }
 
-/// What became of a document.
+/// The result of storing a document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stored {
     /// It is stored now.
@@ -26,23 +26,23 @@ pub(super) enum Stored {
     Fenced,
 }
 
-/// The books of one stream while it is analysed here.
+/// The document log of one stream while it is analysed here.
 #[derive(Debug)]
-pub(super) struct Journal {
+pub(super) struct DocumentLog {
     subject: String,
     stream: String,
     /// Number in JetStream of the stream's last document, and which it is; 0 and none before the first.
-    last: (u64, Option<Mark>),
+    last: (u64, Option<LastStored>),
 }
 
-impl Journal {
-    /// Reads what was stored last.
+impl DocumentLog {
+    /// Reads the last stored document.
     ///
     /// # Errors
     /// Says why the servers do not tell.
-    pub(super) async fn open(hub: &Hub, stream: &str) -> Result<Self, String> {
-        let subject = hub.names.event(stream);
-        let last = last_of(hub, &subject).await?;
+    pub(super) async fn open(jetstream: &JetStream, stream: &str) -> Result<Self, String> {
+        let subject = jetstream.names.event(stream);
+        let last = last_of(jetstream, &subject).await?;
         Ok(Self { subject, stream: stream.to_owned(), last })
     }
 
@@ -51,10 +51,10 @@ impl Journal {
         self.last.1.as_ref().filter(|mark| mark.boot == boot).map_or(0, |mark| mark.seq + 1)
     }
 
-    /// Stores a document, however long the servers are away. `revision` is that of the lease, for those who look into it.
-    pub(super) async fn store(&mut self, hub: &Hub, event: &Event, revision: u64) -> Stored {
+    /// Stores a document, however long the servers are away. `revision` is that of the lease, for diagnosis.
+    pub(super) async fn store(&mut self, jetstream: &JetStream, event: &Event, revision: u64) -> Stored {
         let payload = serde_json::to_vec(event).unwrap_or_default();
-        let mark = Mark { boot: event.boot.clone(), seq: event.seq };
+        let mark = LastStored { boot: event.boot.clone(), seq: event.seq };
         loop {
             if let Some(last) = &self.last.1 {
                 // ids of sessions ascend with time
@@ -70,7 +70,7 @@ impl Journal {
                 .message_id(format!("{}:{}:{}", mark.boot, self.stream, mark.seq))
                 .expected_last_subject_sequence(self.last.0)
                 .header("Cpc-Lease", revision.to_string().as_str());
-            let error = match hub.context.send_publish(self.subject.clone(), message).await {
+            let error = match jetstream.context.send_publish(self.subject.clone(), message).await {
                 Ok(answer) => match answer.await {
                     Ok(stored) => {
                         let before = stored.duplicate;
@@ -83,21 +83,21 @@ impl Journal {
             };
             if error.kind() != PublishErrorKind::WrongLastSequence {
                 tracing::warn!("cluster: {}: a document waits for the servers: {error}", self.stream);
-                tokio::time::sleep(AGAIN).await;
+                tokio::time::sleep(RETRY_INTERVAL).await;
             }
-            match last_of(hub, &self.subject).await {
+            match last_of(jetstream, &self.subject).await {
                 Ok(last) => self.last = last,
                 Err(error) => {
                     tracing::debug!("cluster: {}: {error}", self.stream);
-                    tokio::time::sleep(AGAIN).await;
+                    tokio::time::sleep(RETRY_INTERVAL).await;
                 }
             }
         }
     }
 }
 
-async fn last_of(hub: &Hub, subject: &str) -> Result<(u64, Option<Mark>), String> {
-    match hub.events.get_last_raw_message_by_subject(subject).await {
+async fn last_of(jetstream: &JetStream, subject: &str) -> Result<(u64, Option<LastStored>), String> {
+    match jetstream.events.get_last_raw_message_by_subject(subject).await {
         Ok(message) => {
             let mark = serde_json::from_slice(&message.payload).map_err(|e| format!("{subject}: {e}"))?;
             Ok((message.sequence, Some(mark)))

@@ -1,4 +1,4 @@
-//! Leases: who has which key, as the servers decide it.
+//! Leases: keys with one owner each, as the servers decide.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,14 +14,14 @@ pub(super) struct Lease {
     value: Vec<u8>,
     revision: Arc<AtomicU64>,
     renewed: Instant,
-    /// Somebody else has it, or could have.
+    /// Another worker has it, or could have.
     pub(super) lost: bool,
 }
 
 impl Lease {
-    /// Takes a key that nobody has; none where somebody does, or the servers do not answer.
+    /// Takes a free key; `None` where it has an owner, or the servers do not answer.
     pub(super) async fn take(store: &Store, key: String, value: Vec<u8>) -> Option<Self> {
-        // from before the question: the lease may be as old as that
+        // time before the request: the lease may be as old as that
         let renewed = Instant::now();
         let revision = store.create(&key, value.clone().into()).await.ok()?;
         Some(Self { key, value, revision: Arc::new(AtomicU64::new(revision)), renewed, lost: false })
@@ -58,15 +58,15 @@ impl Lease {
     }
 }
 
-/// What the servers have reported of all keys.
+/// The state of all keys, as reported by the servers.
 #[derive(Debug, Default)]
-pub(super) struct Book {
+pub(super) struct LeaseTable {
     keys: BTreeMap<String, (Vec<u8>, Instant)>,
 }
 
-impl Book {
-    /// Takes note of a change.
-    pub(super) fn note(&mut self, entry: Entry, now: Instant) {
+impl LeaseTable {
+    /// Applies a change.
+    pub(super) fn apply(&mut self, entry: Entry, now: Instant) {
         match entry.operation {
             Operation::Put => drop(self.keys.insert(entry.key, (entry.value.to_vec(), now))),
             Operation::Delete | Operation::Purge => drop(self.keys.remove(&entry.key)),
@@ -85,7 +85,7 @@ impl Book {
         })
     }
 
-    /// Whether somebody has the key.
+    /// Whether the key has an owner.
     pub(super) fn is_taken(&self, key: &str, limit: Duration) -> bool {
         self.keys.get(key).is_some_and(|(_, at)| at.elapsed() < limit)
     }

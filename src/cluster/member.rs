@@ -1,4 +1,4 @@
-//! Which streams this worker hears: leases, fair shares, and the tasks that hear them.
+//! The streams of this worker: leases, fair shares, and a task for each stream.
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -14,15 +14,15 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::feed::Feed;
-use super::figures::{Counts, Lag, Owner, Presence};
-use super::hub::Hub;
-use super::lease::{Book, Lease};
+use super::figures::{Counts, Lag, StreamOwner, WorkerPresence};
+use super::jetstream::JetStream;
+use super::lease::{Lease, LeaseTable};
 use super::relay::{self, RelaySetup};
-use super::sound::Outlet;
-use super::worker::{Shared, WorkerSetup};
+use super::stream_channel::TaskPort;
+use super::stream_task::StreamTask;
+use super::worker::{SharedStream, WorkerSetup};
 use super::{ClusterConfig, shares};
-use crate::mqtt::Post;
+use crate::mqtt::Incoming;
 
 /// Prefixes of keys in the bucket of leases.
 pub(super) const STREAM: &str = "stream.";
@@ -32,37 +32,37 @@ const RELAY: &str = "relay";
 const RENEWALS: u32 = 4;
 
 /// A stream as this worker sees it.
-struct Slot {
+struct StreamSlot {
     mic: String,
     channel: Option<u16>,
-    way: Option<Sender<Post>>,
+    way: Option<Sender<Incoming>>,
     lag: Arc<Lag>,
     state: State,
-    /// Who has it, as its source was informed.
+    /// Its owner, as reported to its source.
     informed: Option<Option<String>>,
 }
 
 enum State {
-    Free(Outlet),
-    Held(Held),
+    Free(TaskPort),
+    HeldStream(HeldStream),
     /// Only while it changes.
     Between,
 }
 
-struct Held {
+struct HeldStream {
     lease: Lease,
     stop: watch::Sender<bool>,
-    task: JoinHandle<Outlet>,
+    task: JoinHandle<TaskPort>,
 }
 
 pub(super) struct Member {
-    hub: Hub,
+    jetstream: JetStream,
     config: ClusterConfig,
     prefix: String,
     node: String,
     model: String,
-    slots: BTreeMap<String, Slot>,
-    book: Book,
+    slots: BTreeMap<String, StreamSlot>,
+    table: LeaseTable,
     counts: Arc<Counts>,
     relay: Option<RelaySetup>,
     relaying: Option<(Lease, watch::Sender<bool>, JoinHandle<()>)>,
@@ -70,21 +70,21 @@ pub(super) struct Member {
 }
 
 impl Member {
-    pub(super) fn new(hub: Hub, setup: WorkerSetup) -> Self {
-        let slot = |shared: Shared| {
-            let Shared { stream, mic, channel, outlet, way } = shared;
+    pub(super) fn new(jetstream: JetStream, setup: WorkerSetup) -> Self {
+        let slot = |shared: SharedStream| {
+            let SharedStream { stream, mic, channel, outlet, way } = shared;
             let state = State::Free(outlet);
-            (stream, Slot { mic, channel, way, lag: Arc::default(), state, informed: None })
+            (stream, StreamSlot { mic, channel, way, lag: Arc::default(), state, informed: None })
         };
         Self {
-            hub,
+            jetstream,
             lease: Duration::from_secs_f64(setup.config.lease_s),
             config: setup.config,
             prefix: setup.prefix,
             node: setup.node,
             model: setup.model,
             slots: setup.streams.into_iter().map(slot).collect(),
-            book: Book::default(),
+            table: LeaseTable::default(),
             counts: Arc::default(),
             relay: setup.relay,
             relaying: None,
@@ -107,18 +107,18 @@ impl Member {
                 biased;
                 _ = stop.changed() => break,
                 entry = next => match entry {
-                    Some(Ok(entry)) => self.book.note(entry, Instant::now()),
+                    Some(Ok(entry)) => self.table.apply(entry, Instant::now()),
                     Some(Err(_)) | None => news = None,
                 },
                 _ = ticks.tick() => {
                     if news.is_none() {
-                        news = self.hub.leases.watch_with_history(">").await.ok();
+                        news = self.jetstream.leases.watch_with_history(">").await.ok();
                         settled = Instant::now();
                     }
                     self.announce().await;
                     self.renew().await;
                     self.give_back().await;
-                    // who is there says so within a renewal
+                    // a live worker announces itself within a renewal
                     if news.is_some() && settled.elapsed() >= self.lease / 2 {
                         self.share().await;
                         self.keep_relay().await;
@@ -131,32 +131,32 @@ impl Member {
     }
 
     fn held(&self) -> usize {
-        self.slots.values().filter(|slot| matches!(slot.state, State::Held(_))).count()
+        self.slots.values().filter(|slot| matches!(slot.state, State::HeldStream(_))).count()
     }
 
-    /// Says that this worker is there.
+    /// Announces this worker.
     async fn announce(&self) {
-        let lags = self.slots.iter().filter(|(_, slot)| matches!(slot.state, State::Held(_)));
+        let lags = self.slots.iter().filter(|(_, slot)| matches!(slot.state, State::HeldStream(_)));
         let lags = lags.map(|(stream, slot)| {
             let seconds = slot.lag.ms.load(Ordering::Relaxed) as f64 / 1e3;
             (stream.clone(), (seconds, slot.lag.sequence.load(Ordering::Relaxed)))
         });
-        let presence = Presence {
+        let presence = WorkerPresence {
             max_streams: self.config.max_streams,
             model: self.model.clone(),
             figures: self.counts.figures(self.held()),
             lags: lags.collect(),
         };
         let text = serde_json::to_vec(&presence).unwrap_or_default();
-        if let Err(error) = self.hub.leases.put(format!("{WORKER}{}", self.node), text.into()).await {
+        if let Err(error) = self.jetstream.leases.put(format!("{WORKER}{}", self.node), text.into()).await {
             tracing::debug!("cluster: the servers do not hear this worker: {error}");
         }
     }
 
     async fn renew(&mut self) {
-        let (store, after) = (&self.hub.leases, self.lease);
+        let (store, after) = (&self.jetstream.leases, self.lease);
         let held = self.slots.iter_mut().filter_map(|(stream, slot)| match &mut slot.state {
-            State::Held(held) => Some((stream, held)),
+            State::HeldStream(held) => Some((stream, held)),
             _ => None,
         });
         let renewals = held.map(|(stream, held)| async move {
@@ -173,28 +173,30 @@ impl Member {
         self.counts.lost.fetch_add(lost, Ordering::Relaxed);
     }
 
-    /// Gives the leases of streams back that the analysis has let go.
+    /// Releases the leases of streams that the analysis has given up.
     async fn give_back(&mut self) {
         for (stream, slot) in &mut self.slots {
-            if !matches!(&slot.state, State::Held(held) if held.task.is_finished()) {
+            if !matches!(&slot.state, State::HeldStream(held) if held.task.is_finished()) {
                 continue;
             }
-            let State::Held(held) = std::mem::replace(&mut slot.state, State::Between) else { continue };
+            let State::HeldStream(held) = std::mem::replace(&mut slot.state, State::Between) else {
+                continue;
+            };
             match held.task.await {
                 Ok(outlet) => slot.state = State::Free(outlet),
                 Err(error) => {
                     tracing::error!("cluster: {stream}: its task is gone ({error}); restart this worker");
                 }
             }
-            held.lease.release(&self.hub.leases).await;
+            held.lease.release(&self.jetstream.leases).await;
         }
     }
 
     /// Takes streams up to the fair share, and gives back what is above it.
     async fn share(&mut self) {
         let mut workers: BTreeMap<&str, usize> = BTreeMap::new();
-        for (node, value) in self.book.alive(WORKER, self.lease) {
-            let presence: Presence = serde_json::from_slice(value).unwrap_or_default();
+        for (node, value) in self.table.alive(WORKER, self.lease) {
+            let presence: WorkerPresence = serde_json::from_slice(value).unwrap_or_default();
             if presence.model == self.model {
                 workers.insert(node, presence.max_streams);
             }
@@ -208,7 +210,7 @@ impl Member {
             if held <= share {
                 break;
             }
-            if let State::Held(running) = &slot.state {
+            if let State::HeldStream(running) = &slot.state {
                 let _ = running.stop.send(true);
                 held -= 1;
             }
@@ -226,22 +228,22 @@ impl Member {
         }
     }
 
-    /// Takes a stream that nobody has; true where that worked.
+    /// Takes a free stream; true where that worked.
     async fn take(&mut self, stream: &str) -> bool {
         let key = format!("{STREAM}{stream}");
         let free = self.slots.get(stream).is_some_and(|slot| matches!(slot.state, State::Free(_)));
-        if !free || self.book.is_taken(&key, self.lease) {
+        if !free || self.table.is_taken(&key, self.lease) {
             return false;
         }
-        let owner = serde_json::to_vec(&Owner { node: self.node.clone() }).unwrap_or_default();
-        let Some(lease) = Lease::take(&self.hub.leases, key, owner).await else { return false };
+        let owner = serde_json::to_vec(&StreamOwner { node: self.node.clone() }).unwrap_or_default();
+        let Some(lease) = Lease::take(&self.jetstream.leases, key, owner).await else { return false };
         let Some(slot) = self.slots.get_mut(stream) else { return false };
         let State::Free(outlet) = std::mem::replace(&mut slot.state, State::Between) else { return false };
         tracing::info!("cluster: {stream}: analysed here from now on");
         self.counts.taken.fetch_add(1, Ordering::Relaxed);
         let (stop, stopped) = watch::channel(false);
-        let feed = Feed {
-            hub: self.hub.clone(),
+        let feed = StreamTask {
+            jetstream: self.jetstream.clone(),
             stream: stream.to_owned(),
             mic: slot.mic.clone(),
             channel: slot.channel,
@@ -254,7 +256,7 @@ impl Member {
             lag: Arc::clone(&slot.lag),
             counts: Arc::clone(&self.counts),
         };
-        slot.state = State::Held(Held { lease, stop, task: tokio::spawn(feed.run()) });
+        slot.state = State::HeldStream(HeldStream { lease, stop, task: tokio::spawn(feed.run()) });
         slot.informed = None;
         true
     }
@@ -262,20 +264,20 @@ impl Member {
     /// One worker carries events to the broker.
     async fn keep_relay(&mut self) {
         if let Some((lease, stop, _)) = &mut self.relaying {
-            lease.renew(&self.hub.leases, self.lease).await;
+            lease.renew(&self.jetstream.leases, self.lease).await;
             if lease.lost {
                 let _ = stop.send(true);
                 self.relaying = None;
             }
             return;
         }
-        let Some(setup) = self.relay.clone().filter(|_| !self.book.is_taken(RELAY, self.lease)) else {
+        let Some(setup) = self.relay.clone().filter(|_| !self.table.is_taken(RELAY, self.lease)) else {
             return;
         };
-        let owner = serde_json::to_vec(&Owner { node: self.node.clone() }).unwrap_or_default();
-        if let Some(lease) = Lease::take(&self.hub.leases, RELAY.to_owned(), owner).await {
+        let owner = serde_json::to_vec(&StreamOwner { node: self.node.clone() }).unwrap_or_default();
+        if let Some(lease) = Lease::take(&self.jetstream.leases, RELAY.to_owned(), owner).await {
             let (stop, stopped) = watch::channel(false);
-            let task = tokio::spawn(relay::run(self.hub.clone(), setup, stopped));
+            let task = tokio::spawn(relay::run(self.jetstream.clone(), setup, stopped));
             self.relaying = Some((lease, stop, task));
         }
     }
@@ -283,16 +285,16 @@ impl Member {
     /// Tells the sources of streams that are not analysed here who analyses them.
     fn tell_sources(&mut self) {
         for (stream, slot) in &mut self.slots {
-            if matches!(slot.state, State::Held(_)) {
+            if matches!(slot.state, State::HeldStream(_)) {
                 continue;
             }
             let key = format!("{STREAM}{stream}");
-            let owner = self.book.alive(&key, self.lease).find(|(rest, _)| rest.is_empty());
-            let node = owner.and_then(|(_, value)| serde_json::from_slice::<Owner>(value).ok());
+            let owner = self.table.alive(&key, self.lease).find(|(rest, _)| rest.is_empty());
+            let node = owner.and_then(|(_, value)| serde_json::from_slice::<StreamOwner>(value).ok());
             let node = node.map(|owner| owner.node).filter(|node| *node != self.node);
             if slot.informed.as_ref() != Some(&node) {
                 if let Some(way) = &slot.way {
-                    let _ = way.try_send(Post::Rest(node.as_deref().map(Into::into)));
+                    let _ = way.try_send(Incoming::Elsewhere(node.as_deref().map(Into::into)));
                 }
                 slot.informed = Some(node);
             }
@@ -302,21 +304,21 @@ impl Member {
     /// Gives everything back.
     async fn leave(&mut self) {
         for slot in self.slots.values() {
-            if let State::Held(held) = &slot.state {
+            if let State::HeldStream(held) = &slot.state {
                 let _ = held.stop.send(true);
             }
         }
         for slot in self.slots.values_mut() {
-            if let State::Held(held) = std::mem::replace(&mut slot.state, State::Between) {
+            if let State::HeldStream(held) = std::mem::replace(&mut slot.state, State::Between) {
                 let _ = held.task.await;
-                held.lease.release(&self.hub.leases).await;
+                held.lease.release(&self.jetstream.leases).await;
             }
         }
         if let Some((lease, stop, task)) = self.relaying.take() {
             let _ = stop.send(true);
             let _ = task.await;
-            lease.release(&self.hub.leases).await;
+            lease.release(&self.jetstream.leases).await;
         }
-        let _ = self.hub.leases.delete(format!("{WORKER}{}", self.node)).await;
+        let _ = self.jetstream.leases.delete(format!("{WORKER}{}", self.node)).await;
     }
 }

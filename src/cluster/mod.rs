@@ -3,8 +3,8 @@
 //! | what | by which means |
 //! | --- | --- |
 //! | sound | a JetStream stream keeps what microphones publish over MQTT, each chunk under a number |
-//! | who hears a stream | a lease in a key-value bucket, made and renewed by revision, gone some seconds after its last renewal |
-//! | where a stream resumes | a [`Resume`] in a key-value bucket: the number of a chunk, and what was known of the stream before it |
+//! | which worker analyses a stream | a lease in a key-value bucket, made and renewed by revision, gone some seconds after its last renewal |
+//! | where a stream resumes | a [`Resume`] in a key-value bucket: the number of a chunk, and the detector state before it |
 //! | events | a JetStream stream, written with the number of the last document of the stream: a writer that is behind is refused |
 //! | subscribers | one durable consumer carries what was stored to the MQTT topics |
 //!
@@ -18,14 +18,12 @@ mod config;
 pub mod ids;
 mod sequence;
 mod share;
-mod sound;
+mod stream_channel;
 
-#[cfg(feature = "cluster")]
-mod feed;
 #[cfg(feature = "cluster")]
 mod figures;
 #[cfg(feature = "cluster")]
-mod hub;
+mod jetstream;
 #[cfg(feature = "cluster")]
 mod journal;
 #[cfg(feature = "cluster")]
@@ -39,12 +37,14 @@ mod relay;
 #[cfg(feature = "cluster")]
 mod report;
 #[cfg(feature = "cluster")]
+mod stream_task;
+#[cfg(feature = "cluster")]
 mod worker;
 
 pub use config::ClusterConfig;
-pub use sequence::{Fit, Sequencer};
+pub use sequence::{ChunkFit, Sequencer};
 pub use share::shares;
-pub use sound::{Inlet, Report, Session, Sound};
+pub use stream_channel::{AnalysisPort, AnalysisReport, Session, StreamCommand};
 
 #[cfg(feature = "cluster")]
 pub use figures::Figures;
@@ -53,6 +53,6 @@ pub use relay::RelaySetup;
 #[cfg(feature = "cluster")]
 pub use report::{ClusterReport, StreamReport, WorkerReport, status};
 #[cfg(feature = "cluster")]
-pub use sound::{Outlet, Resume, way};
+pub use stream_channel::{Resume, TaskPort, stream_channel};
 #[cfg(feature = "cluster")]
-pub use worker::{Shared, Worker, WorkerSetup};
+pub use worker::{SharedStream, Worker, WorkerSetup};

@@ -1,4 +1,4 @@
-//! What is kept of streams, on its way to the servers and back: JSON, compressed by gzip, of bounded size.
+//! Encoding of detector states for the servers: JSON, compressed by gzip, of bounded size.
 
 use std::io::{Read, Write};
 
@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 
 /// Bytes of a message at most: what servers carry by default, less the rest of a message.
 const LARGEST: usize = (1 << 20) - 4096;
-/// Bytes of what is in it at most.
+/// Most bytes of the content.
 const UNPACKED: u64 = 16 << 20;
 
 /// Packs a value.
@@ -28,13 +28,13 @@ pub(super) fn pack(value: &impl Serialize) -> Result<Vec<u8>, String> {
     Ok(packed)
 }
 
-/// Unpacks what came.
+/// Unpacks a message.
 ///
 /// # Errors
 /// Says what is wrong with it.
 pub(super) fn unpack<T: DeserializeOwned>(packed: &[u8]) -> Result<T, String> {
     let mut text = Vec::new();
-    // one byte more than there may be, so that more is noticed
+    // one byte above the limit, so that more is noticed
     let read = GzDecoder::new(packed).take(UNPACKED + 1).read_to_end(&mut text);
     read.map_err(|e| format!("it cannot be unpacked: {e}"))?;
     if text.len() as u64 > UNPACKED {
@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_packed_comes_back_and_a_bomb_does_not_go_off() {
+    fn packing_round_trips_and_bombs_are_refused() {
         let text = "known".repeat(100_000);
         assert_eq!(unpack::<String>(&pack(&text).unwrap()).unwrap(), text);
         let bomb = pack(&" ".repeat(17 << 20)).unwrap();
@@ -59,7 +59,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_no_parcel_is_refused(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+        fn invalid_bytes_are_refused(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
             prop_assert!(unpack::<String>(&bytes).is_err());
         }
     }

@@ -1,5 +1,5 @@
-//! What JetStream has stored of events, to the MQTT topics: by one worker at a time, in the order of each stream, acknowledged once
-//! the broker has confirmed it.
+//! The relay of stored events from JetStream to the MQTT topics: by one worker at a time, in the order of each stream,
+//! acknowledged once the broker has confirmed them.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -10,58 +10,58 @@ use futures_util::StreamExt;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-use super::hub::{AGAIN, Hub};
-use crate::mqtt::Quiet;
-use crate::mqtt::link::{Link, Options, Told, Travel};
+use super::jetstream::{JetStream, RETRY_INTERVAL};
+use crate::mqtt::LogRateLimiter;
+use crate::mqtt::link::{ConnectOptions, Delivery, Link, LinkEvent};
 use crate::publish::Topics;
 
-/// Documents on their way at most.
+/// Most documents in flight.
 const WINDOW: usize = 16;
-/// What was not confirmed for so long is sent again, by whoever relays then.
+/// Documents without a confirmation for so long are sent again by the current relay.
 const UNCONFIRMED: Duration = Duration::from_secs(4);
 /// Name of the consumer that all workers share.
 pub(super) const CONSUMER: &str = "mqtt";
 
-/// The way to the broker.
+/// The connection to the broker.
 #[derive(Debug, Clone)]
 pub struct RelaySetup {
-    pub(super) options: Options,
+    pub(super) options: ConnectOptions,
     pub(super) topics: Topics,
 }
 
 impl RelaySetup {
     /// By a connection with `options`, to the topics of the cluster.
     #[must_use]
-    pub(crate) fn new(options: Options, topics: Topics) -> Self {
+    pub(crate) fn new(options: ConnectOptions, topics: Topics) -> Self {
         Self { options, topics }
     }
 }
 
 /// Relays until it is asked to stop.
-pub(super) async fn run(hub: Hub, setup: RelaySetup, mut stop: watch::Receiver<bool>) {
-    let mut quiet = Quiet::default();
+pub(super) async fn run(jetstream: JetStream, setup: RelaySetup, mut stop: watch::Receiver<bool>) {
+    let mut log_limiter = LogRateLimiter::default();
     while !*stop.borrow() {
         let ended = tokio::select! {
-            ended = relay(&hub, &setup, &mut quiet) => ended,
+            ended = relay(&jetstream, &setup, &mut log_limiter) => ended,
             _ = stop.changed() => return,
         };
-        quiet.say(true, format!("cluster: events wait for the broker ({ended})"));
-        sleep(AGAIN).await;
+        log_limiter.log(true, format!("cluster: events wait for the broker ({ended})"));
+        sleep(RETRY_INTERVAL).await;
     }
 }
 
-/// What is between JetStream and the broker.
+/// Documents between JetStream and the broker.
 #[derive(Default)]
-struct Flight {
+struct InFlight {
     /// Given to the connection, in this order, and not sent yet.
     given: VecDeque<Message>,
     /// Sent under this packet id.
     sent: BTreeMap<u16, Message>,
 }
 
-/// One connection; says why it ended. What was not confirmed comes again.
-async fn relay(hub: &Hub, setup: &RelaySetup, quiet: &mut Quiet) -> String {
-    let consumer = match consumer(hub).await {
+/// One connection; returns the reason of its end. Unconfirmed documents are delivered again.
+async fn relay(jetstream: &JetStream, setup: &RelaySetup, log_limiter: &mut LogRateLimiter) -> String {
+    let consumer = match consumer(jetstream).await {
         Ok(consumer) => consumer,
         Err(reason) => return reason,
     };
@@ -70,30 +70,30 @@ async fn relay(hub: &Hub, setup: &RelaySetup, quiet: &mut Quiet) -> String {
         Err(error) => return error.to_string(),
     };
     let mut link = Link::start(&setup.options);
-    let (mut up, mut flight) = (false, Flight::default());
+    let (mut up, mut flight) = (false, InFlight::default());
     loop {
         let room = up && flight.given.len() + flight.sent.len() < WINDOW;
         tokio::select! {
             event = link.events.recv() => match event {
                 None => return "the connection's task ended".into(),
-                Some(Err(reason) | Ok(Told::Goodbye(reason))) => return reason,
-                Some(Ok(Told::Connected { .. })) => {
+                Some(Err(reason) | Ok(LinkEvent::Disconnect(reason))) => return reason,
+                Some(Ok(LinkEvent::Connected { .. })) => {
                     up = true;
-                    quiet.say(false, "cluster: events go to the broker".to_owned());
+                    log_limiter.log(false, "cluster: events go to the broker".to_owned());
                 }
-                Some(Ok(Told::Sent(id))) => {
+                Some(Ok(LinkEvent::Sent(id))) => {
                     if let Some(message) = flight.given.pop_front() {
                         flight.sent.insert(id, message);
                     }
                 }
-                Some(Ok(Told::Acked(id))) => {
+                Some(Ok(LinkEvent::Acked(id))) => {
                     if let Some(message) = flight.sent.remove(&id)
                         && let Err(error) = message.ack().await
                     {
                         tracing::debug!("cluster: a receipt is lost, so that a document comes twice: {error}");
                     }
                 }
-                Some(Ok(Told::Refused { id, reason })) => {
+                Some(Ok(LinkEvent::Refused { id, reason })) => {
                     if let Some(message) = flight.sent.remove(&id) {
                         tracing::error!("cluster: the broker refuses a document on {} ({reason})", message.subject);
                         let _ = message.ack_with(AckKind::Nak(Some(UNCONFIRMED))).await;
@@ -109,7 +109,7 @@ async fn relay(hub: &Hub, setup: &RelaySetup, quiet: &mut Quiet) -> String {
                 };
                 let stream = message.subject.rsplit('.').next().unwrap_or_default();
                 let topic = setup.topics.event(stream);
-                if !link.client.publish(Travel::Event, &topic, message.payload.to_vec()) {
+                if !link.client.publish(Delivery::Event, &topic, message.payload.to_vec()) {
                     return "no room in the connection".into();
                 }
                 flight.given.push_back(message);
@@ -118,7 +118,7 @@ async fn relay(hub: &Hub, setup: &RelaySetup, quiet: &mut Quiet) -> String {
     }
 }
 
-async fn consumer(hub: &Hub) -> Result<Consumer<pull::Config>, String> {
+async fn consumer(jetstream: &JetStream) -> Result<Consumer<pull::Config>, String> {
     let config = pull::Config {
         durable_name: Some(CONSUMER.to_owned()),
         ack_policy: AckPolicy::Explicit,
@@ -126,5 +126,5 @@ async fn consumer(hub: &Hub) -> Result<Consumer<pull::Config>, String> {
         max_ack_pending: WINDOW as i64,
         ..pull::Config::default()
     };
-    hub.events.get_or_create_consumer(CONSUMER, config).await.map_err(|e| e.to_string())
+    jetstream.events.get_or_create_consumer(CONSUMER, config).await.map_err(|e| e.to_string())
 }

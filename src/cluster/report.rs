@@ -1,4 +1,4 @@
-//! Who hears what, as the servers keep it: for `cpc-stream cluster status`.
+//! The state of the cluster on the servers, for `cpc-stream cluster status`.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
@@ -6,12 +6,12 @@ use std::time::{Duration, SystemTime};
 use futures_util::TryStreamExt;
 use serde::Serialize;
 
-use super::feed::KNOWN;
-use super::figures::{Owner, Presence};
-use super::hub::{Hub, Names, connect};
+use super::figures::{StreamOwner, WorkerPresence};
+use super::jetstream::{JetStream, Names, connect};
 use super::member::{STREAM, WORKER};
 use super::pack::unpack;
-use super::sound::Resume;
+use super::stream_channel::Resume;
+use super::stream_task::KNOWN;
 use super::{ClusterConfig, Figures};
 use crate::error::{Error, Result};
 use crate::mqtt::link;
@@ -28,7 +28,7 @@ pub struct ClusterReport {
     pub streams: BTreeMap<String, StreamReport>,
     /// Documents that are kept.
     pub events: u64,
-    /// Of these, not confirmed by the MQTT broker yet; none where nobody carries them there.
+    /// Of these, not confirmed by the MQTT broker yet; `None` without a relay.
     pub events_waiting: Option<u64>,
     /// Chunks of sound that are kept, and their bytes.
     pub sound: (u64, u64),
@@ -39,9 +39,9 @@ pub struct ClusterReport {
 pub struct WorkerReport {
     /// First 12 hex digits of its model's sha256.
     pub model: String,
-    /// Streams that it hears at most.
+    /// Most streams that it analyses.
     pub max_streams: usize,
-    /// What it counts.
+    /// Its counters.
     #[serde(flatten)]
     pub figures: Figures,
 }
@@ -49,7 +49,7 @@ pub struct WorkerReport {
 /// A stream.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct StreamReport {
-    /// Who hears it; none where nobody does.
+    /// Its worker; `None` without one.
     pub owner: Option<String>,
     /// Revision of the lease.
     pub revision: Option<u64>,
@@ -80,42 +80,44 @@ pub fn status(config: &ClusterConfig, prefix: &str) -> Result<ClusterReport> {
     let asked = runtime.block_on(async {
         let ask = async {
             let client = connect(config, "cpc-stream-status").await?;
-            let hub = Hub::open(&client, config, &names).await.map_err(&away)?;
-            read(&hub).await.map_err(&away)
+            let jetstream = JetStream::open(&client, config, &names).await.map_err(&away)?;
+            read(&jetstream).await.map_err(&away)
         };
         tokio::time::timeout(PATIENCE, ask).await
     });
     asked.unwrap_or_else(|_| Err(away(format!("nothing came within {} s", PATIENCE.as_secs()))))
 }
 
-async fn read(hub: &Hub) -> Result<ClusterReport, String> {
+async fn read(jetstream: &JetStream) -> Result<ClusterReport, String> {
     let text = |error: &dyn std::fmt::Display| error.to_string();
     let mut report = ClusterReport::default();
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    let keys: Vec<String> = match hub.states.keys().await {
+    let keys: Vec<String> = match jetstream.states.keys().await {
         Ok(keys) => keys.try_collect().await.map_err(|e| text(&e))?,
         Err(error) => return Err(text(&error)),
     };
     for stream in keys.into_iter().filter(|key| !key.starts_with(KNOWN)) {
-        let Some(entry) = hub.states.get(stream.as_str()).await.map_err(|e| text(&e))? else { continue };
+        let Some(entry) = jetstream.states.get(stream.as_str()).await.map_err(|e| text(&e))? else {
+            continue;
+        };
         let Ok(resume) = unpack::<Resume>(&entry) else { continue };
         let since = now.saturating_sub(Duration::from_millis(resume.session.started_ms));
         let (resumes_at, replay_s) = (Some(resume.sequence), Some(since.as_secs_f64()));
         report.streams.insert(stream, StreamReport { resumes_at, replay_s, ..StreamReport::default() });
     }
     let keys: Vec<String> =
-        hub.leases.keys().await.map_err(|e| text(&e))?.try_collect().await.map_err(|e| text(&e))?;
+        jetstream.leases.keys().await.map_err(|e| text(&e))?.try_collect().await.map_err(|e| text(&e))?;
     let mut lags = BTreeMap::new();
     for key in keys {
-        let Some(entry) = hub.leases.entry(key.as_str()).await.map_err(|e| text(&e))? else { continue };
+        let Some(entry) = jetstream.leases.entry(key.as_str()).await.map_err(|e| text(&e))? else { continue };
         if let Some(stream) = key.strip_prefix(STREAM) {
-            let owner: Owner = serde_json::from_slice(&entry.value).unwrap_or_default();
+            let owner: StreamOwner = serde_json::from_slice(&entry.value).unwrap_or_default();
             let line = report.streams.entry(stream.to_owned()).or_default();
             (line.owner, line.revision) = (Some(owner.node), Some(entry.revision));
         } else if let Some(node) = key.strip_prefix(WORKER) {
-            let presence: Presence = serde_json::from_slice(&entry.value).unwrap_or_default();
+            let presence: WorkerPresence = serde_json::from_slice(&entry.value).unwrap_or_default();
             lags.extend(presence.lags);
-            let Presence { max_streams, model, figures, .. } = presence;
+            let WorkerPresence { max_streams, model, figures, .. } = presence;
             report.workers.insert(node.to_owned(), WorkerReport { model, max_streams, figures });
         }
     }
@@ -123,10 +125,10 @@ async fn read(hub: &Hub) -> Result<ClusterReport, String> {
         let line = report.streams.entry(stream).or_default();
         (line.lag_s, line.sequence) = (Some(lag_s), Some(sequence));
     }
-    let sound = hub.sound.get_info().await.map_err(|e| text(&e))?;
+    let sound = jetstream.sound.get_info().await.map_err(|e| text(&e))?;
     report.sound = (sound.state.messages, sound.state.bytes);
-    report.events = hub.events.get_info().await.map_err(|e| text(&e))?.state.messages;
-    let consumer = hub.events.consumer_info(super::relay::CONSUMER).await.ok();
+    report.events = jetstream.events.get_info().await.map_err(|e| text(&e))?.state.messages;
+    let consumer = jetstream.events.consumer_info(super::relay::CONSUMER).await.ok();
     report.events_waiting = consumer.map(|info| info.num_pending + info.num_ack_pending as u64);
     Ok(report)
 }

@@ -1,18 +1,18 @@
-//! Chunks of a stream in the order in which JetStream keeps them: what they are to the analysis is a function of that order and of
-//! the times at which the server took them, so that a replay gives the same.
+//! Chunks of a stream in the order in which JetStream keeps them: their classification is a function of that order and
+//! of the times at which the server took them, so that a replay gives the same.
 
 use std::time::Duration;
 
 use crate::capture::{Chunk, PcmForm};
 
-/// What does not fit in begins anew once what fits has been silent for so long.
+/// A chunk that does not fit starts a new session once the current one has been silent for so long.
 const SILENCE: Duration = Duration::from_millis(500);
 /// How far a chunk may be ahead of the time that has passed, seconds, beside a twentieth of that time.
 const AHEAD_S: f64 = 5.0;
 
-/// What a chunk is.
+/// The classification of a chunk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fit {
+pub enum ChunkFit {
     /// The first of a session: nothing before it is known of the stream's clock.
     Begin,
     /// It follows, after so many frames that are missing.
@@ -26,9 +26,9 @@ pub enum Fit {
     Refused,
 }
 
-/// Where a session stands.
+/// The position of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Place {
+struct SessionPosition {
     form: PcmForm,
     session: u32,
     next: u64,
@@ -39,17 +39,17 @@ struct Place {
 /// Follows the chunks of one stream.
 #[derive(Debug, Clone, Default)]
 pub struct Sequencer {
-    place: Option<Place>,
+    place: Option<SessionPosition>,
 }
 
 impl Sequencer {
     /// The next chunk, which the server took at `at` since 1970.
-    pub fn take(&mut self, chunk: &Chunk<'_>, at: Duration) -> Fit {
+    pub fn take(&mut self, chunk: &Chunk<'_>, at: Duration) -> ChunkFit {
         let (first, end) = (chunk.first, chunk.first.saturating_add(chunk.frames()));
-        let begun = Place { form: chunk.pcm, session: chunk.session, next: end, received: at };
+        let begun = SessionPosition { form: chunk.pcm, session: chunk.session, next: end, received: at };
         let Some(place) = &mut self.place else {
             self.place = Some(begun);
-            return Fit::Begin;
+            return ChunkFit::Begin;
         };
         let passed = at.saturating_sub(place.received);
         let same = place.session == chunk.session && place.form == chunk.pcm;
@@ -57,16 +57,16 @@ impl Sequencer {
         if same && (place.next..=place.next.saturating_add(ahead as u64)).contains(&first) {
             let lost = first - place.next;
             (place.next, place.received) = (end, at);
-            return Fit::Follows { lost };
+            return ChunkFit::Follows { lost };
         }
         if same && end <= place.next && passed < SILENCE {
-            return Fit::Repeated;
+            return ChunkFit::Repeated;
         }
         if passed >= SILENCE {
             self.place = Some(begun);
-            return Fit::Begin;
+            return ChunkFit::Begin;
         }
-        Fit::Refused
+        ChunkFit::Refused
     }
 }
 
@@ -76,7 +76,7 @@ mod tests {
 
     use super::*;
 
-    fn take(sequencer: &mut Sequencer, session: u32, first: u64, ms: u64) -> Fit {
+    fn take(sequencer: &mut Sequencer, session: u32, first: u64, ms: u64) -> ChunkFit {
         let chunk = Chunk { pcm: PcmForm::default(), session, first, bytes: &[0; 640] };
         sequencer.take(&chunk, Duration::from_millis(ms))
     }
@@ -84,20 +84,20 @@ mod tests {
     #[test]
     fn chunks_follow_repeat_and_leave_holes() {
         let mut order = Sequencer::default();
-        assert_eq!(take(&mut order, 1, 0, 0), Fit::Begin);
-        assert_eq!(take(&mut order, 1, 320, 20), Fit::Follows { lost: 0 });
-        assert_eq!(take(&mut order, 1, 320, 21), Fit::Repeated);
-        assert_eq!(take(&mut order, 1, 960, 60), Fit::Follows { lost: 320 });
-        assert_eq!(take(&mut order, 1, 640, 61), Fit::Repeated, "late");
-        // somebody else, while the microphone goes on
-        assert_eq!(take(&mut order, 2, 0, 70), Fit::Refused);
-        assert_eq!(take(&mut order, 1, 1 << 40, 75), Fit::Refused);
-        assert_eq!(take(&mut order, 1, 1280, 80), Fit::Follows { lost: 0 });
+        assert_eq!(take(&mut order, 1, 0, 0), ChunkFit::Begin);
+        assert_eq!(take(&mut order, 1, 320, 20), ChunkFit::Follows { lost: 0 });
+        assert_eq!(take(&mut order, 1, 320, 21), ChunkFit::Repeated);
+        assert_eq!(take(&mut order, 1, 960, 60), ChunkFit::Follows { lost: 320 });
+        assert_eq!(take(&mut order, 1, 640, 61), ChunkFit::Repeated, "late");
+        // another sender, while the microphone continues
+        assert_eq!(take(&mut order, 2, 0, 70), ChunkFit::Refused);
+        assert_eq!(take(&mut order, 1, 1 << 40, 75), ChunkFit::Refused);
+        assert_eq!(take(&mut order, 1, 1280, 80), ChunkFit::Follows { lost: 0 });
         // a restart
-        assert_eq!(take(&mut order, 2, 0, 700), Fit::Begin);
-        assert_eq!(take(&mut order, 2, 320, 720), Fit::Follows { lost: 0 });
+        assert_eq!(take(&mut order, 2, 0, 700), ChunkFit::Begin);
+        assert_eq!(take(&mut order, 2, 320, 720), ChunkFit::Follows { lost: 0 });
         // ten seconds away
-        assert_eq!(take(&mut order, 2, 160_640, 10_740), Fit::Follows { lost: 160_000 });
+        assert_eq!(take(&mut order, 2, 160_640, 10_740), ChunkFit::Follows { lost: 160_000 });
     }
 
     proptest! {
@@ -111,12 +111,12 @@ mod tests {
                 ms += wait;
                 let first = at * 80;
                 match take(&mut order, session, first, ms) {
-                    Fit::Begin => next = first + 320,
-                    Fit::Follows { lost } => {
+                    ChunkFit::Begin => next = first + 320,
+                    ChunkFit::Follows { lost } => {
                         prop_assert_eq!(first, next + lost);
                         next = first + 320;
                     }
-                    Fit::Repeated | Fit::Refused => {}
+                    ChunkFit::Repeated | ChunkFit::Refused => {}
                 }
             }
         }

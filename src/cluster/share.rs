@@ -1,4 +1,4 @@
-//! How many streams each worker hears.
+//! The number of streams of each worker.
 
 /// Fair shares of `streams` streams for workers that take at most `capacities[i]` each: as equal as the capacities allow.
 /// What does not divide goes to the first workers. Where the capacities together are too small, all are full.
@@ -47,7 +47,7 @@ mod tests {
             let given = shares(streams, &capacities);
             let room: usize = capacities.iter().sum();
             prop_assert_eq!(given.iter().sum::<usize>(), streams.min(room));
-            // who has less than another, by more than one, is full
+            // a worker with fewer streams than another, by more than one, is full
             for (a, most) in given.iter().zip(&capacities) {
                 prop_assert!(a <= most);
                 prop_assert!(a == most || given.iter().all(|b| *b <= a + 1));

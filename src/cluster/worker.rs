@@ -1,4 +1,4 @@
-//! The thread `cluster`, and what it is started with.
+//! The thread `cluster` and its arguments.
 
 use std::thread;
 use std::time::Duration;
@@ -8,29 +8,29 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 
 use super::ClusterConfig;
-use super::hub::{AGAIN, Hub, Names, connect};
+use super::jetstream::{JetStream, Names, RETRY_INTERVAL, connect};
 use super::member::Member;
 use super::relay::RelaySetup;
-use super::sound::Outlet;
+use super::stream_channel::TaskPort;
 use crate::error::{Error, Result};
-use crate::mqtt::{Post, link};
+use crate::mqtt::{Incoming, link};
 
 /// A stream that workers share.
 #[derive(Debug)]
-pub struct Shared {
+pub struct SharedStream {
     /// Id of the stream.
     pub stream: String,
     /// Id of the microphone.
     pub mic: String,
     /// The channel that is analysed; the mean of all where it is none.
     pub channel: Option<u16>,
-    /// The way to the analysis.
-    pub outlet: Outlet,
-    /// Whoever shows whether the microphone is analysed.
-    pub way: Option<Sender<Post>>,
+    /// The channel to the analysis.
+    pub outlet: TaskPort,
+    /// Channel to the source, which shows whether the microphone is analysed.
+    pub way: Option<Sender<Incoming>>,
 }
 
-/// What a worker needs.
+/// Arguments of a worker.
 #[derive(Debug)]
 pub struct WorkerSetup {
     /// The `[cluster]` table.
@@ -42,8 +42,8 @@ pub struct WorkerSetup {
     /// First 12 hex digits of the model's sha256: a stream is not resumed with another model.
     pub model: String,
     /// The shared streams.
-    pub streams: Vec<Shared>,
-    /// The way to the MQTT broker, where there is one.
+    pub streams: Vec<SharedStream>,
+    /// The relay to the MQTT broker, if there is one.
     pub relay: Option<RelaySetup>,
 }
 
@@ -69,7 +69,7 @@ impl Worker {
             runtime.block_on(async move {
                 let mut stop = stopped.clone();
                 tokio::select! {
-                    hub = open(&client, &setup.config, &names) => Member::new(hub, setup).run(stopped).await,
+                    jetstream = open(&client, &setup.config, &names) => Member::new(jetstream, setup).run(stopped).await,
                     _ = stop.changed() => {}
                 }
                 let _ = client.flush().await;
@@ -92,11 +92,11 @@ impl Worker {
     }
 }
 
-async fn open(client: &async_nats::Client, config: &ClusterConfig, names: &Names) -> Hub {
+async fn open(client: &async_nats::Client, config: &ClusterConfig, names: &Names) -> JetStream {
     let mut logged = None;
     loop {
-        match Hub::open(client, config, names).await {
-            Ok(hub) => return hub,
+        match JetStream::open(client, config, names).await {
+            Ok(jetstream) => return jetstream,
             Err(reason) => {
                 if logged.as_ref() != Some(&reason) {
                     tracing::warn!(
@@ -104,7 +104,7 @@ async fn open(client: &async_nats::Client, config: &ClusterConfig, names: &Names
                     );
                     logged = Some(reason);
                 }
-                sleep(AGAIN).await;
+                sleep(RETRY_INTERVAL).await;
             }
         }
     }

@@ -8,7 +8,7 @@ use crate::critic::Channel;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct CriticTraining {
-    /// Lessons of some four minutes each: a place, then foreign sounds in it.
+    /// Generated scenes of some four minutes each: a site, then foreign sounds in it.
     pub lessons: usize,
     /// Optimiser steps; 0 for no critic.
     pub steps: usize,
@@ -16,7 +16,7 @@ pub struct CriticTraining {
     pub batch: usize,
     /// Peak learning rate of Adam.
     pub learning_rate: f64,
-    /// What it hears of each band.
+    /// Its inputs for each band.
     pub channels: Vec<Channel>,
 }
 

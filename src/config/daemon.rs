@@ -1,4 +1,4 @@
-//! What the daemon is asked to do.
+//! Configuration of the daemon.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ use crate::publish::{HomeAssistantConfig, PublishConfig};
 use crate::serve::HttpConfig;
 use crate::telemetry::{LogConfig, physical_cores};
 
-/// Everything the daemon can be told. `config/default.toml` documents every key.
+/// The whole configuration of the daemon. `config/default.toml` documents every key.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
@@ -33,7 +33,7 @@ pub struct Config {
     pub source: Vec<SourceConfig>,
     /// How sound is taken in.
     pub capture: CaptureConfig,
-    /// What counts as an event.
+    /// Detection.
     pub detect: DetectConfig,
     /// Where events go.
     pub publish: PublishConfig,
@@ -41,13 +41,13 @@ pub struct Config {
     pub pool: PoolConfig,
     /// Whether this node shares microphones with others by way of NATS JetStream.
     pub cluster: ClusterConfig,
-    /// Whether Home Assistant is told of the streams.
+    /// Home Assistant discovery.
     pub homeassistant: HomeAssistantConfig,
     /// The page, metrics and probes.
     pub http: HttpConfig,
     /// How many events are kept for review.
     pub events: EventsConfig,
-    /// What told events leave on the disk.
+    /// Snapshots of reported events.
     pub snapshots: SnapshotConfig,
     /// The form of the log.
     pub log: LogConfig,
@@ -63,7 +63,7 @@ pub struct ModelConfig {
     /// one, and one at least. There are never more than streams. With a GPU there is one; what takes over on the processor
     /// shares its steps.
     pub threads: usize,
-    /// What it runs on: `cpu`, `cuda` or `cuda:N`. Where the GPU is not there, or is lost, the CPU takes over.
+    /// Its device: `cpu`, `cuda` or `cuda:N`. Where the GPU is missing, or is lost, the CPU takes over.
     pub device: String,
     /// Numbers that products of the model are made of: `f32`, `bf16`; `int8`, `int7` on a processor, `tf32` on
     /// a GPU.
@@ -182,7 +182,7 @@ impl Config {
         self.check_microphones()
     }
 
-    /// A cluster takes the place of a pool, and needs a program that has it.
+    /// A cluster replaces a pool, and needs a program with the feature.
     fn check_cluster(&self) -> Result<()> {
         if !self.cluster.is_on() {
             return Ok(());

@@ -9,11 +9,11 @@ use crate::publish::check_id;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PoolConfig {
-    /// Sources with `mqtt` are shared: one worker hears each, and another takes over when that one dies.
+    /// Sources with `mqtt` are shared: one worker analyses each, and another takes over when that one dies.
     pub enable: bool,
     /// Name of the pool; workers of one pool list the same microphones.
     pub name: String,
-    /// Streams that this worker hears at most, 1 to 10,000.
+    /// Most streams that this worker analyses, 1 to 10,000.
     pub max_streams: usize,
 }
 

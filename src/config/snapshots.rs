@@ -1,11 +1,11 @@
-//! What the user sets about snapshots of events.
+//! Configuration of snapshots of events.
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
-/// Whether told events leave a picture or a clip in the state folder: the `[snapshots]` table. A clip can be listened
-/// to, so nothing is kept or written unless asked for.
+/// Whether reported events leave a picture or a clip in the state folder: the `[snapshots]` table. A clip can be
+/// listened to, so nothing is kept or written unless asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SnapshotConfig {

@@ -1,4 +1,4 @@
-//! What `train` is asked to do.
+//! Configuration of `train`.
 
 use serde::{Deserialize, Serialize};
 
@@ -23,11 +23,11 @@ pub struct TrainConfig {
     pub steps: usize,
     /// Windows of 1.28 s a step.
     pub batch: usize,
-    /// What the windows of a batch have in common.
+    /// The common property of the windows of a batch.
     pub compose: Compose,
-    /// Windows after which a batch that has something in common is made anew.
+    /// Windows after which the batch is composed again.
     pub compose_windows: usize,
-    /// Frames of a window, drawn anew each step, from which the heads predict; 0 for all.
+    /// Frames of a window, drawn again each step, from which the heads predict; 0 for all.
     pub anchors: usize,
     /// Peak learning rate of Adam.
     pub learning_rate: f64,
@@ -42,7 +42,7 @@ pub struct TrainConfig {
     pub reset_probability: f64,
     /// The same chance where a row goes on with another recording.
     pub join_reset_probability: f64,
-    /// Memory of the statistics of the place in seconds, for spectral models; 0 keeps those of the corpus.
+    /// Memory of the running statistics of the site in seconds, for spectral models; 0 keeps those of the corpus.
     pub site_seconds: u32,
     /// Share of the sound held out for validation.
     pub hold_out: f64,
@@ -56,11 +56,11 @@ pub struct TrainConfig {
     pub checkpoint_minutes: f64,
     /// Seed of every random choice.
     pub seed: u64,
-    /// What the future is told apart from.
+    /// The negatives.
     pub negatives: Negatives,
     /// The queue of negatives from outside the batch.
     pub queue: Queue,
-    /// What is done to the sound that the contexts hear.
+    /// Augmentation of the sound behind contexts.
     pub augment: Augment,
     /// How the critic is taught, once the model is.
     pub critic: CriticTraining,
@@ -90,7 +90,7 @@ impl Scale {
     }
 }
 
-/// What the windows of a batch, which are one another's negatives, have in common.
+/// The common property of the windows of a batch, which are one another's negatives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Compose {
@@ -98,7 +98,7 @@ pub enum Compose {
     Uniform,
     /// The collection.
     SameSet,
-    /// The speaker (or, where nobody is named, the collection).
+    /// The speaker (or the collection, without a speaker).
     SameSpeaker,
     /// The recording.
     SameRecording,
@@ -121,7 +121,7 @@ impl Default for Queue {
     }
 }
 
-/// What is done to the sound. Each probability is that of a window; `past_only` leaves the latents that are predicted
+/// Augmentation of the sound. Each probability is that of a window; `past_only` leaves the latents that are predicted
 /// untouched (Kharitonov et al., arXiv 2007.00991).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -148,7 +148,8 @@ pub struct Augment {
     pub dropout_ms: f32,
     /// Chance of clipping.
     pub clip: f64,
-    /// Largest gain or cut of a microphone's response, in dB, drawn for each recording and heard by all; 0 for none.
+    /// Largest gain or cut of a microphone's response, in dB, drawn for each recording, for targets and contexts; 0 for
+    /// none.
     pub microphone_db: f32,
 }
 

@@ -192,7 +192,9 @@ impl StreamingModule for ContextNetwork {
 mod tests {
     use super::*;
     use crate::nn::Tensors;
-    use crate::nn::laws::{assert_streams_independent, cuttings, difference_of_pieces, noise};
+    use crate::nn::streaming_properties::{
+        assert_streams_independent, cuttings, difference_of_pieces, noise,
+    };
     use proptest::prelude::*;
     use rand::SeedableRng;
 

@@ -1,4 +1,4 @@
-//! Clips one by one, with what the manifest says of each.
+//! Clips one by one, with their rows of the manifest.
 
 use std::path::Path;
 
@@ -20,13 +20,13 @@ pub struct ClipRow {
     pub file: String,
     /// `train`, `eval` or anything else, which no evaluation reads.
     pub split: String,
-    /// What is heard.
+    /// Label of the sound.
     #[serde(default)]
     pub label: String,
     /// The collection that the clip is of.
     #[serde(default)]
     pub set: String,
-    /// Who is heard.
+    /// The speaker.
     #[serde(default)]
     pub speaker: String,
     /// Part of the collection's own division, if it has one.
@@ -48,7 +48,7 @@ impl ClipRow {
 /// A clip at 16 kHz in whole hops, at least one.
 #[derive(Debug, Clone)]
 pub struct Clip {
-    /// What the manifest says of it.
+    /// Its row of the manifest.
     pub row: ClipRow,
     /// 16-bit integers: half the memory of floats, and what the files hold.
     samples: Vec<i16>,
@@ -83,7 +83,7 @@ impl Clip {
 
     /// For each frame whether it holds sound: a sample beyond two steps of 16 bit. Padding does not.
     #[must_use]
-    pub fn heard(&self) -> Vec<bool> {
+    pub fn has_sound(&self) -> Vec<bool> {
         self.samples.chunks_exact(HOP).map(|hop| hop.iter().any(|x| x.unsigned_abs() > 2)).collect()
     }
 }
@@ -146,7 +146,7 @@ mod tests {
         samples.resize(5 * HOP + 7, 0.0);
         let clip = Clip::new(ClipRow::default(), &samples).unwrap();
         assert_eq!(clip.frames(), 5);
-        assert_eq!(clip.heard(), [true, true, true, false, false]);
+        assert_eq!(clip.has_sound(), [true, true, true, false, false]);
         assert!(clip.samples().take(3 * HOP).all(|x| x == 0.25));
         assert!(Clip::new(ClipRow::default(), &samples[..HOP - 1]).is_none());
     }

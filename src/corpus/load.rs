@@ -63,7 +63,7 @@ impl Row {
 
 /// A recording shorter than this has no use: a quarter of a second.
 const SHORTEST: usize = MODEL_RATE as usize / 4;
-/// More sound than this in one file is worth a word: it stays in memory.
+/// More sound than this in one file is logged, since it stays in memory.
 const LONG_S: f64 = 3600.0;
 
 impl Corpus {
@@ -126,7 +126,7 @@ impl Corpus {
     }
 }
 
-/// Appends a file block by block; gives what was done to it, where anything was.
+/// Appends a file block by block; returns a description of the changes made to it, if any.
 fn append(path: &Path, recording: &mut Recording) -> Result<Option<String>> {
     check_regular(path)?;
     let mut reader = AudioReader::open(path)?;
@@ -231,7 +231,7 @@ fn row_of(folder: &Path, path: &Path) -> Option<Row> {
     })
 }
 
-/// What is in a folder and below it.
+/// The contents of a folder and its subfolders.
 #[derive(Debug, Default)]
 pub struct Found {
     /// Sound files, by their extensions, sorted by path.
@@ -269,8 +269,8 @@ pub(super) fn walk(folder: &Path, found: &mut Found) {
     }
 }
 
-/// Refuses what is no regular file: a named pipe would be waited for, for ever. A pipe that is open already (`<(…)` of a
-/// shell, which is `/dev/fd/N`) is taken.
+/// Refuses anything but regular files: reading a named pipe could block for ever. An open pipe (`<(…)` of a shell,
+/// which is `/dev/fd/N`) is accepted.
 ///
 /// # Errors
 /// A device error where it is a named pipe, a device or a socket. A folder, and what is not there or cannot be looked at, is for

@@ -5,11 +5,11 @@ use crate::units::HOP;
 /// Sound from one source at 16 kHz, digital silence taken out.
 #[derive(Debug, Clone)]
 pub struct Recording {
-    /// What tells it from other recordings.
+    /// Its id.
     pub id: String,
     /// The collection it belongs to; empty where none is named.
     pub set: String,
-    /// Who speaks; empty where nobody is named.
+    /// The speaker; empty where none is named.
     pub speaker: String,
     /// Clips it was made of.
     pub clips: usize,
@@ -47,7 +47,7 @@ impl Recording {
         self.samples.len()
     }
 
-    /// Gives back memory that is kept for more samples.
+    /// Releases spare capacity.
     pub fn finish(&mut self) {
         self.samples.shrink_to_fit();
     }

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::units::BANDS;
 
-/// What the critic hears of the log-mel bands of a row, in units of what is normal at the place. Rows come every 50 ms and
-/// look back over a window.
+/// An input channel of the critic: statistics of the log-mel bands of a row, standardised by the site's statistics.
+/// Rows come every 50 ms and cover a window of the past.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Channel {
@@ -17,14 +17,14 @@ pub enum Channel {
     Half,
     /// Means over 0.5 s, each in its own deviations.
     Level,
-    /// Means and deviations over 0.5 s of what the context of 30 ms before did not foretell, whitened together.
+    /// Means and deviations over 0.5 s of the residuals given the context c of 30 ms before, whitened together.
     Unexpected,
-    /// Means over 0.1 s of what the context of 30 ms before did not foretell, whitened.
+    /// Means over 0.1 s of the residuals given the context c of 30 ms before, whitened.
     Sudden,
-    /// Means and deviations over 0.5 s of what the bands of 30 ms before and their averages did not foretell, whitened
+    /// Means and deviations over 0.5 s of the residuals given the bands of 30 ms before and their averages, whitened
     /// together.
     Departure,
-    /// How much each mean over 0.1 s varies at the place: ln of the deviation + 1.
+    /// Deviation of each mean over 0.1 s at the site, as ln of the deviation + 1.
     Spread,
     /// Averages over some 3 s, each in its own deviations.
     Slow,
@@ -51,7 +51,7 @@ impl Channel {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CriticConfig {
-    /// What it hears, 1 to 16 channels.
+    /// Its inputs, 1 to 16 channels.
     pub channels: Vec<Channel>,
     /// Width of the first layer, for each pair of bands. 1 to 256.
     pub narrow: usize,

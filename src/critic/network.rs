@@ -24,7 +24,7 @@ pub struct Critic {
     usual: Vec<f32>,
 }
 
-/// Name of the tensor with the largest outputs of usual seconds.
+/// Name of the tensor with the reference maxima: the largest output of each second without foreign sound.
 pub const USUAL: &str = "critic.usual";
 
 #[derive(Debug, Clone)]
@@ -98,7 +98,7 @@ const FOURS: usize = BANDS / 4;
 /// Rows between the two that the second layer looks at: 0.1 s.
 const APART: usize = 2;
 
-/// `(name, inputs, outputs)` of the layers that are no recurrence.
+/// `(name, inputs, outputs)` of the feed-forward layers.
 fn plan(config: &CriticConfig) -> [(&'static str, (usize, usize)); 3] {
     let CriticConfig { narrow, wide, hidden, .. } = *config;
     [
@@ -139,8 +139,8 @@ impl Critic {
         Ok(vars)
     }
 
-    /// The largest output of each of many seconds of many places without anything foreign, as training held them out;
-    /// empty for a critic without them.
+    /// Reference maxima: the largest output of each held-out second of many sites without foreign sound; empty for a
+    /// critic without them.
     #[must_use]
     pub fn usual(&self) -> &[f32] {
         &self.usual
@@ -237,7 +237,9 @@ mod tests {
     use crate::critic::Channel;
     use crate::kernels::CpuCritic;
     use crate::nn::Tensors;
-    use crate::nn::laws::{assert_causal, assert_streams_independent, cuttings, difference_of_pieces, noise};
+    use crate::nn::streaming_properties::{
+        assert_causal, assert_streams_independent, cuttings, difference_of_pieces, noise,
+    };
     use proptest::prelude::*;
     use rand::SeedableRng;
 
@@ -257,7 +259,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(16))]
 
         #[test]
-        fn pieces_equal_the_whole(seed: u64, pieces in cuttings()) {
+        fn steps_equal_forward(seed: u64, pieces in cuttings()) {
             let xs = noise(seed, &[2, 20, 193]);
             prop_assert!(difference_of_pieces(&critic(), &xs, &pieces).unwrap() <= 1e-5);
         }
@@ -298,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn streams_do_not_hear_one_another() {
+    fn streams_are_independent() {
         assert_streams_independent(&critic(), &noise(6, &[3, 9, 193])).unwrap();
     }
 

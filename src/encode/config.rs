@@ -1,4 +1,4 @@
-//! What kind of encoder a model has.
+//! Configuration of the encoder.
 
 use serde::{Deserialize, Serialize};
 
@@ -16,24 +16,24 @@ pub enum EncoderConfig {
     Raw {
         /// Output channels of each convolution; the last is the width d of z_t.
         channels: [usize; 5],
-        /// What stands between a convolution and its rectifier.
+        /// The normalisation between a convolution and its rectifier.
         #[serde(default, skip_serializing_if = "Normalisation::is_channel")]
         normalisation: Normalisation,
     },
-    /// Log-mel bands, normalised by the place, then convolutions of 2 frames.
+    /// Log-mel bands, normalised by running statistics of the site, then convolutions of 2 frames.
     Spectral {
         /// Mel bands, 2 to 128.
         bands: usize,
         /// Output channels of each convolution; the last is the width d of z_t.
         channels: Vec<usize>,
-        /// Memory of the statistics of the place in seconds; 0 keeps those of the corpus.
+        /// Memory of the running statistics of the site in seconds; 0 keeps those of the corpus.
         site_seconds: u32,
         /// The bands in the training sound.
         statistics: BandStatistics,
     },
 }
 
-/// What stands between a convolution and its rectifier.
+/// The normalisation between a convolution and its rectifier.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Normalisation {
@@ -61,7 +61,7 @@ pub struct BandStatistics {
 }
 
 impl BandStatistics {
-    /// What recordings usually have, where nothing better is known.
+    /// Defaults, for use without a corpus.
     #[must_use]
     pub fn usual(bands: usize) -> Self {
         Self { mean: vec![-4.0; bands], deviation: vec![3.0; bands] }
@@ -87,7 +87,7 @@ impl EncoderConfig {
         }
     }
 
-    /// What makes the encoder impossible to build, if anything does.
+    /// The first invalid setting, if there is one.
     #[must_use]
     pub fn fault(&self) -> Option<String> {
         let Self::Spectral { bands, channels, site_seconds, statistics } = self else { return None };
@@ -104,7 +104,7 @@ impl EncoderConfig {
     }
 }
 
-/// What stands before the first and after the last sample of a clip.
+/// Padding before the first and after the last sample of a clip.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Padding {
     /// Silence before the clip, nothing after it: frame u covers samples `160 u - 305 ..= 160 u + 159`.

@@ -1,9 +1,9 @@
 //! The encoder g_enc: samples to latents z_t, one every 10 ms.
 //!
-//! The form is a choice of the model's configuration. [`EncoderConfig::Raw`] is the paper's (arXiv 1807.03748,
-//! section 3.1, in the layout of CPC_audio): five strided convolutions on the raw samples, each followed by a
-//! normalisation over channels and a rectifier. [`EncoderConfig::Spectral`] hears log-mel bands instead, each normalised
-//! by what has been usual at its place, so that a loud band does not hide a quiet one.
+//! The form is a choice of the model's configuration. [`EncoderConfig::Raw`] is the paper's (arXiv 1807.03748, section
+//! 3.1, in the layout of CPC_audio): five strided convolutions on the raw samples, each followed by a normalisation
+//! over channels and a rectifier. [`EncoderConfig::Spectral`] takes log-mel bands instead, each normalised by running
+//! statistics of the site, so that a loud band does not hide a quiet one.
 
 mod config;
 mod encoder;

@@ -141,7 +141,9 @@ impl StreamingModule for RawEncoder {
 mod tests {
     use super::*;
     use crate::nn::Tensors;
-    use crate::nn::laws::{assert_causal, assert_streams_independent, cuttings, difference_of_pieces, noise};
+    use crate::nn::streaming_properties::{
+        assert_causal, assert_streams_independent, cuttings, difference_of_pieces, noise,
+    };
     use crate::units::HOP;
     use proptest::prelude::*;
     use rand::SeedableRng;
@@ -163,7 +165,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(24))]
 
         #[test]
-        fn pieces_equal_the_whole(seed: u64, pieces in cuttings()) {
+        fn steps_equal_forward(seed: u64, pieces in cuttings()) {
             let xs = noise(seed, &[2, 12 * HOP]);
             prop_assert!(difference_of_pieces(&encoder(), &xs, &pieces).unwrap() <= 1e-5);
         }
@@ -175,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn streams_do_not_hear_one_another() {
+    fn streams_are_independent() {
         assert_streams_independent(&encoder(), &noise(6, &[3, 8 * HOP])).unwrap();
     }
 
@@ -188,6 +190,6 @@ mod tests {
         let causal = encoder().forward(&delayed).unwrap();
         let inner = fb.narrow(1, 4, 12).unwrap();
         let shifted = causal.narrow(1, 5, 12).unwrap();
-        assert!(crate::nn::laws::largest_difference(&inner, &shifted).unwrap() < 1e-5);
+        assert!(crate::nn::streaming_properties::largest_difference(&inner, &shifted).unwrap() < 1e-5);
     }
 }

@@ -1,28 +1,28 @@
-//! Log-mel bands, normalised by the place, then convolutions over time.
+//! Log-mel bands, normalised by running statistics of the site, then convolutions over time.
 
 use candle_core::{Device, Result, Tensor, Var};
 use rand::Rng;
 
 use super::BandStatistics;
 use crate::nn::{
-    BatchState, BlockConv, BlockConvState, ChannelNorm, Geometry, LogMel, LogMelState, SiteNorm,
-    SiteNormState, StreamingModule, WeightSource,
+    BatchState, BlockConv, BlockConvState, ChannelNorm, Geometry, LogMel, LogMelState, RunningNorm,
+    RunningNormState, StreamingModule, WeightSource,
 };
 
-/// [`LogMel`], [`SiteNorm`], then convolution (2 frames wide), channel norm and rectifier for each entry of
+/// [`LogMel`], [`RunningNorm`], then convolution (2 frames wide), channel norm and rectifier for each entry of
 /// `channels`. Input `[batch, samples]` in [-1, 1], output `[batch, samples / 160, d]`, every number ≥ 0.
 #[derive(Debug, Clone)]
 pub struct SpectralEncoder {
     bands: LogMel,
-    site: SiteNorm,
+    site: RunningNorm,
     layers: Vec<(BlockConv, ChannelNorm)>,
 }
 
-/// Memory of the filterbank, of the place, and the last frame of each layer.
+/// State of the filterbank and of the running norm, and the last frame of each layer.
 #[derive(Debug, Clone)]
 pub struct SpectralEncoderState {
     bands: LogMelState,
-    site: SiteNormState,
+    site: RunningNormState,
     layers: Vec<BlockConvState>,
 }
 
@@ -76,7 +76,7 @@ impl SpectralEncoder {
         let device = conv.device();
         Ok(Self {
             bands: LogMel::new(bands, device)?,
-            site: SiteNorm::new(&statistics.mean, &statistics.deviation, site_seconds, device)?,
+            site: RunningNorm::new(&statistics.mean, &statistics.deviation, site_seconds, device)?,
             layers,
         })
     }
@@ -103,7 +103,7 @@ impl SpectralEncoder {
 impl StreamingModule for SpectralEncoder {
     type State = SpectralEncoderState;
 
-    /// The statistics of the place, which reach back further, are not counted.
+    /// The running statistics, which reach back further, are not counted.
     fn geometry(&self) -> Geometry {
         self.layers.iter().fold(self.bands.geometry(), |geometry, (conv, _)| geometry.then(conv.geometry()))
     }
@@ -124,9 +124,9 @@ impl StreamingModule for SpectralEncoder {
 }
 
 impl SpectralEncoder {
-    /// The filterbank, the norm of the place, and the convolutions with the norm behind each.
+    /// The filterbank, the running norm, and the convolutions with the norm behind each.
     #[must_use]
-    pub fn parts(&self) -> (&LogMel, &SiteNorm, &[(BlockConv, ChannelNorm)]) {
+    pub fn parts(&self) -> (&LogMel, &RunningNorm, &[(BlockConv, ChannelNorm)]) {
         (&self.bands, &self.site, &self.layers)
     }
 
@@ -154,7 +154,9 @@ impl SpectralEncoder {
 mod tests {
     use super::*;
     use crate::nn::Tensors;
-    use crate::nn::laws::{assert_causal, assert_streams_independent, cuttings, difference_of_pieces, noise};
+    use crate::nn::streaming_properties::{
+        assert_causal, assert_streams_independent, cuttings, difference_of_pieces, noise,
+    };
     use crate::units::HOP;
     use proptest::prelude::*;
     use rand::SeedableRng;
@@ -178,7 +180,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(16))]
 
         #[test]
-        fn pieces_equal_the_whole(seed: u64, site in 0u32..4, pieces in cuttings()) {
+        fn steps_equal_forward(seed: u64, site in 0u32..4, pieces in cuttings()) {
             let xs = noise(seed, &[2, 12 * HOP]);
             prop_assert!(difference_of_pieces(&encoder(site), &xs, &pieces).unwrap() <= 1e-5);
         }
@@ -190,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn streams_do_not_hear_one_another() {
+    fn streams_are_independent() {
         assert_streams_independent(&encoder(3), &noise(6, &[3, 8 * HOP])).unwrap();
     }
 }

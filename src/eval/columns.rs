@@ -1,4 +1,4 @@
-//! What a probe is asked: columns of a table, made of the rows of a manifest.
+//! Classification tasks of probes: columns of a table, made of the rows of a manifest.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,20 +23,20 @@ pub struct Example {
     pub group: usize,
 }
 
-/// A question with the clips to learn the answer from and those to be tested on.
+/// A classification task: its training clips and its test clips.
 #[derive(Debug, Clone)]
 pub struct Column {
     /// Its title.
     pub name: String,
     /// The collection it is made of.
     pub set: String,
-    /// What it is, in a line.
+    /// Description, in a line.
     pub detail: String,
     /// The possible answers.
     pub classes: Vec<String>,
-    /// What probes learn from.
+    /// Training clips.
     pub train: Vec<Example>,
-    /// What they are tested on: rows with split = eval.
+    /// Test clips: rows with split = eval.
     pub test: Vec<Example>,
 }
 
@@ -47,7 +47,7 @@ pub struct ColumnCard {
     pub name: String,
     /// The collection it is made of.
     pub set: String,
-    /// What it is, in a line.
+    /// Description, in a line.
     pub detail: String,
     /// Possible answers.
     pub classes: usize,
@@ -58,7 +58,7 @@ pub struct ColumnCard {
 }
 
 impl Column {
-    /// What is shown of it.
+    /// Its card.
     #[must_use]
     pub fn card(&self) -> ColumnCard {
         ColumnCard {
@@ -105,12 +105,12 @@ pub fn plan<'a>(rows: impl IntoIterator<Item = &'a ClipRow>) -> (Vec<Column>, Ve
             }
         }
     }
-    tell_apart(&mut columns);
+    disambiguate_titles(&mut columns);
     (columns, left_out)
 }
 
 /// Titles that stand for several columns get the name of the collection before them.
-fn tell_apart(columns: &mut [Column]) {
+fn disambiguate_titles(columns: &mut [Column]) {
     let mut uses: BTreeMap<String, usize> = BTreeMap::new();
     for column in columns.iter() {
         *uses.entry(column.name.clone()).or_default() += 1;
@@ -122,15 +122,15 @@ fn tell_apart(columns: &mut [Column]) {
     }
 }
 
-/// What keeps the groups of the label's cross-validation apart.
+/// The field that groups the label's cross-validation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Apart {
+enum GroupBy {
     Speakers,
     Folds,
     Clips,
 }
 
-impl Apart {
+impl GroupBy {
     fn group(self, row: &ClipRow) -> &str {
         match self {
             Self::Speakers => &row.speaker,
@@ -148,9 +148,9 @@ fn class(set: &str, rows: &[(usize, &ClipRow)]) -> Result<Column, String> {
     let folds: BTreeSet<&str> = values(Selection::Train, |row| &row.fold);
     let spoken = !asked.contains("") && taught.iter().filter(|speaker| !speaker.is_empty()).count() >= 3;
     let (apart, kept_apart) = match () {
-        () if spoken => (Apart::Speakers, "speakers"),
-        () if !folds.contains("") && folds.len() >= 2 => (Apart::Folds, "folds"),
-        () => (Apart::Clips, "clips"),
+        () if spoken => (GroupBy::Speakers, "speakers"),
+        () if !folds.contains("") && folds.len() >= 2 => (GroupBy::Folds, "folds"),
+        () => (GroupBy::Clips, "clips"),
     };
     let candidates = |s: Selection| -> Vec<Candidate<'_>> {
         labelled(s)
@@ -343,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_formed_is_left_out_with_its_reason() {
+    fn impossible_columns_are_skipped_with_the_reason() {
         let rows =
             [row("a", "train", "x", "", ""), row("b", "eval", "x", "", ""), row("b", "train", "x", "", "")];
         let (columns, left_out) = plan(&rows);

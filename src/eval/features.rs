@@ -1,4 +1,4 @@
-//! What a row of the table is measured on: frozen features of clips.
+//! Frozen features of clips, the rows of the probe table.
 
 use std::sync::Arc;
 
@@ -7,8 +7,8 @@ use ndarray::Array2;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
-use super::baselines::{BANDS, COEFFICIENTS, mfcc};
-use super::pool::pool;
+use super::frame_pooling::pool;
+use super::mfcc::{BANDS, COEFFICIENTS, mfcc};
 use crate::corpus::Clip;
 use crate::encode::Padding;
 use crate::error::{Error, Result};
@@ -24,14 +24,14 @@ const BATCH_FRAMES: usize = 4000;
 pub enum Features {
     /// z and c of a model.
     Cpc {
-        /// What its rows are called.
+        /// Name of its rows.
         name: String,
         /// The model.
         cpc: Arc<Cpc>,
     },
-    /// z and c of a model that has learnt nothing, another one for each seed.
+    /// z and c of an untrained model, another one for each seed.
     RandomInit {
-        /// What its rows are called.
+        /// Name of its rows.
         name: String,
         /// Its shape.
         architecture: Architecture,
@@ -86,7 +86,7 @@ impl Features {
                 let values = features.flatten_all()?.to_vec1::<f32>()?;
                 for ((&i, clip), of_clip) in batch.iter().zip(&members).zip(values.chunks(frames * width)) {
                     if let Some(place) = row.get_mut(i) {
-                        *place = pool(of_clip, width, &clip.heard());
+                        *place = pool(of_clip, width, &clip.has_sound());
                     }
                 }
             }

@@ -1,4 +1,4 @@
-//! Whether frames with a foreign sound stand out: a first look at detection, without calibration or a gate.
+//! AUC of frames with a foreign sound: a measure of detection without calibration or a gate.
 
 use candle_core::Tensor;
 use serde::Serialize;
@@ -33,7 +33,7 @@ pub struct ForeignAuc {
 /// # Errors
 /// When the model cannot score, or there are no two windows.
 pub fn foreign_auc(cpc: &Cpc, windows: &[Vec<f32>], level_db: f32) -> Result<ForeignAuc> {
-    cpc.can_score()?;
+    cpc.require_scorer()?;
     let (mut surprise, mut distance) = (Vec::new(), Vec::new());
     for (own, foreign) in windows.iter().zip(windows.iter().cycle().skip(1)) {
         let mut foreign = foreign.clone();

@@ -1,4 +1,4 @@
-//! The probe table: how much of what matters a linear classifier reads from frozen features.
+//! The probe table: accuracy of linear classifiers on frozen features.
 
 use ndarray::{Array2, ArrayView2, Axis};
 use rand::SeedableRng;
@@ -40,7 +40,7 @@ pub enum Pooling {
 }
 
 impl Pooling {
-    /// Its part of the vectors of [`super::pool::pool`].
+    /// Its part of the vectors of [`super::frame_pooling::pool`].
     fn part(self, pooled: &Array2<f64>) -> ArrayView2<'_, f64> {
         match self {
             Self::MeanStd => pooled.view(),
@@ -67,7 +67,7 @@ pub struct Chosen {
 /// The figures.
 #[derive(Debug, Clone, Serialize)]
 pub struct ProbeTable {
-    /// What the columns are.
+    /// The columns.
     pub columns: Vec<ColumnCard>,
     /// Runs.
     pub seeds: u64,

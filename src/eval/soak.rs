@@ -1,8 +1,8 @@
-//! Whether contexts stay bounded: hours of sound through the live path, hop by hop, with one passage heard at the
-//! start, on the way and again at the end.
+//! Boundedness of contexts: hours of sound through the live path, hop by hop, with one passage repeated at the start,
+//! on the way and at the end.
 //!
-//! A recurrent network that is trained on windows of seconds could drift when it runs for weeks. What it says of the
-//! same sound must then change, so the same 10 s are heard again: |c_t| and max_i |c_t,i| over them are compared.
+//! A recurrent network that is trained on windows of seconds could drift when it runs for weeks. Its output on the same
+//! sound would then change, so the same 10 s are repeated and |c_t| and max_i |c_t,i| over them are compared.
 
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
@@ -11,11 +11,11 @@ use crate::error::{Error, Result};
 use crate::model::{Cpc, CpcState};
 use crate::units::{HOP, samples_to_seconds, seconds_to_samples};
 
-/// Seconds of the passage that is measured, and of the one that is heard before it each time.
+/// Seconds of the passage that is measured, and of the warm-up before it each time.
 pub const PASSAGE_S: f64 = 10.0;
-/// Seconds between two hearings of the passage.
+/// Seconds between two repetitions of the passage.
 pub const EVERY_S: f64 = 600.0;
-/// A quantile may be off by this share of what it was at the start.
+/// Largest allowed change of a quantile, as a share of its first value.
 pub const TOLERANCE: f64 = 0.1;
 
 /// Quantiles over the frames of the passage.
@@ -55,12 +55,12 @@ impl Quantiles {
     }
 }
 
-/// The larger change; what is no number is the largest of all.
+/// The larger change; NaN counts as the largest.
 fn worse(a: f64, b: f64) -> f64 {
     if b <= a || a.is_nan() { a } else { b }
 }
 
-/// One hearing of the passage.
+/// One repetition of the passage.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct SoakRow {
     /// When it began, seconds of sound.
@@ -71,12 +71,12 @@ pub struct SoakRow {
     pub peak: Quantiles,
 }
 
-/// What came of it.
+/// The result of a soak.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SoakReport {
-    /// Seconds of sound heard.
+    /// Seconds of sound.
     pub seconds: f64,
-    /// The hearings, first and last included.
+    /// The repetitions, first and last included.
     pub rows: Vec<SoakRow>,
     /// Largest |c_t| of all frames, the passage or not.
     pub norm_max: f64,
@@ -91,9 +91,9 @@ pub struct SoakReport {
 /// Sound without an end: appends some samples at 16 kHz, at least one.
 pub type Sound<'a> = dyn FnMut(&mut Vec<f32>) -> Result<()> + 'a;
 
-/// Hears `seconds` of sound. The first 20 s of `sound` are what warms up and the passage; both are heard again every
-/// [`EVERY_S`] and at the very end. `told` learns each hearing and, at least once a second of sound, the seconds so
-/// far; where it says false the run ends early.
+/// Steps `seconds` of sound. The first 20 s of `sound` are the warm-up and the passage; both are repeated every
+/// [`EVERY_S`] and at the very end. `report` is called with each repetition and, at least once a second of sound, with
+/// the seconds so far; the run ends early when it returns false.
 ///
 /// # Errors
 /// When `seconds` is less than 40 or the sound fails.
@@ -101,7 +101,7 @@ pub fn soak(
     cpc: &Cpc,
     seconds: f64,
     sound: &mut Sound<'_>,
-    told: &mut dyn FnMut(f64, Option<&SoakRow>) -> bool,
+    report: &mut dyn FnMut(f64, Option<&SoakRow>) -> bool,
 ) -> Result<Option<SoakReport>> {
     let pair = 2.0 * PASSAGE_S;
     if !(seconds >= 2.0 * pair && seconds.is_finite()) {
@@ -119,7 +119,7 @@ pub fn soak(
     let last = seconds - pair;
     let between = (1..).map(|i| f64::from(i) * EVERY_S).take_while(|at| at + pair <= last);
     let mut ear =
-        Ear { cpc, state: cpc.zero_state(1)?, norm: Vec::new(), peak: Vec::new(), worst: (0.0, 0.0) };
+        SoakStream { cpc, state: cpc.zero_state(1)?, norm: Vec::new(), peak: Vec::new(), worst: (0.0, 0.0) };
     let (mut rows, mut heard) = (Vec::new(), 0usize);
     for at in std::iter::once(0.0).chain(between).chain([last]) {
         while heard < hops(at) {
@@ -127,17 +127,17 @@ pub fn soak(
                 sound(&mut waiting)?;
             }
             let ready = (waiting.len() / HOP).min(hops(at) - heard).min(hops(1.0));
-            ear.listen(waiting.get(..ready * HOP).unwrap_or_default())?;
+            ear.step(waiting.get(..ready * HOP).unwrap_or_default())?;
             waiting.drain(..ready * HOP);
             heard += ready;
-            if !told(samples_to_seconds((heard * HOP) as u64), None) {
+            if !report(samples_to_seconds((heard * HOP) as u64), None) {
                 return Ok(None);
             }
         }
-        ear.listen(warm)?;
+        ear.step(warm)?;
         ear.norm.clear();
         ear.peak.clear();
-        ear.listen(measured)?;
+        ear.step(measured)?;
         heard += hops(pair);
         let row = SoakRow {
             at_s: at + PASSAGE_S,
@@ -145,7 +145,7 @@ pub fn soak(
             peak: Quantiles::of(ear.peak.clone()),
         };
         rows.push(row);
-        if !told(samples_to_seconds((heard * HOP) as u64), Some(&row)) {
+        if !report(samples_to_seconds((heard * HOP) as u64), Some(&row)) {
             return Ok(None);
         }
     }
@@ -170,7 +170,7 @@ fn hops(seconds: f64) -> usize {
 }
 
 /// A stream on the live path.
-struct Ear<'a> {
+struct SoakStream<'a> {
     cpc: &'a Cpc,
     state: CpcState,
     norm: Vec<f64>,
@@ -179,8 +179,8 @@ struct Ear<'a> {
     worst: (f64, f64),
 }
 
-impl Ear<'_> {
-    fn listen(&mut self, samples: &[f32]) -> Result<()> {
+impl SoakStream<'_> {
+    fn step(&mut self, samples: &[f32]) -> Result<()> {
         for hop in samples.chunks_exact(HOP) {
             let hop = Tensor::from_slice(hop, (1, HOP), self.cpc.device())?;
             let c = self.cpc.step(&hop, &mut self.state)?.contexts.flatten_all()?.to_vec1::<f32>()?;

@@ -1,4 +1,4 @@
-//! The row that sees the labels: the same network, trained end to end for each column.
+//! The supervised row: the same network, trained end to end for each column.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -148,7 +148,7 @@ impl Network {
 /// Appends `frames` frames of the clip from a random place with sound, filled up with silence, and the weight of
 /// each frame in the mean.
 fn crop(clip: &Clip, frames: usize, rng: &mut ChaCha8Rng, samples: &mut Vec<f32>, weights: &mut Vec<f32>) {
-    let heard = clip.heard();
+    let heard = clip.has_sound();
     let mut place = || rng.random_range(0..=clip.frames().saturating_sub(frames));
     let sound = |start: usize| heard.iter().skip(start).take(frames).filter(|h| **h).count();
     let mut start = place();

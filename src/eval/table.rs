@@ -39,7 +39,7 @@ impl Cell {
 /// A row of a table; `None` is a figure that was not measured.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Row {
-    /// What was measured.
+    /// Name of the row.
     pub name: String,
     /// A cell for each column.
     pub cells: Vec<Option<Cell>>,
@@ -48,7 +48,7 @@ pub struct Row {
 /// Rows × columns.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Table {
-    /// What it shows, with its unit.
+    /// Its title, with the unit.
     pub title: String,
     /// Titles of the columns.
     pub columns: Vec<String>,

@@ -1,10 +1,10 @@
-//! What kind of thing an event was, with figures that a person can check.
+//! The kind of an event, with its figures.
 
 use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
 
-/// What an event was, by the score terms that decided it. It may change until the event ends.
+/// The kind of an event, by the terms that decided it. It may change until the event ends.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
@@ -19,7 +19,7 @@ pub enum Kind {
     Late,
     /// A known sound where another one usually comes.
     OutOfOrder,
-    /// The background fell silent: below 99 % of what calibration heard.
+    /// The background fell silent: below 99 % of the levels of the calibration.
     Stopped,
     /// The background itself is another: its pitch, speed, level or colour.
     Changed,

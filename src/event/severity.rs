@@ -16,7 +16,7 @@ const SHORTEST_S: f64 = 0.1;
 /// Points of a sound that the stream has never had before.
 const MOST_NEW: f64 = 15.0;
 
-/// What severity is made of.
+/// The inputs of severity.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Gravity {
     /// Smallest tail probability, per second of normal sound, 0 to 1.

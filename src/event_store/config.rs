@@ -1,4 +1,4 @@
-//! What the user sets about the events of the past.
+//! Configuration of the event store.
 
 use std::time::Duration;
 

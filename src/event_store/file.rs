@@ -13,23 +13,23 @@ use crate::table_file;
 
 /// Its name in the state folder.
 const FILE: &str = "events.redb";
-/// What errors call it.
+/// Its name in errors.
 const WHAT: &str = "event store";
 const FORMAT: u64 = 1;
 /// 2024-01-01: what is older was reported before the clock was set, and its age means nothing.
-const CLOCK_WAS_SET_MS: u64 = 1_704_067_200_000;
+const EARLIEST_VALID_MS: u64 = 1_704_067_200_000;
 
 const ROWS: TableDefinition<'_, &str, Columns<'static>> = TableDefinition::new("events");
 const BOOKS: TableDefinition<'_, &str, u64> = TableDefinition::new("books");
 
-/// How much is in it.
+/// Number of events and bytes in the store.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Size {
     pub(super) events: u64,
     pub(super) bytes: u64,
 }
 
-/// The open database, and what it holds.
+/// The open database, and its size.
 #[derive(Debug, Clone)]
 pub(super) struct Opened {
     pub(super) db: Arc<Database>,
@@ -84,7 +84,7 @@ pub(super) fn write(
             size.bytes = (size.bytes + row.size()).saturating_sub(former.unwrap_or(0));
         }
         let newest = rows.values().map(|row| row.onset_ms).max().unwrap_or(0);
-        // by the clock that stamps events, so that one which is wrong for a moment removes nothing by itself
+        // age is counted by the time stamps of events, so that a wrong clock alone removes nothing
         let oldest = newest.saturating_sub(limits.max_age().as_millis() as u64);
         let mut going = Vec::new();
         let mut left = size;
@@ -92,7 +92,7 @@ pub(super) fn write(
             let (id, row) = entry?;
             let row = Row::read(row.value());
             let full = left.events > u64::from(limits.max_events) || left.bytes > limits.max_bytes;
-            if !full && (row.onset_ms < CLOCK_WAS_SET_MS || row.onset_ms >= oldest) {
+            if !full && (row.onset_ms < EARLIEST_VALID_MS || row.onset_ms >= oldest) {
                 break;
             }
             left.events -= 1;

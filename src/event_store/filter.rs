@@ -1,4 +1,4 @@
-//! Which events are asked for.
+//! Filters of queries.
 
 use jiff::Timestamp;
 
@@ -6,16 +6,16 @@ use super::row::{Row, Verdict};
 use crate::error::{Error, Result};
 use crate::event::Kind;
 
-/// Whether, and how, an event was judged.
+/// Filter by verdict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Judged {
-    /// Nobody has.
+pub enum VerdictFilter {
+    /// Without a verdict.
     No,
-    /// Somebody has, so.
+    /// With this verdict.
     As(Verdict),
 }
 
-/// What an event must be to be found; a field that is none asks for nothing.
+/// Conditions of a query; a field that is `None` matches every event.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Filter {
     /// Stream id.
@@ -25,7 +25,7 @@ pub struct Filter {
     /// Least severity, 0 to 100.
     pub severity: u8,
     /// Verdict.
-    pub judged: Option<Judged>,
+    pub judged: Option<VerdictFilter>,
     /// Label, the whole of it.
     pub label: Option<String>,
     /// Onset at or after this, Unix time in ms.
@@ -37,8 +37,9 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// Sets what `key` asks for, as in a query: `stream`, `kind`, `severity`, `verdict` (`normal`, `anomaly`, `none`), `label`,
-    /// `since` and `until` (RFC 3339, or Unix seconds), `before`. An empty `value` asks for nothing.
+    /// Sets the condition of `key`, as in a query: `stream`, `kind`, `severity`, `verdict` (`normal`, `anomaly`,
+    /// `none`), `label`, `since` and `until` (RFC 3339, or Unix seconds), `before`. An empty `value` matches every
+    /// event.
     ///
     /// # Errors
     /// A configuration error where there is no such key, or the value cannot be read.
@@ -65,9 +66,9 @@ impl Filter {
             }
             "verdict" => {
                 self.judged = Some(match value {
-                    "normal" => Judged::As(Verdict::Normal),
-                    "anomaly" => Judged::As(Verdict::Anomaly),
-                    "none" => Judged::No,
+                    "normal" => VerdictFilter::As(Verdict::Normal),
+                    "anomaly" => VerdictFilter::As(Verdict::Anomaly),
+                    "none" => VerdictFilter::No,
                     _ => return Err(wrong("normal, anomaly or none")),
                 });
             }
@@ -88,12 +89,12 @@ impl Filter {
         Ok(())
     }
 
-    pub(super) fn takes(&self, id: &str, row: &Row) -> bool {
+    pub(super) fn matches(&self, id: &str, row: &Row) -> bool {
         let same =
             |wanted: &Option<String>, found: &str| wanted.as_ref().is_none_or(|wanted| wanted == found);
         let judged = self.judged.is_none_or(|judged| match judged {
-            Judged::No => row.verdict.is_none(),
-            Judged::As(verdict) => row.verdict == Some(verdict),
+            VerdictFilter::No => row.verdict.is_none(),
+            VerdictFilter::As(verdict) => row.verdict == Some(verdict),
         });
         judged
             && same(&self.stream, &row.stream)

@@ -1,4 +1,4 @@
-//! The events of the past: what was reported, and what people said of it.
+//! The store of past events and of their reviews: verdicts and labels.
 //!
 //! ```text
 //! inference ─ Recorder ─▶ channel (1024) ─▶ thread `events`: commits ─▶ events.redb ◀─ EventStore: the page, exports
@@ -10,7 +10,7 @@
 //! memory and are written once it takes them again; they and the last 1,024 that it took can be asked for. A daemon without a state folder of its own
 //! keeps only these.
 //!
-//! It is no queue: the outbox sees to it that events are delivered, and nothing here waits for a broker.
+//! It is no queue: the outbox delivers events, and nothing here waits for a broker.
 
 mod config;
 mod file;
@@ -20,8 +20,8 @@ mod store;
 mod writer;
 
 pub use config::EventsConfig;
-pub use filter::{Filter, Judged};
-pub use row::{Kept, Verdict};
+pub use filter::{Filter, VerdictFilter};
+pub use row::{StoredEvent, Verdict};
 pub use store::{EventStore, HalfHour, Page, Summary};
 pub use writer::{Recorder, StoreHealth};
 

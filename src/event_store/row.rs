@@ -1,17 +1,17 @@
-//! One event as it is kept.
+//! A stored event.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::event::Event;
 
-/// What a person said of an event.
+/// The verdict of a person on an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
-    /// It belongs to the place.
+    /// Normal sound of the site.
     Normal,
-    /// It does not.
+    /// An anomaly.
     Anomaly,
 }
 
@@ -26,15 +26,15 @@ impl Verdict {
     }
 }
 
-/// An event that is kept, with what people said of it. As JSON it is the event document with two fields more.
+/// A stored event with its review. As JSON it is the event document with two fields more.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Kept {
+pub struct StoredEvent {
     /// The latest document.
     #[serde(flatten)]
     pub event: Event,
-    /// What was said of it; null where nobody has judged it.
+    /// Its verdict; null without one.
     pub verdict: Option<Verdict>,
-    /// The name it was given; empty where it has none.
+    /// Its label; empty without one.
     pub label: String,
 }
 
@@ -71,8 +71,8 @@ impl Row {
         }
     }
 
-    /// The same, judged and named as `former` was.
-    pub(super) fn judged_as(mut self, former: &Self) -> Self {
+    /// The row with verdict and label of `former`.
+    pub(super) fn with_review_of(mut self, former: &Self) -> Self {
         (self.verdict, self.label) = (former.verdict, former.label.clone());
         self
     }
@@ -96,15 +96,15 @@ impl Row {
         Self { onset_ms, stream, kind, severity, verdict, label, document: document.to_vec() }
     }
 
-    /// Bytes that it counts for.
+    /// Bytes that count towards the limit.
     pub(super) fn size(&self) -> u64 {
         let texts = self.stream.len() + self.kind.len() + self.label.len() + self.document.len();
         texts as u64 + OVERHEAD
     }
 
     /// None where a later version wrote a document that this one cannot read.
-    pub(super) fn kept(&self) -> Option<Kept> {
+    pub(super) fn kept(&self) -> Option<StoredEvent> {
         let event = serde_json::from_slice(&self.document).ok()?;
-        Some(Kept { event, verdict: self.verdict, label: self.label.clone() })
+        Some(StoredEvent { event, verdict: self.verdict, label: self.label.clone() })
     }
 }

@@ -1,4 +1,4 @@
-//! What the events of the past are asked.
+//! Queries of the event store.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::file::{self, Opened};
 use super::filter::Filter;
-use super::row::{Kept, Row};
+use super::row::{Row, StoredEvent};
 use crate::error::Result;
 
 /// Half an hour in ms: all but a few time zones of the world differ by multiples of it.
@@ -20,8 +20,8 @@ const LONGEST_PAGE: usize = 1000;
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Page {
     /// The events.
-    pub events: Vec<Kept>,
-    /// What [`Filter::before`] must be for the next page; null on the last one.
+    pub events: Vec<StoredEvent>,
+    /// Value of [`Filter::before`] for the next page; null on the last one.
     pub next: Option<String>,
 }
 
@@ -41,7 +41,7 @@ pub struct HalfHour {
 pub struct Summary {
     /// How many.
     pub events: u64,
-    /// Of these, how many nobody has judged.
+    /// Of these, how many have no verdict.
     pub unjudged: u64,
     /// By half hours, in order; those without events are left out.
     pub half_hours: Vec<HalfHour>,
@@ -53,25 +53,25 @@ pub struct Summary {
     pub labels: BTreeSet<String>,
 }
 
-/// What readers and the writer share.
+/// State shared by readers and the writer.
 #[derive(Debug)]
-pub(super) struct Shared {
-    /// Where the file is; none keeps events in memory only.
+pub(super) struct SharedState {
+    /// Folder of the file; `None` keeps events in memory only.
     pub(super) dir: Option<PathBuf>,
     pub(super) opened: Mutex<Option<Opened>>,
-    /// What the disk has not taken yet.
+    /// Rows that are not on the disk yet.
     pub(super) waiting: Mutex<BTreeMap<String, Row>>,
-    /// The last rows that it has taken, for as long as the file cannot be read: a disk that is full lets nobody open it.
+    /// The last rows that it has taken, for as long as the file cannot be read: on a full disk it cannot be opened.
     pub(super) written: Mutex<BTreeMap<String, Row>>,
 }
 
-pub(super) fn hold<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn record_written<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Shared {
+impl SharedState {
     fn opened(&self) -> Option<Opened> {
-        hold(&self.opened).clone()
+        record_written(&self.opened).clone()
     }
 
     fn refused(&self, error: &redb::Error) -> crate::error::Error {
@@ -79,10 +79,10 @@ impl Shared {
     }
 }
 
-/// For those who ask; any number, from any thread. It takes milliseconds for thousands of events.
+/// A read handle; any number, from any thread. A query of thousands of events takes milliseconds.
 #[derive(Debug, Clone)]
 pub struct EventStore {
-    pub(super) shared: Arc<Shared>,
+    pub(super) shared: Arc<SharedState>,
 }
 
 impl EventStore {
@@ -90,16 +90,16 @@ impl EventStore {
     ///
     /// # Errors
     /// A broker error where the file cannot be read.
-    pub fn get(&self, id: &str) -> Result<Option<Kept>> {
+    pub fn get(&self, id: &str) -> Result<Option<StoredEvent>> {
         Ok(self.row(id)?.as_ref().and_then(Row::kept))
     }
 
     pub(super) fn row(&self, id: &str) -> Result<Option<Row>> {
-        if let Some(row) = hold(&self.shared.waiting).get(id) {
+        if let Some(row) = record_written(&self.shared.waiting).get(id) {
             return Ok(Some(row.clone()));
         }
         let Some(opened) = self.shared.opened() else {
-            return Ok(hold(&self.shared.written).get(id).cloned());
+            return Ok(record_written(&self.shared.written).get(id).cloned());
         };
         file::get(&opened.db, id).map_err(|e| self.shared.refused(&e))
     }
@@ -114,7 +114,7 @@ impl EventStore {
         let mut next = None;
         self.scan(filter, &mut |id, row| {
             if events.len() == limit {
-                next = events.last().map(|(id, _): &(String, Option<Kept>)| id.clone());
+                next = events.last().map(|(id, _): &(String, Option<StoredEvent>)| id.clone());
                 return false;
             }
             events.push((id.to_owned(), row.kept()));
@@ -123,7 +123,7 @@ impl EventStore {
         Ok(Page { events: events.into_iter().filter_map(|(_, kept)| kept).collect(), next })
     }
 
-    /// Counts what `filter` takes.
+    /// Counts the events that match `filter`.
     ///
     /// # Errors
     /// As [`get`](Self::get).
@@ -148,17 +148,18 @@ impl EventStore {
         Ok(sum)
     }
 
-    /// Shows what `filter` takes, the newest first, until `look` is false. What waits counts, and not what it is to replace.
+    /// Calls `look` with each event that matches `filter`, the newest first, until it returns false. Rows that wait for
+    /// the disk take the place of their older versions.
     fn scan(&self, filter: &Filter, look: &mut dyn FnMut(&str, Row) -> bool) -> Result<()> {
         let opened = self.shared.opened();
         let mut waiting = BTreeMap::new();
         if opened.is_none() {
-            waiting.clone_from(&hold(&self.shared.written));
+            waiting.clone_from(&record_written(&self.shared.written));
         }
-        waiting.extend(hold(&self.shared.waiting).clone());
+        waiting.extend(record_written(&self.shared.waiting).clone());
         let mut goes_on = true;
         let mut show = |id: &str, row: Row| {
-            goes_on = goes_on && (!filter.takes(id, &row) || look(id, row));
+            goes_on = goes_on && (!filter.matches(id, &row) || look(id, row));
             goes_on
         };
         if let Some(opened) = opened {

@@ -41,17 +41,17 @@ fn the_latest_document_and_the_verdict_outlive_the_process() {
     let dir = tempfile::tempdir().unwrap();
     let (store, recorder) = open(dir.path(), EventsConfig::default());
     let first = event(1, "hall");
-    recorder.note(&first);
+    recorder.record_event(&first);
     let judged = recorder.judge(&first.id, Some(Verdict::Normal), Some("  door ".into())).unwrap().unwrap();
     assert_eq!((judged.verdict, judged.label.as_str()), (Some(Verdict::Normal), "door"));
     let mut last = first.clone();
     (last.seq, last.finding.phase) = (9, Phase::End);
-    recorder.note(&last);
+    recorder.record_event(&last);
     assert!(recorder.flush(LIMIT));
     drop((store, recorder));
     let (store, recorder) = open(dir.path(), EventsConfig::default());
     let kept = store.get(&first.id).unwrap().unwrap();
-    assert_eq!(kept, Kept { event: last, verdict: Some(Verdict::Normal), label: "door".into() });
+    assert_eq!(kept, StoredEvent { event: last, verdict: Some(Verdict::Normal), label: "door".into() });
     assert_eq!(recorder.health().events, 1);
     // none takes it back; a label that is not given stays
     let taken_back = recorder.judge(&first.id, None, None).unwrap().unwrap();
@@ -68,7 +68,7 @@ fn the_oldest_go_past_each_limit() {
         let dir = tempfile::tempdir().unwrap();
         let (store, recorder) = open(dir.path(), config);
         for seq in 0..100 {
-            recorder.note(&event(seq, "hall"));
+            recorder.record_event(&event(seq, "hall"));
         }
         assert!(recorder.flush(LIMIT));
         let found = ids(&store, &Filter::default());
@@ -102,7 +102,7 @@ fn filters_and_pages_find_each_event_once() {
     let dir = tempfile::tempdir().unwrap();
     let (store, recorder) = open(dir.path(), EventsConfig::default());
     for seq in 0..90 {
-        recorder.note(&event(seq, if seq % 3 == 0 { "hall" } else { "yard" }));
+        recorder.record_event(&event(seq, if seq % 3 == 0 { "hall" } else { "yard" }));
     }
     recorder.judge(&event(30, "").id, Some(Verdict::Anomaly), Some("bang".into())).unwrap().unwrap();
     assert!(recorder.flush(LIMIT));
@@ -146,7 +146,7 @@ fn filters_and_pages_find_each_event_once() {
 fn without_a_folder_the_last_events_are_known() {
     let (store, recorder) = EventStore::start(EventsConfig::default(), None).unwrap();
     for seq in 0..1100 {
-        recorder.note(&event(seq, "hall"));
+        recorder.record_event(&event(seq, "hall"));
         // the way in has room for 1,024
         if seq % 500 == 0 {
             assert!(recorder.flush(LIMIT));
@@ -163,7 +163,7 @@ fn a_damaged_file_is_moved_aside() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("events.redb"), b"no database at all").unwrap();
     let (store, recorder) = open(dir.path(), EventsConfig::default());
-    recorder.note(&event(1, "hall"));
+    recorder.record_event(&event(1, "hall"));
     assert!(recorder.flush(LIMIT));
     assert_eq!(ids(&store, &Filter::default()).len(), 1);
     let names: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
@@ -175,31 +175,31 @@ fn the_last_events_are_found_while_the_file_cannot_be_read() {
     let dir = tempfile::tempdir().unwrap();
     let (store, recorder) = open(dir.path(), EventsConfig::default());
     for seq in 0..10 {
-        recorder.note(&event(seq, "hall"));
+        recorder.record_event(&event(seq, "hall"));
     }
     assert!(recorder.flush(LIMIT));
     drop((store, recorder));
     let (store, recorder) = open(dir.path(), EventsConfig::default());
-    recorder.note(&event(10, "hall"));
+    recorder.record_event(&event(10, "hall"));
     assert!(recorder.flush(LIMIT));
-    *store::hold(&store.shared.opened) = None;
+    *store::record_written(&store.shared.opened) = None;
     let waiting = event(11, "yard");
-    store::hold(&store.shared.waiting).insert(waiting.id.clone(), row::Row::of(&waiting));
+    store::record_written(&store.shared.waiting).insert(waiting.id.clone(), row::Row::of(&waiting));
     assert_eq!(ids(&store, &Filter::default()).len(), 12);
     assert_eq!(store.get(&event(3, "hall").id).unwrap().unwrap().event, event(3, "hall"));
 }
 
 #[test]
-fn what_waits_is_found_with_what_is_written_and_in_order() {
+fn waiting_and_written_rows_are_found_in_order() {
     let dir = tempfile::tempdir().unwrap();
     let (store, recorder) = open(dir.path(), EventsConfig::default());
     for seq in [1, 3, 5] {
-        recorder.note(&event(seq, "hall"));
+        recorder.record_event(&event(seq, "hall"));
     }
     assert!(recorder.flush(LIMIT));
     for seq in [0, 3, 4, 9] {
         let waiting = event(seq, "yard");
-        store::hold(&store.shared.waiting).insert(waiting.id.clone(), row::Row::of(&waiting));
+        store::record_written(&store.shared.waiting).insert(waiting.id.clone(), row::Row::of(&waiting));
     }
     let found: Vec<(u64, String)> = store
         .page(&Filter::default(), 100)

@@ -1,4 +1,4 @@
-//! The thread `events`: it writes what was reported and what people said of it, and nobody waits for its disk.
+//! The thread `events`: it writes events and reviews, so that no other thread waits for the disk.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,8 +11,8 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 use super::config::EventsConfig;
 use super::file;
-use super::row::{Kept, Row, Verdict};
-use super::store::{EventStore, Shared, hold};
+use super::row::{Row, StoredEvent, Verdict};
+use super::store::{EventStore, SharedState, record_written};
 use crate::error::{Error, Result};
 use crate::event::Event;
 
@@ -22,19 +22,19 @@ const QUEUE: usize = 1024;
 pub(super) const WAITING: usize = 1024;
 /// Pause after the disk has refused.
 const RETRY: Duration = Duration::from_secs(5);
-/// How long who judges an event waits for the thread.
+/// Timeout of a review for the thread's answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Longest label, in characters.
 const LONGEST_LABEL: usize = 64;
 
-/// How the store is.
+/// Health of the store.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct StoreHealth {
     /// Events on the disk.
     pub events: u64,
     /// Bytes of them.
     pub bytes: u64,
-    /// Events that found no room on their way to the thread, or waited for the disk in vain.
+    /// Events lost because the queue to the thread or the buffer in memory was full.
     pub lost: u64,
     /// The disk refuses: the last events wait in memory.
     pub degraded: bool,
@@ -49,41 +49,46 @@ struct Counts {
 }
 
 #[derive(Debug)]
-enum Note {
-    Told(Box<Event>),
-    Judged {
+enum WriterMessage {
+    Reported(Box<Event>),
+    VerdictFilter {
         id: String,
         verdict: Option<Verdict>,
         label: Option<String>,
-        answer: Option<Sender<Result<Option<Kept>>>>,
+        answer: Option<Sender<Result<Option<StoredEvent>>>>,
     },
     Flush(Sender<()>),
 }
 
-/// Who waits for what, until the disk has taken it or has refused.
-enum Answer {
-    Judged(Sender<Result<Option<Kept>>>, Box<Result<Option<Kept>>>),
+/// A sender of the result, once the disk has taken the change or has refused it.
+enum ReplySender {
+    VerdictFilter(Sender<Result<Option<StoredEvent>>>, Box<Result<Option<StoredEvent>>>),
     Flushed(Sender<()>),
 }
 
-/// The way in. It never waits, but where somebody judges an event and waits for the outcome.
+/// The sending side. Only reviews wait, for their result.
 #[derive(Debug, Clone)]
 pub struct Recorder {
-    way: Sender<Note>,
+    way: Sender<WriterMessage>,
     counts: Arc<Counts>,
 }
 
 impl Recorder {
-    /// Keeps the latest document of an event.
-    pub fn note(&self, event: &Event) {
-        if self.way.try_send(Note::Told(Box::new(event.clone()))).is_err() {
+    /// Stores the latest document of an event.
+    pub fn record_event(&self, event: &Event) {
+        if self.way.try_send(WriterMessage::Reported(Box::new(event.clone()))).is_err() {
             self.counts.lost.fetch_add(1, Relaxed);
         }
     }
 
-    /// Keeps what was said of the event `id`, where it is known.
-    pub fn note_verdict(&self, id: &str, verdict: Verdict) {
-        let note = Note::Judged { id: id.to_owned(), verdict: Some(verdict), label: None, answer: None };
+    /// Stores a verdict on the event `id`, if it is known.
+    pub fn record_verdict(&self, id: &str, verdict: Verdict) {
+        let note = WriterMessage::VerdictFilter {
+            id: id.to_owned(),
+            verdict: Some(verdict),
+            label: None,
+            answer: None,
+        };
         let _ = self.way.try_send(note);
     }
 
@@ -93,7 +98,12 @@ impl Recorder {
     /// # Errors
     /// A configuration error where the label is too long or has control characters; a broker error where the thread does not
     /// answer for 5 s.
-    pub fn judge(&self, id: &str, verdict: Option<Verdict>, label: Option<String>) -> Result<Option<Kept>> {
+    pub fn judge(
+        &self,
+        id: &str,
+        verdict: Option<Verdict>,
+        label: Option<String>,
+    ) -> Result<Option<StoredEvent>> {
         let label = label.map(|label| label.trim().to_owned());
         if let Some(label) = &label
             && (label.chars().count() > LONGEST_LABEL || label.chars().any(char::is_control))
@@ -104,22 +114,22 @@ impl Recorder {
             ));
         }
         let (answer, outcome) = bounded(1);
-        let note = Note::Judged { id: id.to_owned(), verdict, label, answer: Some(answer) };
+        let note = WriterMessage::VerdictFilter { id: id.to_owned(), verdict, label, answer: Some(answer) };
         let slow =
             || Error::broker("the event store does not answer", "see the log; the disk may be slow or full");
         self.way.send_timeout(note, PATIENCE).map_err(|_| slow())?;
         outcome.recv_timeout(PATIENCE).map_err(|_| slow())?
     }
 
-    /// Waits until the disk has taken all that was noted before, or has refused it; false after `limit`.
+    /// Waits until the disk has taken everything recorded before, or has refused it; false after `limit`.
     #[must_use]
     pub fn flush(&self, limit: Duration) -> bool {
         let by = Instant::now() + limit;
         let (answer, done) = bounded(1);
-        self.way.send_deadline(Note::Flush(answer), by).is_ok() && done.recv_deadline(by).is_ok()
+        self.way.send_deadline(WriterMessage::Flush(answer), by).is_ok() && done.recv_deadline(by).is_ok()
     }
 
-    /// How the store is.
+    /// Health of the store.
     #[must_use]
     pub fn health(&self) -> StoreHealth {
         StoreHealth {
@@ -139,7 +149,7 @@ impl EventStore {
     /// A configuration error where a limit is wrong.
     pub fn start(config: EventsConfig, dir: Option<&Path>) -> Result<(Self, Recorder)> {
         config.validate()?;
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(SharedState {
             dir: dir.filter(|_| config.max_events > 0).map(Path::to_owned),
             opened: Mutex::new(None),
             waiting: Mutex::new(BTreeMap::new()),
@@ -167,7 +177,7 @@ struct Writer {
 }
 
 impl Writer {
-    fn run(self, notes: &Receiver<Note>) {
+    fn run(self, notes: &Receiver<WriterMessage>) {
         loop {
             let next = match self.counts.degraded.load(Relaxed) {
                 true => notes.recv_timeout(RETRY),
@@ -184,8 +194,8 @@ impl Writer {
             self.bound_waiting();
             for answer in answers {
                 let _ = match answer {
-                    Answer::Judged(way, outcome) => way.send(*outcome).is_ok(),
-                    Answer::Flushed(way) => way.send(()).is_ok(),
+                    ReplySender::VerdictFilter(way, outcome) => way.send(*outcome).is_ok(),
+                    ReplySender::Flushed(way) => way.send(()).is_ok(),
                 };
             }
             if over {
@@ -194,39 +204,44 @@ impl Writer {
         }
     }
 
-    fn take(&self, note: Note) -> Option<Answer> {
+    fn take(&self, note: WriterMessage) -> Option<ReplySender> {
         match note {
-            Note::Told(event) => {
+            WriterMessage::Reported(event) => {
                 let row = Row::of(&event);
                 let row = match self.store.row(&event.id) {
-                    Ok(Some(former)) => row.judged_as(&former),
+                    Ok(Some(former)) => row.with_review_of(&former),
                     _ => row,
                 };
-                hold(&self.store.shared.waiting).insert(event.id, row);
+                record_written(&self.store.shared.waiting).insert(event.id, row);
                 None
             }
-            Note::Judged { id, verdict, label, answer } => {
+            WriterMessage::VerdictFilter { id, verdict, label, answer } => {
                 let outcome = self.judge(&id, verdict, label);
-                answer.map(|answer| Answer::Judged(answer, Box::new(outcome)))
+                answer.map(|answer| ReplySender::VerdictFilter(answer, Box::new(outcome)))
             }
-            Note::Flush(answer) => Some(Answer::Flushed(answer)),
+            WriterMessage::Flush(answer) => Some(ReplySender::Flushed(answer)),
         }
     }
 
-    fn judge(&self, id: &str, verdict: Option<Verdict>, label: Option<String>) -> Result<Option<Kept>> {
+    fn judge(
+        &self,
+        id: &str,
+        verdict: Option<Verdict>,
+        label: Option<String>,
+    ) -> Result<Option<StoredEvent>> {
         let Some(mut row) = self.store.row(id)? else { return Ok(None) };
         row.verdict = verdict;
         if let Some(label) = label {
             row.label = label;
         }
         let kept = row.kept();
-        hold(&self.store.shared.waiting).insert(id.to_owned(), row);
+        record_written(&self.store.shared.waiting).insert(id.to_owned(), row);
         Ok(kept)
     }
 
     fn open(&self) -> Result<()> {
         let Some(dir) = &self.store.shared.dir else { return Ok(()) };
-        if hold(&self.store.shared.opened).is_some() {
+        if record_written(&self.store.shared.opened).is_some() {
             return Ok(());
         }
         let (opened, _) = file::open(dir)?;
@@ -237,25 +252,25 @@ impl Writer {
             newest.len() < WAITING
         };
         file::scan(&opened.db, None, &mut { take }).map_err(|e| file::refused(dir, &e))?;
-        *hold(&self.store.shared.written) = newest;
-        *hold(&self.store.shared.opened) = Some(opened);
+        *record_written(&self.store.shared.written) = newest;
+        *record_written(&self.store.shared.opened) = Some(opened);
         Ok(())
     }
 
-    /// Writes what waits. After an error the file is opened anew.
+    /// Writes waiting rows. After an error the file is opened again.
     fn commit(&self) -> Result<()> {
-        let rows = hold(&self.store.shared.waiting).clone();
+        let rows = record_written(&self.store.shared.waiting).clone();
         if rows.is_empty() {
             return Ok(());
         }
         self.open()?;
-        let opened = hold(&self.store.shared.opened).clone();
+        let opened = record_written(&self.store.shared.opened).clone();
         let (Some(mut opened), Some(dir)) = (opened, &self.store.shared.dir) else { return Ok(()) };
         match file::write(&opened, &rows, &self.config) {
             Ok(size) => {
                 opened.size = size;
-                *hold(&self.store.shared.opened) = Some(opened);
-                hold(&self.store.shared.waiting).clear();
+                *record_written(&self.store.shared.opened) = Some(opened);
+                record_written(&self.store.shared.waiting).clear();
                 self.remember(rows);
                 self.count(size);
                 if self.counts.degraded.swap(false, Relaxed) {
@@ -265,15 +280,15 @@ impl Writer {
             }
             Err(error) => {
                 let error = file::refused(dir, &error);
-                // redb gives nothing more from a file that it could not write
-                *hold(&self.store.shared.opened) = None;
+                // redb does not read any more from a file that it could not write
+                *record_written(&self.store.shared.opened) = None;
                 Err(error)
             }
         }
     }
 
     fn remember(&self, rows: BTreeMap<String, Row>) {
-        let mut written = hold(&self.store.shared.written);
+        let mut written = record_written(&self.store.shared.written);
         written.extend(rows);
         while written.len() > WAITING {
             written.pop_first();
@@ -287,7 +302,7 @@ impl Writer {
     }
 
     fn bound_waiting(&self) {
-        let mut waiting = hold(&self.store.shared.waiting);
+        let mut waiting = record_written(&self.store.shared.waiting);
         let mut lost = 0;
         while waiting.len() > WAITING {
             waiting.pop_first();

@@ -5,7 +5,7 @@ use std::io::{BufWriter, Seek, Write};
 use std::path::Path;
 
 use super::output::{Card, Rows, Sink};
-use super::part::{PartFile, beside, cannot_write};
+use super::part::{PartFile, cannot_write, sibling};
 use crate::error::Result;
 
 /// Bytes before the values: magic, version, length and a dictionary padded with blanks.
@@ -82,11 +82,11 @@ pub(super) struct Arrays {
 
 impl Arrays {
     pub(super) fn create(path: &Path, (d, h): (usize, usize), several: bool) -> Result<Self> {
-        let file = several.then(|| Array::create(&beside(path, "file"), "<u4", None)).transpose()?;
+        let file = several.then(|| Array::create(&sibling(path, "file"), "<u4", None)).transpose()?;
         Ok(Self {
             c: Array::create(path, "<f4", Some(h))?,
-            z: Array::create(&beside(path, "z"), "<f4", Some(d))?,
-            t: Array::create(&beside(path, "t"), "<f8", None)?,
+            z: Array::create(&sibling(path, "z"), "<f4", Some(d))?,
+            t: Array::create(&sibling(path, "t"), "<f8", None)?,
             file,
         })
     }

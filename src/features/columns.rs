@@ -26,7 +26,7 @@ const SCHEMA: &str = "message features {
 /// Rows of a row group: 82 s of sound.
 const GROUP: usize = 8192;
 
-/// The columns of a row group that fills.
+/// The columns of the current row group.
 pub(super) struct Columns {
     part: PartFile,
     out: SerializedFileWriter<File>,
@@ -44,7 +44,7 @@ impl Columns {
         let (part, file) = PartFile::create(path)?;
         let schema =
             parse_message_type(SCHEMA).map_err(|e| Error::internal(format!("Parquet schema: {e}")))?;
-        // floats do not repeat: a dictionary of them, and their least and largest, would only take room
+        // floats do not repeat: a dictionary and statistics would only take space
         let properties = WriterProperties::builder()
             .set_dictionary_enabled(false)
             .set_column_dictionary_enabled("file".into(), true)

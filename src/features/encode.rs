@@ -11,20 +11,20 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Cpc, Manifest};
 use crate::units::{frame_end, samples_to_seconds};
 
-/// What to do.
+/// A job of encoding.
 #[derive(Debug, Clone)]
-pub struct Job {
+pub struct EncodeJob {
     /// The recordings.
     pub files: Vec<PathBuf>,
-    /// Where the features go; the extension names the format.
+    /// Path of the output; the extension names the format.
     pub out: PathBuf,
-    /// What stands around a recording.
+    /// Padding around a recording.
     pub padding: Padding,
 }
 
-/// How it goes.
+/// Progress of encoding.
 #[derive(Debug)]
-pub enum Progress<'a> {
+pub enum EncodeProgress<'a> {
     /// A recording begins.
     Begins {
         /// Its place in the list.
@@ -46,17 +46,17 @@ pub enum Progress<'a> {
     },
 }
 
-/// Writes the features of all recordings that can be read. Others are told to `watch` and left out; one that fails on
-/// the way keeps the frames until there. Gives what the file says of itself; nothing is written where `watch` said
-/// false, which ends it.
+/// Writes the features of all recordings that can be read. Others are reported to `watch` and skipped; one that fails
+/// on the way keeps its frames so far. Returns the card of the file; `watch` ends the job by returning false, and
+/// nothing is written then.
 ///
 /// # Errors
 /// A device error where no recording could be read; a configuration error where the output cannot be written; a model
 /// error where the model has no form with that padding.
 pub fn encode(
-    job: &Job,
+    job: &EncodeJob,
     (manifest, cpc): (&Manifest, Arc<Cpc>),
-    watch: &mut dyn FnMut(Progress<'_>) -> bool,
+    watch: &mut dyn FnMut(EncodeProgress<'_>) -> bool,
 ) -> Result<Option<Card>> {
     Format::of(&job.out)?;
     let architecture = &manifest.architecture;
@@ -76,11 +76,11 @@ pub fn encode(
         let name: Arc<str> = path.display().to_string().into();
         let mut frames = 0;
         let done = SoundFile::open(path).and_then(|mut sound| {
-            go_on &= watch(Progress::Begins { file, path, seconds: sound.duration_s() });
+            go_on &= watch(EncodeProgress::Begins { file, path, seconds: sound.duration_s() });
             extractor.run(&mut sound, &(file as u32, Arc::clone(&name)), &mut |rows| {
                 frames = rows.first + rows.frames() as u64;
                 out.write(rows)?;
-                go_on &= watch(Progress::Done { seconds: samples_to_seconds(frame_end(frames - 1)) });
+                go_on &= watch(EncodeProgress::Done { seconds: samples_to_seconds(frame_end(frames - 1)) });
                 if go_on { Ok(()) } else { Err(Error::config("asked to stop", "run it again")) }
             })
         });
@@ -88,7 +88,7 @@ pub fn encode(
             _ if !go_on => return Ok(None),
             Ok(_) => {}
             Err(error) if error.kind() == ErrorKind::Device => {
-                go_on &= watch(Progress::Failed { error: &error });
+                go_on &= watch(EncodeProgress::Failed { error: &error });
             }
             Err(error) => return Err(error),
         }

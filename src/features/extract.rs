@@ -56,7 +56,7 @@ impl Extractor {
             heard = samples.len();
             if heard >= HOP - 1 {
                 let (z, c) = self.cpc.features(&self.tensor(&samples)?, self.padding)?;
-                frames += give(id, 0, (&z, &c), sink)?;
+                frames += emit(id, 0, (&z, &c), sink)?;
             }
         } else {
             // the two networks alone: scores are not asked for
@@ -71,7 +71,7 @@ impl Extractor {
                 for piece in samples.get(..ready).unwrap_or_default().chunks(PIECE) {
                     let z = encoder.step(&self.tensor(piece)?, &mut near)?;
                     let c = context.step(&z, &mut far)?;
-                    frames += give(id, frames, (&z, &c), sink)?;
+                    frames += emit(id, frames, (&z, &c), sink)?;
                 }
                 samples.drain(..ready);
             }
@@ -90,7 +90,7 @@ impl Extractor {
     }
 }
 
-fn give(
+fn emit(
     id: &(u32, Arc<str>),
     first: u64,
     (z, c): (&Tensor, &Tensor),

@@ -21,6 +21,6 @@ mod output;
 mod part;
 mod tensors;
 
-pub use encode::{Job, Progress, encode};
+pub use encode::{EncodeJob, EncodeProgress, encode};
 pub use extract::Extractor;
 pub use output::{CARD_KEY, Card, FeatureFile, Format, Recording, Rows};

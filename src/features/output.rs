@@ -1,4 +1,4 @@
-//! A file of features: what it holds, and the formats it can have.
+//! A file of features, in any of its formats.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::units::{frame_end, samples_to_seconds};
 /// Where the JSON of a [`Card`] stands in the metadata of safetensors and Parquet files.
 pub const CARD_KEY: &str = "cpc-stream.features";
 
-/// What a file of features says of itself.
+/// The metadata of a file of features.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Card {
     /// Name of the model.

@@ -33,7 +33,7 @@ impl PartFile {
 }
 
 /// `path` with `.word` before its extension: `F.npy` and `z` make `F.z.npy`.
-pub(super) fn beside(path: &Path, word: &str) -> PathBuf {
+pub(super) fn sibling(path: &Path, word: &str) -> PathBuf {
     let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default();
     path.with_extension(format!("{word}.{extension}"))
 }

@@ -9,10 +9,10 @@ use safetensors::tensor::{Dtype, Metadata, TensorInfo};
 
 use super::arrays::{f32_bytes, f64_bytes, repeated};
 use super::output::{CARD_KEY, Card, Rows, Sink};
-use super::part::{PartFile, beside, cannot_write};
+use super::part::{PartFile, cannot_write, sibling};
 use crate::error::{Error, Result};
 
-struct Waiting {
+struct PendingTensor {
     name: &'static str,
     dtype: Dtype,
     width: Option<usize>,
@@ -24,7 +24,7 @@ struct Waiting {
 pub(super) struct Tensors {
     part: PartFile,
     out: File,
-    waiting: Vec<Waiting>,
+    waiting: Vec<PendingTensor>,
     rows: usize,
 }
 
@@ -39,8 +39,8 @@ impl Tensors {
         ]
         .into_iter()
         .map(|(name, dtype, width)| {
-            let (part, file) = PartFile::create(&beside(path, name))?;
-            Ok(Waiting { name, dtype, width, part, out: BufWriter::new(file) })
+            let (part, file) = PartFile::create(&sibling(path, name))?;
+            Ok(PendingTensor { name, dtype, width, part, out: BufWriter::new(file) })
         })
         .collect::<Result<Vec<_>>>()?;
         Ok(Self { part, out, waiting, rows: 0 })

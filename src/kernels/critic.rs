@@ -5,9 +5,9 @@ use super::{Matrix, Recurrence};
 /// The weights of a [`Critic`](crate::critic::Critic), of which there is one for all streams.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CriticPlan {
-    /// Numbers that it hears of each band.
+    /// Input planes: numbers for each band.
     pub planes: usize,
-    /// Numbers that it hears of a row as a whole.
+    /// Inputs that belong to the row as a whole.
     pub distances: usize,
     /// Of a pair of bands and the pairs below and above it, `[3 · 2 · planes, narrow]`.
     pub first: Matrix,

@@ -12,7 +12,9 @@ mod plan;
 mod precision;
 mod stepper;
 
-pub use cpu::{COLUMNS, CpuCritic, CpuStepper, CriticMemory, Limits, multiply_symmetric, subtract_products};
+pub use cpu::{
+    COLUMNS, CpuCritic, CpuStepper, CriticMemory, Roofline, multiply_symmetric, subtract_products,
+};
 pub use critic::CriticPlan;
 #[cfg(feature = "cuda")]
 pub use cuda::GpuStepper;

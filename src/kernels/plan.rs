@@ -57,8 +57,8 @@ pub struct Plan {
     pub fourier: Matrix,
     /// `[bins, 64]`; `bands = ln(power · mel + 1e-6)`.
     pub mel: Matrix,
-    /// Of an encoder that hears the bands: least weight of a new frame in the statistics of the place, 0 where they
-    /// never change. None where the encoder hears samples.
+    /// For an encoder on log-mel bands: least weight of a new frame in the running statistics of the site, 0 where they
+    /// never change. `None` for an encoder on samples.
     pub site: Option<f32>,
     /// The encoder.
     pub convolutions: Vec<Convolution>,
@@ -68,12 +68,11 @@ pub struct Plan {
     pub heads: Vec<Matrix>,
     /// Negatives, `[d, N]`.
     pub bank: Matrix,
-    /// What a stream remembers that has heard nothing; its parts are those of [`MemoryMap`].
+    /// The memory of a stream before its first sample; its parts are those of [`MemoryMap`].
     pub fresh: Vec<f32>,
 }
 
-/// Where in the memory of a stream what lies. The order is that of the tensors of
-/// [`CpcState`](crate::model::CpcState).
+/// Offsets of the parts of a stream's memory. The order is that of the tensors of [`CpcState`](crate::model::CpcState).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MemoryMap {
     /// The last 320 samples, for the bands.

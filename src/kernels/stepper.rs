@@ -1,11 +1,11 @@
-//! What executes a plan.
+//! The trait of all executors of a plan.
 
 use std::fmt::Debug;
 
 use crate::error::{Error, Result};
 use crate::units::HOP;
 
-/// What came of hops, stream after stream in the order in which they were stepped, and of each stream hop after hop.
+/// Results of hops: stream after stream in the order in which they were stepped, and hop after hop within a stream.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Hops {
     /// Pointwise mutual information in nats, K a hop; NaN where a context does not exist yet.
@@ -16,7 +16,7 @@ pub struct Hops {
     pub contexts: Vec<f32>,
     /// Log-mel bands, 64 a hop.
     pub bands: Vec<f32>,
-    /// Whoever takes the hops looks at the scores alone: the rest may stay where it was computed.
+    /// Set when the caller needs the scores alone: the other results may stay on the device.
     pub scores_only: bool,
 }
 
@@ -26,7 +26,7 @@ pub trait Stepper: Debug + Send {
     /// Rows there are.
     fn rows(&self) -> usize;
 
-    /// Makes room for at least `rows` rows; those that are there keep their memory, new ones have heard nothing.
+    /// Makes room for at least `rows` rows; those that are there keep their memory, new ones start from the zero state.
     ///
     /// # Errors
     /// When the device cannot hold them.
@@ -44,8 +44,9 @@ pub trait Stepper: Debug + Send {
     /// When there is no such row, the memory has another length, or the device fails.
     fn set_memory(&mut self, row: usize, memory: &[f32]) -> Result<()>;
 
-    /// Steps `rows`, each named once, by the hops in `samples`, in this order: 160 samples a hop, and for each row as many
-    /// hops in a row. The others stand still. `hops` receives what came of it, in this order, in place of what it held.
+    /// Steps `rows`, each named once, by the hops in `samples`, in this order: 160 samples a hop, and for each row as
+    /// many hops in a row. The others stand still. `hops` receives the results in this order; its earlier content is
+    /// replaced.
     ///
     /// # Errors
     /// When a row does not exist, lengths do not fit, or the device fails.

@@ -1,4 +1,4 @@
-//! Whether two ways to step a model say the same.
+//! Comparison of two ways to step a model.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ const COMPARED: (usize, usize) = (3, 60);
 ///
 /// # Errors
 /// When a device fails.
-pub fn disagreement(cpc: &Arc<Cpc>, stepping: Stepping, reference: &Arc<Cpc>) -> Result<f64> {
+pub fn max_pmi_difference(cpc: &Arc<Cpc>, stepping: Stepping, reference: &Arc<Cpc>) -> Result<f64> {
     let (streams, hops) = COMPARED;
     let mut tried = LiveBatch::with(Arc::clone(cpc), stepping)?;
     let mut layers = LiveBatch::with(Arc::clone(reference), Stepping::Layers)?;

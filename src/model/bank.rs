@@ -1,4 +1,4 @@
-//! The bank of negatives that ships with a model: latents that stand for all of the training sound.
+//! The bank of negatives that ships with a model: prototypes of the training sound's latents.
 
 use candle_core::Tensor;
 use rand::{RngExt, SeedableRng};
@@ -30,7 +30,7 @@ pub fn bank_of(cpc: &Cpc, windows: impl Iterator<Item = Vec<f32>>, seed: u64) ->
         let length = batch.first().map_or(0, Vec::len) / HOP * HOP;
         let flat: Vec<f32> = batch.iter().flat_map(|window| window.iter().take(length)).copied().collect();
         let samples = Tensor::from_vec(flat, (batch.len(), length), cpc.device())?;
-        // neighbours are alike, and the first frames hear the silence before the window
+        // neighbouring frames are alike, and the first frames depend on the silence before the window
         let frames = cpc.encoder().forward(&samples)?.to_vec3::<f32>()?;
         latents.extend(frames.into_iter().flat_map(|frames| frames.into_iter().skip(8).step_by(8)));
     }

@@ -1,4 +1,4 @@
-//! The model: immutable, shared by every stream; and its memory, a value apart.
+//! The model, immutable and shared by every stream, and its state, a separate value.
 
 use candle_core::{Device, Result, Tensor, Var};
 use rand::Rng;
@@ -24,23 +24,23 @@ const NO_BANK: &str =
 pub struct Cpc {
     encoder: Encoder,
     context: ContextNetwork,
-    /// `None` for a network that came without.
+    /// `None` for a network without heads.
     heads: Option<PredictionHeads>,
     scorer: Option<DelayedScorer>,
     bank: Option<Tensor>,
     critic: Option<Critic>,
-    /// For an encoder that does not make the bands that detection looks at.
-    ears: Option<LogMel>,
+    /// Filterbank of detection, for an encoder that does not compute these bands itself.
+    log_mel: Option<LogMel>,
     device: Device,
 }
 
-/// What the model remembers of a batch of streams.
+/// State of the model for a batch of streams.
 #[derive(Debug, Clone)]
 pub struct CpcState {
     encoder: EncoderState,
     context: ContextState,
     scorer: Option<ScorerState>,
-    ears: Option<LogMelState>,
+    log_mel: Option<LogMelState>,
 }
 
 impl BatchState for CpcState {
@@ -48,7 +48,7 @@ impl BatchState for CpcState {
         let mut all = self.encoder.tensors();
         all.extend(self.context.tensors());
         all.extend(self.scorer.iter().flat_map(BatchState::tensors));
-        all.extend(self.ears.iter().flat_map(BatchState::tensors));
+        all.extend(self.log_mel.iter().flat_map(BatchState::tensors));
         all
     }
 
@@ -56,17 +56,17 @@ impl BatchState for CpcState {
         let mut rest = tensors.split_off(self.encoder.tensors().len().min(tensors.len()));
         let mut last = rest.split_off(self.context.tensors().len().min(rest.len()));
         let scorer = self.scorer.as_ref().map_or(0, |state| state.tensors().len());
-        let ears = last.split_off(scorer.min(last.len()));
+        let log_mel = last.split_off(scorer.min(last.len()));
         Self {
             encoder: self.encoder.with_tensors(tensors),
             context: self.context.with_tensors(rest),
             scorer: self.scorer.as_ref().map(|state| state.with_tensors(last)),
-            ears: self.ears.as_ref().map(|state| state.with_tensors(ears)),
+            log_mel: self.log_mel.as_ref().map(|state| state.with_tensors(log_mel)),
         }
     }
 }
 
-/// What the model says of a piece of sound.
+/// Output of the model for a piece of sound.
 #[derive(Debug, Clone)]
 pub struct CpcOutput {
     /// z, `[batch, frames, d]`.
@@ -104,7 +104,7 @@ impl Cpc {
         let device = tensors.values().next().map_or(Device::Cpu, |tensor| tensor.device().clone());
         let critic = architecture.critic.as_ref().map(|config| Critic::load(source, config)).transpose()?;
         let encoder = Encoder::load(source, &architecture.encoder)?;
-        let ears = if encoder.bands() == Some(BANDS) { None } else { Some(LogMel::new(BANDS, &device)?) };
+        let log_mel = if encoder.bands() == Some(BANDS) { None } else { Some(LogMel::new(BANDS, &device)?) };
         Ok(Self {
             encoder,
             context: ContextNetwork::load(source, &architecture.context, latent)?,
@@ -112,7 +112,7 @@ impl Cpc {
             scorer,
             bank: tensors.get(BANK).cloned(),
             critic,
-            ears,
+            log_mel,
             device,
         })
     }
@@ -165,9 +165,9 @@ impl Cpc {
         &self.context
     }
 
-    /// The filterbank that detection listens with, where the encoder has none that serves.
-    pub(super) fn ears(&self) -> Option<&LogMel> {
-        self.ears.as_ref()
+    /// The filterbank of detection, where the encoder has no such bands itself.
+    pub(super) fn log_mel(&self) -> Option<&LogMel> {
+        self.log_mel.as_ref()
     }
 
     /// Whether the model can score surprise: it has negatives.
@@ -194,7 +194,7 @@ impl Cpc {
     ///
     /// # Errors
     /// When it has no heads, or no negatives; the fix says how to make them.
-    pub fn can_score(&self) -> error::Result<()> {
+    pub fn require_scorer(&self) -> error::Result<()> {
         self.require_heads()?;
         self.scorer.as_ref().map(|_| ()).ok_or_else(|| features_only("bank of negatives", NO_BANK))
     }
@@ -205,7 +205,7 @@ impl Cpc {
         &self.device
     }
 
-    /// Streams that have heard nothing yet.
+    /// State of streams before their first sample.
     ///
     /// # Errors
     /// When the device cannot hold them.
@@ -214,7 +214,7 @@ impl Cpc {
             encoder: self.encoder.zero_state(batch)?,
             context: self.context.zero_state(batch)?,
             scorer: self.scorer.as_ref().map(|scorer| scorer.zero_state(batch)).transpose()?,
-            ears: self.ears.as_ref().map(|ears| ears.zero_state(batch)).transpose()?,
+            log_mel: self.log_mel.as_ref().map(|log_mel| log_mel.zero_state(batch)).transpose()?,
         })
     }
 
@@ -229,8 +229,8 @@ impl Cpc {
             (Some(scorer), Some(memory)) => Some(scorer.step(&latents, &contexts, memory)?),
             _ => None,
         };
-        let bands = match (&self.ears, &mut state.ears, own) {
-            (Some(ears), Some(memory), _) => ears.step(samples, memory)?,
+        let bands = match (&self.log_mel, &mut state.log_mel, own) {
+            (Some(log_mel), Some(memory), _) => log_mel.step(samples, memory)?,
             (_, _, Some(bands)) => bands,
             _ => candle_core::bail!("the state belongs to another model"),
         };

@@ -1,4 +1,4 @@
-//! What a model runs on.
+//! The device of a model: CPU or GPU.
 
 use candle_core::Device;
 
@@ -41,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_of_devices() {
+    fn device_names() {
         assert_eq!(check_device("cpu").unwrap(), None);
         for wrong in ["", "gpu", "cuda:x", "cpu:1"] {
             assert!(check_device(wrong).unwrap_err().to_string().contains("unknown device"), "{wrong}");

@@ -29,7 +29,7 @@ pub fn embedded(device: &Device) -> Result<(Manifest, Cpc)> {
         .map_err(|error| error.context("the built-in model"))
 }
 
-/// The model at `path`, or the one inside this binary, on `device`, for all who run it.
+/// The model at `path`, or the one inside this binary, on `device`, shared.
 ///
 /// # Errors
 /// As [`load`].

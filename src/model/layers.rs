@@ -1,4 +1,4 @@
-//! Streams stepped by the layers of the model themselves.
+//! A stepper that runs the layers of the model, without kernels.
 
 use std::sync::Arc;
 
@@ -10,7 +10,8 @@ use crate::kernels::{Hops, Stepper, hops_each};
 use crate::nn::BatchState;
 use crate::units::HOP;
 
-/// Any model on any device, layer after layer: what kernels are measured by, and what runs models that they do not know.
+/// Steps any model on any device, layer after layer: the reference for kernels, and the fallback for models without a
+/// plan.
 #[derive(Debug)]
 pub(super) struct LayerStepper {
     cpc: Arc<Cpc>,

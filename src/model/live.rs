@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Cpc;
-use super::refuge::Refuge;
+use super::failover::FailoverCheckpoint;
 use super::stepping::{Stepping, stepper};
 use crate::error::{Error, Result};
 use crate::frame::{Frame, all_finite};
@@ -19,15 +19,15 @@ use crate::units::{HOP, level_dbfs};
 pub struct LiveBatch {
     stepping: Stepping,
     stepper: Box<dyn Stepper>,
-    /// What a stream remembers that has heard nothing.
+    /// Memory of a stream before its first sample.
     fresh: Vec<f32>,
     /// Number of the next frame of each slot that is taken. Slots are the rows of the stepper.
     next: Vec<Option<u64>>,
     rows: Vec<u32>,
     samples: Vec<f32>,
     hops: Hops,
-    refuge: Option<Refuge>,
-    /// Times that a stream was forgotten because what came of it was no number.
+    checkpoint: Option<FailoverCheckpoint>,
+    /// How often a stream's memory was reset because the model's output was not finite.
     resets: u64,
 }
 
@@ -45,7 +45,7 @@ impl LiveBatch {
     /// # Errors
     /// As [`new`](Self::new), and where the model cannot be stepped so.
     pub fn with(cpc: Arc<Cpc>, stepping: Stepping) -> Result<Self> {
-        cpc.can_score()?;
+        cpc.require_scorer()?;
         let mut fresh = Vec::new();
         for tensor in cpc.zero_state(1)?.tensors() {
             fresh.extend(tensor.flatten_all()?.to_vec1::<f32>()?);
@@ -58,7 +58,7 @@ impl LiveBatch {
             rows: Vec::new(),
             samples: Vec::new(),
             hops: Hops::default(),
-            refuge: None,
+            checkpoint: None,
             resets: 0,
         })
     }
@@ -77,13 +77,13 @@ impl LiveBatch {
             rows: Vec::new(),
             samples: Vec::new(),
             hops: Hops { scores_only: self.hops.scores_only, ..Hops::default() },
-            refuge: None,
+            checkpoint: None,
             resets: 0,
         }))
     }
 
     /// A batch whose slots are those of `streams`: number of the next frame and memory.
-    pub(super) fn resumed(
+    pub(super) fn from_checkpoint(
         cpc: Arc<Cpc>,
         stepping: Stepping,
         streams: &[Option<(u64, Vec<f32>)>],
@@ -99,38 +99,42 @@ impl LiveBatch {
         Ok(batch)
     }
 
-    /// From here on the batch can be [`rescued`](Self::rescued): a copy of its memory is kept on the CPU, and the sound
-    /// of the last two seconds at most.
+    /// Enables [`fail_over`](Self::fail_over): from here on the batch keeps a copy of its memory on the CPU, and the
+    /// samples since that copy (two seconds at most).
     ///
     /// # Errors
     /// When the device fails.
-    pub fn guard(&mut self) -> Result<()> {
-        self.refuge = Some(Refuge::new(self.stepper.as_ref(), &self.next)?);
+    pub fn enable_failover(&mut self) -> Result<()> {
+        self.checkpoint = Some(FailoverCheckpoint::new(self.stepper.as_ref(), &self.next)?);
         Ok(())
     }
 
-    /// The batch as it was after its last step, on `cpc`, a copy of the model on the CPU. Nothing is asked of the device
-    /// that this batch is on: it may be gone.
+    /// The batch as it was after its last step, on `cpc`, a copy of the model on the CPU. The batch's own device is not
+    /// used: it may be lost.
     ///
     /// # Errors
-    /// When the batch is not [`guarded`](Self::guard), or `cpc` is another model.
-    pub fn rescued(&self, cpc: Arc<Cpc>) -> Result<Self> {
-        let refuge = self.refuge.as_ref().ok_or_else(|| Error::internal("the batch has no refuge"))?;
-        refuge.batch(cpc, self.stepping.on_processor())
+    /// When the batch is not [`enable_failover`](Self::enable_failover), or `cpc` is another model.
+    pub fn fail_over(&self, cpc: Arc<Cpc>) -> Result<Self> {
+        let checkpoint = self
+            .checkpoint
+            .as_ref()
+            .ok_or_else(|| Error::internal("failover is not enabled for the batch"))?;
+        checkpoint.batch(cpc, self.stepping.on_processor())
     }
 
-    /// Makes the copy anew, where there is one. A device that fails here fails at the next step too, until when the old
-    /// copy and the sound since then serve.
-    fn renew(&mut self) {
-        if self.refuge.is_some()
-            && let Ok(refuge) = Refuge::new(self.stepper.as_ref(), &self.next)
+    /// Renews the copy, if failover is enabled. An error of the device is ignored here, since the next step meets it
+    /// too; the old copy and the samples since then remain valid.
+    fn renew_checkpoint(&mut self) {
+        if self.checkpoint.is_some()
+            && let Ok(checkpoint) = FailoverCheckpoint::new(self.stepper.as_ref(), &self.next)
         {
-            self.refuge = Some(refuge);
+            self.checkpoint = Some(checkpoint);
         }
     }
 
-    /// From here on only the scores of [`step_rows`](Self::step_rows) are of use: where a GPU steps, the rest stays there.
-    pub fn leave_all_but_scores(&mut self) {
+    /// From here on only the scores of [`step_rows`](Self::step_rows) are valid: on a GPU the other results stay on the
+    /// device.
+    pub fn keep_scores_only(&mut self) {
         self.hops.scores_only = true;
     }
 
@@ -148,29 +152,29 @@ impl LiveBatch {
         if let Some(next) = self.next.get_mut(slot) {
             *next = Some(first);
         }
-        self.renew();
+        self.renew_checkpoint();
         Ok(slot)
     }
 
-    /// Takes the stream out; its slot becomes free.
+    /// Removes the stream; its slot becomes free.
     ///
     /// # Errors
     /// When the slot is free already.
     pub fn leave(&mut self, slot: usize) -> Result<()> {
-        *self.taken(slot)? = None;
-        self.renew();
+        *self.slot_mut(slot)? = None;
+        self.renew_checkpoint();
         Ok(())
     }
 
-    /// Forgets what the stream has heard; its next hop will be frame `next`.
+    /// Resets the stream's memory; its next hop will be frame `next`.
     ///
     /// # Errors
     /// When the slot is free, or the device fails.
     pub fn reset(&mut self, slot: usize, next: u64) -> Result<()> {
-        self.taken(slot)?;
+        self.slot_mut(slot)?;
         self.stepper.set_memory(slot, &self.fresh)?;
-        *self.taken(slot)? = Some(next);
-        self.renew();
+        *self.slot_mut(slot)? = Some(next);
+        self.renew_checkpoint();
         Ok(())
     }
 
@@ -179,12 +183,12 @@ impl LiveBatch {
     /// # Errors
     /// When the slot is free.
     pub fn next_frame(&self, slot: usize) -> Result<u64> {
-        self.next.get(slot).copied().flatten().ok_or_else(|| free(slot))
+        self.next.get(slot).copied().flatten().ok_or_else(|| slot_is_free(slot))
     }
 
-    /// Steps the streams that have a hop; streams not named stand still. A slot may have some hops, in a row, where all
-    /// slots have as many: the weights are read once for all of them. `frames` receives one frame for each entry of
-    /// `hops`, in that order.
+    /// Steps the streams that have a hop; the memory of streams not named does not change. A slot may have some hops,
+    /// in a row, where all slots have as many: the weights are read once for all of them. `frames` receives one frame
+    /// for each entry of `hops`, in that order.
     ///
     /// # Errors
     /// When a slot is free, slots have different numbers of hops, or the device fails.
@@ -244,7 +248,7 @@ impl LiveBatch {
     pub fn step_rows(&mut self, slots: &[u32], samples: &[f32]) -> Result<&Hops> {
         if let Some(slot) = slots.iter().find(|&&slot| !matches!(self.next.get(slot as usize), Some(Some(_))))
         {
-            return Err(free(*slot as usize));
+            return Err(slot_is_free(*slot as usize));
         }
         let each = hops_each(slots, samples)?;
         if !slots.is_empty() {
@@ -256,20 +260,20 @@ impl LiveBatch {
             }
         }
         let reset = self.reset_broken(slots)?;
-        if self.refuge.as_mut().is_some_and(|refuge| refuge.push(slots, samples)) || reset {
-            self.renew();
+        if self.checkpoint.as_mut().is_some_and(|checkpoint| checkpoint.push(slots, samples)) || reset {
+            self.renew_checkpoint();
         }
         Ok(&self.hops)
     }
 
-    /// How often a stream was forgotten because the model made of it what is no number.
+    /// How often a stream's memory was reset because the model's output was not finite.
     #[must_use]
     pub fn resets(&self) -> u64 {
         self.resets
     }
 
-    /// Lets the model forget those of `slots` of which it just made what is no number: what it remembers of them may be
-    /// none either, and would stay so for good. True where there was one.
+    /// Resets those of `slots` whose last output is not finite: their memory may hold NaN too, and would keep it. True
+    /// where there was one.
     fn reset_broken(&mut self, slots: &[u32]) -> Result<bool> {
         let before = self.resets;
         for (at, &slot) in slots.iter().enumerate() {
@@ -286,18 +290,18 @@ impl LiveBatch {
         Ok(self.resets > before)
     }
 
-    fn taken(&mut self, slot: usize) -> Result<&mut Option<u64>> {
-        self.next.get_mut(slot).filter(|next| next.is_some()).ok_or_else(|| free(slot))
+    fn slot_mut(&mut self, slot: usize) -> Result<&mut Option<u64>> {
+        self.next.get_mut(slot).filter(|next| next.is_some()).ok_or_else(|| slot_is_free(slot))
     }
 }
 
-/// Of each of `count` hops its scores, latent, context and bands.
+/// Scores, latent, context and bands of each of `count` hops.
 fn each_hop(hops: &Hops, count: usize) -> impl Iterator<Item = [&[f32]; 4]> {
     let [pmi, z, c, bands] = [&hops.pmi, &hops.latents, &hops.contexts, &hops.bands]
         .map(|all| all.chunks_exact((all.len() / count.max(1)).max(1)));
     pmi.zip(z).zip(c).zip(bands).map(|(((pmi, z), c), bands)| [pmi, z, c, bands])
 }
 
-fn free(slot: usize) -> Error {
+fn slot_is_free(slot: usize) -> Error {
     Error::internal(format!("no stream in slot {slot}"))
 }

@@ -1,4 +1,4 @@
-//! What a model file says of itself.
+//! The manifest of a model file.
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -22,10 +22,10 @@ pub struct Architecture {
     pub encoder: EncoderConfig,
     /// g_ar.
     pub context: ContextConfig,
-    /// W_1 … W_K; none in a network that came without.
+    /// W_1 … W_K; `None` without heads.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub heads: Option<HeadsConfig>,
-    /// The critic; none in a model that came without.
+    /// The critic; `None` without one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub critic: Option<CriticConfig>,
 }
@@ -99,7 +99,7 @@ impl Architecture {
         self.heads.as_ref().map_or(0, |heads| heads.horizons)
     }
 
-    /// Refuses sizes that no machine should be asked for.
+    /// Refuses sizes out of range.
     ///
     /// # Errors
     /// Zero or oversized widths, horizons or layers; a scale that is not a positive number.
@@ -134,7 +134,7 @@ impl Architecture {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DataCard {
-    /// What the data is, in a line.
+    /// Description of the data, in a line.
     pub description: String,
     /// Clips used for training (validation not counted).
     pub clips: usize,
@@ -168,7 +168,7 @@ pub struct Figures {
     pub accuracy_per_k: Vec<f64>,
 }
 
-/// What it takes to measure the validation figures again.
+/// The settings that reproduce the validation figures.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Protocol {
@@ -194,12 +194,12 @@ pub struct TrainingCard {
     pub minutes: f64,
     /// Seed of every random choice.
     pub seed: u64,
-    /// What the negatives were.
+    /// The negatives, in words.
     pub negatives: String,
     /// All settings of the run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub settings: Option<serde_json::Value>,
-    /// How the figures below were measured; files that do not say were measured with the defaults of training.
+    /// How the figures below were measured; files without this field were measured with the defaults of training.
     #[serde(default)]
     pub protocol: Option<Protocol>,
     /// Figures on the clips held out from training.
@@ -274,7 +274,7 @@ impl Manifest {
         self.sha256.get(..12).unwrap_or(&self.sha256)
     }
 
-    /// Refuses what this program cannot run.
+    /// Refuses manifests that this program cannot run.
     ///
     /// # Errors
     /// An unknown format, sample rate or hop, or an architecture out of range.

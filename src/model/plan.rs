@@ -16,14 +16,14 @@ use crate::units::{BANDS, HOP};
 pub fn plan_of(cpc: &Cpc) -> Result<Option<Plan>> {
     let (Some(bank), Some(grus)) = (cpc.bank(), cpc.context().grus()) else { return Ok(None) };
     let Some((heads, scale)) = cpc.heads().and_then(|heads| heads.linear()) else { return Ok(None) };
-    let (log_mel, site, convolutions) = match (cpc.encoder(), cpc.ears()) {
-        (Encoder::Raw(raw), Some(ears)) => {
+    let (log_mel, site, convolutions) = match (cpc.encoder(), cpc.log_mel()) {
+        (Encoder::Raw(raw), Some(log_mel)) => {
             let mut frames = HOP;
             let layers = raw.layers().iter().map(|(conv, norm)| {
                 frames /= conv.stride();
                 convolution(conv, norm.as_ref(), frames)
             });
-            (ears, None, layers.collect::<Result<Vec<_>>>()?)
+            (log_mel, None, layers.collect::<Result<Vec<_>>>()?)
         }
         (Encoder::Spectral(spectral), None) if spectral.bands() == BANDS => {
             let (bands, site, layers) = spectral.parts();

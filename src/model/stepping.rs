@@ -1,4 +1,4 @@
-//! Who steps a model.
+//! The choice of a stepper for a model.
 
 use std::sync::Arc;
 
@@ -51,7 +51,7 @@ impl Stepping {
     }
 }
 
-/// What steps `cpc`.
+/// A stepper for `cpc`.
 ///
 /// # Errors
 /// When the device fails, or a precision is asked for that it or the model does not have.

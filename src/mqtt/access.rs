@@ -1,10 +1,10 @@
-//! What the user says about the way to a broker.
+//! Configuration of the access to a broker.
 
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-/// What is spoken with the broker.
+/// The protocol version.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Protocol {
     /// MQTT 3.1.1, which every broker speaks.
@@ -31,7 +31,7 @@ pub struct TlsConfig {
 }
 
 impl TlsConfig {
-    /// Whether anything is said.
+    /// Whether any key is set.
     #[must_use]
     pub fn is_set(&self) -> bool {
         *self != Self::default()

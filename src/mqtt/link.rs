@@ -1,7 +1,7 @@
 //! One connection to a broker through rumqttc: options that never change, and the task that polls it.
 //!
-//! MQTT 3.1.1 and 5 have types of their own in rumqttc. Here they become the same [`Told`], so that there is one session over
-//! them.
+//! MQTT 3.1.1 and 5 have types of their own in rumqttc. Here they become one type, [`LinkEvent`], so that one session serves
+//! both.
 
 mod tls;
 mod v3;
@@ -22,8 +22,8 @@ use crate::error::{Error, Result};
 
 /// Longest packet that goes out, bytes, and with MQTT 5 that comes in (rumqttc alone would refuse past 10 KiB).
 const MAX_PACKET: usize = 1 << 20;
-/// Longest packet that comes in with MQTT 3.1.1, bytes. There the broker is not told of a limit, and what is longer ends the
-/// connection: so it is above what is retained by mistake.
+/// Longest packet that comes in with MQTT 3.1.1, bytes. That version has no way to announce a limit, and a longer
+/// packet ends the connection: so the limit is above any packet that is retained by mistake.
 const MAX_INCOMING: usize = 16 << 20;
 /// Seconds for TCP, TLS, CONNECT and CONNACK together.
 const CONNECT_S: u64 = 3;
@@ -32,11 +32,11 @@ const REQUESTS: usize = 96;
 /// Packet ids: far more than a window, so that one late receipt does not stand in the way of the next ids.
 const IN_FLIGHT: u16 = 1024;
 
-/// What a broker calls it (MQTT 5) when another client with the same id connects.
+/// Reason code (MQTT 5) when another client with the same id connects.
 const TAKEN_OVER: &str = "SessionTakenOver";
-/// What brokers call it (MQTT 5) when they keep nothing and are asked to.
+/// Reason code (MQTT 5) of a broker without retained messages.
 const KEEPS_NOTHING: &str = "RetainNotSupported";
-/// What rumqttc calls a packet beyond its limit.
+/// Error of rumqttc for a packet beyond its limit.
 const TOO_LARGE: &str = "payload size limit exceeded";
 
 /// Whether a connection ended since another client with the same id took its place. Only MQTT 5 tells.
@@ -49,7 +49,7 @@ pub(crate) fn keeps_nothing(reason: &str) -> bool {
     reason.contains(KEEPS_NOTHING)
 }
 
-/// Whether a connection was closed without a word.
+/// Whether a connection was closed without a reason.
 pub(crate) fn is_closed(reason: &str) -> bool {
     let reason = reason.to_lowercase();
     ["closed", "reset", "eof"].iter().any(|word| reason.contains(word))
@@ -63,19 +63,19 @@ pub(crate) fn is_too_large(reason: &str) -> bool {
 /// User name and password.
 pub(crate) type Login = Option<(String, String)>;
 
-/// What does not change from connection to connection.
+/// Options of all connections of a client.
 #[derive(Debug, Clone)]
-pub(crate) struct Options {
+pub(crate) struct ConnectOptions {
     pub(crate) address: BrokerAddress,
     pub(crate) protocol: Protocol,
     pub(crate) login: Login,
-    /// Decides whom the broker throws out: same id, older link.
+    /// A broker ends the older connection with the same id.
     pub(crate) client_id: String,
     pub(crate) keep_alive: Duration,
     pub(crate) tls: Option<Arc<ClientConfig>>,
-    /// Topic and payload of what the broker says for us when we are gone.
+    /// Topic and payload of the last will.
     pub(crate) will: Option<(String, &'static str)>,
-    /// Whether the broker is to keep that (retained). One that keeps nothing refuses the connection where it is.
+    /// Whether the last will is retained. A broker without retained messages refuses the connection then.
     pub(crate) will_kept: bool,
     /// MQTT 5 only; 0 for a clean session.
     pub(crate) session_expiry_s: u32,
@@ -85,8 +85,8 @@ pub(crate) struct Options {
     pub(crate) user_properties: Vec<(String, String)>,
 }
 
-impl Options {
-    /// MQTT 3.1.1, a clean session and nothing more.
+impl ConnectOptions {
+    /// MQTT 3.1.1 with a clean session.
     pub(crate) fn new(address: BrokerAddress, login: Login, client_id: String, keep_alive: Duration) -> Self {
         Self {
             address,
@@ -113,18 +113,18 @@ impl Options {
     }
 }
 
-/// A message from others.
+/// A message of a subscription.
 #[derive(Debug)]
 pub(crate) struct Message {
-    /// It was kept by the broker and is not fresh.
+    /// It is a retained message.
     pub(crate) retained: bool,
     pub(crate) topic: String,
     pub(crate) payload: Vec<u8>,
 }
 
-/// What a connection tells.
+/// Events of a connection.
 #[derive(Debug)]
-pub(crate) enum Told {
+pub(crate) enum LinkEvent {
     /// The broker has taken us in: so many unconfirmed messages, so large a packet at most, whether it keeps messages
     /// (retained), and whether it gives receipts (QoS 1).
     Connected { window: u16, largest: Option<u32>, retains: bool, confirms: bool },
@@ -140,19 +140,19 @@ pub(crate) enum Told {
     Asked(u16),
     /// The broker has answered a subscription, with the reason of a refusal.
     Subscribed { id: u16, refused: Option<String> },
-    /// Somebody else's message.
+    /// A message of a subscription.
     Message(Message),
     /// The broker ends it.
-    Goodbye(String),
-    /// Our own goodbye is out.
+    Disconnect(String),
+    /// Our DISCONNECT has been sent.
     Left,
     /// Nothing that matters.
     Nothing,
 }
 
-/// How a message travels.
+/// Delivery of a message: QoS and retention.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Travel {
+pub(crate) enum Delivery {
     /// QoS 1, to be confirmed.
     Event,
     /// QoS 1, retained.
@@ -169,16 +169,16 @@ pub(crate) enum Client {
     /// MQTT 3.1.1.
     V3(rumqttc::AsyncClient),
     /// MQTT 5.
-    V5(Box<(rumqttc::v5::AsyncClient, Options)>),
+    V5(Box<(rumqttc::v5::AsyncClient, ConnectOptions)>),
 }
 
 impl Client {
-    pub(crate) fn publish(&self, travel: Travel, topic: &str, payload: Vec<u8>) -> bool {
-        let retain = travel == Travel::State;
+    pub(crate) fn publish(&self, travel: Delivery, topic: &str, payload: Vec<u8>) -> bool {
+        let retain = travel == Delivery::State;
         match self {
             Self::V3(client) => {
                 let qos = match travel {
-                    Travel::Fleeting => rumqttc::QoS::AtMostOnce,
+                    Delivery::Fleeting => rumqttc::QoS::AtMostOnce,
                     _ => rumqttc::QoS::AtLeastOnce,
                 };
                 client.try_publish(topic, qos, retain, payload).is_ok()
@@ -187,10 +187,10 @@ impl Client {
                 use rumqttc::v5::mqttbytes::QoS;
                 let (client, options) = client.as_ref();
                 let qos = match travel {
-                    Travel::Fleeting => QoS::AtMostOnce,
+                    Delivery::Fleeting => QoS::AtMostOnce,
                     _ => QoS::AtLeastOnce,
                 };
-                let properties = v5::properties(options, travel == Travel::Event);
+                let properties = v5::properties(options, travel == Delivery::Event);
                 client.try_publish_with_properties(topic, qos, retain, payload, properties).is_ok()
             }
         }
@@ -223,26 +223,26 @@ impl Client {
 /// A connection of its own: client, event loop and state are never used again after an error.
 pub(crate) struct Link {
     pub(crate) client: Client,
-    /// What it tells; the last is the reason for its end.
-    pub(crate) events: UnboundedReceiver<Result<Told, String>>,
+    /// Its events; the last is the reason of its end.
+    pub(crate) events: UnboundedReceiver<Result<LinkEvent, String>>,
     task: JoinHandle<()>,
 }
 
 impl Link {
     /// Starts to connect.
-    pub(crate) fn start(options: &Options) -> Self {
+    pub(crate) fn start(options: &ConnectOptions) -> Self {
         let (sender, events) = unbounded_channel();
         // poll() is not cancel-safe while it connects: it has a task of its own, never a branch of select!
         macro_rules! poll {
             ($version:ident, $event_loop:ident) => {
                 tokio::spawn(async move {
                     loop {
-                        let told = match $event_loop.poll().await {
-                            Ok(event) => Ok($version::told(event)),
+                        let link_event = match $event_loop.poll().await {
+                            Ok(event) => Ok($version::link_event(event)),
                             Err(error) => Err($version::reason(&error)),
                         };
-                        let failed = told.is_err();
-                        if sender.send(told).is_err() || failed {
+                        let failed = link_event.is_err();
+                        if sender.send(link_event).is_err() || failed {
                             break;
                         }
                     }
@@ -278,7 +278,7 @@ pub(crate) fn check_encryption(broker: &str, config: &TlsConfig) -> Result<()> {
     secure.then(|| tls::client(config)).transpose().map(drop)
 }
 
-/// Who we are to the broker: the address's user or `username`, with the password of the file.
+/// Credentials: the address's user or `username`, with the password of the file.
 pub(crate) fn login(
     address: &BrokerAddress,
     username: Option<&str>,

@@ -1,18 +1,18 @@
-//! The way to a broker, for every stage that needs one: its address, secrets and TLS, a connection, and an exchange.
+//! Access to a broker, for every stage that needs it: address, secrets and TLS, a connection, and a client.
 //!
-//! A connection (`link`) is made, used and thrown away. Events need more than that, an outbox and receipts, which is the
-//! work of [`crate::publish`]. Where a lost message is no harm, an [`Exchange`] is enough: a thread with a connection that
-//! comes back by itself, and channels to those who listen.
+//! A connection (`link`) is made, used and thrown away. Events need more than that, an outbox and receipts, which is
+//! the work of [`crate::publish`]. Where messages may be lost, an [`MqttClient`] is enough: a thread with a connection
+//! that reconnects by itself, and channels to its subscribers.
 
 mod access;
 mod address;
 #[cfg(feature = "mqtt")]
-mod exchange;
+mod client;
+mod incoming;
 #[cfg(feature = "mqtt")]
 pub(crate) mod link;
-mod post;
 #[cfg(feature = "mqtt")]
-mod quiet;
+mod log_rate_limiter;
 mod secret;
 
 /// Words that topics of a node use where a stream id could stand: a stream of that name would be taken for something else.
@@ -21,8 +21,8 @@ pub const TOPIC_WORDS: [&str; 5] = ["status", "health", "request", "response", "
 pub use access::{Protocol, TlsConfig};
 pub use address::{BrokerAddress, DEFAULT_PORT, DEFAULT_TLS_PORT};
 #[cfg(feature = "mqtt")]
-pub use exchange::Exchange;
-pub use post::{Letter, Post};
+pub use client::MqttClient;
+pub use incoming::{Incoming, IncomingMessage};
 #[cfg(feature = "mqtt")]
-pub(crate) use quiet::Quiet;
+pub(crate) use log_rate_limiter::LogRateLimiter;
 pub use secret::{read_password, secret_path};

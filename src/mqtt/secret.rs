@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 
-/// What a path begins with that means a file of `$CREDENTIALS_DIRECTORY`.
+/// Prefix of a path that names a file of `$CREDENTIALS_DIRECTORY`.
 const CREDENTIAL: &str = "credential:";
 
-/// What editors of other systems write before a text. No password begins with it.
+/// The byte order mark that some editors write before a text. No password begins with it.
 const BYTE_ORDER_MARK: char = '\u{feff}';
 
 /// The file that a setting names: a path, or `credential:NAME` for what systemd hands over (`LoadCredential=NAME:…`,

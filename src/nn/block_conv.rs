@@ -153,7 +153,7 @@ impl StreamingModule for BlockConv {
 mod tests {
     use super::*;
     use crate::nn::Tensors;
-    use crate::nn::laws::{
+    use crate::nn::streaming_properties::{
         assert_causal, assert_streams_independent, cuttings, difference_of_pieces, largest_difference, noise,
     };
     use proptest::prelude::*;
@@ -168,7 +168,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn pieces_equal_the_whole(seed: u64, stride in 1usize..6, pieces in cuttings()) {
+        fn steps_equal_forward(seed: u64, stride in 1usize..6, pieces in cuttings()) {
             let xs = noise(seed, &[2, 24 * stride, 3]);
             prop_assert!(difference_of_pieces(&layer(stride).0, &xs, &pieces).unwrap() <= 1e-5);
         }
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn streams_do_not_hear_one_another() {
+    fn streams_are_independent() {
         assert_streams_independent(&layer(4).0, &noise(5, &[3, 32, 3])).unwrap();
     }
 

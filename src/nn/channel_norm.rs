@@ -61,7 +61,7 @@ impl ChannelNorm {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nn::laws::noise;
+    use crate::nn::streaming_properties::noise;
 
     #[test]
     fn mean_is_0_and_unbiased_variance_is_1() {

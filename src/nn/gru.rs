@@ -102,7 +102,9 @@ impl StreamingModule for Gru {
 mod tests {
     use super::*;
     use crate::nn::Tensors;
-    use crate::nn::laws::{assert_causal, assert_streams_independent, cuttings, difference_of_pieces, noise};
+    use crate::nn::streaming_properties::{
+        assert_causal, assert_streams_independent, cuttings, difference_of_pieces, noise,
+    };
     use proptest::prelude::*;
     use rand::SeedableRng;
 
@@ -115,7 +117,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn pieces_equal_the_whole(seed: u64, pieces in cuttings()) {
+        fn steps_equal_forward(seed: u64, pieces in cuttings()) {
             prop_assert!(difference_of_pieces(&layer(), &noise(seed, &[2, 20, 5]), &pieces).unwrap() <= 1e-5);
         }
 
@@ -126,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn streams_do_not_hear_one_another() {
+    fn streams_are_independent() {
         assert_streams_independent(&layer(), &noise(2, &[4, 10, 5])).unwrap();
     }
 

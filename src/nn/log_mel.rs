@@ -102,7 +102,7 @@ fn edge_hz(bands: usize, i: usize) -> f64 {
 /// `[bins, bands]`.
 fn triangles(bands: usize, bins: usize) -> Vec<f32> {
     let width = f64::from(MODEL_RATE) / WINDOW_SAMPLES as f64;
-    // in bins; a low band is at least as wide as the bins are apart, or it would hear nothing
+    // in bins; a low band is at least one bin wide, otherwise its weights would all be 0
     let edge = |i: usize| edge_hz(bands, i) / width;
     let mut weights = vec![0f32; bins * bands];
     for (f, row) in weights.chunks_exact_mut(bands).enumerate() {
@@ -150,7 +150,9 @@ impl StreamingModule for LogMel {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nn::laws::{assert_causal, assert_streams_independent, cuttings, difference_of_pieces, noise};
+    use crate::nn::streaming_properties::{
+        assert_causal, assert_streams_independent, cuttings, difference_of_pieces, noise,
+    };
     use proptest::prelude::*;
 
     fn bank() -> LogMel {
@@ -161,7 +163,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(16))]
 
         #[test]
-        fn pieces_equal_the_whole(seed: u64, pieces in cuttings()) {
+        fn steps_equal_forward(seed: u64, pieces in cuttings()) {
             let xs = noise(seed, &[2, 12 * HOP]);
             prop_assert!(difference_of_pieces(&bank(), &xs, &pieces).unwrap() <= 1e-5);
         }
@@ -173,12 +175,12 @@ mod tests {
     }
 
     #[test]
-    fn streams_do_not_hear_one_another() {
+    fn streams_are_independent() {
         assert_streams_independent(&bank(), &noise(5, &[3, 8 * HOP])).unwrap();
     }
 
     #[test]
-    fn every_band_hears_and_a_tone_is_loudest_in_its_own() {
+    fn a_tone_is_loudest_in_its_own_band() {
         let mut loudest = std::collections::BTreeSet::new();
         for step in 1..160 {
             let hz = 50.0 * f64::from(step);

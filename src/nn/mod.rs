@@ -1,9 +1,9 @@
-//! Layers as immutable weights, with the memory that streaming needs as a value apart.
+//! Layers as immutable weights, with the streaming state as a separate value.
 //!
-//! Two laws hold for every [`StreamingModule`] and are tested for each: the concatenated outputs of
-//! [`step`](StreamingModule::step) over any cutting of the input equal
-//! [`forward`](StreamingModule::forward) over the whole (to 1e-5, since the shapes of the matrix products
-//! differ), and no output frame changes when a later input does.
+//! Two properties hold for every [`StreamingModule`] and are tested for each: the concatenated outputs of
+//! [`step`](StreamingModule::step) over any cutting of the input equal [`forward`](StreamingModule::forward) over the
+//! whole (to 1e-5, since the shapes of the matrix products differ), and no output frame changes when a later input
+//! does.
 //!
 //! Tensors are time-major, `[batch, time, channels]`, so that a strided convolution whose kernel is twice
 //! its stride is two plain matrix products on blocks ([`BlockConv`]).
@@ -11,13 +11,13 @@
 mod block_conv;
 mod channel_norm;
 mod gru;
-#[cfg(test)]
-pub(crate) mod laws;
 mod log_mel;
 mod lstm;
 mod recurrent;
-mod site_norm;
+mod running_norm;
 mod state;
+#[cfg(test)]
+pub(crate) mod streaming_properties;
 mod weights;
 
 pub use block_conv::{BlockConv, BlockConvState};
@@ -25,6 +25,6 @@ pub use channel_norm::ChannelNorm;
 pub use gru::{Gru, GruState};
 pub use log_mel::{LogMel, LogMelState, WINDOW_SAMPLES, band_edges};
 pub use lstm::{Lstm, LstmState};
-pub use site_norm::{SiteNorm, SiteNormState};
+pub use running_norm::{RunningNorm, RunningNormState};
 pub use state::{BatchState, Geometry, StreamingModule};
 pub use weights::{Tensors, WeightSource, he_uniform, uniform};

@@ -1,4 +1,4 @@
-//! What recurrent layers share: their four tensors, the input product of a whole piece, its frames.
+//! Common parts of recurrent layers: their four tensors, the input product of a whole piece, its frames.
 
 use candle_core::{Device, Result, Tensor, Var};
 use rand::Rng;

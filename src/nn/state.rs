@@ -1,4 +1,4 @@
-//! What every streaming layer shares: geometry, state, step and forward.
+//! The traits of streaming layers: geometry, state, step and forward.
 
 use candle_core::{Result, Tensor};
 
@@ -26,8 +26,7 @@ impl Geometry {
 
 /// Memory of a module for a batch of streams: tensors whose first dimension is the stream.
 ///
-/// A state says only what its tensors are; joining, leaving and resetting streams follow from that, in one
-/// place, so that no field can be forgotten.
+/// An implementor lists its tensors; joining, leaving and resetting streams are derived from that list in one place.
 pub trait BatchState: Sized {
     /// The tensors of the state, in a fixed order; dimension 0 of each is the stream.
     fn tensors(&self) -> Vec<&Tensor>;
@@ -117,9 +116,9 @@ pub trait BatchState: Sized {
     }
 }
 
-/// A causal module: immutable weights, shared by all streams, and a state apart.
+/// A causal module: immutable weights, shared by all streams, and a separate state.
 pub trait StreamingModule {
-    /// What the module remembers between pieces.
+    /// State of the module between pieces.
     type State: BatchState;
 
     /// Stride and receptive field.

@@ -171,7 +171,7 @@ impl PredictionHeads {
 mod tests {
     use super::*;
     use crate::nn::Tensors;
-    use crate::nn::laws::{largest_difference, noise};
+    use crate::nn::streaming_properties::{largest_difference, noise};
     use rand::SeedableRng;
 
     #[test]

@@ -4,10 +4,10 @@ use candle_core::{D, DType, Device, Result, Tensor};
 
 use super::PredictionHeads;
 
-/// Logit of what is not to be counted.
+/// Logit that excludes a candidate.
 const NEVER: f32 = -1e9;
 
-/// Latents that the true future is told apart from. A set of weight w counts w times: ln w is added to its logits.
+/// A set of negatives. A set of weight w counts w times: ln w is added to its logits.
 #[derive(Debug, Clone)]
 pub enum NegativeSet {
     /// The other frames of the same window, but for those within `zone` frames of the positive (circularly, so that
@@ -179,7 +179,7 @@ pub fn from_other_windows(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nn::laws::noise;
+    use crate::nn::streaming_properties::noise;
     use crate::nn::{Tensors, WeightSource};
     use crate::predict::HeadsConfig;
 
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_touched_is_no_negative() {
+    fn unchanged_frames_are_no_negatives() {
         let some = heads(noise(6, &[3, 4, 5]));
         let anchors = Anchors::new(&some, &noise(2, &[2, 20, 5]), &[0, 4, 9]).unwrap();
         let latents = noise(1, &[2, 20, 4]);
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn a_model_that_knows_costs_nothing() {
+    fn a_perfect_model_has_no_loss() {
         // latents are one-hot by time and contexts name the time, so W_k can point at t + k
         let (frames, horizons) = (10, 2);
         let eye = Tensor::eye(frames, DType::F32, &Device::Cpu).unwrap();

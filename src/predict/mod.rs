@@ -1,9 +1,8 @@
-//! Prediction heads W_k, and the scoring of each z_u against what earlier contexts expected.
+//! Prediction heads W_k, and the scores of each z_u against the predictions of earlier contexts.
 //!
-//! Head k predicts ŷ = W_k c_t for z_{t+k}; the logit of a candidate z is `scale · zᵀ W_k c_t` (arXiv
-//! 1807.03748, equation 3, with the scale of CPC_audio). Live, scoring is *delayed*: the last K contexts are
-//! kept, and when z_u arrives, for each k the context c_{u-k} says what it had expected. So the score of z_u is
-//! complete the moment z_u exists, with no look-ahead.
+//! Head k predicts ŷ = W_k c_t for z_{t+k}; the logit of a candidate z is `scale · zᵀ W_k c_t` (arXiv 1807.03748,
+//! equation 3, with the scale of CPC_audio). Live, scoring is *delayed*: the last K contexts are kept, and when z_u
+//! arrives, it is scored for each k against the prediction of c_{u-k}. So the score of z_u needs no look-ahead.
 
 mod heads;
 mod infonce;

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::units::HOP;
 
-/// Which latents the true future z_{t+k} is told apart from. A kind with a weight or a count of 0 is off.
+/// The kinds of negatives of a positive z_{t+k}. A kind with a weight or a count of 0 is off.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Negatives {
@@ -107,7 +107,7 @@ impl Negatives {
         within + self.cross() + self.foreign()
     }
 
-    /// What they are, in words.
+    /// Description in words.
     #[must_use]
     pub fn description(&self) -> String {
         let mut parts = Vec::new();

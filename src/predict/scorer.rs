@@ -1,4 +1,4 @@
-//! Scoring each new latent against what the last K contexts expected.
+//! Scores of each new latent against the predictions of the last K contexts.
 
 use candle_core::{D, DType, Result, Tensor};
 
@@ -52,7 +52,7 @@ impl DelayedScorer {
         Ok(Self { heads, negatives: negatives.t()?.contiguous()?, log_count: (count as f64).ln() })
     }
 
-    /// The state of streams that have heard nothing yet.
+    /// The state of streams before their first frame.
     ///
     /// # Errors
     /// When the device cannot hold it.
@@ -65,10 +65,9 @@ impl DelayedScorer {
         })
     }
 
-    /// `PMI_k(z_u, c_{u-k}) = l⁺_k − (LSE_j l_{k,j} − ln N)` in nats for the frames of a piece:
-    /// z `[batch, frames, d]` and c `[batch, frames, h]` to `[batch, frames, K]`. NaN where c_{u-k} lies
-    /// before the start of the stream. It estimates the pointwise mutual information of what came and what was
-    /// known k frames before, whatever the number of negatives N.
+    /// `PMI_k(z_u, c_{u-k}) = l⁺_k − (LSE_j l_{k,j} − ln N)` in nats for the frames of a piece: z `[batch, frames, d]`
+    /// and c `[batch, frames, h]` to `[batch, frames, K]`. NaN where c_{u-k} lies before the start of the stream. It
+    /// estimates the pointwise mutual information of z_u and c_{u-k}, whatever the number of negatives N.
     ///
     /// # Errors
     /// When shapes do not fit.
@@ -102,7 +101,7 @@ impl DelayedScorer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nn::laws::{largest_difference, noise};
+    use crate::nn::streaming_properties::{largest_difference, noise};
     use crate::nn::{Tensors, WeightSource};
     use crate::predict::HeadsConfig;
     use proptest::prelude::*;
@@ -153,7 +152,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn pieces_equal_the_whole(seed: u64, cut in 1usize..11) {
+        fn steps_equal_forward(seed: u64, cut in 1usize..11) {
             let (scorer, ..) = scorer(seed);
             let (z, c) = (noise(seed, &[2, 12, 5]), noise(seed ^ 9, &[2, 12, 3]));
             let whole = scorer.step(&z, &c, &mut scorer.zero_state(2).unwrap()).unwrap();

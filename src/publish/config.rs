@@ -1,4 +1,4 @@
-//! What the user sets about publishing.
+//! Configuration of publishing.
 
 use std::path::PathBuf;
 
@@ -47,7 +47,7 @@ pub struct PublishConfig {
     pub username: Option<String>,
     /// File whose first line is the password, or `credential:NAME` for one that systemd hands over.
     pub password_file: Option<PathBuf>,
-    /// What is spoken with the broker.
+    /// The protocol version.
     pub protocol: Protocol,
     /// MQTT 5: seconds for which the broker keeps requests for a daemon that is away, 0 (not at all) to 86400.
     pub session_expiry_s: u32,
@@ -55,8 +55,8 @@ pub struct PublishConfig {
     pub message_expiry_s: u32,
     /// First level or levels of every topic.
     pub prefix: String,
-    /// Seconds of silence after which the broker is asked whether it lives, 1 to 300. A dead link is found
-    /// within twice this time.
+    /// Keep-alive: seconds of silence after which the broker is pinged, 1 to 300. A dead link is found within twice
+    /// this time.
     pub keep_alive_s: u16,
     /// Messages on their way to the broker at a time, 1 to 16 (mosquitto takes 20).
     pub window: u16,
@@ -76,7 +76,7 @@ pub struct PublishConfig {
     /// Seconds that a stop waits at most for the broker to take what is pending, 0 to 60; one that is away is tried again
     /// at once.
     pub drain_timeout_s: f64,
-    /// What may be asked of the daemon over the broker; everything else is refused.
+    /// Commands that are accepted over the broker; all others are refused.
     pub commands: Vec<Command>,
     /// Encryption.
     pub tls: TlsConfig,
@@ -163,15 +163,15 @@ impl PublishConfig {
         Ok(())
     }
 
-    /// The way to the broker, as `client_id`: MQTT 3.1.1, a clean session, no will.
+    /// Options of a connection as `client_id`: MQTT 3.1.1, a clean session, no will.
     #[cfg(feature = "mqtt")]
-    pub(crate) fn options(&self, client_id: String) -> Result<crate::mqtt::link::Options> {
-        use crate::mqtt::link::{Options, login};
+    pub(crate) fn options(&self, client_id: String) -> Result<crate::mqtt::link::ConnectOptions> {
+        use crate::mqtt::link::{ConnectOptions, login};
 
         let address = BrokerAddress::parse(self.broker.as_deref().unwrap_or_default())?;
         let login = login(&address, self.username.as_deref(), self.password_file.as_deref())?;
         let keep_alive = std::time::Duration::from_secs(u64::from(self.keep_alive_s));
-        let mut options = Options::new(address, login, client_id, keep_alive);
+        let mut options = ConnectOptions::new(address, login, client_id, keep_alive);
         options.encrypt(&self.tls)?;
         Ok(options)
     }

@@ -1,4 +1,4 @@
-//! The payload of the embedding topic, and what the user sets about it.
+//! The payload of the embedding topic, and its configuration.
 //!
 //! A header of 48 bytes and the numbers, all little-endian:
 //!
@@ -39,7 +39,7 @@ pub struct EmbeddingConfig {
     pub rate_hz: u32,
     /// Type of the numbers.
     pub dtype: EmbeddingType,
-    /// What is sent.
+    /// The source of the numbers.
     pub source: EmbeddingSource,
 }
 
@@ -76,7 +76,7 @@ pub enum EmbeddingType {
     F16,
 }
 
-/// What an embedding is made of.
+/// The source of an embedding.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum EmbeddingSource {
@@ -90,7 +90,7 @@ pub enum EmbeddingSource {
 pub struct Embedding {
     /// How the numbers are sent.
     pub dtype: EmbeddingType,
-    /// What they are.
+    /// Their source.
     pub source: EmbeddingSource,
     /// First bytes of the model's sha256.
     pub model: [u8; 6],
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn the_layout_is_held_still() {
+    fn the_layout_does_not_change() {
         let bytes = embedding(EmbeddingType::F32).to_bytes().unwrap();
         assert_eq!(hex(&bytes), format!("{HEADER}0000003f000080bf00a0aa3e"));
         let bytes = embedding(EmbeddingType::F16).to_bytes().unwrap();
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read() {
+    fn written_data_reads_back() {
         for dtype in [EmbeddingType::F32, EmbeddingType::F16] {
             let written = embedding(dtype);
             let mut bytes = written.to_bytes().unwrap();
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_embedding_is_refused() {
+    fn invalid_embeddings_are_refused() {
         let good = embedding(EmbeddingType::F32).to_bytes().unwrap();
         for at in [0, 4, 6, 7, 8, 9, 36, 39] {
             let mut bytes = good.clone();

@@ -7,12 +7,12 @@ use std::time::Instant;
 
 use crossbeam_channel::{Receiver, select};
 
-use super::outbox::Tally;
+use super::outbox::OutboxCounters;
 use super::publisher::{Inbound, Outgoing, json};
 use super::status::PublisherStatus;
 use super::text;
 
-pub(super) struct Lines<W> {
+pub(super) struct StdoutLines<W> {
     pub(super) inbox: Receiver<Inbound>,
     pub(super) stop: Receiver<Instant>,
     pub(super) status: Arc<PublisherStatus>,
@@ -23,10 +23,10 @@ pub(super) struct Lines<W> {
     pub(super) broken: bool,
 }
 
-impl<W: Write> Lines<W> {
+impl<W: Write> StdoutLines<W> {
     /// Runs until it is stopped. A line counts as accepted and acked once it is flushed.
     pub(super) fn run(mut self) -> bool {
-        let mut tally = Tally::default();
+        let mut tally = OutboxCounters::default();
         loop {
             select! {
                 recv(self.stop) -> _ => break,
@@ -42,7 +42,7 @@ impl<W: Write> Lines<W> {
         !self.status.wants_stop()
     }
 
-    fn write(&mut self, inbound: Inbound, tally: &mut Tally) {
+    fn write(&mut self, inbound: Inbound, tally: &mut OutboxCounters) {
         let event = match inbound {
             Inbound::Out(Outgoing::Event(event)) => event,
             Inbound::Out(_) => return,
@@ -76,7 +76,7 @@ impl<W: Write> Lines<W> {
                     self.status.reader_gone.store(true, Relaxed);
                 } else {
                     self.status.lines_lost.fetch_add(1, Relaxed);
-                    // half of a line may be out: the next one begins on its own
+                    // half of a line may have been written: the next one begins on a new line
                     self.broken = true;
                     if !self.status.degraded.swap(true, Relaxed) {
                         tracing::error!(%error, "events cannot be written to stdout, and are lost");
@@ -146,8 +146,15 @@ mod tests {
         drop(sender);
         let status = Arc::new(PublisherStatus::default());
         let mut disk = Disk { lines: Vec::new(), calls: 0 };
-        Lines { inbox, stop: stopped, status: status.clone(), out: &mut disk, text: false, broken: false }
-            .run();
+        StdoutLines {
+            inbox,
+            stop: stopped,
+            status: status.clone(),
+            out: &mut disk,
+            text: false,
+            broken: false,
+        }
+        .run();
         let text = String::from_utf8(disk.lines).unwrap();
         let whole: Vec<u64> = text
             .lines()
@@ -168,7 +175,7 @@ mod tests {
         drop(sender);
         let status = Arc::new(PublisherStatus::default());
         let mut pipe = Pipe { lines: Vec::new(), breaks_after: 3 };
-        let clean = Lines {
+        let clean = StdoutLines {
             inbox,
             stop: stopped,
             status: status.clone(),

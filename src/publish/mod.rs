@@ -1,53 +1,52 @@
-//! From events to whoever subscribes.
+//! Publishing of events over MQTT or on stdout.
 //!
 //! ```text
-//! any thread ─ EventSender ─▶ channel ─▶ thread `publish` ─▶ Outbox (fsync) ─▶ thread `mqtt` ─▶ broker
-//!             (never waits,   (1024)     (Courier: commits,  (redb, one file)  (Session: window,
-//!              counts refusals)           counts, caps)          ▲              rebuilt on any error)
-//!                                                                └── PUBACK ◀──────┘
+//! any thread ─ EventSender ─▶ channel ─▶ thread `publish` ─▶ Outbox (fsync) ─▶ thread `mqtt` ─▶ broker (never waits,
+//! (1024) (thread publish: commits, (redb, one file) (Session: window, counts refusals) counts, caps) ▲ rebuilt on any
+//! error) └── PUBACK ◀──────┘
 //! ```
 //!
 //! An event is *accepted* once it is in the outbox on the disk, and leaves it when the broker has confirmed it:
 //! `accepted = acked + pending + dropped` at any moment, over restarts. A reader may see an event twice with the
 //! same id, never not at all.
 //!
-//! Two threads, because a slow disk must not keep the link from its keep-alive, and a slow link must not keep
-//! events from the disk. `publish` sleeps in a crossbeam `select!`; `mqtt` runs a tokio runtime of one thread.
-//! Towards `mqtt` goes a tokio channel (its sending side never waits), back a crossbeam one: nobody polls. At
-//! most 64 records are between the two, 16 of them with rumqttc.
+//! There are two threads, so that a slow disk does not delay the keep-alive of the connection, and a slow connection
+//! does not delay the disk. `publish` sleeps in a crossbeam `select!`; `mqtt` runs a tokio runtime of one thread.
+//! Towards `mqtt` goes a tokio channel (its sending side never waits), back a crossbeam one: nobody polls. At most 64
+//! records are between the two, 16 of them with rumqttc.
 //!
-//! In the other direction there are requests ([`Command`]): `mqtt` subscribes to the commands of the node and the settings
-//! of its streams, answers what is not allowed or cannot be read, and hands the rest over a bounded channel to whoever
-//! holds [`Publisher::requests`]. What is allowed says [`PublishConfig::commands`].
+//! In the other direction there are requests ([`Command`]): `mqtt` subscribes to the commands of the node and the
+//! settings of its streams, answers what is not allowed or cannot be read, and hands the rest over a bounded channel to
+//! the holder of [`Publisher::requests`]. [`PublishConfig::commands`] lists the allowed ones.
 //!
-//! What the broker refuses (MQTT 5) is named once, left out and tried again each minute. What it confirms and drops (MQTT 3.1.1)
-//! is found by listening to the first event of each topic, to the status and to the health document. Both are in the health
-//! document (`broker`), with a second node of the same name.
+//! A topic that the broker refuses (MQTT 5) is logged once, skipped and tried again each minute. A topic whose messages
+//! it confirms and drops (MQTT 3.1.1) is found by subscribing to the first event of each topic, to the status and to
+//! the health document. The health document (`broker`) lists both, and a second node of the same name.
 //!
-//! Home Assistant is told of the streams where `[homeassistant]` asks for it: a retained document of the node, sent again
-//! when Home Assistant comes back.
+//! With `[homeassistant]` enabled, a retained discovery document of the node describes the streams; it is sent again
+//! when Home Assistant restarts.
 //!
 //! Without a broker, `publish` writes each event document as a line to stdout (JSON, or text on a terminal), and there is no outbox.
 //!
-//! Scores and embeddings are for the moment: QoS 0, never kept, nothing while there is no connection. They take at most
-//! half of the channel, so that they never crowd out events; what is refused is counted with the rest. Embeddings are
-//! contexts c_t, averaged over the frames since the last one, as numbers behind a header ([`Embedding`] tells the
-//! layout). They are off unless `[publish.embedding] rate_hz` asks for them: no sound can be played from them, but
-//! they tell more of what was heard than events do, and whoever may read the topic reads that.
+//! Scores and embeddings have QoS 0: never retained, dropped while there is no connection. They take at most half of
+//! the channel, so that they never crowd out events; what is refused is counted with the rest. Embeddings are contexts
+//! c_t, averaged over the frames since the last one, as numbers behind a header ([`Embedding`] tells the layout). They
+//! are off unless `[publish.embedding] rate_hz` asks for them: no sound can be played from them, but they reveal more
+//! of the sound than events do, to every client that may read the topic.
 
 mod config;
-#[cfg(feature = "mqtt")]
-mod courier;
-#[cfg(feature = "mqtt")]
-mod desk;
 mod embedding;
-mod home;
+mod home_assistant;
 mod lines;
 mod outbox;
+#[cfg(feature = "mqtt")]
+mod outbox_publisher;
 mod payload;
 mod progress;
 mod publisher;
 mod request;
+#[cfg(feature = "mqtt")]
+mod request_handler;
 #[cfg(feature = "mqtt")]
 mod selfcheck;
 #[cfg(feature = "mqtt")]
@@ -61,17 +60,19 @@ pub use embedding::{
     EMBEDDING_HEADER, EMBEDDING_MAGIC, EMBEDDING_VERSION, Embedding, EmbeddingConfig, EmbeddingSource,
     EmbeddingType,
 };
-pub use home::{HomeAssistantConfig, Household};
-pub use outbox::{Caps, Inspection, MAX_PAYLOAD, Message, Outbox, Record, Tally, export, inspect};
+pub use home_assistant::{DiscoveryConfig, HomeAssistantConfig};
+pub use outbox::{
+    Inspection, MAX_PAYLOAD, Message, Outbox, OutboxCounters, OutboxLimits, Record, export, inspect,
+};
 pub use payload::{
     Availability, BrokerHealth, ChunkHealth, Delay, Delays, Gap, GapPhase, GapReason, Health, InputHealth,
     OutboxHealth, Presence, Score, Status, StreamHealth, Watching, anomaly,
 };
-pub use progress::{Learning, StreamProgress};
+pub use progress::{CalibrationProgress, StreamProgress};
 pub use publisher::{EventSender, Outgoing, Publisher, StopReport};
 pub use request::{
-    AckEvent, Ask, Budget, Command, Judgement, LONGEST_MUTE_S, Mute, OfStream, Request, Response,
-    ResponseStatus, Snapshot,
+    AckEvent, Budget, Command, Judgement, MAX_MUTE_S, Mute, Request, RequestBody, Response, ResponseStatus,
+    Snapshot, StreamSelector,
 };
 pub use status::PublisherStatus;
 pub use topics::{Topics, check_id};

@@ -1,4 +1,4 @@
-//! The durable queue in front of the broker: what it has taken survives a kill and a power cut.
+//! The durable queue in front of the broker: accepted documents survive a kill and a power cut.
 
 mod clock;
 mod file;
@@ -46,18 +46,18 @@ pub struct Record {
     pub payload: Vec<u8>,
 }
 
-/// Limits past which the oldest records go.
+/// Limits past which the oldest records are dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Caps {
+pub struct OutboxLimits {
     /// Bytes of topics, payloads and their bookkeeping.
     pub max_bytes: u64,
     /// Time since a record was accepted. A clock that is set meanwhile changes nothing.
     pub max_age: Duration,
 }
 
-/// The books: `accepted = acked + pending + dropped`, over all runs since the file was made.
+/// Counters: `accepted = acked + pending + dropped`, over all runs since the file was made.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Tally {
+pub struct OutboxCounters {
     /// Records that became durable.
     pub accepted: u64,
     /// Records that the broker confirmed.
@@ -70,22 +70,22 @@ pub struct Tally {
     clock: ClockBook,
 }
 
-impl Tally {
+impl OutboxCounters {
     /// Records that wait.
     #[must_use]
     pub fn pending(&self) -> u64 {
         self.accepted.saturating_sub(self.acked + self.dropped)
     }
 
-    fn settle(&mut self, done: Done) {
+    fn settle(&mut self, done: Removal) {
         *(if done.delivered { &mut self.acked } else { &mut self.dropped }) += 1;
         self.bytes = self.bytes.saturating_sub(done.bytes);
     }
 }
 
-/// A record that can go, with the next commit.
+/// A record to be removed with the next commit.
 #[derive(Debug, Clone, Copy)]
-struct Done {
+struct Removal {
     bytes: u64,
     delivered: bool,
 }
@@ -98,12 +98,12 @@ struct Done {
 #[derive(Debug)]
 pub struct Outbox {
     path: PathBuf,
-    caps: Caps,
+    caps: OutboxLimits,
     db: Option<Database>,
-    tally: Tally,
+    tally: OutboxCounters,
     taken: u64,
     out: BTreeMap<u64, u64>,
-    done: BTreeMap<u64, Done>,
+    done: BTreeMap<u64, Removal>,
     corrupt_files: u64,
 }
 
@@ -114,19 +114,19 @@ impl Outbox {
     /// # Errors
     /// A configuration error where another process has the outbox open or a newer version wrote it; a broker
     /// error where the disk refuses.
-    pub fn open(dir: &Path, caps: Caps) -> Result<Self> {
+    pub fn open(dir: &Path, caps: OutboxLimits) -> Result<Self> {
         let mut outbox = Self::closed(dir, caps);
         outbox.reopen()?;
         Ok(outbox)
     }
 
     /// An outbox whose file could not be opened yet: every operation that needs it tries again.
-    pub(super) fn closed(dir: &Path, caps: Caps) -> Self {
+    pub(super) fn closed(dir: &Path, caps: OutboxLimits) -> Self {
         Self {
             path: dir.join(FILE),
             caps,
             db: None,
-            tally: Tally { next_seq: 1, ..Tally::default() },
+            tally: OutboxCounters { next_seq: 1, ..OutboxCounters::default() },
             taken: 0,
             out: BTreeMap::new(),
             done: BTreeMap::new(),
@@ -134,9 +134,9 @@ impl Outbox {
         }
     }
 
-    /// The books.
+    /// The counters.
     #[must_use]
-    pub fn tally(&self) -> Tally {
+    pub fn tally(&self) -> OutboxCounters {
         self.tally
     }
 
@@ -235,7 +235,7 @@ impl Outbox {
 
     fn settle(&mut self, seq: u64, delivered: bool) {
         if let Some(bytes) = self.out.remove(&seq) {
-            let done = Done { bytes, delivered };
+            let done = Removal { bytes, delivered };
             self.done.insert(seq, done);
             self.tally.settle(done);
         }
@@ -247,10 +247,10 @@ impl Outbox {
         }
         let Opened { db, tally, fresh_after_corruption } = file::open(&self.path)?;
         let known = self.tally;
-        self.tally = tally.unwrap_or(Tally { next_seq: 1, ..Tally::default() });
+        self.tally = tally.unwrap_or(OutboxCounters { next_seq: 1, ..OutboxCounters::default() });
         if fresh_after_corruption {
             self.corrupt_files += 1;
-            self.tally = Tally { dropped: known.dropped + known.pending(), bytes: 0, ..known };
+            self.tally = OutboxCounters { dropped: known.dropped + known.pending(), bytes: 0, ..known };
             self.out.clear();
             self.done.clear();
         }
@@ -266,7 +266,7 @@ impl Outbox {
         Ok(())
     }
 
-    fn commit(&self, messages: &[Message], clocks: Clocks) -> Result<Tally, redb::Error> {
+    fn commit(&self, messages: &[Message], clocks: Clocks) -> Result<OutboxCounters, redb::Error> {
         let db = self.db.as_ref().ok_or(redb::Error::DatabaseClosed)?;
         let (mut tally, now_ms) = (self.tally, clocks.wall_ms);
         let txn = db.begin_write()?;

@@ -1,4 +1,4 @@
-//! What goes over the wire, besides [`Event`](crate::event::Event).
+//! Payloads besides [`Event`](crate::event::Event).
 //!
 //! Documents are JSON, one object each; fields are only ever added within a schema version.
 
@@ -6,18 +6,18 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::progress::Learning;
+use super::progress::CalibrationProgress;
 use crate::event::EVENT_SCHEMA;
-use crate::telemetry::{Percentiles, Spread};
+use crate::telemetry::{DurationHistogram, Percentiles};
 
 /// The daemon as a whole, as plain text on the status topic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
     /// Connected.
     Online,
-    /// Gone without a word: the broker says this for a daemon that it lost.
+    /// The last will: the broker publishes it for a daemon whose connection is lost.
     Offline,
-    /// Stopped because somebody asked.
+    /// Stopped on request.
     Stopped,
 }
 
@@ -87,15 +87,15 @@ pub fn anomaly(on: bool) -> &'static str {
     if on { "ON" } else { "OFF" }
 }
 
-/// What a stream is doing.
+/// The state of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Watching {
-    /// Learning what is normal; there is no probability yet.
+    /// Calibrating; there is no probability yet.
     Calibrating,
-    /// Comparing with what is normal.
+    /// Watching with a calibration.
     Watching,
-    /// The place has changed: only what is severe is told, and what is normal is learnt anew.
+    /// The site has changed: calibrating again; only severe events are reported.
     Relearning,
 }
 
@@ -116,11 +116,11 @@ pub struct Score {
     pub p: Option<f64>,
     /// -log10 of `p`; null while calibrating.
     pub score: Option<f64>,
-    /// What the stream is doing.
+    /// The state of the stream.
     pub state: Watching,
-    /// How far it has got with learning what is normal; left out while it learns nothing.
+    /// Progress of the calibration; left out outside of one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub learning: Option<Learning>,
+    pub learning: Option<CalibrationProgress>,
 }
 
 /// The state of the outbox within [`Health`].
@@ -147,7 +147,7 @@ pub struct OutboxHealth {
 pub struct BrokerHealth {
     /// The broker is there.
     pub connected: bool,
-    /// What it refuses or drops, and who else uses this node's name: a line each.
+    /// Its faults: refused or dropped topics, and a second node of this name, a line each.
     pub faults: Vec<String>,
 }
 
@@ -175,9 +175,9 @@ pub struct InputHealth {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct StreamHealth {
-    /// Times the ring was full.
+    /// Overruns of the ring: episodes in which it was full and refused samples.
     pub overruns: u64,
-    /// Times the sound card reported a gap; of a card with several channels told of the first of its streams.
+    /// Times the sound card reported a gap; for a card with several channels counted at its first stream.
     pub xruns: u64,
     /// Samples that never reached the model.
     pub lost_samples: u64,
@@ -190,33 +190,33 @@ pub struct StreamHealth {
     pub samples_shed: u64,
     /// Samples of the source that were NaN, infinite or beyond 1e4 and were taken as 0.
     pub not_finite: u64,
-    /// Times that the model gave what is no number, and forgot what it had heard.
+    /// Times that the model's output was not finite, so that its state was reset.
     pub model_resets: u64,
     /// Bytes of raw PCM that were refused because they are no whole frames.
     pub bytes_refused: u64,
     /// Samples a second that come from a network, where they are more than 0.5 % off what is configured; else null.
     pub measured_hz: Option<u32>,
-    /// What is configured then; else null.
+    /// The configured rate then; else null.
     pub configured_hz: Option<u32>,
-    /// What the samples say of the input.
+    /// The state of the input.
     pub input: InputHealth,
     /// Alarms that the cap refused.
     pub capped: u64,
-    /// Events that were not told, because their kind was declared normal.
+    /// Events that were not reported, because their kind was declared normal.
     pub known: u64,
-    /// Events that were not told, because their sound had been reported often, and lately.
+    /// Events that were not reported, because their sound had been reported often, and recently.
     pub repeats: u64,
-    /// Event documents that were not told, because the stream was muted.
+    /// Event documents that were not reported, because the stream was muted.
     pub muted: u64,
-    /// Times that learning what is normal failed by a fault of the program or the machine, so that it began anew.
+    /// Times that a calibration failed by a fault of the program or the machine, and restarted.
     pub learning_failed: u64,
     /// Times that score, novelty or level have moved.
     pub drifts: u64,
-    /// Times that the place has changed.
+    /// Times that the site has changed.
     pub regimes: u64,
     /// The threshold on -log10 p in force: the budget's and what alarms have taught; null while calibrating.
     pub threshold: Option<f64>,
-    /// Of a microphone on the broker: what became of its chunks.
+    /// Counters of the chunks of a microphone on the broker.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub chunks: Option<ChunkHealth>,
 }
@@ -231,7 +231,7 @@ pub struct ChunkHealth {
     pub late: u64,
     /// Of these, those whose sound had come before.
     pub repeated: u64,
-    /// Of these, those that are no chunks, or that come from where nobody is expected.
+    /// Of these, invalid messages, and chunks of an unexpected session.
     pub refused: u64,
     /// Frames that are missing between chunks.
     pub missing_frames: u64,
@@ -283,7 +283,7 @@ pub struct Health {
     pub hop_p99_us: f64,
     /// Times to process a hop since the start, for `/metrics`.
     #[serde(skip)]
-    pub hop_spread: Spread,
+    pub hop_spread: DurationHistogram,
     /// Where the time goes between a sound and its event, by stage.
     pub delays: Delays,
     /// Share of the time for which the analysis worked and did not wait for sound, over some 10 s, percent.
@@ -317,7 +317,7 @@ pub struct Delay {
     pub p999_us: f64,
     /// All since the start, for `/metrics`.
     #[serde(skip)]
-    pub spread: Spread,
+    pub spread: DurationHistogram,
 }
 
 impl From<Percentiles> for Delay {
@@ -336,7 +336,7 @@ pub enum GapReason {
     Age,
 }
 
-/// Stands in the queue where event documents were given up: an event document with phase `gap`.
+/// Takes the place of dropped event documents in the queue: an event document with phase `gap`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Gap {
     /// [`EVENT_SCHEMA`].

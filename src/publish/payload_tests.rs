@@ -146,7 +146,7 @@ fn health_document() {
         },
         snapshots_written: 6,
         snapshots_dropped: 4,
-        hop_spread: crate::telemetry::Spread::default(),
+        hop_spread: crate::telemetry::DurationHistogram::default(),
         hop_p50_us: 310.0,
         hop_p99_us: 800.5,
         delays: Delays {
@@ -176,7 +176,7 @@ fn score_documents() {
     };
     holds(&watching, SCORE);
     let state = Watching::Calibrating;
-    let far = Some(Learning { fraction: 0.42, until: Some("2026-01-02T03:09:05.000Z".into()) });
+    let far = Some(CalibrationProgress { fraction: 0.42, until: Some("2026-01-02T03:09:05.000Z".into()) });
     let learning = Score {
         t_s: 1.5,
         surprise: None,

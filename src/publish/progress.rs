@@ -1,4 +1,4 @@
-//! How far a stream has got with learning what is normal.
+//! Progress of the calibration of a stream.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,19 +6,19 @@ use super::payload::Watching;
 
 /// Progress of a calibration, within [`Score`](super::Score).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Learning {
-    /// Share of the sound to learn from that was heard, 0 to 1.
+pub struct CalibrationProgress {
+    /// Share of the calibration sound received so far, 0 to 1.
     pub fraction: f64,
     /// When events are reported from, if sound goes on without gaps, RFC 3339 in UTC; null where sound is not heard as it happens.
     pub until: Option<String>,
 }
 
-/// The state document of a stream: retained, told when the state changes and every 5 % of a calibration.
+/// The state document of a stream: retained, published when the state changes and every 5 % of a calibration.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StreamProgress {
-    /// What the stream is doing.
+    /// The state of the stream.
     pub state: Watching,
-    /// Share of the sound to learn from that was heard, 0 to 1; null while watching.
+    /// Share of the calibration sound received so far, 0 to 1; null while watching.
     pub fraction: Option<f64>,
     /// When events are reported from, RFC 3339 in UTC; null while watching, while relearning (severe events are reported) and where
     /// sound is not heard as it happens.

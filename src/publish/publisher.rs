@@ -1,4 +1,4 @@
-//! What the rest of the program sees of publishing: a channel in, counters out.
+//! The interface of publishing: a channel in, counters out.
 
 use std::io::IsTerminal;
 use std::path::Path;
@@ -12,8 +12,8 @@ use serde::Serialize;
 
 use super::config::PublishConfig;
 use super::embedding::Embedding;
-use super::home::Household;
-use super::lines::Lines;
+use super::home_assistant::DiscoveryConfig;
+use super::lines::StdoutLines;
 use super::payload::{Availability, Health, Score};
 use super::progress::StreamProgress;
 use super::request::{Command, Request, Response};
@@ -23,8 +23,8 @@ use crate::event::Event;
 
 /// Messages that wait for the publish thread at most.
 const QUEUE: usize = 1024;
-/// Of these, how many may wait where a fleeting message comes: the rest is for events.
-const FLEETING: usize = QUEUE / 2;
+/// Limit of the queue for QoS 0 messages: the rest is for events.
+const QOS0_QUEUE: usize = QUEUE / 2;
 /// Requests that wait to be carried out at most.
 const REQUESTS: usize = 16;
 /// Time beyond its deadline after which a stop gives the publish thread up (a disk that hangs).
@@ -60,14 +60,14 @@ pub enum Outgoing {
     Availability {
         /// Stream id.
         stream: String,
-        /// What is so.
+        /// The availability.
         availability: Availability,
     },
-    /// What a stream is doing: retained, the latest counts.
+    /// The state of a stream: retained, the latest counts.
     Progress {
         /// Stream id.
         stream: String,
-        /// What it is doing.
+        /// The state.
         progress: StreamProgress,
     },
     /// The state of the node: retained, the latest counts.
@@ -76,14 +76,14 @@ pub enum Outgoing {
     Setting {
         /// Stream id.
         stream: String,
-        /// What is set.
+        /// The setting.
         key: Command,
         /// Its value.
         value: String,
     },
     /// The answer to a request: nothing where there is no connection.
     Response {
-        /// What was asked for.
+        /// The command.
         command: Command,
         /// The answer.
         response: Response,
@@ -114,7 +114,7 @@ impl EventSender {
     /// embeddings: half full) or it has stopped; the message is gone then, and counted as refused.
     pub fn try_send(&self, message: Outgoing) -> bool {
         let fleeting = matches!(message, Outgoing::Score { .. } | Outgoing::Embedding { .. });
-        let room = !fleeting || self.inbox.len() < FLEETING;
+        let room = !fleeting || self.inbox.len() < QOS0_QUEUE;
         let sent = room && self.inbox.try_send(Inbound::Out(message)).is_ok();
         self.count(sent)
     }
@@ -133,7 +133,7 @@ impl EventSender {
     }
 }
 
-/// What a stop leaves behind.
+/// The result of a stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StopReport {
     /// Event documents accepted, over all runs of the outbox.
@@ -156,7 +156,7 @@ pub struct Publisher {
     sender: EventSender,
     stop: Sender<Instant>,
     done: Receiver<bool>,
-    door: Sender<Request>,
+    request_sender: Sender<Request>,
     requests: Receiver<Request>,
 }
 
@@ -172,7 +172,7 @@ impl Publisher {
         Self::start_with(config, node, state_dir, None)
     }
 
-    /// The same for a node that Home Assistant is told of, or no longer.
+    /// The same, with the Home Assistant discovery of the node, or its removal.
     ///
     /// # Errors
     /// As [`start`](Self::start).
@@ -180,7 +180,7 @@ impl Publisher {
         config: &PublishConfig,
         node: &str,
         state_dir: &Path,
-        household: Option<Household<'_>>,
+        discovery: Option<DiscoveryConfig<'_>>,
     ) -> Result<Self> {
         config.validate(node)?;
         let (inbox, taken) = bounded(QUEUE);
@@ -188,15 +188,15 @@ impl Publisher {
         let status = Arc::new(PublisherStatus::default());
         let (asked, requests) = bounded(REQUESTS);
         let done = if config.broker.is_some() {
-            start_courier(
+            start_outbox_publisher(
                 config,
                 node,
                 state_dir,
                 (taken, stopped, status.clone(), asked.clone()),
-                household,
+                discovery,
             )?
         } else {
-            let lines = Lines {
+            let lines = StdoutLines {
                 inbox: taken,
                 stop: stopped,
                 status: status.clone(),
@@ -206,7 +206,7 @@ impl Publisher {
             };
             spawn("publish", move || lines.run())?
         };
-        Ok(Self { sender: EventSender { inbox, status }, stop, done, door: asked, requests })
+        Ok(Self { sender: EventSender { inbox, status }, stop, done, request_sender: asked, requests })
     }
 
     /// A way in.
@@ -215,16 +215,16 @@ impl Publisher {
         self.sender.clone()
     }
 
-    /// What others ask of the daemon. Who takes a request answers it ([`Outgoing::Response`]).
+    /// Requests to the daemon. The receiver of a request answers it ([`Outgoing::Response`]).
     #[must_use]
     pub fn requests(&self) -> Receiver<Request> {
         self.requests.clone()
     }
 
-    /// The way of requests that come otherwise than over the broker.
+    /// A sender of requests that do not come over the broker.
     #[must_use]
-    pub fn door(&self) -> Sender<Request> {
-        self.door.clone()
+    pub fn request_sender(&self) -> Sender<Request> {
+        self.request_sender.clone()
     }
 
     /// The counters.
@@ -259,7 +259,7 @@ impl Publisher {
     }
 }
 
-type Ends = (Receiver<Inbound>, Receiver<Instant>, Arc<PublisherStatus>, Sender<Request>);
+type ThreadEnds = (Receiver<Inbound>, Receiver<Instant>, Arc<PublisherStatus>, Sender<Request>);
 
 fn spawn(name: &str, work: impl FnOnce() -> bool + Send + 'static) -> Result<Receiver<bool>> {
     let (done, ended) = bounded(1);
@@ -275,12 +275,12 @@ fn spawn(name: &str, work: impl FnOnce() -> bool + Send + 'static) -> Result<Rec
 }
 
 #[cfg(not(feature = "mqtt"))]
-fn start_courier(
+fn start_outbox_publisher(
     _: &PublishConfig,
     _: &str,
     _: &Path,
-    _: Ends,
-    _: Option<Household<'_>>,
+    _: ThreadEnds,
+    _: Option<DiscoveryConfig<'_>>,
 ) -> Result<Receiver<bool>> {
     Err(Error::config(
         "a broker is configured, but this program was built without MQTT",
@@ -289,25 +289,25 @@ fn start_courier(
 }
 
 #[cfg(feature = "mqtt")]
-fn start_courier(
+fn start_outbox_publisher(
     config: &PublishConfig,
     node: &str,
     state_dir: &Path,
-    ends: Ends,
-    household: Option<Household<'_>>,
+    ends: ThreadEnds,
+    discovery: Option<DiscoveryConfig<'_>>,
 ) -> Result<Receiver<bool>> {
-    use super::courier::Courier;
-    use super::desk::Desk;
-    use super::home::Home;
-    use super::outbox::{Caps, Outbox};
-    use super::session::{Session, Settings};
+    use super::home_assistant::HomeAssistant;
+    use super::outbox::{Outbox, OutboxLimits};
+    use super::outbox_publisher::OutboxPublisher;
+    use super::request_handler::RequestHandler;
+    use super::session::{Session, SessionSettings};
     use super::topics::Topics;
     use crate::error::ErrorKind;
     use crate::event::EVENT_SCHEMA;
-    use crate::mqtt::link::{self, Options};
+    use crate::mqtt::link::{self, ConnectOptions};
 
     let topics = Topics::new(&config.prefix, node)?;
-    let options = Options {
+    let options = ConnectOptions {
         protocol: config.protocol,
         session_expiry_s: config.session_expiry_s,
         message_expiry_s: config.message_expiry_s,
@@ -317,7 +317,7 @@ fn start_courier(
         ],
         ..config.options(format!("cpc-stream-{node}"))?
     };
-    let caps = Caps {
+    let caps = OutboxLimits {
         max_bytes: config.outbox_max_bytes,
         max_age: Duration::from_secs(u64::from(config.outbox_max_age_h) * 3600),
     };
@@ -332,30 +332,30 @@ fn start_courier(
     };
     ends.2.set_tally(outbox.tally(), outbox.corrupt_files());
 
-    let settings = Settings {
+    let settings = SessionSettings {
         options,
         status_topic: topics.status(),
-        home: household.map(|household| Home::new(&topics, config, household)),
+        home: discovery.map(|discovery| HomeAssistant::new(&topics, config, discovery)),
         window: usize::from(config.window),
         backoff: (
             Duration::from_secs_f64(config.backoff_min_s),
             Duration::from_secs_f64(config.backoff_max_s),
         ),
     };
-    let (inbox, stop, status, door) = ends;
-    let desk = Desk { topics: topics.clone(), allowed: config.commands.clone(), door };
+    let (inbox, stop, status, request_sender) = ends;
+    let handler = RequestHandler { topics: topics.clone(), allowed: config.commands.clone(), request_sender };
     let (wire, commands) = tokio::sync::mpsc::unbounded_channel();
     let (receipts_in, receipts) = crossbeam_channel::unbounded();
-    let session = Session::new(settings, commands, receipts_in, desk, status.clone());
+    let session = Session::new(settings, commands, receipts_in, handler, status.clone());
     let runtime = link::runtime()?;
     let _ended = spawn("mqtt", move || {
         runtime.block_on(session.run());
-        // a name lookup that hangs must not hold up the stop
+        // a name lookup that hangs must not delay the stop
         runtime.shutdown_background();
         true
     })?;
-    let courier = Courier { outbox, topics, inbox, stop, wire, receipts, status };
-    spawn("publish", move || courier.run())
+    let outbox_publisher = OutboxPublisher { outbox, topics, inbox, stop, wire, receipts, status };
+    spawn("publish", move || outbox_publisher.run())
 }
 
 #[cfg(test)]
@@ -382,9 +382,9 @@ mod tests {
         let (inbox, taken) = bounded(QUEUE);
         let sender = EventSender { inbox, status: Arc::default() };
         let sent = (0..QUEUE).filter(|_| sender.try_send(embedding())).count();
-        assert_eq!((sent, sender.status.refused()), (FLEETING, (QUEUE - FLEETING) as u64));
+        assert_eq!((sent, sender.status.refused()), (QOS0_QUEUE, (QUEUE - QOS0_QUEUE) as u64));
         let event = || Outgoing::Event(Box::new(crate::event::samples::event("mic", 0)));
         let sent = (0..QUEUE).filter(|_| sender.try_send(event())).count();
-        assert_eq!((sent, taken.len()), (QUEUE - FLEETING, QUEUE));
+        assert_eq!((sent, taken.len()), (QUEUE - QOS0_QUEUE, QUEUE));
     }
 }

@@ -1,4 +1,4 @@
-//! What others may ask of the node, and the answers.
+//! Requests to the node, and their responses.
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -9,19 +9,19 @@ use crate::error::{Error, Result};
 /// Longest request, bytes.
 const LONGEST: usize = 1024;
 
-/// Something that can be asked for, on `<prefix>/<node>/request/<command>`.
+/// A command, on `<prefix>/<node>/request/<command>`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Command {
     /// A verdict on an event: [`AckEvent`].
     AckEvent,
-    /// Learn anew what is normal: [`OfStream`].
+    /// Calibrate again: [`StreamSelector`].
     Recalibrate,
     /// Another false-alarm budget until the next start: [`Budget`]. Also `<stream>/set/budget`.
     Budget,
-    /// Tell no events for a while: [`Mute`]. Also `<stream>/set/mute`.
+    /// Report no events for a while: [`Mute`]. Also `<stream>/set/mute`.
     Mute,
-    /// Keep a picture or clip of what was just heard: [`Snapshot`].
+    /// Store a picture or clip of the latest sound: [`Snapshot`].
     Snapshot,
     /// Read the configuration file again; no fields.
     Reload,
@@ -66,13 +66,13 @@ impl Command {
     }
 }
 
-/// What the operator says of an event.
+/// The operator's verdict on an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Judgement {
-    /// This is normal here: do not tell sound of its kind again.
+    /// Normal here: do not report sound of its kind again.
     Normal,
-    /// There was something: the event does not count as a false alarm.
+    /// An anomaly: the event does not count as a false alarm.
     Anomaly,
 }
 
@@ -96,7 +96,7 @@ pub struct AckEvent {
 /// A stream, or all of them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct OfStream {
+pub struct StreamSelector {
     /// Stream id; all streams where it is left out.
     pub stream: Option<String>,
 }
@@ -124,7 +124,7 @@ pub struct Mute {
 }
 
 /// The longest that can be muted at a time, seconds.
-pub const LONGEST_MUTE_S: u32 = 86_400;
+pub const MAX_MUTE_S: u32 = 86_400;
 
 /// The last sound of a stream.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -133,21 +133,21 @@ pub struct Snapshot {
     /// Stream id.
     pub stream: String,
     /// Seconds of it, 1 to 30; 10 where it is left out.
-    #[serde(default = "ten")]
+    #[serde(default = "default_snapshot_seconds")]
     pub seconds: u32,
 }
 
-fn ten() -> u32 {
+fn default_snapshot_seconds() -> u32 {
     10
 }
 
-/// What is asked for.
+/// The body of a request.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Ask {
+pub enum RequestBody {
     /// A verdict.
     AckEvent(AckEvent),
-    /// To learn anew.
-    Recalibrate(OfStream),
+    /// Calibrate again.
+    Recalibrate(StreamSelector),
     /// Another budget.
     Budget(Budget),
     /// Silence.
@@ -161,9 +161,9 @@ pub enum Ask {
 /// A request that can be read.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Request {
-    /// What is asked for.
-    pub ask: Ask,
-    /// Comes back in the answer, so that who asked can tell whose answer it is.
+    /// The body of a request.
+    pub ask: RequestBody,
+    /// Copied to the response, so that the client can match it.
     pub transaction: Option<String>,
 }
 
@@ -173,7 +173,7 @@ struct Transaction {
     transaction: Option<String>,
 }
 
-/// The transaction of a request, whatever else is wrong with it.
+/// The transaction of a request, even of an invalid one.
 pub(super) fn transaction(payload: &[u8]) -> Option<String> {
     let short = payload.get(..payload.len().min(LONGEST)).unwrap_or_default();
     serde_json::from_slice::<Transaction>(short).ok()?.transaction
@@ -196,7 +196,7 @@ impl Request {
         let unread = |e: serde_json::Error| Error::config(format!("the request is {e}"), fix);
         let empty = payload.iter().all(u8::is_ascii_whitespace);
         let mut fields: serde_json::Map<String, serde_json::Value> = match (empty, command) {
-            // nothing to say is as good as {}
+            // an empty payload counts as {}
             (true, Command::Reload | Command::Recalibrate) => serde_json::Map::new(),
             _ => serde_json::from_slice(payload).map_err(unread)?,
         };
@@ -205,7 +205,7 @@ impl Request {
             Some(serde_json::Value::String(text)) => Some(text),
             Some(_) => return Err(Error::config("the request's `transaction` is no text", fix)),
         };
-        let ask = Ask::of(command, fields).map_err(unread)?;
+        let ask = RequestBody::of(command, fields).map_err(unread)?;
         ask.check(fix)?;
         Ok(Self { ask, transaction })
     }
@@ -223,11 +223,11 @@ impl Request {
         let ask = match command {
             Command::Budget => {
                 let number = text.parse().map_err(|_| bad("a number of events an hour"))?;
-                Ask::Budget(Budget { stream, events_per_hour: number })
+                RequestBody::Budget(Budget { stream, events_per_hour: number })
             }
             Command::Mute => {
                 let seconds = text.parse().map_err(|_| bad("whole seconds, 0 to end it,"))?;
-                Ask::Mute(Mute { stream, seconds })
+                RequestBody::Mute(Mute { stream, seconds })
             }
             other => {
                 return Err(Error::config(
@@ -241,7 +241,7 @@ impl Request {
     }
 }
 
-impl Ask {
+impl RequestBody {
     fn of(command: Command, fields: serde_json::Map<String, serde_json::Value>) -> serde_json::Result<Self> {
         fn read<T: DeserializeOwned>(
             fields: serde_json::Map<String, serde_json::Value>,
@@ -250,7 +250,7 @@ impl Ask {
         }
         #[derive(Deserialize)]
         #[serde(deny_unknown_fields)]
-        struct Nothing {}
+        struct EmptyBody {}
         Ok(match command {
             Command::AckEvent => Self::AckEvent(read(fields)?),
             Command::Recalibrate => Self::Recalibrate(read(fields)?),
@@ -258,7 +258,7 @@ impl Ask {
             Command::Mute => Self::Mute(read(fields)?),
             Command::Snapshot => Self::Snapshot(read(fields)?),
             Command::Reload => {
-                read::<Nothing>(fields)?;
+                read::<EmptyBody>(fields)?;
                 Self::Reload
             }
         })
@@ -274,8 +274,8 @@ impl Ask {
             },
             Self::Recalibrate(of) => of.stream.as_ref(),
             Self::Budget(budget) => budget.stream.as_ref(),
-            Self::Mute(mute) if mute.seconds > LONGEST_MUTE_S => {
-                return wrong(format!("seconds is {}, expected {LONGEST_MUTE_S} at most", mute.seconds));
+            Self::Mute(mute) if mute.seconds > MAX_MUTE_S => {
+                return wrong(format!("seconds is {}, expected {MAX_MUTE_S} at most", mute.seconds));
             }
             Self::Mute(mute) => mute.stream.as_ref(),
             Self::Snapshot(of) if !(1..=30).contains(&of.seconds) => {
@@ -316,7 +316,7 @@ pub enum ResponseStatus {
 pub struct Response {
     /// Whether it was carried out.
     pub status: ResponseStatus,
-    /// What came of it; null where there is nothing to say.
+    /// The result; null without one.
     #[serde(default)]
     pub data: Option<serde_json::Value>,
     /// Why not; null where it was.

@@ -16,7 +16,8 @@ fn names_are_those_of_the_configuration() {
 #[test]
 fn verdicts_name_one_event_and_nothing_unknown() {
     let good = r#"{"stream":"mic","number":3,"verdict":"normal","transaction":"a"}"#;
-    let Request { ask: Ask::AckEvent(ack), transaction } = parse(Command::AckEvent, good).unwrap() else {
+    let Request { ask: RequestBody::AckEvent(ack), transaction } = parse(Command::AckEvent, good).unwrap()
+    else {
         panic!("another request")
     };
     assert_eq!(transaction.as_deref(), Some("a"));
@@ -63,8 +64,8 @@ fn settings_are_bare_values_of_a_stream() {
     let set = |command, payload: &str| Request::parse(command, Some("mic"), payload.as_bytes());
     let stream = Some("mic".to_owned());
     let budget = set(Command::Budget, " 2.5\n").unwrap().ask;
-    assert_eq!(budget, Ask::Budget(Budget { stream: stream.clone(), events_per_hour: 2.5 }));
-    assert_eq!(set(Command::Mute, "600").unwrap().ask, Ask::Mute(Mute { stream, seconds: 600 }));
+    assert_eq!(budget, RequestBody::Budget(Budget { stream: stream.clone(), events_per_hour: 2.5 }));
+    assert_eq!(set(Command::Mute, "600").unwrap().ask, RequestBody::Mute(Mute { stream, seconds: 600 }));
     for (command, payload) in [
         (Command::Budget, "many"),
         (Command::Budget, ""),

@@ -1,9 +1,10 @@
-//! Whether the broker hands on what it confirms. A broker that speaks MQTT 3.1.1 confirms what its rules forbid, what is too
-//! long for it and what it will not keep, and drops it; MQTT 5 gives reasons, as far as the broker does.
+//! A check that the broker delivers the messages that it confirms. With MQTT 3.1.1 a broker confirms and drops messages
+//! that its rules forbid, that are too long, or that it does not retain; with MQTT 5 it may give reasons.
 //!
-//! The daemon listens to its own status, to its own health, and to the first event on each topic. Where its status comes back
-//! and the event does not, the broker drops it; the health document is judged where an event came back. Where not even the status comes back, the user may not read and nothing
-//! is known. A health document of another run under the same name betrays a second node of that name.
+//! The daemon subscribes to its own status, to its own health, and to the first event on each topic. Where its status
+//! comes back and the event does not, the broker drops the event; the health document is checked where an event came
+//! back. Where not even the status comes back, the user may not read, and the check has no result. A health document of
+//! another run under the same name shows a second node of that name.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -12,28 +13,28 @@ use serde::Deserialize;
 
 use crate::mqtt::link::Message;
 
-/// How long the broker may take to hand on what it has confirmed.
+/// Longest delay between the confirmation of a message and its delivery.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// The same where the daemon ends and cannot wait.
+/// The same at a stop.
 const SHORT_PATIENCE: Duration = Duration::from_millis(500);
-/// A topic on which something was missing is looked at again after this long.
-const AGAIN: Duration = Duration::from_secs(300);
-/// Event topics that are looked at at a time.
+/// A topic with a missing message is checked again after this long.
+const RECHECK_AFTER: Duration = Duration::from_secs(300);
+/// Event topics that are checked at a time.
 const TOPICS: usize = 8;
 
-/// What is to be done.
+/// Actions of the check.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Action {
     /// Ask for a subscription.
     Subscribe(String),
     /// End one.
     Unsubscribe(String),
-    /// The broker drops what is published here, for this reason as far as it can be told.
+    /// The broker drops messages on this topic, with the likely reason.
     Dropped { topic: String, why: &'static str },
-    /// What is published here comes through.
+    /// The broker delivers messages on this topic.
     Passes(String),
     /// Another daemon publishes under this node's name.
-    Rival,
+    DuplicateNode,
 }
 
 const EVENT: &str = "the broker confirms it and hands it on to nobody";
@@ -50,9 +51,9 @@ struct Expected {
 pub(super) struct SelfCheck {
     status: String,
     health: String,
-    /// Our status came back: we can hear what we say.
+    /// Our status came back: the user may read.
     reads: bool,
-    /// The status must come again as one that was kept, until then.
+    /// Until then the status must arrive again as a retained message.
     kept_by: Option<Instant>,
     kept: bool,
     /// The run of this daemon, as its health documents say.
@@ -74,12 +75,12 @@ pub(super) struct SelfCheck {
 }
 
 #[derive(Deserialize)]
-struct Boot {
+struct BootOnly {
     boot: String,
 }
 
 fn boot(payload: &[u8]) -> Option<String> {
-    Some(serde_json::from_slice::<Boot>(payload).ok()?.boot)
+    Some(serde_json::from_slice::<BootOnly>(payload).ok()?.boot)
 }
 
 impl SelfCheck {
@@ -103,7 +104,7 @@ impl SelfCheck {
         }
     }
 
-    /// Whether a subscription is one of this check, so that a refusal of it matters to nobody.
+    /// Whether a subscription is one of this check, so that its refusal is no fault.
     pub(super) fn owns(&self, filter: &str) -> bool {
         filter == self.status
             || filter == self.health
@@ -131,7 +132,7 @@ impl SelfCheck {
         Some(Action::Subscribe(topic.to_owned()))
     }
 
-    /// What is retained goes out.
+    /// A retained message is sent.
     pub(super) fn state_goes(&mut self, topic: &str, payload: &[u8]) {
         if topic == self.health {
             self.boot = boot(payload);
@@ -154,13 +155,13 @@ impl SelfCheck {
     }
 
     /// A message came.
-    pub(super) fn heard(&mut self, message: &Message, now: Instant) -> Vec<Action> {
+    pub(super) fn received(&mut self, message: &Message, now: Instant) -> Vec<Action> {
         let Message { retained, topic, payload } = message;
         if *topic == self.status {
             if !retained && payload == b"online" && !self.reads {
                 self.reads = true;
                 if !self.kept {
-                    // what is kept is sent again to who subscribes again
+                    // a retained message is delivered again after a new subscription
                     self.kept_by = Some(now + PATIENCE);
                     return vec![Action::Subscribe(self.status.clone())];
                 }
@@ -171,7 +172,7 @@ impl SelfCheck {
         } else if *topic == self.health {
             let ours = self.boot.as_ref().is_none_or(|ours| boot(payload).is_none_or(|boot| boot == *ours));
             if !ours && (!retained || self.said_health) {
-                return vec![Action::Rival];
+                return vec![Action::DuplicateNode];
             }
             if ours && !retained && !self.health_passes {
                 (self.health_passes, self.health_missing, self.health_by) = (true, false, None);
@@ -203,19 +204,19 @@ impl SelfCheck {
         if self.health_missing && self.event_passed { self.drops(&health, LENGTH) } else { None }
     }
 
-    /// When to look next.
+    /// Time of the next check.
     pub(super) fn due(&self) -> Option<Instant> {
         let events = self.expected.values().filter_map(|expected| expected.by);
         events.chain(self.kept_by).chain(self.health_by).min()
     }
 
-    /// What is missing when the daemon ends.
-    pub(super) fn look_last(&mut self, now: Instant) -> Vec<Action> {
-        self.look(now + PATIENCE.saturating_sub(SHORT_PATIENCE))
+    /// The missing messages at a stop.
+    pub(super) fn check_at_stop(&mut self, now: Instant) -> Vec<Action> {
+        self.check_due(now + PATIENCE.saturating_sub(SHORT_PATIENCE))
     }
 
-    /// What is missing by now.
-    pub(super) fn look(&mut self, now: Instant) -> Vec<Action> {
+    /// The missing messages so far.
+    pub(super) fn check_due(&mut self, now: Instant) -> Vec<Action> {
         let over = |by: Option<Instant>| by.is_some_and(|by| now >= by);
         let mut actions = Vec::new();
         if over(self.kept_by) {
@@ -235,7 +236,7 @@ impl SelfCheck {
             .collect();
         for topic in late {
             self.expected.remove(&topic);
-            self.seen.insert(topic.clone(), Some(now + AGAIN));
+            self.seen.insert(topic.clone(), Some(now + RECHECK_AFTER));
             actions.push(Action::Unsubscribe(topic.clone()));
             actions.extend(self.drops(&topic, EVENT));
         }
@@ -265,10 +266,10 @@ mod tests {
     fn reading(now: Instant) -> SelfCheck {
         let mut check = check();
         assert_eq!(check.connected().len(), 2);
-        assert_eq!(check.heard(&message("p/n/status", "stopped", true), now), []);
-        let again = check.heard(&message("p/n/status", "online", false), now);
+        assert_eq!(check.received(&message("p/n/status", "stopped", true), now), []);
+        let again = check.received(&message("p/n/status", "online", false), now);
         assert_eq!(again, [Action::Subscribe("p/n/status".into())]);
-        assert_eq!(check.heard(&message("p/n/status", "online", true), now), []);
+        assert_eq!(check.received(&message("p/n/status", "online", true), now), []);
         check
     }
 
@@ -280,73 +281,73 @@ mod tests {
             assert_eq!(check.event_goes(EVENTS, b"{}", now), Some(Action::Subscribe(EVENTS.into())));
             assert_eq!(check.event_goes(EVENTS, b"{2}", now), None, "one at a time");
             check.confirmed(EVENTS, now);
-            assert_eq!(check.heard(&message(EVENTS, "{of another}", false), now), []);
+            assert_eq!(check.received(&message(EVENTS, "{of another}", false), now), []);
             if comes {
-                let actions = check.heard(&message(EVENTS, "{}", false), now);
+                let actions = check.received(&message(EVENTS, "{}", false), now);
                 assert_eq!(actions, [Action::Unsubscribe(EVENTS.into())]);
-                assert_eq!(check.look(later(now)), []);
+                assert_eq!(check.check_due(later(now)), []);
             } else {
                 assert!(check.due().is_some_and(|due| due > now));
-                assert_eq!(check.look(now), []);
-                let actions = check.look(later(now));
+                assert_eq!(check.check_due(now), []);
+                let actions = check.check_due(later(now));
                 assert_eq!(actions[0], Action::Unsubscribe(EVENTS.into()));
                 assert_eq!(actions[1], Action::Dropped { topic: EVENTS.into(), why: EVENT });
                 // later it is looked at again, and that it passes is told
-                let again = now + AGAIN + PATIENCE * 2;
+                let again = now + RECHECK_AFTER + PATIENCE * 2;
                 assert!(check.event_goes(EVENTS, b"{3}", again).is_some());
-                let actions = check.heard(&message(EVENTS, "{3}", false), again);
+                let actions = check.received(&message(EVENTS, "{3}", false), again);
                 assert_eq!(actions[1], Action::Passes(EVENTS.into()));
             }
         }
     }
 
     #[test]
-    fn who_may_not_read_knows_nothing() {
+    fn a_user_without_read_permission_gets_no_result() {
         let now = Instant::now();
         let mut check = check();
         check.connected();
         check.event_goes(EVENTS, b"{}", now);
         check.confirmed(EVENTS, now);
         check.confirmed("p/n/health", now);
-        assert_eq!(check.look(later(now)), [Action::Unsubscribe(EVENTS.into())]);
+        assert_eq!(check.check_due(later(now)), [Action::Unsubscribe(EVENTS.into())]);
         assert!(check.owns(EVENTS) && check.owns("p/n/health") && !check.owns("p/n/request/+"));
     }
 
     #[test]
-    fn what_is_not_kept_and_what_is_too_long_is_found() {
+    fn unretained_and_too_long_messages_are_found() {
         let now = Instant::now();
         let mut check = check();
         check.connected();
-        check.heard(&message("p/n/status", "online", false), now);
+        check.received(&message("p/n/status", "online", false), now);
         check.state_goes("p/n/health", br#"{"boot":"A"}"#);
         check.confirmed("p/n/health", now);
         // alone that the health does not come back says nothing
-        let found = check.look(later(now));
+        let found = check.check_due(later(now));
         assert_eq!(found, [Action::Dropped { topic: "p/n/status".into(), why: KEPT }]);
         check.event_goes(EVENTS, b"{}", now);
         check.confirmed(EVENTS, now);
-        let found = check.heard(&message(EVENTS, "{}", false), now);
+        let found = check.received(&message(EVENTS, "{}", false), now);
         assert_eq!(found[1], Action::Dropped { topic: "p/n/health".into(), why: LENGTH });
-        let back = check.heard(&message("p/n/health", r#"{"boot":"A"}"#, false), now);
+        let back = check.received(&message("p/n/health", r#"{"boot":"A"}"#, false), now);
         assert_eq!(back, [Action::Passes("p/n/health".into())]);
     }
 
     #[test]
-    fn another_run_under_the_same_name_is_a_rival_and_an_earlier_one_of_ours_is_not() {
+    fn another_run_with_the_same_node_id_is_detected_and_an_earlier_one_is_not() {
         let now = Instant::now();
         let (ours, others) = (r#"{"boot":"A"}"#, r#"{"boot":"B"}"#);
         let mut check = check();
         check.connected();
         // left by the run before this one
-        assert_eq!(check.heard(&message("p/n/health", others, true), now), []);
+        assert_eq!(check.received(&message("p/n/health", others, true), now), []);
         check.state_goes("p/n/health", ours.as_bytes());
-        assert_eq!(check.heard(&message("p/n/health", others, true), now), []);
+        assert_eq!(check.received(&message("p/n/health", others, true), now), []);
         check.confirmed("p/n/health", now);
-        assert_eq!(check.heard(&message("p/n/health", ours, false), now), []);
+        assert_eq!(check.received(&message("p/n/health", ours, false), now), []);
         check.connected();
-        assert_eq!(check.heard(&message("p/n/health", ours, true), now), []);
-        assert_eq!(check.heard(&message("p/n/health", others, true), now), [Action::Rival]);
-        assert_eq!(check.heard(&message("p/n/health", others, false), now), [Action::Rival]);
-        assert_eq!(check.heard(&message("p/n/health", "no document", false), now), []);
+        assert_eq!(check.received(&message("p/n/health", ours, true), now), []);
+        assert_eq!(check.received(&message("p/n/health", others, true), now), [Action::DuplicateNode]);
+        assert_eq!(check.received(&message("p/n/health", others, false), now), [Action::DuplicateNode]);
+        assert_eq!(check.received(&message("p/n/health", "no document", false), now), []);
     }
 }

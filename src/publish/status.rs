@@ -1,11 +1,11 @@
-//! What the publisher tells about itself, readable by any thread at any time.
+//! Counters and flags of the publisher, readable by any thread at any time.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use super::outbox::Tally;
+use super::outbox::OutboxCounters;
 use super::payload::{BrokerHealth, Health, OutboxHealth};
 use crate::telemetry::{HopTimes, Percentiles};
 
@@ -13,7 +13,7 @@ use crate::telemetry::{HopTimes, Percentiles};
 #[cfg_attr(not(feature = "mqtt"), allow(dead_code))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
-pub(super) enum Link {
+pub(super) enum LinkState {
     Away = 0,
     Connecting = 1,
     Connected = 2,
@@ -35,7 +35,7 @@ pub struct PublisherStatus {
     pub(super) requests_refused: AtomicU64,
     /// How long events took to become durable.
     commits: Mutex<HopTimes>,
-    /// What the broker does not do, by what it concerns.
+    /// Faults of the broker, by their subject.
     faults: Mutex<BTreeMap<String, String>>,
     pub(super) degraded: AtomicBool,
     pub(super) reader_gone: AtomicBool,
@@ -44,10 +44,10 @@ pub struct PublisherStatus {
 }
 
 impl PublisherStatus {
-    /// Whether a broker has taken us in.
+    /// Whether a broker is connected.
     #[must_use]
     pub fn connected(&self) -> bool {
-        self.link.load(Relaxed) == Link::Connected as u8
+        self.link.load(Relaxed) == LinkState::Connected as u8
     }
 
     /// Event documents that became durable (on stdout: that were written), over all runs of the outbox.
@@ -111,18 +111,18 @@ impl PublisherStatus {
         }
     }
 
-    /// What the broker refuses or drops, a line each.
+    /// Faults of the broker, a line each.
     #[must_use]
     pub fn faults(&self) -> Vec<String> {
         self.faults.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
 
-    /// Remembers what is wrong with `what`.
+    /// Sets the fault of `what`.
     pub(super) fn set_fault(&self, what: String, fault: String) {
         self.faults.lock().unwrap_or_else(PoisonError::into_inner).insert(what, fault);
     }
 
-    /// Nothing is wrong with `what` any more.
+    /// Clears the fault of `what`.
     pub(super) fn clear_fault(&self, what: &str) {
         self.faults.lock().unwrap_or_else(PoisonError::into_inner).remove(what);
     }
@@ -139,7 +139,7 @@ impl PublisherStatus {
         self.lines_lost.load(Relaxed)
     }
 
-    /// Somebody has removed the state folder: what is written goes into files without a name, and is lost with the process.
+    /// The state folder was removed: writes go to deleted files, and are lost with the process.
     pub fn set_orphaned(&self, orphaned: bool) {
         self.orphaned.store(orphaned, Relaxed);
     }
@@ -150,7 +150,7 @@ impl PublisherStatus {
         self.corrupt_files.load(Relaxed)
     }
 
-    /// Whether the reader of stdout has gone (`cpc-stream | head`): a wish to stop, no failure.
+    /// Whether the reader of stdout has closed it (`cpc-stream | head`): a request to stop, no failure.
     #[must_use]
     pub fn wants_stop(&self) -> bool {
         self.reader_gone.load(Relaxed)
@@ -177,9 +177,9 @@ impl PublisherStatus {
     }
 
     #[cfg(feature = "mqtt")]
-    pub(super) fn set_link(&self, link: Link) {
+    pub(super) fn set_link(&self, link: LinkState) {
         self.link.store(link as u8, Relaxed);
-        if link == Link::Away {
+        if link == LinkState::Away {
             self.losses.fetch_add(1, Relaxed);
         }
     }
@@ -190,7 +190,7 @@ impl PublisherStatus {
         self.losses.load(Relaxed)
     }
 
-    pub(super) fn set_tally(&self, tally: Tally, corrupt_files: u64) {
+    pub(super) fn set_tally(&self, tally: OutboxCounters, corrupt_files: u64) {
         self.accepted.store(tally.accepted, Relaxed);
         self.acked.store(tally.acked, Relaxed);
         self.dropped.store(tally.dropped, Relaxed);

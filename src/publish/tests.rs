@@ -5,7 +5,7 @@ use crate::error::ErrorKind;
 
 pub(super) use crate::event::samples::event;
 
-fn nobody_listens() -> PublishConfig {
+fn without_a_reader_a_stop_is_requested() -> PublishConfig {
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = free.local_addr().unwrap().port();
     PublishConfig { broker: Some(format!("mqtt://127.0.0.1:{port}")), ..PublishConfig::default() }
@@ -15,7 +15,7 @@ fn nobody_listens() -> PublishConfig {
 #[test]
 fn events_are_kept_where_no_broker_is() {
     let dir = tempfile::tempdir().unwrap();
-    let config = nobody_listens();
+    let config = without_a_reader_a_stop_is_requested();
     for run in 1..=2 {
         let publisher = Publisher::start(&config, "node", dir.path()).unwrap();
         for seq in 0..300 {
@@ -40,7 +40,7 @@ fn a_disk_that_refuses_degrades_and_recovers() {
     let dir = tempfile::tempdir().unwrap();
     let blocked = dir.path().join("outbox.redb");
     std::fs::create_dir(&blocked).unwrap();
-    let publisher = Publisher::start(&nobody_listens(), "node", dir.path()).unwrap();
+    let publisher = Publisher::start(&without_a_reader_a_stop_is_requested(), "node", dir.path()).unwrap();
     let (sender, status) = (publisher.sender(), publisher.status());
     for seq in 0..20 {
         assert!(sender.try_send(Outgoing::Event(Box::new(event("mic", seq)))));
@@ -58,7 +58,7 @@ fn a_disk_that_refuses_degrades_and_recovers() {
 fn a_start_that_cannot_succeed_says_why() {
     let dir = tempfile::tempdir().unwrap();
     let start = |config: &PublishConfig, node: &str| Publisher::start(config, node, dir.path()).map(drop);
-    let away = nobody_listens();
+    let away = without_a_reader_a_stop_is_requested();
     let bad = PublishConfig { broker: Some("http://x".into()), ..PublishConfig::default() };
     let secret = PublishConfig {
         username: Some("ear".into()),
@@ -70,13 +70,14 @@ fn a_start_that_cannot_succeed_says_why() {
         assert_eq!(error.kind(), ErrorKind::Config, "{error}");
     }
     let _first =
-        Outbox::open(dir.path(), Caps { max_bytes: 1 << 20, max_age: Duration::from_secs(60) }).unwrap();
+        Outbox::open(dir.path(), OutboxLimits { max_bytes: 1 << 20, max_age: Duration::from_secs(60) })
+            .unwrap();
     let error = start(&away, "node").unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Config);
 }
 
 #[test]
-fn the_way_in_never_waits_and_counts_what_it_refuses() {
+fn sending_never_waits_and_refused_messages_are_counted() {
     let dir = tempfile::tempdir().unwrap();
     let publisher = Publisher::start(&PublishConfig::default(), "node", dir.path()).unwrap();
     let (sender, status) = (publisher.sender(), publisher.status());

@@ -3,8 +3,8 @@
 use crate::error::{Error, Result};
 use crate::mqtt::TOPIC_WORDS;
 
-/// Words that stand where a node id could stand, for what microphones and workers say to each other.
-const OF_ALL: [&str; 2] = ["mic", "pool"];
+/// Topic levels of microphones and workers, which no node may have as its id.
+const RESERVED_NODE_IDS: [&str; 2] = ["mic", "pool"];
 
 /// Checks that `id` can be one level of a topic: 1 to 64 characters of `A-Z a-z 0-9 _ -`.
 ///
@@ -46,10 +46,10 @@ impl Topics {
             check_id("MQTT topic prefix level", level)?;
         }
         check_id("node id", node)?;
-        if OF_ALL.contains(&node) {
+        if RESERVED_NODE_IDS.contains(&node) {
             return Err(Error::config(
                 format!("node id {node:?} is a word that topics of microphones use"),
-                format!("choose another name than {}", OF_ALL.join(", ")),
+                format!("choose another name than {}", RESERVED_NODE_IDS.join(", ")),
             ));
         }
         Ok(Self { base: format!("{prefix}/{node}"), node: node.to_owned() })
@@ -103,13 +103,13 @@ impl Topics {
         format!("{}/{stream}/embedding", self.base)
     }
 
-    /// A setting of a stream as somebody wishes it.
+    /// The requested value of a setting of a stream.
     #[must_use]
     pub fn set(&self, stream: &str, key: &str) -> String {
         format!("{}/{stream}/set/{key}", self.base)
     }
 
-    /// A setting of a stream as it is, retained.
+    /// The current value of a setting of a stream, retained.
     #[must_use]
     pub fn state(&self, stream: &str, key: &str) -> String {
         format!("{}/{stream}/state/{key}", self.base)
@@ -133,7 +133,7 @@ impl Topics {
         format!("{}/response/{command}", self.base)
     }
 
-    /// What to subscribe to for requests: all commands, and all settings of all streams.
+    /// Filters of requests: all commands, and all settings of all streams.
     #[must_use]
     pub fn requests(&self) -> [String; 2] {
         [self.request("+"), self.set("+", "+")]
@@ -141,7 +141,7 @@ impl Topics {
 
     /// The command that a topic asks for, and its stream where the topic names one (`<stream>/set/<command>`).
     #[must_use]
-    pub fn asked<'a>(&self, topic: &'a str) -> Option<(&'a str, Option<&'a str>)> {
+    pub fn parse_request<'a>(&self, topic: &'a str) -> Option<(&'a str, Option<&'a str>)> {
         let rest = topic.strip_prefix(&self.base)?.strip_prefix('/')?;
         match *rest.split('/').collect::<Vec<_>>() {
             ["request", command] => Some((command, None)),
@@ -150,7 +150,7 @@ impl Topics {
         }
     }
 
-    /// What `mqtt test` says to itself.
+    /// The topic of `mqtt test`.
     #[must_use]
     pub fn test(&self) -> String {
         format!("{}/test", self.base)
@@ -209,10 +209,10 @@ mod tests {
     fn a_topic_says_what_is_asked_for() {
         let topics = Topics::new("site/audio", "hall").unwrap();
         assert_eq!(topics.requests(), ["site/audio/hall/request/+", "site/audio/hall/+/set/+"]);
-        assert_eq!(topics.asked("site/audio/hall/request/mute"), Some(("mute", None)));
-        assert_eq!(topics.asked("site/audio/hall/mic/set/budget"), Some(("budget", Some("mic"))));
+        assert_eq!(topics.parse_request("site/audio/hall/request/mute"), Some(("mute", None)));
+        assert_eq!(topics.parse_request("site/audio/hall/mic/set/budget"), Some(("budget", Some("mic"))));
         for other in ["site/audio/hall2/request/mute", "site/audio/hall/mic/event", "request/mute", ""] {
-            assert_eq!(topics.asked(other), None, "{other}");
+            assert_eq!(topics.parse_request(other), None, "{other}");
         }
     }
 

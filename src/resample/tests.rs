@@ -68,7 +68,7 @@ fn odd_rates_cost_no_more_time_than_others() {
 }
 
 #[test]
-fn what_is_no_number_is_silence() {
+fn nan_samples_become_silence() {
     for rate in [16_000, 44_099, 48_000] {
         let mut input = tone(rate, 440.0, 1);
         input[1000..1010].copy_from_slice(&[f32::NAN, f32::INFINITY].repeat(5));
@@ -78,7 +78,7 @@ fn what_is_no_number_is_silence() {
 }
 
 #[test]
-fn what_the_model_cannot_hear_does_not_fold_back() {
+fn frequencies_above_nyquist_do_not_alias() {
     for rate in [32_000, 44_100, 48_000] {
         for hz in [9000.0, 12_000.0, 15_500.0] {
             let out = resample(rate, &tone(rate, hz, 1));

@@ -112,8 +112,8 @@ impl RingWriter {
         self.clock += lost;
     }
 
-    /// Says that the samples from here on were taken at `rate` Hz. The sample clock starts again from here; a
-    /// gap that is still to be marked is converted.
+    /// Sets the rate of the samples from here on, in Hz: `rate`. The sample clock starts again from here; a gap that is
+    /// still to be marked is converted.
     pub fn set_rate(&mut self, rate: u32) {
         if rate == self.rate {
             return;
@@ -137,8 +137,8 @@ impl RingWriter {
         self.rate
     }
 
-    /// Says that the next sample pushed was captured at `captured` (monotonic). Estimates are smoothed, so that
-    /// the scheduling jitter of one callback does not show.
+    /// Sets the capture time of the next sample pushed to `captured` (monotonic). Estimates are smoothed, so that the
+    /// scheduling jitter of one callback does not show.
     pub fn anchor(&mut self, captured: Instant) {
         if self.rate == 0 {
             return;
@@ -149,7 +149,7 @@ impl RingWriter {
         self.shared.origin.store(self.segment, origin);
     }
 
-    /// Whether nobody will read any more.
+    /// Whether the reader is gone.
     #[must_use]
     pub fn reader_is_gone(&self) -> bool {
         self.shared.reader_gone.load(Ordering::Acquire)

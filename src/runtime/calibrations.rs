@@ -1,4 +1,4 @@
-//! What is normal here, kept over restarts.
+//! Storage of detector states over restarts.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -7,10 +7,10 @@ use std::time::Duration;
 use crate::detect::StreamState;
 use crate::error::{Error, Result};
 
-/// Past this age of a file only the calibration in it is used: budget, windows and cap were of another day.
+/// Past this age of a file only its calibration is used: budget, windows and cap are out of date.
 pub(super) const FRESH: Duration = Duration::from_secs(24 * 3600);
 
-/// What is known of a daemon's streams, a file each in the state folder.
+/// The detector states of a daemon's streams, a file each in the state folder.
 #[derive(Debug, Clone)]
 pub struct CalibrationStore {
     folder: PathBuf,
@@ -27,8 +27,8 @@ impl CalibrationStore {
         self.folder.join(format!("{stream}.json"))
     }
 
-    /// What is known of a stream, if it was kept and can be read; a file with a calibration alone counts. After a day
-    /// only the calibration is used. A damaged file is told of and left alone.
+    /// The stored state of a stream, if it exists and can be read; a file with a calibration alone is valid. After a
+    /// day only the calibration is used. A damaged file is logged and left as it is.
     #[must_use]
     pub fn load(&self, stream: &str) -> Option<StreamState> {
         let path = self.path(stream);
@@ -39,13 +39,13 @@ impl CalibrationStore {
             Ok(state) if age.is_some_and(|age| age > FRESH) => Some(state.calibration_only()),
             Ok(state) => Some(state),
             Err(error) => {
-                tracing::warn!("{}: {error}; the stream is calibrated anew", path.display());
+                tracing::warn!("{}: {error}; the stream is calibrated again", path.display());
                 None
             }
         }
     }
 
-    /// Keeps what is known of a stream, by way of a file beside it.
+    /// Stores the state of a stream, by way of a file beside it.
     ///
     /// # Errors
     /// When the disk refuses.

@@ -1,104 +1,111 @@
-//! Streams that the workers of a cluster share: what their tasks ask of the analysis, and what it says.
+//! Streams that the workers of a cluster share: commands of their tasks to the analysis, and its reports.
 
 use std::time::{Duration, Instant, SystemTime};
 
 use super::inference::Inference;
-use super::{Engine, Stamp};
+use super::{Engine, EventBuilder};
 use crate::capture::{OpenSource, SourceConfig};
-use crate::cluster::{Inlet, Report, Session, Sound};
+use crate::cluster::{AnalysisPort, AnalysisReport, Session, StreamCommand};
 use crate::config::Config;
 use crate::error::Result;
 use crate::event::{Event, Finding};
 use crate::ring::Read;
 
-/// A stream's part in a cluster.
-pub(super) struct Shared {
-    pub(super) inlet: Inlet,
-    /// The session that goes on here.
+/// The cluster session of a stream.
+pub(super) struct ClusterSession {
+    pub(super) inlet: AnalysisPort,
+    /// The current session.
     session: Option<Session>,
     /// Node in documents.
     node: String,
-    /// JSON of what the detector knew at the end of the session.
+    /// JSON of the detector state at the end of the session.
     known: Option<String>,
 }
 
-impl Shared {
-    fn new(inlet: Inlet, node: &str) -> Self {
+impl ClusterSession {
+    fn new(inlet: AnalysisPort, node: &str) -> Self {
         Self { inlet, session: None, node: node.to_owned(), known: None }
     }
 
-    /// Makes a document of a finding, and sends it on its way; none where no session goes on.
-    pub(super) fn tell(&mut self, stamp: &mut Stamp, stream: &str, finding: Finding) -> Option<Event> {
+    /// Makes a document of a finding, and sends it; `None` without a current session.
+    pub(super) fn report(
+        &mut self,
+        event_builder: &mut EventBuilder,
+        stream: &str,
+        finding: Finding,
+    ) -> Option<Event> {
         let session = self.session.as_mut()?;
-        let event = stamp.shared_event(session, &self.node, stream, finding);
+        let event = event_builder.shared_event(session, &self.node, stream, finding);
         session.next_seq += 1;
-        self.inlet.report(Report::Event(Box::new(event.clone())));
+        self.inlet.report(AnalysisReport::Event(Box::new(event.clone())));
         Some(event)
     }
 
-    /// Reports what is known of the stream in the middle of its session.
-    pub(super) fn report_known(&self, lane: Option<&super::Lane>) {
-        let state = lane.filter(|lane| !lane.learns()).and_then(|lane| lane.detector().snapshot());
+    /// Reports the detector state in the middle of a session.
+    pub(super) fn report_known(&self, pipeline: Option<&super::StreamPipeline>) {
+        let state = pipeline
+            .filter(|pipeline| !pipeline.learns())
+            .and_then(|pipeline| pipeline.detector().snapshot());
         if let Some(text) = state.and_then(|state| serde_json::to_string(&state).ok()) {
-            self.inlet.report(Report::Known(text));
+            self.inlet.report(AnalysisReport::Known(text));
         }
     }
 
-    /// Takes what is known of the stream at the end of its session.
+    /// Stores the detector state at the end of a session.
     pub(super) fn keep(&mut self, state: &crate::detect::StreamState) {
         self.known = serde_json::to_string(state).ok();
     }
 }
 
 impl Inference {
-    /// Takes one thing that the task of a shared stream gives; true where there was one.
+    /// Executes one command of the task of a shared stream; true where there was one.
     pub(super) fn take_shared(&mut self, index: usize, piece: &mut [f32]) -> Result<bool> {
         let Some(stream) = self.streams.get_mut(index) else { return Ok(false) };
         let Some(shared) = &mut stream.shared else { return Ok(false) };
         let number = stream.number;
         let Ok(sound) = shared.inlet.sound.try_recv() else {
-            // its ring brings nothing but its end
+            // its ring carries nothing but its end
             return match stream.feed.reader.read(piece) {
                 Read::Empty => Ok(false),
                 Read::Closed if number.is_none() => self.close(index).map(|()| false),
                 _ => Ok(false),
             };
         };
-        // what waits is a replay, which goes as fast as it can
+        // waiting sound is a replay, which runs as fast as possible
         self.behind |= !shared.inlet.sound.is_empty();
         match (sound, number) {
-            (Sound::Begin { session, rate, known }, _) => {
-                // a task that began again without a word about the last session
+            (StreamCommand::Begin { session, rate, known }, _) => {
+                // the task restarted without ending the last session
                 self.discard(index)?;
                 self.begin_session(index, session, rate, known)?;
             }
-            (Sound::Samples(samples), Some(number)) => {
+            (StreamCommand::Samples(samples), Some(number)) => {
                 stream.last = Some(Instant::now());
                 self.engine.feed(number, &samples)?;
             }
-            (Sound::Gap(lost), Some(number)) => {
-                let rate = self.engine.lane(number).map_or(0, super::Lane::rate);
+            (StreamCommand::Gap(lost), Some(number)) => {
+                let rate = self.engine.pipeline(number).map_or(0, super::StreamPipeline::rate);
                 self.drive(|engine, sink| engine.gap(number, lost, rate, sink))?;
             }
-            (Sound::End, Some(number)) => {
+            (StreamCommand::End, Some(number)) => {
                 self.drive(|engine, sink| engine.end(number, sink))?;
                 if let Some(stream) = self.streams.get_mut(index) {
                     stream.number = None;
                     if let Some(shared) = &mut stream.shared {
                         shared.session = None;
                         let known = shared.known.take();
-                        shared.inlet.report(Report::Ended(known));
+                        shared.inlet.report(AnalysisReport::Ended(known));
                     }
                 }
             }
-            (Sound::Leave, _) => {
+            (StreamCommand::Leave, _) => {
                 self.discard(index)?;
                 if let Some(shared) = self.streams.get_mut(index).and_then(|stream| stream.shared.as_mut()) {
-                    shared.inlet.report(Report::Left);
+                    shared.inlet.report(AnalysisReport::Left);
                 }
             }
-            (Sound::End, None) => shared.inlet.report(Report::Ended(None)),
-            (Sound::Samples(_) | Sound::Gap(_), None) => {}
+            (StreamCommand::End, None) => shared.inlet.report(AnalysisReport::Ended(None)),
+            (StreamCommand::Samples(_) | StreamCommand::Gap(_), None) => {}
         }
         Ok(true)
     }
@@ -113,7 +120,7 @@ impl Inference {
         let Some(stream) = self.streams.get_mut(index) else { return Ok(()) };
         stream.known = known.and_then(|text| {
             let known = crate::detect::StreamState::from_json(text.as_bytes());
-            known.map_err(|e| tracing::warn!("{}: {e}; calibrating anew", stream.feed.id)).ok()
+            known.map_err(|e| tracing::warn!("{}: {e}; calibrating again", stream.feed.id)).ok()
         });
         let started = session.started();
         let age = SystemTime::now().duration_since(started).unwrap_or(Duration::ZERO);
@@ -130,7 +137,7 @@ impl Inference {
         Ok(())
     }
 
-    /// Lets a stream go as it is: its event, where one goes on, is reported by whoever analyses it next.
+    /// Gives up a stream as it is: its ongoing event is reported by the next worker.
     fn discard(&mut self, index: usize) -> Result<()> {
         let Some(stream) = self.streams.get_mut(index) else { return Ok(()) };
         stream.owned = false;
@@ -145,32 +152,32 @@ impl Inference {
 }
 
 impl Engine {
-    /// Takes a stream out without a word: no event of it ends, and nothing of it is kept.
+    /// Removes a stream silently: no event ends, and no state is stored.
     pub(super) fn discard(&mut self, stream: usize) -> Result<()> {
-        let slot = self.lane_mut(stream)?.slot;
-        if let Some(entry) = self.lanes.get_mut(stream) {
+        let slot = self.pipeline_mut(stream)?.slot;
+        if let Some(entry) = self.pipelines.get_mut(stream) {
             *entry = None;
         }
-        self.orphans.retain(|(of, _)| *of != stream);
+        self.pending_findings.retain(|(of, _)| *of != stream);
         if let Err(error) = self.batch.leave(slot) {
-            self.take_spare(&error)?;
+            self.fail_over(&error)?;
             self.batch.leave(slot)?;
         }
         Ok(())
     }
 }
 
-/// The worker, where there is one, and the streams' parts by their ids.
-pub(super) type Joined = (Option<Worker>, Vec<(String, Shared)>);
+/// The worker, if there is one, and the cluster sessions of the streams by their ids.
+pub(super) type Joined = (Option<Worker>, Vec<(String, ClusterSession)>);
 
-/// The worker of a cluster, where one is configured, and the streams' parts in it, by the ids of the streams.
+/// The worker of a cluster, where one is configured, and the cluster sessions of the streams by their ids.
 #[cfg(feature = "cluster")]
 pub(super) fn join_cluster(
     config: &Config,
     (open, sources): (&[OpenSource], &[SourceConfig]),
     model: &str,
 ) -> Result<Joined> {
-    use crate::cluster::{RelaySetup, Shared as SharedStream, WorkerSetup, way};
+    use crate::cluster::{RelaySetup, SharedStream, WorkerSetup, stream_channel};
     use crate::publish::Topics;
 
     if !config.cluster.is_on() {
@@ -182,11 +189,11 @@ pub(super) fn join_cluster(
         let (Some(mic), Some(stream)) = (&config_of.mqtt, config_of.stream_ids().into_iter().next()) else {
             continue;
         };
-        let (outlet, inlet) = way();
+        let (outlet, inlet) = stream_channel();
         let channel = config_of.channels.as_ref().and_then(|channels| channels.first().copied());
         let (mic, way) = (mic.clone(), source.mic.clone());
         streams.push(SharedStream { stream: stream.clone(), mic, channel, outlet, way });
-        parts.push((stream, Shared::new(inlet, config.cluster.event_node())));
+        parts.push((stream, ClusterSession::new(inlet, config.cluster.event_node())));
     }
     let relay = match config.publish.broker {
         Some(_) => {
@@ -227,6 +234,6 @@ impl Worker {
 #[cfg(not(feature = "cluster"))]
 #[expect(clippy::unnecessary_wraps, reason = "as with the feature")]
 pub(super) fn join_cluster(_: &Config, _: (&[OpenSource], &[SourceConfig]), _: &str) -> Result<Joined> {
-    let _ = Shared::new;
+    let _ = ClusterSession::new;
     Ok((None, Vec::new()))
 }

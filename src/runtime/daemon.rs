@@ -13,33 +13,33 @@ use sd_notify::NotifyState;
 
 use super::cluster::{self, join_cluster};
 use super::dispatch::Dispatch;
-use super::health::HealthDesk;
-use super::keeper::{self, Keeper, QUEUE};
+use super::embedding_averager::Embedder;
+use super::failover::start_engine;
+use super::health::HealthReporter;
+use super::liveness::{LivenessMonitor, MonitoredParts};
 use super::lock::{is_in_place, lock};
-use super::pool::Embedder;
-use super::pulse::{Pulse, Seen};
-use super::rescue::start_engine;
 use super::scores::score_every;
-use super::shard::{Common, Shard, engines, seats};
-use super::snapshot::{Keep, Writer};
+use super::shard::{Shard, SharedConfig, engines, seats};
+use super::snapshot::{RecentAudioConfig, Writer};
+use super::state_writer::{self, QUEUE, StateWriter};
 use super::stream::Stream;
-use super::workers::{Worker, enlist, open_air};
-use super::{CalibrationStore, Stamp};
-use crate::capture::{self, Air, Notice, OpenSource, SourceConfig};
+use super::workers::{Worker, open_microphones, start_worker};
+use super::{CalibrationStore, EventBuilder};
+use crate::capture::{self, MqttAudioInput, Notice, OpenSource, SourceConfig};
 use crate::config::{Config, SnapshotConfig};
 use crate::error::{Error, Result};
 use crate::event_store::EventStore;
-use crate::publish::{Household, Outgoing, Publisher};
+use crate::publish::{DiscoveryConfig, Outgoing, Publisher};
 use crate::realtime;
-use crate::serve::{About, Feed, Review, Said, Server};
+use crate::serve::{NodeInfo, Review, Server, UiEvent, UiSender};
 
-/// Threads that learn what is normal, at most.
+/// Most calibration threads.
 const LEARNERS: usize = 4;
-/// How often the supervisor looks around when nothing calls it.
+/// Interval of the supervisor's rounds without other work.
 const ROUND: Duration = Duration::from_millis(100);
-/// How often it is asked whether everything moves.
+/// Interval of the liveness checks.
 const LOOK: Duration = Duration::from_millis(500);
-/// How a running daemon is told something.
+/// Control of a running daemon.
 pub struct Control<'a> {
     /// Set to end it.
     pub stop: &'a AtomicBool,
@@ -49,7 +49,7 @@ pub struct Control<'a> {
     pub load: &'a dyn Fn() -> Result<Config>,
 }
 
-/// Runs the daemon until it is told to stop, every input has ended, or a part of it fails.
+/// Runs the daemon until it is stopped, every input has ended, or a part of it fails.
 ///
 /// # Errors
 /// When it cannot start: configuration, model, a device name that cannot be, a file that is no audio. A broker or
@@ -72,7 +72,7 @@ pub fn run(config: &Config, control: &Control<'_>) -> Result<()> {
     daemon.stop(ended)
 }
 
-/// What a configuration without a source is refused with.
+/// The error of a configuration without a source.
 pub(crate) fn no_source() -> Error {
     Error::config(
         "no source of sound is configured",
@@ -80,10 +80,10 @@ pub(crate) fn no_source() -> Error {
     )
 }
 
-/// Why the daemon ends.
+/// The reason why the daemon ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum End {
-    /// Somebody wants it.
+pub(super) enum ExitReason {
+    /// A request to stop.
     Asked,
     /// Every input has ended.
     OfInput,
@@ -93,14 +93,14 @@ pub(super) struct Daemon {
     pub(super) config: Config,
     pub(super) sources: Vec<OpenSource>,
     pub(super) notices: Receiver<Notice>,
-    pub(super) keeper: Keeper,
+    pub(super) state_writer: StateWriter,
     pub(super) worker: Option<Worker>,
     pub(super) cluster: Option<cluster::Worker>,
-    /// Keeps the link up by which microphones are heard.
-    _air: Option<Air>,
+    /// Keeps the connection to microphones open.
+    _air: Option<MqttAudioInput>,
     pub(super) dispatch: Dispatch,
-    pulse: Pulse,
-    /// What hangs, as it was told.
+    liveness: LivenessMonitor,
+    /// The part that hangs, as reported.
     told: Option<String>,
     pub(super) patient: bool,
     state: PathBuf,
@@ -109,9 +109,9 @@ pub(super) struct Daemon {
     pub(super) shards: Vec<Shard>,
     pub(super) publisher: Publisher,
     pub(super) snapshots: Writer,
-    pub(super) desk: Arc<HealthDesk>,
-    pub(super) feed: Feed,
-    /// The page, where one is asked for.
+    pub(super) desk: Arc<HealthReporter>,
+    pub(super) feed: UiSender,
+    /// The page, if it is enabled.
     _server: Option<Server>,
     pub(super) health_every: Duration,
     pub(super) drain: Duration,
@@ -123,7 +123,7 @@ impl Daemon {
             || config.snapshots.any()
             || sources.iter().any(SourceConfig::is_live);
         let held = if lasting { lock(state)? } else { None };
-        // the engine warms up before anything listens
+        // the engine warms up before any source opens
         let (mut engine, manifest) = start_engine(config)?;
         tracing::info!("model {} ({})", manifest.name, manifest.short_hash());
         if config.cluster.is_on() {
@@ -135,14 +135,14 @@ impl Daemon {
         } else if embeddings.rate_hz > 0 {
             tracing::warn!("embeddings go to a broker, and none is configured: there are none");
         }
-        // the watchdog waits for nobody who learns, so that sound on stdin is learnt aside too
+        // the watchdog does not wait for calibrations, so that streams of stdin calibrate in the background too
         if sources.iter().any(|source| source.keeps_pace() || source.stdin.is_some()) {
             let cores = thread::available_parallelism().map_or(1, std::num::NonZero::get);
-            engine.learn_aside((cores - 1).clamp(1, LEARNERS))?;
+            engine.calibrate_on_threads((cores - 1).clamp(1, LEARNERS))?;
         }
         let SnapshotConfig { spectrogram, clip, pre_roll_s, .. } = config.snapshots;
         if config.snapshots.any() {
-            engine.remember(Keep { bands: spectrogram, samples: clip, pre_roll_s });
+            engine.remember(RecentAudioConfig { bands: spectrogram, samples: clip, pre_roll_s });
         }
         let paced = sources.iter().all(SourceConfig::keeps_pace);
         let patient = !sources.iter().any(SourceConfig::is_live);
@@ -152,28 +152,33 @@ impl Daemon {
             tracing::info!("{} threads share {count} streams", engines.len());
         }
         let (snapshots, handle) = Writer::start(&config.snapshots, state, patient)?;
-        let stamp = Stamp::new(node, manifest.short_hash());
+        let event_builder = EventBuilder::new(node, manifest.short_hash());
         let (notify, notices) = bounded(256);
-        let air = open_air(config, sources, node)?;
+        let air = open_microphones(config, sources, node)?;
         let mut open = Vec::with_capacity(sources.len());
         for source in sources {
             open.push(capture::open_with(source, &config.capture, notify.clone(), air.as_ref())?);
         }
         let ids: Vec<String> =
             open.iter().flat_map(|source| source.feeds.iter().map(|feed| feed.id.clone())).collect();
-        let household = Household { config: &config.homeassistant, streams: &ids };
-        let publisher = Publisher::start_with(&config.publish, node, state, Some(household))?;
+        let discovery = DiscoveryConfig { config: &config.homeassistant, streams: &ids };
+        let publisher = Publisher::start_with(&config.publish, node, state, Some(discovery))?;
         if config.homeassistant.enable && config.publish.broker.is_none() {
             tracing::warn!(
                 "Home Assistant is reached through a broker, and none is configured: it hears nothing"
             );
         }
-        let (seats, hands) = seats(engines.len(), &ids);
+        let (seats, handovers) = seats(engines.len(), &ids);
         let progress: Vec<_> = seats.iter().map(|seat| Arc::clone(&seat.progress)).collect();
-        let desk =
-            HealthDesk::new(stamp.boot(), progress.clone(), publisher.status(), snapshots.counts(), &open);
+        let desk = HealthReporter::new(
+            event_builder.boot(),
+            progress.clone(),
+            publisher.status(),
+            snapshots.counts(),
+            &open,
+        );
         let desk = Arc::new(desk);
-        let about = About {
+        let about = NodeInfo {
             node: node.to_owned(),
             model: format!("{} ({})", manifest.name, manifest.short_hash()),
             state: state.to_owned(),
@@ -184,7 +189,7 @@ impl Daemon {
         };
         let of_desk = Arc::clone(&desk);
         let (store, recorder) = EventStore::start(config.events, lasting.then_some(state))?;
-        let review = Review { store, recorder: recorder.clone(), door: publisher.door() };
+        let review = Review { store, recorder: recorder.clone(), request_sender: publisher.request_sender() };
         let (server, feed) =
             Server::start(&config.http, about, (Arc::new(move || of_desk.health()), review))?;
         let feed = feed.with_recorder(recorder);
@@ -195,11 +200,12 @@ impl Daemon {
         let (cluster, parts) = join_cluster(config, (&open, sources), manifest.short_hash())?;
         let mut parts: HashMap<_, _> = parts.into_iter().collect();
         let shared = cluster.is_none() && air.as_ref().is_some_and(|air| air.shared);
-        // a state of each stream may wait, so that none of them is always the one that finds no room
+        // the channel has room for a state of each stream, so that none is refused every time
         let room = QUEUE.max(2 * ids.len());
         let (others, states) = bounded(room);
-        let (keeper, keep) = Keeper::start(store.clone(), shared.then_some(others), room)?;
-        let worker = enlist(config, air.as_ref(), (&open, sources), (states, hands), &store, &progress)?;
+        let (state_writer, keep) = StateWriter::start(store.clone(), shared.then_some(others), room)?;
+        let worker =
+            start_worker(config, air.as_ref(), (&open, sources), (states, handovers), &store, &progress)?;
         let mut streams = Vec::new();
         for (source, config) in open.iter_mut().zip(sources) {
             let lasting = config.is_live();
@@ -222,15 +228,15 @@ impl Daemon {
         }
         let (dispatch, answers) = Dispatch::new(publisher.requests(), publisher.sender());
         let wished = config.capture.realtime_priority;
-        let common = Common {
-            stamp,
+        let common = SharedConfig {
+            event_builder,
             sender: publisher.sender(),
             patient,
             score_every: score_every(config.publish.score_hz),
             embedder: Embedder::new(embeddings, &manifest)?,
             snapshots: handle,
             states: keep,
-            keep_every: keeper::every(shared || cluster.is_some()),
+            keep_every: state_writer::every(shared || cluster.is_some()),
             // what is read as fast as it goes is not slowed
             tick: if paced { config.model.tick() } else { Duration::ZERO },
             priority: wished.saturating_sub(1).max(wished.min(1)),
@@ -241,12 +247,12 @@ impl Daemon {
             config: config.clone(),
             sources: open,
             notices,
-            keeper,
+            state_writer,
             worker,
             cluster,
             _air: air,
             dispatch,
-            pulse: Pulse::new(),
+            liveness: LivenessMonitor::new(),
             told: None,
             patient,
             state: state.to_owned(),
@@ -262,22 +268,22 @@ impl Daemon {
         })
     }
 
-    /// Watches over everything; says what ended it.
-    fn supervise(&mut self, control: &Control<'_>) -> End {
-        tell_systemd(&[NotifyState::Ready, NotifyState::Status("listening")]);
-        self.feed.say(Said::Ready);
+    /// Supervises all threads; returns the reason of the end.
+    fn supervise(&mut self, control: &Control<'_>) -> ExitReason {
+        notify_systemd(&[NotifyState::Ready, NotifyState::Status("listening")]);
+        self.feed.send(UiEvent::Ready);
         let watchdog = sd_notify::watchdog_enabled().map(|timeout| timeout / 3);
         let (mut fed, mut looked, mut moves) = (Instant::now(), Instant::now(), true);
         let mut reported = Instant::now();
         self.report();
         while !control.stop.load(Ordering::Relaxed) {
             self.await_something();
-            if self.shards.iter_mut().any(Shard::has_failed) || self.shards.iter().all(Shard::is_over) {
-                return End::OfInput;
+            if self.shards.iter_mut().any(Shard::has_failed) || self.shards.iter().all(Shard::has_ended) {
+                return ExitReason::OfInput;
             }
             if self.publisher.status().wants_stop() {
                 tracing::info!("nobody reads stdout any more; stopping");
-                return End::Asked;
+                return ExitReason::Asked;
             }
             self.take_reloads(control);
             if looked.elapsed() >= LOOK {
@@ -286,7 +292,7 @@ impl Daemon {
                 looked = Instant::now();
             }
             if watchdog.is_some_and(|every| fed.elapsed() >= every) && moves {
-                tell_systemd(&[NotifyState::Watchdog]);
+                notify_systemd(&[NotifyState::Watchdog]);
                 fed = Instant::now();
             }
             if reported.elapsed() >= self.health_every {
@@ -295,14 +301,14 @@ impl Daemon {
             }
         }
         tracing::info!("asked to stop");
-        End::Asked
+        ExitReason::Asked
     }
 
-    /// Takes the next notice, request or answer, and sees to it; waits for it for a round at most.
+    /// Handles the next notice, request or answer; waits for a round at most.
     fn await_something(&mut self) {
         select! {
             recv(self.notices) -> notice => match notice {
-                Ok(notice) => self.tell(&notice),
+                Ok(notice) => self.report_notice(&notice),
                 Err(_) => self.notices = never(),
             },
             recv(self.dispatch.requests) -> request => match request {
@@ -318,7 +324,7 @@ impl Daemon {
         self.dispatch.settle(&self.shards);
     }
 
-    /// Notices that somebody has removed the state folder. The new one is held, so that no second daemon begins there.
+    /// Detects that the state folder was removed. The new one is locked, so that no second daemon starts there.
     fn look_at_state_folder(&mut self) {
         let Some(held) = &self.lock else { return };
         if is_in_place(held, &self.state) {
@@ -340,15 +346,15 @@ impl Daemon {
         self.report();
     }
 
-    /// Whether every thread does what it is there for; says once who does not.
+    /// Whether every thread makes progress; logs once which one does not.
     fn everything_moves(&mut self) -> bool {
-        let seen = Seen {
+        let seen = MonitoredParts {
             shards: &self.shards,
             sources: &self.sources,
             publisher: &self.publisher,
             broker: self.config.publish.broker.is_some(),
         };
-        let found = self.pulse.look(&seen, Instant::now());
+        let found = self.liveness.check(&seen, Instant::now());
         if found.call_link {
             self.report();
         }
@@ -359,7 +365,7 @@ impl Daemon {
                 }
                 None => tracing::info!("everything moves again"),
             }
-            self.feed.say(Said::Hangs(found.hangs.clone()));
+            self.feed.send(UiEvent::Hangs(found.hangs.clone()));
             self.told.clone_from(&found.hangs);
         }
         found.hangs.is_none()
@@ -370,7 +376,7 @@ impl Daemon {
     }
 }
 
-pub(super) fn tell_systemd(state: &[NotifyState<'_>]) {
-    // without systemd there is nobody to tell
+pub(super) fn notify_systemd(state: &[NotifyState<'_>]) {
+    // without systemd there is no service manager
     let _ = sd_notify::notify(state);
 }

@@ -1,8 +1,8 @@
-//! What a stream goes through while its detector learns elsewhere: it waits in order behind the sound before it.
+//! Operations on a stream during a background calibration: they wait in order behind the sound before them.
 
 use std::time::{Duration, Instant};
 
-use super::{Engine, Heard, Lane, LaneCounters};
+use super::{Engine, EngineOutput, PipelineCounters, StreamPipeline};
 use crate::detect::{DetectConfig, Detector};
 use crate::error::{Error, Result};
 use crate::units::{HOP, MODEL_RATE};
@@ -10,7 +10,7 @@ use crate::units::{HOP, MODEL_RATE};
 /// Sound of a stream that waits for its detector at most, seconds; more is left in the ring.
 const WAITING_S: f64 = 300.0;
 
-/// Something to be done once the sound before it is scored.
+/// An operation to be done once the sound before it is scored.
 #[derive(Debug)]
 pub(super) enum Deferred {
     /// Samples at the rate of the source behind a gap.
@@ -23,20 +23,20 @@ pub(super) enum Deferred {
     Recalibrate,
 }
 
-/// Settings that came while the detector learnt elsewhere.
+/// Settings that arrived during a background calibration.
 #[derive(Debug, Default)]
-pub(super) struct Due {
+pub(super) struct PendingSettings {
     budget: Option<f64>,
     settings: Option<(DetectConfig, /* the budget alone differs */ bool)>,
 }
 
-impl Lane {
-    /// Whether everything that came is scored, so that what comes now can be done at once.
+impl StreamPipeline {
+    /// Whether all sound is scored, so that an operation can be done at once.
     pub(super) fn is_idle(&self) -> bool {
         !self.learns() && self.deferred.is_empty() && self.waiting() < HOP
     }
 
-    /// Seconds of sound that wait here.
+    /// Seconds of waiting sound.
     pub(super) fn waiting_s(&self) -> f64 {
         let behind: f64 = self
             .deferred
@@ -49,7 +49,7 @@ impl Lane {
         behind + self.waiting() as f64 / f64::from(MODEL_RATE)
     }
 
-    /// Keeps samples behind what waits already.
+    /// Appends samples to the waiting ones.
     pub(super) fn defer_samples(&mut self, samples: &[f32]) {
         match self.deferred.back_mut() {
             Some(Deferred::Samples(kept)) => kept.extend_from_slice(samples),
@@ -59,31 +59,31 @@ impl Lane {
 }
 
 impl Engine {
-    /// Whether a stream's sound should stay where it is, since enough of it waits here.
+    /// Whether a stream's sound should stay in its ring, since enough of it waits here.
     #[must_use]
     pub fn is_full(&self, stream: usize) -> bool {
-        self.lane(stream).is_some_and(|lane| !lane.is_idle() && lane.waiting_s() > WAITING_S)
+        self.pipeline(stream).is_some_and(|pipeline| !pipeline.is_idle() && pipeline.waiting_s() > WAITING_S)
     }
 
-    /// Whether all that a stream was given is scored and done, so that [`end`](Self::end) need not wait.
+    /// Whether all sound and operations of a stream are done, so that [`end`](Self::end) need not wait.
     #[must_use]
     pub fn is_idle(&self, stream: usize) -> bool {
-        self.lane(stream).is_none_or(Lane::is_idle)
+        self.pipeline(stream).is_none_or(StreamPipeline::is_idle)
     }
 
     /// Seconds of sound of a stream that are not scored yet.
     #[must_use]
     pub fn waiting_s(&self, stream: usize) -> f64 {
-        self.lane(stream).map_or(0.0, Lane::waiting_s)
+        self.pipeline(stream).map_or(0.0, StreamPipeline::waiting_s)
     }
 
-    /// Whether something that concerns a stream has to wait, which it does where detectors learn elsewhere.
+    /// Whether operations on a stream have to wait, as they do with background calibration.
     pub(super) fn defers(&self, stream: usize) -> bool {
-        self.learners.is_some() && self.lane(stream).is_some_and(|lane| !lane.is_idle())
+        self.learners.is_some() && self.pipeline(stream).is_some_and(|pipeline| !pipeline.is_idle())
     }
 
     pub(super) fn defer(&mut self, stream: usize, what: Deferred) -> Result<()> {
-        self.lane_mut(stream)?.deferred.push_back(what);
+        self.pipeline_mut(stream)?.deferred.push_back(what);
         Ok(())
     }
 
@@ -96,35 +96,39 @@ impl Engine {
         if self.defers(stream) {
             self.defer(stream, Deferred::Finish)
         } else {
-            self.lane_mut(stream)?.flush()
+            self.pipeline_mut(stream)?.flush()
         }
     }
 
-    /// Does what waited for the sound before it, where that is scored. True where there was something.
-    pub(super) fn do_deferred(&mut self, sink: &mut dyn FnMut(Heard)) -> Result<bool> {
+    /// Does the operations whose sound before them is scored. True where there was one.
+    pub(super) fn do_deferred(&mut self, sink: &mut dyn FnMut(EngineOutput)) -> Result<bool> {
         let mut any = false;
-        for stream in 0..self.lanes.len() {
+        for stream in 0..self.pipelines.len() {
             loop {
-                let lane = self.lanes.get_mut(stream).and_then(Option::as_mut);
-                let Some(lane) = lane.filter(|lane| !lane.learns() && lane.waiting() < HOP) else { break };
-                let Some(next) = lane.deferred.pop_front() else { break };
+                let pipeline = self.pipelines.get_mut(stream).and_then(Option::as_mut);
+                let Some(pipeline) =
+                    pipeline.filter(|pipeline| !pipeline.learns() && pipeline.waiting() < HOP)
+                else {
+                    break;
+                };
+                let Some(next) = pipeline.deferred.pop_front() else { break };
                 any = true;
                 match next {
-                    Deferred::Samples(samples) => lane.feed(&samples)?,
-                    Deferred::Finish => lane.flush()?,
+                    Deferred::Samples(samples) => pipeline.feed(&samples)?,
+                    Deferred::Finish => pipeline.flush()?,
                     Deferred::Gap { lost, rate } => self.break_stream(stream, lost, rate, sink)?,
-                    Deferred::Recalibrate => self.begin_anew(stream, sink)?,
+                    Deferred::Recalibrate => self.restart_calibration(stream, sink)?,
                 }
             }
         }
         Ok(any)
     }
 
-    /// As [`run`](Self::run), for about `limit` at most: a stream that has much to make good does not keep others waiting.
+    /// As [`run`](Self::run), for about `limit` at most: a stream with a backlog does not keep others waiting.
     ///
     /// # Errors
     /// As [`run`](Self::run).
-    pub fn run_for(&mut self, limit: Duration, sink: &mut dyn FnMut(Heard)) -> Result<bool> {
+    pub fn run_for(&mut self, limit: Duration, sink: &mut dyn FnMut(EngineOutput)) -> Result<bool> {
         self.rounds(false, Some(Instant::now() + limit), sink)
     }
 
@@ -132,7 +136,7 @@ impl Engine {
     ///
     /// # Errors
     /// As [`run`](Self::run).
-    pub fn catch_up(&mut self, stream: usize, sink: &mut dyn FnMut(Heard)) -> Result<()> {
+    pub fn catch_up(&mut self, stream: usize, sink: &mut dyn FnMut(EngineOutput)) -> Result<()> {
         loop {
             self.run_out(sink)?;
             if !self.await_detector(stream)? && self.is_idle(stream) {
@@ -141,32 +145,32 @@ impl Engine {
         }
     }
 
-    /// Ends a stream now: what is not scored yet is shed, a detector that learns elsewhere is given up. Otherwise as
+    /// Ends a stream now: what is not scored yet is shed, a pending detector is discarded. Otherwise as
     /// [`end`](Self::end).
     ///
     /// # Errors
     /// When the stream is over already or the device fails.
-    pub fn abandon(&mut self, stream: usize, sink: &mut dyn FnMut(Heard)) -> Result<LaneCounters> {
-        let lane = self.lane_mut(stream)?;
-        lane.away = None;
-        lane.deferred.clear();
-        lane.shed_waiting();
+    pub fn abandon(&mut self, stream: usize, sink: &mut dyn FnMut(EngineOutput)) -> Result<PipelineCounters> {
+        let pipeline = self.pipeline_mut(stream)?;
+        pipeline.away = None;
+        pipeline.deferred.clear();
+        pipeline.shed_waiting();
         self.leave(stream, sink)
     }
 
-    /// A budget for the detector of a stream, from its return on where it learns elsewhere.
+    /// Sets the budget of a stream's detector; a pending detector gets it when it returns.
     pub(super) fn budget_of(&mut self, stream: usize, events_per_hour: f64) -> Result<()> {
         DetectConfig { events_per_hour, ..self.detect.clone() }.validate()?;
-        let lane = self.lane_mut(stream)?;
-        if lane.learns() {
-            lane.due.budget = Some(events_per_hour);
+        let pipeline = self.pipeline_mut(stream)?;
+        if pipeline.learns() {
+            pipeline.due.budget = Some(events_per_hour);
             return Ok(());
         }
-        lane.detector.set_events_per_hour(events_per_hour)
+        pipeline.detector.set_events_per_hour(events_per_hour)
     }
 
-    /// New settings for the detector of a stream, from its return on where it learns elsewhere. A running event ends where
-    /// more than the budget changes.
+    /// Sets the settings of a stream's detector; a pending detector gets them when it returns. An ongoing event ends
+    /// where more than the budget changes.
     pub(super) fn settings_of(
         &mut self,
         stream: usize,
@@ -174,41 +178,43 @@ impl Engine {
         budget_alone: bool,
     ) -> Result<()> {
         let instrument = self.instrument.clone();
-        let Some(lane) = self.lanes.get_mut(stream).and_then(Option::as_mut) else { return Ok(()) };
-        if lane.learns() {
-            let earlier = lane.due.settings.take().is_none_or(|(_, budget_alone)| budget_alone);
-            lane.due = Due { budget: None, settings: Some((detect.clone(), budget_alone && earlier)) };
+        let Some(pipeline) = self.pipelines.get_mut(stream).and_then(Option::as_mut) else { return Ok(()) };
+        if pipeline.learns() {
+            let earlier = pipeline.due.settings.take().is_none_or(|(_, budget_alone)| budget_alone);
+            pipeline.due =
+                PendingSettings { budget: None, settings: Some((detect.clone(), budget_alone && earlier)) };
             return Ok(());
         }
         if budget_alone {
-            return lane.detector.set_events_per_hour(detect.events_per_hour);
+            return pipeline.detector.set_events_per_hour(detect.events_per_hour);
         }
         let mut findings = Vec::new();
-        lane.detector.gap(&mut findings);
-        self.orphans.extend(findings.into_iter().map(|finding| (stream, finding)));
-        let known = lane.detector.snapshot().map(|known| Detector::with_state(detect, &instrument, known));
-        lane.detector = match known {
+        pipeline.detector.gap(&mut findings);
+        self.pending_findings.extend(findings.into_iter().map(|finding| (stream, finding)));
+        let known =
+            pipeline.detector.snapshot().map(|known| Detector::with_state(detect, &instrument, known));
+        pipeline.detector = match known {
             Some(Ok(detector)) => detector,
             None => Detector::new(detect, instrument)?,
             Some(Err(error)) => {
-                tracing::warn!("{}: {error}; calibrating anew", lane.id);
+                tracing::warn!("{}: {error}; calibrating again", pipeline.id);
                 Detector::new(detect, instrument)?
             }
         };
         Ok(())
     }
 
-    /// A detector is back: what was set in the meantime counts now.
+    /// Applies the pending settings to a detector that has returned.
     pub(super) fn apply_due(&mut self, stream: usize) -> Result<()> {
-        let Due { budget, settings } = std::mem::take(&mut self.lane_mut(stream)?.due);
+        let PendingSettings { budget, settings } = std::mem::take(&mut self.pipeline_mut(stream)?.due);
         if let Some((detect, budget_alone)) = settings {
             self.settings_of(stream, &detect, budget_alone)?;
         }
         budget.map_or(Ok(()), |budget| self.budget_of(stream, budget))
     }
 
-    pub(super) fn lane_mut(&mut self, stream: usize) -> Result<&mut Lane> {
-        let lane = self.lanes.get_mut(stream).and_then(Option::as_mut);
-        lane.ok_or_else(|| Error::internal(format!("stream {stream} is over or was never added")))
+    pub(super) fn pipeline_mut(&mut self, stream: usize) -> Result<&mut StreamPipeline> {
+        let pipeline = self.pipelines.get_mut(stream).and_then(Option::as_mut);
+        pipeline.ok_or_else(|| Error::internal(format!("stream {stream} is over or was never added")))
     }
 }

@@ -1,31 +1,31 @@
 //! Requests on their way from the broker to the threads of the analysis, and their answers back.
 //!
-//! A request goes to every thread, since none but the one that hears a stream knows it; the answer is what those say that
-//! it concerns.
+//! A request goes to every thread, since only the thread of a stream knows it; the answer combines those of the threads
+//! concerned.
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, unbounded};
 use serde_json::{Value, json};
 
 use super::shard::Shard;
 use crate::error::{Error, Result};
-use crate::publish::{Ask, Command, EventSender, Outgoing, Request, Response};
-use crate::telemetry::Seldom;
+use crate::publish::{Command, EventSender, Outgoing, Request, RequestBody, Response};
+use crate::telemetry::LogThrottle;
 
-static REFUSED: Seldom = Seldom::new();
+static REFUSED: LogThrottle = LogThrottle::new();
 
 /// A request for one thread.
 #[derive(Debug)]
-pub(super) struct Part {
+pub(super) struct ThreadRequest {
     pub(super) ticket: u64,
-    pub(super) ask: Ask,
+    pub(super) ask: RequestBody,
 }
 
-/// Why a thread did not do what was asked.
+/// The reason why a thread did not execute a request.
 #[derive(Debug)]
 pub(super) enum Refusal {
-    /// It hears no stream, and remembers no event, that is meant.
+    /// The request names no stream and no event of this thread.
     Elsewhere(Error),
-    /// It is meant and cannot.
+    /// The request failed.
     Failed(Error),
 }
 
@@ -35,10 +35,10 @@ impl From<Error> for Refusal {
     }
 }
 
-/// What a thread says to a request.
+/// The answer of a thread to a request.
 pub(super) type Outcome = Result<Option<Value>, Refusal>;
 
-/// The same with whose request it is.
+/// The same with the number of the request.
 pub(super) struct Answer {
     pub(super) ticket: u64,
     pub(super) thread: usize,
@@ -49,23 +49,23 @@ struct Pending {
     ticket: u64,
     command: Command,
     transaction: Option<String>,
-    /// What each thread said.
+    /// The answer of each thread.
     outcomes: Vec<Option<Outcome>>,
 }
 
-/// Gives requests to the threads, and their answers to the broker.
+/// Dispatches requests to the threads, and their answers to the broker.
 pub(super) struct Dispatch {
     pub(super) requests: Receiver<Request>,
     pub(super) answers: Receiver<Answer>,
     sender: EventSender,
     next: u64,
     pending: Vec<Pending>,
-    /// Transactions of those who asked for the configuration to be read again.
+    /// Transactions of reload requests.
     reloads: Vec<Option<String>>,
 }
 
 impl Dispatch {
-    /// Takes `requests` and answers by `sender`. Threads answer by what comes with it.
+    /// Reads `requests` and answers by `sender`. Threads answer by the returned channel.
     pub(super) fn new(requests: Receiver<Request>, sender: EventSender) -> (Self, Sender<Answer>) {
         // no more than requests, of which few can wait
         let (give, answers) = unbounded();
@@ -76,20 +76,21 @@ impl Dispatch {
     /// Gives a request to the threads.
     pub(super) fn ask(&mut self, request: Request, shards: &[Shard]) {
         let Request { ask, transaction } = request;
-        if matches!(ask, Ask::Reload) {
+        if matches!(ask, RequestBody::Reload) {
             self.reloads.push(transaction);
             return;
         }
         let ticket = self.next;
         self.next += 1;
-        let outcomes =
-            shards.iter().map(|shard| match shard.requests.try_send(Part { ticket, ask: ask.clone() }) {
+        let outcomes = shards.iter().map(|shard| {
+            match shard.requests.try_send(ThreadRequest { ticket, ask: ask.clone() }) {
                 Ok(()) => None,
                 Err(TrySendError::Full(_)) => {
                     Some(Err(Error::config("too many requests wait", "ask again in a second").into()))
                 }
                 Err(TrySendError::Disconnected(_)) => Some(Err(over())),
-            });
+            }
+        });
         let outcomes = outcomes.collect();
         self.pending.push(Pending { ticket, command: ask.command(), transaction, outcomes });
     }
@@ -102,13 +103,13 @@ impl Dispatch {
         }
     }
 
-    /// Answers what all threads have had their say on; those that are over have nothing to say.
+    /// Answers the requests that all threads have answered; threads that have ended do not count.
     pub(super) fn settle(&mut self, shards: &[Shard]) {
         if self.pending.is_empty() {
             return;
         }
-        let over: Vec<bool> = shards.iter().map(Shard::is_over).collect();
-        // what they said before their end
+        let over: Vec<bool> = shards.iter().map(Shard::has_ended).collect();
+        // answers from before their end
         while let Ok(answer) = self.answers.try_recv() {
             self.take(answer);
         }
@@ -123,7 +124,7 @@ impl Dispatch {
         }
     }
 
-    /// Who waits for the configuration to be read again.
+    /// The transactions that wait for a reload.
     pub(super) fn take_reloads(&mut self) -> Vec<Option<String>> {
         std::mem::take(&mut self.reloads)
     }
@@ -136,7 +137,7 @@ impl Dispatch {
         transaction: Option<String>,
     ) {
         if let Err(error) = &result
-            && let Some(held) = REFUSED.may_say()
+            && let Some(held) = REFUSED.allow()
         {
             tracing::warn!(held, "{} was refused: {error}", command.as_str());
         }
@@ -145,7 +146,7 @@ impl Dispatch {
     }
 }
 
-/// What a thread would say that is over.
+/// The answer in place of a thread that has ended.
 fn over() -> Refusal {
     Refusal::Elsewhere(Error::config(
         "there is no such stream or event, or it is over",
@@ -153,7 +154,7 @@ fn over() -> Refusal {
     ))
 }
 
-/// What the threads say together: an error of one that is meant, else what was done, else why nobody is meant.
+/// Combines the answers: an error of a thread concerned, else the results, else the reason why no thread is concerned.
 fn merged(outcomes: impl Iterator<Item = Outcome>) -> Result<Option<Value>> {
     let (mut done, mut elsewhere) = (None::<Option<Value>>, None);
     for outcome in outcomes {
@@ -184,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn the_answer_is_that_of_those_who_are_meant() {
+    fn the_answer_is_that_of_the_threads_concerned() {
         let streams = |ids: &[&str]| Ok(Some(json!({ "streams": ids })));
         let of = |outcomes: Vec<Outcome>| merged(outcomes.into_iter());
         let all = of(vec![streams(&["a", "c"]), elsewhere(), streams(&["b"])]).unwrap();

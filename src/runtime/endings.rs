@@ -7,11 +7,12 @@ use super::inference::Inference;
 use crate::detect::DetectorState;
 use crate::error::Result;
 
-/// Without samples for so long, a live stream is away, and its event is over. Sources say after 2 s that they are offline.
+/// A live stream without samples for so long is silent, and its event ends. Sources report after 2 s that they are
+/// offline.
 const AWAY: Duration = Duration::from_secs(4);
 
 impl Inference {
-    /// Nothing more comes of a stream; it ends once all that came is scored.
+    /// Closes a stream; it ends once all its sound is scored.
     pub(super) fn close(&mut self, index: usize) -> Result<()> {
         let Some(stream) = self.streams.get_mut(index).filter(|stream| !stream.closing) else {
             return Ok(());
@@ -20,8 +21,8 @@ impl Inference {
         stream.number.map_or(Ok(()), |number| self.engine.finish(number))
     }
 
-    /// Ends the streams that are closed and have nothing left to score. True where there was one.
-    pub(super) fn end_what_is_over(&mut self) -> Result<bool> {
+    /// Ends the closed streams without sound left to score. True where there was one.
+    pub(super) fn end_finished_streams(&mut self) -> Result<bool> {
         let mut any = false;
         for index in 0..self.streams.len() {
             let Some(stream) = self.streams.get(index).filter(|s| s.closing && !s.closed) else { continue };
@@ -76,8 +77,8 @@ impl Inference {
         Ok(())
     }
 
-    /// Ends the events of live streams that give no sound any more: what is told of them must not outlive it. Says again which
-    /// events go on where that found no room.
+    /// Ends the ongoing events of live streams without sound, so that their anomaly state is reset. Publishes anomaly
+    /// states again that found the queue full.
     pub(super) fn end_events_of_silence(&mut self) -> Result<()> {
         for index in 0..self.streams.len() {
             let Some(stream) = self.streams.get(index).filter(|stream| stream.live) else { continue };
@@ -92,28 +93,28 @@ impl Inference {
             );
             self.drive(|engine, sink| engine.pause(number, sink))?;
         }
-        self.tell_anomalies();
+        self.publish_anomalies();
         Ok(())
     }
 
-    /// Tells of each stream that is heard here whether an event goes on, where that is not told yet.
-    pub(super) fn tell_anomalies(&mut self) {
+    /// Publishes for each stream of this thread whether an event is ongoing, where that is not published yet.
+    pub(super) fn publish_anomalies(&mut self) {
         let Self { streams, sender, patient, .. } = self;
         streams
             .iter_mut()
             .filter(|stream| stream.owned)
-            .for_each(|stream| stream.tell_anomaly(sender, *patient));
+            .for_each(|stream| stream.publish_anomaly(sender, *patient));
     }
 }
 
-/// Sound that ends while normal is still being learnt was listened to for nothing: say so.
+/// Warns where sound ended during its calibration.
 fn warn_unfinished(engine: &Engine, number: usize) {
-    let Some(lane) = engine.lane(number) else { return };
-    if let DetectorState::Calibrating { done } = lane.detector().state() {
+    let Some(pipeline) = engine.pipeline(number) else { return };
+    if let DetectorState::Calibrating { done } = pipeline.detector().state() {
         tracing::warn!(
             "{}: the sound ended when calibration was {:.0} % done, so nothing was reported; give more of it, or a \
              smaller calibrate_seconds",
-            lane.id,
+            pipeline.id,
             done * 100.0
         );
     }

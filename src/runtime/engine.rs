@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::learning::{Learners, Lesson, Outcome};
-use super::snapshot::{Keep, Recent};
-use super::{Excerpt, Heard, Lane};
+use super::learning::{CalibrationPool, FrameJob, FrameOutcome};
+use super::snapshot::{RecentAudio, RecentAudioConfig};
+use super::{Clip, EngineOutput, StreamPipeline};
 use crate::detect::{DetectConfig, Detector, DetectorModel, Input, StreamState, Verdict};
 use crate::error::Result;
 use crate::event::Finding;
@@ -19,21 +19,21 @@ use crate::units::HOP;
 #[derive(Debug)]
 pub struct Engine {
     pub(super) batch: LiveBatch,
-    pub(super) lanes: Vec<Option<Lane>>,
+    pub(super) pipelines: Vec<Option<StreamPipeline>>,
     pub(super) detect: DetectConfig,
     pub(super) instrument: DetectorModel,
     /// Frames an embedding; 0 for none.
     pool_frames: u32,
-    /// What streams remember of their sound, if anything.
-    keep: Option<Keep>,
-    /// The model on the CPU, for the day on which the GPU is lost.
-    pub(super) spare: Option<Arc<Cpc>>,
-    /// Steps after which the device fails, in a drill.
+    /// The recent sound that streams keep, if any.
+    keep: Option<RecentAudioConfig>,
+    /// The model on the CPU, for failover.
+    pub(super) fallback: Option<Arc<Cpc>>,
+    /// Steps after which a device failure is injected.
     pub(super) drill: Option<u64>,
-    /// Findings that came when nobody listened.
-    pub(super) orphans: Vec<(usize, Finding)>,
+    /// Findings that wait for the next report.
+    pub(super) pending_findings: Vec<(usize, Finding)>,
     times: HopTimes,
-    /// The part of them that is the model's.
+    /// The model's share of them.
     steps: HopTimes,
     /// Hops in a row of a stream that are stepped together.
     hop_batch: usize,
@@ -43,11 +43,11 @@ pub struct Engine {
     ready: Vec<(usize, Input)>,
     pub(super) frames: Vec<Frame>,
     pub(super) findings: Vec<Finding>,
-    /// Where detectors learn; none where they do so on the spot.
-    pub(super) learners: Option<Learners>,
-    /// What came of frames that were waited for, to be told.
-    pub(super) back: Vec<(usize, Outcome)>,
-    /// Times in a row that learning failed.
+    /// Threads of background calibration; `None` where detectors calibrate on this thread.
+    pub(super) learners: Option<CalibrationPool>,
+    /// Outcomes of awaited frames, to be reported.
+    pub(super) back: Vec<(usize, FrameOutcome)>,
+    /// Failed calibrations in a row.
     pub(super) failures: u32,
 }
 
@@ -78,14 +78,14 @@ impl Engine {
     fn on(batch: LiveBatch, detect: DetectConfig, instrument: DetectorModel) -> Self {
         Self {
             batch,
-            lanes: Vec::new(),
+            pipelines: Vec::new(),
             detect,
             instrument,
             pool_frames: 0,
             keep: None,
-            spare: None,
+            fallback: None,
             drill: None,
-            orphans: Vec::new(),
+            pending_findings: Vec::new(),
             times: HopTimes::default(),
             steps: HopTimes::default(),
             hop_batch: 1,
@@ -134,8 +134,8 @@ impl Engine {
         (self.alone, self.hop_batch) = (true, 1);
     }
 
-    /// Streams that are added from here on remember their last sound, for excerpts of events.
-    pub(super) fn remember(&mut self, keep: Keep) {
+    /// Streams that are added from here on keep their recent sound, for clips of events.
+    pub(super) fn remember(&mut self, keep: RecentAudioConfig) {
         self.keep = Some(keep);
     }
 
@@ -154,7 +154,7 @@ impl Engine {
         self.batch.leave(slot)
     }
 
-    /// Adds a stream of samples at `rate` Hz; one of which something is `known` is watched at once.
+    /// Adds a stream of samples at `rate` Hz; one with a `known` state is watched at once.
     ///
     /// # Errors
     /// When the rate cannot be resampled, or the calibration is of another model or shape.
@@ -164,63 +164,63 @@ impl Engine {
             None => Detector::new(&self.detect, self.instrument.clone())?,
         };
         let slot = match self.batch.join(0) {
-            Err(error) if self.spare.is_some() => {
-                self.take_spare(&error)?;
+            Err(error) if self.fallback.is_some() => {
+                self.fail_over(&error)?;
                 self.batch.join(0)?
             }
             other => other?,
         };
-        let mut lane = Lane::new(id.into(), rate, slot, detector)?;
-        lane.recent = self.keep.map(Recent::new);
-        self.lanes.push(Some(lane));
-        Ok(self.lanes.len() - 1)
+        let mut pipeline = StreamPipeline::new(id.into(), rate, slot, detector)?;
+        pipeline.recent = self.keep.map(RecentAudio::new);
+        self.pipelines.push(Some(pipeline));
+        Ok(self.pipelines.len() - 1)
     }
 
-    /// The stream, unless it is over.
+    /// The stream, unless it has ended.
     #[must_use]
-    pub fn lane(&self, stream: usize) -> Option<&Lane> {
-        self.lanes.get(stream)?.as_ref()
+    pub fn pipeline(&self, stream: usize) -> Option<&StreamPipeline> {
+        self.pipelines.get(stream)?.as_ref()
     }
 
-    /// Gives strips of a stream from here on, or none.
+    /// Turns the spectrogram columns of a stream on or off.
     pub fn show(&mut self, stream: usize, wanted: bool) {
-        if let Some(lane) = self.lanes.get_mut(stream).and_then(Option::as_mut) {
-            lane.strip.want(wanted);
+        if let Some(pipeline) = self.pipelines.get_mut(stream).and_then(Option::as_mut) {
+            pipeline.strip.want(wanted);
         }
     }
 
-    /// The model, as detectors see it.
+    /// The model with its detector parameters.
     #[must_use]
     pub fn instrument(&self) -> &DetectorModel {
         &self.instrument
     }
 
-    /// How long steps of the batch took, without waiting.
+    /// Durations of the batch's steps, without waiting.
     #[must_use]
     pub fn hop_times(&self) -> &HopTimes {
         &self.times
     }
 
-    /// How long the model took of that.
+    /// The model's share of these durations.
     #[must_use]
     pub fn step_times(&self) -> &HopTimes {
         &self.steps
     }
 
-    /// Whether the detector of a stream learns elsewhere, so that it cannot be asked just now.
+    /// Whether the detector of a stream is in background calibration, so that it is not available.
     #[must_use]
     pub fn learns(&self, stream: usize) -> bool {
-        self.lane(stream).is_some_and(Lane::learns)
+        self.pipeline(stream).is_some_and(StreamPipeline::learns)
     }
 
-    /// The operator's verdict on an event of a stream ([`Detector::judge`]). A detector that [learns](Self::learns) is waited
-    /// for.
+    /// The operator's verdict on an event of a stream ([`Detector::judge`]). Waits for a detector that
+    /// [learns](Self::learns).
     ///
     /// # Errors
     /// When the stream is over.
     pub fn judge(&mut self, stream: usize, number: u64, verdict: Verdict) -> Result<bool> {
         self.await_detector(stream)?;
-        Ok(self.lane_mut(stream)?.detector.judge(number, verdict))
+        Ok(self.pipeline_mut(stream)?.detector.judge(number, verdict))
     }
 
     /// The false-alarm budget of streams that join.
@@ -229,14 +229,13 @@ impl Engine {
         self.detect.events_per_hour
     }
 
-    /// Seconds of sound from which streams that join learn what is normal.
+    /// Seconds of calibration of streams that join.
     #[must_use]
     pub fn calibrate_seconds(&self) -> f64 {
         self.detect.calibrate_seconds
     }
 
-    /// Sets the false-alarm budget of a stream ([`Detector::set_events_per_hour`]), of one that learns elsewhere from the end
-    /// of its learning on.
+    /// Sets the false-alarm budget of a stream ([`Detector::set_events_per_hour`]), of a pending one when it returns.
     ///
     /// # Errors
     /// When the stream is over, or the budget is not within 0.01 to 3600.
@@ -244,12 +243,12 @@ impl Engine {
         self.budget_of(stream, events_per_hour)
     }
 
-    /// The last `seconds` of a stream, where it remembers its sound.
+    /// The last `seconds` of a stream, if it keeps its recent sound.
     ///
     /// # Errors
     /// When the stream is over.
-    pub fn last(&mut self, stream: usize, seconds: u32) -> Result<Option<Excerpt>> {
-        Ok(self.lane_mut(stream)?.recent.as_ref().map(|recent| recent.last(seconds)))
+    pub fn last(&mut self, stream: usize, seconds: u32) -> Result<Option<Clip>> {
+        Ok(self.pipeline_mut(stream)?.recent.as_ref().map(|recent| recent.last(seconds)))
     }
 
     /// The next samples of a stream, mono, at its rate. They are scored by the next [`run`](Self::run).
@@ -257,12 +256,12 @@ impl Engine {
     /// # Errors
     /// When the stream is over or resampling fails.
     pub fn feed(&mut self, stream: usize, samples: &[f32]) -> Result<()> {
-        let lane = self.lane_mut(stream)?;
-        if !lane.deferred.is_empty() {
-            lane.defer_samples(samples);
+        let pipeline = self.pipeline_mut(stream)?;
+        if !pipeline.deferred.is_empty() {
+            pipeline.defer_samples(samples);
             return Ok(());
         }
-        lane.feed(samples)
+        pipeline.feed(samples)
     }
 
     /// Scores every whole hop that waits, of each stream one at a time, or as many as it [batches](Self::batch_hops): then
@@ -270,26 +269,26 @@ impl Engine {
     ///
     /// # Errors
     /// When the device fails.
-    pub fn run(&mut self, sink: &mut dyn FnMut(Heard)) -> Result<bool> {
+    pub fn run(&mut self, sink: &mut dyn FnMut(EngineOutput)) -> Result<bool> {
         self.rounds(false, None, sink)
     }
 
     /// [`run`](Self::run), after which no whole hop waits but for detectors that learn.
-    pub(super) fn run_out(&mut self, sink: &mut dyn FnMut(Heard)) -> Result<bool> {
+    pub(super) fn run_out(&mut self, sink: &mut dyn FnMut(EngineOutput)) -> Result<bool> {
         self.rounds(true, None, sink)
     }
 
-    /// Takes the next hops of the streams that have `each` of them. A stream whose detector may go and learn after the
-    /// first of some gives one at a time.
-    fn gather(&mut self, each: usize, single: impl Fn(&Lane) -> bool) {
-        for (stream, lane) in self.lanes.iter_mut().enumerate() {
-            let Some(lane) = lane.as_mut().filter(|lane| !lane.learns()) else { continue };
-            if lane.waiting() < each * HOP || (self.hop_batch > 1 && single(lane) != (each == 1)) {
+    /// Takes the next hops of the streams that have `each` of them. A stream whose detector may start a background
+    /// calibration gives one at a time.
+    fn gather(&mut self, each: usize, single: impl Fn(&StreamPipeline) -> bool) {
+        for (stream, pipeline) in self.pipelines.iter_mut().enumerate() {
+            let Some(pipeline) = pipeline.as_mut().filter(|pipeline| !pipeline.learns()) else { continue };
+            if pipeline.waiting() < each * HOP || (self.hop_batch > 1 && single(pipeline) != (each == 1)) {
                 continue;
             }
             for _ in 0..each {
-                if let Some((hop, input)) = lane.next_hop() {
-                    self.hops.push((lane.slot, hop));
+                if let Some((hop, input)) = pipeline.next_hop() {
+                    self.hops.push((pipeline.slot, hop));
                     self.ready.push((stream, input));
                 }
             }
@@ -300,21 +299,22 @@ impl Engine {
         &mut self,
         rest: bool,
         by: Option<Instant>,
-        sink: &mut dyn FnMut(Heard),
+        sink: &mut dyn FnMut(EngineOutput),
     ) -> Result<bool> {
         let mut any = false;
         while !any || by.is_none_or(|by| Instant::now() < by) {
             self.hops.clear();
             self.ready.clear();
-            self.tell_orphans(sink);
-            self.take_back(sink)?;
+            self.report_pending_findings(sink);
+            self.collect_finished(sink)?;
             any |= self.do_deferred(sink)?;
             let (batch, aside) = (self.hop_batch, self.learners.is_some());
-            let learns =
-                |lane: &Lane| aside && (lane.detector.learns_within(batch) || !lane.deferred.is_empty());
+            let learns = |pipeline: &StreamPipeline| {
+                aside && (pipeline.detector.learns_within(batch) || !pipeline.deferred.is_empty())
+            };
             self.gather(batch, learns);
             if self.hops.is_empty() && batch > 1 {
-                self.gather(1, |lane| rest || learns(lane));
+                self.gather(1, |pipeline| rest || learns(pipeline));
             }
             if self.hops.is_empty() {
                 return Ok(any);
@@ -323,12 +323,12 @@ impl Engine {
             let started = Instant::now();
             self.frames.clear();
             if let Err(error) = self.step() {
-                self.take_spare(&error)?;
+                self.fail_over(&error)?;
                 self.frames.clear();
                 self.step()?;
             }
             self.steps.push(started.elapsed());
-            self.tell_orphans(sink);
+            self.report_pending_findings(sink);
             let ready = std::mem::take(&mut self.ready);
             let mut frames = std::mem::take(&mut self.frames);
             let hops = std::mem::take(&mut self.hops);
@@ -346,42 +346,42 @@ impl Engine {
         stream: usize,
         (frame, hop): (Frame, [f32; HOP]),
         input: Input,
-        sink: &mut dyn FnMut(Heard),
+        sink: &mut dyn FnMut(EngineOutput),
     ) -> Result<()> {
         let pool_frames = self.pool_frames;
-        let lane = self.lane_mut(stream)?;
-        let finite = lane.note(&frame);
+        let pipeline = self.pipeline_mut(stream)?;
+        let finite = pipeline.record(&frame);
         let pooled = match pool_frames {
             _ if !finite => {
-                lane.pool.reset();
+                pipeline.pool.reset();
                 None
             }
             0 => None,
-            every => lane.pool.push(every, frame.index, &frame.c),
+            every => pipeline.pool.push(every, frame.index, &frame.c),
         };
-        if let Some(recent) = &mut lane.recent {
+        if let Some(recent) = &mut pipeline.recent {
             recent.push(frame.index, &frame.bands, &hop);
         }
         if let Some(pooled) = pooled {
-            sink(Heard::Embedding { stream, pooled: Box::new(pooled) });
+            sink(EngineOutput::Embedding { stream, pooled: Box::new(pooled) });
         }
-        self.teach(stream, Lesson { frame, input }, sink)
+        self.step_detector(stream, FrameJob { frame, input }, sink)
     }
 
-    /// Tells the findings, and excerpts of events that are over: of all of them unless more sound `follows`.
-    pub(super) fn tell(&mut self, stream: usize, follows: bool, sink: &mut dyn FnMut(Heard)) {
-        let Some(lane) = self.lanes.get_mut(stream).and_then(Option::as_mut) else { return };
-        self.findings.iter().for_each(|finding| lane.note_event(finding));
-        let mut recent = lane.recent.as_mut();
+    /// Reports the findings, and clips of events that have ended: of all of them unless more sound `follows`.
+    pub(super) fn report(&mut self, stream: usize, follows: bool, sink: &mut dyn FnMut(EngineOutput)) {
+        let Some(pipeline) = self.pipelines.get_mut(stream).and_then(Option::as_mut) else { return };
+        self.findings.iter().for_each(|finding| pipeline.note_event(finding));
+        let mut recent = pipeline.recent.as_mut();
         for finding in self.findings.drain(..) {
             if let Some(recent) = &mut recent {
-                recent.note(&finding);
+                recent.record(&finding);
             }
-            sink(Heard::Finding { stream, finding: Box::new(finding) });
+            sink(EngineOutput::Finding { stream, finding: Box::new(finding) });
         }
         let Some(recent) = recent else { return };
         while let Some(excerpt) = recent.cut(follows) {
-            sink(Heard::Excerpt { stream, excerpt: Box::new(excerpt) });
+            sink(EngineOutput::Clip { stream, excerpt: Box::new(excerpt) });
         }
         if !follows {
             recent.forget();

@@ -4,35 +4,35 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use super::LaneFigures;
-use super::progress::{Figures, Progress};
+use super::PipelineFigures;
+use super::event_builder::{milli, rfc3339};
+use super::progress::{Figures, ThreadProgress};
 use super::snapshot::SnapshotCounts;
-use super::stamp::{milli, rfc3339};
 use crate::capture::{OpenSource, SourceCounters};
 use crate::publish::{ChunkHealth, Delays, Health, InputHealth, PublisherStatus, StreamHealth};
 use crate::ring::RingCounters;
 use crate::telemetry::resident_bytes;
 use crate::units::HOP;
 
-/// What the figures are gathered from.
-pub(super) struct HealthDesk {
+/// The sources of the figures.
+pub(super) struct HealthReporter {
     boot: String,
     started: Instant,
     /// Of each thread of the analysis.
-    progress: Vec<Arc<Progress>>,
+    progress: Vec<Arc<ThreadProgress>>,
     status: Arc<PublisherStatus>,
     snapshots: Arc<SnapshotCounts>,
     streams: Vec<(String, Arc<RingCounters>, Arc<SourceCounters>)>,
-    /// The first stream of each source: what is counted of a device is told once, not of each channel.
+    /// The first stream of each source: counters of a device are reported once, not for each channel.
     firsts: HashSet<String>,
     /// Those of microphones on the broker.
     mics: HashSet<String>,
 }
 
-impl HealthDesk {
+impl HealthReporter {
     pub(super) fn new(
         boot: &str,
-        progress: Vec<Arc<Progress>>,
+        progress: Vec<Arc<ThreadProgress>>,
         status: Arc<PublisherStatus>,
         snapshots: Arc<SnapshotCounts>,
         sources: &[OpenSource],
@@ -82,8 +82,8 @@ impl HealthDesk {
         let mut streams = BTreeMap::new();
         for (id, ring, source) in &self.streams {
             let found = figures.streams.iter().find(|(name, _)| name == id);
-            let lane = found.map(|(_, figures)| *figures).unwrap_or_default();
-            let samples = lane.samples;
+            let pipeline = found.map(|(_, figures)| *figures).unwrap_or_default();
+            let samples = pipeline.samples;
             streams.insert(
                 id.clone(),
                 StreamHealth {
@@ -94,19 +94,19 @@ impl HealthDesk {
                     samples_scored: samples.scored,
                     samples_shed: samples.shed,
                     not_finite: source.not_finite(),
-                    model_resets: lane.model_resets,
+                    model_resets: pipeline.model_resets,
                     bytes_refused: source.bytes_refused(),
                     measured_hz: source.wrong_rate().map(|(measured, _)| measured),
                     configured_hz: source.wrong_rate().map(|(_, configured)| configured),
-                    input: input(&lane),
-                    capped: lane.detector.capped,
-                    known: lane.detector.known,
-                    repeats: lane.detector.repeats,
-                    muted: lane.muted,
-                    learning_failed: lane.learning_failed,
-                    drifts: lane.detector.drifts,
-                    regimes: lane.detector.regimes,
-                    threshold: lane.threshold.map(milli),
+                    input: input(&pipeline),
+                    capped: pipeline.detector.capped,
+                    known: pipeline.detector.known,
+                    repeats: pipeline.detector.repeats,
+                    muted: pipeline.muted,
+                    learning_failed: pipeline.learning_failed,
+                    drifts: pipeline.detector.drifts,
+                    regimes: pipeline.detector.regimes,
+                    threshold: pipeline.threshold.map(milli),
                     chunks: chunks(source, self.mics.contains(id)),
                 },
             );
@@ -152,10 +152,10 @@ fn chunks(source: &SourceCounters, of_mic: bool) -> Option<ChunkHealth> {
     })
 }
 
-fn input(lane: &LaneFigures) -> InputHealth {
-    let hops = lane.hops;
+fn input(pipeline: &PipelineFigures) -> InputHealth {
+    let hops = pipeline.hops;
     InputHealth {
-        state: lane.input.as_str().to_owned(),
+        state: pipeline.input.as_str().to_owned(),
         faint: hops.faint,
         offset: hops.offset,
         clipping: hops.clipping,

@@ -8,49 +8,49 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crossbeam_channel::{Receiver, Sender};
 
-use super::dispatch::{Answer, Part};
+use super::dashboard_update::DashboardUpdate;
+use super::dispatch::{Answer, ThreadRequest};
+use super::embedding_averager::Embedder;
 use super::learning_progress::learning;
-use super::pool::Embedder;
-use super::progress::{Load, Progress};
+use super::progress::{Load, ThreadProgress};
 use super::reload::Settings;
-use super::show::Shown;
 use super::snapshot::Snapshots;
 use super::stream::Stream;
 use super::tick::Tick;
-use super::workers::Hand;
-use super::{Engine, Heard, LaneFigures, Stamp};
+use super::workers::StreamHandover;
+use super::{Engine, EngineOutput, EventBuilder, PipelineFigures};
 use crate::detect::StreamState;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::Phase;
 use crate::publish::{Command, EventSender, Outgoing};
 use crate::realtime;
 use crate::ring::{Read, RingReader, wait_any};
-use crate::serve::Feed;
-use crate::telemetry::{HopTimes, Seldom};
+use crate::serve::UiSender;
+use crate::telemetry::{HopTimes, LogThrottle};
 
-/// Samples taken from a ring at a time: 85 ms at 48 kHz, so that no stream keeps the others waiting for long.
+/// Samples taken from a ring at a time: 85 ms at 48 kHz, so that no stream delays the others for long.
 const PIECE: usize = 4096;
 /// Longest sleep of a loop that has nothing to do.
 const IDLE: Duration = Duration::from_millis(50);
-/// The same where streams of a cluster may bring sound, which wakes nobody.
+/// The same where streams of a cluster may deliver sound, which does not wake the thread.
 const SHARED_IDLE: Duration = Duration::from_millis(5);
 /// Patience with a full publish queue where sound can wait (replays).
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Patience with the supervisor at the end of a stream.
 const KEEP_PATIENCE: Duration = Duration::from_secs(2);
-/// Longest time for hops between two looks at the rings: a stream that has much to make good keeps no other waiting.
+/// Longest time for hops between two looks at the rings: a stream with a backlog does not delay others.
 const SLICE: Duration = Duration::from_millis(20);
-/// After a stop was asked for, how long learning and what is not scored yet are waited for.
+/// After a stop request, the longest wait for calibrations and unscored sound.
 const LAST_SOUND: Duration = Duration::from_secs(1);
-static FULL: Seldom = Seldom::new();
+static FULL: LogThrottle = LogThrottle::new();
 
 /// Everything the thread owns.
 pub(super) struct Inference {
     pub(super) engine: Engine,
     pub(super) streams: Vec<Stream>,
-    /// Where in `streams` the stream is that has a number in the engine.
+    /// Index in `streams` of each stream number of the engine.
     pub(super) of_number: Vec<usize>,
-    pub(super) stamp: Stamp,
+    pub(super) event_builder: EventBuilder,
     pub(super) sender: EventSender,
     /// Sound can wait for the publisher (replays); live sound cannot.
     pub(super) patient: bool,
@@ -59,28 +59,28 @@ pub(super) struct Inference {
     pub(super) embedder: Embedder,
     pub(super) snapshots: Snapshots,
     pub(super) states: Sender<(String, Box<StreamState>)>,
-    /// How often what is known of a stream is given to be kept.
+    /// Interval at which detector states are handed over for storage.
     pub(super) keep_every: Duration,
     /// Shared streams that come and go.
-    pub(super) hands: Receiver<Hand>,
+    pub(super) handovers: Receiver<StreamHandover>,
     /// Its number among the threads of the analysis.
     pub(super) number: usize,
-    /// What others ask of streams, and where it is answered.
-    pub(super) requests: Receiver<Part>,
+    /// Requests to streams, and the channel of their answers.
+    pub(super) requests: Receiver<ThreadRequest>,
     pub(super) answers: Sender<Answer>,
-    /// Requests that wait for a detector which learns elsewhere.
-    pub(super) held: VecDeque<Part>,
-    /// Settings of a configuration that was read again.
+    /// Requests that wait for a pending detector.
+    pub(super) held: VecDeque<ThreadRequest>,
+    /// Settings of a reloaded configuration.
     pub(super) settings: Receiver<Settings>,
     /// Real-time priority to ask for; 0 for none.
     pub(super) priority: u8,
-    pub(super) progress: Arc<Progress>,
+    pub(super) progress: Arc<ThreadProgress>,
     pub(super) load: Load,
     pub(super) tick: Tick,
-    /// A ring had more than was taken of it.
+    /// A ring still has samples.
     pub(super) behind: bool,
-    /// For those who look at the page.
-    pub(super) feed: Feed,
+    /// The sender to the page.
+    pub(super) feed: UiSender,
     /// From the capture of a hop's last sample to its reading, where sound comes at its own pace.
     pub(super) heard: HopTimes,
 }
@@ -91,13 +91,13 @@ impl Inference {
         let mut piece = vec![0f32; PIECE];
         let (mut refreshed, mut kept) = (Instant::now(), Instant::now());
         let mut stopping: Option<Instant> = None;
-        self.tell_anomalies();
+        self.publish_anomalies();
         if let Err(reason) = realtime::promote(self.priority) {
             tracing::warn!("no real-time priority for the analysis: {reason}");
         }
         loop {
             self.progress.rounds.fetch_add(1, Ordering::Relaxed);
-            let learning = self.engine.longest_learning().map_or(0, |since| since.as_secs() + 1);
+            let learning = self.engine.longest_calibration().map_or(0, |since| since.as_secs() + 1);
             self.progress.learning_s.store(learning, Ordering::Relaxed);
             self.look_around();
             self.take_hands()?;
@@ -111,7 +111,7 @@ impl Inference {
                 self.tick.took(begun);
             }
             busy |= self.drive(|engine, sink| engine.run_for(SLICE, sink))?;
-            busy |= self.end_what_is_over()?;
+            busy |= self.end_finished_streams()?;
             self.take_requests();
             self.take_settings()?;
             let over = self.streams.iter().all(|stream| stream.closed);
@@ -137,7 +137,7 @@ impl Inference {
                 }
             }
             if busy && !self.behind {
-                // sound of other streams gathers, so that a step serves many
+                // sound of other streams collects meanwhile, so that a step serves many
                 self.rest();
             } else if !busy {
                 let engine = &self.engine;
@@ -174,7 +174,7 @@ impl Inference {
         }
         let found = stream.feed.reader.read(piece);
         if !stream.owned {
-            // what is on its way while it comes or goes is nobody's
+            // samples in flight during a handover are discarded
             return match found {
                 Read::Empty => Ok(false),
                 Read::Closed => self.close(index).map(|()| true),
@@ -191,7 +191,7 @@ impl Inference {
                     None => self.join(index, rate)?,
                 };
                 if let Some(stream) = self.streams.get_mut(index) {
-                    stream.hears(count, rate);
+                    stream.note_samples(count, rate);
                 }
                 self.engine.feed(number, piece.get(..count).unwrap_or_default())?;
             }
@@ -219,7 +219,7 @@ impl Inference {
         let known = stream.known.take();
         let added = match self.engine.add(&stream.feed.id, rate, known) {
             Err(error) if error.kind() == ErrorKind::Config => {
-                tracing::warn!("{}: {error}; calibrating anew", stream.feed.id);
+                tracing::warn!("{}: {error}; calibrating again", stream.feed.id);
                 self.engine.add(&stream.feed.id, rate, None)
             }
             other => other,
@@ -230,24 +230,24 @@ impl Inference {
         if let Some(place) = self.of_number.get_mut(number) {
             *place = index;
         }
-        stream.anomaly.say_again();
-        self.tell_anomalies();
-        self.tell_setting(index, Command::Budget, self.engine.events_per_hour().to_string());
-        self.tell_setting(index, Command::Mute, "0".to_owned());
+        stream.anomaly.reset_and_resend();
+        self.publish_anomalies();
+        self.publish_setting(index, Command::Budget, self.engine.events_per_hour().to_string());
+        self.publish_setting(index, Command::Mute, "0".to_owned());
         self.show_calibration(number);
         Ok(number)
     }
 
-    /// Lets the engine work and publishes what it has to say.
+    /// Runs the engine and publishes its outputs.
     pub(super) fn drive<T>(
         &mut self,
-        work: impl FnOnce(&mut Engine, &mut dyn FnMut(Heard)) -> Result<T>,
+        work: impl FnOnce(&mut Engine, &mut dyn FnMut(EngineOutput)) -> Result<T>,
     ) -> Result<T> {
         let Self {
             engine,
             streams,
             of_number,
-            stamp,
+            event_builder,
             sender,
             patient,
             score_every,
@@ -267,7 +267,7 @@ impl Inference {
             let Some(stream) = stream.filter(|stream| stream.number == Some(number)) else { return };
             let place = stream.place;
             match heard {
-                Heard::Reading { frame, reading, .. } => {
+                EngineOutput::Reading { frame, reading, .. } => {
                     progress.scored.fetch_add(1, Ordering::Relaxed);
                     stream.notes.take(&stream.feed.id, &reading);
                     if let Some(zero) = stream.zero {
@@ -286,27 +286,27 @@ impl Inference {
                     }
                     stream.shown.second(feed, place, (zero, frame, reading), wanted_s);
                 }
-                Heard::Calibrated { .. } => calibrated.push(number),
-                Heard::Embedding { pooled, .. } => {
+                EngineOutput::Calibrated { .. } => calibrated.push(number),
+                EngineOutput::Embedding { pooled, .. } => {
                     let embedding = embedder.embedding(*pooled, stream.wall_zero(), stream.embeddings);
                     stream.embeddings = stream.embeddings.wrapping_add(1);
                     let stream = stream.feed.id.clone();
                     sender.try_send(Outgoing::Embedding { stream, embedding: Box::new(embedding) });
                 }
-                Heard::Strip { strip, .. } => Shown::strip(feed, place, strip),
-                Heard::State { state, .. } => {
+                EngineOutput::Strip { strip, .. } => DashboardUpdate::strip(feed, place, strip),
+                EngineOutput::State { state, .. } => {
                     if let Some(shared) = &mut stream.shared {
                         shared.keep(&state);
                     }
                     if stream.keep {
-                        // the last word on the stream: worth a wait, but not for ever
+                        // the last document of the stream: worth a bounded wait
                         let _ = states.send_timeout((stream.feed.id.clone(), state), KEEP_PATIENCE);
                     }
                 }
-                Heard::Finding { finding, .. } if stream.mute.hides(&finding, Instant::now()) => {}
-                Heard::Finding { finding, .. } => {
+                EngineOutput::Finding { finding, .. } if stream.mute.hides(&finding, Instant::now()) => {}
+                EngineOutput::Finding { finding, .. } => {
                     let on = finding.phase != Phase::End;
-                    let Some(event) = stream.document(*finding, stamp, snapshots) else { return };
+                    let Some(event) = stream.document(*finding, event_builder, snapshots) else { return };
                     tracing::debug!(
                         stream = stream.feed.id,
                         id = event.id,
@@ -319,20 +319,21 @@ impl Inference {
                         publish(sender, *patient, Outgoing::Event(Box::new(event)));
                     }
                     stream.anomaly.set(on);
-                    stream.tell_anomaly(sender, *patient);
+                    stream.publish_anomaly(sender, *patient);
                 }
-                Heard::Excerpt { excerpt, .. } => snapshots.take(&stream.feed.id, excerpt),
+                EngineOutput::Clip { excerpt, .. } => snapshots.take(&stream.feed.id, excerpt),
             }
         });
         for number in calibrated {
-            self.tell_calibrated(number);
+            self.log_calibrated(number);
         }
         result
     }
 
-    fn tell_calibrated(&self, number: usize) {
+    fn log_calibrated(&self, number: usize) {
         let Some(stream) = self.of_number.get(number).and_then(|&at| self.streams.get(at)) else { return };
-        let Some(calibration) = self.engine.lane(number).and_then(|lane| lane.detector().calibration())
+        let Some(calibration) =
+            self.engine.pipeline(number).and_then(|pipeline| pipeline.detector().calibration())
         else {
             return;
         };
@@ -347,32 +348,32 @@ impl Inference {
         self.show_calibration(number);
     }
 
-    /// Gives what is known of a stream to the supervisor, who writes it, since a disk may be slow. A full channel only
-    /// delays it.
+    /// Hands the state of a stream to the thread `states`, since a disk may be slow. A full channel only delays it.
     fn keep(&self, stream: &Stream) {
-        let lane = stream.number.filter(|_| stream.keep).and_then(|number| self.engine.lane(number));
+        let pipeline = stream.number.filter(|_| stream.keep).and_then(|number| self.engine.pipeline(number));
         if let Some(shared) = &stream.shared {
-            return shared.report_known(stream.number.and_then(|number| self.engine.lane(number)));
+            return shared.report_known(stream.number.and_then(|number| self.engine.pipeline(number)));
         }
-        if let Some(state) = lane.and_then(|lane| lane.detector().snapshot()) {
+        if let Some(state) = pipeline.and_then(|pipeline| pipeline.detector().snapshot()) {
             let _ = self.states.try_send((stream.feed.id.clone(), Box::new(state)));
         }
     }
 
-    /// The number in the engine of the stream `id`, while it goes on.
+    /// The engine's number of the stream `id`, until it ends.
     pub(super) fn number_of(&self, id: &str) -> Option<usize> {
         self.streams.iter().find(|stream| stream.feed.id == id)?.number
     }
 
     pub(super) fn refresh(&mut self, last: bool) {
         for stream in &mut self.streams {
-            if let Some(lane) = stream.number.and_then(|number| self.engine.lane(number)) {
-                let figures = lane.figures();
+            if let Some(pipeline) = stream.number.and_then(|number| self.engine.pipeline(number)) {
+                let figures = pipeline.figures();
                 let samples = stream.past.plus(figures.samples);
-                stream.figures = LaneFigures { samples, muted: stream.mute.count, ..figures };
+                stream.figures = PipelineFigures { samples, muted: stream.mute.count, ..figures };
             }
         }
-        // the supervisor holds this for the time of a copy; a missed refresh comes a second later, save the last
+        // the supervisor holds this lock for the time of a copy; a missed refresh is repeated a second later, except
+        // the last
         let figures = &self.progress.figures;
         if let Some(mut figures) = if last { figures.lock().ok() } else { figures.try_lock().ok() } {
             figures.load = self.load.share(Instant::now());
@@ -386,7 +387,7 @@ impl Inference {
 
 pub(super) fn publish(sender: &EventSender, patient: bool, message: Outgoing) -> bool {
     let sent = if patient { sender.send_timeout(message, PATIENCE) } else { sender.try_send(message) };
-    if !sent && let Some(held) = FULL.may_say() {
+    if !sent && let Some(held) = FULL.allow() {
         tracing::error!(
             held,
             "the publish queue is full or gone; a document was refused (counted in health)"

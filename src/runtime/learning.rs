@@ -1,10 +1,10 @@
-//! Learning what is normal, on threads of its own: it takes about a second and more, in which the sound of other streams
-//! must not wait.
+//! Background calibration: fitting a calibration takes a second or more, in which other streams must not wait.
 //!
-//! A detector that is about to learn moves to a learner thread with its frame. Meanwhile the hops of its stream wait, and
-//! nobody else's do; when it is back they are scored one after another. What the stream goes through in the meantime (a gap,
-//! another rate, its end, new settings) waits with them ([`Deferred`](super::deferred::Deferred)). So what is found is the
-//! same as if it had learnt on the spot.
+//! A detector that is about to fit its calibration moves to a calibration thread together with its current frame.
+//! Meanwhile the hops of its stream wait, those of other streams do not; when the detector returns they are scored one
+//! after another. Operations in the meantime (a gap, another rate, the end, new settings) wait with them
+//! ([`Deferred`](super::deferred::Deferred)). So the findings are the same as with a calibration on the analysis
+//! thread.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;
@@ -12,90 +12,90 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded, unbounded};
 
-use super::{Engine, Heard, Lane};
+use super::{Engine, EngineOutput, StreamPipeline};
 use crate::detect::{Detector, DetectorState, Input, Reading, StreamState};
 use crate::error::{Error, Result};
 use crate::event::Finding;
 use crate::frame::Frame;
 use crate::realtime;
 
-/// Failures in a row, of all streams of an engine together, after which the analysis ends, to be started anew.
+/// Failed calibrations in a row, of all streams of an engine together, after which the analysis ends with an error.
 const FAILURES: u32 = 3;
 
-/// A frame that a detector is about to hear.
+/// A frame for a detector.
 #[derive(Debug)]
-pub(super) struct Lesson {
+pub(super) struct FrameJob {
     pub(super) frame: Frame,
     pub(super) input: Input,
 }
 
-/// What came of it.
+/// The outcome of a frame.
 #[derive(Debug)]
-pub(super) struct Outcome {
+pub(super) struct FrameOutcome {
     pub(super) frame: Frame,
     pub(super) reading: Reading,
     pub(super) findings: Vec<Finding>,
-    /// What the detector was doing before.
+    /// State of the detector before.
     before: DetectorState,
-    /// The calibration before, if that could have come back.
+    /// The calibration before, if it could return.
     known: Option<String>,
 }
 
-impl Lesson {
-    /// The detector hears the frame.
-    pub(super) fn take(self, detector: &mut Detector, mut findings: Vec<Finding>) -> Outcome {
+impl FrameJob {
+    /// Steps the detector by the frame.
+    pub(super) fn take(self, detector: &mut Detector, mut findings: Vec<Finding>) -> FrameOutcome {
         let Self { frame, input } = self;
-        // a change of the place that passed leaves the calibration as it was
+        // a site change that passed leaves the calibration as it was
         let before = detector.state();
         let relearning = matches!(before, DetectorState::Relearning { .. });
         let known = detector.calibration_id().filter(|_| relearning).map(str::to_owned);
         let reading = detector.push(&frame, input, &mut findings);
-        Outcome { frame, reading, findings, before, known }
+        FrameOutcome { frame, reading, findings, before, known }
     }
 }
 
-impl Outcome {
-    /// Whether the detector watches by a calibration that is new.
+impl FrameOutcome {
+    /// Whether the detector watches with a new calibration.
     pub(super) fn is_new(&self, detector: &Detector) -> bool {
         let watches = self.before != DetectorState::Watching && self.reading.state == DetectorState::Watching;
         watches && detector.calibration_id() != self.known.as_deref()
     }
 }
 
-/// What a learner thread gives back: the detector with what came of its frame, or why learning failed.
-type Answer = Result<Box<(Detector, Outcome)>, String>;
+/// The result of a calibration thread: the detector with the outcome of its frame, or the cause of a failure.
+type Finished = Result<Box<(Detector, FrameOutcome)>, String>;
 
-struct Task {
+struct Job {
     detector: Detector,
-    lesson: Lesson,
-    answer: Sender<Answer>,
+    lesson: FrameJob,
+    answer: Sender<Finished>,
 }
 
-/// The work of a learner thread, as tests replace it.
-pub(super) type Learn = fn(Lesson, &mut Detector) -> Outcome;
+/// The work of a calibration thread; tests replace it.
+pub(super) type Learn = fn(FrameJob, &mut Detector) -> FrameOutcome;
 
-/// Threads that learn. They end with the last of this.
+/// The calibration threads. They end when the last handle is dropped.
 #[derive(Debug, Clone)]
-pub(super) struct Learners {
-    tasks: Sender<Box<Task>>,
+pub(super) struct CalibrationPool {
+    tasks: Sender<Box<Job>>,
 }
 
-impl Learners {
+impl CalibrationPool {
     fn start(threads: usize, learn: Learn) -> Result<Self> {
-        let (tasks, taken) = unbounded::<Box<Task>>();
+        let (tasks, taken) = unbounded::<Box<Job>>();
         let mut started = 0;
         for number in 0..threads.max(1) {
-            let taken: Receiver<Box<Task>> = taken.clone();
+            let taken: Receiver<Box<Job>> = taken.clone();
             let work = move || {
                 if let Err(reason) = realtime::give_way() {
-                    tracing::debug!("learning has the priority of hearing: {reason}");
+                    tracing::debug!("calibration threads keep the normal priority: {reason}");
                 }
                 taken.into_iter().for_each(|task| carry_out(*task, learn));
             };
             match thread::Builder::new().name(format!("learn {number}")).spawn(work) {
                 Ok(_) => started += 1,
                 Err(e) if started == 0 => {
-                    return Err(Error::internal(format!("cannot start a thread to learn: {e}")));
+                    return Err(Error::internal(format!("cannot start a calibration thread: {e}")));
                 }
                 Err(e) => {
                     tracing::warn!(
@@ -110,8 +110,8 @@ impl Learners {
 }
 
 /// A panic ends this task, not the thread.
-fn carry_out(task: Task, learn: Learn) {
-    let Task { mut detector, lesson, answer } = task;
+fn carry_out(task: Job, learn: Learn) {
+    let Job { mut detector, lesson, answer } = task;
     let done = catch_unwind(AssertUnwindSafe(|| learn(lesson, &mut detector)));
     let said = match done {
         Ok(outcome) => Ok(Box::new((detector, outcome))),
@@ -122,104 +122,110 @@ fn carry_out(task: Task, learn: Learn) {
                 .unwrap_or_else(|| "a panic".to_owned()))
         }
     };
-    // the stream may be over, then nobody waits for it
+    // the receiver is gone if the stream has ended
     let _ = answer.send(said);
 }
 
-/// A detector that learns elsewhere.
+/// A detector in background calibration.
 #[derive(Debug)]
-pub(super) struct Away {
-    answer: Receiver<Answer>,
+pub(super) struct PendingDetector {
+    answer: Receiver<Finished>,
     since: Instant,
-    /// What the stream goes on with where learning fails.
+    /// The detector that the stream continues with if the calibration fails.
     known: Option<StreamState>,
 }
 
-impl Lane {
-    /// Whether its detector learns, so that its hops wait.
+impl StreamPipeline {
+    /// Whether its detector is in background calibration, so that its hops wait.
     pub(super) fn learns(&self) -> bool {
         self.away.is_some()
     }
 
-    fn send_to(&mut self, learners: &Learners, lesson: Lesson, stand_in: Detector) -> Result<()> {
+    fn send_to(&mut self, learners: &CalibrationPool, lesson: FrameJob, stand_in: Detector) -> Result<()> {
         let (answer, answers) = bounded(1);
         self.away_figures = (self.detector.counts(), self.detector.threshold());
         let known = self.detector.snapshot();
         let detector = std::mem::replace(&mut self.detector, stand_in);
-        self.away = Some(Away { answer: answers, since: Instant::now(), known });
-        let sent = learners.tasks.send(Box::new(Task { detector, lesson, answer }));
-        sent.map_err(|_| Error::internal("the threads that learn are gone"))
+        self.away = Some(PendingDetector { answer: answers, since: Instant::now(), known });
+        let sent = learners.tasks.send(Box::new(Job { detector, lesson, answer }));
+        sent.map_err(|_| Error::internal("the calibration threads have ended"))
     }
 }
 
 impl Engine {
-    /// Detectors learn on `threads` threads of their own from here on, rather than while all streams wait. Nothing waits
-    /// for them then: what concerns a stream whose detector learns is done when that is back.
+    /// From here on detectors calibrate on `threads` background threads, and not while all streams wait. Operations on
+    /// a stream in calibration are done when its detector returns.
     ///
     /// # Errors
     /// When not even one thread can start.
-    pub fn learn_aside(&mut self, threads: usize) -> Result<()> {
+    pub fn calibrate_on_threads(&mut self, threads: usize) -> Result<()> {
         self.learn_aside_by(threads, |lesson, detector| lesson.take(detector, Vec::new()))
     }
 
     pub(super) fn learn_aside_by(&mut self, threads: usize, learn: Learn) -> Result<()> {
-        self.learners = Some(Learners::start(threads, learn)?);
+        self.learners = Some(CalibrationPool::start(threads, learn)?);
         Ok(())
     }
 
-    /// For how long the detector that has been away longest has been learning; none where none is.
+    /// Duration of the longest running calibration; `None` without one.
     #[must_use]
-    pub fn longest_learning(&self) -> Option<Duration> {
-        let since = self.lanes.iter().flatten().filter_map(|lane| lane.away.as_ref());
+    pub fn longest_calibration(&self) -> Option<Duration> {
+        let since = self.pipelines.iter().flatten().filter_map(|pipeline| pipeline.away.as_ref());
         since.map(|away| away.since.elapsed()).max()
     }
 
-    /// The detector of a stream hears a frame, here or on a learner thread.
-    pub(super) fn teach(&mut self, stream: usize, lesson: Lesson, sink: &mut dyn FnMut(Heard)) -> Result<()> {
+    /// Steps the detector of a stream by a frame, here or on a calibration thread.
+    pub(super) fn step_detector(
+        &mut self,
+        stream: usize,
+        lesson: FrameJob,
+        sink: &mut dyn FnMut(EngineOutput),
+    ) -> Result<()> {
         let findings = std::mem::take(&mut self.findings);
         let learners = self.learners.clone();
         let (detect, instrument) = (&self.detect, &self.instrument);
-        let Some(lane) = self.lanes.get_mut(stream).and_then(Option::as_mut) else { return Ok(()) };
-        match learners.filter(|_| lane.detector.learns_within(1)) {
+        let Some(pipeline) = self.pipelines.get_mut(stream).and_then(Option::as_mut) else { return Ok(()) };
+        match learners.filter(|_| pipeline.detector.learns_within(1)) {
             Some(learners) => {
                 self.findings = findings;
-                lane.send_to(&learners, lesson, Detector::new(detect, instrument.clone())?)
+                pipeline.send_to(&learners, lesson, Detector::new(detect, instrument.clone())?)
             }
             None => {
-                let outcome = lesson.take(&mut lane.detector, findings);
-                self.tell_outcome(stream, outcome, sink);
+                let outcome = lesson.take(&mut pipeline.detector, findings);
+                self.report_outcome(stream, outcome, sink);
                 Ok(())
             }
         }
     }
 
-    /// Takes back the detectors that have learnt.
+    /// Collects the detectors that have finished their calibration.
     ///
     /// # Errors
     /// When learning failed several times in a row.
-    pub(super) fn take_back(&mut self, sink: &mut dyn FnMut(Heard)) -> Result<()> {
+    pub(super) fn collect_finished(&mut self, sink: &mut dyn FnMut(EngineOutput)) -> Result<()> {
         for (stream, outcome) in std::mem::take(&mut self.back) {
-            self.tell_outcome(stream, outcome, sink);
+            self.report_outcome(stream, outcome, sink);
         }
-        for stream in 0..self.lanes.len() {
-            let lane = self.lanes.get_mut(stream).and_then(Option::as_mut);
-            let Some(away) = lane.and_then(|lane| lane.away.as_ref()) else { continue };
+        for stream in 0..self.pipelines.len() {
+            let pipeline = self.pipelines.get_mut(stream).and_then(Option::as_mut);
+            let Some(away) = pipeline.and_then(|pipeline| pipeline.away.as_ref()) else { continue };
             let answer = match away.answer.try_recv() {
                 Ok(answer) => answer,
                 Err(TryRecvError::Empty) => continue,
                 Err(TryRecvError::Disconnected) => Err("its thread is gone".to_owned()),
             };
             if let Some(outcome) = self.settle(stream, answer)? {
-                self.tell_outcome(stream, outcome, sink);
+                self.report_outcome(stream, outcome, sink);
             }
         }
         Ok(())
     }
 
-    /// Waits for the detector of a stream, where it learns; what came of it is told by the next run. True where it did.
+    /// Waits for the detector of a stream in background calibration; its outcome is reported by the next run. True
+    /// where it was.
     pub(super) fn await_detector(&mut self, stream: usize) -> Result<bool> {
-        let lane = self.lanes.get_mut(stream).and_then(Option::as_mut);
-        let Some(away) = lane.and_then(|lane| lane.away.as_ref()) else { return Ok(false) };
+        let pipeline = self.pipelines.get_mut(stream).and_then(Option::as_mut);
+        let Some(away) = pipeline.and_then(|pipeline| pipeline.away.as_ref()) else { return Ok(false) };
         let answer = away.answer.recv().unwrap_or_else(|_| Err("its thread is gone".to_owned()));
         if let Some(outcome) = self.settle(stream, answer)? {
             self.back.push((stream, outcome));
@@ -227,36 +233,36 @@ impl Engine {
         Ok(true)
     }
 
-    /// The detector of a stream is back, or another takes its place.
-    fn settle(&mut self, stream: usize, answer: Answer) -> Result<Option<Outcome>> {
-        let Some(lane) = self.lanes.get_mut(stream).and_then(Option::as_mut) else { return Ok(None) };
-        let known = lane.away.take().and_then(|away| away.known);
+    /// Puts the returned detector of a stream in its place, or another one after a failure.
+    fn settle(&mut self, stream: usize, answer: Finished) -> Result<Option<FrameOutcome>> {
+        let Some(pipeline) = self.pipelines.get_mut(stream).and_then(Option::as_mut) else { return Ok(None) };
+        let known = pipeline.away.take().and_then(|away| away.known);
         let outcome = match answer {
             Ok(learnt) => {
                 let (detector, outcome) = *learnt;
-                lane.detector = detector;
+                pipeline.detector = detector;
                 self.failures = 0;
                 Some(outcome)
             }
             Err(reason) => {
-                lane.learning_failed += 1;
+                pipeline.learning_failed += 1;
                 self.failures += 1;
                 let again = known.map(|known| Detector::with_state(&self.detect, &self.instrument, known));
                 let next = match again {
                     Some(Ok(detector)) => {
-                        lane.detector = detector;
-                        "it is watched by what was normal before"
+                        pipeline.detector = detector;
+                        "the previous calibration stays in force"
                     }
-                    // the one that stands in is new
-                    _ => "it begins to learn anew",
+                    // the replacement is new
+                    _ => "its calibration restarts",
                 };
-                let ended = lane.end_of_event();
-                self.orphans.extend(ended.map(|finding| (stream, finding)));
-                let id = &lane.id;
-                tracing::error!("{id}: learning what is normal failed ({reason}); {next}");
+                let ended = pipeline.end_of_event();
+                self.pending_findings.extend(ended.map(|finding| (stream, finding)));
+                let id = &pipeline.id;
+                tracing::error!("{id}: the calibration failed ({reason}); {next}");
                 if self.failures >= FAILURES {
                     return Err(Error::internal(format!(
-                        "learning what is normal failed {FAILURES} times in a row, last for {id}: {reason}"
+                        "the calibration failed {FAILURES} times in a row, last for {id}: {reason}"
                     )));
                 }
                 None
@@ -266,20 +272,25 @@ impl Engine {
         Ok(outcome)
     }
 
-    /// Tells what a detector made of a frame.
-    fn tell_outcome(&mut self, stream: usize, mut outcome: Outcome, sink: &mut dyn FnMut(Heard)) {
-        let Some(lane) = self.lanes.get_mut(stream).and_then(Option::as_mut) else { return };
-        let is_new = outcome.is_new(&lane.detector);
-        let strip = lane.strip.push(&outcome.frame, &outcome.reading);
+    /// Reports the outcome of a frame.
+    fn report_outcome(
+        &mut self,
+        stream: usize,
+        mut outcome: FrameOutcome,
+        sink: &mut dyn FnMut(EngineOutput),
+    ) {
+        let Some(pipeline) = self.pipelines.get_mut(stream).and_then(Option::as_mut) else { return };
+        let is_new = outcome.is_new(&pipeline.detector);
+        let strip = pipeline.strip.push(&outcome.frame, &outcome.reading);
         self.findings.append(&mut outcome.findings);
         if is_new {
-            sink(Heard::Calibrated { stream });
+            sink(EngineOutput::Calibrated { stream });
         }
-        sink(Heard::Reading { stream, frame: outcome.frame.index, reading: outcome.reading });
+        sink(EngineOutput::Reading { stream, frame: outcome.frame.index, reading: outcome.reading });
         if let Some(strip) = strip {
-            sink(Heard::Strip { stream, strip: Box::new(strip) });
+            sink(EngineOutput::Strip { stream, strip: Box::new(strip) });
         }
-        self.tell(stream, true, sink);
+        self.report(stream, true, sink);
     }
 }
 

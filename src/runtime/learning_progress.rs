@@ -1,18 +1,22 @@
-//! How far a stream has got with learning what is normal, for the log and for whoever asks.
+//! Progress of a stream's calibration, for the log and the state document.
 
 use std::time::{Duration, SystemTime};
 
+use super::event_builder::{milli, rfc3339};
 use super::scores::watching;
-use super::stamp::{milli, rfc3339};
 use crate::detect::{DetectorState, Reading};
-use crate::publish::{Learning, StreamProgress};
+use crate::publish::{CalibrationProgress, StreamProgress};
 
 /// Steps of progress: of the state document, and of the log.
 const TOLD: f32 = 0.05;
 const LOGGED: f32 = 0.2;
 
-/// How far learning is at `state`: `wanted_s` seconds of sound are needed in all; none where sound is not heard as it happens.
-pub(super) fn learning(state: DetectorState, wanted_s: Option<f64>, now: SystemTime) -> Option<Learning> {
+/// Progress at `state`: `wanted_s` seconds of sound are needed in all; `None` for sound that is not live.
+pub(super) fn learning(
+    state: DetectorState,
+    wanted_s: Option<f64>,
+    now: SystemTime,
+) -> Option<CalibrationProgress> {
     let (DetectorState::Calibrating { done } | DetectorState::Relearning { done }) = state else {
         return None;
     };
@@ -23,10 +27,10 @@ pub(super) fn learning(state: DetectorState, wanted_s: Option<f64>, now: SystemT
         let since = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         SystemTime::UNIX_EPOCH + Duration::from_secs(since.as_secs_f64().round() as u64)
     });
-    Some(Learning { fraction: milli(f64::from(done)), until: until.map(rfc3339) })
+    Some(CalibrationProgress { fraction: milli(f64::from(done)), until: until.map(rfc3339) })
 }
 
-/// What was told and logged last.
+/// The last published and logged progress.
 #[derive(Debug, Default)]
 pub(super) struct LearningProgress {
     /// The state by name, and the step of progress.
@@ -68,7 +72,7 @@ impl LearningProgress {
 }
 
 /// `learning what is normal, 42 %, watching from 18:05 UTC`.
-fn sentence(learning: &Learning) -> String {
+fn sentence(learning: &CalibrationProgress) -> String {
     let mut text = format!("learning what is normal, {:.0} %", learning.fraction * 100.0);
     // hours and minutes of an RFC 3339 time
     if let Some(clock) = learning.until.as_deref().and_then(|until| until.get(11..16)) {

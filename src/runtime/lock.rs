@@ -34,7 +34,7 @@ pub(super) fn is_in_place(held: &File, state: &Path) -> bool {
     let Ok(ours) = held.metadata() else { return true };
     match std::fs::metadata(state.join("lock")) {
         Ok(there) => (there.dev(), there.ino()) == (ours.dev(), ours.ino()),
-        // a disk that does not answer is another matter
+        // a disk that does not answer is another fault
         Err(error) => error.kind() != ErrorKind::NotFound,
     }
 }

@@ -5,49 +5,49 @@
 //! | cpal's, one a device | the audio callback: pushes samples into rings |
 //! | `source ID`, one a source | opens, watches and reopens a device, or reads a file or pipe |
 //! | `inference`, `inference N` | rings of some streams → [`Engine`] (resample, step the batch, score, detect) → publisher |
-//! | `learn N` | detectors of live streams, while they learn what is normal |
+//! | `learn N` | calibrations of live streams |
 //! | `publish` | the outbox, or lines on stdout |
-//! | `snapshots` | pictures and clips of events onto the disk, where they are asked for |
-//! | `states` | what is known of streams onto the disk |
-//! | `mics` | the link to the broker by which microphones are heard, where there are any |
-//! | `pool` | who of the workers hears which microphone, where `[pool]` asks for it |
-//! | `mqtt` | the link to the broker, where one is configured |
-//! | `http` | the page, metrics and probes, where they are asked for |
+//! | `snapshots` | writes pictures and clips of events to the disk, if enabled |
+//! | `states` | writes detector states to the disk |
+//! | `mics` | the connection to the broker for microphones, if there are any |
+//! | `pool` | leases of microphones among workers, if `[pool]` is enabled |
+//! | `mqtt` | the connection to the broker, if one is configured |
+//! | `http` | the page, metrics and probes, if enabled |
 //! | `main` | [`run`]: signals, device notices, health, the watchdog, the ordered stop |
 
 mod breaks;
 mod calibrations;
 mod cluster;
 mod daemon;
+mod dashboard_update;
 mod deferred;
 mod dispatch;
+mod embedding_averager;
 mod endings;
 mod engine;
+mod engine_output;
+mod event_builder;
+mod failover;
 mod health;
-mod heard;
 mod inference;
-mod keeper;
-mod lane;
 mod learning;
 mod learning_progress;
+mod liveness;
 mod lock;
 mod mute;
-mod notes;
 mod notices;
-mod pool;
 mod progress;
-mod pulse;
 mod reload;
 mod requests;
-mod rescue;
 mod scores;
 mod shard;
-mod show;
 mod snapshot;
-mod stamp;
+mod spectrogram;
+mod state_logger;
+mod state_writer;
 mod stopping;
 mod stream;
-mod strip;
+mod stream_pipeline;
 mod tick;
 #[cfg_attr(not(feature = "mqtt"), path = "no_workers.rs")]
 mod workers;
@@ -55,11 +55,11 @@ mod workers;
 pub use calibrations::CalibrationStore;
 pub(crate) use daemon::no_source;
 pub use daemon::{Control, run};
+pub use embedding_averager::MeanContext;
 pub use engine::Engine;
-pub use heard::Heard;
-pub use lane::{Lane, LaneCounters, LaneFigures};
-pub use pool::Pooled;
-pub use rescue::trusted_difference;
-pub use snapshot::Excerpt;
-pub use stamp::Stamp;
-pub(crate) use workers::open_air;
+pub use engine_output::EngineOutput;
+pub use event_builder::EventBuilder;
+pub use failover::trusted_difference;
+pub use snapshot::Clip;
+pub use stream_pipeline::{PipelineCounters, PipelineFigures, StreamPipeline};
+pub(crate) use workers::open_microphones;

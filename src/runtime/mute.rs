@@ -1,16 +1,16 @@
-//! A stream of which nothing is told for a while.
+//! Muting of a stream for a while.
 
 use std::time::{Duration, Instant};
 
 use crate::event::{Finding, Phase};
 
-/// Whether documents of events are held back, and how many were.
+/// Whether event documents are suppressed, and how many were.
 #[derive(Debug, Default)]
 pub(super) struct Mute {
     until: Option<Instant>,
-    /// The event that began unheard: its later documents are not told either.
+    /// The event that began while muted: its later documents are suppressed too.
     hidden: Option<u64>,
-    /// Documents that were not told.
+    /// Suppressed documents.
     pub(super) count: u64,
 }
 
@@ -29,7 +29,7 @@ impl Mute {
         over
     }
 
-    /// Whether this is not to be told. An event that was told when it began is told to its end.
+    /// Whether this document is suppressed. An event that was reported at its start is reported to its end.
     pub(super) fn hides(&mut self, finding: &Finding, now: Instant) -> bool {
         if finding.phase == Phase::New {
             let muted = self.until.is_some_and(|until| now < until);
@@ -47,7 +47,7 @@ mod tests {
     use crate::event::samples;
 
     #[test]
-    fn an_event_is_told_wholly_or_not_at_all() {
+    fn an_event_is_reported_completely_or_not_at_all() {
         let (mut mute, now) = (Mute::default(), Instant::now());
         let of = |number, phase| Finding { phase, ..samples::finding(number) };
         assert!(!mute.hides(&of(1, Phase::New), now));

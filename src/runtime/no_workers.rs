@@ -7,18 +7,18 @@ use crossbeam_channel::Receiver;
 
 use super::CalibrationStore;
 use super::inference::Inference;
-use super::keeper::Known;
-use super::progress::Progress;
-use super::shard::Hands;
-use crate::capture::{Air, OpenSource, SourceConfig};
+use super::progress::ThreadProgress;
+use super::shard::StreamHandovers;
+use super::state_writer::Known;
+use crate::capture::{MqttAudioInput, OpenSource, SourceConfig};
 use crate::config::Config;
 use crate::error::Result;
 
-/// What the analysis is to do with a shared stream.
+/// Commands to the analysis for a shared stream.
 #[derive(Debug)]
-pub(super) enum Hand {}
+pub(super) enum StreamHandover {}
 
-/// Nobody.
+/// Never constructed.
 pub(super) struct Worker;
 
 impl Worker {
@@ -31,19 +31,19 @@ impl Worker {
 
 /// None; a source that needs one says so.
 #[expect(clippy::unnecessary_wraps, reason = "as with MQTT")]
-pub(crate) fn open_air(_: &Config, _: &[SourceConfig], _: &str) -> Result<Option<Air>> {
+pub(crate) fn open_microphones(_: &Config, _: &[SourceConfig], _: &str) -> Result<Option<MqttAudioInput>> {
     Ok(None)
 }
 
-/// Nobody.
+/// Never constructed.
 #[expect(clippy::unnecessary_wraps, clippy::needless_pass_by_value, reason = "as with MQTT")]
-pub(super) fn enlist(
+pub(super) fn start_worker(
     _: &Config,
-    _: Option<&Air>,
+    _: Option<&MqttAudioInput>,
     _: (&[OpenSource], &[SourceConfig]),
-    _: (Receiver<Known>, Hands),
+    _: (Receiver<Known>, StreamHandovers),
     _: &CalibrationStore,
-    _: &[Arc<Progress>],
+    _: &[Arc<ThreadProgress>],
 ) -> Result<Option<Worker>> {
     Ok(None)
 }
@@ -51,6 +51,6 @@ pub(super) fn enlist(
 impl Inference {
     /// There are no shared streams.
     pub(super) fn take_hands(&mut self) -> Result<()> {
-        self.hands.try_recv().map_or(Ok(()), |hand| match hand {})
+        self.handovers.try_recv().map_or(Ok(()), |hand| match hand {})
     }
 }

@@ -1,30 +1,30 @@
-//! What sources report, on its way to the log, the broker and the page.
+//! Notices of sources, for the log, the broker and the page.
 
 use super::daemon::Daemon;
-use crate::capture::{Change, Notice};
+use crate::capture::{Notice, SourceChange};
 use crate::publish::{Availability, Outgoing};
-use crate::serve::Said;
-use crate::telemetry::Seldom;
+use crate::serve::UiEvent;
+use crate::telemetry::LogThrottle;
 
-static FULL: Seldom = Seldom::new();
+static FULL: LogThrottle = LogThrottle::new();
 
 impl Daemon {
-    /// Tells of a change of a source.
-    pub(super) fn tell(&self, notice: &Notice) {
+    /// Reports a change of a source.
+    pub(super) fn report_notice(&self, notice: &Notice) {
         let (availability, source) = match &notice.change {
-            Change::Online { description } => {
+            SourceChange::Online { description } => {
                 tracing::info!("{}: {description}", notice.source);
                 (Availability::online(), &notice.source)
             }
-            Change::Offline { reason } => {
+            SourceChange::Offline { reason } => {
                 tracing::warn!("{}: offline: {reason}", notice.source);
                 (Availability::offline(reason.clone()), &notice.source)
             }
-            Change::Elsewhere { node } => {
+            SourceChange::Elsewhere { node } => {
                 tracing::info!("{}: heard by {node}", notice.source);
                 (Availability::elsewhere(node), &notice.source)
             }
-            Change::WrongRate { nominal, measured } => {
+            SourceChange::WrongRate { nominal, measured } => {
                 tracing::warn!(
                     "{}: the device says {nominal} Hz and gives {measured} samples a second; it is taken at that. Its \
                      clock or its driver is wrong",
@@ -32,7 +32,7 @@ impl Daemon {
                 );
                 return;
             }
-            Change::RateOff { nominal, measured } => {
+            SourceChange::RateOff { nominal, measured } => {
                 tracing::warn!(
                     "{}: {measured} samples a second come where {nominal} are configured: pitch and times are wrong by that. \
                      Set rate, channels and format in the source's `pcm` as the sender has them",
@@ -40,22 +40,22 @@ impl Daemon {
                 );
                 return;
             }
-            Change::Xrun { count } => {
+            SourceChange::Xrun { count } => {
                 tracing::warn!("{}: {count} overruns of the device", notice.source);
                 return;
             }
-            Change::Ended { frames, failure } => {
+            SourceChange::Ended { frames, failure } => {
                 let why = failure.clone().unwrap_or_else(|| "end of the input".to_owned());
                 tracing::info!("{}: {why} after {frames} samples", notice.source);
                 (Availability::offline(why), &notice.source)
             }
         };
         for stream in notice.streams.iter() {
-            self.feed.say(Said::Presence { stream: stream.clone(), availability: availability.clone() });
+            self.feed.send(UiEvent::Presence { stream: stream.clone(), availability: availability.clone() });
             let message =
                 Outgoing::Availability { stream: stream.clone(), availability: availability.clone() };
             if !self.publisher.sender().try_send(message)
-                && let Some(held) = FULL.may_say()
+                && let Some(held) = FULL.allow()
             {
                 tracing::warn!(held, "{source}: the publish queue is full, availability was not sent");
             }

@@ -1,28 +1,28 @@
-//! What others may look at while the analysis runs.
+//! Progress of the analysis, readable by other threads.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::{Duration, Instant};
 
-use super::LaneFigures;
+use super::PipelineFigures;
 use crate::telemetry::Durations;
 
-/// What the supervisor may look at while a thread of the analysis runs.
+/// Progress of an analysis thread, readable by the supervisor.
 #[derive(Debug, Default)]
-pub(super) struct Progress {
-    /// Rounds of the loop: stands still only when the thread hangs.
+pub(super) struct ThreadProgress {
+    /// Rounds of the loop: the count stops only when the thread hangs.
     pub(super) rounds: AtomicU64,
     /// Frames that were scored, of all streams of the thread.
     pub(super) scored: AtomicU64,
-    /// Seconds, rounded up, for which the slowest detector has been learning elsewhere; 0 where none does.
+    /// Duration in seconds, rounded up, of the longest running background calibration; 0 without one.
     pub(super) learning_s: AtomicU64,
-    /// Set when no source gives anything any more: a ring that one of them left open counts as closed.
+    /// Set when all sources have ended: a ring that one of them left open counts as closed.
     pub(super) sources_gone: AtomicBool,
     /// Figures, refreshed about once a second.
     pub(super) figures: Mutex<Figures>,
 }
 
-/// Which share of the time a thread works, over two spans of at most 10 s.
+/// Load of a thread, over two spans of at most 10 s.
 #[derive(Debug)]
 pub(super) struct Load {
     since: Instant,
@@ -75,7 +75,7 @@ pub(super) struct Figures {
     pub(super) step: Durations,
     /// From the capture of a hop's last sample to its reading.
     pub(super) heard: Durations,
-    pub(super) streams: Vec<(String, LaneFigures)>,
+    pub(super) streams: Vec<(String, PipelineFigures)>,
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! A configuration that is read again while the daemon runs.
+//! Reload of the configuration while the daemon runs.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,7 +8,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use sd_notify::NotifyState;
 use serde_json::json;
 
-use super::daemon::{Control, Daemon, tell_systemd};
+use super::daemon::{Control, Daemon, notify_systemd};
 use super::inference::Inference;
 use super::scores::score_every;
 use crate::config::Config;
@@ -24,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// The answer to a request: what is different now, or why everything is as it was.
 type Reloaded = Result<String>;
 
-/// What the analysis is to do from now on.
+/// The new settings of the analysis.
 pub(super) struct Settings {
     pub(super) detect: DetectConfig,
     /// Frames between two score documents of a stream; 0 for none.
@@ -33,7 +33,7 @@ pub(super) struct Settings {
     pub(super) taken: Claim,
 }
 
-/// Settings are put in force or withdrawn, whoever comes first.
+/// Decides whether settings are applied or withdrawn: the first of both sides wins.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Claim(Arc<AtomicBool>);
 
@@ -44,7 +44,7 @@ impl Claim {
     }
 }
 
-/// What a new configuration changes.
+/// The changes of a new configuration.
 pub(super) struct Changes {
     /// Keys that count at once.
     pub(super) live: Vec<String>,
@@ -73,15 +73,16 @@ impl Changes {
     }
 }
 
-/// Gives the threads of the analysis their settings and waits until these count. Where one does not take them, the others
-/// go back to those of `old`.
+/// Sends the settings to the analysis threads and waits until they are applied. Where one thread refuses them, the
+/// others go back to those of `old`.
 pub(super) fn apply(new: &Config, old: &Config, ways: &[Sender<Settings>]) -> Result<()> {
     let given: Vec<_> = ways.iter().map(|way| give(new, way)).collect();
-    let outcomes: Vec<Result<()>> = given.into_iter().map(|given| given.and_then(Given::outcome)).collect();
+    let outcomes: Vec<Result<()>> =
+        given.into_iter().map(|given| given.and_then(PendingReload::outcome)).collect();
     let took: Vec<bool> = outcomes.iter().map(Result::is_ok).collect();
     let Some(error) = outcomes.into_iter().find_map(Result::err) else { return Ok(()) };
     for (way, _) in ways.iter().zip(took).filter(|(_, took)| *took) {
-        if let Err(again) = give(old, way).and_then(Given::outcome) {
+        if let Err(again) = give(old, way).and_then(PendingReload::outcome) {
             tracing::error!(
                 "a part of the analysis keeps settings that another part refused: {again}; restart the daemon"
             );
@@ -90,8 +91,8 @@ pub(super) fn apply(new: &Config, old: &Config, ways: &[Sender<Settings>]) -> Re
     Err(error)
 }
 
-/// Settings on their way to a thread.
-struct Given {
+/// Settings sent to a thread.
+struct PendingReload {
     answers: Receiver<Result<()>>,
     taken: Claim,
 }
@@ -100,22 +101,23 @@ fn late() -> Error {
     Error::internal("the analysis took no new settings within 2 s")
 }
 
-fn give(config: &Config, way: &Sender<Settings>) -> Result<Given> {
+fn give(config: &Config, way: &Sender<Settings>) -> Result<PendingReload> {
     let (answer, answers) = bounded(1);
     let (score_every, taken) = (score_every(config.publish.score_hz), Claim::default());
     let settings = Settings { detect: config.detect.clone(), score_every, answer, taken: taken.clone() };
     way.send_timeout(settings, PATIENCE).map_err(|_| late())?;
-    Ok(Given { answers, taken })
+    Ok(PendingReload { answers, taken })
 }
 
-impl Given {
-    /// What came of them. Settings that the thread did not begin with in time are withdrawn, so that nothing changes later.
+impl PendingReload {
+    /// The result. Settings that the thread did not begin to apply in time are withdrawn, so that nothing changes
+    /// later.
     fn outcome(self) -> Result<()> {
         let Self { answers, taken } = self;
         match answers.recv_timeout(PATIENCE) {
             Ok(outcome) => outcome,
             Err(_) if taken.claim() => Err(late()),
-            // they are being put in force just now
+            // the thread is applying them
             Err(_) => answers.recv_timeout(PATIENCE).unwrap_or_else(|_| {
                 tracing::warn!("the analysis has taken new settings and is not done with it yet");
                 Ok(())
@@ -125,11 +127,11 @@ impl Given {
 }
 
 impl Inference {
-    /// Puts in force what the supervisor has read, unless that was withdrawn.
+    /// Applies the supervisor's settings, unless they were withdrawn.
     pub(super) fn take_settings(&mut self) -> Result<()> {
         while let Ok(settings) = self.settings.try_recv() {
             if !settings.taken.claim() {
-                // who asked has given up
+                // the requester has given up
                 continue;
             }
             let mut outcome = Ok(());
@@ -139,7 +141,7 @@ impl Inference {
             })?;
             if outcome.is_ok() {
                 self.score_every = settings.score_every;
-                self.tell_budgets();
+                self.publish_budgets();
             }
             let _ = settings.answer.try_send(outcome);
         }
@@ -148,7 +150,7 @@ impl Inference {
 }
 
 impl Daemon {
-    /// Reads the configuration again where somebody asked for it.
+    /// Reads the configuration again on request.
     pub(super) fn take_reloads(&mut self, control: &Control<'_>) {
         let hang_up = control.hang_up.swap(false, Ordering::Relaxed);
         let asked = self.dispatch.take_reloads();
@@ -156,10 +158,10 @@ impl Daemon {
             return;
         }
         if let Ok(now) = NotifyState::monotonic_usec_now() {
-            tell_systemd(&[NotifyState::Reloading, now]);
+            notify_systemd(&[NotifyState::Reloading, now]);
         }
         let outcome = self.reload(control.load);
-        tell_systemd(&[NotifyState::Ready]);
+        notify_systemd(&[NotifyState::Ready]);
         match &outcome {
             Ok(changes) => tracing::info!("the configuration was read again; {changes}"),
             Err(error) => {
@@ -179,7 +181,7 @@ impl Daemon {
         let new = load()?;
         let changes = Changes::between(&self.config, &new)?;
         if !changes.live.is_empty() {
-            let going_on = self.shards.iter().filter(|shard| !shard.is_over());
+            let going_on = self.shards.iter().filter(|shard| !shard.has_ended());
             let ways: Vec<_> = going_on.map(|shard| shard.settings.clone()).collect();
             apply(&new, &self.config, &ways)?;
             self.health_every = Duration::from_secs(u64::from(new.publish.health_s));
@@ -248,7 +250,7 @@ mod tests {
         let analysis = std::thread::spawn(move || {
             let settings: Settings = settings.recv().unwrap();
             assert!(settings.taken.claim());
-            // begun in time and slow: who asked is not told that nothing changes
+            // begun in time and slow: the requester is not told that nothing changes
             std::thread::sleep(PATIENCE + Duration::from_millis(300));
             settings.answer.send(Ok(())).unwrap();
         });
@@ -257,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn what_one_thread_refuses_the_others_take_back() {
+    fn settings_refused_by_one_thread_are_rolled_back_on_all() {
         let (old, mut new) = (Config::default(), Config::default());
         new.detect.events_per_hour = 7.0;
         let thread = |refuses: bool| {

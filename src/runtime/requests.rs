@@ -1,25 +1,25 @@
-//! What others ask of streams, on its way to the detectors.
+//! Requests to streams, executed on the analysis threads.
 
 use std::time::Instant;
 
 use serde_json::{Value, json};
 use ulid::Ulid;
 
-use super::dispatch::{Answer, Outcome, Part, Refusal};
+use super::dispatch::{Answer, Outcome, Refusal, ThreadRequest};
 use super::inference::Inference;
 use crate::detect::Verdict;
 use crate::error::{Error, Result};
 use crate::event_store;
-use crate::publish::{AckEvent, Ask, Command, Judgement, Outgoing, Snapshot};
+use crate::publish::{AckEvent, Command, Judgement, Outgoing, RequestBody, Snapshot};
 
 /// Requests that wait for detectors at most.
 const HELD: usize = 16;
 
 impl Inference {
-    /// Carries out what was asked since the last round, and answers; ends the muting whose time is over. What concerns a
-    /// detector that learns elsewhere waits for it.
+    /// Executes and answers the requests since the last round; ends mutes whose time is over. Requests to a pending
+    /// detector wait for it.
     pub(super) fn take_requests(&mut self) {
-        let waiting: Vec<Part> = self.held.drain(..).chain(self.requests.try_iter()).collect();
+        let waiting: Vec<ThreadRequest> = self.held.drain(..).chain(self.requests.try_iter()).collect();
         for part in waiting {
             let outcome = match (self.waits(&part.ask), self.held.len()) {
                 (true, ..HELD) => {
@@ -27,7 +27,7 @@ impl Inference {
                     continue;
                 }
                 (true, _) => Err(Refusal::Failed(Error::config(
-                    "the stream learns what is normal just now, and too many requests wait for that",
+                    "the stream is calibrating, and too many requests wait for that",
                     "ask again in a minute",
                 ))),
                 (false, _) => self.carry_out(part.ask),
@@ -38,56 +38,56 @@ impl Inference {
         let now = Instant::now();
         for index in 0..self.streams.len() {
             if self.streams.get_mut(index).is_some_and(|stream| stream.mute.ends(now)) {
-                self.tell_setting(index, Command::Mute, "0".to_owned());
+                self.publish_setting(index, Command::Mute, "0".to_owned());
             }
         }
     }
 
-    /// Whether it asks a detector that learns elsewhere.
-    fn waits(&self, ask: &Ask) -> bool {
-        let Ask::AckEvent(ack) = ask else { return false };
-        let of = ack.stream.as_deref().or_else(|| Some(self.stamp.find(ack.id.as_deref()?)?.0));
+    /// Whether it concerns a pending detector.
+    fn waits(&self, ask: &RequestBody) -> bool {
+        let RequestBody::AckEvent(ack) = ask else { return false };
+        let of = ack.stream.as_deref().or_else(|| Some(self.event_builder.find(ack.id.as_deref()?)?.0));
         of.and_then(|id| self.number_of(id)).is_some_and(|number| self.engine.learns(number))
     }
 
     /// The budget of every stream, after it has changed for all of them.
-    pub(super) fn tell_budgets(&self) {
+    pub(super) fn publish_budgets(&self) {
         for index in 0..self.streams.len() {
-            self.tell_setting(index, Command::Budget, self.engine.events_per_hour().to_string());
+            self.publish_setting(index, Command::Budget, self.engine.events_per_hour().to_string());
         }
     }
 
-    fn carry_out(&mut self, ask: Ask) -> Outcome {
+    fn carry_out(&mut self, ask: RequestBody) -> Outcome {
         match ask {
-            Ask::AckEvent(ack) => self.acknowledge(&ack).map(|()| None),
-            Ask::Recalibrate(of) => {
+            RequestBody::AckEvent(ack) => self.acknowledge(&ack).map(|()| None),
+            RequestBody::Recalibrate(of) => {
                 let streams = self.meant(of.stream.as_deref())?;
                 for &index in &streams {
                     if let Some(number) = self.streams.get(index).and_then(|stream| stream.number) {
                         self.drive(|engine, sink| engine.recalibrate(number, sink))?;
                     }
                 }
-                Ok(Some(self.named(&streams, "normal is learnt anew, because somebody asked")))
+                Ok(Some(self.named(&streams, "calibrating again, on request")))
             }
-            Ask::Budget(budget) => {
+            RequestBody::Budget(budget) => {
                 let streams = self.meant(budget.stream.as_deref())?;
                 self.set_budget(&streams, budget.events_per_hour)?;
                 Ok(Some(
                     self.named(&streams, &format!("the budget is {} events an hour", budget.events_per_hour)),
                 ))
             }
-            Ask::Mute(mute) => {
+            RequestBody::Mute(mute) => {
                 let streams = self.meant(mute.stream.as_deref())?;
                 for &index in &streams {
                     if let Some(stream) = self.streams.get_mut(index) {
                         stream.mute.set(mute.seconds, Instant::now());
                     }
-                    self.tell_setting(index, Command::Mute, mute.seconds.to_string());
+                    self.publish_setting(index, Command::Mute, mute.seconds.to_string());
                 }
                 Ok(Some(self.named(&streams, &format!("muted for {} s", mute.seconds))))
             }
-            Ask::Snapshot(of) => self.snapshot(&of).map(Some),
-            Ask::Reload => Err(Error::internal("a reload came to the wrong place").into()),
+            RequestBody::Snapshot(of) => self.snapshot(&of).map(Some),
+            RequestBody::Reload => Err(Error::internal("a reload came to the wrong place").into()),
         }
     }
 
@@ -96,13 +96,13 @@ impl Inference {
         for &index in streams {
             if let Some(number) = self.streams.get(index).and_then(|stream| stream.number) {
                 self.engine.set_events_per_hour(number, events_per_hour)?;
-                self.tell_setting(index, Command::Budget, events_per_hour.to_string());
+                self.publish_setting(index, Command::Budget, events_per_hour.to_string());
             }
         }
         Ok(())
     }
 
-    /// The stream of that name, or all that go on.
+    /// The stream of that name, or all active ones.
     fn meant(&self, id: Option<&str>) -> Result<Vec<usize>, Refusal> {
         let fits = |stream: &super::stream::Stream| {
             stream.number.is_some() && id.is_none_or(|id| stream.feed.id == id)
@@ -115,7 +115,7 @@ impl Inference {
         Ok(found)
     }
 
-    /// Logs what became of streams, and names them for the answer.
+    /// Logs the change of the streams, and names them for the answer.
     fn named(&self, streams: &[usize], what: &str) -> Value {
         let ids: Vec<&str> = streams
             .iter()
@@ -128,7 +128,7 @@ impl Inference {
         json!({ "streams": ids })
     }
 
-    pub(super) fn tell_setting(&self, index: usize, key: Command, value: String) {
+    pub(super) fn publish_setting(&self, index: usize, key: Command, value: String) {
         if let Some(stream) = self.streams.get(index) {
             self.sender.try_send(Outgoing::Setting { stream: stream.feed.id.clone(), key, value });
         }
@@ -153,7 +153,7 @@ impl Inference {
             Error::config(what, "name one of the last events, by its `id` or by `stream` and `number`")
         };
         let named = request.stream.as_deref().zip(request.number);
-        let by_id = request.id.as_deref().and_then(|id| self.stamp.find(id));
+        let by_id = request.id.as_deref().and_then(|id| self.event_builder.find(id));
         let Some((id, number)) = named.or(by_id) else {
             return Err(Refusal::Elsewhere(unknown("no event of that id is remembered".to_owned())));
         };
@@ -165,7 +165,7 @@ impl Inference {
         if !self.engine.judge(stream, number, verdict)? {
             return Err(unknown(format!("{id} does not remember event {number}")).into());
         }
-        if let Some(known) = request.id.as_deref().or_else(|| self.stamp.id_of(&id, number)) {
+        if let Some(known) = request.id.as_deref().or_else(|| self.event_builder.id_of(&id, number)) {
             let kept = match verdict {
                 Verdict::Normal => event_store::Verdict::Normal,
                 Verdict::Anomaly => event_store::Verdict::Anomaly,

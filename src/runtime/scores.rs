@@ -1,10 +1,10 @@
-//! Score documents: what the readings of a second come to.
+//! Score documents: the readings of a second.
 
 use std::time::{Duration, SystemTime};
 
-use super::stamp::{milli, rfc3339, three_digits};
+use super::event_builder::{milli, rfc3339, three_digits};
 use crate::detect::{DetectorState, Reading};
-use crate::publish::{Learning, Score, Watching};
+use crate::publish::{CalibrationProgress, Score, Watching};
 use crate::units::{FRAME_RATE, frame_end, samples_to_seconds};
 
 /// The most anomalous reading since the last score document.
@@ -22,7 +22,7 @@ impl Summary {
         frame: u64,
         reading: Reading,
         every: u32,
-        learning: impl FnOnce(DetectorState) -> Option<Learning>,
+        learning: impl FnOnce(DetectorState) -> Option<CalibrationProgress>,
     ) -> Option<Score> {
         if every == 0 {
             return None;
@@ -51,7 +51,7 @@ impl Summary {
     }
 }
 
-/// The state of a detector as documents say it.
+/// The state of a detector in documents.
 pub(super) fn watching(state: DetectorState) -> Watching {
     match state {
         DetectorState::Calibrating { .. } => Watching::Calibrating,

@@ -1,5 +1,5 @@
-//! Threads of the analysis. Each has streams of its own, for life, and takes them the whole way: ring, resampler, model,
-//! detector. They share the weights, which nobody changes, and otherwise nothing that the sound would have to wait for.
+//! Threads of the analysis. Each has a fixed set of streams, and runs them through all stages: ring, resampler, model,
+//! detector. They share the immutable weights, and no lock on the path of the sound.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -9,32 +9,32 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
-use super::dispatch::{Answer, Part};
+use super::dispatch::{Answer, ThreadRequest};
+use super::embedding_averager::Embedder;
 use super::inference::Inference;
-use super::keeper::{Known, QUEUE};
-use super::pool::Embedder;
-use super::progress::{Load, Progress};
+use super::progress::{Load, ThreadProgress};
 use super::reload::Settings;
 use super::snapshot::{Snapshots, WriterHandle};
+use super::state_writer::{Known, QUEUE};
 use super::stream::Stream;
 use super::tick::Tick;
-use super::workers::Hand;
-use super::{Engine, Stamp};
+use super::workers::StreamHandover;
+use super::{Engine, EventBuilder};
 use crate::error::{Error, Result};
 use crate::publish::EventSender;
 use crate::ring::RingCounters;
-use crate::serve::Feed;
+use crate::serve::UiSender;
 use crate::telemetry::HopTimes;
 
 /// Requests that wait for a thread at most.
 const REQUESTS: usize = 16;
 
-/// The ways by which shared streams are given to the threads that hear them, by stream.
-pub(super) type Hands = HashMap<String, Sender<Hand>>;
+/// The channels by which shared streams are handed to their threads, by stream.
+pub(super) type StreamHandovers = HashMap<String, Sender<StreamHandover>>;
 
-/// What all threads have in common.
-pub(super) struct Common {
-    pub(super) stamp: Stamp,
+/// Arguments that all threads share.
+pub(super) struct SharedConfig {
+    pub(super) event_builder: EventBuilder,
     pub(super) sender: EventSender,
     pub(super) patient: bool,
     pub(super) score_every: u32,
@@ -44,37 +44,37 @@ pub(super) struct Common {
     pub(super) keep_every: Duration,
     /// Real-time priority to ask for; 0 for none.
     pub(super) priority: u8,
-    /// Time between two looks at the sound of all streams.
+    /// Time between two rounds over all streams.
     pub(super) tick: Duration,
-    pub(super) feed: Feed,
+    pub(super) feed: UiSender,
 }
 
-/// The place of a thread that is not started yet.
-pub(super) struct Seat {
-    pub(super) progress: Arc<Progress>,
-    hands: Receiver<Hand>,
+/// The slot of a thread that is not started yet.
+pub(super) struct ThreadSlot {
+    pub(super) progress: Arc<ThreadProgress>,
+    handovers: Receiver<StreamHandover>,
 }
 
-/// Which of `count` threads hears the stream at `place`.
+/// Which of `count` threads analyses the stream at `place`.
 fn shard_of(place: usize, count: usize) -> usize {
     place % count.max(1)
 }
 
-/// Places for `count` threads that hear the streams `ids`, and the ways by which each stream is handed to its own.
-pub(super) fn seats(count: usize, ids: &[String]) -> (Vec<Seat>, Hands) {
+/// Slots of `count` threads for the streams `ids`, and the channels by which streams are handed to their threads.
+pub(super) fn seats(count: usize, ids: &[String]) -> (Vec<ThreadSlot>, StreamHandovers) {
     let (ways, seats): (Vec<_>, Vec<_>) = (0..count.max(1))
         .map(|_| {
-            let (give, hands) = bounded(QUEUE);
-            (give, Seat { progress: Arc::new(Progress::default()), hands })
+            let (give, handovers) = bounded(QUEUE);
+            (give, ThreadSlot { progress: Arc::new(ThreadProgress::default()), handovers })
         })
         .unzip();
     let of =
         |(place, id): (usize, &String)| Some((id.clone(), ways.get(shard_of(place, ways.len()))?.clone()));
-    let hands = ids.iter().enumerate().filter_map(of).collect();
-    (seats, hands)
+    let handovers = ids.iter().enumerate().filter_map(of).collect();
+    (seats, handovers)
 }
 
-/// `first` and others like it, warm, `count` in all, or `first` alone where the device of its model allows no other.
+/// `first` and copies of it, warmed up, `count` in all, or `first` alone where the device of its model allows no other.
 ///
 /// # Errors
 /// When one cannot start.
@@ -89,13 +89,13 @@ pub(super) fn engines(first: Engine, count: usize) -> Result<Vec<Engine>> {
     Ok(all)
 }
 
-/// A started thread, from outside.
+/// The handle of a started thread.
 pub(super) struct Shard {
-    /// `the thread inference`, as hangs are told.
+    /// Its name in reports of hangs: `the thread inference`.
     pub(super) shown: String,
-    pub(super) progress: Arc<Progress>,
+    pub(super) progress: Arc<ThreadProgress>,
     pub(super) settings: Sender<Settings>,
-    pub(super) requests: Sender<Part>,
+    pub(super) requests: Sender<ThreadRequest>,
     rings: Vec<Arc<RingCounters>>,
     thread: Option<JoinHandle<Result<()>>>,
     outcome: Result<()>,
@@ -108,9 +108,9 @@ impl Shard {
     /// When there can be no more threads.
     pub(super) fn start_all(
         engines: Vec<Engine>,
-        seats: Vec<Seat>,
+        seats: Vec<ThreadSlot>,
         streams: Vec<Stream>,
-        common: &Common,
+        common: &SharedConfig,
         answers: &Sender<Answer>,
     ) -> Result<Vec<Self>> {
         let count = seats.len();
@@ -130,9 +130,9 @@ impl Shard {
     fn start(
         number: usize,
         engine: Engine,
-        seat: Seat,
+        seat: ThreadSlot,
         streams: Vec<Stream>,
-        common: &Common,
+        common: &SharedConfig,
         answers: Sender<Answer>,
     ) -> Result<Self> {
         let (settings, new_settings) = bounded(1);
@@ -143,7 +143,7 @@ impl Shard {
             engine,
             of_number: Vec::new(),
             streams,
-            stamp: common.stamp.for_another_thread(),
+            event_builder: common.event_builder.for_another_thread(),
             sender: common.sender.clone(),
             patient: common.patient,
             score_every: common.score_every,
@@ -151,7 +151,7 @@ impl Shard {
             snapshots: Snapshots::new(common.snapshots.clone()),
             states: common.states.clone(),
             keep_every: common.keep_every,
-            hands: seat.hands,
+            handovers: seat.handovers,
             number,
             requests: asked,
             answers,
@@ -185,14 +185,14 @@ impl Shard {
         self.rings.iter().any(|ring| ring.pushed() > ring.read())
     }
 
-    /// Whether all its streams are over, or it has failed.
-    pub(super) fn is_over(&self) -> bool {
+    /// Whether all its streams have ended, or it has failed.
+    pub(super) fn has_ended(&self) -> bool {
         self.thread.as_ref().is_none_or(JoinHandle::is_finished)
     }
 
     /// Whether it has ended with an error, or by a panic.
     pub(super) fn has_failed(&mut self) -> bool {
-        if self.is_over() {
+        if self.has_ended() {
             self.join();
         }
         self.outcome.is_err()
@@ -205,10 +205,10 @@ impl Shard {
         }
     }
 
-    /// Waits until its streams are over, until `by` where there is such a time; what became of it.
+    /// Waits until its streams have ended, at most until `by`; returns its result.
     pub(super) fn finish(mut self, by: Option<Instant>) -> Result<()> {
         let rounds = self.progress.rounds.load(Ordering::Relaxed);
-        while let Some(by) = by.filter(|_| !self.is_over()) {
+        while let Some(by) = by.filter(|_| !self.has_ended()) {
             if Instant::now() > by {
                 if self.progress.rounds.load(Ordering::Relaxed) > rounds + 1 {
                     tracing::warn!(
@@ -234,21 +234,23 @@ mod tests {
     #[test]
     fn streams_are_dealt_out_evenly_and_stay() {
         let ids: Vec<String> = (0..7).map(|place| format!("s{place}")).collect();
-        let (seats, hands) = seats(3, &ids);
-        assert_eq!((seats.len(), hands.len()), (3, 7));
+        let (seats, handovers) = seats(3, &ids);
+        assert_eq!((seats.len(), handovers.len()), (3, 7));
         let mut shares = [0; 3];
         (0..7).for_each(|place| shares[shard_of(place, 3)] += 1);
         assert_eq!(shares, [3, 2, 2]);
         for (place, id) in ids.iter().enumerate() {
             let seat = &seats[shard_of(place, 3)];
-            assert!(seat.hands.is_empty());
+            assert!(seat.handovers.is_empty());
             #[cfg(feature = "mqtt")]
             {
-                hands[id].send(Hand::Leave { stream: id.clone() }).unwrap();
-                assert!(matches!(seat.hands.try_recv(), Ok(Hand::Leave { stream }) if stream == *id));
+                handovers[id].send(StreamHandover::Leave { stream: id.clone() }).unwrap();
+                assert!(
+                    matches!(seat.handovers.try_recv(), Ok(StreamHandover::Leave { stream }) if stream == *id)
+                );
             }
             #[cfg(not(feature = "mqtt"))]
-            assert!(hands.contains_key(id));
+            assert!(handovers.contains_key(id));
         }
     }
 }

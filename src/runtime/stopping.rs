@@ -5,23 +5,23 @@ use std::time::{Duration, Instant};
 
 use sd_notify::NotifyState;
 
-use super::daemon::{Daemon, End, tell_systemd};
+use super::daemon::{Daemon, ExitReason, notify_systemd};
 use crate::error::{Error, Result};
-use crate::serve::Said;
+use crate::serve::UiEvent;
 
-/// How long a stop waits for the analysis of what was heard, where nobody waits for a replay.
+/// Longest wait of a stop for the analysis of received sound, except for replays.
 const LAST_SOUND: Duration = Duration::from_secs(3);
-/// How long it waits for the streams of a cluster to be given back.
+/// Longest wait for the release of a cluster's streams.
 const LAST_GIVEN: Duration = Duration::from_millis(2500);
-/// How long it waits for the disk to take what is known of streams.
+/// Longest wait for the disk to store detector states.
 const LAST_WRITE: Duration = Duration::from_secs(1);
 
 impl Daemon {
     /// Sources first, so that the rings run dry; then the engine, which ends running events; then the snapshots and
     /// the publisher, which store and deliver them.
-    pub(super) fn stop(mut self, ended: End) -> Result<()> {
-        tell_systemd(&[NotifyState::Stopping]);
-        self.feed.say(Said::Stopping);
+    pub(super) fn stop(mut self, ended: ExitReason) -> Result<()> {
+        notify_systemd(&[NotifyState::Stopping]);
+        self.feed.send(UiEvent::Stopping);
         if self.cluster.as_ref().is_some_and(|cluster| !cluster.finish(LAST_GIVEN)) {
             tracing::warn!(
                 "the streams were not given back in time; other workers take them when the leases run out"
@@ -37,9 +37,9 @@ impl Daemon {
         let analysis = self.end_analysis();
         self.snapshots.finish();
         while let Ok(notice) = self.notices.try_recv() {
-            self.tell(&notice);
+            self.report_notice(&notice);
         }
-        if !self.keeper.finish(LAST_WRITE) {
+        if !self.state_writer.finish(LAST_WRITE) {
             tracing::warn!(
                 "the disk did not take what is known of the streams; the next start knows less of them"
             );
@@ -79,7 +79,7 @@ impl Daemon {
                 "{lost} event documents could not be written to stdout and are lost; see the log for the reason"
             )));
         }
-        if ended == End::OfInput && health.samples_in == 0 {
+        if ended == ExitReason::OfInput && health.samples_in == 0 {
             return Err(Error::device(
                 "the input ended before its first sample",
                 "check what is written into the pipe, or the file",
@@ -88,7 +88,7 @@ impl Daemon {
         Ok(())
     }
 
-    /// Waits for the analysis of what was heard; not for ever, since whoever stops a daemon has no such time.
+    /// Waits a bounded time for the analysis of received sound.
     fn end_analysis(&mut self) -> Result<()> {
         let by = (!self.patient).then(|| Instant::now() + LAST_SOUND);
         let ended = std::mem::take(&mut self.shards).into_iter().map(|shard| shard.finish(by));

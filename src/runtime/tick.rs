@@ -1,4 +1,4 @@
-//! When rings are looked at again, so that one step serves many streams.
+//! Pacing of the rounds over the rings, so that one step serves many streams.
 
 use std::time::{Duration, Instant};
 
@@ -22,7 +22,7 @@ impl Tick {
         self.last = Some(now);
     }
 
-    /// How long to let sound gather before it is taken.
+    /// The time to wait before the next round.
     pub(super) fn left(&self, now: Instant) -> Duration {
         self.last
             .map_or(Duration::ZERO, |last| self.every.saturating_sub(now.saturating_duration_since(last)))

@@ -1,4 +1,4 @@
-//! Where the page is served, and to whom.
+//! Configuration of the page: its address and access.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -20,9 +20,10 @@ pub struct HttpConfig {
     /// File whose first line is the token that clients must show, or `credential:NAME`; needed where others can reach
     /// the address.
     pub token_file: Option<PathBuf>,
-    /// The same for operators, who may judge events as well; without it nobody may over HTTP.
+    /// The same for operators, who may review events as well; without it reviews over HTTP are refused.
     pub operator_token_file: Option<PathBuf>,
-    /// Addresses of proxies that have checked who asks, as Home Assistant's: requests from them need no token to look.
+    /// Addresses of proxies that authenticate their users, as Home Assistant's: requests from them need no token to
+    /// read.
     pub trusted_proxies: Vec<IpAddr>,
     /// Names other than localhost under which a browser may ask, without a port: those of a proxy in front.
     pub hosts: Vec<String>,
@@ -77,16 +78,16 @@ impl HttpConfig {
     }
 }
 
-/// What clients must show.
+/// The tokens of clients.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Tokens {
-    /// To look; none where everybody may.
+    /// Token to read; `None` where everybody may.
     pub viewer: Option<String>,
-    /// To judge events as well; none where nobody may.
+    /// Token to review events as well; `None` where nobody may.
     pub operator: Option<String>,
 }
 
-/// The tokens that clients must show.
+/// The configured tokens.
 ///
 /// # Errors
 /// A configuration error where a file cannot be read, its first line has fewer than 16 characters, or both are the same.

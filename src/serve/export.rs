@@ -1,17 +1,17 @@
 //! Events as a file for other programs.
 
-use crate::event_store::{Kept, Verdict};
+use crate::event_store::{StoredEvent, Verdict};
 
 /// The form of the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Form {
+pub(super) enum ExportFormat {
     /// An array of the documents, with `verdict` and `label`.
     Json,
     /// A line each, for tables.
     Csv,
 }
 
-impl Form {
+impl ExportFormat {
     pub(super) const fn content_type(self) -> &'static str {
         match self {
             Self::Json => "application/json",
@@ -33,44 +33,44 @@ const COLUMNS: &str = "id,onset,offset,node,stream,kind,severity,tier,verdict,la
 /// A file that is written a piece at a time.
 #[derive(Debug)]
 pub(super) struct Export {
-    form: Form,
+    form: ExportFormat,
     begun: bool,
 }
 
 impl Export {
-    pub(super) fn new(form: Form) -> Self {
+    pub(super) fn new(form: ExportFormat) -> Self {
         Self { form, begun: false }
     }
 
     /// The next piece of the file.
-    pub(super) fn piece(&mut self, events: &[Kept], last: bool) -> String {
+    pub(super) fn piece(&mut self, events: &[StoredEvent], last: bool) -> String {
         let mut text = String::new();
         if !self.begun {
             text.push_str(match self.form {
-                Form::Json => "[",
-                Form::Csv => COLUMNS,
+                ExportFormat::Json => "[",
+                ExportFormat::Csv => COLUMNS,
             });
         }
         for kept in events {
             match self.form {
-                Form::Json => {
+                ExportFormat::Json => {
                     text.push_str(if self.begun { ",\n" } else { "\n" });
                     text.push_str(&serde_json::to_string(kept).unwrap_or_default());
                 }
-                Form::Csv => text.push_str(&line(kept)),
+                ExportFormat::Csv => text.push_str(&line(kept)),
             }
             self.begun = true;
         }
         self.begun = true;
-        if last && self.form == Form::Json {
+        if last && self.form == ExportFormat::Json {
             text.push_str("\n]\n");
         }
         text
     }
 }
 
-fn line(kept: &Kept) -> String {
-    let Kept { event, verdict, label } = kept;
+fn line(kept: &StoredEvent) -> String {
+    let StoredEvent { event, verdict, label } = kept;
     let found = &event.finding;
     let tier = serde_json::to_string(&found.tier).unwrap_or_default();
     let band = found
@@ -107,7 +107,7 @@ fn line(kept: &Kept) -> String {
     quoted.join(",") + "\r\n"
 }
 
-/// Programs for tables take what begins so for a formula, and run it; an apostrophe makes it text.
+/// Spreadsheets run cells that begin so as a formula; an apostrophe makes them text.
 fn text_cell(text: &str) -> String {
     if text.starts_with(['=', '+', '-', '@', '\t']) { format!("'{text}") } else { text.to_owned() }
 }
@@ -117,27 +117,32 @@ mod tests {
     use super::*;
     use crate::event::samples;
 
-    fn kept(seq: u64, label: &str) -> Kept {
-        Kept { event: samples::event("hall", seq), verdict: Some(Verdict::Normal), label: label.into() }
+    fn kept(seq: u64, label: &str) -> StoredEvent {
+        StoredEvent {
+            event: samples::event("hall", seq),
+            verdict: Some(Verdict::Normal),
+            label: label.into(),
+        }
     }
 
     #[test]
     fn pieces_make_one_array() {
         for sizes in [vec![0], vec![1], vec![2, 1], vec![2, 2, 0]] {
-            let mut export = Export::new(Form::Json);
+            let mut export = Export::new(ExportFormat::Json);
             let mut text = String::new();
             for (at, size) in sizes.iter().enumerate() {
-                let events: Vec<Kept> = (0..*size).map(|seq| kept(seq, "door")).collect();
+                let events: Vec<StoredEvent> = (0..*size).map(|seq| kept(seq, "door")).collect();
                 text += &export.piece(&events, at + 1 == sizes.len());
             }
-            let read: Vec<Kept> = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {text}"));
+            let read: Vec<StoredEvent> =
+                serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {text}"));
             assert_eq!(read.len() as u64, sizes.iter().sum::<u64>());
         }
     }
 
     #[test]
     fn cells_are_quoted_and_no_formulas() {
-        let mut export = Export::new(Form::Csv);
+        let mut export = Export::new(ExportFormat::Csv);
         let text = export.piece(&[kept(1, "=HYPERLINK(\"x\"), y"), kept(2, "the \"door\"")], true);
         let mut lines = text.split("\r\n");
         let columns = lines.next().unwrap().split(',').count();

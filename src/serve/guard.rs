@@ -1,4 +1,4 @@
-//! Who may ask.
+//! Access rules of requests.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -13,9 +13,9 @@ use subtle::ConstantTimeEq;
 use tokio::time::sleep;
 
 use super::config::Tokens;
-use crate::telemetry::Seldom;
+use crate::telemetry::LogThrottle;
 
-/// What the page may load: its own files, nothing inline, nothing from elsewhere.
+/// Content security policy: own files only, nothing inline.
 const CONTENT: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src \
                        'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
@@ -23,36 +23,36 @@ const CONTENT: &str = "default-src 'none'; script-src 'self'; style-src 'self'; 
 const CONTENT_IN_A_FRAME: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src \
                                   'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'";
 
-/// How long an answer to a wrong token takes: who guesses has all the time, who mistypes does not notice.
+/// Delay of the answer to a wrong token, against guessing.
 const WRONG: Duration = Duration::from_secs(1);
 
 /// The rules.
-pub(super) struct Guard {
+pub(super) struct AccessGuard {
     tokens: Tokens,
     hosts: Vec<String>,
-    /// Who asks from there was checked there, and names and origins are those of the proxy.
+    /// Trusted proxies: they authenticate their users; host names and origins are those of the proxy.
     proxies: Vec<IpAddr>,
-    /// Of wrong tokens one line in a while is written.
-    guesses: Seldom,
+    /// Throttle of log lines about wrong tokens.
+    guesses: LogThrottle,
 }
 
-/// Who asks.
+/// Address of the client.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Peer(pub(super) IpAddr);
 
-/// What the one who asks may do.
+/// The permissions of a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Role {
-    /// Look.
+    /// Read.
     Viewer,
-    /// Judge and name events as well.
+    /// Review events as well.
     Operator,
 }
 
-impl Guard {
+impl AccessGuard {
     pub(super) fn new(tokens: Tokens, hosts: &[String], proxies: &[IpAddr]) -> Arc<Self> {
         let hosts = hosts.iter().map(|host| host.to_ascii_lowercase()).collect();
-        Arc::new(Self { tokens, hosts, proxies: proxies.to_vec(), guesses: Seldom::new() })
+        Arc::new(Self { tokens, hosts, proxies: proxies.to_vec(), guesses: LogThrottle::new() })
     }
 
     /// Routes behind the token, where there is one.
@@ -65,16 +65,16 @@ impl Guard {
         routes.layer(middleware::from_fn_with_state(Arc::clone(self), rules))
     }
 
-    /// Whether there are operators at all.
+    /// Whether an operator token is set.
     pub(super) fn has_operators(&self) -> bool {
         self.tokens.operator.is_some()
     }
 
-    /// What the request may do by the token that it shows. To look, no token is no secret: everybody has it.
+    /// The role of a request by its token. Without a configured token everybody may read.
     fn role(&self, headers: &HeaderMap, trusted: bool) -> Option<Role> {
         let shown = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
         let shown = shown.and_then(|value| value.split_once(' ')).filter(|(scheme, _)| {
-            // Prometheus and curl write it so, others in small letters
+            // Prometheus and curl write `Bearer`, other clients in lower case
             scheme.eq_ignore_ascii_case("bearer")
         });
         let is = |token: &Option<String>| {
@@ -92,17 +92,17 @@ impl Guard {
         }
     }
 
-    /// Whether it comes from a proxy that has checked who asks.
+    /// Whether it comes from a trusted proxy.
     fn trusts(&self, request: &Request) -> bool {
         request.extensions().get::<Peer>().is_some_and(|peer| self.proxies.contains(&peer.0))
     }
 
-    /// Why the request is refused, whatever it asks for.
+    /// The reason to refuse the request, independent of its path.
     fn refuses(&self, headers: &HeaderMap) -> Option<&'static str> {
         let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
         let host = text(header::HOST).and_then(|host| host.parse::<Authority>().ok());
         let Some(host) = host else { return Some("the request names no host\n") };
-        // a website can point a name of its own at this machine, and would read along without a token
+        // DNS rebinding: a website can point a name of its own at this machine, and would read without a token
         if self.tokens.viewer.is_none() && !self.is_ours(host.host()) {
             return Some(
                 "this name of the host is not known; add it to `hosts` in [http], or set a token_file\n",
@@ -125,13 +125,13 @@ impl Guard {
     }
 }
 
-async fn token(State(guard): State<Arc<Guard>>, mut request: Request, next: Next) -> Response {
+async fn token(State(guard): State<Arc<AccessGuard>>, mut request: Request, next: Next) -> Response {
     if let Some(role) = guard.role(request.headers(), guard.trusts(&request)) {
         request.extensions_mut().insert(role);
         return next.run(request).await;
     }
     if request.headers().contains_key(header::AUTHORIZATION) {
-        if let Some(held) = guard.guesses.may_say() {
+        if let Some(held) = guard.guesses.allow() {
             let peer = request
                 .extensions()
                 .get::<Peer>()
@@ -145,7 +145,7 @@ async fn token(State(guard): State<Arc<Guard>>, mut request: Request, next: Next
         .into_response()
 }
 
-async fn rules(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
+async fn rules(State(guard): State<Arc<AccessGuard>>, request: Request, next: Next) -> Response {
     let trusted = guard.trusts(&request);
     let mut response = match guard.refuses(request.headers()).filter(|_| !trusted) {
         Some(why) => (StatusCode::FORBIDDEN, why).into_response(),
@@ -176,7 +176,7 @@ mod tests {
     fn a_token_is_shown_whole_or_not_at_all() {
         let token = |text: &str| Some(text.to_owned());
         let viewer = Tokens { viewer: token("0123456789abcdef"), operator: None };
-        let guard = Guard::new(viewer.clone(), &[], &[]);
+        let guard = AccessGuard::new(viewer.clone(), &[], &[]);
         let knows = |value: &'static str| guard.role(&headers(&[("authorization", value)]), false).is_some();
         assert!(knows("Bearer 0123456789abcdef") && knows("bearer 0123456789abcdef"));
         for wrong in
@@ -184,13 +184,13 @@ mod tests {
         {
             assert!(!knows(wrong), "{wrong}");
         }
-        let open = Guard::new(Tokens::default(), &[], &[]);
+        let open = AccessGuard::new(Tokens::default(), &[], &[]);
         assert!(
             guard.role(&HeaderMap::new(), false).is_none()
                 && guard.role(&HeaderMap::new(), true) == Some(Role::Viewer)
                 && open.role(&HeaderMap::new(), false) == Some(Role::Viewer)
         );
-        let both = Guard::new(Tokens { operator: token("fedcba9876543210"), ..viewer }, &[], &[]);
+        let both = AccessGuard::new(Tokens { operator: token("fedcba9876543210"), ..viewer }, &[], &[]);
         let role = |value: &'static str| both.role(&headers(&[("authorization", value)]), false);
         assert_eq!(role("Bearer fedcba9876543210"), Some(Role::Operator));
         assert_eq!(role("Bearer 0123456789abcdef"), Some(Role::Viewer));
@@ -199,8 +199,9 @@ mod tests {
 
     #[test]
     fn foreign_names_and_foreign_pages_are_refused() {
-        let open = Guard::new(Tokens::default(), &["Ear.example".into()], &[]);
-        let closed = Guard::new(Tokens { viewer: Some("0123456789abcdef".into()), operator: None }, &[], &[]);
+        let open = AccessGuard::new(Tokens::default(), &["Ear.example".into()], &[]);
+        let closed =
+            AccessGuard::new(Tokens { viewer: Some("0123456789abcdef".into()), operator: None }, &[], &[]);
         for host in ["localhost:8099", "127.0.0.1:8099", "[::1]:8099", "LOCALHOST", "ear.example"] {
             assert_eq!(open.refuses(&headers(&[("host", host)])), None, "{host}");
         }

@@ -1,4 +1,4 @@
-//! The body of a live answer: what the hub passes on, until either side has gone.
+//! The body of an event stream: it forwards messages of the dashboard until either side ends.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -8,24 +8,24 @@ use axum::body::{Body, Bytes};
 use hyper::body::Frame;
 use tokio::sync::mpsc::Receiver;
 
-use super::feed::Watch;
+use super::ui_sender::WatchGuard;
 
-struct Live {
+struct LiveBody {
     out: Receiver<Bytes>,
-    _watch: Option<Watch>,
+    _watch: Option<WatchGuard>,
 }
 
-/// What comes out of `out` as a body.
+/// The messages of `out` as a body.
 pub(super) fn plain(out: Receiver<Bytes>) -> Body {
-    Body::new(Live { out, _watch: None })
+    Body::new(LiveBody { out, _watch: None })
 }
 
-/// What comes out of `out` as a body; the stream counts as watched for as long.
-pub(super) fn body(out: Receiver<Bytes>, watch: Watch) -> Body {
-    Body::new(Live { out, _watch: Some(watch) })
+/// The messages of `out` as a body; the stream counts as watched until its end.
+pub(super) fn body(out: Receiver<Bytes>, watch: WatchGuard) -> Body {
+    Body::new(LiveBody { out, _watch: Some(watch) })
 }
 
-impl hyper::body::Body for Live {
+impl hyper::body::Body for LiveBody {
     type Data = Bytes;
     type Error = Infallible;
 

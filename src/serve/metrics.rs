@@ -5,17 +5,17 @@
 
 use std::fmt::Write as _;
 
-use super::hub::{Hub, StreamView, doing};
+use super::dashboard::{DashboardState, StreamView, state_label};
 use crate::event_store::StoreHealth;
 use crate::publish::{ChunkHealth, Delays, Health, StreamHealth};
-use crate::telemetry::{Spread, cpu_seconds, open_files};
+use crate::telemetry::{DurationHistogram, cpu_seconds, open_files};
 
 /// Text format 0.0.4.
 pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-struct Page(String);
+struct PrometheusText(String);
 
-impl Page {
+impl PrometheusText {
     fn head(&mut self, name: &str, kind: &str, help: &str) {
         let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
     }
@@ -30,7 +30,7 @@ impl Page {
     }
 
     /// The rows of a histogram.
-    fn spread(&mut self, name: &str, labels: &[(&str, &str)], spread: &Spread) {
+    fn histogram(&mut self, name: &str, labels: &[(&str, &str)], spread: &DurationHistogram) {
         let bucket = format!("{name}_bucket");
         let bounds = spread.up_to().map(|(bound, count)| (bound.to_string(), count));
         for (bound, count) in bounds.chain([("+Inf".to_owned(), spread.total())]) {
@@ -63,9 +63,11 @@ const COUNTS: [Count; 15] = [
         "Samples that were no numbers, or beyond 1e4: taken as 0.",
         |s| s.not_finite,
     ),
-    ("cpc_stream_model_resets_total", "Times that the model gave what is no number, and began anew.", |s| {
-        s.model_resets
-    }),
+    (
+        "cpc_stream_model_resets_total",
+        "Times that the model's output was not finite and its state was reset.",
+        |s| s.model_resets,
+    ),
     ("cpc_stream_bytes_refused_total", "Bytes of raw PCM that are no whole frames.", |s| s.bytes_refused),
     (
         "cpc_stream_ring_overruns_total",
@@ -74,25 +76,33 @@ const COUNTS: [Count; 15] = [
     ),
     ("cpc_stream_device_xruns_total", "Times that the sound card reported a gap.", |s| s.xruns),
     ("cpc_stream_alarms_capped_total", "Alarms that the cap refused.", |s| s.capped),
-    ("cpc_stream_events_known_total", "Events not told because their kind was declared normal.", |s| s.known),
-    ("cpc_stream_events_repeated_total", "Events not told because their sound was reported often.", |s| {
-        s.repeats
+    ("cpc_stream_events_known_total", "Events not reported because their kind was declared normal.", |s| {
+        s.known
     }),
-    ("cpc_stream_event_documents_muted_total", "Event documents not told because of muting.", |s| s.muted),
-    ("cpc_stream_learning_failed_total", "Times that learning what is normal failed and began anew.", |s| {
+    (
+        "cpc_stream_events_repeated_total",
+        "Events not reported because their sound was reported often.",
+        |s| s.repeats,
+    ),
+    ("cpc_stream_event_documents_muted_total", "Event documents not reported because of muting.", |s| {
+        s.muted
+    }),
+    ("cpc_stream_learning_failed_total", "Times that a calibration failed and restarted.", |s| {
         s.learning_failed
     }),
-    ("cpc_stream_place_changes_total", "Times that the place has changed.", |s| s.regimes),
+    ("cpc_stream_place_changes_total", "Times that the site has changed.", |s| s.regimes),
 ];
 
 type ChunkCount = (&'static str, &'static str, fn(&ChunkHealth) -> u64);
 
 /// Only of microphones on the broker.
 const CHUNKS: [ChunkCount; 5] = [
-    ("cpc_stream_chunks_total", "Chunks of a microphone on the broker that came.", |c| c.taken),
-    ("cpc_stream_chunks_late_total", "Chunks that came when they had been given up.", |c| c.late),
-    ("cpc_stream_chunks_repeated_total", "Chunks whose sound had come before.", |c| c.repeated),
-    ("cpc_stream_chunks_refused_total", "Messages that are no chunks, or of a stranger.", |c| c.refused),
+    ("cpc_stream_chunks_total", "Chunks of a microphone on the broker that arrived.", |c| c.taken),
+    ("cpc_stream_chunks_late_total", "Chunks that arrived after they had been given up.", |c| c.late),
+    ("cpc_stream_chunks_repeated_total", "Chunks whose sound had arrived before.", |c| c.repeated),
+    ("cpc_stream_chunks_refused_total", "Invalid messages, and chunks of an unexpected session.", |c| {
+        c.refused
+    }),
     ("cpc_stream_chunk_frames_missing_total", "Frames that are missing between chunks.", |c| {
         c.missing_frames
     }),
@@ -113,17 +123,17 @@ const FIGURES: [Figure; 4] = [
     }),
 ];
 
-/// All of them. `refused` counts what found no room on its way to the page.
-pub(super) fn text(health: &Health, hub: &Hub, store: StoreHealth, refused: u64) -> String {
-    let mut page = Page(String::with_capacity(8192));
+/// All of them. `refused` counts the events that were dropped on their way to the page.
+pub(super) fn text(health: &Health, dashboard: &DashboardState, store: StoreHealth, refused: u64) -> String {
+    let mut page = PrometheusText(String::with_capacity(8192));
     let name = "cpc_stream_build_info";
-    page.head(name, "gauge", "Always 1; the labels tell version and model.");
+    page.head(name, "gauge", "Always 1; the labels are version, model and node.");
     page.row(
         name,
-        &[("version", &health.version), ("model", &hub.about.model), ("node", &hub.about.node)],
+        &[("version", &health.version), ("model", &dashboard.about.model), ("node", &dashboard.about.node)],
         1.0,
     );
-    node(&mut page, health, hub);
+    node(&mut page, health, dashboard);
     for (name, help, of) in COUNTS {
         page.head(name, "counter", help);
         for (id, stream) in &health.streams {
@@ -140,15 +150,15 @@ pub(super) fn text(health: &Health, hub: &Hub, store: StoreHealth, refused: u64)
         }
     }
     streams(&mut page, health);
-    views(&mut page, hub);
+    views(&mut page, dashboard);
     past(&mut page, store);
     let name = "cpc_stream_http_messages_refused_total";
     page.one(name, "counter", "Messages that found no room on their way to the page.", refused as f64);
-    page.one("cpc_stream_http_pages", "gauge", "Pages that look right now.", hub.clients() as f64);
+    page.one("cpc_stream_http_pages", "gauge", "Pages that look right now.", dashboard.clients() as f64);
     page.0
 }
 
-fn past(page: &mut Page, store: StoreHealth) {
+fn past(page: &mut PrometheusText, store: StoreHealth) {
     for (name, help, value) in [
         ("cpc_stream_event_store_events", "Events of the past on the disk.", store.events as f64),
         ("cpc_stream_event_store_bytes", "Bytes of their documents and labels.", store.bytes as f64),
@@ -164,7 +174,7 @@ fn past(page: &mut Page, store: StoreHealth) {
     page.one(name, "counter", "Events that could not be kept.", store.lost as f64);
 }
 
-fn node(page: &mut Page, health: &Health, hub: &Hub) {
+fn node(page: &mut PrometheusText, health: &Health, dashboard: &DashboardState) {
     let flag = |x: bool| f64::from(u8::from(x));
     for (name, help, value) in [
         (
@@ -199,8 +209,8 @@ fn node(page: &mut Page, health: &Health, hub: &Hub) {
         page.one(name, "counter", help, value as f64);
     }
     for (name, help, value) in [
-        ("cpc_stream_ready", "1 while the analysis runs.", flag(hub.ready)),
-        ("cpc_stream_hangs", "1 while a part of the daemon hangs.", flag(hub.hangs.is_some())),
+        ("cpc_stream_ready", "1 while the analysis runs.", flag(dashboard.ready)),
+        ("cpc_stream_hangs", "1 while a part of the daemon hangs.", flag(dashboard.hangs.is_some())),
         ("cpc_stream_uptime_seconds", "Seconds since the start.", health.uptime_s),
         (
             "cpc_stream_event_documents_pending",
@@ -229,7 +239,7 @@ fn node(page: &mut Page, health: &Health, hub: &Hub) {
         name,
         "gauge",
         "The false-alarm budget at the start, events an hour.",
-        hub.about.budget_per_hour,
+        dashboard.about.budget_per_hour,
     );
     if let Some(seconds) = cpu_seconds() {
         let help = "Processor time of user and system, in seconds.";
@@ -240,7 +250,7 @@ fn node(page: &mut Page, health: &Health, hub: &Hub) {
     }
     let name = "cpc_stream_hop_duration_seconds";
     page.head(name, "histogram", "Time to process a hop.");
-    page.spread(name, &[], &health.hop_spread);
+    page.histogram(name, &[], &health.hop_spread);
     let name = "cpc_stream_delay_seconds";
     page.head(
         name,
@@ -249,11 +259,11 @@ fn node(page: &mut Page, health: &Health, hub: &Hub) {
     );
     let Delays { heard, step, commit } = health.delays;
     for (stage, delay) in [("heard", heard), ("step", step), ("commit", commit)] {
-        page.spread(name, &[("stage", stage)], &delay.spread);
+        page.histogram(name, &[("stage", stage)], &delay.spread);
     }
 }
 
-fn streams(page: &mut Page, health: &Health) {
+fn streams(page: &mut PrometheusText, health: &Health) {
     let name = "cpc_stream_samples_waiting";
     page.head(name, "gauge", "Samples that came in and are neither scored nor shed yet.");
     for (id, s) in &health.streams {
@@ -296,37 +306,37 @@ fn streams(page: &mut Page, health: &Health) {
     }
 }
 
-fn views(page: &mut Page, hub: &Hub) {
+fn views(page: &mut PrometheusText, dashboard: &DashboardState) {
     let name = "cpc_stream_stream_up";
-    page.head(name, "gauge", "1 while the stream gives sound.");
-    for view in &hub.streams {
+    page.head(name, "gauge", "1 while the stream is online.");
+    for view in &dashboard.streams {
         page.row(name, &[("stream", &view.id)], f64::from(u8::from(view.is_online())));
     }
     let name = "cpc_stream_stream_state";
-    page.head(name, "gauge", "1 for what the stream is doing.");
-    for view in &hub.streams {
-        let now = doing(view.latest.as_ref());
+    page.head(name, "gauge", "1 for the state of the stream.");
+    for view in &dashboard.streams {
+        let now = state_label(view.latest.as_ref());
         for state in ["waiting", "calibrating", "watching", "relearning"] {
             page.row(name, &[("stream", &view.id), ("state", state)], f64::from(u8::from(state == now)));
         }
     }
     let name = "cpc_stream_events_total";
     page.head(name, "counter", "Events that began, by the tier that they began with.");
-    for view in &hub.streams {
+    for view in &dashboard.streams {
         for (tier, count) in ["alarm", "severe"].into_iter().zip(view.told) {
             page.row(name, &[("stream", &view.id), ("tier", tier)], count as f64);
         }
     }
     let name = "cpc_stream_calibration_timestamp_seconds";
-    page.head(name, "gauge", "Unix time at which this run learnt, or took from the disk, what is normal.");
-    for view in &hub.streams {
+    page.head(name, "gauge", "Unix time at which this run made, or loaded, the calibration in force.");
+    for view in &dashboard.streams {
         if let Some(at) = view.calibrated_s {
             page.row(name, &[("stream", &view.id)], at);
         }
     }
     for (name, help, of) in FIGURES {
         page.head(name, "gauge", help);
-        for view in &hub.streams {
+        for view in &dashboard.streams {
             if let Some(value) = of(view) {
                 page.row(name, &[("stream", &view.id)], value);
             }

@@ -1,4 +1,4 @@
-//! A page to look at, figures for Prometheus, and probes for whoever watches the daemon.
+//! The page, metrics for Prometheus, and health probes.
 //!
 //! ```text
 //! inference, main ─ Feed ─▶ channel ─▶ thread `http`: Hub ─▶ page (live stream), /api/v1, /metrics, probes
@@ -13,41 +13,41 @@
 //! | `/metrics` | Prometheus text format | yes |
 //! | `/`, `/page.css`, `/page.js` and what they name | the page; it holds no data, and asks for the token where one is needed | no |
 //! | `/api/v1/overview`, `history?stream=`, `calibration?stream=` | JSON | yes |
-//! | `/api/v1/live?stream=` | server-sent events: seconds and events of all streams, the spectrum of one | yes |
+//! | `/api/v1/live?stream=` | server-sent events: seconds and events of all streams, the spectrum of one of them | yes |
 //! | `/api/v1/events` | the events of the past, the newest first; `stream`, `kind`, `severity` (least), `verdict`, `label`, `since`, `until`, `before` (an id) and `limit` narrow it | yes |
 //! | `/api/v1/events/summary`, `export?format=csv` (or `json`) | the same, counted by half hours, streams and kinds; as a file | yes |
 //! | `/api/v1/events/ID`, `ID.png` | one event; its picture, where pictures are kept | yes |
-//! | POST `/api/v1/events/ID/review` | `{"verdict": "normal", "label": "door"}`: what an operator says of it | of operators |
+//! | POST `/api/v1/events/ID/review` | `{"verdict": "normal", "label": "request_sender"}`: what an operator says of it | of operators |
 //!
-//! Nothing else can be changed over HTTP, and no sound leaves over it. There is no server unless `[http] listen` names an
-//! address. One that others can reach needs a token; on the own machine without one, names of foreign hosts are refused,
-//! so that no website can read along by way of the browser.
+//! Nothing else can be changed over HTTP, and no sound leaves over it. There is no server unless `[http] listen` names
+//! an address. One that others can reach needs a token; on the own machine without one, names of foreign hosts are
+//! refused, so that no website can read through the browser.
 //!
 //! The spectrum of a stream is made only while a page looks at it. A client that does not take what it asked for is
 //! dropped: neither the analysis nor other clients wait for it.
 
 mod config;
 #[cfg(feature = "http")]
+mod dashboard;
+#[cfg(feature = "http")]
+mod events_api;
+#[cfg(feature = "http")]
 mod export;
-mod feed;
 #[cfg(feature = "http")]
 mod guard;
 #[cfg(feature = "http")]
-mod hub;
+mod http_thread;
 #[cfg(feature = "http")]
 mod live;
 #[cfg(feature = "http")]
 mod metrics;
 #[cfg(feature = "http")]
-mod past;
-#[cfg(feature = "http")]
-mod patient;
-#[cfg(feature = "http")]
 mod routes;
-#[cfg(feature = "http")]
-mod running;
 mod server;
+mod ui_sender;
+#[cfg(feature = "http")]
+mod write_timeout;
 
 pub use config::{HttpConfig, Tokens, read_tokens};
-pub use feed::{CalibrationView, Column, Feed, Said, TailView};
-pub use server::{About, HealthSource, Review, Server};
+pub use server::{HealthSource, NodeInfo, Review, Server};
+pub use ui_sender::{CalibrationView, SpectrogramColumn, TailView, UiEvent, UiSender};

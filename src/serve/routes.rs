@@ -1,4 +1,4 @@
-//! What is answered to which path.
+//! Routes and their handlers.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -10,11 +10,11 @@ use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::feed::Feed;
-use super::guard::{Guard, Role};
-use super::hub::Hub;
+use super::dashboard::DashboardState;
+use super::guard::{AccessGuard, Role};
 use super::server::{HealthSource, Review};
-use super::{live, metrics, past};
+use super::ui_sender::UiSender;
+use super::{events_api, live, metrics};
 
 const PAGE: &str = include_str!("page/index.html");
 const STYLE: &str = include_str!("page/page.css");
@@ -35,39 +35,39 @@ const SCRIPTS: [(&str, &str); 12] = [
 ];
 const ICON: &str = include_str!("page/icon.svg");
 
-/// What the answers are made of.
+/// State of the handlers.
 #[derive(Clone)]
-pub(super) struct Known {
-    pub(super) hub: Arc<Mutex<Hub>>,
-    pub(super) feed: Feed,
+pub(super) struct AppState {
+    pub(super) dashboard: Arc<Mutex<DashboardState>>,
+    pub(super) feed: UiSender,
     pub(super) health: HealthSource,
     pub(super) review: Review,
-    /// Whether there are operators at all.
+    /// Whether an operator token is set.
     pub(super) operators: bool,
 }
 
-impl Known {
-    /// Only the thread `http` takes it, and never across a wait.
-    pub(super) fn hub(&self) -> MutexGuard<'_, Hub> {
-        self.hub.lock().unwrap_or_else(PoisonError::into_inner)
+impl AppState {
+    /// Only the thread `http` locks it, and never across an await.
+    pub(super) fn dashboard(&self) -> MutexGuard<'_, DashboardState> {
+        self.dashboard.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// All routes.
-pub(super) fn router(known: Known, guard: &Arc<Guard>) -> Router {
+pub(super) fn router(known: AppState, guard: &Arc<AccessGuard>) -> Router {
     let text = |kind: &'static str, text: &'static str| {
         get(move || async move { ([(header::CONTENT_TYPE, kind)], text) })
     };
     let secret = Router::new()
-        .route("/metrics", get(figures))
+        .route("/metrics", get(prometheus_metrics))
         .route("/api/v1/overview", get(overview))
         .route("/api/v1/history", get(history))
         .route("/api/v1/calibration", get(calibration))
         .route("/api/v1/live", get(live))
-        .merge(past::routes())
+        .merge(events_api::routes())
         .with_state(known.clone());
     let open = Router::new()
-        .route("/healthz", get(alive))
+        .route("/healthz", get(healthz))
         .route("/readyz", get(ready))
         .with_state(known)
         .route("/", text("text/html; charset=utf-8", PAGE))
@@ -89,53 +89,54 @@ fn unknown() -> Response {
     (StatusCode::NOT_FOUND, "there is no such stream; /api/v1/overview names them\n").into_response()
 }
 
-async fn alive(State(known): State<Known>) -> Response {
-    let hangs = known.hub().hangs.clone();
+async fn healthz(State(known): State<AppState>) -> Response {
+    let hangs = known.dashboard().hangs.clone();
     let code = if hangs.is_some() { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
     let status = if hangs.is_some() { "hangs" } else { "ok" };
     (code, Json(json!({ "status": status, "hangs": hangs }))).into_response()
 }
 
-async fn ready(State(known): State<Known>) -> Response {
-    let ready = known.hub().ready;
+async fn ready(State(known): State<AppState>) -> Response {
+    let ready = known.dashboard().ready;
     let code = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (code, Json(json!({ "ready": ready }))).into_response()
 }
 
-async fn figures(State(known): State<Known>) -> Response {
+async fn prometheus_metrics(State(known): State<AppState>) -> Response {
     let health = (known.health)();
-    let text = metrics::text(&health, &known.hub(), known.review.recorder.health(), known.feed.refused());
+    let text =
+        metrics::text(&health, &known.dashboard(), known.review.recorder.health(), known.feed.refused());
     ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response()
 }
 
-async fn overview(State(known): State<Known>, Extension(role): Extension<Role>) -> Response {
+async fn overview(State(known): State<AppState>, Extension(role): Extension<Role>) -> Response {
     let health = (known.health)();
-    let mut all = known.hub().overview(&health);
-    // what the one who asks may say of events
+    let mut all = known.dashboard().overview(&health);
+    // the client's permissions to review events
     all["review"] = json!({ "operators": known.operators, "allowed": role == Role::Operator });
     Json(all).into_response()
 }
 
-async fn history(State(known): State<Known>, Query(of): Query<OfStream>) -> Response {
-    let hub = known.hub();
-    let place = of.stream.and_then(|id| hub.place(&id));
-    place.and_then(|place| hub.history(place)).map_or_else(unknown, |found| Json(found).into_response())
+async fn history(State(known): State<AppState>, Query(of): Query<OfStream>) -> Response {
+    let dashboard = known.dashboard();
+    let place = of.stream.and_then(|id| dashboard.place(&id));
+    place.and_then(|place| dashboard.history(place)).map_or_else(unknown, |found| Json(found).into_response())
 }
 
-async fn calibration(State(known): State<Known>, Query(of): Query<OfStream>) -> Response {
-    let hub = known.hub();
-    let view = of.stream.and_then(|id| hub.place(&id)).and_then(|place| hub.streams.get(place));
-    // a stream that still learns has none
+async fn calibration(State(known): State<AppState>, Query(of): Query<OfStream>) -> Response {
+    let dashboard = known.dashboard();
+    let view = of.stream.and_then(|id| dashboard.place(&id)).and_then(|place| dashboard.streams.get(place));
+    // a stream without a calibration has none
     view.map_or_else(unknown, |view| Json(json!({ "calibration": view.calibration })).into_response())
 }
 
-async fn live(State(known): State<Known>, Query(of): Query<OfStream>) -> Response {
-    let mut hub = known.hub();
-    let place = of.stream.as_deref().and_then(|id| hub.place(id));
+async fn live(State(known): State<AppState>, Query(of): Query<OfStream>) -> Response {
+    let mut dashboard = known.dashboard();
+    let place = of.stream.as_deref().and_then(|id| dashboard.place(id));
     if of.stream.is_some() && place.is_none() {
         return unknown();
     }
-    let Some(out) = hub.join(place) else {
+    let Some(out) = dashboard.join(place) else {
         return (StatusCode::SERVICE_UNAVAILABLE, "too many pages look already; close one\n").into_response();
     };
     let watch = known.feed.watch(place);

@@ -10,21 +10,21 @@ use crossbeam_channel::Sender;
 use super::config::HttpConfig;
 #[cfg(feature = "http")]
 use super::config::read_tokens;
-use super::feed::Feed;
 #[cfg(feature = "http")]
-use super::running;
+use super::http_thread;
+use super::ui_sender::UiSender;
 #[cfg(not(feature = "http"))]
 use crate::error::Error;
 use crate::error::Result;
 use crate::event_store::{EventStore, Recorder};
 use crate::publish::{Health, Request};
 
-/// Gives the health document as of now; it may be asked by any thread.
+/// Returns the current health document; callable from any thread.
 pub type HealthSource = Arc<dyn Fn() -> Health + Send + Sync>;
 
-/// What does not change while the daemon runs.
+/// Properties of the node that do not change while the daemon runs.
 #[derive(Debug, Clone, Default)]
-pub struct About {
+pub struct NodeInfo {
     /// Node id.
     pub node: String,
     /// Name of the model and the start of its hash.
@@ -37,26 +37,26 @@ pub struct About {
     pub broker: bool,
     /// The false-alarm budget at the start, events an hour.
     pub budget_per_hour: f64,
-    /// Ids of the streams, in the order by which a [`Feed`] counts them.
+    /// Ids of the streams, in the order by which a [`UiSender`] counts them.
     pub streams: Vec<String>,
 }
 
-/// The events of the past, and the ways of what is said of them.
+/// The event store, and the channels of reviews.
 #[derive(Debug, Clone)]
 pub struct Review {
     /// The events.
     pub store: EventStore,
-    /// Keeps verdicts and labels.
+    /// Stores verdicts and labels.
     pub recorder: Recorder,
-    /// Tells detectors what was judged.
-    pub door: Sender<Request>,
+    /// Reports verdicts to detectors.
+    pub request_sender: Sender<Request>,
 }
 
-/// A running server; it ends with this.
+/// A running server; dropping this stops it.
 pub struct Server {
     address: SocketAddr,
     #[cfg(feature = "http")]
-    _running: running::Running,
+    _running: http_thread::HttpThread,
 }
 
 impl fmt::Debug for Server {
@@ -66,7 +66,7 @@ impl fmt::Debug for Server {
 }
 
 impl Server {
-    /// Where it listens; a port 0 of the configuration has become a real one.
+    /// Its address; a configured port 0 has become a real one.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
@@ -80,12 +80,12 @@ impl Server {
     #[cfg(feature = "http")]
     pub fn start(
         config: &HttpConfig,
-        about: About,
+        about: NodeInfo,
         (health, review): (HealthSource, Review),
-    ) -> Result<(Option<Self>, Feed)> {
-        let Some(address) = config.address()? else { return Ok((None, Feed::default())) };
+    ) -> Result<(Option<Self>, UiSender)> {
+        let Some(address) = config.address()? else { return Ok((None, UiSender::default())) };
         config.validate()?;
-        let running = running::start(address, (read_tokens(config)?, config), (about, health, review))?;
+        let running = http_thread::start(address, (read_tokens(config)?, config), (about, health, review))?;
         let (address, running, feed) = running;
         Ok((Some(Self { address, _running: running }), feed))
     }
@@ -97,12 +97,12 @@ impl Server {
     #[cfg(not(feature = "http"))]
     pub fn start(
         config: &HttpConfig,
-        about: About,
+        about: NodeInfo,
         of_daemon: (HealthSource, Review),
-    ) -> Result<(Option<Self>, Feed)> {
+    ) -> Result<(Option<Self>, UiSender)> {
         drop((about, of_daemon));
         match config.address()? {
-            None => Ok((None, Feed::default())),
+            None => Ok((None, UiSender::default())),
             Some(_) => Err(Error::config(
                 "http.listen is set, and this program was built without the feature `http`",
                 "build it with `--features http`, or take [http] out",

@@ -1,22 +1,22 @@
-//! How long hops take.
+//! Durations of hops.
 
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
-/// Longest duration that is told apart from longer ones, in tenths of a microsecond: ten minutes.
+/// Longest duration that is resolved, in tenths of a microsecond: ten minutes.
 const LONGEST: u64 = 6_000_000_000;
 
-/// All durations that were ever added, by their length.
+/// A histogram of all durations ever added.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Spread {
-    /// How many were at most as long as the bound of the same place, and longer than the one before; the last of any length.
+pub struct DurationHistogram {
+    /// Counts by bucket: up to the bound of the same index, above the bound before; the last bucket has no bound.
     counts: [u64; Self::BOUNDS_S.len() + 1],
     /// Their sum, seconds.
     pub sum_s: f64,
 }
 
-impl Spread {
+impl DurationHistogram {
     /// Upper bounds, seconds.
     pub const BOUNDS_S: [f64; 14] =
         [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
@@ -35,7 +35,7 @@ impl Spread {
         self.sum_s += other.sum_s;
     }
 
-    /// How many were at most as long as each bound.
+    /// Cumulative counts: durations up to each bound.
     pub fn up_to(&self) -> impl Iterator<Item = (f64, u64)> {
         let counts = self.counts;
         Self::BOUNDS_S.into_iter().zip(counts.into_iter().scan(0, |sum, count| {
@@ -44,7 +44,7 @@ impl Spread {
         }))
     }
 
-    /// How many there are.
+    /// Count of all durations.
     #[must_use]
     pub fn total(&self) -> u64 {
         self.counts.iter().sum()
@@ -54,8 +54,8 @@ impl Spread {
 /// Percentiles of a set of durations, in microseconds.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Percentiles {
-    /// All durations since the start, the forgotten ones included.
-    pub spread: Spread,
+    /// All durations since the start, also those outside the window.
+    pub spread: DurationHistogram,
     /// Median.
     pub p50: f64,
     /// 99 of 100 are shorter.
@@ -70,7 +70,7 @@ pub struct Percentiles {
 #[derive(Debug, Clone, Default)]
 pub struct Durations {
     recent: Option<Histogram<u32>>,
-    spread: Spread,
+    spread: DurationHistogram,
 }
 
 impl Durations {
@@ -105,20 +105,20 @@ impl Durations {
 pub struct HopTimes {
     /// The durations since the last change, and those of the time before it.
     recent: [Option<Histogram<u32>>; 2],
-    /// Durations after which the older half is forgotten.
+    /// Durations after which the older half leaves the window.
     half: u64,
-    spread: Spread,
+    spread: DurationHistogram,
 }
 
 impl HopTimes {
-    /// Remembers between a half of `capacity` (at least 2) and all of it.
+    /// A window of between half of `capacity` (at least 2) and all of it.
     #[must_use]
     pub fn new(capacity: usize) -> Self {
         let histogram = || Histogram::new_with_bounds(1, LONGEST, 3).ok();
         Self {
             recent: [histogram(), histogram()],
             half: (capacity as u64 / 2).max(1),
-            spread: Spread::default(),
+            spread: DurationHistogram::default(),
         }
     }
 
@@ -140,13 +140,13 @@ impl HopTimes {
         self.spread.total()
     }
 
-    /// Percentiles of those remembered; zeros when there are none.
+    /// Percentiles of the window; zeros when it is empty.
     #[must_use]
     pub fn percentiles(&self) -> Percentiles {
         self.durations().percentiles()
     }
 
-    /// A copy of those remembered.
+    /// A copy of the window.
     #[must_use]
     pub fn durations(&self) -> Durations {
         let [now, before] = &self.recent;

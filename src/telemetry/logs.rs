@@ -1,4 +1,4 @@
-//! Where log lines go, and in what form.
+//! Log lines: destination and format.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -44,37 +44,37 @@ pub fn init_logs(level: &str, format: LogFormat) {
         .with_ansi(std::io::stderr().is_terminal() && takes_colour(|name| std::env::var_os(name)))
         .with_target(false);
     // a second call finds the first one's subscriber in place, which is what is wanted
-    let _ = match (format, journal_reads()) {
+    let _ = match (format, stderr_is_journal()) {
         (LogFormat::Json, false) => lines.with_ansi(false).json().try_init(),
-        (LogFormat::Json, true) => lines.with_ansi(false).json().map_event_format(Ranked).try_init(),
+        (LogFormat::Json, true) => lines.with_ansi(false).json().map_event_format(SyslogPriority).try_init(),
         (LogFormat::Text, false) => lines.try_init(),
-        (LogFormat::Text, true) => lines.without_time().map_event_format(Ranked).try_init(),
+        (LogFormat::Text, true) => lines.without_time().map_event_format(SyslogPriority).try_init(),
     };
 }
 
-/// Whether nobody has said that colour is not wanted: `NO_COLOR` with any text, or a terminal that is `dumb`.
+/// Whether colour is allowed: not with `NO_COLOR` set to any text, nor on a `dumb` terminal.
 fn takes_colour(variable: impl Fn(&str) -> Option<OsString>) -> bool {
     let refused = variable("NO_COLOR").is_some_and(|text| !text.is_empty());
     !refused && variable("TERM").is_none_or(|term| term != "dumb")
 }
 
-/// Whether stderr is the stream that `JOURNAL_STREAM` names as DEVICE:INODE; who is started from a service inherits the
-/// variable, and may write elsewhere.
-fn journal_reads() -> bool {
+/// Whether stderr is the stream that `JOURNAL_STREAM` names as DEVICE:INODE; a child of a service inherits the
+/// variable, but may write elsewhere.
+fn stderr_is_journal() -> bool {
     let Ok(named) = std::env::var("JOURNAL_STREAM") else { return false };
     let Ok(stderr) = std::io::stderr().as_fd().try_clone_to_owned() else { return false };
     File::from(stderr).metadata().is_ok_and(|stream| named == format!("{}:{}", stream.dev(), stream.ino()))
 }
 
-/// What stands before the lines of a failure that ends the program: the mark of an error for the journal, else nothing.
+/// The prefix of the lines of a fatal error: the mark of an error for the journal, else nothing.
 pub(crate) fn mark_of_failure() -> &'static str {
-    if journal_reads() { "<3>" } else { "" }
+    if stderr_is_journal() { "<3>" } else { "" }
 }
 
 /// Lines with the priority of syslog before them (sd-daemon(3)), so that `journalctl -p warning` finds them.
-struct Ranked<F>(F);
+struct SyslogPriority<F>(F);
 
-impl<S, N, F> FormatEvent<S, N> for Ranked<F>
+impl<S, N, F> FormatEvent<S, N> for SyslogPriority<F>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
     N: for<'a> FormatFields<'a> + 'static,

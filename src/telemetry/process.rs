@@ -1,4 +1,4 @@
-//! What the kernel says of this process.
+//! Figures of the kernel about this process.
 
 /// Resident memory in bytes, from `/proc/self/status`, which counts in KiB whatever the size of a page; none where there is no
 /// such file.

@@ -1,25 +1,25 @@
-//! How threads of this process move, as the kernel sees it.
+//! Activity of the threads of this process, as the kernel counts it.
 
 use std::fs;
 use std::path::PathBuf;
 
 /// A thread of this process, known by its name.
 #[derive(Debug)]
-pub struct ThreadWatch {
+pub struct ThreadMonitor {
     name: &'static str,
     status: Option<PathBuf>,
 }
 
-/// What a thread did so far.
+/// Activity of a thread since its start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Movement {
-    /// How often it gave the processor up by itself: a thread that waits, wakes and waits counts on.
+pub struct ThreadActivity {
+    /// Voluntary context switches: the count grows while a thread waits and wakes.
     pub waits: u64,
     /// It waits for a disk (state D) and cannot be interrupted.
     pub for_disk: bool,
 }
 
-impl ThreadWatch {
+impl ThreadMonitor {
     /// Watches the thread called `name` (15 bytes at most, the kernel keeps no more).
     #[must_use]
     pub fn new(name: &'static str) -> Self {
@@ -32,8 +32,8 @@ impl ThreadWatch {
         self.name
     }
 
-    /// What the thread did so far; none where there is no such thread.
-    pub fn look(&mut self) -> Option<Movement> {
+    /// Activity of the thread; `None` where there is no such thread.
+    pub fn activity(&mut self) -> Option<ThreadActivity> {
         if self.status.is_none() {
             self.status = find(self.name);
         }
@@ -53,13 +53,13 @@ fn find(name: &str) -> Option<PathBuf> {
     })
 }
 
-fn parse(status: &str) -> Option<Movement> {
+fn parse(status: &str) -> Option<ThreadActivity> {
     let field = |name: &str| {
         let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
         line.map(str::trim)
     };
     let for_disk = field("State")?.starts_with('D');
-    Some(Movement { waits: field("voluntary_ctxt_switches")?.parse().ok()?, for_disk })
+    Some(ThreadActivity { waits: field("voluntary_ctxt_switches")?.parse().ok()?, for_disk })
 }
 
 #[cfg(test)]
@@ -82,23 +82,23 @@ mod tests {
             let _ = ended.recv();
         });
         std::thread::sleep(Duration::from_millis(50));
-        let mut watches = [ThreadWatch::new("it-wakes"), ThreadWatch::new("it-waits")];
-        let before = watches.each_mut().map(|watch| watch.look().unwrap());
+        let mut watches = [ThreadMonitor::new("it-wakes"), ThreadMonitor::new("it-waits")];
+        let before = watches.each_mut().map(|watch| watch.activity().unwrap());
         std::thread::sleep(Duration::from_millis(200));
-        let after = watches.each_mut().map(|watch| watch.look().unwrap());
+        let after = watches.each_mut().map(|watch| watch.activity().unwrap());
         assert!(after[0].waits > before[0].waits);
         assert_eq!(after[1].waits, before[1].waits);
         drop((stop, end));
         wakes.unwrap().join().unwrap();
         waits.unwrap().join().unwrap();
-        assert_eq!(watches[0].look(), None);
+        assert_eq!(watches[0].activity(), None);
     }
 
     #[test]
     fn the_state_of_a_disk_wait_is_known() {
         let text =
             "Name:\tx\nState:\tD (disk sleep)\nnonvoluntary_ctxt_switches:\t9\nvoluntary_ctxt_switches:\t7\n";
-        assert_eq!(parse(text), Some(Movement { waits: 7, for_disk: true }));
+        assert_eq!(parse(text), Some(ThreadActivity { waits: 7, for_disk: true }));
         assert_eq!(parse("State:\tS\n"), None);
     }
 }

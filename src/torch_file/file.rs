@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 /// Bytes of a file, at most.
 const MAX_BYTES: u64 = 4 << 30;
 
-/// What a file is read from.
+/// A source that a file is read from.
 pub(super) trait Source: Read + Seek {}
 impl<T: Read + Seek> Source for T {}
 

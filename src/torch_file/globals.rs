@@ -1,4 +1,4 @@
-//! What a pickle may name and call, and what comes of it.
+//! The classes and functions that a pickle may name and call, and their results.
 
 use std::rc::Rc;
 
@@ -16,7 +16,7 @@ pub(super) enum Global {
     RebuildTensor,
     RebuildParameter,
     Storage(Dtype),
-    /// Makes objects that are of no use here; nothing in them is read.
+    /// Makes objects that are not used here; nothing in them is read.
     Unused(String),
 }
 
@@ -72,7 +72,7 @@ impl Global {
         }
     }
 
-    /// What the call of `callee` with `arguments` gives.
+    /// The result of calling `callee` with `arguments`.
     pub(super) fn call(callee: &Node, arguments: &[Id], nodes: &[Node]) -> Result<Node> {
         let node = |id: &Id| nodes.get(*id as usize);
         match callee {

@@ -1,9 +1,9 @@
-//! Files that PyTorch wrote with `torch.save`, read without running anything that they say.
+//! Files that PyTorch wrote with `torch.save`, read without running any code in them.
 //!
-//! Two containers are known: the zip archive (PyTorch 1.6 and later) and the stream of pickles before it. Both hold
-//! one pickle of plain values, in which tensors stand by reference, and the numbers of each storage apart.
-//! [`TorchFile::open`] reads the pickle; [`TorchFile::tensor`] reads one tensor, so that what nobody asks for (the
-//! state of an optimiser) costs nothing.
+//! Two containers are known: the zip archive (PyTorch 1.6 and later) and the stream of pickles before it. Both hold one
+//! pickle of plain values, in which tensors stand by reference, and the numbers of each storage apart.
+//! [`TorchFile::open`] reads the pickle; [`TorchFile::tensor`] reads one tensor, so that unused tensors (the state of
+//! an optimiser) cost nothing.
 //!
 //! A pickle is a program. The machine here knows the instructions that `torch.save` emits and a short list of
 //! callables, which it imitates: dictionaries, `argparse.Namespace` and tensors. Anything else is refused by name. Sizes,

@@ -126,7 +126,7 @@ impl Machine<'_> {
         let too_long = || damaged(format!("a pickle of more than {MAX_BYTES} bytes"));
         self.left = self.left.checked_sub(count).ok_or_else(too_long)?;
         let mut bytes = Vec::new();
-        // grows with what is there, not with what is promised
+        // the buffer grows with the bytes read, not with the announced length
         let got = self.input.take(count).read_to_end(&mut bytes);
         let got = got.map_err(|e| damaged(format!("its pickle cannot be read: {e}")))?;
         if got as u64 != count {

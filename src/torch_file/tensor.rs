@@ -10,7 +10,7 @@ use crate::error::Result;
 /// Numbers in a row that tensors are windows on.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Storage {
-    /// How the container calls it.
+    /// Its key in the container.
     pub(super) key: String,
     pub(super) dtype: Dtype,
     /// Numbers in the stored row.

@@ -8,7 +8,7 @@ use super::tensor::{Storage, TensorSpec};
 /// Place of a node among the nodes of its pickle.
 pub(super) type Id = u32;
 
-/// A value; what it holds are places of other nodes, so that shared and circular values are no trouble.
+/// A value; it holds the ids of other nodes, so that shared and circular values are representable.
 #[derive(Debug)]
 pub(super) enum Node {
     None,
@@ -26,11 +26,11 @@ pub(super) enum Node {
     Global(Global),
     Storage(Rc<Storage>),
     Tensor(Box<TensorSpec>),
-    /// An object of a class that is known to be harmless and of no use here.
+    /// An object of a class that is known to be harmless and is not used here.
     Object(String),
 }
 
-/// What a pickle made.
+/// The values of a pickle.
 #[derive(Debug)]
 pub(super) struct Pickle {
     pub(super) nodes: Vec<Node>,
@@ -50,7 +50,7 @@ pub struct Value<'a> {
     id: Id,
 }
 
-/// What a value is.
+/// The kind of a value.
 #[derive(Debug, Clone, Copy)]
 pub enum Kind<'a> {
     /// `None`.
@@ -82,7 +82,7 @@ impl<'a> Value<'a> {
         Self { nodes: self.nodes, id }
     }
 
-    /// What it is.
+    /// Its kind.
     #[must_use]
     pub fn kind(self) -> Kind<'a> {
         match self.node() {

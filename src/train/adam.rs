@@ -55,8 +55,8 @@ impl Adam {
         Ok(norm)
     }
 
-    /// What a later run needs to go on: `m.NAME` and `v.NAME`, and the number of steps.
-    pub(super) fn written(&self) -> (Tensors, i32) {
+    /// The state for a checkpoint: `m.NAME` and `v.NAME`, and the number of steps.
+    pub(super) fn to_tensors(&self) -> (Tensors, i32) {
         let both = self
             .moments
             .iter()
@@ -64,7 +64,7 @@ impl Adam {
         (both.collect(), self.steps)
     }
 
-    /// The moments as they were [`written`](Self::written).
+    /// The moments as they were [`to_tensors`](Self::written).
     pub(super) fn read(tensors: &Tensors, steps: i32) -> Self {
         let moments = tensors.iter().filter_map(|(name, m)| {
             let name = name.strip_prefix("m.")?;
@@ -109,7 +109,7 @@ mod tests {
         let whole = descend(&mut adam, &vars, 20);
         let (vars, mut adam) = (start(), Adam::default());
         descend(&mut adam, &vars, 9);
-        let (tensors, steps) = adam.written();
+        let (tensors, steps) = adam.to_tensors();
         assert_eq!(descend(&mut Adam::read(&tensors, steps), &vars, 11), whole);
     }
 }

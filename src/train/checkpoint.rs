@@ -1,4 +1,4 @@
-//! A run on disk: everything that its next step depends on, in one file.
+//! Checkpoints of a training run: everything that its next step depends on, in one file.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -7,8 +7,8 @@ use candle_core::Device;
 use safetensors::SafeTensors;
 use serde::{Deserialize, Serialize};
 
-use super::dice::DicePlace;
-use super::sampler::SamplerPlace;
+use super::checkpointable_rng::RngPosition;
+use super::sampler::SamplerPosition;
 use crate::config::TrainConfig;
 use crate::error::{Error, Result};
 use crate::model::{Architecture, replace_file};
@@ -18,15 +18,15 @@ const KEY: &str = "cpc-stream.training";
 /// Version of the file; another one is refused.
 const FORMAT: u32 = 1;
 
-/// Numbers of a run; its tensors stand beside them.
+/// The scalar state of a run; its tensors stand beside it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Progress {
+pub(super) struct TrainingProgress {
     pub(super) format: u32,
     pub(super) config: TrainConfig,
     pub(super) architecture: Architecture,
     pub(super) heads_only: bool,
-    /// What it learns from, as a hash.
+    /// Hash of the training data.
     pub(super) data: String,
     pub(super) step: usize,
     pub(super) adam_steps: i32,
@@ -34,24 +34,25 @@ pub(super) struct Progress {
     pub(super) best_step: usize,
     pub(super) worse: usize,
     pub(super) minutes: f64,
-    pub(super) sampler: SamplerPlace,
-    pub(super) dice: DicePlace,
+    pub(super) sampler: SamplerPosition,
+    #[serde(rename = "dice")]
+    pub(super) rng: RngPosition,
     pub(super) queue_next: usize,
     pub(super) queue_recordings: Vec<u32>,
 }
 
-impl Progress {
+impl TrainingProgress {
     pub(super) const FORMAT: u32 = FORMAT;
 }
 
-/// Where the run that makes the model at `out` keeps itself.
+/// Path of the checkpoint of the run that writes the model to `out`.
 #[must_use]
 pub fn checkpoint_path(out: &Path) -> PathBuf {
     out.with_extension("checkpoint")
 }
 
 /// Writes a run by way of a file beside it, flushed to the disk, so that a kill leaves the one before or this one.
-pub(super) fn write(path: &Path, progress: &Progress, tensors: &Tensors) -> Result<()> {
+pub(super) fn write(path: &Path, progress: &TrainingProgress, tensors: &Tensors) -> Result<()> {
     let json = serde_json::to_string(progress).map_err(|e| Error::internal(e.to_string()))?;
     let metadata = HashMap::from([(KEY.to_owned(), json)]);
     let bytes = safetensors::serialize(tensors.iter(), Some(metadata))
@@ -60,7 +61,7 @@ pub(super) fn write(path: &Path, progress: &Progress, tensors: &Tensors) -> Resu
 }
 
 /// Reads a run.
-pub(super) fn read(path: &Path, device: &Device) -> Result<(Progress, Tensors)> {
+pub(super) fn read(path: &Path, device: &Device) -> Result<(TrainingProgress, Tensors)> {
     let name = path.display();
     let damaged = |what: String| {
         Error::model(
@@ -72,7 +73,7 @@ pub(super) fn read(path: &Path, device: &Device) -> Result<(Progress, Tensors)> 
     let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(|e| damaged(e.to_string()))?;
     let json = metadata.metadata().as_ref().and_then(|m| m.get(KEY));
     let json = json.ok_or_else(|| damaged(format!("it has no `{KEY}`")))?;
-    let progress: Progress = serde_json::from_str(json).map_err(|e| damaged(e.to_string()))?;
+    let progress: TrainingProgress = serde_json::from_str(json).map_err(|e| damaged(e.to_string()))?;
     if progress.format != FORMAT {
         return Err(damaged(format!("format {} found, {FORMAT} expected", progress.format)));
     }

@@ -1,4 +1,4 @@
-//! Training of the critic on lessons.
+//! Training of the critic on generated scenes.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -7,8 +7,8 @@ use candle_core::{Device, Tensor, Var};
 use rayon::prelude::*;
 
 use super::adam::Adam;
-use super::dice::Dice;
-use super::lessons::{Lesson, Lessons};
+use super::checkpointable_rng::CheckpointableRng;
+use super::critic_dataset::{CriticDataset, TrainingScene};
 use crate::config::CriticTraining;
 use crate::critic::{Channel, Critic, CriticConfig, USUAL};
 use crate::detect::{BackgroundModel, FeatureExtractor, ROW};
@@ -21,60 +21,61 @@ use crate::units::{BANDS, FRAME_RATE, HOP, seconds_to_frames};
 const ROWS_A_SECOND: usize = FRAME_RATE as usize / ROW;
 /// Rows of a training window: 5 s.
 const ROWS: usize = 100;
-/// Rows before it that are heard but not asked about.
+/// Rows before it that are stepped without a loss.
 const LEAD: usize = 6;
 /// Steps of features that an integer holds.
 const STEPS_A_UNIT: f32 = 15.0;
 /// A row counts as foreign if at least this share of it is.
-const FILLED: f64 = 0.6;
-/// Rows within this time after a sound are neither.
+const FOREIGN_SHARE: f64 = 0.6;
+/// Rows within this time after a foreign sound have no label.
 const AFTER_S: f64 = 0.2;
-/// Hops that the model hears at once.
+/// Hops of a step of the model.
 const PIECE: usize = 500;
 /// Largest norm of a gradient.
 const CLIP_NORM: f64 = 1.0;
-/// Every so many lessons one is held out.
+/// One scene of this many is held out.
 const HELD_OUT: u64 = 16;
-/// For every so many lessons there is a plain one, from which it is learnt what is usual.
-const PLAIN: usize = 5;
-/// Steps between two looks at held-out lessons.
-const EXAMINED: usize = 200;
+/// For this many scenes there is a plain one, without foreign sounds, for the reference maxima.
+const PLAIN_EVERY: usize = 5;
+/// Steps between two evaluations on held-out scenes.
+const EVALUATE_EVERY: usize = 200;
 /// Decay of weights, for each step at a learning rate of 1.
 const DECAY: f64 = 0.01;
 
-/// Features of a lesson after its quiet part, and what each row is.
-struct Notes {
+/// Features of a scene after its calibration part, and the label of each row.
+struct SceneFeatures {
     /// `[rows, inputs]`, 15 steps a unit.
     features: Vec<i8>,
-    /// 1 foreign, 0 not, none to leave out.
-    answers: Vec<Option<f32>>,
+    /// 1 for foreign sound, 0 for none, `None` for rows without a label.
+    labels: Vec<Option<f32>>,
 }
 
-/// How training went.
+/// The result of a training run.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Mark {
-    /// The step after which it was taken: that with the lowest held-out loss.
+pub struct CriticResult {
+    /// The step with the lowest held-out loss, whose weights are returned.
     pub step: usize,
     /// Mean loss of the last steps (binary cross-entropy, nats).
     pub loss: f64,
-    /// The same over held-out lessons.
+    /// The same over held-out scenes.
     pub held_out: f64,
-    /// Area under the ROC curve over rows of held-out lessons.
+    /// Area under the ROC curve over rows of held-out scenes.
     pub auc: f64,
 }
 
-/// Teaches a new critic for `cpc`, a model on the CPU (faster without a bank of negatives, which nobody asks here), and gives its tensors with its shape. `progress` is called with
-/// what is done now, how much is done, and how much there is; `stop` ends it.
+/// Trains a new critic for `cpc`, a model on the CPU (faster without a bank of negatives, which is not used here), and
+/// returns its shape and tensors. `progress` is called with the name of the phase, the work done and the whole work;
+/// `stop` ends it.
 ///
 /// # Errors
 /// When it was stopped, or the model fails.
-pub fn teach_critic(
+pub fn train_critic(
     (cpc, manifest): (&Cpc, &Manifest),
-    lessons: &Lessons,
+    dataset: &CriticDataset,
     (config, seed): (&CriticTraining, u64),
     stop: &AtomicBool,
     progress: &(dyn Fn(&str, usize, usize) + Sync),
-) -> Result<(CriticConfig, Tensors, Mark)> {
+) -> Result<(CriticConfig, Tensors, CriticResult)> {
     let stopped = || stop.load(Ordering::Relaxed);
     let refuse = || Error::config("the training of the critic was stopped", "run the same command again");
     let shape = CriticConfig::edge(config.channels.clone());
@@ -86,34 +87,34 @@ pub fn teach_critic(
             if stopped() {
                 return Err(refuse());
             }
-            let notes = take_notes(cpc, width, &shape.channels, &lessons.lesson(seed, number, false))?;
-            progress("lessons", done.fetch_add(1, Ordering::Relaxed) + 1, config.lessons);
+            let notes = scene_features(cpc, width, &shape.channels, &dataset.scene(seed, number, false))?;
+            progress("scenes", done.fetch_add(1, Ordering::Relaxed) + 1, config.lessons);
             Ok((number, notes))
         })
         .collect::<Result<Vec<_>>>()?;
-    let plain = (0..(config.lessons / PLAIN) as u64)
+    let plain = (0..(config.lessons / PLAIN_EVERY) as u64)
         .into_par_iter()
         .map(|number| {
             if stopped() {
                 return Err(refuse());
             }
-            take_notes(cpc, width, &shape.channels, &lessons.lesson(seed, number, true))
+            scene_features(cpc, width, &shape.channels, &dataset.scene(seed, number, true))
         })
         .collect::<Result<Vec<_>>>()?;
     let (held, learnt): (Vec<_>, Vec<_>) = notes.into_iter().partition(|(n, _)| n % HELD_OUT == HELD_OUT - 1);
-    let mut dice = Dice::new(seed, 50);
-    let vars: BTreeMap<String, Var> = Critic::init(dice.rng(), &shape, &Device::Cpu)?.into_iter().collect();
+    let mut rng = CheckpointableRng::new(seed, 50);
+    let vars: BTreeMap<String, Var> = Critic::init(rng.rng(), &shape, &Device::Cpu)?.into_iter().collect();
     let critic = || -> Result<Critic> {
         let tensors: Tensors = vars.iter().map(|(n, v)| (n.clone(), v.as_tensor().clone())).collect();
         Ok(Critic::load(WeightSource::new(&tensors), &shape)?)
     };
     let (mut adam, mut recent) = (Adam::default(), f64::NAN);
-    let mut best: Option<(Mark, Tensors)> = None;
+    let mut best: Option<(CriticResult, Tensors)> = None;
     for step in 0..config.steps {
         if stopped() {
             return Err(refuse());
         }
-        let batch = draw(&learnt, config.batch, &shape, &mut dice)?;
+        let batch = draw(&learnt, config.batch, &shape, &mut rng)?;
         let loss = loss_of(&critic()?, &batch)?;
         let value = f64::from(loss.to_scalar::<f32>()?);
         if !value.is_finite() {
@@ -128,9 +129,9 @@ pub fn teach_critic(
             var.set(&(var.as_tensor() * (1.0 - rate * DECAY))?.detach())?;
         }
         progress(&format!("critic, loss {recent:.4}"), step + 1, config.steps);
-        if (step + 1) % EXAMINED == 0 || step + 1 == config.steps {
-            let (held_out, auc) = examine(&critic()?, &held, &shape)?;
-            let mark = Mark { step: step + 1, loss: recent, held_out, auc };
+        if (step + 1) % EVALUATE_EVERY == 0 || step + 1 == config.steps {
+            let (held_out, auc) = evaluate(&critic()?, &held, &shape)?;
+            let mark = CriticResult { step: step + 1, loss: recent, held_out, auc };
             tracing::info!(step = step + 1, loss = recent, held_out, auc, "critic");
             if best.as_ref().is_none_or(|(b, _)| held_out < b.held_out) {
                 let copied = vars.iter().map(|(n, v)| Ok((n.clone(), v.as_tensor().copy()?)));
@@ -144,7 +145,7 @@ pub fn teach_critic(
             "give at least one step (config/train.toml: critic.steps)",
         ));
     };
-    let usual = usual_of(&Critic::load(WeightSource::new(&tensors), &shape)?, &plain, &shape)?;
+    let usual = reference_maxima(&Critic::load(WeightSource::new(&tensors), &shape)?, &plain, &shape)?;
     if !usual.is_empty() {
         let count = usual.len();
         tensors.insert(USUAL.to_owned(), Tensor::from_vec(usual, count, &Device::Cpu)?);
@@ -152,23 +153,28 @@ pub fn teach_critic(
     Ok((shape, tensors, mark))
 }
 
-/// Features of a lesson under the statistics of its quiet part.
-fn take_notes(cpc: &Cpc, width: usize, channels: &[Channel], lesson: &Lesson) -> Result<Notes> {
+/// Features of a scene, standardised by the statistics of its calibration part.
+fn scene_features(
+    cpc: &Cpc,
+    width: usize,
+    channels: &[Channel],
+    scene: &TrainingScene,
+) -> Result<SceneFeatures> {
     let mut state = cpc.zero_state(1)?;
     let (mut all_bands, mut all_contexts) = (Vec::new(), Vec::new());
-    let whole = lesson.samples.len() / HOP * HOP;
-    for piece in lesson.samples.get(..whole).unwrap_or_default().chunks(PIECE * HOP) {
+    let whole = scene.samples.len() / HOP * HOP;
+    for piece in scene.samples.get(..whole).unwrap_or_default().chunks(PIECE * HOP) {
         let heard = cpc.step(&Tensor::from_slice(piece, (1, piece.len()), cpc.device())?, &mut state)?;
         all_bands.extend(heard.bands.flatten_all()?.to_vec1::<f32>()?);
         all_contexts.extend(heard.contexts.flatten_all()?.to_vec1::<f32>()?);
     }
-    let quiet = seconds_to_frames(lesson.quiet_s);
+    let quiet = seconds_to_frames(scene.quiet_s);
     let quiet_bands = all_bands.get(..quiet * BANDS).unwrap_or_default();
     let site =
         BackgroundModel::fit(quiet_bands, all_contexts.get(..quiet * width).unwrap_or_default(), width)?;
     let (mut maker, mut raw, mut row) = (FeatureExtractor::new(), Vec::new(), Vec::new());
-    let (mut features, mut answers) = (Vec::new(), Vec::new());
-    // the windows and the slow average know the end of the quiet part
+    let (mut features, mut labels) = (Vec::new(), Vec::new());
+    // the windows and the slow average start with the end of the calibration part
     let lead = quiet.saturating_sub(1000) / ROW * ROW;
     let frames = all_bands.chunks_exact(BANDS).zip(all_contexts.chunks_exact(width));
     for (i, frame) in frames.enumerate().skip(lead) {
@@ -180,23 +186,23 @@ fn take_notes(cpc: &Cpc, width: usize, channels: &[Channel], lesson: &Lesson) ->
         if i >= quiet {
             site.row(channels, &raw, &mut row);
             features.extend(row.iter().map(|x| (x * STEPS_A_UNIT).round().clamp(-127.0, 127.0) as i8));
-            answers.push(answer(lesson, (i + 1 - ROW) as f64 / f64::from(FRAME_RATE)));
+            labels.push(label_of(scene, (i + 1 - ROW) as f64 / f64::from(FRAME_RATE)));
         }
     }
-    Ok(Notes { features, answers })
+    Ok(SceneFeatures { features, labels })
 }
 
 fn row_s() -> f64 {
     ROW as f64 / f64::from(FRAME_RATE)
 }
 
-/// What the row that begins at `at_s` is.
-fn answer(lesson: &Lesson, at_s: f64) -> Option<f32> {
+/// The label of the row that begins at `at_s`.
+fn label_of(scene: &TrainingScene, at_s: f64) -> Option<f32> {
     let end_s = at_s + row_s();
     let filled: f64 =
-        lesson.events.iter().map(|e| (e.offset_s.min(end_s) - e.onset_s.max(at_s)).max(0.0)).sum();
-    let fading = lesson.events.iter().any(|e| e.offset_s <= end_s && end_s < e.offset_s + AFTER_S);
-    if filled >= FILLED * row_s() {
+        scene.events.iter().map(|e| (e.offset_s.min(end_s) - e.onset_s.max(at_s)).max(0.0)).sum();
+    let fading = scene.events.iter().any(|e| e.offset_s <= end_s && end_s < e.offset_s + AFTER_S);
+    if filled >= FOREIGN_SHARE * row_s() {
         Some(1.0)
     } else if filled > 0.0 || fading {
         None
@@ -207,37 +213,42 @@ fn answer(lesson: &Lesson, at_s: f64) -> Option<f32> {
 
 struct Batch {
     features: Tensor,
-    answers: Tensor,
+    labels: Tensor,
     weights: Tensor,
 }
 
-fn batch_of(windows: &[(&Notes, usize, usize)], shape: &CriticConfig) -> Result<Batch> {
+fn batch_of(windows: &[(&SceneFeatures, usize, usize)], shape: &CriticConfig) -> Result<Batch> {
     let width = shape.inputs();
     let rows = windows.first().map_or(0, |w| w.2);
-    let (mut features, mut answers, mut weights) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut features, mut labels, mut weights) = (Vec::new(), Vec::new(), Vec::new());
     for &(notes, from, rows) in windows {
         let values = notes.features.get(from * width..(from + rows) * width).unwrap_or_default();
         features.extend(values.iter().map(|&x| f32::from(x) / STEPS_A_UNIT));
         // the first rows have no past
-        for (i, answer) in notes.answers.iter().skip(from).take(rows).enumerate() {
-            answers.push(answer.unwrap_or(0.0));
+        for (i, answer) in notes.labels.iter().skip(from).take(rows).enumerate() {
+            labels.push(answer.unwrap_or(0.0));
             weights.push(if answer.is_some() && i >= LEAD { 1.0f32 } else { 0.0 });
         }
     }
     let count = windows.len();
     Ok(Batch {
         features: Tensor::from_vec(features, (count, rows, width), &Device::Cpu)?,
-        answers: Tensor::from_vec(answers, (count, rows), &Device::Cpu)?,
+        labels: Tensor::from_vec(labels, (count, rows), &Device::Cpu)?,
         weights: Tensor::from_vec(weights, (count, rows), &Device::Cpu)?,
     })
 }
 
-fn draw(learnt: &[(u64, Notes)], batch: usize, shape: &CriticConfig, dice: &mut Dice) -> Result<Batch> {
-    let windows: Vec<(&Notes, usize, usize)> = (0..batch)
+fn draw(
+    learnt: &[(u64, SceneFeatures)],
+    batch: usize,
+    shape: &CriticConfig,
+    rng: &mut CheckpointableRng,
+) -> Result<Batch> {
+    let windows: Vec<(&SceneFeatures, usize, usize)> = (0..batch)
         .filter_map(|_| {
-            let (_, notes) = learnt.get(dice.below(learnt.len()))?;
+            let (_, notes) = learnt.get(rng.below(learnt.len()))?;
             let rows = ROWS + LEAD;
-            Some((notes, dice.below(notes.answers.len().saturating_sub(rows)), rows))
+            Some((notes, rng.below(notes.labels.len().saturating_sub(rows)), rows))
         })
         .collect();
     batch_of(&windows, shape)
@@ -247,15 +258,15 @@ fn draw(learnt: &[(u64, Notes)], batch: usize, shape: &CriticConfig, dice: &mut 
 fn loss_of(critic: &Critic, batch: &Batch) -> Result<Tensor> {
     let logits = critic.forward(&batch.features)?.squeeze(2)?;
     let softplus = ((logits.abs()?.neg()?.exp()? + 1.0)?.log()? + logits.relu()?)?;
-    let losses = ((softplus - (&logits * &batch.answers)?)? * &batch.weights)?;
+    let losses = ((softplus - (&logits * &batch.labels)?)? * &batch.weights)?;
     Ok((losses.sum_all()? / (batch.weights.sum_all()?.to_scalar::<f32>()?.max(1.0) as f64))?)
 }
 
-/// The largest logit of each second of plain lessons, ascending.
-fn usual_of(critic: &Critic, plain: &[Notes], shape: &CriticConfig) -> Result<Vec<f32>> {
+/// The largest logit of each second of plain scenes, ascending.
+fn reference_maxima(critic: &Critic, plain: &[SceneFeatures], shape: &CriticConfig) -> Result<Vec<f32>> {
     let mut usual = Vec::new();
     for notes in plain {
-        let batch = batch_of(&[(notes, 0, notes.answers.len())], shape)?;
+        let batch = batch_of(&[(notes, 0, notes.labels.len())], shape)?;
         let logits = critic.forward(&batch.features)?.flatten_all()?.to_vec1::<f32>()?;
         let seconds = logits.get(ROWS_A_SECOND..).unwrap_or_default().chunks_exact(ROWS_A_SECOND);
         usual.extend(seconds.map(|s| s.iter().copied().fold(f32::NEG_INFINITY, f32::max)));
@@ -264,14 +275,14 @@ fn usual_of(critic: &Critic, plain: &[Notes], shape: &CriticConfig) -> Result<Ve
     Ok(usual)
 }
 
-/// Mean loss and AUC over rows of held-out lessons.
-fn examine(critic: &Critic, held: &[(u64, Notes)], shape: &CriticConfig) -> Result<(f64, f64)> {
+/// Mean loss and AUC over rows of held-out scenes.
+fn evaluate(critic: &Critic, held: &[(u64, SceneFeatures)], shape: &CriticConfig) -> Result<(f64, f64)> {
     let (mut losses, mut scores) = (Vec::new(), Vec::new());
     for (_, notes) in held {
-        let batch = batch_of(&[(notes, 0, notes.answers.len())], shape)?;
+        let batch = batch_of(&[(notes, 0, notes.labels.len())], shape)?;
         losses.push(f64::from(loss_of(critic, &batch)?.to_scalar::<f32>()?));
         let logits = critic.forward(&batch.features)?.flatten_all()?.to_vec1::<f32>()?;
-        let known = notes.answers.iter().zip(logits).skip(LEAD);
+        let known = notes.labels.iter().zip(logits).skip(LEAD);
         scores.extend(known.filter_map(|(answer, logit)| answer.map(|a| (logit, a > 0.5))));
     }
     scores.sort_by(|a, b| a.0.total_cmp(&b.0));

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::error::{Error, Result};
 
-/// What is drawn.
+/// The points of the curves.
 #[derive(Debug, Default)]
 pub(super) struct Curves {
     /// Step and loss of training steps, smoothed.
@@ -21,7 +21,7 @@ pub(super) struct Curves {
 }
 
 impl Curves {
-    /// Takes a line of the log.
+    /// Adds a line of the log.
     pub(super) fn add(&mut self, line: &Value) {
         let Some(step) = line.get("step").and_then(Value::as_f64) else { return };
         if let Some(loss) = line.get("loss").and_then(Value::as_f64) {

@@ -1,23 +1,23 @@
-//! Which windows a step sees.
+//! The windows of each training step.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use super::augment::{Microphone, microphone};
-use super::dice::{Dice, DicePlace};
+use super::checkpointable_rng::{CheckpointableRng, RngPosition};
 use crate::config::Compose;
 use crate::corpus::Recording;
 use crate::model::WINDOW;
 use crate::units::HOP;
 
-/// Samples before a window that its filters hear, so that they do not start in silence.
+/// Samples before a window that its filters process first, so that they do not start in silence.
 const RUN_IN: usize = 1024;
 
-/// Where one row of the batch is.
+/// Position of one row of the batch.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Lane {
+struct RowCursor {
     recording: usize,
     position: usize,
     gain: f32,
@@ -25,7 +25,7 @@ struct Lane {
     microphone: u64,
 }
 
-/// How windows are drawn.
+/// Settings of the draws.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Sampling {
     pub(super) lanes: usize,
@@ -64,19 +64,20 @@ pub(super) struct Sampler {
     groups: Vec<Vec<usize>>,
     group: usize,
     left: usize,
-    lanes: Vec<Lane>,
+    lanes: Vec<RowCursor>,
     sampling: Sampling,
-    dice: Dice,
+    rng: CheckpointableRng,
 }
 
-/// Where a sampler is.
+/// Position of a sampler.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct SamplerPlace {
-    lanes: Vec<Lane>,
+pub(super) struct SamplerPosition {
+    lanes: Vec<RowCursor>,
     group: usize,
     left: usize,
-    dice: DicePlace,
+    #[serde(rename = "dice")]
+    rng: RngPosition,
 }
 
 impl Sampler {
@@ -100,12 +101,12 @@ impl Sampler {
             group: 0,
             left: 0,
             lanes: vec![
-                Lane { recording: usize::MAX, position: 0, gain: 1.0, microphone: 0 };
+                RowCursor { recording: usize::MAX, position: 0, gain: 1.0, microphone: 0 };
                 sampling.lanes
             ],
             recordings,
             sampling,
-            dice: Dice::new(seed, 1),
+            rng: CheckpointableRng::new(seed, 1),
         };
         sampler.regroup();
         sampler
@@ -116,18 +117,18 @@ impl Sampler {
         &self.recordings
     }
 
-    pub(super) fn place(&self) -> SamplerPlace {
-        SamplerPlace {
+    pub(super) fn position(&self) -> SamplerPosition {
+        SamplerPosition {
             lanes: self.lanes.clone(),
             group: self.group,
             left: self.left,
-            dice: self.dice.place(),
+            rng: self.rng.position(),
         }
     }
 
-    /// Goes to a place of the same sampler.
-    pub(super) fn go_to(&mut self, place: SamplerPlace) {
-        self.dice = Dice::at(&place.dice);
+    /// Moves to a position of the same sampler.
+    pub(super) fn seek(&mut self, place: SamplerPosition) {
+        self.rng = CheckpointableRng::at(&place.rng);
         (self.lanes, self.group, self.left) = (place.lanes, place.group, place.left);
     }
 
@@ -158,16 +159,16 @@ impl Sampler {
     }
 
     /// A window of any recording but one, through no microphone.
-    pub(super) fn foreign(&self, not: u32, dice: &mut Dice, window: &mut Vec<f32>) {
+    pub(super) fn foreign(&self, not: u32, rng: &mut CheckpointableRng, window: &mut Vec<f32>) {
         window.clear();
         window.resize(WINDOW, 0.0);
         for _ in 0..8 {
-            let index = dice.below(self.recordings.len());
+            let index = rng.below(self.recordings.len());
             if index as u32 == not && self.recordings.len() > 1 {
                 continue;
             }
             if let Some(recording) = self.recordings.get(index) {
-                recording.copy_to(dice.below(recording.len() - WINDOW + 1), 1.0, window);
+                recording.copy_to(rng.below(recording.len() - WINDOW + 1), 1.0, window);
             }
             return;
         }
@@ -184,7 +185,7 @@ impl Sampler {
         }
         lane.position += WINDOW;
         let microphone: Option<Microphone> =
-            microphone(&mut Dice::new(lane.microphone, 2), self.sampling.microphone_db);
+            microphone(&mut CheckpointableRng::new(lane.microphone, 2), self.sampling.microphone_db);
         for filter in microphone.iter().flatten() {
             filter.run(&mut window);
         }
@@ -196,7 +197,7 @@ impl Sampler {
     fn regroup(&mut self) {
         let weight = |group: &Vec<usize>| group.iter().filter_map(|&i| self.weights.get(i)).sum();
         let weights: Vec<f64> = self.groups.iter().map(weight).collect();
-        self.group = self.dice.weighted(&weights).unwrap_or(0);
+        self.group = self.rng.weighted(&weights).unwrap_or(0);
         self.left = self.sampling.compose_windows;
         for index in 0..self.lanes.len() {
             if let Some(lane) = self.lanes.get_mut(index) {
@@ -215,18 +216,18 @@ impl Sampler {
         let weights: Vec<f64> = group.iter().filter_map(|&i| self.weights.get(i).copied()).collect();
         let mut choice = 0;
         for _ in 0..8 {
-            choice = self.dice.weighted(&weights).and_then(|i| group.get(i).copied()).unwrap_or(0);
+            choice = self.rng.weighted(&weights).and_then(|i| group.get(i).copied()).unwrap_or(0);
             let taken = self.lanes.iter().enumerate().any(|(i, lane)| i != index && lane.recording == choice);
             if !taken {
                 break;
             }
         }
         let Some(recording) = self.recordings.get(choice) else { return };
-        let position = self.dice.below(recording.len() - WINDOW + 1) / HOP * HOP;
-        let gain = 10f32.powf(self.dice.between(self.sampling.gain_db) / 20.0);
-        let microphone = self.dice.below(1 << 32) as u64;
+        let position = self.rng.below(recording.len() - WINDOW + 1) / HOP * HOP;
+        let gain = 10f32.powf(self.rng.between(self.sampling.gain_db) / 20.0);
+        let microphone = self.rng.below(1 << 32) as u64;
         if let Some(lane) = self.lanes.get_mut(index) {
-            *lane = Lane { recording: choice, position, gain, microphone };
+            *lane = RowCursor { recording: choice, position, gain, microphone };
         }
     }
 }
@@ -283,9 +284,9 @@ mod tests {
             for compose in [Compose::Uniform, Compose::SameSpeaker] {
                 let mut first = sampler(compose, seed);
                 batches(&mut first, before);
-                let place = serde_json::to_string(&first.place()).unwrap();
+                let place = serde_json::to_string(&first.position()).unwrap();
                 let mut second = sampler(compose, seed ^ 1);
-                second.go_to(serde_json::from_str(&place).unwrap());
+                second.seek(serde_json::from_str(&place).unwrap());
                 for (a, b) in batches(&mut first, 6).into_iter().zip(batches(&mut second, 6)) {
                     prop_assert_eq!(a.samples, b.samples);
                     prop_assert_eq!(a.joined, b.joined);

@@ -1,9 +1,9 @@
-//! What a run begins with.
+//! Initial weights of a run.
 
 use candle_core::{Device, Tensor};
 use sha2::{Digest, Sha256};
 
-use super::dice::Dice;
+use super::checkpointable_rng::CheckpointableRng;
 use super::sampler::Sampler;
 use crate::config::TrainConfig;
 use crate::corpus::Recording;
@@ -16,7 +16,7 @@ use crate::predict::HeadsConfig;
 /// Windows from which the statistics of bands are taken.
 const STATISTICS_WINDOWS: usize = 300;
 
-/// What a run begins with.
+/// Initial weights of a run.
 #[derive(Debug, Clone)]
 pub enum Start {
     /// Random weights, in the architecture that the configuration names.
@@ -67,18 +67,18 @@ impl Start {
     }
 }
 
-/// Mean and deviation of the log-mel bands in the sound that will be heard, gains included.
+/// Mean and deviation of the log-mel bands in the training sound, gains included.
 pub(super) fn statistics_of(sampler: &Sampler, bands: usize, config: &TrainConfig) -> Result<BandStatistics> {
     let filterbank = LogMel::new(bands, &Device::Cpu)?;
-    let mut dice = Dice::new(config.seed, 5);
+    let mut rng = CheckpointableRng::new(config.seed, 5);
     let (mut sum, mut squares, mut frames) = (vec![0f64; bands], vec![0f64; bands], 0f64);
     let mut window = Vec::new();
     for _ in 0..STATISTICS_WINDOWS {
-        sampler.foreign(u32::MAX, &mut dice, &mut window);
-        let gain = 10f32.powf(dice.between(config.gain_db) / 20.0);
+        sampler.foreign(u32::MAX, &mut rng, &mut window);
+        let gain = 10f32.powf(rng.between(config.gain_db) / 20.0);
         window.iter_mut().for_each(|x| *x = (*x * gain).clamp(-1.0, 1.0));
         let heard = filterbank.forward(&Tensor::from_slice(&window, (1, WINDOW), &Device::Cpu)?)?;
-        // the first frames hear the silence before the window
+        // the first frames depend on the silence before the window
         for frame in heard.squeeze(0)?.to_vec2::<f32>()?.iter().skip(3) {
             for ((s, q), &x) in sum.iter_mut().zip(&mut squares).zip(frame) {
                 *s += f64::from(x);
@@ -92,7 +92,7 @@ pub(super) fn statistics_of(sampler: &Sampler, bands: usize, config: &TrainConfi
     Ok(BandStatistics { deviation: deviation.collect(), mean: mean.iter().map(|&m| m as f32).collect() })
 }
 
-/// What tells one set of recordings from another: names and lengths.
+/// A fingerprint of a set of recordings, from names and lengths.
 pub(super) fn fingerprint<'a>(recordings: impl Iterator<Item = &'a Recording>) -> String {
     let mut hash = Sha256::new();
     for recording in recordings {

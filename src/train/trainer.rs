@@ -10,11 +10,11 @@ use std::time::Instant;
 use candle_core::{Device, Tensor, Var};
 
 use super::adam::Adam;
-use super::dice::Dice;
-use super::keys::Keys;
+use super::checkpointable_rng::CheckpointableRng;
+use super::moco_queue::MocoQueue;
+use super::representation_metrics::RepresentationMetrics;
 use super::sampler::{Batch, Sampler, Sampling};
 use super::start::{Start, fingerprint, statistics_of};
-use super::vitals::Vitals;
 use crate::config::TrainConfig;
 use crate::context::ContextState;
 use crate::corpus::{Recording, windows_of};
@@ -30,7 +30,7 @@ const FRAMES: usize = WINDOW / HOP;
 
 /// Figures of one step, or of a validation.
 #[derive(Debug, Clone)]
-pub struct Report {
+pub struct StepReport {
     /// Steps done.
     pub step: usize,
     /// Mean loss of the step in nats, over the kinds of negatives that share a term.
@@ -47,21 +47,21 @@ pub struct Report {
     pub validation: Option<Validation>,
 }
 
-/// What a validation found.
+/// The result of a validation.
 #[derive(Debug, Clone)]
 pub struct Validation {
     /// On the held-out sound.
     pub figures: Figures,
     /// Of the latents.
-    pub vitals: Vitals,
-    /// What is wrong, a line each.
+    pub metrics: RepresentationMetrics,
+    /// Warnings, a line each.
     pub alarms: Vec<String>,
     /// Whether it is the best so far.
     pub best: bool,
 }
 
-/// What rows remember between windows, cut from gradients.
-struct Carried {
+/// State of the rows between windows, detached from gradients.
+struct CarriedState {
     encoder: EncoderState,
     context: ContextState,
 }
@@ -72,15 +72,15 @@ pub struct Trainer {
     architecture: Architecture,
     heads_only: bool,
     device: Device,
-    /// What is learnt, in the order of names, so that sums over them are the same in every run.
+    /// Trained variables, in the order of names, so that sums over them are the same in every run.
     vars: BTreeMap<String, Var>,
-    /// What stays as it is.
+    /// Frozen tensors.
     frozen: Tensors,
     adam: Adam,
     sampler: Sampler,
-    dice: Dice,
-    keys: Option<Keys>,
-    carried: Option<Carried>,
+    rng: CheckpointableRng,
+    queue: Option<MocoQueue>,
+    carried: Option<CarriedState>,
     held_out: Vec<Vec<f32>>,
     held_out_clips: usize,
     best: Option<(f64, usize, Tensors)>,
@@ -130,7 +130,7 @@ impl Trainer {
             *statistics = statistics_of(&sampler, *bands, &config)?;
         }
         architecture.validate()?;
-        let mut rng = Dice::new(config.seed, 0);
+        let mut rng = CheckpointableRng::new(config.seed, 0);
         let mut vars = BTreeMap::new();
         let mut frozen = Tensors::new();
         for (name, fresh) in Cpc::init(rng.rng(), &architecture, device)? {
@@ -158,8 +158,9 @@ impl Trainer {
             ));
         }
         let wants_queue = config.negatives.queue() > 0 && !heads_only;
-        let keys =
-            wants_queue.then(|| Keys::new(&architecture.encoder, &vars, config.queue.size)).transpose()?;
+        let queue = wants_queue
+            .then(|| MocoQueue::new(&architecture.encoder, &vars, config.queue.size))
+            .transpose()?;
         Ok(Self {
             architecture,
             heads_only,
@@ -168,8 +169,8 @@ impl Trainer {
             frozen,
             adam: Adam::default(),
             sampler,
-            dice: Dice::new(config.seed, 3),
-            keys,
+            rng: CheckpointableRng::new(config.seed, 3),
+            queue,
             carried: None,
             held_out: held_windows,
             held_out_clips: held_out.iter().map(|r| r.clips).sum(),
@@ -210,7 +211,7 @@ impl Trainer {
         ((count + 1) as f64).ln()
     }
 
-    /// Whether the last validations were no better than the best, for as long as the configuration bears.
+    /// Whether validations have not improved on the best for as long as the configuration allows.
     #[must_use]
     pub fn has_stalled(&self) -> bool {
         self.config.patience > 0 && self.worse >= self.config.patience
@@ -220,17 +221,17 @@ impl Trainer {
     ///
     /// # Errors
     /// When the loss is not a number, or the device fails.
-    pub fn step(&mut self) -> Result<Report> {
+    pub fn step(&mut self) -> Result<StepReport> {
         let mut batch = Batch::default();
         self.sampler.next_batch(&mut batch);
         let cpc = self.model()?;
-        let Carried { encoder: start, mut context } = self.carry(&cpc, &batch)?;
+        let CarriedState { encoder: start, mut context } = self.carry(&cpc, &batch)?;
         let samples = self.tensor(batch.samples.clone())?;
         let mut encoder = start.clone();
         let latents = cpc.encoder().step(&samples, &mut encoder)?;
-        let (latents, heard) = self.heard(&cpc, &batch, &start, latents)?;
+        let (latents, heard) = self.inputs(&cpc, &batch, &start, latents)?;
         let contexts = cpc.context().step(&heard, &mut context)?;
-        self.carried = Some(Carried { encoder: encoder.detach(), context: context.detach() });
+        self.carried = Some(CarriedState { encoder: encoder.detach(), context: context.detach() });
 
         let heads = cpc.require_heads()?;
         let anchors = Anchors::new(heads, &contexts, &self.anchors(heads.horizons()))?;
@@ -260,7 +261,7 @@ impl Trainer {
         let due = self.step.is_multiple_of(self.config.validate_every) || self.step == self.config.steps;
         let validation = if due { Some(self.validate()?) } else { None };
         let queue_loss = queue_loss.map(|loss| loss.to_scalar::<f32>()).transpose()?.map(f64::from);
-        Ok(Report {
+        Ok(StepReport {
             step: self.step,
             loss: value,
             queue_loss,
@@ -287,33 +288,33 @@ impl Trainer {
         Ok(Tensor::from_vec(samples, (self.config.batch, WINDOW), &self.device)?)
     }
 
-    fn fresh(&self, cpc: &Cpc) -> Result<Carried> {
-        Ok(Carried {
+    fn fresh(&self, cpc: &Cpc) -> Result<CarriedState> {
+        Ok(CarriedState {
             encoder: cpc.encoder().zero_state(self.config.batch)?,
             context: cpc.context().zero_state(self.config.batch)?,
         })
     }
 
-    /// What rows remember of the windows before; some of them forget.
-    fn carry(&mut self, cpc: &Cpc, batch: &Batch) -> Result<Carried> {
+    /// State of the rows after the windows before; some rows are reset.
+    fn carry(&mut self, cpc: &Cpc, batch: &Batch) -> Result<CarriedState> {
         let fresh = self.fresh(cpc)?;
         let Some(carried) = self.carried.take() else { return Ok(fresh) };
         let mut forgotten = Vec::new();
         for (row, &joined) in (0..).zip(&batch.joined) {
             let chance =
                 if joined { self.config.join_reset_probability } else { self.config.reset_probability };
-            if self.dice.chance(chance) {
+            if self.rng.chance(chance) {
                 forgotten.push(row);
             }
         }
         if forgotten.is_empty() {
             return Ok(carried);
         }
-        if let Some(keys) = &mut self.keys {
+        if let Some(queue) = &mut self.queue {
             let part = fresh.encoder.select(&forgotten)?;
-            keys.state = keys.state.take().map(|state| state.replace(&forgotten, &part)).transpose()?;
+            queue.state = queue.state.take().map(|state| state.replace(&forgotten, &part)).transpose()?;
         }
-        Ok(Carried {
+        Ok(CarriedState {
             encoder: carried.encoder.replace(&forgotten, &fresh.encoder.select(&forgotten)?)?,
             context: carried.context.replace(&forgotten, &fresh.context.select(&forgotten)?)?,
         })
@@ -336,9 +337,9 @@ impl Trainer {
         let most = self.config.validate_windows.min(self.held_out.len());
         let windows = self.held_out.get(..most).unwrap_or(&self.held_out);
         let figures = measure(&cpc, windows, self.validation_batch(), &self.config.negatives)?;
-        let vitals = Vitals::of(&cpc, windows)?;
+        let metrics = RepresentationMetrics::of(&cpc, windows)?;
         let warmed_up = self.step as f64 > 2.0 * self.config.warm_up * self.config.steps as f64;
-        let alarms = vitals.alarms(&figures, warmed_up);
+        let alarms = metrics.alarms(&figures, warmed_up);
         let best = self.best.as_ref().is_none_or(|(loss, ..)| figures.loss < *loss);
         if best {
             let mut all = self.frozen.clone();
@@ -348,6 +349,6 @@ impl Trainer {
             self.best = Some((figures.loss, self.step, all));
         }
         self.worse = if best { 0 } else { self.worse + 1 };
-        Ok(Validation { figures, vitals, alarms, best })
+        Ok(Validation { figures, metrics, alarms, best })
     }
 }

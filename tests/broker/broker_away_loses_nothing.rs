@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::support::broker::{Broker, Gate, Heard, Subscriber, await_for};
+use crate::support::broker::{Broker, EngineOutput, Gate, Subscriber, await_for};
 use crate::support::events::event;
 use cpc_stream::event::Event;
 use cpc_stream::publish::{Outgoing, PublishConfig, Publisher};
@@ -14,7 +14,7 @@ fn config(gate: &Gate) -> PublishConfig {
     PublishConfig { broker: Some(gate.url()), keep_alive_s: 2, ..PublishConfig::default() }
 }
 
-fn seq_of(heard: &Heard) -> u64 {
+fn seq_of(heard: &EngineOutput) -> u64 {
     serde_json::from_str::<Event>(&heard.payload).unwrap().seq
 }
 
@@ -126,7 +126,7 @@ fn frozen_broker_is_found_out_and_nothing_is_lost() {
 }
 
 #[test]
-fn what_a_stop_leaves_the_next_run_delivers() {
+fn pending_events_are_delivered_by_the_next_run() {
     let dir = tempfile::tempdir().unwrap();
     let broker = Broker::start();
     let gate = Gate::to(broker.address());

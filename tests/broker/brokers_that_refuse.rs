@@ -100,7 +100,7 @@ fn a_topic_that_ends_the_connection_is_found_and_left_out() {
 }
 
 #[test]
-fn a_broker_that_lets_all_through_has_no_fault() {
+fn a_permissive_broker_has_no_fault() {
     for protocol in [Protocol::V3, Protocol::V5] {
         let broker = Broker::start();
         let node = Node::start(&broker.url(), protocol, "A");
@@ -143,7 +143,7 @@ fn messages_that_are_too_long_are_found_out() {
 
 /// Such a broker takes no last will that is to be kept. It is asked for less then, told of, and events go.
 #[test]
-fn a_broker_that_keeps_nothing_is_told_of_and_takes_events() {
+fn a_broker_without_retained_messages_is_reported_and_gets_events() {
     for protocol in [Protocol::V3, Protocol::V5] {
         let broker = Broker::start_with("retain_available false");
         let seen = broker.subscribe("cpc-stream/hall/#");

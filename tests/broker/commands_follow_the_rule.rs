@@ -48,7 +48,7 @@ fn health(of: &Subscriber, fits: impl Fn(&Health) -> bool) -> Health {
 }
 
 #[test]
-fn what_is_allowed_is_done_and_the_rest_is_refused_and_counted() {
+fn allowed_commands_run_and_others_are_refused_and_counted() {
     // sounds in the second part; normal is learnt in the first
     let scene = Scene::machine_room(40.0, 8.0, 1).unwrap();
     let broker = Broker::start();
@@ -104,7 +104,7 @@ fn what_is_allowed_is_done_and_the_rest_is_refused_and_counted() {
     assert_eq!(samples, 3 * 16_000);
 
     asker.done("recalibrate", "{}");
-    daemon.await_log(&["learnt anew, because somebody asked"], SOON);
+    daemon.await_log(&["calibrating again, on request"], SOON);
     let counted = health(&healths, |health| health.requests_done >= 6);
     assert_eq!(counted.requests_refused, refused);
 

@@ -8,14 +8,14 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use crate::support::broker::{Broker, Heard as Message, Subscriber};
+use crate::support::broker::{Broker, EngineOutput as Message, Subscriber};
 use crate::support::daemon::{Daemon, program};
 use crate::support::sound::write_wav;
 use candle_core::{Device, Tensor};
 use cpc_stream::detect::DetectConfig;
 use cpc_stream::model::{Cpc, embedded};
 use cpc_stream::publish::{Embedding, EmbeddingSource, EmbeddingType};
-use cpc_stream::runtime::{Engine, Heard, Pooled};
+use cpc_stream::runtime::{Engine, EngineOutput, MeanContext};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -66,7 +66,7 @@ fn until_stopped(live: &Subscriber) -> Vec<Message> {
 }
 
 #[test]
-fn what_comes_is_the_mean_of_the_contexts() {
+fn embeddings_are_the_means_of_contexts() {
     let home = tempfile::tempdir().unwrap();
     let broker = Broker::start();
     let live = broker.subscribe_hex("cpc-stream/#");
@@ -177,9 +177,9 @@ fn a_gap_begins_a_new_mean() {
     let mut engine = Engine::new(std::sync::Arc::new(cpc), &manifest, DetectConfig::default()).unwrap();
     engine.pool_contexts(10);
     let stream = engine.add("hall", 16_000, None).unwrap();
-    let mut heard: Vec<Pooled> = Vec::new();
-    let mut sink = |item: Heard| {
-        if let Heard::Embedding { pooled, .. } = item {
+    let mut heard: Vec<MeanContext> = Vec::new();
+    let mut sink = |item: EngineOutput| {
+        if let EngineOutput::Embedding { pooled, .. } = item {
             heard.push(*pooled);
         }
     };

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::time::Duration;
 
-use crate::support::broker::{Broker, Gate, Heard, Subscriber, await_for};
+use crate::support::broker::{Broker, EngineOutput, Gate, Subscriber, await_for};
 use crate::support::events::{event, this_binary};
 use cpc_stream::publish::{
     Availability, Health, Outgoing, PublishConfig, Publisher, PublisherStatus, Score, Watching,
@@ -57,7 +57,7 @@ fn retained(broker: &Broker) -> BTreeMap<String, String> {
     heard.into_iter().map(|heard| (heard.topic, heard.payload)).collect()
 }
 
-fn until(subscriber: &Subscriber, suffix: &str, payload: &str) -> Heard {
+fn until(subscriber: &Subscriber, suffix: &str, payload: &str) -> EngineOutput {
     await_for(payload, LONG, || Some(subscriber.next(suffix, LONG)).filter(|heard| heard.payload == payload))
 }
 
@@ -118,7 +118,7 @@ fn a_stop_says_stopped_and_no_will_follows() {
 }
 
 #[test]
-fn a_broker_that_forgot_is_told_again() {
+fn states_are_repeated_to_a_broker_that_lost_them() {
     let dir = tempfile::tempdir().unwrap();
     let mut broker = Broker::start();
     let gate = Gate::to(broker.address());

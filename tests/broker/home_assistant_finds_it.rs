@@ -72,7 +72,7 @@ fn discovery(of: &Subscriber) -> Value {
 }
 
 #[test]
-fn it_is_found_read_used_and_forgotten() {
+fn discovery_entities_appear_work_and_disappear() {
     // sounds in the second part; normal is learnt in the first
     let scene = Scene::machine_room(40.0, 8.0, 1).unwrap();
     let broker = Broker::start();
@@ -144,7 +144,7 @@ fn it_is_found_read_used_and_forgotten() {
 
     let button = entity("recalibrate");
     button.command(&broker, button.text("payload_press"));
-    daemon.await_log(&["mill: normal is learnt anew, because somebody asked"], SOON);
+    daemon.await_log(&["mill: calibrating again, on request"], SOON);
 
     // Home Assistant comes back: all is said again
     for heard in [&house, &settings, &statuses] {

@@ -69,7 +69,7 @@ impl Microphone {
 }
 
 #[test]
-fn what_is_missing_repeated_late_or_hostile_is_counted_and_the_rest_is_scored() {
+fn missing_repeated_late_and_hostile_chunks_are_counted_and_the_rest_is_scored() {
     let (home, broker) = (tempfile::tempdir().unwrap(), Broker::start());
     let config = format!(
         "node = \"hall\"\n[[source]]\nmqtt = \"porch\"\n[publish]\nbroker = \"{}\"\nhealth_s = 1\n[detect]\ncalibrate_seconds = 10.0\n",

@@ -90,7 +90,7 @@ fn a_broker_that_works_and_a_daemon_that_goes_on() {
 }
 
 #[test]
-fn nobody_there_and_nobody_who_answers() {
+fn unreachable_and_silent_brokers_are_told_apart() {
     let home = tempfile::tempdir().unwrap();
     let free = free_port();
     let at = format!("mqtt://127.0.0.1:{free}");

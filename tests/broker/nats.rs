@@ -63,7 +63,7 @@ fn a_server_that_is_killed_loses_no_event() {
 }
 
 #[test]
-fn the_last_will_is_said_and_the_test_of_the_broker_passes() {
+fn the_last_will_is_published_and_mqtt_test_passes() {
     let Some(broker) = Broker::nats() else { return };
     let home = tempfile::tempdir().unwrap();
     let outcome = run(home.path(), &["mqtt", "test", "--broker", &broker.url(), "--node", "hall"], LONG);

@@ -119,7 +119,7 @@ fn noise(seconds: u32) -> Vec<i16> {
 }
 
 #[test]
-fn no_fingerprint_of_the_sound_in_anything_that_leaves() {
+fn no_sound_in_any_published_data() {
     let samples = noise(34);
     let prints = Prints::of(&samples);
     let broker = Broker::start();

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::support::broker::await_for;
 use crate::support::events::event;
 use cpc_stream::publish::{
-    Availability, Health, HomeAssistantConfig, Household, Outgoing, Protocol, PublishConfig, Publisher,
+    Availability, DiscoveryConfig, Health, HomeAssistantConfig, Outgoing, Protocol, PublishConfig, Publisher,
     PublisherStatus,
 };
 
@@ -40,8 +40,8 @@ impl Node {
         };
         let homes = HomeAssistantConfig { enable: true, ..HomeAssistantConfig::default() };
         let streams = ["yard".to_owned(), "porch".to_owned()];
-        let household = Household { config: &homes, streams: &streams };
-        let publisher = Publisher::start_with(&config, "hall", state.path(), Some(household)).unwrap();
+        let discovery = DiscoveryConfig { config: &homes, streams: &streams };
+        let publisher = Publisher::start_with(&config, "hall", state.path(), Some(discovery)).unwrap();
         let status = publisher.status();
         await_for("a connection", LONG, || status.connected().then_some(()));
         let node = Self { publisher, status, _state: state };

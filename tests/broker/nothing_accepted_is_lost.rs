@@ -8,11 +8,11 @@ use std::process::Stdio;
 use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
-use crate::support::broker::{Broker, Gate, Heard, await_for};
+use crate::support::broker::{Broker, EngineOutput, Gate, await_for};
 use crate::support::daemon::{Daemon, program};
 use cpc_stream::cli::demo::Scene;
 use cpc_stream::event::Event;
-use cpc_stream::publish::{Caps, Outbox};
+use cpc_stream::publish::{Outbox, OutboxLimits};
 
 const LONG: Duration = Duration::from_secs(90);
 /// Far more than the 20 ms within which an event is to be on the disk.
@@ -94,13 +94,13 @@ fn made(log: &[String]) -> Vec<String> {
 
 /// What the outbox in `state` holds.
 fn kept(state: &Path) -> Vec<Event> {
-    let caps = Caps { max_bytes: 1 << 30, max_age: Duration::from_secs(1 << 20) };
+    let caps = OutboxLimits { max_bytes: 1 << 30, max_age: Duration::from_secs(1 << 20) };
     let mut outbox = Outbox::open(state, caps).unwrap();
     let records = outbox.take(10_000).unwrap();
     records.iter().map(|record| serde_json::from_slice(&record.payload).unwrap()).collect()
 }
 
-fn document(heard: &Heard) -> Event {
+fn document(heard: &EngineOutput) -> Event {
     serde_json::from_str(&heard.payload).unwrap()
 }
 
@@ -187,7 +187,7 @@ fn a_broker_that_restarts_without_memory_gets_everything_in_order() {
 }
 
 #[test]
-fn the_end_does_not_wait_for_the_next_try() {
+fn a_stop_does_not_wait_for_the_next_attempt() {
     let broker = Broker::start();
     let gate = Gate::to(broker.address());
     gate.shut();

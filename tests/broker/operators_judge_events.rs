@@ -15,7 +15,7 @@ const LONG: Duration = Duration::from_secs(60);
 const REQUEST: &str = "cpc-stream/hall/request/ack-event";
 
 #[test]
-fn a_verdict_is_asked_for_carried_out_and_answered() {
+fn a_verdict_request_is_executed_and_answered() {
     let scene = Scene::machine_room(40.0, 8.0, 1).unwrap();
     let broker = Broker::start();
     let events = broker.subscribe("cpc-stream/hall/+/event");

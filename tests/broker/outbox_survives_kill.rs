@@ -6,11 +6,11 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use cpc_stream::publish::{Caps, Message, Outbox};
+use cpc_stream::publish::{Message, Outbox, OutboxLimits};
 
 const FOLDER: &str = "CPC_TEST_OUTBOX";
 const FROM: &str = "CPC_TEST_FROM";
-const CAPS: Caps = Caps { max_bytes: 1 << 30, max_age: Duration::from_secs(1 << 20) };
+const CAPS: OutboxLimits = OutboxLimits { max_bytes: 1 << 30, max_age: Duration::from_secs(1 << 20) };
 
 fn number(payload: &[u8]) -> u64 {
     let text = std::str::from_utf8(payload).unwrap();

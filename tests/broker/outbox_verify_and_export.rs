@@ -5,14 +5,14 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use crate::support::daemon::{Daemon, Outcome, program, run};
-use cpc_stream::publish::{Caps, Message, Outbox};
+use cpc_stream::publish::{Message, Outbox, OutboxLimits};
 use serde_json::Value;
 
 const LONG: Duration = Duration::from_secs(30);
 const NOBODY: &str = "mqtt://127.0.0.1:9";
 
 fn fill(dir: &std::path::Path, count: u64, payload: impl Fn(u64) -> String) {
-    let caps = Caps { max_bytes: 1 << 30, max_age: Duration::from_secs(1 << 20) };
+    let caps = OutboxLimits { max_bytes: 1 << 30, max_age: Duration::from_secs(1 << 20) };
     let mut outbox = Outbox::open(dir, caps).unwrap();
     let stream = |n: u64| ["hall", "yard"][(n % 2) as usize];
     let message = |n: u64| Message {
@@ -63,7 +63,7 @@ fn a_sound_outbox_is_counted_and_written_out_and_left_as_it_is() {
 }
 
 #[test]
-fn what_is_wrong_is_said_with_an_exit_code() {
+fn faults_have_an_exit_code() {
     let home = tempfile::tempdir().unwrap();
     refused(&run(home.path(), &["outbox", "verify", "--state-dir", "nowhere"], LONG), 2, "no outbox");
     assert!(!home.path().join("nowhere").exists(), "looking makes nothing");

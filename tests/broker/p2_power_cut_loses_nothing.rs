@@ -10,12 +10,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::support::shim::{self, Noted};
-use cpc_stream::publish::{Caps, Message, Outbox, inspect};
+use cpc_stream::publish::{Message, Outbox, OutboxLimits, inspect};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 const FOLDER: &str = "CPC_TEST_OUTBOX";
-const CAPS: Caps = Caps { max_bytes: 1 << 30, max_age: Duration::from_secs(1 << 20) };
+const CAPS: OutboxLimits = OutboxLimits { max_bytes: 1 << 30, max_age: Duration::from_secs(1 << 20) };
 /// What a disk writes wholly or not at all.
 const SECTOR: usize = 512;
 

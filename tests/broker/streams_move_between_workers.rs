@@ -50,33 +50,33 @@ fn microphone(home: &Path, broker: &Broker, mic: &str) -> Daemon {
 
 /// A score: when it came, from whom, of what, and what the detector does.
 #[derive(Debug, Clone)]
-struct Told {
+struct Reported {
     at: Instant,
     node: String,
     mic: String,
     state: String,
 }
 
-struct Ears {
+struct Listener {
     scores: Subscriber,
-    told: Vec<Told>,
+    reported: Vec<Reported>,
 }
 
-impl Ears {
+impl Listener {
     fn listen(&mut self) {
         for heard in self.scores.rest() {
             let levels: Vec<&str> = heard.topic.split('/').collect();
             let score: Value = serde_json::from_str(&heard.payload).unwrap();
             let (node, mic) = (levels[1].to_owned(), levels[2].to_owned());
             let state = score["state"].as_str().unwrap().to_owned();
-            self.told.push(Told { at: Instant::now(), node, mic, state });
+            self.reported.push(Reported { at: Instant::now(), node, mic, state });
         }
     }
 
-    fn until(&mut self, what: &str, limit: Duration, mut done: impl FnMut(&[Told]) -> bool) {
+    fn until(&mut self, what: &str, limit: Duration, mut done: impl FnMut(&[Reported]) -> bool) {
         await_for(what, limit, || {
             self.listen();
-            done(&self.told).then_some(())
+            done(&self.reported).then_some(())
         });
     }
 
@@ -91,15 +91,15 @@ impl Ears {
     /// Who told of each microphone since then.
     fn hearers(&self, since: Instant) -> BTreeMap<&str, BTreeSet<&str>> {
         let mut found: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-        for told in self.told.iter().filter(|told| told.at >= since) {
-            found.entry(&told.mic).or_default().insert(&told.node);
+        for reported in self.reported.iter().filter(|reported| reported.at >= since) {
+            found.entry(&reported.mic).or_default().insert(&reported.node);
         }
         found
     }
 
     /// The longest silence of a microphone since then, the present one included.
     fn silence(&self, mic: &str, since: Instant) -> Duration {
-        let times = self.told.iter().filter(|told| told.mic == mic).map(|told| told.at);
+        let times = self.reported.iter().filter(|reported| reported.mic == mic).map(|reported| reported.at);
         let before = times.clone().filter(|&at| at < since).max().unwrap_or(since);
         let times: Vec<Instant> =
             [before].into_iter().chain(times.filter(|&at| at >= since)).chain([Instant::now()]).collect();
@@ -125,7 +125,7 @@ impl Ears {
             eprintln!("{what}: {mic} was silent for {:.2} s at most", silence.as_secs_f64());
             assert!(silence <= WITHIN, "{what}: {mic} was silent for {silence:?}");
         }
-        let anew = self.told.iter().find(|told| told.at >= since && told.state != "watching");
+        let anew = self.reported.iter().find(|reported| reported.at >= since && reported.state != "watching");
         assert!(anew.is_none(), "{what}: {anew:?}");
     }
 }
@@ -145,7 +145,7 @@ fn check_documents(all: &[Subscriber]) {
 #[test]
 fn a_stream_goes_on_where_its_worker_does_not() {
     let (home, broker) = (tempfile::tempdir().unwrap(), Broker::start());
-    let mut ears = Ears { scores: broker.subscribe("cpc-stream/+/+/score"), told: Vec::new() };
+    let mut listener = Listener { scores: broker.subscribe("cpc-stream/+/+/score"), reported: Vec::new() };
     let documents =
         ["mic/+/hello", "mic/+/owner", "pool/+"].map(|of| broker.subscribe(&format!("cpc-stream/{of}")));
     let states = broker.subscribe_hex("cpc-stream/mic/+/state");
@@ -154,40 +154,48 @@ fn a_stream_goes_on_where_its_worker_does_not() {
     let mics = MICS.map(|mic| microphone(home.path(), &broker, mic));
 
     // each is heard by one, who learns what is normal and hands it on
-    let watched = |told: &[Told]| {
-        MICS.iter().all(|mic| told.iter().any(|told| told.mic == *mic && told.state == "watching"))
+    let watched = |reported: &[Reported]| {
+        MICS.iter()
+            .all(|mic| reported.iter().any(|reported| reported.mic == *mic && reported.state == "watching"))
     };
-    ears.until("watched microphones", 3 * SOON, watched);
+    listener.until("watched microphones", 3 * SOON, watched);
     let mut known = BTreeSet::new();
     await_for("what is known of each", SOON, || {
         known.extend(states.rest().into_iter().map(|heard| heard.topic));
         (known.len() == 3).then_some(())
     });
-    ears.assert_alone(None);
+    listener.assert_alone(None);
     check_documents(&documents);
 
     // killed
-    let victim = ears.told.iter().rev().find(|told| told.mic == "porch").unwrap().node.clone();
+    let victim =
+        listener.reported.iter().rev().find(|reported| reported.mic == "porch").unwrap().node.clone();
     let other = if victim == "w1" { "w2" } else { "w1" };
     let since = Instant::now();
     workers.remove(victim.as_str()).unwrap().kill();
-    ears.listen_for(Duration::from_secs(10));
-    ears.assert_no_break("killed", since);
-    ears.assert_alone(Some(other));
+    listener.listen_for(Duration::from_secs(10));
+    listener.assert_no_break("killed", since);
+    listener.assert_alone(Some(other));
 
     // stopped by a signal, as a machine that hangs: nobody is told
     let back = if victim == "w1" { "w1" } else { "w2" };
     workers.insert(back, worker(home.path(), &broker, back));
-    ears.listen_for(Duration::from_secs(3));
+    listener.listen_for(Duration::from_secs(3));
     let since = Instant::now();
     workers[other].signal("STOP");
-    ears.until("the other worker", 4 * WITHIN, |told| {
-        let again =
-            |mic: &str| told.iter().any(|told| told.mic == mic && told.node == back && told.at > since);
+    listener.until("the other worker", 4 * WITHIN, |reported| {
+        let again = |mic: &str| {
+            reported
+                .iter()
+                .any(|reported| reported.mic == mic && reported.node == back && reported.at > since)
+        };
         MICS.iter().all(|mic| again(mic))
     });
     for mic in MICS {
-        let first = ears.told.iter().find(|told| told.mic == mic && told.node == back && told.at > since);
+        let first = listener
+            .reported
+            .iter()
+            .find(|reported| reported.mic == mic && reported.node == back && reported.at > since);
         let took = first.unwrap().at - since;
         eprintln!("stopped by a signal: {mic} was heard again after {:.2} s", took.as_secs_f64());
         assert!(took <= WITHIN, "{mic}: {took:?}");
@@ -198,16 +206,16 @@ fn a_stream_goes_on_where_its_worker_does_not() {
         workers[other].await_log(&[mic, "another worker has taken it"], SOON);
     }
     // what it had said before is still on its way
-    ears.listen_for(Duration::from_secs(1));
-    ears.assert_alone(Some(back));
-    let anew = ears.told.iter().find(|told| told.at >= since && told.state != "watching");
+    listener.listen_for(Duration::from_secs(1));
+    listener.assert_alone(Some(back));
+    let anew = listener.reported.iter().find(|reported| reported.at >= since && reported.state != "watching");
     assert!(anew.is_none(), "{anew:?}");
 
     // asked to end
     let since = Instant::now();
     workers.remove(back).unwrap().stop(SOON);
-    ears.listen_for(Duration::from_secs(6));
-    ears.assert_no_break("asked to end", since);
-    ears.assert_alone(Some(other));
+    listener.listen_for(Duration::from_secs(6));
+    listener.assert_no_break("asked to end", since);
+    listener.assert_alone(Some(other));
     drop(mics);
 }

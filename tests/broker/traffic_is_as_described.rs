@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::io::Write;
 use std::time::Duration;
 
-use crate::support::broker::{Broker, Heard};
+use crate::support::broker::{Broker, EngineOutput};
 use crate::support::daemon::{Daemon, run};
 use crate::support::schema::Document;
 use cpc_stream::cli::demo::Scene;
@@ -27,7 +27,7 @@ fn references<'a>(value: &'a Value, found: &mut Vec<&'a str>) {
 }
 
 #[test]
-fn the_document_holds_together() {
+fn the_health_document_is_consistent() {
     let document = Document::read();
     let root = document.root();
     assert_eq!(root["asyncapi"], "3.0.0");
@@ -56,7 +56,7 @@ fn the_document_holds_together() {
 }
 
 #[test]
-fn the_checker_has_teeth() {
+fn the_schema_check_detects_faults() {
     let document = Document::read();
     let topic = "cpc-stream/hall/mic/availability";
     assert_eq!(document.faults(topic, r#"{"state":"online","reason":null}"#), Vec::<String>::new());
@@ -78,7 +78,7 @@ fn the_checker_has_teeth() {
 }
 
 #[test]
-fn all_that_is_said_and_asked_is_described() {
+fn all_topics_are_described_in_asyncapi() {
     let document = Document::read();
     let scene = Scene::machine_room(40.0, 8.0, 1).unwrap();
     let broker = Broker::start();
@@ -125,7 +125,7 @@ fn all_that_is_said_and_asked_is_described() {
 
     let mut channels = BTreeSet::new();
     let mut heard = Vec::new();
-    while heard.last().is_none_or(|last: &Heard| last.payload != "stopped") {
+    while heard.last().is_none_or(|last: &EngineOutput| last.payload != "stopped") {
         heard.push(all.next("", SOON));
     }
     // `mqtt test` tries the ways of events and availability with documents of its own, for a stream that nobody has

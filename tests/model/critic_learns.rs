@@ -39,7 +39,7 @@ fn corpus(folder: &Path) {
 }
 
 #[test]
-fn a_critic_is_taught_and_kept_in_the_model_file() {
+fn a_critic_is_trained_and_stored_in_the_model_file() {
     let home = tempfile::tempdir().unwrap();
     let data = home.path().join("data");
     std::fs::create_dir(&data).unwrap();

@@ -263,7 +263,7 @@ fn a_model_without_heads_gives_features_and_a_spectral_one_only_causal_ones() {
 }
 
 #[test]
-fn what_cannot_be_read_is_told_and_left_out() {
+fn unreadable_recordings_are_reported_and_skipped() {
     let home = tempfile::tempdir().unwrap();
     record(&home.path().join("good.wav"), 16_000, 1, 16_000);
     record(&home.path().join("short.wav"), 16_000, 1, 100);

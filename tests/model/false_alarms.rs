@@ -7,7 +7,7 @@ use cpc_stream::cli::demo::Scene;
 use cpc_stream::detect::DetectConfig;
 use cpc_stream::event::{Evidence, Phase};
 use cpc_stream::model;
-use cpc_stream::runtime::{Engine, Heard};
+use cpc_stream::runtime::{Engine, EngineOutput};
 use cpc_stream::units::MODEL_RATE;
 
 /// Events by surprise and by novelty in `seconds` of the machine of scene `seed`, calibration included.
@@ -22,7 +22,7 @@ fn events(seed: u64, seconds: f64, calibrate_seconds: f64, events_per_hour: f64)
     engine.feed(stream, alone).unwrap();
     engine
         .run(&mut |heard| match heard {
-            Heard::Finding { finding, .. } if finding.phase == Phase::New => match finding.evidence {
+            EngineOutput::Finding { finding, .. } if finding.phase == Phase::New => match finding.evidence {
                 Evidence::Surprise => surprise += 1,
                 Evidence::Novelty => novelty += 1,
             },

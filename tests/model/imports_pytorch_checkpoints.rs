@@ -49,7 +49,7 @@ fn latents_contexts_and_predictions_are_those_of_pytorch() {
 }
 
 #[test]
-fn what_was_found_is_told() {
+fn all_findings_are_reported() {
     let home = tempfile::tempdir().unwrap();
     let says = |outcome: &Outcome, words: &[&str]| {
         words.iter().for_each(|w| assert!(outcome.stdout.contains(w), "no {w:?} in:\n{}", outcome.stdout));
@@ -205,7 +205,7 @@ fn settings_that_disagree_with_the_tensors_are_refused_with_both_values() {
 }
 
 #[test]
-fn what_a_stream_cannot_run_is_refused_by_name() {
+fn non_causal_models_are_refused_by_name() {
     for (setting, word) in [
         (r#""encoder_type": "mfcc""#, "`encoder_type` is mfcc"),
         (r#""encoder_type": "lfb""#, "`encoder_type` is lfb"),

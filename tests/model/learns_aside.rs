@@ -7,38 +7,38 @@ use crate::support::sound;
 use candle_core::Device;
 use cpc_stream::detect::DetectConfig;
 use cpc_stream::model;
-use cpc_stream::runtime::{Engine, Heard};
+use cpc_stream::runtime::{Engine, EngineOutput};
 
 const STREAMS: usize = 3;
 
 /// What a stream says: of readings the score, to be compared to rounding, since products of one stream and of three round
 /// differently.
-type Said = Vec<(String, f64)>;
+type Readings = Vec<(String, f64)>;
 
 /// What each stream says.
-fn heard(aside: bool, hop_batch: usize) -> Vec<Said> {
+fn readings_of(aside: bool, hop_batch: usize) -> Vec<Readings> {
     let (manifest, cpc) = model::embedded(&Device::Cpu).unwrap();
     let config = DetectConfig { calibrate_seconds: 15.0, events_per_hour: 60.0, ..DetectConfig::default() };
     let mut engine = Engine::new(Arc::new(cpc), &manifest, config).unwrap();
     engine.batch_hops(hop_batch);
     if aside {
-        engine.learn_aside(2).unwrap();
+        engine.calibrate_on_threads(2).unwrap();
     }
-    let mut said: Vec<Said> = vec![Vec::new(); STREAMS];
-    let mut note = |heard: Heard| {
-        let (stream, text, score) = match heard {
-            Heard::Reading { stream, frame, reading } => {
+    let mut readings: Vec<Readings> = vec![Vec::new(); STREAMS];
+    let mut note = |readings_of: EngineOutput| {
+        let (stream, text, score) = match readings_of {
+            EngineOutput::Reading { stream, frame, reading } => {
                 let score = reading.score.unwrap_or(-1.0);
                 (stream, format!("frame {frame} {:?} {:?}", reading.state, reading.quality), score)
             }
-            Heard::Finding { stream, finding } => {
+            EngineOutput::Finding { stream, finding } => {
                 let text = format!("{:?} {} from {}", finding.phase, finding.number, finding.onset_sample);
                 (stream, text, finding.score)
             }
-            Heard::Calibrated { stream } => (stream, "calibrated".to_owned(), 0.0),
+            EngineOutput::Calibrated { stream } => (stream, "calibrated".to_owned(), 0.0),
             _ => return,
         };
-        said[stream].push((text, score));
+        readings[stream].push((text, score));
     };
     for stream in 0..STREAMS {
         engine.add(format!("s{stream}"), 16_000, None).unwrap();
@@ -58,21 +58,21 @@ fn heard(aside: bool, hop_batch: usize) -> Vec<Said> {
     for stream in 0..STREAMS {
         engine.end(stream, &mut note).unwrap();
     }
-    said
+    readings
 }
 
 #[test]
 fn aside_or_on_the_spot_is_the_same() {
-    let on_the_spot = heard(false, 1);
-    the_same(&heard(true, 1), &on_the_spot, 1e-2);
+    let on_the_spot = readings_of(false, 1);
+    assert_same(&readings_of(true, 1), &on_the_spot, 1e-2);
     // pieces of 20 hops: 7 leave a rest, 32 have to wait for the next piece
     for (aside, hop_batch) in [(false, 7), (true, 7), (true, 32)] {
         // products of more rows round differently, and the tail makes more of it the higher the score
-        the_same(&heard(aside, hop_batch), &on_the_spot, 5e-2);
+        assert_same(&readings_of(aside, hop_batch), &on_the_spot, 5e-2);
     }
 }
 
-fn the_same(some: &[Said], others: &[Said], bound: f64) {
+fn assert_same(some: &[Readings], others: &[Readings], bound: f64) {
     for (stream, (a, b)) in some.iter().zip(others).enumerate() {
         let differs = |((a, x), (b, y)): (&(String, f64), &(String, f64))| a != b || (x - y).abs() > bound;
         let at = a.iter().zip(b).position(differs);

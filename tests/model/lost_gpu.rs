@@ -8,7 +8,7 @@ use crate::support::sound::whistles;
 use candle_core::Device;
 use cpc_stream::detect::DetectConfig;
 use cpc_stream::model;
-use cpc_stream::runtime::{Engine, Heard};
+use cpc_stream::runtime::{Engine, EngineOutput};
 
 const SECOND: usize = 16_000;
 const PROMISED: Duration = Duration::from_secs(5);
@@ -36,7 +36,7 @@ fn readings(engine: &mut Engine, sound: &[f32]) -> (Vec<Row>, Duration) {
         engine.feed(stream, piece).unwrap();
         engine
             .run(&mut |heard| {
-                if let Heard::Reading { frame, reading, .. } = heard {
+                if let EngineOutput::Reading { frame, reading, .. } = heard {
                     all.push((frame, reading.surprise, reading.novelty));
                 }
             })
@@ -55,8 +55,8 @@ fn the_cpu_takes_over() {
     let (expected, _) = readings(&mut engine(), &sound);
     let mut broken = engine();
     let (_, spare) = model::embedded(&Device::Cpu).unwrap();
-    broken.set_spare(Arc::new(spare)).unwrap();
-    broken.fail_after(100 * FAILS_S as u64);
+    broken.set_fallback(Arc::new(spare)).unwrap();
+    broken.inject_failure_after(100 * FAILS_S as u64);
     assert!(!broken.is_on_last_device());
     let (found, took) = readings(&mut broken, &sound);
     assert!(broken.is_on_last_device());
@@ -78,10 +78,10 @@ fn the_cpu_takes_over() {
 }
 
 #[test]
-fn without_a_spare_the_failure_is_told() {
+fn without_a_fallback_a_device_failure_is_reported() {
     let mut engine = engine();
     let stream = engine.add("room", 16_000, None).unwrap();
-    engine.fail_after(3);
+    engine.inject_failure_after(3);
     engine.feed(stream, &[0.0; 1600]).unwrap();
     assert!(engine.run(&mut |_| {}).unwrap_err().to_string().contains("device is gone"));
 }

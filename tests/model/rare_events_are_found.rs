@@ -156,7 +156,7 @@ fn a_stream_without_room_is_refused() {
 }
 
 #[test]
-fn what_cannot_be_left_out_is_refused() {
+fn unknown_tensors_are_refused() {
     let home = tempfile::tempdir().unwrap();
     let outcome = run(home.path(), &["eval", "detect", "--leave-out", "esc50"], LIMIT);
     assert_eq!(outcome.code, Some(2));

@@ -6,7 +6,7 @@ use candle_core::Device;
 use cpc_stream::detect::{DetectConfig, Quality};
 use cpc_stream::kernels::Precision;
 use cpc_stream::model::{Cpc, LiveBatch, Manifest, Stepping, embedded};
-use cpc_stream::runtime::{Engine, Heard};
+use cpc_stream::runtime::{Engine, EngineOutput};
 use cpc_stream::units::HOP;
 use proptest::prelude::*;
 
@@ -102,14 +102,14 @@ proptest! {
         engine.feed(stream, &ordinary).unwrap();
         let mut last = None;
         engine.run(&mut |heard| {
-            if let Heard::Reading { reading, .. } = heard {
+            if let EngineOutput::Reading { reading, .. } = heard {
                 last = Some((reading.quality, reading.input));
             }
         }).unwrap();
         let (quality, input) = last.unwrap();
         prop_assert!(matches!(quality, Quality::Good | Quality::Settling), "{quality:?}");
         prop_assert!(input.usable(), "{input:?}");
-        let figures = engine.lane(stream).unwrap().figures();
+        let figures = engine.pipeline(stream).unwrap().figures();
         prop_assert!(figures.input.usable(), "{figures:?}");
     }
 }

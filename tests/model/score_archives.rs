@@ -199,7 +199,7 @@ fn whatever_interrupts_it_and_however_many_threads_the_outputs_are_the_same() {
 }
 
 #[test]
-fn what_cannot_be_scored_is_told_and_left_out() {
+fn unscorable_recordings_are_reported_and_skipped() {
     let home = tempfile::tempdir().unwrap();
     let home = home.path();
     record(&home.join("good.wav"), (12.5, 1.5, 1), 16_000);

@@ -120,7 +120,7 @@ fn recordings_go_round_and_the_passage_is_their_beginning() {
 }
 
 #[test]
-fn the_passage_is_heard_again_every_ten_minutes() {
+fn the_passage_is_repeated_every_ten_minutes() {
     let home = tempfile::tempdir().unwrap();
     let mut architecture = Architecture { heads: None, ..Architecture::edge() };
     architecture.encoder =

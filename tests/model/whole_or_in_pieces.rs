@@ -14,7 +14,7 @@ use proptest::prelude::*;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-/// The paper's form, and one that has everything else: bands of the place, LSTM, heads with a hidden layer.
+/// The paper's form, and one that has everything else: normalised bands, LSTM, heads with a hidden layer.
 fn forms() -> [Architecture; 2] {
     let raw = Architecture {
         encoder: EncoderConfig::Raw { channels: [4, 6, 8, 8, 12], normalisation: Normalisation::Channel },

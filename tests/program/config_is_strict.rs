@@ -167,7 +167,7 @@ fn flags_beat_the_environment_beats_the_file_beats_the_defaults() {
 }
 
 #[test]
-fn what_is_shown_reads_back_as_what_it_shows() {
+fn printed_configuration_reads_back() {
     let home = tempfile::tempdir().unwrap();
     let arguments = [
         "--device",

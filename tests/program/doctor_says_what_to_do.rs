@@ -49,7 +49,7 @@ fn free_port() -> u16 {
 }
 
 #[test]
-fn without_a_configuration_the_first_steps_are_told() {
+fn without_a_configuration_the_first_steps_are_printed() {
     let home = tempfile::tempdir().unwrap();
     let outcome = run(home.path(), &["doctor"], LIMIT);
     assert_eq!(outcome.code, Some(0), "{outcome:?}");
@@ -144,7 +144,7 @@ fn a_wrong_line_is_named_and_the_rest_left() {
 }
 
 #[test]
-fn an_install_that_is_well_beside_its_daemon() {
+fn a_healthy_installation_passes_beside_its_daemon() {
     let home = tempfile::tempdir().unwrap();
     let broker = Broker::start();
     let config = format!(
@@ -187,7 +187,7 @@ fn an_install_that_is_well_beside_its_daemon() {
 }
 
 #[test]
-fn what_waits_in_the_outbox_and_what_is_broken() {
+fn pending_and_damaged_outboxes_are_reported() {
     let home = tempfile::tempdir().unwrap();
     let state = home.path().join("kept");
     let nobody = format!("mqtt://127.0.0.1:{}", free_port());
@@ -227,7 +227,7 @@ fn cameras_need_ffmpeg() {
 
 #[cfg(feature = "capture")]
 #[test]
-fn a_microphone_is_listened_to() {
+fn a_microphone_is_captured() {
     use crate::support::microphone::TestMicrophone;
 
     for (loudness, silent) in [(0.1, false), (0.0, true)] {

@@ -70,7 +70,7 @@ fn judge(at: &str, id: &str, said: &str, token: Option<&str>) -> Answer {
 }
 
 #[test]
-fn they_outlive_a_kill_and_operators_judge_them() {
+fn events_outlive_a_kill_and_operators_review_them() {
     let home = tempfile::tempdir().unwrap();
     let (daemon, at, mut stdin) = start(home.path(), None);
     stdin.write_all(&bytes(&whistles(60, 14))).unwrap();
@@ -132,7 +132,7 @@ fn they_outlive_a_kill_and_operators_judge_them() {
 }
 
 #[test]
-fn they_wait_for_a_full_disk() {
+fn events_wait_for_a_full_disk() {
     let home = tempfile::tempdir().unwrap();
     let mut meddle = Meddle::new();
     let (daemon, at, mut stdin) = start(home.path(), Some(&meddle));

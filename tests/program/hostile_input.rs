@@ -14,7 +14,7 @@ use cpc_stream::config::{Config, load};
 use cpc_stream::detect::StreamState;
 use cpc_stream::error::{Error, ErrorKind};
 use cpc_stream::model::{self, Manifest};
-use cpc_stream::publish::{Caps, Command, Message, Outbox, Request, inspect};
+use cpc_stream::publish::{Command, Message, Outbox, OutboxLimits, Request, inspect};
 use cpc_stream::torch_file::TorchFile;
 use figment::value::Dict;
 use proptest::prelude::*;
@@ -318,7 +318,7 @@ fn requests() {
     });
 }
 
-const CAPS: Caps = Caps { max_bytes: 1 << 26, max_age: Duration::from_secs(86_400) };
+const CAPS: OutboxLimits = OutboxLimits { max_bytes: 1 << 26, max_age: Duration::from_secs(86_400) };
 
 /// A damaged outbox is opened or moved aside: either way it takes new events, and looking at it harms nothing.
 #[test]

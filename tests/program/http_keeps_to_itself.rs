@@ -16,7 +16,7 @@ fn start(home: &std::path::Path, arguments: &[&str]) -> Daemon {
 }
 
 #[test]
-fn nobody_is_served_unless_asked_for() {
+fn no_server_without_configuration() {
     let home = tempfile::tempdir().unwrap();
     let outcome = run(home.path(), &["--input", "-"], LIMIT);
     assert!(!outcome.stderr.contains("the page is at"), "{}", outcome.stderr);
@@ -111,7 +111,7 @@ fn without_a_token_only_this_machine_asks_and_no_website() {
 }
 
 #[test]
-fn with_a_token_only_who_shows_it_reads_more_than_the_probes() {
+fn with_a_token_set_requests_without_it_read_only_the_probes() {
     let home = tempfile::tempdir().unwrap();
     std::fs::write(home.path().join("token"), format!("{TOKEN}\n")).unwrap();
     let text = "[http]\nlisten = \"0.0.0.0:0\"\ntoken_file = \"token\"\n[log]\nformat = \"json\"\n";

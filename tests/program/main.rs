@@ -24,3 +24,4 @@ mod reload_and_stop;
 mod snapshots_stay_within_their_cap;
 mod speaks_systemd;
 mod unit_file;
+mod words;

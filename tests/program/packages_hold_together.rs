@@ -58,7 +58,7 @@ fn every_example_is_taken() {
 }
 
 #[test]
-fn the_papers_name_every_command() {
+fn man_and_completions_list_every_command() {
     let home = tempfile::tempdir().unwrap();
     let help = run(home.path(), &["--help"], LIMIT).stdout;
     let (_, after) = help.split_once("Commands:\n").unwrap();
@@ -89,7 +89,7 @@ fn the_papers_name_every_command() {
 
 /// Every file of the repository that a package takes is there, and what Debian asks of one is in it.
 #[test]
-fn what_the_package_takes_exists() {
+fn files_of_the_package_exist() {
     let debian = root().join("packaging/debian");
     let read = |name: &str| fs::read_to_string(debian.join(name)).unwrap();
     let list = read("install");
@@ -122,7 +122,7 @@ fn what_the_package_takes_exists() {
 
 /// Where docs and errors send people is where the package puts things.
 #[test]
-fn what_the_docs_name_is_installed() {
+fn paths_in_the_docs_are_installed() {
     let list = fs::read_to_string(root().join("packaging/debian/install")).unwrap();
     let named =
         ["config/default.toml", "config/grafana.json", "docs/asyncapi.yaml", "docs/fleet.md", "SECURITY.md"];
@@ -141,7 +141,7 @@ fn what_the_docs_name_is_installed() {
 
 /// The same of the tarball, whose script copies by name.
 #[test]
-fn what_the_tarball_takes_exists() {
+fn files_of_the_tarball_exist() {
     let script = fs::read_to_string(root().join("packaging/build-tarball.sh")).unwrap();
     let copies = script.lines().filter(|line| line.starts_with("cp ") || line.starts_with("sed "));
     let folders = ["config/", "systemd/", "packaging/", "docs/", "models/"];

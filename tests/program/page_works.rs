@@ -33,7 +33,7 @@ const SCRIPTS: [&str; 12] = [
 const LIMIT: Duration = Duration::from_secs(60);
 
 #[test]
-fn the_page_is_whole_and_names_nobody_else() {
+fn the_page_is_complete_and_loads_nothing_external() {
     let home = tempfile::tempdir().unwrap();
     let (mut daemon, at) = listening(home.path(), 12);
     let [page, style, icon] = FILES.map(|file| get(&at, file).body);

@@ -14,7 +14,7 @@ const LONG: Duration = Duration::from_secs(60);
 const PROMISED: Duration = Duration::from_secs(5);
 
 #[test]
-fn a_configuration_that_is_read_again() {
+fn a_configuration_is_reloaded() {
     let home = tempfile::tempdir().unwrap();
     let file = |text: &str| std::fs::write(home.path().join("c.toml"), text).unwrap();
     let plain = "[detect]\nevents_per_hour = 60.0\ncalibrate_seconds = 12.0\nrepeat_after_s = 0.0\n";

@@ -65,7 +65,7 @@ fn size_of_picture(path: &Path) -> (u64, u64) {
 }
 
 #[test]
-fn each_told_event_leaves_a_picture_and_a_clip_and_the_oldest_go() {
+fn each_reported_event_leaves_a_picture_and_a_clip_and_the_oldest_go() {
     let (home, sound) = home();
     // what earlier runs left: the first is too much at once, the second when there is more
     let folder = home.path().join("kept/events/room");

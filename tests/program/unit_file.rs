@@ -87,7 +87,7 @@ fn with_a_gpu_the_unit_is_still_closed() {
 }
 
 #[test]
-fn what_the_unit_starts_is_what_the_program_takes() {
+fn the_units_command_line_is_valid() {
     let text = fs::read_to_string(unit()).unwrap();
     let mut checked = 0;
     for command in text.lines().filter_map(|line| line.strip_prefix("ExecStart")) {

@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::support::camera::Camera;
-use cpc_stream::capture::{CaptureConfig, Change, RtspTransport, SourceConfig, open};
+use cpc_stream::capture::{CaptureConfig, RtspTransport, SourceChange, SourceConfig, open};
 use cpc_stream::ring::Read;
 use crossbeam_channel::unbounded;
 
@@ -35,8 +35,8 @@ fn a_camera_is_online_at_once_and_one_without_sound_says_so() {
                 _ => thread::sleep(Duration::from_millis(10)),
             }
         }
-        let changes: Vec<Change> = notices.try_iter().map(|notice| notice.change).collect();
-        assert!(matches!(&changes[..], [Change::Online { .. }]), "{url} {transport:?}: {changes:?}");
+        let changes: Vec<SourceChange> = notices.try_iter().map(|notice| notice.change).collect();
+        assert!(matches!(&changes[..], [SourceChange::Online { .. }]), "{url} {transport:?}: {changes:?}");
     }
     let (sender, notices) = unbounded();
     let _source = open(
@@ -45,7 +45,7 @@ fn a_camera_is_online_at_once_and_one_without_sound_says_so() {
         sender,
     )
     .unwrap();
-    let Change::Offline { reason } = notices.recv_timeout(LIMIT).unwrap().change else {
+    let SourceChange::Offline { reason } = notices.recv_timeout(LIMIT).unwrap().change else {
         panic!("it has no sound")
     };
     assert!(reason.contains("no sound in it"), "{reason}");

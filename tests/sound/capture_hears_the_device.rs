@@ -10,7 +10,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::support::microphone::TestMicrophone;
-use cpc_stream::capture::{CaptureConfig, Change, Notice, OpenSource, SourceConfig, list_inputs, open};
+use cpc_stream::capture::{CaptureConfig, Notice, OpenSource, SourceChange, SourceConfig, list_inputs, open};
 use cpc_stream::ring::Read;
 use crossbeam_channel::{Receiver, unbounded};
 
@@ -112,7 +112,7 @@ impl Listener {
         self.clock += samples.len() as i64;
     }
 
-    fn notice(&self, within: Duration, wanted: impl Fn(&Change) -> bool) -> Duration {
+    fn notice(&self, within: Duration, wanted: impl Fn(&SourceChange) -> bool) -> Duration {
         let start = Instant::now();
         while let Ok(notice) = self.notices.recv_timeout(within.saturating_sub(start.elapsed())) {
             if wanted(&notice.change) {
@@ -141,7 +141,7 @@ fn child_hears_two_seconds() {
     let age = listener.source.feeds[0].reader.captured_at().unwrap();
     let distance = Instant::now().max(age).duration_since(Instant::now().min(age));
     assert!(distance < Duration::from_millis(60), "the next sample is captured {distance:?} from now");
-    let Change::Online { description } = listener.notices.recv().unwrap().change else {
+    let SourceChange::Online { description } = listener.notices.recv().unwrap().change else {
         panic!("not online")
     };
     assert_eq!(description, "hw:CARD=0,DEV=0 \"Test microphone, USB Audio\" 48000 Hz 1 ch i16 period 960");
@@ -168,10 +168,10 @@ fn child_loses_its_microphone() {
     for round in 1..=2 {
         std::fs::write(&plug, "").unwrap();
         let away = Instant::now();
-        listener.notice(Duration::from_secs(2), |c| matches!(c, Change::Offline { .. }));
+        listener.notice(Duration::from_secs(2), |c| matches!(c, SourceChange::Offline { .. }));
         std::thread::sleep(Duration::from_millis(1300));
         std::fs::remove_file(&plug).unwrap();
-        let back = listener.notice(Duration::from_secs(3), |c| matches!(c, Change::Online { .. }));
+        let back = listener.notice(Duration::from_secs(3), |c| matches!(c, SourceChange::Online { .. }));
         let away = away.elapsed();
         listener.hear_until("sound after the return", |l| {
             l.gaps.len() == round && !l.after_gap && l.source.feeds[0].reader.is_empty()
@@ -220,7 +220,7 @@ fn child_is_stopped() {
     // a busy machine may overrun by itself before or after: what matters is the long gap
     let is_long = |gap: &&(i64, i64)| gap.0 >= 200_000;
     listener.hear_until("the gap", |l| l.gaps.iter().any(|gap| is_long(&gap)) && !l.after_gap);
-    listener.notice(Duration::from_secs(2), |c| matches!(c, Change::Xrun { .. }));
+    listener.notice(Duration::from_secs(2), |c| matches!(c, SourceChange::Xrun { .. }));
     let &(lost, error) = listener.gaps.iter().find(is_long).unwrap();
     println!("stopped: a gap of {lost} samples, off by {error} (promised: by {PERIOD} at most)");
     assert!(error.abs() <= PERIOD, "a gap of {lost} is off by {error}");
@@ -264,7 +264,8 @@ fn child_asks_for_wrong_names() {
 
     let (sender, notices) = unbounded();
     let source = open(&SourceConfig::from_device("hw:7"), &CaptureConfig::default(), sender).unwrap();
-    let Change::Offline { reason } = notices.recv_timeout(Duration::from_secs(5)).unwrap().change else {
+    let SourceChange::Offline { reason } = notices.recv_timeout(Duration::from_secs(5)).unwrap().change
+    else {
         panic!("not offline")
     };
     assert!(reason.contains("near matches: hw:CARD=0,DEV=0"), "{reason}");
@@ -275,7 +276,8 @@ fn child_asks_for_wrong_names() {
     let third = SourceConfig { channels: Some(vec![0, 2]), ..SourceConfig::from_device("hw:0") };
     let (sender, notices) = unbounded();
     let _source = open(&third, &CaptureConfig::default(), sender).unwrap();
-    let Change::Offline { reason } = notices.recv_timeout(Duration::from_secs(5)).unwrap().change else {
+    let SourceChange::Offline { reason } = notices.recv_timeout(Duration::from_secs(5)).unwrap().change
+    else {
         panic!("not offline")
     };
     assert!(reason.contains("channel 2 is wanted, but the device has 1"), "{reason}");

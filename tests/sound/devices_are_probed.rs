@@ -18,7 +18,7 @@ fn probe(level: f32, more: &[&str]) -> Outcome {
 }
 
 #[test]
-fn a_microphone_that_hears_and_one_that_is_muted() {
+fn a_working_and_a_muted_microphone_are_told_apart() {
     let heard = probe(0.1, &[]);
     assert_eq!(heard.code, Some(0), "{}", heard.stderr);
     assert!(heard.stdout.contains("hw:0: fine"), "{}", heard.stdout);

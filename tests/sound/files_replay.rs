@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use cpc_stream::capture::{CaptureConfig, Change, Notice, OpenSource, SourceConfig, assign_ids, open};
+use cpc_stream::capture::{CaptureConfig, Notice, OpenSource, SourceChange, SourceConfig, assign_ids, open};
 use cpc_stream::ring::{Read, wait_any};
 use crossbeam_channel::{Receiver, unbounded};
 use hound::{SampleFormat, WavSpec, WavWriter};
@@ -48,10 +48,10 @@ fn drain(source: &mut OpenSource) -> Vec<Vec<f32>> {
 }
 
 fn end(notices: &Receiver<Notice>) -> (u64, Option<String>) {
-    let all: Vec<Change> = notices.iter().map(|n| n.change).collect();
-    assert!(matches!(all[0], Change::Online { .. }), "{all:?}");
+    let all: Vec<SourceChange> = notices.iter().map(|n| n.change).collect();
+    assert!(matches!(all[0], SourceChange::Online { .. }), "{all:?}");
     match all.last() {
-        Some(Change::Ended { frames, failure }) => (*frames, failure.clone()),
+        Some(SourceChange::Ended { frames, failure }) => (*frames, failure.clone()),
         _ => panic!("no end: {all:?}"),
     }
 }
@@ -74,7 +74,7 @@ fn a_fast_file_is_whole_in_every_channel_though_the_ring_is_small() {
 }
 
 #[test]
-fn a_paced_file_takes_its_time_and_tells_when_it_was_heard() {
+fn a_paced_file_runs_in_real_time_with_capture_times() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("x.wav");
     write_wav(&path, 1, RATE, |i, _| (i % 5000) as f32);
@@ -105,7 +105,7 @@ fn a_paced_file_takes_its_time_and_tells_when_it_was_heard() {
 }
 
 #[test]
-fn what_is_no_number_is_silence_and_is_counted() {
+fn nan_samples_become_silence_and_are_counted() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("x.wav");
     write_wav(&path, 1, 1000, |i, _| if i % 10 == 3 { f32::NAN } else { 0.5 });
@@ -139,7 +139,7 @@ fn several_files_play_at_once_and_a_stopped_one_ends() {
         assert!(source.handle.stop());
     }
     assert!(begin.elapsed() < Duration::from_secs(1), "a paced file stops at once");
-    let ended: Vec<_> = notices.iter().filter(|n| matches!(n.change, Change::Ended { .. })).collect();
+    let ended: Vec<_> = notices.iter().filter(|n| matches!(n.change, SourceChange::Ended { .. })).collect();
     assert_eq!(ended.iter().map(|n| &*n.source).collect::<Vec<_>>(), ["x_2"]);
 }
 

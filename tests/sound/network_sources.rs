@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::wav::{self, Form, Oddity};
 use cpc_stream::capture::{
-    CaptureConfig, Change, Notice, OpenSource, PcmForm, PcmFormat, SourceConfig, open,
+    CaptureConfig, Notice, OpenSource, PcmForm, PcmFormat, SourceChange, SourceConfig, open,
 };
 use cpc_stream::ring::Read;
 use crossbeam_channel::{Receiver, unbounded};
@@ -35,12 +35,12 @@ pub(super) fn piece(n: usize) -> Vec<u8> {
 
 /// What a source has given so far: samples as integers, and lost ones.
 #[derive(Default)]
-pub(super) struct Heard {
+pub(super) struct EngineOutput {
     pub(super) samples: Vec<i16>,
     pub(super) lost: u64,
 }
 
-impl Heard {
+impl EngineOutput {
     fn take(&mut self, source: &mut OpenSource) {
         let mut out = [0.0; 500];
         loop {
@@ -69,7 +69,7 @@ impl Heard {
     }
 }
 
-fn await_notice(notices: &Receiver<Notice>, what: &str, is: impl Fn(&Change) -> bool) -> Change {
+fn await_notice(notices: &Receiver<Notice>, what: &str, is: impl Fn(&SourceChange) -> bool) -> SourceChange {
     let limit = Instant::now() + Duration::from_secs(30);
     loop {
         let notice = notices.recv_deadline(limit).unwrap_or_else(|_| panic!("no notice of {what}"));
@@ -80,23 +80,23 @@ fn await_notice(notices: &Receiver<Notice>, what: &str, is: impl Fn(&Change) -> 
 }
 
 pub(super) fn online(notices: &Receiver<Notice>) {
-    await_notice(notices, "sound", |change| matches!(change, Change::Online { .. }));
+    await_notice(notices, "sound", |change| matches!(change, SourceChange::Online { .. }));
 }
 
 pub(super) fn offline(notices: &Receiver<Notice>) -> String {
-    match await_notice(notices, "silence", |change| matches!(change, Change::Offline { .. })) {
-        Change::Offline { reason } => reason,
+    match await_notice(notices, "silence", |change| matches!(change, SourceChange::Offline { .. })) {
+        SourceChange::Offline { reason } => reason,
         other => panic!("{other:?}"),
     }
 }
 
 #[test]
-fn what_we_dial_for_is_dialled_again() {
+fn an_outgoing_tcp_connection_is_retried() {
     let port = free_port();
     let (mut source, notices) = start(&format!("tcp://127.0.0.1:{port}"), PcmForm::default());
     assert!(offline(&notices).contains("no connection"));
     let listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
-    let mut heard = Heard::default();
+    let mut heard = EngineOutput::default();
     for round in 0..2 {
         let (mut stream, _) = listener.accept().unwrap();
         // cut in the middle of a sample
@@ -110,14 +110,14 @@ fn what_we_dial_for_is_dialled_again() {
         drop(stream);
         assert!(offline(&notices).contains("hung up"));
     }
-    let second = Heard { samples: heard.samples.split_off(10 * PIECE), lost: 0 };
+    let second = EngineOutput { samples: heard.samples.split_off(10 * PIECE), lost: 0 };
     assert!(heard.is_ramp_from(0) && second.is_ramp_from(0));
     // it was away for a second, and dials again after one
     assert!((u64::from(RATE) / 2..u64::from(RATE) * 8).contains(&heard.lost), "{}", heard.lost);
 }
 
 #[test]
-fn who_dials_us_may_hang_up_and_come_back() {
+fn a_tcp_client_may_reconnect() {
     let port = free_port();
     let (mut source, notices) = start(&format!("tcp-listen://127.0.0.1:{port}"), PcmForm::default());
     let dial = || {
@@ -130,7 +130,7 @@ fn who_dials_us_may_hang_up_and_come_back() {
             }
         }
     };
-    let mut heard = Heard::default();
+    let mut heard = EngineOutput::default();
     let mut stream = dial();
     (0..5).for_each(|n| stream.write_all(&piece(n)).unwrap());
     online(&notices);
@@ -152,7 +152,7 @@ fn datagrams_are_whole_frames() {
     let (mut source, notices) = start(&format!("udp://127.0.0.1:{port}"), form);
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     let to = ("127.0.0.1", port);
-    let mut heard = Heard::default();
+    let mut heard = EngineOutput::default();
     let limit = Instant::now() + Duration::from_secs(10);
     // nobody may listen yet: the first datagrams may go nowhere
     while heard.samples.is_empty() {
@@ -198,7 +198,7 @@ fn datagrams_that_are_no_frames_are_no_sound() {
     }
     let reason = offline(&notices);
     assert!(reason.contains("1472 bytes") && reason.contains("pkt_size=1464"), "{reason}");
-    let mut heard = Heard::default();
+    let mut heard = EngineOutput::default();
     heard.take(&mut source);
     assert!(heard.samples.is_empty() && source.counters.bytes_refused() > 10_000);
 }
@@ -216,11 +216,11 @@ pub(super) fn connect(port: u16) -> TcpStream {
 }
 
 #[test]
-fn a_client_that_says_nothing_does_not_hold_the_line() {
+fn a_silent_client_does_not_block_others() {
     let port = free_port();
     let (mut source, notices) = start(&format!("tcp-listen://127.0.0.1:{port}"), PcmForm::default());
     let silent = [connect(port), connect(port)];
-    let mut heard = Heard::default();
+    let mut heard = EngineOutput::default();
     let mut first = connect(port);
     (0..5).for_each(|n| first.write_all(&piece(n)).unwrap());
     // a byte of a sample that never comes
@@ -246,11 +246,11 @@ fn a_client_that_says_nothing_does_not_hold_the_line() {
 }
 
 #[test]
-fn a_wrong_rate_is_told() {
+fn a_wrong_rate_is_reported() {
     let port = free_port();
     let (mut source, notices) = start(&format!("tcp-listen://127.0.0.1:{port}"), PcmForm::default());
     let mut stream = connect(port);
-    let mut heard = Heard::default();
+    let mut heard = EngineOutput::default();
     let begun = Instant::now();
     let mut sent = 0;
     // 24 kHz, where 16 are configured
@@ -262,7 +262,7 @@ fn a_wrong_rate_is_told() {
         }
         heard.take(&mut source);
         let off = notices.try_iter().find_map(|notice| match notice.change {
-            Change::RateOff { nominal, measured } => Some((nominal, measured)),
+            SourceChange::RateOff { nominal, measured } => Some((nominal, measured)),
             _ => None,
         });
         if let Some(off) = off {
@@ -327,12 +327,12 @@ fn a_web_stream_whose_first_sound_is_late_and_comes_in_bursts() {
         Ok(())
     });
     let (mut source, notices) = start(&format!("http://127.0.0.1:{port}/live"), PcmForm::default());
-    let mut heard = Heard::default();
+    let mut heard = EngineOutput::default();
     online(&notices);
     let since = Instant::now();
     heard.until(&mut source, "bursts", |heard| heard.samples.len() >= 5 * RATE as usize);
     assert!(since.elapsed() > Duration::from_secs(4), "{:?}: it is given in real time", since.elapsed());
-    let more: Vec<Change> = notices.try_iter().map(|notice| notice.change).collect();
+    let more: Vec<SourceChange> = notices.try_iter().map(|notice| notice.change).collect();
     assert!(more.is_empty() && heard.lost == 0, "{more:?}, {} lost", heard.lost);
 }
 
@@ -357,7 +357,7 @@ fn a_web_file_is_played_once_in_real_time() {
     for (length, times) in [(Some(tone(2).len()), 1), (None, 2)] {
         let port = serve(length, |stream| stream.write_all(&tone(2)));
         let (mut source, notices) = start(&format!("http://127.0.0.1:{port}/file.wav"), PcmForm::default());
-        let mut heard = Heard::default();
+        let mut heard = EngineOutput::default();
         online(&notices);
         let since = Instant::now();
         heard.until(&mut source, "the file", |heard| heard.samples.len() >= times * whole);

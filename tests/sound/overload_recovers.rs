@@ -33,7 +33,7 @@ fn health(documents: &Subscriber) -> Health {
 }
 
 #[test]
-fn what_is_lost_is_counted_and_the_present_is_back_within_2_s() {
+fn lost_samples_are_counted_and_analysis_is_live_again_within_2_s() {
     let broker = Broker::start();
     let noise: Vec<i16> =
         (0..48_000 * 60u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 20) as i16 - 2048).collect();

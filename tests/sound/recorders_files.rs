@@ -111,7 +111,7 @@ fn a_flac_with_the_tag_of_an_old_program_at_its_end() {
 }
 
 #[test]
-fn what_archives_hold_is_read() {
+fn features_of_archives_are_read() {
     let home = tempfile::tempdir().unwrap();
     let tone = ["-f", "lavfi", "-i", "sine=440:d=1:r=16000"];
     let mut tried = 0;

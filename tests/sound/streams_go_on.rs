@@ -7,7 +7,7 @@ use cpc_stream::cli::demo::Scene;
 use cpc_stream::detect::{DetectConfig, Detector, DetectorState, InputState, StreamState};
 use cpc_stream::event::{Finding, Phase};
 use cpc_stream::model;
-use cpc_stream::runtime::{CalibrationStore, Engine, Heard, Lane};
+use cpc_stream::runtime::{CalibrationStore, Engine, EngineOutput, StreamPipeline};
 use cpc_stream::units::MODEL_RATE;
 
 const SECOND: usize = MODEL_RATE as usize;
@@ -41,12 +41,12 @@ impl Room {
         room
     }
 
-    fn lane(&self) -> &Lane {
-        self.engine.lane(self.stream).unwrap()
+    fn pipeline(&self) -> &StreamPipeline {
+        self.engine.pipeline(self.stream).unwrap()
     }
 
     fn detector(&self) -> &Detector {
-        self.lane().detector()
+        self.pipeline().detector()
     }
 
     /// The seconds `from` to `to` of the room, as `spoil` lets them through.
@@ -54,8 +54,8 @@ impl Room {
         let piece: Vec<f32> = self.sound[from * SECOND..to * SECOND].iter().map(|&x| spoil(x)).collect();
         self.engine.feed(self.stream, &piece).unwrap();
         let findings = &mut self.findings;
-        let mut take = |heard: Heard| {
-            if let Heard::Finding { finding, .. } = heard {
+        let mut take = |heard: EngineOutput| {
+            if let EngineOutput::Finding { finding, .. } = heard {
                 findings.push(*finding);
             }
         };
@@ -76,13 +76,13 @@ fn inputs_that_break_are_no_storm_of_events() {
     for (what, state, spoil) in breaks {
         for _ in 0..2 {
             room.hear(second, second + 3, spoil);
-            assert_eq!(room.lane().figures().input, state, "{what}");
+            assert_eq!(room.pipeline().figures().input, state, "{what}");
             room.hear(second + 3, second + 8, |x| x);
-            assert_eq!(room.lane().figures().input, InputState::Good, "{what}");
+            assert_eq!(room.pipeline().figures().input, InputState::Good, "{what}");
             second += 8;
         }
     }
-    let hops = room.lane().figures().hops;
+    let hops = room.pipeline().figures().hops;
     assert!(hops.silent > 500 && hops.stuck > 500 && hops.invalid > 500, "{hops:?}");
     let began = room.findings.iter().filter(|f| f.phase == Phase::New).count();
     assert!(began <= 6, "{began} events: {:?}", room.findings);
@@ -96,12 +96,12 @@ fn a_restart_needs_no_new_calibration_and_keeps_its_threshold() {
     room.hear(45, 60, |x| (x * 4.0).clamp(-1.0, 1.0));
     room.hear(60, 80, |x| x);
     let state = &mut room.state;
-    let mut take = |heard: Heard| {
-        if let Heard::State { state: known, .. } = heard {
+    let mut take = |heard: EngineOutput| {
+        if let EngineOutput::State { state: known, .. } = heard {
             *state = Some(*known);
         }
     };
-    let threshold = room.engine.lane(room.stream).unwrap().detector().threshold();
+    let threshold = room.engine.pipeline(room.stream).unwrap().detector().threshold();
     room.engine.end(room.stream, &mut take).unwrap();
     let store = CalibrationStore::new(home.path());
     let path = store.save("room", room.state.as_ref().expect("a state at the end")).unwrap();
@@ -109,7 +109,7 @@ fn a_restart_needs_no_new_calibration_and_keeps_its_threshold() {
     let known = store.load("room").unwrap();
     let mut again = engine();
     let stream = again.add("room", MODEL_RATE, Some(known)).unwrap();
-    let detector = again.lane(stream).unwrap().detector();
+    let detector = again.pipeline(stream).unwrap().detector();
     assert_eq!((detector.state(), detector.threshold()), (DetectorState::Watching, threshold));
 
     // as it was kept before there was a state
@@ -117,5 +117,5 @@ fn a_restart_needs_no_new_calibration_and_keeps_its_threshold() {
     std::fs::write(path, old).unwrap();
     let mut again = engine();
     let stream = again.add("room", MODEL_RATE, store.load("room")).unwrap();
-    assert_eq!(again.lane(stream).unwrap().detector().state(), DetectorState::Watching);
+    assert_eq!(again.pipeline(stream).unwrap().detector().state(), DetectorState::Watching);
 }

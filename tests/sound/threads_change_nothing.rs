@@ -9,7 +9,7 @@ use candle_core::Device;
 use cpc_stream::detect::DetectConfig;
 use cpc_stream::event::Event;
 use cpc_stream::model;
-use cpc_stream::runtime::{Engine, Heard};
+use cpc_stream::runtime::{Engine, EngineOutput};
 
 use crate::support::daemon::run;
 use crate::support::sound::{whistles, write_wav};
@@ -24,7 +24,7 @@ fn louder(samples: &[i16], stream: usize) -> Vec<i16> {
 /// All that an engine says of `STREAMS` streams, the first of which is the `first` of all.
 fn said(mut engine: Engine, samples: &[i16], first: usize) -> Vec<String> {
     let mut said = Vec::new();
-    let mut note = |heard: Heard| said.push(format!("{heard:?}"));
+    let mut note = |heard: EngineOutput| said.push(format!("{heard:?}"));
     for stream in 0..STREAMS {
         engine.add(format!("s{}", first + stream), 16_000, None).unwrap();
     }

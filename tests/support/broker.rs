@@ -214,7 +214,7 @@ pub fn signal(child: &Child, name: &str) {
 
 /// A message as `mosquitto_sub` got it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Heard {
+pub struct EngineOutput {
     /// It was kept by the broker and not fresh.
     pub retained: bool,
     /// Its topic.
@@ -226,8 +226,8 @@ pub struct Heard {
 /// A running `mosquitto_sub`.
 pub struct Subscriber {
     child: Child,
-    lines: Receiver<Heard>,
-    early: Mutex<Vec<Heard>>,
+    lines: Receiver<EngineOutput>,
+    early: Mutex<Vec<EngineOutput>>,
 }
 
 impl Subscriber {
@@ -256,7 +256,7 @@ impl Subscriber {
                 else {
                     continue;
                 };
-                if sender.send(Heard { retained: retained == "1", topic, payload }).is_err() {
+                if sender.send(EngineOutput { retained: retained == "1", topic, payload }).is_err() {
                     break;
                 }
             }
@@ -264,7 +264,7 @@ impl Subscriber {
         let subscriber = Self { child, lines, early: Mutex::new(Vec::new()) };
         let ready = await_for("the subscription", Duration::from_secs(10), || {
             publish(port, &probe, "ready", &[]);
-            let heard: Vec<Heard> = subscriber.lines.try_iter().collect();
+            let heard: Vec<EngineOutput> = subscriber.lines.try_iter().collect();
             heard.iter().any(|heard| heard.topic == probe).then_some(heard)
         });
         subscriber.early.lock().unwrap().extend(ready.into_iter().filter(|heard| heard.topic != probe));
@@ -272,7 +272,7 @@ impl Subscriber {
     }
 
     /// The next message whose topic ends in `suffix`, within `limit`; others are passed over.
-    pub fn next(&self, suffix: &str, limit: Duration) -> Heard {
+    pub fn next(&self, suffix: &str, limit: Duration) -> EngineOutput {
         let by = Instant::now() + limit;
         loop {
             let early = {
@@ -303,7 +303,7 @@ impl Subscriber {
     }
 
     /// What has come so far and was not asked for.
-    pub fn rest(&self) -> Vec<Heard> {
+    pub fn rest(&self) -> Vec<EngineOutput> {
         let mut heard = std::mem::take(&mut *self.early.lock().unwrap());
         heard.extend(self.lines.try_iter());
         heard.retain(|heard| !heard.topic.starts_with("probe/"));

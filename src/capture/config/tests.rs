@@ -6,7 +6,7 @@ fn parse(text: &str) -> SourceConfig {
 }
 
 #[test]
-fn the_four_kinds_parse_and_go_round() {
+fn all_source_kinds_round_trip() {
     for text in [
         "device = \"hw:0\"\nchannels = [0, 1]\nid = \"kitchen\"",
         "file = \"a/x.wav\"\nfast = true",

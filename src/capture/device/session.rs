@@ -10,42 +10,42 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::super::config::CaptureConfig;
 use super::super::intake::{Intake, Pcm};
-use super::super::rate::{RateCheck, Verdict};
-use super::super::source::{Change, Link};
+use super::super::rate::{RateCheck, RateStatus};
+use super::super::source::{SourceChange, SourceLink};
 use super::super::timeline::Timeline;
-use super::form::{self, Form};
+use super::format::{self, DeviceFormat};
 use crate::error::{Error, Result};
 use crate::realtime;
 use crate::ring::RATES;
 
-/// A device that gives no sample for this long is reopened: a lost source does not always say so.
+/// A device without samples for this long is reopened: a lost device does not always report an error.
 const SILENT: Duration = Duration::from_secs(2);
-/// How often the session looks at what the callbacks report.
+/// Interval at which the session reads the reports of the callbacks.
 const LOOK: Duration = Duration::from_millis(50);
-/// A look that is later than this says that the process stood still, not the device.
+/// After a longer interval the process itself was suspended, not the device.
 const STOPPED: Duration = Duration::from_secs(1);
 /// Least time between two notices of overruns: a slow machine has many a second.
 const NOTICES: Duration = Duration::from_secs(10);
 /// ALSA's poll timeout: without one the audio thread may never end.
 const POLL: Duration = Duration::from_millis(500);
 
-/// What the audio callback owns, and hands back when the stream is dropped.
-pub(super) struct Cargo {
+/// State owned by the audio callback, returned when the stream is dropped.
+pub(super) struct CallbackState {
     pub(super) intake: Intake,
     pub(super) timeline: Timeline,
     pub(super) rate: RateCheck,
 }
 
-/// Why a device is no source any more.
-pub(super) struct Loss {
+/// The loss of a device, with its cause.
+pub(super) struct DeviceLoss {
     pub(super) reason: String,
     /// It gives no steady rate; another opening would not mend that soon.
     pub(super) wrong_rate: bool,
 }
 
-/// What the callbacks report.
+/// Reports of the callbacks.
 #[derive(Default)]
-struct Report {
+struct CallbackReport {
     callbacks: AtomicU64,
     xruns: AtomicU64,
     /// An xrun came since the last samples.
@@ -59,7 +59,7 @@ struct Report {
     priority_refused: OnceLock<String>,
 }
 
-impl Report {
+impl CallbackReport {
     fn error(&self, error: &cpal::Error) {
         match error.kind() {
             ErrorKind::Xrun => {
@@ -87,21 +87,23 @@ pub(super) fn failure(what: &str, error: &cpal::Error) -> Error {
     Error::device(format!("the device {what}: {error}"), fix)
 }
 
-/// Gives the cargo back when the callback is dropped, on whatever thread that happens.
-struct Lease {
-    cargo: Option<Box<Cargo>>,
-    home: Sender<Box<Cargo>>,
-    report: Arc<Report>,
-    /// To be asked for by the first callback, since a thread asks for itself.
+/// Returns the callback's state when the callback is dropped, on any thread.
+struct ReturnGuard {
+    callback_state: Option<Box<CallbackState>>,
+    home: Sender<Box<CallbackState>>,
+    report: Arc<CallbackReport>,
+    /// Priority that the first callback requests, since only a thread itself can request it.
     priority: u8,
 }
 
-impl Lease {
+impl ReturnGuard {
     fn take<T: Pcm>(&mut self, samples: &[T], info: &InputCallbackInfo) {
         if let Err(reason) = realtime::promote(std::mem::take(&mut self.priority)) {
             self.report.priority_refused.get_or_init(|| reason);
         }
-        let Some(Cargo { intake, timeline, rate }) = self.cargo.as_deref_mut() else { return };
+        let Some(CallbackState { intake, timeline, rate }) = self.callback_state.as_deref_mut() else {
+            return;
+        };
         let times = info.timestamp();
         let age = times.callback.checked_duration_since(times.capture).unwrap_or_default();
         let now = Instant::now();
@@ -115,12 +117,12 @@ impl Lease {
         intake.anchor(captured);
         intake.take(samples);
         match rate.arrived(frames, now, xrun || lost > 0) {
-            Some(Verdict::Correct(hz)) if RATES.contains(&hz) => {
+            Some(RateStatus::Correct(hz)) if RATES.contains(&hz) => {
                 timeline.corrected(hz);
                 intake.correct(hz);
                 self.report.corrected.store(hz, Ordering::Relaxed);
             }
-            Some(Verdict::Correct(hz) | Verdict::Refuse(hz)) => {
+            Some(RateStatus::Correct(hz) | RateStatus::Refuse(hz)) => {
                 self.report.refused.store(hz, Ordering::Relaxed);
             }
             None => {}
@@ -133,10 +135,10 @@ fn since_zero(instant: StreamInstant) -> Duration {
     instant.checked_duration_since(StreamInstant::new(0, 0)).unwrap_or_default()
 }
 
-impl Drop for Lease {
+impl Drop for ReturnGuard {
     fn drop(&mut self) {
-        if let Some(cargo) = self.cargo.take() {
-            let _ = self.home.try_send(cargo);
+        if let Some(callback_state) = self.callback_state.take() {
+            let _ = self.home.try_send(callback_state);
         }
     }
 }
@@ -150,55 +152,67 @@ impl Pcm for cpal::I24 {
 pub(super) struct Session {
     stream: cpal::Stream,
     description: String,
-    report: Arc<Report>,
-    home: Receiver<Box<Cargo>>,
+    report: Arc<CallbackReport>,
+    home: Receiver<Box<CallbackState>>,
     nominal: u32,
 }
 
-/// A failed opening gives the cargo back, unless the audio thread hangs with it.
-pub(super) type Opened<T, E = Error> = std::result::Result<T, (E, Option<Box<Cargo>>)>;
+/// A failed opening returns the callback's state, unless the audio thread hangs with it.
+pub(super) type Opened<T, E = Error> = std::result::Result<T, (E, Option<Box<CallbackState>>)>;
 
 impl Session {
-    pub(super) fn open(device: &cpal::Device, capture: &CaptureConfig, cargo: Box<Cargo>) -> Opened<Self> {
-        let form = match form::choose(device, cargo.intake.channels_needed(), capture) {
+    pub(super) fn open(
+        device: &cpal::Device,
+        capture: &CaptureConfig,
+        callback_state: Box<CallbackState>,
+    ) -> Opened<Self> {
+        let form = match format::choose(device, callback_state.intake.channels_needed(), capture) {
             Ok(form) => form,
-            Err(e) => return Err((e, Some(cargo))),
+            Err(e) => return Err((e, Some(callback_state))),
         };
         let priority = capture.realtime_priority;
-        let mut built = Self::build(device, form, priority, cargo);
-        if let Err((e, cargo @ Some(_))) = &mut built
+        let mut built = Self::build(device, form, priority, callback_state);
+        if let Err((e, callback_state @ Some(_))) = &mut built
             && e.kind() == ErrorKind::UnsupportedConfig
             && form.period.is_some()
-            && let Some(cargo) = cargo.take()
+            && let Some(callback_state) = callback_state.take()
         {
-            built = Self::build(device, Form { period: None, ..form }, priority, cargo);
+            built = Self::build(device, DeviceFormat { period: None, ..form }, priority, callback_state);
         }
-        built.map_err(|(e, cargo)| (failure("cannot be opened", &e), cargo))
+        built.map_err(|(e, callback_state)| (failure("cannot be opened", &e), callback_state))
     }
 
     fn build(
         device: &cpal::Device,
-        form: Form,
+        form: DeviceFormat,
         priority: u8,
-        mut cargo: Box<Cargo>,
+        mut callback_state: Box<CallbackState>,
     ) -> Opened<Self, cpal::Error> {
-        let rate = cargo.rate.opened(form.rate);
-        if let Err(e) = cargo.intake.expect(form.channels, rate) {
-            return Err((cpal::Error::with_message(ErrorKind::InvalidInput, e.to_string()), Some(cargo)));
+        let rate = callback_state.rate.opened(form.rate);
+        if let Err(e) = callback_state.intake.expect(form.channels, rate) {
+            return Err((
+                cpal::Error::with_message(ErrorKind::InvalidInput, e.to_string()),
+                Some(callback_state),
+            ));
         }
-        cargo.timeline.reopened(rate);
-        let report = Arc::new(Report::default());
+        callback_state.timeline.reopened(rate);
+        let report = Arc::new(CallbackReport::default());
         let (away, home) = bounded(1);
-        let lease = Lease { cargo: Some(cargo), home: away, report: Arc::clone(&report), priority };
+        let guard = ReturnGuard {
+            callback_state: Some(callback_state),
+            home: away,
+            report: Arc::clone(&report),
+            priority,
+        };
         let built = match form.format {
-            SampleFormat::I8 => stream::<i8>(device, form, lease),
-            SampleFormat::U8 => stream::<u8>(device, form, lease),
-            SampleFormat::I16 => stream::<i16>(device, form, lease),
-            SampleFormat::U16 => stream::<u16>(device, form, lease),
-            SampleFormat::I24 => stream::<cpal::I24>(device, form, lease),
-            SampleFormat::I32 => stream::<i32>(device, form, lease),
-            SampleFormat::F64 => stream::<f64>(device, form, lease),
-            _ => stream::<f32>(device, form, lease),
+            SampleFormat::I8 => stream::<i8>(device, form, guard),
+            SampleFormat::U8 => stream::<u8>(device, form, guard),
+            SampleFormat::I16 => stream::<i16>(device, form, guard),
+            SampleFormat::U16 => stream::<u16>(device, form, guard),
+            SampleFormat::I24 => stream::<cpal::I24>(device, form, guard),
+            SampleFormat::I32 => stream::<i32>(device, form, guard),
+            SampleFormat::F64 => stream::<f64>(device, form, guard),
+            _ => stream::<f32>(device, form, guard),
         };
         match built.and_then(|stream| stream.play().map(|()| stream)) {
             Ok(stream) => {
@@ -214,17 +228,17 @@ impl Session {
     }
 
     /// Watches the callbacks until the device is lost (why) or the source is to stop (`None`).
-    pub(super) fn watch(&self, link: &Link) -> Option<Loss> {
+    pub(super) fn watch(&self, link: &SourceLink) -> Option<DeviceLoss> {
         let mut overruns = Overruns::default();
         let loss = self.watch_for(&mut overruns, link);
-        overruns.tell(link);
+        overruns.notify(link);
         loss
     }
 
-    fn watch_for(&self, overruns: &mut Overruns, link: &Link) -> Option<Loss> {
+    fn watch_for(&self, overruns: &mut Overruns, link: &SourceLink) -> Option<DeviceLoss> {
         let (mut callbacks, mut heard) = (0, Instant::now());
         let (mut warned, mut looked) = (false, Instant::now());
-        let lost = |reason: String| Some(Loss { reason, wrong_rate: false });
+        let lost = |reason: String| Some(DeviceLoss { reason, wrong_rate: false });
         while link.sleep_until(Instant::now() + LOOK) {
             if looked.elapsed() > STOPPED {
                 heard = Instant::now();
@@ -241,7 +255,7 @@ impl Session {
             {
                 tracing::warn!("{}: no real-time priority for the audio thread: {reason}", link.source);
             }
-            overruns.heed(self.report.xruns.load(Ordering::Relaxed), link);
+            overruns.update(self.report.xruns.load(Ordering::Relaxed), link);
             let now = self.report.callbacks.load(Ordering::Relaxed);
             if now != callbacks {
                 (callbacks, heard) = (now, Instant::now());
@@ -252,14 +266,14 @@ impl Session {
         None
     }
 
-    fn look_at_rate(&self, link: &Link) -> Option<Loss> {
+    fn look_at_rate(&self, link: &SourceLink) -> Option<DeviceLoss> {
         let nominal = self.nominal;
         match self.report.corrected.swap(0, Ordering::Relaxed) {
             0 => {}
-            measured => link.tell(Change::WrongRate { nominal, measured }),
+            measured => link.notify(SourceChange::WrongRate { nominal, measured }),
         }
         let measured = self.report.refused.load(Ordering::Relaxed);
-        (measured > 0).then(|| Loss {
+        (measured > 0).then(|| DeviceLoss {
             reason: format!(
                 "the device says {nominal} Hz but gave {measured} samples in the last second measured, and it is not \
                  steady: try plughw: instead of hw:, another capture.rate_hz, or another USB port"
@@ -268,14 +282,14 @@ impl Session {
         })
     }
 
-    /// Ends the capture and gives the cargo back, unless the audio thread hangs with it.
-    pub(super) fn close(self) -> Option<Box<Cargo>> {
+    /// Ends the capture and returns the callback's state, unless the audio thread hangs with it.
+    pub(super) fn close(self) -> Option<Box<CallbackState>> {
         drop(self.stream);
         self.home.recv_timeout(SILENT).ok()
     }
 }
 
-/// Overruns: counted as they come, told at once, then at most every [`NOTICES`].
+/// Overruns: counted at once; the first is reported at once, later ones at most every [`NOTICES`].
 #[derive(Debug, Default)]
 struct Overruns {
     counted: u64,
@@ -284,18 +298,18 @@ struct Overruns {
 }
 
 impl Overruns {
-    fn heed(&mut self, now: u64, link: &Link) {
+    fn update(&mut self, now: u64, link: &SourceLink) {
         link.counters.xruns.fetch_add(now - self.counted, Ordering::Relaxed);
         self.counted = now;
         if self.at.is_none_or(|at| at.elapsed() >= NOTICES) {
-            self.tell(link);
+            self.notify(link);
         }
     }
 
-    fn tell(&mut self, link: &Link) {
+    fn notify(&mut self, link: &SourceLink) {
         let count = self.counted - std::mem::replace(&mut self.told, self.counted);
         if count > 0 {
-            link.tell(Change::Xrun { count });
+            link.notify(SourceChange::Xrun { count });
             self.at = Some(Instant::now());
         }
     }
@@ -303,22 +317,22 @@ impl Overruns {
 
 fn stream<T: SizedSample + Pcm>(
     device: &cpal::Device,
-    form: Form,
-    mut lease: Lease,
+    form: DeviceFormat,
+    mut guard: ReturnGuard,
 ) -> Result<cpal::Stream, cpal::Error> {
-    let report = Arc::clone(&lease.report);
+    let report = Arc::clone(&guard.report);
     device.build_input_stream::<T, _, _>(
         form.stream_config(),
-        move |samples, info| lease.take(samples, info),
+        move |samples, info| guard.take(samples, info),
         move |error| report.error(&error),
         Some(POLL),
     )
 }
 
-fn describe(device: &cpal::Device, form: Form, stream: &cpal::Stream) -> String {
+fn describe(device: &cpal::Device, form: DeviceFormat, stream: &cpal::Stream) -> String {
     let id = device.id().map_or_else(|_| "?".into(), |id| id.id().to_owned());
     let name = device.description().map_or_else(|_| String::new(), |d| d.name().to_owned());
     let period = stream.buffer_size().map_or_else(|_| String::new(), |n| format!(" period {n}"));
-    let Form { rate, channels, format, .. } = form;
+    let DeviceFormat { rate, channels, format, .. } = form;
     format!("{id} \"{name}\" {rate} Hz {channels} ch {format}{period}")
 }

@@ -1,4 +1,4 @@
-//! A chunk of sound as it travels: a header of 32 bytes and PCM, little-endian.
+//! The wire format of a chunk of sound: a header of 32 bytes and PCM, little-endian.
 //!
 //! | byte | type | |
 //! | --- | --- | --- |
@@ -43,7 +43,7 @@ pub struct Chunk<'a> {
 }
 
 impl<'a> Chunk<'a> {
-    /// Reads what came.
+    /// Reads a message.
     ///
     /// # Errors
     /// Says what is wrong with it.
@@ -97,7 +97,7 @@ impl<'a> Chunk<'a> {
         (self.bytes.len() / (self.pcm.format.bytes() * usize::from(self.pcm.channels).max(1))) as u64
     }
 
-    /// As it travels.
+    /// The wire format.
     #[must_use]
     pub fn write(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(CHUNK_HEADER + self.bytes.len());
@@ -158,7 +158,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_comes_is_read_or_refused(mut message in proptest::collection::vec(any::<u8>(), 0..200), magic: bool) {
+        fn any_bytes_are_read_or_refused(mut message in proptest::collection::vec(any::<u8>(), 0..200), magic: bool) {
             if magic && message.len() >= 16 {
                 message[..16].copy_from_slice(b"CPCA\x01\0\x20\0\x80\x3e\0\0\x01\0\0\0");
             }

@@ -6,16 +6,16 @@ pub struct MicTopics {
     prefix: String,
 }
 
-/// What a topic is about.
+/// The kind of a topic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MicTopic<'a> {
-    /// A microphone says that it is there.
+    /// A microphone announces itself.
     Hello(&'a str),
-    /// Who hears a microphone.
+    /// The worker that analyses a microphone.
     Owner(&'a str),
-    /// What is known of its place.
+    /// The detector state of a microphone.
     State(&'a str),
-    /// A worker says that it is there.
+    /// A worker announces itself.
     Worker(&'a str),
 }
 
@@ -41,13 +41,13 @@ impl MicTopics {
         self.of(id, "hello")
     }
 
-    /// QoS 1, retained: the worker that hears it.
+    /// QoS 1, retained: the worker that analyses it.
     #[must_use]
     pub fn owner(&self, id: &str) -> String {
         self.of(id, "owner")
     }
 
-    /// QoS 1, retained: what is known of its place, compressed.
+    /// QoS 1, retained: its detector state, compressed.
     #[must_use]
     pub fn state(&self, id: &str) -> String {
         self.of(id, "state")
@@ -65,7 +65,7 @@ impl MicTopics {
         format!("$share/{pool}/{}", self.hello("+"))
     }
 
-    /// What a topic is about, where it is one of these and no chunk.
+    /// The kind of a topic; `None` for chunks and other topics.
     #[must_use]
     pub fn read<'a>(&self, topic: &'a str) -> Option<MicTopic<'a>> {
         let rest = topic.strip_prefix(&self.prefix)?.strip_prefix('/')?;

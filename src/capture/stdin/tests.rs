@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 
-use super::super::intake::Pick;
+use super::super::intake::ChannelSelection;
 use super::*;
 use crate::capture::SourceCounters;
 use crate::ring::{Read as Found, ring};
@@ -45,7 +45,7 @@ fn a_pipe_that_stalls_is_offline_and_its_time_is_a_gap() {
     let form = PcmForm { rate: 8000, channels: 1, format: PcmFormat::S16le };
     let counters = Arc::new(SourceCounters::default());
     let (sender, notices) = crossbeam_channel::unbounded();
-    let link = Link {
+    let link = SourceLink {
         source: "stdin".into(),
         streams: ["stdin".to_owned()].into(),
         notices: sender,
@@ -53,14 +53,18 @@ fn a_pipe_that_stalls_is_offline_and_its_time_is_a_gap() {
         counters: Arc::clone(&counters),
     };
     let (writer, mut reader) = ring(100_000);
-    let mut intake = Intake::new(vec![writer], Pick::Mix, counters).unwrap();
+    let mut intake = Intake::new(vec![writer], ChannelSelection::Mix, counters).unwrap();
     intake.expect(1, 8000).unwrap();
     let stall = Duration::from_millis(2600);
     run(Stalling { rounds: 0, stall: (15, stall) }, form, &mut intake, &link);
     drop(intake);
-    let changes: Vec<Change> = notices.try_iter().map(|notice| notice.change).collect();
-    let [Change::Online { .. }, Change::Offline { .. }, Change::Online { .. }, Change::Ended { .. }] =
-        &changes[..]
+    let changes: Vec<SourceChange> = notices.try_iter().map(|notice| notice.change).collect();
+    let [
+        SourceChange::Online { .. },
+        SourceChange::Offline { .. },
+        SourceChange::Online { .. },
+        SourceChange::Ended { .. },
+    ] = &changes[..]
     else {
         panic!("{changes:?}")
     };
@@ -91,24 +95,33 @@ fn a_container_is_read_as_what_it_is() {
     let mut writer = hound::WavWriter::new(&mut bytes, spec).unwrap();
     (0..2 * 5000i16).for_each(|i| writer.write_sample(i / 2).unwrap());
     writer.finalize().unwrap();
-    let (samples, end) =
-        heard(PcmForm { channels: 2, ..PcmForm::default() }, Pick::Each(vec![1]), bytes.into_inner());
+    let (samples, end) = heard(
+        PcmForm { channels: 2, ..PcmForm::default() },
+        ChannelSelection::Each(vec![1]),
+        bytes.into_inner(),
+    );
     assert_eq!(samples, (0..5000).map(|i| i as f32 / 32_768.0).collect::<Vec<_>>());
-    assert_eq!(end, Change::Ended { frames: 5000, failure: None });
+    assert_eq!(end, SourceChange::Ended { frames: 5000, failure: None });
 
-    let (samples, end) = heard(PcmForm::default(), Pick::Mix, b"fLaC and then nothing of that kind".to_vec());
-    let Change::Ended { frames: 0, failure: Some(why) } = end else { panic!("{end:?}") };
+    let (samples, end) =
+        heard(PcmForm::default(), ChannelSelection::Mix, b"fLaC and then nothing of that kind".to_vec());
+    let SourceChange::Ended { frames: 0, failure: Some(why) } = end else { panic!("{end:?}") };
     assert!(samples.is_empty() && why.contains("FLAC"), "{why}");
 }
 
-fn heard(form: PcmForm, pick: Pick, bytes: Vec<u8>) -> (Vec<f32>, Change) {
+fn heard(form: PcmForm, pick: ChannelSelection, bytes: Vec<u8>) -> (Vec<f32>, SourceChange) {
     heard_in(form, pick, bytes, vec![7, 20, 33, 46, 59])
 }
 
-fn heard_in(form: PcmForm, pick: Pick, bytes: Vec<u8>, pieces: Vec<usize>) -> (Vec<f32>, Change) {
+fn heard_in(
+    form: PcmForm,
+    pick: ChannelSelection,
+    bytes: Vec<u8>,
+    pieces: Vec<usize>,
+) -> (Vec<f32>, SourceChange) {
     let counters = Arc::new(SourceCounters::default());
     let (sender, notices) = crossbeam_channel::unbounded();
-    let link = Link {
+    let link = SourceLink {
         source: "stdin".into(),
         streams: ["stdin".to_owned()].into(),
         notices: sender,
@@ -134,16 +147,16 @@ fn heard_in(form: PcmForm, pick: Pick, bytes: Vec<u8>, pieces: Vec<usize>) -> (V
 fn both_formats_arrive_whole_however_the_pipe_cuts_them() {
     let form = PcmForm { rate: 8000, channels: 2, format: PcmFormat::S16le };
     let bytes: Vec<u8> = (0..6000i16).flat_map(|i| [i, -1].map(i16::to_le_bytes).concat()).collect();
-    let (samples, end) = heard(form, Pick::Each(vec![0]), bytes);
+    let (samples, end) = heard(form, ChannelSelection::Each(vec![0]), bytes);
     assert_eq!(samples, (0..6000).map(|i| i as f32 / 32_768.0).collect::<Vec<_>>());
-    assert_eq!(end, Change::Ended { frames: 6000, failure: None });
+    assert_eq!(end, SourceChange::Ended { frames: 6000, failure: None });
 
     let form = PcmForm { rate: 8000, channels: 1, format: PcmFormat::F32le };
     let mut bytes: Vec<u8> = (0..6000).flat_map(|i| (i as f32).to_le_bytes()).collect();
     bytes.push(1);
-    let (samples, end) = heard(form, Pick::Mix, bytes);
+    let (samples, end) = heard(form, ChannelSelection::Mix, bytes);
     assert_eq!(samples, (0..6000).map(|i| i as f32).collect::<Vec<_>>());
-    let Change::Ended { frames: 6000, failure: Some(why) } = end else { panic!("{end:?}") };
+    let SourceChange::Ended { frames: 6000, failure: Some(why) } = end else { panic!("{end:?}") };
     assert!(why.contains("1 bytes after"), "{why}");
 }
 
@@ -158,10 +171,10 @@ proptest! {
         let format = if float { PcmFormat::F32le } else { PcmFormat::S16le };
         let frame = format.bytes() * usize::from(channels);
         let (whole, rest) = (bytes.len() / frame, bytes.len() % frame);
-        let (samples, end) = heard_in(PcmForm { rate: 8000, channels, format }, Pick::Mix, bytes, pieces);
+        let (samples, end) = heard_in(PcmForm { rate: 8000, channels, format }, ChannelSelection::Mix, bytes, pieces);
         prop_assert_eq!(samples.len(), whole);
         prop_assert!(samples.iter().all(|x| !x.is_infinite()), "what is no number was let through");
-        let Change::Ended { frames, failure } = end else { panic!("{end:?}") };
+        let SourceChange::Ended { frames, failure } = end else { panic!("{end:?}") };
         prop_assert_eq!(frames, whole as u64);
         prop_assert_eq!(failure.is_some(), rest > 0);
     }

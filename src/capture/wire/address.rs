@@ -1,4 +1,4 @@
-//! Where such sound comes from.
+//! Addresses of network sources.
 
 use std::fmt;
 
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_url_of_sound_is_refused_with_a_fix() {
+    fn invalid_source_urls_are_refused_with_a_fix() {
         for url in [
             "",
             "cam/live",

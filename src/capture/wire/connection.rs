@@ -9,12 +9,12 @@ use super::Address;
 use super::ffmpeg::{FIRST_SOUND, Ffmpeg};
 use super::tcp::{self, Listener};
 
-/// How long one look for bytes takes at most.
+/// Longest wait of one read.
 pub(super) const LOOK: Duration = Duration::from_millis(200);
-/// Bytes of one look at most: the largest datagram.
+/// Most bytes of one read: the largest datagram.
 const BUFFER: usize = 65_536;
 
-/// What a look brought.
+/// The result of a read.
 pub(super) enum Arrival<'a> {
     /// The next bytes of the sender.
     Bytes(&'a [u8]),
@@ -22,7 +22,7 @@ pub(super) enum Arrival<'a> {
     Datagram(&'a [u8]),
     /// None yet.
     Nothing,
-    /// What follows is of another sender, if anything follows; why.
+    /// Another sender follows, if any; the reason.
     Sender(String),
     /// The connection is gone, and why.
     Lost(String),
@@ -30,9 +30,9 @@ pub(super) enum Arrival<'a> {
     Over(f64),
 }
 
-/// How long a connection may give nothing.
+/// Silence limits of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Limits {
+pub(super) struct SilenceLimits {
     /// Before its first byte, until it is opened anew; none where it waits for others to come.
     pub(super) first: Option<Duration>,
     /// After that, until the source is offline.
@@ -45,7 +45,7 @@ pub(super) struct Limits {
 pub(super) struct Connection {
     kind: Kind,
     buffer: Vec<u8>,
-    limits: Limits,
+    limits: SilenceLimits,
 }
 
 enum Kind {
@@ -76,11 +76,11 @@ impl Connection {
         Ok(Self { limits: limits(address), kind, buffer: vec![0; BUFFER] })
     }
 
-    pub(super) fn limits(&self) -> Limits {
+    pub(super) fn limits(&self) -> SilenceLimits {
         self.limits
     }
 
-    /// What comes next, within a fifth of a second.
+    /// The next read, within a fifth of a second.
     pub(super) fn next(&mut self) -> Arrival<'_> {
         match &mut self.kind {
             Kind::Server(stream) => tcp::read(stream, &mut self.buffer),
@@ -102,7 +102,7 @@ impl Connection {
         }
     }
 
-    /// What is known of why nothing comes.
+    /// The known cause of silence.
     pub(super) fn complaint(&self) -> Option<String> {
         match &self.kind {
             Kind::Ffmpeg(ffmpeg) => ffmpeg.complaint(),
@@ -111,19 +111,19 @@ impl Connection {
     }
 }
 
-fn limits(address: &Address) -> Limits {
+fn limits(address: &Address) -> SilenceLimits {
     let seconds = Duration::from_secs;
     let [first, quiet, lost] = match address {
         // whoever listens goes on listening
         Address::Answer(_) | Address::Datagrams(_) => {
-            return Limits { first: None, quiet: seconds(2), lost: None };
+            return SilenceLimits { first: None, quiet: seconds(2), lost: None };
         }
         Address::Dial(_) => [seconds(5), seconds(2), seconds(2)],
         // segments of web streams come all at once, every few seconds
         Address::Ffmpeg(url) if url.starts_with("http") => [FIRST_SOUND, seconds(3), seconds(15)],
         Address::Ffmpeg(_) => [FIRST_SOUND, seconds(2), seconds(5)],
     };
-    Limits { first: Some(first), quiet, lost: Some(lost) }
+    SilenceLimits { first: Some(first), quiet, lost: Some(lost) }
 }
 
 pub(super) fn is_timeout(error: &io::Error) -> bool {

@@ -48,17 +48,17 @@ pub(crate) fn become_ffmpeg(mut arguments: impl Iterator<Item = OsString>) -> Re
 pub(super) struct Ffmpeg {
     child: Child,
     pieces: Receiver<io::Result<Vec<u8>>>,
-    report: Arc<Mutex<Report>>,
+    report: Arc<Mutex<TranscoderReport>>,
     buffer: Vec<u8>,
     /// Bytes a second of what it writes.
     byte_rate: f64,
     bytes: u64,
 }
 
-/// What it says on its standard error.
+/// Its report on standard error.
 #[derive(Debug, Default)]
-struct Report {
-    /// The last line that tells of something wrong.
+struct TranscoderReport {
+    /// The last line of an error.
     complaint: String,
     /// Length of the input in seconds, where it has an end.
     length_s: Option<f64>,
@@ -94,10 +94,10 @@ impl Ffmpeg {
             .spawn()
             .map_err(|e| format!("ffmpeg cannot be run: {e} (install ffmpeg)"))?;
         if let Some(mut list) = child.stdin.take() {
-            // where it has ended already, it says why
+            // if it has ended already, its report has the reason
             let _ = list.write_all(playlist(url, transport).as_bytes());
         }
-        let report = Arc::new(Mutex::new(Report::default()));
+        let report = Arc::new(Mutex::new(TranscoderReport::default()));
         if let Some(errors) = child.stderr.take() {
             let (report, url) = (Arc::clone(&report), url.to_owned());
             let listen = move || {
@@ -115,7 +115,7 @@ impl Ffmpeg {
         Ok(Self { child, pieces, report, buffer: Vec::new(), byte_rate, bytes: 0 })
     }
 
-    /// What comes next.
+    /// The next read.
     pub(super) fn next(&mut self) -> Arrival<'_> {
         match self.pieces.recv_timeout(LOOK) {
             Ok(Ok(piece)) => {
@@ -146,14 +146,14 @@ impl Ffmpeg {
         self.bytes
     }
 
-    /// What it complained of last.
+    /// Its last error.
     pub(super) fn complaint(&self) -> Option<String> {
         let report = self.report.lock().ok()?;
         (!report.complaint.is_empty()).then(|| format!("ffmpeg: {}", report.complaint))
     }
 }
 
-impl Report {
+impl TranscoderReport {
     fn take(&mut self, line: &str, url: &str) {
         if let Some(length) =
             line.split_once("Duration: ").and_then(|(_, rest)| seconds(rest.split(',').next()?))
@@ -162,7 +162,7 @@ impl Report {
         }
         let wrong =
             ["[error] ", "[fatal] ", "[panic] ", "[warning] "].iter().any(|level| line.contains(level));
-        // what it guesses of mono sound is no news
+        // its guesses about mono sound are of no interest
         if !wrong || line.contains("Guessed Channel Layout") {
             return;
         }
@@ -182,7 +182,7 @@ fn seconds(text: &str) -> Option<f64> {
     text.split(':').try_fold(0.0, |sum, part| Some(sum * 60.0 + part.trim().parse::<f64>().ok()?))
 }
 
-/// Users and passwords in whatever URL stands in `text` do not belong into a log.
+/// Masks users and passwords of URLs in `text` for logs.
 fn masked(text: &str) -> String {
     let mask = |word: &str| match (word.split_once("://"), word.rsplit_once('@')) {
         (Some((scheme, _)), Some((_, host))) => format!("{scheme}://…@{host}"),
@@ -191,7 +191,7 @@ fn masked(text: &str) -> String {
     text.split(' ').map(mask).collect::<Vec<_>>().join(" ")
 }
 
-/// Whether all who may list processes should not see the URL: it holds a user, or a query.
+/// Whether the URL holds a secret (a user, or a query), so that lists of processes must not show it.
 fn has_secret(url: &str) -> bool {
     url.contains('@') || url.contains('?')
 }
@@ -255,7 +255,7 @@ mod tests {
 
     #[test]
     fn its_words_are_understood() {
-        let mut report = Report::default();
+        let mut report = TranscoderReport::default();
         for line in [
             "[warning] Guessed Channel Layout for Input Stream #0.0 : mono",
             "[info]   Duration: 01:00:02.50, bitrate: 256 kb/s",

@@ -1,41 +1,41 @@
-//! Bytes from a network on their way to the rings.
+//! The receiver of PCM bytes from a network, which writes to the rings.
 
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::super::config::PcmForm;
 use super::super::intake::Intake;
-use super::super::rate::{RateCheck, TOLERANCE, Verdict};
-use super::super::source::{Change, Link};
+use super::super::rate::{RateCheck, RateStatus, TOLERANCE};
+use super::super::source::{SourceChange, SourceLink};
 use super::super::stdin::decode;
 use super::super::timeline::Timeline;
 
-/// How far sound may be ahead of time before it waits for room in the ring.
+/// How far sound may be ahead of real time before it waits for room in the ring.
 const AHEAD: Duration = Duration::from_millis(250);
-/// A web stream is given so much faster than time, so that it never lags ever more behind a server whose clock is faster.
+/// Web streams are paced this much faster than real time, so that they do not lag behind a server with a faster clock.
 const PACE: f64 = 1.002;
 /// Frames that are given at a time where they are paced, as a part of a second.
 const PACED_S: f64 = 0.1;
 
-/// How sound is taken.
+/// The pace of sound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Pace {
-    /// As it comes; what finds no room is lost.
+    /// As it arrives; samples that find the ring full are lost.
     AsItComes,
-    /// As it comes; what comes before its time waits for room, and the sender with it.
+    /// As it arrives; sound ahead of real time waits for room, and the sender with it.
     Waits,
-    /// As time goes, however it comes.
+    /// In real time, however it arrives.
     RealTime,
 }
 
-/// Makes samples of bytes, and gaps of time without any.
+/// Converts bytes to samples, and times without bytes to gaps.
 pub(super) struct PcmReceiver<'a> {
     form: PcmForm,
     intake: Intake,
-    link: &'a Link,
+    link: &'a SourceLink,
     timeline: Timeline,
     rate: Option<RateCheck>,
-    /// What is no whole frame yet.
+    /// Bytes of an incomplete frame.
     bytes: Vec<u8>,
     samples: Vec<f32>,
     /// When the connection gave its first sound, and frames since then.
@@ -48,7 +48,7 @@ pub(super) struct PcmReceiver<'a> {
 
 impl<'a> PcmReceiver<'a> {
     /// `measured` where the sender could have another rate than the one in `form`.
-    pub(super) fn new(form: PcmForm, intake: Intake, link: &'a Link, measured: bool) -> Self {
+    pub(super) fn new(form: PcmForm, intake: Intake, link: &'a SourceLink, measured: bool) -> Self {
         Self {
             form,
             intake,
@@ -92,7 +92,7 @@ impl<'a> PcmReceiver<'a> {
         self.link.counters.bytes_refused.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
-    /// Why datagrams are refused, where they are.
+    /// The reason of refused datagrams.
     pub(super) fn complaint(&self) -> Option<String> {
         let PcmForm { channels, format, .. } = self.form;
         let frame = self.form.frame_bytes();
@@ -160,7 +160,7 @@ impl<'a> PcmReceiver<'a> {
     /// Gives samples when they are due; false when the source is to stop.
     fn wait_for(&mut self, samples: &[f32]) -> bool {
         let (now, length) = (Instant::now(), self.length(samples.len()));
-        // sound that comes late begins a new count, so that it is not followed by a rush
+        // late sound restarts the count, so that no burst follows it
         let due = self.due.filter(|&due| due + AHEAD >= now).unwrap_or(now);
         if !self.link.sleep_until(due) {
             return false;
@@ -196,13 +196,13 @@ impl<'a> PcmReceiver<'a> {
     fn measure(&mut self, frames: usize) {
         let nominal = self.form.rate;
         let verdict = self.rate.as_mut().and_then(|rate| rate.arrived(frames, Instant::now(), false));
-        let Some(Verdict::Correct(hz) | Verdict::Refuse(hz)) = verdict else { return };
+        let Some(RateStatus::Correct(hz) | RateStatus::Refuse(hz)) = verdict else { return };
         let off = (f64::from(hz) / f64::from(nominal) - 1.0).abs() > TOLERANCE;
         let measured = if off { hz } else { 0 };
         self.link.counters.configured_hz.store(nominal, Ordering::Relaxed);
         let known = self.link.counters.measured_hz.swap(measured, Ordering::Relaxed);
         if off && known == 0 {
-            self.link.tell(Change::RateOff { nominal, measured });
+            self.link.notify(SourceChange::RateOff { nominal, measured });
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Raw PCM over TCP: a server that we dial, and clients that dial us.
+//! Raw PCM over TCP: outgoing and incoming connections.
 
 use std::io::{self, ErrorKind, Read};
 use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
@@ -11,13 +11,13 @@ use super::connection::{Arrival, LOOK, is_timeout};
 const DIAL: Duration = Duration::from_secs(3);
 /// How long a listener without sound sleeps between two looks.
 const NAP: Duration = Duration::from_millis(50);
-/// A client that gave nothing for so long makes way for another one that gives something.
+/// A client that has been silent for so long is replaced by another that sends.
 const TAKEOVER: Duration = Duration::from_secs(1);
-/// A client that gave nothing for so long is hung up on.
+/// A client that has been silent for so long is disconnected.
 const IDLE: Duration = Duration::from_secs(30);
 /// How long a client waits for another one to fall silent.
 const WAIT: Duration = Duration::from_secs(10);
-/// How long a client may take until its first byte, where nobody else is heard.
+/// Timeout of the first byte of a client, without another active one.
 const BEGIN: Duration = Duration::from_secs(600);
 /// Clients that wait at once; the oldest goes.
 const WAITING: usize = 8;
@@ -47,15 +47,15 @@ pub(super) fn read<'a>(stream: &mut TcpStream, buffer: &'a mut [u8]) -> Arrival<
     }
 }
 
-/// Clients that dial us. One is heard; it holds the line only while it gives sound. Others wait, and the newest of them
-/// that gives something takes over from a client that has fallen silent: a box that lost its power never hangs up.
+/// Incoming clients. One is active while it sends. Others wait, and the newest of them that sends replaces an active
+/// client that has fallen silent: a box that lost its power never closes its connection.
 pub(super) struct Listener {
     socket: TcpListener,
     current: Option<Client>,
     waiting: Vec<Client>,
     /// Bytes of a frame.
     frame: usize,
-    /// Bytes that were sent while somebody else was heard, and are passed over now.
+    /// Bytes that were sent while another client was active, and are discarded now.
     stale: Option<u64>,
 }
 
@@ -64,7 +64,7 @@ struct Client {
     address: SocketAddr,
     /// When it came, or gave bytes last.
     active: Instant,
-    /// It was told that somebody else is heard.
+    /// The log says that another client is active.
     warned: bool,
 }
 
@@ -76,13 +76,13 @@ impl Listener {
         Ok(Self { socket, current: None, waiting: Vec::new(), frame: frame.max(1), stale: None })
     }
 
-    /// What comes next; [`Arrival::Sender`] where another client is heard from here on, or none.
+    /// The next read; [`Arrival::Sender`] where another client, or none, is active from here on.
     pub(super) fn next<'a>(&mut self, buffer: &'a mut [u8]) -> Arrival<'a> {
         self.accept();
         if self.current.as_ref().is_none_or(|client| client.active.elapsed() >= TAKEOVER)
             && let Some(at) = self.waiting.iter().rposition(Client::has_bytes)
         {
-            return self.hear(at);
+            return self.read_client(at);
         }
         let Some(client) = &mut self.current else {
             thread::sleep(NAP);
@@ -132,7 +132,7 @@ impl Listener {
                 && client.active.elapsed() >= TAKEOVER
                 && !std::mem::replace(&mut client.warned, true)
             {
-                tracing::warn!("a client at {} waits: {talks} is heard on this port", client.address);
+                tracing::warn!("a client at {} waits: {talks} is active on this port", client.address);
             }
         }
         let limit = if talks.is_some() { WAIT } else { BEGIN };
@@ -141,7 +141,7 @@ impl Listener {
         self.waiting.drain(..surplus);
     }
 
-    fn hear<'a>(&mut self, at: usize) -> Arrival<'a> {
+    fn read_client<'a>(&mut self, at: usize) -> Arrival<'a> {
         let mut client = self.waiting.remove(at);
         self.stale = (client.active.elapsed() >= TAKEOVER).then_some(0);
         client.active = Instant::now();

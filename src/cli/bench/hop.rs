@@ -12,7 +12,7 @@ use super::super::args::{Output, stdout};
 use super::BenchArgs;
 use crate::error::{Error, Result};
 use crate::kernels::Precision;
-use crate::model::{self, Architecture, Cpc, LiveBatch, Stepping, compute_device, disagreement};
+use crate::model::{self, Architecture, Cpc, LiveBatch, Stepping, compute_device, max_pmi_difference};
 use crate::nn::{Tensors, uniform};
 use crate::telemetry::HopTimes;
 use crate::units::{HOP, MODEL_RATE};
@@ -74,7 +74,7 @@ pub(super) fn run(args: &BenchArgs) -> Result<()> {
     for name in &named(args) {
         let (cpc, reference) = (subject(name, args, &device)?, subject(name, args, &Device::Cpu)?);
         for &stepping in &steppings {
-            let difference = disagreement(&cpc, stepping, &reference)?;
+            let difference = max_pmi_difference(&cpc, stepping, &reference)?;
             for &streams in &args.streams {
                 let row = measure(name, &cpc, stepping, streams, difference, args)?;
                 if !args.json {
@@ -114,7 +114,7 @@ impl Row {
     }
 }
 
-/// What is measured, by name.
+/// The measured configuration, by name.
 fn named(args: &BenchArgs) -> Vec<String> {
     match &args.model {
         Some(path) => vec![path.file_stem().unwrap_or_default().to_string_lossy().into_owned()],
@@ -144,7 +144,7 @@ fn measure(
 ) -> Result<Row> {
     let mut batch = LiveBatch::with(Arc::clone(cpc), stepping)?;
     if args.scores_only {
-        batch.leave_all_but_scores();
+        batch.keep_scores_only();
     }
     let each = args.hop_batch;
     let sound = sound(&mut ChaCha8Rng::seed_from_u64(1), streams * each as usize);

@@ -25,7 +25,7 @@ pub(super) struct BenchArgs {
     /// Numbers that products are made of: f32, tf32 (GPU), bf16, int8, int7 (processor).
     #[arg(long, value_delimiter = ',', default_value = "f32")]
     precision: Vec<Precision>,
-    /// What it runs on: cpu, or cuda[:N] in a build with that feature.
+    /// The device: cpu, or cuda[:N] in a build with that feature.
     #[arg(long, default_value = "cpu")]
     device: String,
     /// Measure the layers one after another too, which is how models run that the kernels do not know.

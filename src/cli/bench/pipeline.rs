@@ -196,7 +196,7 @@ fn learning_s(streams: usize) -> f64 {
     LEARNT_S + LEARNING_S[0] + streams as f64 * LEARNING_S[1]
 }
 
-/// Waits until all streams are watched: what they learn from is heard at its own pace, and learning is work of its own.
+/// Waits until all streams are watched: calibration sound arrives in real time, and calibrations are work of their own.
 fn await_learning(http: SocketAddr, streams: usize) -> Result<()> {
     let (begun, most) = (Instant::now(), Duration::from_secs_f64(learning_s(streams)));
     loop {
@@ -224,7 +224,7 @@ fn lost(health: &Value) -> u64 {
 }
 
 fn configuration(args: &BenchArgs, sound: &Path, streams: usize, http: SocketAddr) -> String {
-    // nobody listens at that port: events go to the outbox and wait there
+    // no broker listens at that port: events go to the outbox and wait there
     let mut text = format!(
         "node = \"bench\"\n[publish]\nbroker = \"mqtt://127.0.0.1:9\"\n[http]\nlisten = \"{http}\"\n[model]\nthreads = {}\ndevice = \"{}\"\nprecision = \"{}\"\nhop_batch = {}\ntick_ms = {}\n",
         args.threads,
@@ -268,7 +268,7 @@ fn write_sound(path: &Path, seconds: f64) -> Result<()> {
     file.finalize().map_err(wrong)
 }
 
-/// What all threads of a process have run so far.
+/// Processor time of all threads of a process so far.
 fn processor_time(pid: u32) -> Duration {
     let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
     let nanos = threads.filter_map(|thread| {

@@ -5,17 +5,17 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, unbounded};
 use indicatif::ProgressBar;
 
-use crate::capture::{self, Air, CaptureConfig, Change, Notice, SourceConfig, StreamFeed};
+use crate::capture::{self, CaptureConfig, MqttAudioInput, Notice, SourceChange, SourceConfig, StreamFeed};
 use crate::cli::args::stop_flag;
 use crate::detect::{Calibration, Detector, DetectorState};
 use crate::error::Result;
 use crate::ring::{Read, RingReader, wait_any};
-use crate::runtime::{Engine, Heard, Lane};
+use crate::runtime::{Engine, EngineOutput, StreamPipeline};
 
 /// Samples taken from a ring at a time.
 const PIECE: usize = 4096;
 
-/// A stream while it is heard.
+/// A stream during its calibration.
 struct Listening {
     feed: StreamFeed,
     keep: bool,
@@ -25,13 +25,13 @@ struct Listening {
     closed: bool,
 }
 
-/// What became of a stream.
+/// The result of a stream.
 pub(super) struct Outcome {
     /// Its id, which is that of `run`.
     pub(super) id: String,
     /// Whether `run` goes on with what is learnt of it: its source is live.
     pub(super) keep: bool,
-    /// What is normal; none where the sound ended before.
+    /// The calibration; `None` where the sound ended before.
     pub(super) learnt: Option<Calibration>,
 }
 
@@ -43,7 +43,7 @@ pub(super) fn listen(
     engine: &mut Engine,
     sources: &[SourceConfig],
     config: &CaptureConfig,
-    air: Option<&Air>,
+    air: Option<&MqttAudioInput>,
     bar: &ProgressBar,
 ) -> Result<Vec<Outcome>> {
     let (notify, notices) = unbounded();
@@ -68,7 +68,7 @@ pub(super) fn listen(
             busy |= stream.take(engine, &mut piece)?;
         }
         engine.run(&mut |heard| {
-            if let Heard::Reading { stream, reading, .. } = heard
+            if let EngineOutput::Reading { stream, reading, .. } = heard
                 && let DetectorState::Calibrating { done } = reading.state
                 && let Some(of) = streams.iter_mut().find(|it| it.number == Some(stream))
             {
@@ -76,7 +76,8 @@ pub(super) fn listen(
             }
         })?;
         for stream in &mut streams {
-            let detector = stream.number.and_then(|number| engine.lane(number)).map(Lane::detector);
+            let detector =
+                stream.number.and_then(|number| engine.pipeline(number)).map(StreamPipeline::detector);
             stream.learnt =
                 stream.learnt.take().or_else(|| detector.and_then(Detector::calibration).cloned());
         }
@@ -121,22 +122,22 @@ impl Listening {
     }
 }
 
-/// What sources say of themselves.
+/// Prints the notices of sources.
 fn tell(notices: &Receiver<Notice>, bar: &ProgressBar) {
     for Notice { source, change, .. } in notices.try_iter() {
         match change {
-            Change::WrongRate { nominal, measured } => {
+            SourceChange::WrongRate { nominal, measured } => {
                 tracing::warn!("{source}: it says {nominal} Hz and gives {measured}; it is taken at that");
             }
-            Change::RateOff { nominal, measured } => tracing::warn!(
+            SourceChange::RateOff { nominal, measured } => tracing::warn!(
                 "{source}: {measured} samples a second come where {nominal} are configured; set its `pcm`"
             ),
-            Change::Online { description } => bar.set_message(format!("{source}: {description}")),
-            Change::Offline { reason } => {
+            SourceChange::Online { description } => bar.set_message(format!("{source}: {description}")),
+            SourceChange::Offline { reason } => {
                 tracing::warn!("{source} is offline: {reason}");
                 bar.set_message(format!("{source} is offline: {reason}"));
             }
-            Change::Elsewhere { .. } | Change::Xrun { .. } | Change::Ended { .. } => {}
+            SourceChange::Elsewhere { .. } | SourceChange::Xrun { .. } | SourceChange::Ended { .. } => {}
         }
     }
 }

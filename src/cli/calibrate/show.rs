@@ -1,4 +1,4 @@
-//! What was learnt, in the terminal and as a picture.
+//! The calibration, in the terminal and as a picture.
 
 use plotters::prelude::*;
 
@@ -12,7 +12,7 @@ const HISTOGRAM_ROWS: usize = 10;
 const HISTOGRAM_WIDTH: usize = 40;
 
 /// A score that alarms are made of: its maxima over seconds of calibration, and its probability.
-struct Judge<'a> {
+struct CalibratedScore<'a> {
     name: &'static str,
     tail: &'a Tail,
     probability: Box<dyn Fn(f64) -> f64 + 'a>,
@@ -20,7 +20,7 @@ struct Judge<'a> {
     share: f64,
 }
 
-impl Judge<'_> {
+impl CalibratedScore<'_> {
     /// The score above which it alarms at a budget, by halving: the probability falls in the score.
     fn threshold(&self, events_per_hour: f64) -> f64 {
         let q = events_per_hour / 3600.0 * self.share;
@@ -44,15 +44,18 @@ impl Judge<'_> {
     }
 }
 
-fn judges<'a>(calibration: &'a Calibration, instrument: &'a DetectorModel) -> Vec<Judge<'a>> {
-    let alone = |name, tail: &'a Tail| Judge {
+fn calibrated_scores<'a>(
+    calibration: &'a Calibration,
+    instrument: &'a DetectorModel,
+) -> Vec<CalibratedScore<'a>> {
+    let alone = |name, tail: &'a Tail| CalibratedScore {
         name,
         tail,
         probability: Box::new(|s| tail.tail_probability(s)),
         share: 0.5,
     };
     match calibration.critic() {
-        Some(tail) => vec![Judge {
+        Some(tail) => vec![CalibratedScore {
             name: "critic",
             tail,
             probability: Box::new(|s| calibration.critic_probability(s, instrument.usual()).unwrap_or(1.0)),
@@ -62,7 +65,7 @@ fn judges<'a>(calibration: &'a Calibration, instrument: &'a DetectorModel) -> Ve
     }
 }
 
-/// Shows histogram, thresholds of some budgets and how many of the seconds just heard lie above each.
+/// Shows histogram, thresholds of some budgets and how many seconds of the calibration lie above each.
 ///
 /// # Errors
 /// When stdout is closed.
@@ -78,23 +81,24 @@ pub(super) fn show(
         calibration.background_dbfs(),
         calibration.id()
     ))?;
-    let judges = judges(calibration, instrument);
-    for judge in &judges {
+    let calibrated_scores = calibrated_scores(calibration, instrument);
+    for judge in &calibrated_scores {
         out.line(format_args!("\n{}: highest value of each second", judge.name))?;
         histogram(judge, budget, out)?;
     }
-    let names: String = judges.iter().map(|j| format!(" {:>10}", format!("{} >", j.name))).collect();
+    let names: String =
+        calibrated_scores.iter().map(|j| format!(" {:>10}", format!("{} >", j.name))).collect();
     out.line(format_args!("\n{:>14}{names} {:>24}  by", "events an hour", "seconds above, just now"))?;
     // a rank among n seconds is valid whatever their law, but knows nothing rarer than once in n + 1 of them
     let mut lowest = 0f64;
-    for judge in &judges {
+    for judge in &calibrated_scores {
         let conformal = Conformal::new(judge.tail.maxima().to_vec())?;
         lowest = lowest.max(conformal.lowest_rate_per_hour() / judge.share);
     }
     for budget in BUDGETS {
-        let thresholds: Vec<f64> = judges.iter().map(|j| j.threshold(budget)).collect();
+        let thresholds: Vec<f64> = calibrated_scores.iter().map(|j| j.threshold(budget)).collect();
         let shown: String = thresholds.iter().map(|t| format!(" {t:>10.2}")).collect();
-        let above: usize = judges.iter().zip(&thresholds).map(|(j, &t)| j.above(t)).sum();
+        let above: usize = calibrated_scores.iter().zip(&thresholds).map(|(j, &t)| j.above(t)).sum();
         let by = if budget < lowest { "extrapolated tail" } else { "rank among what was heard" };
         out.line(format_args!("{budget:>14}{shown} {above:>24}  {by}"))?;
     }
@@ -104,14 +108,14 @@ pub(super) fn show(
     ))
 }
 
-fn bins(judge: &Judge<'_>, alarm: f64, count: usize) -> (f64, f64) {
+fn bins(judge: &CalibratedScore<'_>, alarm: f64, count: usize) -> (f64, f64) {
     let maxima = judge.tail.maxima();
     let low = maxima.first().copied().unwrap_or(0.0);
     let high = maxima.last().copied().unwrap_or(1.0).max(alarm);
     (low, ((high - low) / count as f64).max(f64::MIN_POSITIVE))
 }
 
-fn histogram(judge: &Judge<'_>, budget: f64, out: &mut Output) -> Result<()> {
+fn histogram(judge: &CalibratedScore<'_>, budget: f64, out: &mut Output) -> Result<()> {
     let alarm = judge.threshold(budget);
     let (low, width) = bins(judge, alarm, HISTOGRAM_ROWS);
     let count = |from: f64| judge.tail.maxima().iter().filter(|&&m| m >= from && m < from + width).count();
@@ -132,18 +136,21 @@ fn histogram(judge: &Judge<'_>, budget: f64, out: &mut Output) -> Result<()> {
 /// When it cannot be drawn.
 pub(super) fn picture(calibration: &Calibration, instrument: &DetectorModel) -> Result<String> {
     let mut svg = String::new();
-    draw(&mut svg, &judges(calibration, instrument))
+    draw(&mut svg, &calibrated_scores(calibration, instrument))
         .map_err(|e| Error::internal(format!("the plot cannot be drawn: {e}")))?;
     Ok(svg)
 }
 
-fn draw(svg: &mut String, judges: &[Judge<'_>]) -> std::result::Result<(), Box<dyn std::error::Error>> {
+fn draw(
+    svg: &mut String,
+    calibrated_scores: &[CalibratedScore<'_>],
+) -> std::result::Result<(), Box<dyn std::error::Error>> {
     const BINS: usize = 40;
     let (bar, line, mark) = (RGBColor(150, 170, 200), RGBColor(44, 100, 176), RGBColor(196, 62, 44));
-    let panels = judges.len().max(1);
+    let panels = calibrated_scores.len().max(1);
     let root = SVGBackend::with_string(svg, (820, 320 * panels as u32)).into_drawing_area();
     root.fill(&WHITE)?;
-    for (judge, area) in judges.iter().zip(root.split_evenly((panels, 1))) {
+    for (judge, area) in calibrated_scores.iter().zip(root.split_evenly((panels, 1))) {
         let thresholds = BUDGETS.map(|b| (b, judge.threshold(b)));
         let last = thresholds.iter().map(|t| t.1).fold(f64::NEG_INFINITY, f64::max);
         let (low, width) = bins(judge, last, BINS);

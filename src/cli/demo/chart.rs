@@ -1,4 +1,4 @@
-//! The score over time, drawn as text while it is heard.
+//! The score over time, drawn as text while the scene plays.
 
 use std::fmt::Write as _;
 
@@ -9,14 +9,14 @@ use crate::units::FRAME_RATE;
 const BLOCKS: [char; 9] = [' ', '▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 const ROW_S: usize = 60;
 
-/// What the signs mean.
+/// The legend.
 pub(super) const LEGEND: &str = "· learning, ▁ normal … █ 8 or more; ● heard, ▲ missed, ○ false alarm";
 
 /// One row a minute: scores as they come, then what was planted and what was reported.
 pub(super) struct Chart<'a> {
     name: &'static str,
     planted: &'a [Planted],
-    /// What is not written yet.
+    /// Output that is not written yet.
     text: String,
     events: Vec<f64>,
     frames: usize,
@@ -34,7 +34,7 @@ impl<'a> Chart<'a> {
         self.frames.is_multiple_of(FRAME_RATE as usize * ROW_S)
     }
 
-    /// What is to be written since the last time.
+    /// Takes the pending output.
     pub(super) fn takes_text(&mut self) -> String {
         std::mem::take(&mut self.text)
     }

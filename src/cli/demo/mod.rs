@@ -17,7 +17,7 @@ use crate::detect::DetectConfig;
 use crate::error::{Error, Result};
 use crate::event::{Finding, Phase};
 use crate::output_file::write_whole;
-use crate::runtime::{Engine, Heard};
+use crate::runtime::{Engine, EngineOutput};
 use crate::units::{HOP, MODEL_RATE};
 
 /// Seconds of the machines alone, on which the demo calibrates (the first second settles).
@@ -44,7 +44,7 @@ pub(super) struct DemoArgs {
     events_per_hour: f64,
 }
 
-/// What the demo remembers of an event.
+/// An event of the demo.
 struct Event {
     /// When it was confirmed, seconds of sound.
     decided_s: f64,
@@ -59,7 +59,7 @@ struct Microphone<'a> {
     found: Vec<Event>,
 }
 
-/// Plays the scenes and shows what was planted and what was heard.
+/// Plays the scenes and shows the planted sounds and the events found.
 ///
 /// # Errors
 /// When the model cannot be read or stdout cannot be written.
@@ -109,7 +109,7 @@ pub(super) fn run(args: &DemoArgs, set: SetThreads) -> Result<()> {
     ))
 }
 
-/// Plays all scenes at the same time and draws what is heard; gives the seconds of sound.
+/// Plays all scenes at the same time and draws the scores; returns the seconds of sound.
 fn play(
     engine: &mut Engine,
     microphones: &mut [Microphone<'_>],
@@ -144,16 +144,16 @@ fn play(
     Ok(played as f64 / f64::from(MODEL_RATE))
 }
 
-fn take(heard: Heard, microphones: &mut [Microphone<'_>]) {
+fn take(heard: EngineOutput, microphones: &mut [Microphone<'_>]) {
     let number = heard.stream();
     let Some(of) = microphones.iter_mut().find(|microphone| microphone.stream == number) else { return };
     match heard {
-        Heard::Reading { reading, .. } => of.chart.frame(reading.score),
-        Heard::Finding { finding, .. } if finding.phase == Phase::New => {
+        EngineOutput::Reading { reading, .. } => of.chart.frame(reading.score),
+        EngineOutput::Finding { finding, .. } if finding.phase == Phase::New => {
             of.chart.event(&finding);
             of.found.push(Event { decided_s: finding.emitted_s, finding: *finding });
         }
-        Heard::Finding { finding, .. } => {
+        EngineOutput::Finding { finding, .. } => {
             if let Some(event) = of.found.iter_mut().find(|e| e.finding.number == finding.number) {
                 event.finding = *finding;
             }
@@ -162,7 +162,7 @@ fn take(heard: Heard, microphones: &mut [Microphone<'_>]) {
     }
 }
 
-/// The first row grows as it is heard; the others follow it once it is whole.
+/// The first row grows as it is played; the others follow once it is complete.
 fn draw(microphones: &mut [Microphone<'_>], over: bool, out: &mut Output) -> Result<()> {
     let Some((first, others)) = microphones.split_first_mut() else { return Ok(()) };
     out.text(format_args!("{}", first.chart.takes_text()))?;

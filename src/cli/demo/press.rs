@@ -19,7 +19,7 @@ const DETUNED: f32 = 1.06;
 /// Seconds from the stop to the end of the scene.
 const STOPPED_S: f64 = 9.0;
 
-/// What goes wrong, one in each slot.
+/// The faults, one in each slot.
 const FAULTS: [(&str, Kind); 6] = [
     ("stroke missing", Kind::Missing),
     ("stroke 180 ms early", Kind::Early),
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn each_fault_is_where_it_is_said_to_be() {
+    fn faults_are_at_their_stated_times() {
         let scene = Scene::press(20.0, 10.0, 3);
         assert_eq!(scene.samples, Scene::press(20.0, 10.0, 3).samples);
         let [missing, early, late, swapped, drive, stop] = &scene.planted[..] else {

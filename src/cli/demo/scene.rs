@@ -11,7 +11,7 @@ use crate::units::{MODEL_RATE, samples_to_seconds, seconds_to_samples};
 /// An event planted in a scene.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Planted {
-    /// What it is.
+    /// Its name.
     pub name: &'static str,
     /// Which kind of event that is.
     pub kind: Kind,
@@ -34,7 +34,7 @@ impl Planted {
 pub struct Scene {
     /// Mono samples in [-1, 1].
     pub samples: Vec<f32>,
-    /// What was planted, in order of time.
+    /// The planted sounds, in order of time.
     pub planted: Vec<Planted>,
 }
 

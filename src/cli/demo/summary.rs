@@ -1,4 +1,4 @@
-//! What was planted, what was heard, and what it was said to be.
+//! The planted sounds, and the events found with their kinds.
 
 use super::super::args::Output;
 use super::{Event, Microphone};

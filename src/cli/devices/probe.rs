@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, unbounded};
 
 use super::super::args::{Output, stdout};
-use crate::capture::{CaptureConfig, Change, Notice, SourceConfig, list_inputs, open};
+use crate::capture::{CaptureConfig, Notice, SourceChange, SourceConfig, list_inputs, open};
 use crate::error::{Error, Result};
 use crate::ring::{Read, wait_any};
 
@@ -14,7 +14,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// Level of a hiss that is no silence: a last bit of 16 that flickers.
 const QUIET_DBFS: f64 = -90.0;
 
-/// What to probe.
+/// Arguments of a probe.
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct ProbeArgs {
     /// Devices by the names that `devices` lists; all hardware if left out.
@@ -25,7 +25,7 @@ pub(super) struct ProbeArgs {
     seconds: f64,
 }
 
-/// What a device gave.
+/// The result of a probe.
 #[derive(Debug, Default)]
 pub(in crate::cli) struct Sound {
     /// Its form and what it is called.
@@ -82,12 +82,12 @@ impl Sound {
         10.0 * (self.squares / self.samples.max(1) as f64).max(1e-12).log10()
     }
 
-    /// What a person should know, in words.
+    /// The result in words.
     fn verdict(&self) -> &'static str {
         self.complaint().unwrap_or("fine")
     }
 
-    /// What is wrong with it, if anything.
+    /// The fault, if there is one.
     pub(in crate::cli) fn complaint(&self) -> Option<&'static str> {
         let level = self.level_dbfs();
         if self.peak == 0.0 {
@@ -117,7 +117,7 @@ fn show(out: &mut Output, name: &str, sound: &Sound) -> Result<()> {
     ))
 }
 
-/// What the device called `name` gives in so many seconds.
+/// Probes the device called `name` for so many seconds.
 ///
 /// # Errors
 /// When it is not there, cannot be opened or gives nothing.
@@ -179,8 +179,8 @@ impl Sound {
 fn heed(notices: &Receiver<Notice>, sound: &mut Sound) -> Result<()> {
     for notice in notices.try_iter() {
         match notice.change {
-            Change::Online { description } => sound.description = description,
-            Change::Offline { reason } => return Err(offline(&reason)),
+            SourceChange::Online { description } => sound.description = description,
+            SourceChange::Offline { reason } => return Err(offline(&reason)),
             _ => {}
         }
     }
@@ -199,7 +199,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_notice_is_taken_apart() {
+    fn a_notice_is_parsed() {
         let error = offline("the device is busy: in use (stop the other program)");
         assert_eq!(
             (error.to_string().as_str(), error.fix()),
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_heard_is_said_in_words() {
+    fn the_input_level_is_described_in_words() {
         let mut sound = Sound::default();
         sound.take(&[0.0; 1000]);
         assert!(sound.verdict().contains("digital silence"));

@@ -6,7 +6,7 @@ use crate::config::Config;
 const CHECK: &str = "broker";
 
 #[cfg(feature = "mqtt")]
-pub(super) fn look(config: &Config) -> Finding {
+pub(super) fn check(config: &Config) -> Finding {
     if config.publish.broker.is_none() {
         return none_named();
     }
@@ -21,7 +21,7 @@ pub(super) fn look(config: &Config) -> Finding {
 }
 
 #[cfg(not(feature = "mqtt"))]
-pub(super) fn look(config: &Config) -> Finding {
+pub(super) fn check(config: &Config) -> Finding {
     match &config.publish.broker {
         None => none_named(),
         Some(_) => Finding::fail(

@@ -9,7 +9,7 @@ const CHECK: &str = "clock";
 /// The beginning of 2025: nothing of this program is older.
 const EARLIEST_S: i64 = 1_735_689_600;
 
-pub(super) fn look() -> Finding {
+pub(super) fn check() -> Finding {
     let now = jiff::Timestamp::now();
     let shown = format!("{now:.0}");
     if now.as_second() < EARLIEST_S {

@@ -1,4 +1,4 @@
-//! What is looked at, in which order.
+//! The checks, in their order.
 
 use super::super::run::RunArgs;
 use super::finding::{Finding, Report};
@@ -29,17 +29,17 @@ const FIRST_STEPS: [&str; 5] = [
 /// An error of the kind of the first failure.
 pub(in crate::cli) fn run(args: &DoctorArgs) -> Result<()> {
     let mut report = Report::new(args.json);
-    let (finding, config) = settings::look(&args.run);
+    let (finding, config) = settings::check(&args.run);
     report.add(finding)?;
     match config {
         Some(config) => {
-            let daemon = state::look(&config, &args.run, &mut report)?;
-            let model = model::look(&config, &mut report)?;
-            gpu::look(&config, model, &mut report)?;
-            sources::look(&config, daemon.as_ref(), &mut report)?;
-            report.add(broker::look(&config))?;
-            limits::look(&config.capture, &mut report)?;
-            http::look(&config.http, daemon.is_some(), &mut report)?;
+            let daemon = state::check(&config, &args.run, &mut report)?;
+            let model = model::check(&config, &mut report)?;
+            gpu::check(&config, model, &mut report)?;
+            sources::check(&config, daemon.as_ref(), &mut report)?;
+            report.add(broker::check(&config))?;
+            limits::check(&config.capture, &mut report)?;
+            http::check(&config.http, daemon.is_some(), &mut report)?;
             if config.source.is_empty() {
                 report.next = FIRST_STEPS.to_vec();
             }
@@ -50,7 +50,7 @@ pub(in crate::cli) fn run(args: &DoctorArgs) -> Result<()> {
             "correct the configuration first, then call doctor again",
         ))?,
     }
-    report.add(clock::look())?;
-    report.add(unit::look())?;
+    report.add(clock::check())?;
+    report.add(unit::check())?;
     report.end()
 }

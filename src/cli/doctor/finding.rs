@@ -1,4 +1,4 @@
-//! What was found, one line each.
+//! Findings of the checks, one line each.
 
 use std::fmt;
 
@@ -32,7 +32,7 @@ pub(super) struct Finding {
     pub(super) check: String,
     pub(super) level: Level,
     pub(super) text: String,
-    /// What to do; none where all is well.
+    /// The fix; `None` without a fault.
     pub(super) fix: Option<String>,
 }
 

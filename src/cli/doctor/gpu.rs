@@ -15,7 +15,7 @@ use crate::runtime::trusted_difference;
 const CHECK: &str = "GPU";
 
 /// Looks at it. `reference` is the model on the processor.
-pub(super) fn look(config: &Config, reference: Option<Arc<Cpc>>, report: &mut Report) -> Result<()> {
+pub(super) fn check(config: &Config, reference: Option<Arc<Cpc>>, report: &mut Report) -> Result<()> {
     let built = if cfg!(feature = "cuda") { "this build can use one" } else { "this build has no GPU code" };
     let driver = driver().unwrap_or_else(|| "no NVIDIA driver found".to_owned());
     // a device that is none is refused with the configuration
@@ -37,7 +37,7 @@ fn on_gpu(config: &Config, reference: &Arc<Cpc>) -> Result<String> {
     let device = model::compute_device(&config.model.device)?;
     let (_, cpc) = model::open(config.model.file(), &device)?;
     let stepping = config.model.stepping();
-    let off = model::disagreement(&cpc, stepping, reference)?;
+    let off = model::max_pmi_difference(&cpc, stepping, reference)?;
     if off > trusted_difference(config.model.precision) {
         return Err(Error::model(
             format!("its scores are off by up to {off:.1e} nats"),

@@ -1,4 +1,4 @@
-//! The page: who can reach it, and what a running daemon says of itself.
+//! The page: its exposure, and the answer of a running daemon.
 
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
@@ -12,7 +12,7 @@ const CHECK: &str = "page";
 const DAEMON: &str = "daemon";
 const REACH: Duration = Duration::from_secs(1);
 
-pub(super) fn look(config: &HttpConfig, runs: bool, report: &mut Report) -> Result<()> {
+pub(super) fn check(config: &HttpConfig, runs: bool, report: &mut Report) -> Result<()> {
     // addresses that others reach without a token are refused with the configuration
     let found = config.address().and_then(|address| Ok((address, read_tokens(config)?)));
     let (address, token) = match found {

@@ -1,4 +1,4 @@
-//! What is asked of the kernel, and whether it grants that.
+//! Limits requested of the kernel, and whether it grants them.
 
 use std::thread;
 
@@ -12,7 +12,7 @@ use crate::realtime;
 const PRIORITY: &str = "real-time priority";
 const MEMORY: &str = "locked memory";
 
-pub(super) fn look(capture: &CaptureConfig, report: &mut Report) -> Result<()> {
+pub(super) fn check(capture: &CaptureConfig, report: &mut Report) -> Result<()> {
     report.add(priority(capture.realtime_priority))?;
     report.add(memory(capture.lock_memory))
 }
@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_asked_for_is_well() {
+    fn limits_that_are_not_requested_pass() {
         assert_eq!(priority(0).level, Level::Ok);
         assert_eq!(memory(false).level, Level::Ok);
         let asked = priority(1);

@@ -27,7 +27,7 @@ const MOST: usize = 4096;
 const SHARE: f64 = 0.03;
 
 /// Loads it and steps it for a second; gives it where that went well.
-pub(super) fn look(config: &Config, report: &mut Report) -> Result<Option<Arc<Cpc>>> {
+pub(super) fn check(config: &Config, report: &mut Report) -> Result<Option<Arc<Cpc>>> {
     let (manifest, cpc) = match open_model(config.model.file()) {
         Ok(opened) => opened,
         Err(error) => {

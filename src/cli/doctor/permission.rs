@@ -1,10 +1,10 @@
-//! Whether this user may listen, and who else does.
+//! Permissions of this user, and other programs that capture.
 
 use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::path::Path;
 
-/// What to do where a device is there and this user may not open it; None where that is not the reason.
+/// The fix where a device exists and this user may not open it; `None` where that is not the reason.
 pub(super) fn missing() -> Option<String> {
     if !forbidden(Path::new("/dev/snd")) {
         return None;
@@ -34,7 +34,7 @@ fn is_member(groups: &str, group: &str, user: &str) -> bool {
     line.and_then(|line| line.rsplit(':').next()).is_some_and(|members| members.split(',').any(|m| m == user))
 }
 
-/// Who captures from a card now, by the kernel's list: `card1: arecord (process 4711)`.
+/// Programs that capture from a card now, by the kernel's list: `card1: arecord (process 4711)`.
 pub(super) fn holders(proc: &Path) -> Vec<String> {
     let mut found = Vec::new();
     for card in folders(&proc.join("asound"), "card") {

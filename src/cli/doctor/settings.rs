@@ -11,8 +11,8 @@ const CHECK: &str = "configuration";
 /// Where the package keeps it.
 const OF_PACKAGE: &str = "/etc/cpc-stream/config.toml";
 
-/// What is wrong with it, and the configuration where nothing is.
-pub(super) fn look(args: &RunArgs) -> (Finding, Option<Config>) {
+/// The finding, and the configuration if it is valid.
+pub(super) fn check(args: &RunArgs) -> (Finding, Option<Config>) {
     let config = match args.load() {
         Ok(loaded) => loaded.config,
         Err(error) => return (Finding::fail(CHECK, &error), None),

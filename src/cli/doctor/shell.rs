@@ -9,7 +9,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// Bytes of an answer, at most; less than a pipe holds.
 const LARGEST: u64 = 16 << 10;
 
-/// What `program` says on stdout; None where it is not there, fails, or takes too long.
+/// The stdout of `program`; `None` where it is missing, fails, or takes too long.
 pub(super) fn ask(program: &str, arguments: &[&str]) -> Option<String> {
     let mut command = Command::new(program);
     command.args(arguments).env("LC_ALL", "C");
@@ -37,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_answers_and_who_does_not() {
+    fn connections_that_answer_and_that_do_not() {
         assert_eq!(ask("echo", &["here"]).as_deref(), Some("here\n"));
         assert_eq!(ask("false", &[]), None);
         assert_eq!(ask("no-such-program-anywhere", &[]), None);

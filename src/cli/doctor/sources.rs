@@ -14,11 +14,11 @@ use crate::error::{Error, ErrorKind, Result};
 
 /// Seconds of sound from each device.
 const MOMENT: f64 = 0.5;
-/// What ffmpeg reads for us.
+/// Inputs that need ffmpeg.
 const BY_FFMPEG: [&str; 5] = ["rtsp://", "rtsps://", "rtmp://", "http://", "https://"];
 
 /// Looks at all of them; at the inputs of the machine where none is configured.
-pub(super) fn look(config: &Config, daemon: Option<&String>, report: &mut Report) -> Result<()> {
+pub(super) fn check(config: &Config, daemon: Option<&String>, report: &mut Report) -> Result<()> {
     if config.source.is_empty() {
         return report.add(inputs());
     }
@@ -70,7 +70,7 @@ fn inputs() -> Finding {
 
 fn device(check: &str, name: &str, capture: &CaptureConfig) -> Finding {
     match listen(name, MOMENT, capture) {
-        Ok(sound) => heard(check, &sound),
+        Ok(sound) => has_sound(check, &sound),
         Err(error) => Finding::fail(
             check,
             &explained(error, permission::missing(), &permission::holders(Path::new("/proc"))),
@@ -78,7 +78,7 @@ fn device(check: &str, name: &str, capture: &CaptureConfig) -> Finding {
     }
 }
 
-fn heard(check: &str, sound: &Sound) -> Finding {
+fn has_sound(check: &str, sound: &Sound) -> Finding {
     let text = format!("{}, {:.1} dBFS", sound.description, sound.level_dbfs());
     match sound.complaint() {
         None => Finding::ok(check, text),
@@ -94,7 +94,7 @@ fn heard(check: &str, sound: &Sound) -> Finding {
 fn explained(error: Error, permission: Option<String>, holders: &[String]) -> Error {
     let busy = error.to_string().contains("busy");
     match permission {
-        // who may not see the cards is told that there are none
+        // without permission ALSA lists no cards
         Some(fix) => Error::device(format!("{error}; this user may open no sound card"), fix),
         None if busy && !holders.is_empty() => {
             let who = holders.join(", ");

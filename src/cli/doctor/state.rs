@@ -1,4 +1,4 @@
-//! The state folder, who uses it, and the outbox in it.
+//! The state folder, the process that uses it, and the outbox in it.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -22,7 +22,7 @@ const OF_UNIT: &str = "/var/lib/cpc-stream";
 const SLOW_MS: f64 = 500.0;
 
 /// Looks at both; the daemon that uses the folder.
-pub(super) fn look(config: &Config, args: &RunArgs, report: &mut Report) -> Result<Option<String>> {
+pub(super) fn check(config: &Config, args: &RunArgs, report: &mut Report) -> Result<Option<String>> {
     let folder = match folder(config, args) {
         Ok(folder) => folder,
         Err(error) => {
@@ -158,7 +158,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_holder_of_the_lock_is_found_and_not_disturbed() {
+    fn the_process_that_holds_the_lock_is_found() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("lock");
         assert_eq!(holder(Path::new("/proc"), &path), None);
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_left_of_a_trial() {
+    fn no_files_remain_after_a_check() {
         let folder = tempfile::tempdir().unwrap();
         assert!(try_out(folder.path()).unwrap() > 0.0);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);

@@ -15,7 +15,7 @@ const ASKED: [&str; 5] = [
     "--no-pager",
 ];
 
-pub(super) fn look() -> Finding {
+pub(super) fn check() -> Finding {
     if !Path::new("/run/systemd/system").exists() {
         return Finding::ok(CHECK, "no systemd here: nobody restarts the daemon if it fails");
     }
@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_systemd_says_is_put_into_words() {
+    fn systemd_states_are_explained() {
         for (said, level, word) in [
             ("LoadState=not-found\nActiveState=inactive", Level::Ok, "no unit"),
             ("LoadState=loaded\nActiveState=active\nWatchdogUSec=7s\nNRestarts=0", Level::Ok, "watchdog 7s"),

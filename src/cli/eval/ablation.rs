@@ -31,7 +31,7 @@ pub(in crate::cli) struct AblationArgs {
     /// Folder with a manifest.csv.
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
-    /// What varies.
+    /// The varied setting.
     #[arg(long, value_enum)]
     what: What,
     /// Settings that all variants share (config/train.toml documents them).
@@ -51,7 +51,7 @@ pub(in crate::cli) struct AblationArgs {
     threads: usize,
 }
 
-/// What varies.
+/// The varied setting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum What {
     /// Where negatives come from.
@@ -60,7 +60,7 @@ enum What {
     Horizons,
     /// Raw samples or bands, and whose statistics normalise these.
     Encoder,
-    /// What the contexts hear.
+    /// The input of contexts.
     Augment,
     /// Widths of the heads and scale of the logits.
     Heads,
@@ -213,7 +213,7 @@ fn row(name: String, runs: &[Vec<f64>]) -> Row {
     Row { name, cells: (0..count).map(cell).collect() }
 }
 
-/// What variants are trained and measured on.
+/// The data that variants are trained and measured on.
 struct Bench {
     train: Vec<Recording>,
     held_out: Vec<Recording>,

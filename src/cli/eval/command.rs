@@ -4,12 +4,12 @@ use super::super::args::SetThreads;
 use super::{ablation, budget, detect, infonce, probe, soak};
 use crate::error::Result;
 
-/// What to measure.
+/// Commands of evaluation.
 #[derive(Debug, clap::Subcommand)]
 pub(in crate::cli) enum EvalCommand {
     /// InfoNCE loss and accuracy for each horizon, beside what guessing gives.
     Infonce(infonce::InfonceArgs),
-    /// Whether contexts stay bounded over hours: the same passage heard at the start and again at the end.
+    /// Whether contexts stay bounded over hours: the same passage at the start and again at the end.
     Soak(soak::SoakArgs),
     /// Variants of training at the same cost, compared on what training did not hear.
     Ablation(ablation::AblationArgs),

@@ -7,12 +7,12 @@ use super::super::args::{SetThreads, open_model, stdout, use_threads};
 use super::material::material;
 use super::streams::{file_name, refused, write_streams};
 use crate::cli::bar::{bar, show_on};
-use crate::corpus::rare::{Family, Recipe, Stream, StreamPlan};
+use crate::corpus::rare::{Family, SceneRecipe, Stream, StreamPlan};
 use crate::detect::DetectConfig;
 use crate::error::{Error, Result};
-use crate::eval::detection::{self, Contender, Judged, Options, Ours, Resampler};
+use crate::eval::detection::{self, DaemonDetector, DetectorOutput, DetectorUnderTest, Options, Resampler};
 use crate::eval::features::untrained_with_bank;
-use crate::eval::{parts, rivals};
+use crate::eval::{ablation, baselines};
 use crate::model::WINDOW;
 use crate::units::seconds_to_samples;
 
@@ -99,20 +99,20 @@ pub(super) fn run(args: &DetectArgs, set: SetThreads) -> Result<()> {
     let mut families = args.families.clone();
     families.sort_unstable();
     families.dedup();
-    let recipe = Recipe {
+    let recipe = SceneRecipe {
         seed: args.seed,
         families,
         takes: args.takes,
         most_streams: args.most_streams,
         contamination: args.contaminate,
         ..if args.slice {
-            Recipe::slice()
+            SceneRecipe::slice()
         } else {
-            Recipe {
+            SceneRecipe {
                 seconds: args.seconds,
                 quiet_s: args.calibrate_seconds,
                 slot_s: args.slot_seconds,
-                ..Recipe::default()
+                ..SceneRecipe::default()
             }
         }
     };
@@ -125,25 +125,27 @@ pub(super) fn run(args: &DetectArgs, set: SetThreads) -> Result<()> {
     if let Some(folder) = &args.write_streams {
         return write_streams(folder, &plans);
     }
-    let mut contenders = ours(&args.model)?;
+    let mut tested = ours(&args.model)?;
     if args.parts {
         let (_, cpc) = open_model(args.model.first().map(PathBuf::as_path))?;
-        contenders.extend(parts::all(&cpc)?);
+        tested.extend(ablation::all(&cpc)?);
     } else if !args.ours_only {
-        contenders.extend(random(&args.model, &plans)?);
-        contenders.extend(rivals::all().into_iter().map(|rival| Box::new(rival) as Box<dyn Contender>));
+        tested.extend(random(&args.model, &plans)?);
+        tested.extend(
+            baselines::all().into_iter().map(|baseline| Box::new(baseline) as Box<dyn DetectorUnderTest>),
+        );
     }
     let options = Options {
         detect: DetectConfig { hold_budget: args.hold_budget, ..DetectConfig::default() },
         budgets: args.budgets.clone(),
         resampler: Resampler { draws: args.draws, seed: 1 },
     };
-    let mut plot = |stream: &Stream, judged: &[(String, Judged)]| {
+    let mut plot = |stream: &Stream, judged: &[(String, DetectorOutput)]| {
         let Some(folder) = &args.out else { return Ok(()) };
         write(folder, &format!("{}.svg", file_name(&stream.name)), &detection::time_plot(stream, judged)?)
     };
     let (report, outcomes) =
-        detection::measure(&recipe, &plans, &mut contenders, &options, &mut show_on(&progress), &mut plot)?;
+        detection::measure(&recipe, &plans, &mut tested, &options, &mut show_on(&progress), &mut plot)?;
     progress.finish_and_clear();
     let text = detection::markdown(&report);
     stdout().text(format_args!("{text}"))?;
@@ -157,20 +159,20 @@ pub(super) fn run(args: &DetectArgs, set: SetThreads) -> Result<()> {
     stdout().line(format_args!("report.md, report.json and plots are in {}", folder.display()))
 }
 
-fn ours(models: &[PathBuf]) -> Result<Vec<Box<dyn Contender>>> {
+fn ours(models: &[PathBuf]) -> Result<Vec<Box<dyn DetectorUnderTest>>> {
     let paths: Vec<Option<&Path>> =
         if models.is_empty() { vec![None] } else { models.iter().map(|m| Some(m.as_path())).collect() };
     let several = paths.len() > 1;
-    let one = |path: Option<&Path>| -> Result<Box<dyn Contender>> {
+    let one = |path: Option<&Path>| -> Result<Box<dyn DetectorUnderTest>> {
         let (manifest, cpc) = open_model(path)?;
         let name = if several { format!("cpc-stream, {}", manifest.name) } else { "cpc-stream".to_owned() };
-        Ok(Box::new(Ours { name, cpc, manifest }))
+        Ok(Box::new(DaemonDetector { name, cpc, manifest }))
     };
     paths.into_iter().map(one).collect()
 }
 
 /// The first model before training, with negatives out of the quiet parts of some streams.
-fn random(models: &[PathBuf], plans: &[StreamPlan<'_>]) -> Result<Option<Box<dyn Contender>>> {
+fn random(models: &[PathBuf], plans: &[StreamPlan<'_>]) -> Result<Option<Box<dyn DetectorUnderTest>>> {
     let (manifest, _) = open_model(models.first().map(PathBuf::as_path))?;
     let some = plans.iter().step_by(plans.len().div_ceil(BANK_STREAMS).max(1));
     let quiet: Vec<Vec<f32>> = some
@@ -181,7 +183,7 @@ fn random(models: &[PathBuf], plans: &[StreamPlan<'_>]) -> Result<Option<Box<dyn
         })
         .collect();
     let cpc = Arc::new(untrained_with_bank(&manifest.architecture, 1, quiet.into_iter())?);
-    Ok(Some(Box::new(Ours { name: "the same, random weights".to_owned(), cpc, manifest })))
+    Ok(Some(Box::new(DaemonDetector { name: "the same, random weights".to_owned(), cpc, manifest })))
 }
 
 fn write(folder: &Path, name: &str, text: &str) -> Result<()> {

@@ -82,7 +82,7 @@ pub(super) fn run(args: &InfonceArgs, set: SetThreads) -> Result<()> {
 pub(super) struct Kind {
     /// Its name.
     pub(super) kind: &'static str,
-    /// What was found.
+    /// The result.
     pub(super) figures: Figures,
 }
 

@@ -1,4 +1,4 @@
-//! What streams of `eval detect` and `eval budget` are made of.
+//! The material of `eval detect` and `eval budget`.
 
 use std::path::Path;
 

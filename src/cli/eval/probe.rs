@@ -88,7 +88,7 @@ pub(super) fn run(args: &ProbeArgs, set: SetThreads) -> Result<()> {
     stdout().line(format_args!("{}", if args.json { json } else { text }.trim_end()))
 }
 
-/// What the rows of the table are measured on.
+/// The sources of the table's rows.
 struct Sources {
     models: Vec<ModelCard>,
     /// In the order of the rows.

@@ -10,23 +10,23 @@ use ulid::Ulid;
 
 use super::MicrophoneArgs;
 use crate::capture::{
-    CHUNK_HEADER, CaptureConfig, Change, Chunk, LARGEST_CHUNK, MicTopics, Notice, OpenSource, PcmForm,
-    PcmFormat, SourceConfig, open,
+    CHUNK_HEADER, CaptureConfig, Chunk, LARGEST_CHUNK, MicTopics, Notice, OpenSource, PcmForm, PcmFormat,
+    SourceChange, SourceConfig, open,
 };
 use crate::cli::args::stop_flag;
 use crate::error::Result;
-use crate::mqtt::link::Options;
-use crate::mqtt::{Exchange, Protocol};
+use crate::mqtt::link::ConnectOptions;
+use crate::mqtt::{MqttClient, Protocol};
 use crate::publish::{PublishConfig, check_id};
 use crate::ring::Read;
 
 /// How often the microphone says that it is there.
-const HELLO: Duration = Duration::from_millis(400);
+const HELLO_INTERVAL: Duration = Duration::from_millis(400);
 /// Longest wait for sound.
-const LOOK: Duration = Duration::from_millis(20);
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 /// How long the last sound may take to the broker.
-const FAREWELL: Duration = Duration::from_secs(1);
+const STOP_TIMEOUT: Duration = Duration::from_secs(1);
 /// A pipe is read a little faster than the clock goes, so that what records into it never waits.
 const PACE: f64 = 1.001;
 
@@ -60,27 +60,27 @@ pub(super) fn run(args: &MicrophoneArgs) -> Result<()> {
     let stop = stop_flag()?;
     let source = args.source();
     source.validate()?;
-    let options = Options {
+    let options = ConnectOptions {
         protocol: Protocol::V5,
         keep_alive: KEEP_ALIVE,
         message_expiry_s: 2,
         ..publish.options(format!("cpc-stream-mic-{}", args.id))?
     };
-    let exchange = Exchange::start("mics", "microphone", options)?;
+    let client = MqttClient::start("mics", "microphone", options)?;
     // a file or a pipe can wait for its hearers, a device cannot
-    while args.device.is_none() && !exchange.is_up() && !stop.load(Ordering::Relaxed) {
-        thread::sleep(LOOK);
+    while args.device.is_none() && !client.is_up() && !stop.load(Ordering::Relaxed) {
+        thread::sleep(POLL_INTERVAL);
     }
     let (notify, notices) = bounded(64);
     let capture = CaptureConfig { chunk_ms: args.chunk_ms, ..CaptureConfig::default() };
     let input = open(&source, &capture, notify)?;
     let topics = MicTopics::new(&args.prefix);
-    let mut speaker = Speaker {
+    let mut speaker = MicrophonePublisher {
         audio: topics.audio(&args.id),
         hello: topics.hello(&args.id),
         format: if args.float { PcmFormat::F32le } else { PcmFormat::S16le },
         chunk_ms: args.chunk_ms,
-        exchange,
+        client,
         rate: 0,
         session: 0,
         next: 0,
@@ -93,22 +93,22 @@ pub(super) fn run(args: &MicrophoneArgs) -> Result<()> {
         untold: 0,
     };
     speaker.listen(input, &notices, &stop);
-    speaker.exchange.stop(FAREWELL);
+    speaker.client.stop(STOP_TIMEOUT);
     tracing::info!("{} chunks were sent, {} dropped", speaker.sent, speaker.dropped);
     Ok(())
 }
 
-struct Speaker {
+struct MicrophonePublisher {
     audio: String,
     hello: String,
     format: PcmFormat,
     chunk_ms: u32,
-    exchange: Exchange,
+    client: MqttClient,
     rate: u32,
     session: u32,
     /// Index of the first of `samples` in the session.
     next: u64,
-    /// What fills no chunk yet.
+    /// Samples of the incomplete chunk.
     samples: Vec<f32>,
     /// The input comes as fast as it is read.
     paced: bool,
@@ -117,15 +117,15 @@ struct Speaker {
     hailed: Option<Instant>,
     sent: u64,
     dropped: u64,
-    /// Of these, those of which nobody was told.
+    /// Of these, the ones not reported yet.
     untold: u64,
 }
 
-impl Speaker {
+impl MicrophonePublisher {
     fn listen(&mut self, mut input: OpenSource, notices: &Receiver<Notice>, stop: &AtomicBool) {
         let mut piece = vec![0.0; 4096];
         while !stop.load(Ordering::Relaxed) {
-            notices.try_iter().for_each(|notice| tell(&notice));
+            notices.try_iter().for_each(|notice| publish_qos1(&notice));
             let Some(feed) = input.feeds.first_mut() else { return };
             match feed.reader.read(&mut piece) {
                 Read::Rate(rate) => {
@@ -138,15 +138,15 @@ impl Speaker {
                     self.flush();
                     self.next += lost;
                 }
-                Read::Empty => drop(feed.reader.wait(LOOK)),
+                Read::Empty => drop(feed.reader.wait(POLL_INTERVAL)),
                 Read::Closed => {
                     self.flush();
                     break;
                 }
             }
-            self.hail();
+            self.send_hello();
         }
-        notices.try_iter().for_each(|notice| tell(&notice));
+        notices.try_iter().for_each(|notice| publish_qos1(&notice));
     }
 
     fn chunk(&self) -> usize {
@@ -160,7 +160,7 @@ impl Speaker {
         let length = self.chunk();
         while self.samples.len() >= length {
             self.send(length);
-            self.hail();
+            self.send_hello();
         }
     }
 
@@ -174,7 +174,7 @@ impl Speaker {
     fn send(&mut self, count: usize) {
         if self.paced {
             thread::sleep(self.due.saturating_duration_since(Instant::now()));
-            self.due = self.due.max(Instant::now().checked_sub(LOOK).unwrap_or(self.due))
+            self.due = self.due.max(Instant::now().checked_sub(POLL_INTERVAL).unwrap_or(self.due))
                 + Duration::from_secs_f64(count as f64 / (f64::from(self.rate.max(1)) * PACE));
         }
         let samples = self.samples.drain(..count);
@@ -185,7 +185,7 @@ impl Speaker {
         let pcm = PcmForm { rate: self.rate, channels: 1, format: self.format };
         let chunk = Chunk { pcm, session: self.session, first: self.next, bytes: &bytes };
         self.next += count as u64;
-        if self.exchange.murmur(self.audio.clone(), chunk.write()) {
+        if self.client.publish_qos0(self.audio.clone(), chunk.write()) {
             self.sent += 1;
             if self.untold > 0 {
                 tracing::warn!("{} chunks were dropped, since the broker was away", self.untold);
@@ -196,14 +196,14 @@ impl Speaker {
         }
     }
 
-    /// Says that the microphone is there, where it is time.
-    fn hail(&mut self) {
+    /// Sends a hello, when it is due.
+    fn send_hello(&mut self) {
         let now = Instant::now();
-        if self.rate == 0 || self.hailed.is_some_and(|last| now < last + HELLO) {
+        if self.rate == 0 || self.hailed.is_some_and(|last| now < last + HELLO_INTERVAL) {
             return;
         }
         let document = json!({ "rate": self.rate, "channels": 1, "session": self.session });
-        if self.exchange.tell(self.hello.clone(), document.to_string().into_bytes()) {
+        if self.client.publish_qos1(self.hello.clone(), document.to_string().into_bytes()) {
             self.hailed = Some(now);
         }
     }
@@ -214,22 +214,22 @@ fn to_integer(x: f32) -> i16 {
     (x * 32_768.0).round().clamp(-32_768.0, 32_767.0) as i16
 }
 
-fn tell(notice: &Notice) {
+fn publish_qos1(notice: &Notice) {
     let source = &notice.source;
     match &notice.change {
-        Change::Online { description } => tracing::info!("{source}: {description}"),
-        Change::Offline { reason } => tracing::warn!("{source}: offline: {reason}"),
-        Change::WrongRate { nominal, measured } => {
+        SourceChange::Online { description } => tracing::info!("{source}: {description}"),
+        SourceChange::Offline { reason } => tracing::warn!("{source}: offline: {reason}"),
+        SourceChange::WrongRate { nominal, measured } => {
             tracing::warn!("{source}: it says {nominal} Hz and gives {measured}; it is taken at that");
         }
-        Change::RateOff { nominal, measured } => {
+        SourceChange::RateOff { nominal, measured } => {
             tracing::warn!("{source}: {measured} samples a second come where {nominal} are configured");
         }
-        Change::Xrun { count } => tracing::warn!("{source}: {count} overruns of the device"),
-        Change::Ended { frames, failure } => {
+        SourceChange::Xrun { count } => tracing::warn!("{source}: {count} overruns of the device"),
+        SourceChange::Ended { frames, failure } => {
             let why = failure.as_deref().unwrap_or("end of the input");
             tracing::info!("{source}: {why} after {frames} samples");
         }
-        Change::Elsewhere { .. } => {}
+        SourceChange::Elsewhere { .. } => {}
     }
 }

@@ -1,4 +1,4 @@
-//! What a failed step means, and what to do about it.
+//! Cause and fix of a failed step.
 
 use std::io;
 
@@ -15,7 +15,7 @@ pub(super) struct Stage {
     pub(super) user: Option<String>,
     /// Where the message goes.
     pub(super) topic: String,
-    /// What all topics of the node begin with.
+    /// Prefix of all topics of the node.
     pub(super) all: String,
 }
 
@@ -131,7 +131,7 @@ impl Stage {
         )
     }
 
-    /// What is retained is not there for who comes later.
+    /// Retained messages do not reach later subscribers.
     pub(super) fn not_kept(&self) -> Error {
         let Self { place, topic, .. } = self;
         Error::broker(

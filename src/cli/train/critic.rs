@@ -9,12 +9,12 @@ use crate::config::TrainConfig;
 use crate::corpus::Selection;
 use crate::error::{Error, Result};
 use crate::model::{self, BANK, Cpc};
-use crate::train::{Lessons, teach_critic};
+use crate::train::{CriticDataset, train_critic};
 
 /// Runs it.
 ///
 /// # Errors
-/// When the data has no lessons in it, or the disk refuses.
+/// When the data has no material for scenes, or the disk refuses.
 pub(super) fn run(args: &TrainArgs, config: &TrainConfig) -> Result<()> {
     let Some(path) = &args.init else {
         return Err(Error::config("no model to teach a critic for", "name it with `--init MODEL`"));
@@ -25,16 +25,16 @@ pub(super) fn run(args: &TrainArgs, config: &TrainConfig) -> Result<()> {
     let cpc = Cpc::load(&unjudged, &manifest.architecture)?;
     let mut out = stdout();
     let progress = bar()?;
-    let lessons = {
+    let dataset = {
         let mut show = show_on(&progress);
-        Lessons::read(&args.data, Selection::Train, |done, total| show("reading", done, total))?
+        CriticDataset::read(&args.data, Selection::Train, |done, total| show("reading", done, total))?
     };
-    for line in &lessons.skipped {
+    for line in &dataset.skipped {
         out.line(format_args!("skipped {line}"))?;
     }
-    let (places, foreign) = lessons.count();
+    let (places, foreign) = dataset.count();
     out.line(format_args!(
-        "{places} places and {foreign} foreign sounds; {} lessons, {} steps",
+        "{places} sites and {foreign} foreign sounds; {} scenes, {} steps",
         config.critic.lessons, config.critic.steps
     ))?;
     let stop = stop_flag()?;
@@ -44,7 +44,7 @@ pub(super) fn run(args: &TrainArgs, config: &TrainConfig) -> Result<()> {
         progress.set_position(done as u64);
     };
     let (shape, critic, mark) =
-        teach_critic((&cpc, &manifest), &lessons, (&config.critic, config.seed), &stop, &show)?;
+        train_critic((&cpc, &manifest), &dataset, (&config.critic, config.seed), &stop, &show)?;
     progress.finish_and_clear();
     tensors.retain(|name, _| !name.starts_with("critic."));
     tensors.extend(critic);

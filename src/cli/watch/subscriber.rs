@@ -8,7 +8,7 @@ use tokio::time::{sleep, timeout_at};
 use super::{WatchArgs, lines};
 use crate::error::{Error, Result};
 use crate::mqtt::BrokerAddress;
-use crate::mqtt::link::{self, Link, Message, Options, Told};
+use crate::mqtt::link::{self, ConnectOptions, Link, LinkEvent, Message};
 use crate::publish::Topics;
 
 /// Time for the first connection.
@@ -16,13 +16,13 @@ const FIRST: Duration = Duration::from_secs(5);
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 const PAUSES: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(4));
 
-struct Watch<'a> {
+struct EventSubscriber<'a> {
     args: &'a WatchArgs,
     filters: Vec<String>,
     printed: u64,
 }
 
-enum End {
+enum SessionEnd {
     Done,
     Lost(String),
 }
@@ -37,9 +37,9 @@ pub(super) fn run(args: &WatchArgs) -> Result<()> {
     let kinds = kinds.iter().chain(args.scores.then_some(&"+/score"));
     let filters = kinds.map(|kind| format!("{}/{node}/{kind}", args.prefix)).collect();
     let id = format!("cpc-watch-{}", ulid::Ulid::generate());
-    let mut options = Options::new(address.clone(), login, id, KEEP_ALIVE);
+    let mut options = ConnectOptions::new(address.clone(), login, id, KEEP_ALIVE);
     options.encrypt(&access.tls())?;
-    let mut watch = Watch { args, filters, printed: 0 };
+    let mut watch = EventSubscriber { args, filters, printed: 0 };
     let runtime = link::runtime()?;
     let result = runtime.block_on(async {
         let by = Instant::now() + FIRST;
@@ -49,11 +49,11 @@ pub(super) fn run(args: &WatchArgs) -> Result<()> {
             let mut link = Link::start(&options);
             let session = watch.session(&mut link, &mut connected, by);
             match session.await? {
-                End::Done => return Ok(()),
-                End::Lost(reason) if !connected && Instant::now() + pause >= by => {
+                SessionEnd::Done => return Ok(()),
+                SessionEnd::Lost(reason) if !connected && Instant::now() + pause >= by => {
                     return Err(unreachable(&address, &reason));
                 }
-                End::Lost(reason) => {
+                SessionEnd::Lost(reason) => {
                     if connected {
                         tracing::warn!("the broker is away ({reason}); trying again");
                     }
@@ -81,32 +81,32 @@ fn unreachable(address: &BrokerAddress, reason: &str) -> Error {
     Error::broker(format!("no connection to the broker at {host}:{port} within 5 s: {reason}"), fix)
 }
 
-impl Watch<'_> {
-    async fn session(&mut self, link: &mut Link, connected: &mut bool, by: Instant) -> Result<End> {
+impl EventSubscriber<'_> {
+    async fn session(&mut self, link: &mut Link, connected: &mut bool, by: Instant) -> Result<SessionEnd> {
         loop {
             let event = if *connected {
                 link.events.recv().await
             } else {
                 match timeout_at(by.into(), link.events.recv()).await {
                     Ok(event) => event,
-                    Err(_) => return Ok(End::Lost("no answer".into())),
+                    Err(_) => return Ok(SessionEnd::Lost("no answer".into())),
                 }
             };
             match event {
-                None => return Ok(End::Lost("the connection's task ended".into())),
-                Some(Err(error)) => return Ok(End::Lost(error)),
-                Some(Ok(Told::Connected { .. })) => {
+                None => return Ok(SessionEnd::Lost("the connection's task ended".into())),
+                Some(Err(error)) => return Ok(SessionEnd::Lost(error)),
+                Some(Ok(LinkEvent::Connected { .. })) => {
                     *connected = true;
                     for filter in &self.filters {
                         if !link.client.subscribe(filter) {
-                            return Ok(End::Lost("the connection closed".into()));
+                            return Ok(SessionEnd::Lost("the connection closed".into()));
                         }
                     }
                 }
-                Some(Ok(Told::Goodbye(reason))) => return Ok(End::Lost(reason)),
-                Some(Ok(Told::Message(message))) => {
+                Some(Ok(LinkEvent::Disconnect(reason))) => return Ok(SessionEnd::Lost(reason)),
+                Some(Ok(LinkEvent::Message(message))) => {
                     if !self.print(&message)? {
-                        return Ok(End::Done);
+                        return Ok(SessionEnd::Done);
                     }
                 }
                 Some(Ok(_)) => {}
@@ -114,7 +114,7 @@ impl Watch<'_> {
         }
     }
 
-    /// False where there is no more to print or nobody to print to.
+    /// False where there is no more to print, or stdout is closed.
     fn print(&mut self, message: &Message) -> Result<bool> {
         let text = String::from_utf8_lossy(&message.payload);
         let line = match self.args.json {

@@ -1,4 +1,4 @@
-//! Changes that are no event: where they come, and how they sound.
+//! Controls, changes that are no event: their times and their sound.
 
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
@@ -72,7 +72,7 @@ pub(super) fn replace(rng: &mut ChaCha8Rng, samples: &mut [f32], second: &[f32],
     control.offset_s = control.onset_s + samples_to_seconds(length as u64);
 }
 
-/// What the microphone makes of `samples`: a level of its own, gain steps and swells of `step_db`, colours.
+/// Applies the microphone to `samples`: a level of its own, gain steps and swells of `step_db`, colours.
 pub(super) fn microphone(rng: &mut ChaCha8Rng, samples: &mut [f32], controls: &[Control], step_db: f32) {
     for (kind, sizes) in [(ControlKind::Weather, WEATHER_DB), (ControlKind::MicrophoneColour, COLOUR_DB)] {
         let own: Vec<&Control> = controls.iter().filter(|c| c.kind == kind).collect();

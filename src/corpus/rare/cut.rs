@@ -1,10 +1,10 @@
-//! Cutting clips: what is heard of them, at which level.
+//! Cutting clips: the active part and its level.
 
 use crate::units::{HOP, MODEL_RATE, level_dbfs, seconds_to_samples};
 
 /// An event's active part, seconds.
 const ACTIVE_S: (f64, f64) = (0.5, 3.0);
-/// The active part is what lies within this many dB of the loudest 50 ms.
+/// The active part lies within this many dB of the loudest 50 ms.
 const ACTIVE_DB: f32 = 20.0;
 /// RMS to which the clips of a background are brought, so that they could be one recording.
 pub(super) const LEVEL_DBFS: f32 = -30.0;
@@ -29,7 +29,7 @@ pub(crate) fn to_level(samples: Vec<f32>) -> Option<Vec<f32>> {
     Some(samples.into_iter().map(|x| x * gain).collect())
 }
 
-/// The loudest moment of a clip and what goes on around it, 0.5 to 3 s, with 10 ms fades; none where a clip is too
+/// The loudest moment of a clip and the active part around it, 0.5 to 3 s, with 10 ms fades; none where a clip is too
 /// short.
 pub(crate) fn active_part(samples: &[f32]) -> Option<Vec<f32>> {
     let step = MODEL_RATE as usize / 20;

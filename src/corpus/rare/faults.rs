@@ -8,7 +8,7 @@ use rand_chacha::ChaCha8Rng;
 use super::cut::fade;
 use super::family::AnomalyKind;
 use super::filter::{Biquad, rms, with_rms};
-use super::recipe::{Planted, Recipe};
+use super::recipe::{Planted, SceneRecipe};
 use crate::units::{MODEL_RATE, samples_to_seconds, seconds_to_samples};
 
 const RATE: f64 = MODEL_RATE as f64;
@@ -20,11 +20,11 @@ const DETUNED: (f64, f64) = (0.02, 0.08);
 /// Taps of the interpolation on either side.
 const TAPS: isize = 12;
 
-/// Faults of all kinds in turn, from the `first` on, at the times `at_s`, at the levels of `recipe` in turn. What is
-/// added has its level over the machine over its own length; a detuned machine keeps its level and has no ratio.
+/// Faults of all kinds in turn, from the `first` on, at the times `at_s`, at the levels of `recipe` in turn. An added
+/// sound has its level over the machine over its own length; a detuned machine keeps its level and has no ratio.
 pub(super) fn plant_all(
     rng: &mut ChaCha8Rng,
-    recipe: &Recipe,
+    recipe: &SceneRecipe,
     samples: &mut [f32],
     at_s: &[f64],
     first: usize,
@@ -76,7 +76,7 @@ fn plant(
     })
 }
 
-/// What a fault adds to the machine's `own` sound, at any level, and its figures.
+/// The sound that a fault adds to the machine's `own` sound, at any level, and its description.
 fn addition(rng: &mut ChaCha8Rng, kind: AnomalyKind, own: &[f32]) -> (Vec<f32>, String) {
     let wave = |hz: f64, phase: f64| move |i: usize| (TAU * hz * i as f64 / RATE + phase).cos();
     let phase = rng.random_range(0.0..TAU);
@@ -126,7 +126,7 @@ fn addition(rng: &mut ChaCha8Rng, kind: AnomalyKind, own: &[f32]) -> (Vec<f32>, 
 
 /// `length` samples of `sound` from `from` on, at `speed` times their speed, by a sinc with a Hann window.
 fn resampled(sound: &[f32], from: usize, length: usize, speed: f64) -> Vec<f32> {
-    // above the speed of the original, what would lie beyond half the rate is cut off
+    // above the speed of the original, frequencies beyond half the rate are cut off
     let cut = (1.0 / speed).min(1.0);
     let at = |i: usize| {
         let place = from as f64 + i as f64 * speed;
@@ -196,7 +196,7 @@ mod tests {
         let at: Vec<f64> = (0..18).map(|i| 5.0 * f64::from(i)).collect();
         let mut samples = machine(100);
         let mut rng = ChaCha8Rng::seed_from_u64(7);
-        let planted = plant_all(&mut rng, &Recipe::default(), &mut samples, &at, 4);
+        let planted = plant_all(&mut rng, &SceneRecipe::default(), &mut samples, &at, 4);
         for kind in AnomalyKind::FAULTS {
             let mut levels: Vec<i32> = planted
                 .iter()

@@ -5,7 +5,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::family::AnomalyKind;
 use super::filter::rms;
-use super::recipe::{Planted, Recipe};
+use super::recipe::{Planted, SceneRecipe};
 use crate::units::{samples_to_seconds, seconds_to_samples};
 
 /// Adds `sound` at `ratio_db` over the background beneath it; nothing where the background is silent.
@@ -40,7 +40,7 @@ pub(crate) fn plant(
 /// Foreign sounds of any kind at the times `at_s`, at the ratios of `recipe` in turn.
 pub(super) fn plant_all(
     rng: &mut ChaCha8Rng,
-    recipe: &Recipe,
+    recipe: &SceneRecipe,
     samples: &mut [f32],
     foreign: &[(String, Vec<f32>)],
     at_s: &[f64],
@@ -58,8 +58,14 @@ pub(super) fn plant_all(
     planted
 }
 
-/// Foreign sounds in the quiet part. They have dice of their own: all else stays as it is without them.
-pub(super) fn contaminate(recipe: &Recipe, samples: &mut [f32], foreign: &[(String, Vec<f32>)], seed: u64) {
+/// Foreign sounds in the quiet part. They have a random sequence of their own, so that the rest of the stream does not
+/// depend on them.
+pub(super) fn contaminate(
+    recipe: &SceneRecipe,
+    samples: &mut [f32],
+    foreign: &[(String, Vec<f32>)],
+    seed: u64,
+) {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     rng.set_stream(1);
     let quiet = samples.len().min(seconds_to_samples(recipe.quiet_s) as usize);

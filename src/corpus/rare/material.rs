@@ -1,4 +1,4 @@
-//! What streams are made of: backgrounds, foreign sounds, strokes and states of a motor.
+//! The material of streams: backgrounds, foreign sounds, strokes and states of a motor.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -17,22 +17,22 @@ const LEAST_RECORDING_S: f64 = 14.0;
 /// Longest recording that is read, seconds.
 const LONGEST_RECORDING_S: usize = 1800;
 
-/// How the sound of a background hangs together.
+/// Continuity of a background.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Continuity {
     /// One uninterrupted recording. It is played in its order, and goes on from its end to its beginning.
     Recording,
     /// Clips of one kind, played in pieces at random.
     Clips,
-    /// A short recording of one steady state. What is learnt from and what is tested are different parts of it, each
-    /// played in pieces at random.
+    /// A short recording of one steady state. Calibration and test use different parts of it, each played in pieces at
+    /// random.
     State,
 }
 
 /// A site to listen to.
 #[derive(Debug, Clone)]
 pub struct Background {
-    /// What it is.
+    /// Its name.
     pub name: String,
     /// The collection that it is from.
     pub collection: String,
@@ -47,7 +47,7 @@ pub struct Background {
 }
 
 impl Background {
-    /// Seconds of sound that there are.
+    /// Seconds of sound.
     #[must_use]
     pub fn seconds(&self) -> f64 {
         self.clips.iter().map(Vec::len).sum::<usize>() as f64 / f64::from(crate::units::MODEL_RATE)
@@ -57,9 +57,9 @@ impl Background {
 /// Backgrounds and sounds.
 #[derive(Debug, Clone, Default)]
 pub struct Material {
-    /// Where streams play: uninterrupted recordings first, the longest of them before the others.
+    /// Backgrounds: uninterrupted recordings first, the longest of them before the others.
     pub backgrounds: Vec<Background>,
-    /// What is planted: label and active part.
+    /// Foreign sounds: label and active part.
     pub foreign: Vec<(String, Vec<f32>)>,
     /// Strokes that rhythms are made of: label and sound.
     pub strokes: Vec<(String, Vec<f32>)>,
@@ -130,7 +130,7 @@ impl Material {
         material.backgrounds.sort_by(|a, b| b.seconds().total_cmp(&a.seconds()));
         let clips = kinds.into_iter().filter_map(|(key, (machine, clips))| of_clips(key, machine, clips));
         material.backgrounds.extend(clips);
-        material.tell_apart();
+        material.disambiguate_names();
         let state = |((name, collection), samples): (_, Vec<f32>)| Background {
             name,
             collection,
@@ -178,7 +178,7 @@ impl Material {
     }
 
     /// Backgrounds of one name get that of their collection too.
-    fn tell_apart(&mut self) {
+    fn disambiguate_names(&mut self) {
         let names: Vec<String> = self.backgrounds.iter().map(|b| b.name.to_lowercase()).collect();
         for background in &mut self.backgrounds {
             let own = background.name.to_lowercase();

@@ -7,7 +7,7 @@ use super::cut::LEVEL_DBFS;
 use super::family::{ControlKind, Family};
 use super::material::{Background, Material};
 use super::playback::Playback;
-use super::recipe::{Control, Planted, Recipe};
+use super::recipe::{Control, Planted, SceneRecipe};
 use super::rhythm::Rhythm;
 use super::{controls, faults, foreign, machine};
 use crate::units::seconds_to_samples;
@@ -20,13 +20,13 @@ const OVER_AMBIENCE_DB: (f32, f32) = (12.0, 25.0);
 pub struct Stream {
     /// Family, background and number.
     pub name: String,
-    /// What is asked of a detector.
+    /// Its family.
     pub family: Family,
-    /// What the background is.
+    /// Name of the background.
     pub background: String,
     /// The collection that the background is from.
     pub collection: String,
-    /// What plays over the background, if it is a machine with a beat.
+    /// Description of the machine with a beat over the background, if there is one.
     pub detail: String,
     /// Mono samples at 16 kHz in [-1, 1].
     pub samples: Vec<f32>,
@@ -40,7 +40,7 @@ pub struct Stream {
     pub controls: Vec<Control>,
 }
 
-/// What a stream is made of.
+/// The parts of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Scene {
     Foreign,
@@ -54,7 +54,7 @@ enum Scene {
 /// A stream before it is made.
 #[derive(Debug, Clone, Copy)]
 pub struct StreamPlan<'a> {
-    recipe: &'a Recipe,
+    recipe: &'a SceneRecipe,
     material: &'a Material,
     background: &'a Background,
     family: Family,
@@ -63,7 +63,7 @@ pub struct StreamPlan<'a> {
     number: usize,
 }
 
-impl Recipe {
+impl SceneRecipe {
     /// The streams of `material`, family after family.
     #[must_use]
     pub fn plans<'a>(&'a self, material: &'a Material) -> Vec<StreamPlan<'a>> {
@@ -108,7 +108,7 @@ impl Recipe {
         all
     }
 
-    /// All streams of `material` at once; [`Recipe::plans`] gives them one by one.
+    /// All streams of `material` at once; [`SceneRecipe::plans`] gives them one by one.
     #[must_use]
     pub fn streams(&self, material: &Material) -> Vec<Stream> {
         self.plans(material).iter().map(StreamPlan::stream).collect()
@@ -201,7 +201,7 @@ impl StreamPlan<'_> {
         let count = ((recipe.seconds - recipe.quiet_s) / recipe.slot_s) as usize;
         let start = |slot: usize| recipe.quiet_s + slot as f64 * recipe.slot_s;
         let (mut events, mut controls) = (Vec::new(), Vec::new());
-        // what lasts longer begins earlier
+        // longer anomalies begin earlier
         let latest = if self.scene == Scene::Foreign { 0.7 } else { 0.3 };
         for slot in 0..count {
             if slot % 2 == 1 || self.scene == Scene::Benign {
@@ -236,7 +236,7 @@ impl StreamPlan<'_> {
         (rhythm.play(rng, samples, ratio_db, &wanted), format!("{} at {ratio_db:+.0} dB", rhythm.describe()))
     }
 
-    /// Adds an ambience that goes on while the machine stands still.
+    /// Adds an ambience that continues while the machine stands still.
     fn add_ambience(&self, rng: &mut ChaCha8Rng, samples: &mut [f32]) {
         let others: Vec<&Background> = self.material.backgrounds.iter().filter(|b| !b.machine).collect();
         let gain = 10f32.powf(-rng.random_range(OVER_AMBIENCE_DB.0..OVER_AMBIENCE_DB.1) / 20.0);
@@ -258,7 +258,7 @@ mod tests {
     use crate::corpus::rare::AnomalyKind;
 
     fn streams(seed: u64) -> Vec<Stream> {
-        Recipe { seed, ..Recipe::slice() }.streams(&Material::synthetic(1))
+        SceneRecipe { seed, ..SceneRecipe::slice() }.streams(&Material::synthetic(1))
     }
 
     #[test]
@@ -271,8 +271,8 @@ mod tests {
     #[test]
     fn contamination_is_in_the_quiet_part_alone() {
         let material = Material::synthetic(1);
-        let recipe = Recipe { seed: 4, families: vec![Family::Foreign], ..Recipe::slice() };
-        let dirty = Recipe { contamination: 0.05, ..recipe.clone() }.streams(&material);
+        let recipe = SceneRecipe { seed: 4, families: vec![Family::Foreign], ..SceneRecipe::slice() };
+        let dirty = SceneRecipe { contamination: 0.05, ..recipe.clone() }.streams(&material);
         let mut changed = 0;
         for (a, b) in recipe.streams(&material).iter().zip(&dirty) {
             let quiet = seconds_to_samples(a.quiet_s) as usize;
@@ -337,7 +337,7 @@ mod tests {
     #[test]
     fn streams_are_spread_over_backgrounds() {
         let material = Material::synthetic(1);
-        let recipe = Recipe { most_streams: Some(2), takes: 3, ..Recipe::slice() };
+        let recipe = SceneRecipe { most_streams: Some(2), takes: 3, ..SceneRecipe::slice() };
         let plans = recipe.plans(&material);
         assert_eq!(plans.len(), 8);
         let mut names: Vec<String> = plans.iter().map(StreamPlan::name).collect();

@@ -7,12 +7,12 @@
 //! background's own kind, slow weather, another colour of the microphone, and the joins of the background itself.
 //! Streams of the family [`Family::Benign`] hold controls alone.
 //!
-//! Backgrounds are uninterrupted recordings first, played in their order, and clips of one kind second. A recording that
-//! is shorter than a stream is learnt from in one part and tested on in the other; how much of a stream was played
-//! before is counted ([`Stream::repeated_s`]).
+//! Backgrounds are uninterrupted recordings first, played in their order, and clips of one kind second. A recording
+//! that is shorter than a stream is calibrated on in one part and tested on in the other; repeated sound is counted
+//! ([`Stream::repeated_s`]).
 //!
-//! [`Material`] is what streams are made of, from a folder with a manifest or synthesised; [`Recipe`] says how. The
-//! same material, recipe and seed give the same samples.
+//! [`Material`] holds the sounds, from a folder with a manifest or synthesised; [`SceneRecipe`] holds the settings. The same
+//! material, recipe and seed give the same samples.
 
 mod controls;
 mod cut;
@@ -35,5 +35,5 @@ pub(crate) use foreign::plant;
 pub use material::{Background, Continuity, Material};
 pub use mixer::{Stream, StreamPlan};
 pub(crate) use playback::join;
-pub use recipe::{Control, Planted, Recipe};
+pub use recipe::{Control, Planted, SceneRecipe};
 pub use source::{Role, role_of};

@@ -1,4 +1,4 @@
-//! Playing a background for as long as a stream is.
+//! Playing a background for the length of a stream.
 
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
@@ -12,10 +12,10 @@ use crate::units::{MODEL_RATE, samples_to_seconds, seconds_to_samples};
 const FADE_S: f64 = 0.5;
 /// Length of a piece.
 const PIECE_S: (f64, f64) = (2.0, 20.0);
-/// Of a recording that is too short, most of what calibration gets.
+/// Largest share of a short recording that calibration gets.
 const LEARNT_SHARE: f64 = 0.6;
 
-/// A background as it is played.
+/// A played background.
 #[derive(Debug, Clone)]
 pub(crate) struct Playback {
     /// Its sound.
@@ -24,17 +24,17 @@ pub(crate) struct Playback {
     pub(crate) joins: Vec<Control>,
     /// Seconds of the stream that hold sound which was played before.
     pub(crate) repeated_s: f64,
-    /// The moment from which on the sound after `quiet` has been played before, seconds.
+    /// The moment from which on the sound after `quiet` is repeated, seconds.
     pub(crate) new_until_s: f64,
 }
 
 impl Background {
-    /// Plays it for `length` samples, the first `quiet` of which are learnt from.
+    /// Plays it for `length` samples, the first `quiet` of which are the calibration.
     ///
     /// A recording that is long enough is played from one place to another, uninterrupted. One that is not is cut in
-    /// two: `quiet` hears one part (at most six tenths), the rest of the stream the other, each played over and over in
-    /// a cross-fade from its end to its beginning. The first part ends where the second begins; with `turned`, the
-    /// later part of the recording is learnt from.
+    /// two: `quiet` plays one part (at most six tenths), the rest of the stream the other, each played over and over in
+    /// a cross-fade from its end to its beginning. The first part ends where the second begins; with `turned`,
+    /// calibration gets the later part of the recording.
     pub(crate) fn play(&self, rng: &mut ChaCha8Rng, quiet: usize, length: usize, turned: bool) -> Playback {
         let first = self.clips.first().map_or(&[] as &[f32], Vec::as_slice);
         match self.continuity {

@@ -1,13 +1,13 @@
-//! How streams are made, and the truth about one.
+//! The settings of generated streams, and the truth about one.
 
 use serde::{Deserialize, Serialize};
 
 use super::family::{AnomalyKind, ControlKind, Family};
 use crate::error::{Error, Result};
 
-/// How streams are made from [`Material`](super::Material).
+/// Settings of streams that are made from [`Material`](super::Material).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Recipe {
+pub struct SceneRecipe {
     /// Seed of every choice.
     pub seed: u64,
     /// Families of streams.
@@ -18,7 +18,7 @@ pub struct Recipe {
     pub most_streams: Option<usize>,
     /// Length of a stream in seconds.
     pub seconds: f64,
-    /// Seconds at the start without anomalies and controls (joins apart): what a detector learns from.
+    /// Seconds at the start without anomalies and controls (joins apart), for the detector's calibration.
     pub quiet_s: f64,
     /// Seconds of a slot; slots hold an anomaly or a control in turn, so that anomalies are two slots apart.
     pub slot_s: f64,
@@ -30,11 +30,11 @@ pub struct Recipe {
     pub beat_ratios_db: Vec<f32>,
     /// Size of gain steps and swells in dB.
     pub gain_step_db: f32,
-    /// Share of the quiet part that foreign sounds take, untold: 0, or up to 0.5 to see what that costs.
+    /// Share of the quiet part with unlabelled foreign sounds: 0, or up to 0.5 to measure the effect of contamination.
     pub contamination: f64,
 }
 
-impl Default for Recipe {
+impl Default for SceneRecipe {
     fn default() -> Self {
         Self {
             seed: 1,
@@ -53,7 +53,7 @@ impl Default for Recipe {
     }
 }
 
-impl Recipe {
+impl SceneRecipe {
     /// Streams small enough for a test of minutes.
     #[must_use]
     pub fn slice() -> Self {
@@ -109,9 +109,9 @@ impl Recipe {
 /// An anomaly in a stream. Times are seconds from the start of the stream.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Planted {
-    /// What kind it is; the kind says which interval the truth is.
+    /// Its kind, which defines the interval of the truth.
     pub kind: AnomalyKind,
-    /// What is heard of it.
+    /// Label of its sound.
     pub label: String,
     /// Its level over the sound beneath it in dB, over its length; none where it has no level of its own.
     pub ratio_db: Option<f32>,
@@ -128,7 +128,7 @@ pub struct Planted {
 /// A control in a stream.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Control {
-    /// What it is.
+    /// Its kind.
     pub kind: ControlKind,
     /// First sample, seconds from the start of the stream.
     pub onset_s: f64,

@@ -1,4 +1,4 @@
-//! Machines with a beat, and what can be wrong with it.
+//! Machines with a beat, and anomalies of the beat.
 
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
@@ -71,14 +71,14 @@ impl Rhythm {
         if self.cycle.len() > 1 {
             kinds.extend([AnomalyKind::SwappedSounds, AnomalyKind::RepeatedSound]);
         }
-        // at a slow beat, most of a faster or slower stretch is the same silence as ever
+        // at a slow beat, most of a faster or slower stretch is silence as before
         if self.period_s <= TEMPO_PERIOD_S {
             kinds.extend([AnomalyKind::Faster, AnomalyKind::Slower]);
         }
         kinds
     }
 
-    /// What it is, in words.
+    /// Description in words.
     pub(super) fn describe(&self) -> String {
         let names: Vec<&str> = self.cycle.iter().map(|(name, _)| name.as_str()).collect();
         format!("{:.2} s {}", self.period_s, names.join("+"))

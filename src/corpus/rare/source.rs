@@ -1,10 +1,10 @@
-//! What the rows of a manifest are good for.
+//! The roles of the rows of a manifest.
 
 use std::path::Path;
 
 use crate::corpus::ClipRow;
 
-/// What a clip is used as.
+/// The role of a clip.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
     /// An uninterrupted recording of a site.
@@ -70,7 +70,7 @@ const MACHINES: [&str; 17] = [
     "pump",
     "engine",
 ];
-/// Classes of ESC-50 that go on and on, and whether they are machines.
+/// Continuous classes of ESC-50, and whether they are machines.
 const STEADY: [(&str, bool); 12] = [
     ("Rain", false),
     ("Wind", false),
@@ -85,7 +85,7 @@ const STEADY: [(&str, bool); 12] = [
     ("Crackling fire", false),
     ("Insects (flying)", false),
 ];
-/// Classes of ESC-50 that are events to whoever lives beside one of those.
+/// Classes of ESC-50 that are used as foreign sounds beside those.
 const FOREIGN: [&str; 9] = [
     "Glass breaking",
     "Siren",
@@ -103,7 +103,7 @@ const STROKES: [&str; 7] =
 /// First words of the names of samples that are strokes.
 const STROKE_NAMES: [&str; 7] = ["bd", "drum", "elec", "perc", "sn", "tabla", "bass"];
 
-/// What `row` is used as; none where streams do not use it.
+/// The role of `row`; `None` where streams do not use it.
 #[must_use]
 pub fn role_of(row: &ClipRow) -> Option<Role> {
     let (set, label) = (row.set.as_str(), row.label.as_str());

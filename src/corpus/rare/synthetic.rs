@@ -18,7 +18,7 @@ const VARIANTS: u64 = 4;
 /// A sample from its time in seconds and its pitch.
 type Sounding = fn(f32, f32, &mut ChaCha8Rng) -> f32;
 
-/// How a background sounds.
+/// Parameters of a background.
 struct Voice {
     name: &'static str,
     /// Whether it is one recording.

@@ -6,7 +6,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
 
-use super::{Alarm, Count, Setting, drift, run};
+use super::{Alarm, BudgetSetting, Count, drift, run};
 use crate::corpus::rare::{Material, join};
 use crate::error::{Error, Result};
 use crate::model::{Cpc, Manifest};
@@ -14,13 +14,13 @@ use crate::units::{FRAME_RATE, HOP, MODEL_RATE};
 
 /// The step of the gain, dB.
 const STEP_DB: f32 = 3.0;
-/// Beside the calibration, seconds that a change of the place takes to be noticed and to be over.
+/// Seconds that a change of the site takes beside the calibration, for detection and settling.
 const RECOVERY_S: f64 = 180.0;
 
-/// What is measured.
+/// Plan of the measurement.
 #[derive(Debug, Clone)]
 pub struct Plan {
-    /// Hours of each stream: half of it steady, a quarter after a gain step, a quarter in another place.
+    /// Hours of each stream: half of it steady, a quarter after a gain step, a quarter at another site.
     pub hours: f64,
     /// Most backgrounds that are used.
     pub backgrounds: usize,
@@ -43,9 +43,9 @@ pub struct Row {
     pub steady: Count,
     /// After a step of the gain of 3 dB, up or down.
     pub stepped: Count,
-    /// In another place, once that was learnt.
+    /// At another site, after its calibration.
     pub moved: Count,
-    /// All alarms, also those while something was learnt.
+    /// All alarms, also those during calibrations.
     pub alarms: Vec<Alarm>,
 }
 
@@ -79,8 +79,10 @@ pub fn measure(
         };
         rows.extend(plan.budgets.iter().map(|&budget| row(budget)));
     }
-    let settings: Vec<Setting> =
-        rows.iter().map(|row| Setting { budget: row.budget, calibrate_s: row.minutes * 60.0 }).collect();
+    let settings: Vec<BudgetSetting> = rows
+        .iter()
+        .map(|row| BudgetSetting { budget: row.budget, calibrate_s: row.minutes * 60.0 })
+        .collect();
     let places = material.backgrounds.len().min(plan.backgrounds);
     for number in 0..places {
         let samples = stream(material, number, plan);
@@ -109,7 +111,7 @@ pub fn measure(
     Ok(rows)
 }
 
-/// What kind of time it is; none while something is learnt.
+/// The phase of a moment; `None` during calibrations.
 fn time_of(row: &mut Row, at_s: f64, seconds: f64) -> Option<&mut Count> {
     let learnt = row.minutes * 60.0 + 5.0;
     let (step, change) = (0.5 * seconds, 0.75 * seconds);
@@ -126,7 +128,7 @@ fn time_of(row: &mut Row, at_s: f64, seconds: f64) -> Option<&mut Count> {
     }
 }
 
-/// Three quarters in one place with a gain step in the middle, the last quarter in the next one.
+/// Three quarters at one site with a gain step in the middle, the last quarter at the next site.
 fn stream(material: &Material, number: usize, plan: &Plan) -> Vec<f32> {
     let mut rng = ChaCha8Rng::seed_from_u64(plan.seed ^ (number as u64) << 32);
     let length = (plan.hours * 3600.0 * f64::from(MODEL_RATE)) as usize / HOP * HOP;

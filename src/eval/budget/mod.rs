@@ -1,4 +1,4 @@
-//! Whether the budget holds: false alarms on hours of sound without events.
+//! The false-alarm budget over hours of sound without events.
 //!
 //! [`joined`] lets the gain step and the site change, [`recordings`] plays uninterrupted recordings and changes nothing.
 
@@ -14,15 +14,15 @@ use serde::Serialize;
 use crate::detect::{DetectConfig, Detector, DetectorModel, Input};
 use crate::error::Result;
 use crate::event::{Evidence, Finding, Phase, Tier};
-use crate::model::{Cpc, Manifest, Passage};
+use crate::model::{Cpc, Manifest, OfflineStepper};
 use crate::units::{FRAME_RATE, HOP, MODEL_RATE};
 
-/// Hops that the model hears at once.
+/// Hops of a step of the model.
 const PIECE: usize = 500;
 /// Gains of stretches of a minute, dB around the stream's own.
 const DRIFT_DB: f32 = 1.0;
 
-/// Alarms of one kind of time.
+/// Alarms within one phase.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
 pub struct Count {
     /// Alarms.
@@ -72,21 +72,21 @@ impl Count {
 pub struct Alarm {
     /// The background that the stream began with.
     pub background: String,
-    /// When it was told, seconds from the start of the stream.
+    /// When it was reported, seconds from the start of the stream.
     pub at_s: f64,
     /// Its smallest tail probability until then.
     pub p: f64,
     /// Its tier.
     pub tier: Tier,
-    /// What gave it.
+    /// The term that raised it.
     pub evidence: Evidence,
-    /// The band that stood out, Hz.
+    /// The most deviant band, Hz.
     pub band_hz: Option<[f32; 2]>,
 }
 
-/// A detector that learns for so many seconds and may raise so many alarms an hour.
+/// A detector's calibration length in seconds and its budget in alarms an hour.
 #[derive(Debug, Clone, Copy, PartialEq)]
-struct Setting {
+struct BudgetSetting {
     budget: f64,
     calibrate_s: f64,
 }
@@ -96,13 +96,13 @@ struct Setting {
 fn run(
     (manifest, cpc): (&Manifest, &Arc<Cpc>),
     samples: &[f32],
-    settings: &[Setting],
+    settings: &[BudgetSetting],
     found: &mut dyn FnMut(usize, &Finding),
     passed: &mut dyn FnMut(usize, f64),
     progress: &mut dyn FnMut(f64),
 ) -> Result<()> {
     let instrument = DetectorModel::new(manifest.frame_shape(), manifest.sha256.clone(), cpc.critic())?;
-    let detector = |setting: &Setting| {
+    let detector = |setting: &BudgetSetting| {
         let config = DetectConfig {
             events_per_hour: setting.budget,
             calibrate_seconds: setting.calibrate_s,
@@ -111,7 +111,7 @@ fn run(
         Detector::new(&config, instrument.clone())
     };
     let mut detectors = settings.iter().map(detector).collect::<Result<Vec<_>>>()?;
-    let mut passage = Passage::new(Arc::clone(cpc))?;
+    let mut passage = OfflineStepper::new(Arc::clone(cpc))?;
     let (mut frames, mut out) = (Vec::new(), Vec::new());
     for (piece, sound) in samples.chunks(PIECE * HOP).enumerate() {
         progress((piece * PIECE * HOP) as f64 / samples.len() as f64);

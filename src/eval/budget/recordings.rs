@@ -7,16 +7,16 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
 
-use super::{Alarm, Count, Setting, drift, run};
+use super::{Alarm, BudgetSetting, Count, drift, run};
 use crate::corpus::rare::{Background, Continuity, Material};
 use crate::error::{Error, Result};
 use crate::model::{Cpc, Manifest};
 use crate::units::{FRAME_RATE, HOP, seconds_to_samples};
 
-/// Seconds after the calibration that belong to no hour.
+/// Seconds after the calibration that are not counted.
 const SETTLE_S: f64 = 5.0;
 
-/// What is measured.
+/// Plan of the measurement.
 #[derive(Debug, Clone)]
 pub struct Plan {
     /// Hours of each stream after its calibration.
@@ -48,12 +48,12 @@ pub struct Row {
     pub alarms: Vec<Alarm>,
 }
 
-/// Runs the detector over uninterrupted recordings of `material`. Nothing happens in them but a drift of the gain by
-/// 1 dB from minute to minute.
+/// Runs the detector over uninterrupted recordings of `material`. Their gain drifts by 1 dB from minute to minute;
+/// nothing else changes.
 ///
-/// A recording that is too short is learnt from in one part and tested on in the other, each of which goes on from its
-/// end to its beginning in a cross-fade; `new` counts the sound that is played for the first time. `progress` is called
-/// with streams and share done.
+/// A recording that is too short is calibrated on in one part and tested on in the other, each of which goes on from
+/// its end to its beginning in a cross-fade; `new` counts the sound that is played for the first time. `progress` is
+/// called with streams and share done.
 ///
 /// # Errors
 /// When there is no such recording, or the model fails.
@@ -110,7 +110,8 @@ fn of_recording(
     let mut rng = ChaCha8Rng::seed_from_u64(plan.seed ^ number << 32);
     let mut playback = recording.play(&mut rng, quiet, length, false);
     drift(&mut rng, &mut playback.samples, |_| 0.0);
-    let settings: Vec<Setting> = rows.iter().map(|row| Setting { budget: row.budget, calibrate_s }).collect();
+    let settings: Vec<BudgetSetting> =
+        rows.iter().map(|row| BudgetSetting { budget: row.budget, calibrate_s }).collect();
     rows.iter_mut().for_each(|row| row.by_recording.push((recording.name.clone(), Count::default())));
     let rows = RefCell::new(rows);
     let add = |row: usize, at_s: f64, alarms: usize, hours: f64| {

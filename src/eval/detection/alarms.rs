@@ -1,11 +1,11 @@
-//! What alarms are worth at a budget.
+//! Figures of the alarms at a budget.
 
 use serde::Serialize;
 
-use super::outcome::{Anomaly, EventOutcome, Outcome, Verdict};
+use super::outcome::{Anomaly, BudgetResult, EventOutcome, Outcome};
 use crate::corpus::rare::{AnomalyKind, ControlKind};
 
-/// Delay from the moment when an anomaly can be known to the first statement, seconds.
+/// Delay from the first moment at which an anomaly can be known to the first report, seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Delay {
     /// Kind of the anomalies.
@@ -20,7 +20,7 @@ pub struct Delay {
     pub p90_s: Option<f64>,
 }
 
-/// What alarms are worth at one budget.
+/// Figures of the alarms at one budget.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct AtBudget {
     /// The budget, events an hour.
@@ -44,7 +44,7 @@ pub(super) fn budgets(outcomes: &[&Outcome]) -> Vec<AtBudget> {
     let count = outcomes.first().map_or(0, |o| o.verdicts.len());
     (0..count)
         .map(|i| {
-            let verdicts: Vec<&Verdict> = outcomes.iter().filter_map(|o| o.verdicts.get(i)).collect();
+            let verdicts: Vec<&BudgetResult> = outcomes.iter().filter_map(|o| o.verdicts.get(i)).collect();
             let events: Vec<&EventOutcome> = verdicts.iter().flat_map(|v| &v.events).collect();
             let share = |n: usize, of: usize| n as f64 / of.max(1) as f64;
             let on_time = events.iter().filter(|e| e.on_time).count();

@@ -31,8 +31,8 @@ impl Areas {
 
     /// Of the anomalies of a stream that `wanted` picks.
     pub(super) fn of(outcome: &Outcome, wanted: impl Fn(&Anomaly) -> bool) -> Option<Self> {
-        let strange: Vec<f64> = outcome.strange(wanted).collect();
-        Self::between(&strange, &outcome.normal().collect::<Vec<_>>())
+        let strange: Vec<f64> = outcome.positives(wanted).collect();
+        Self::between(&strange, &outcome.negatives().collect::<Vec<_>>())
     }
 
     /// The macro mean over streams.
@@ -83,7 +83,7 @@ impl Estimate {
         Self { value: Areas::mean(all.iter().map(|e| e.value)), draws: (0..count).map(draw).collect() }
     }
 
-    /// What `self` has more than `other`, paired.
+    /// The paired difference of `self` and `other`.
     pub(super) fn minus(&self, other: &Self) -> Self {
         let less = |a: Areas, b: Areas| Areas { auc: a.auc - b.auc, pauc: a.pauc - b.pauc };
         let draws = self.draws.iter().zip(&other.draws).map(|(a, b)| less(*a, *b)).collect();

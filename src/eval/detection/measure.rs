@@ -6,31 +6,31 @@ use std::time::Instant;
 use super::estimate::Resampler;
 use super::outcome::{Alarm, Outcome};
 use super::summary::{FamilyStreams, Report, Summary};
-use crate::corpus::rare::{Family, Recipe, Stream, StreamPlan};
+use crate::corpus::rare::{Family, SceneRecipe, Stream, StreamPlan};
 use crate::detect::{DetectConfig, alarms_of};
 use crate::error::Result;
-use crate::eval::rivals::{ROW, Rival, Sound};
+use crate::eval::baselines::{Baseline, ROW, StreamFeatures};
 use crate::units::{samples_to_seconds, seconds_to_frames};
 
-/// What a detector made of a stream.
+/// The output of a detector on a stream.
 #[derive(Debug, Clone)]
-pub struct Judged {
+pub struct DetectorOutput {
     /// A score for each row of [`ROW`] frames.
     pub rows: Vec<f64>,
     /// Alarms at each budget.
     pub alarms: Vec<(f64, Vec<Alarm>)>,
 }
 
-/// Something that takes part.
-pub trait Contender {
-    /// What it is called.
+/// A detector that is measured.
+pub trait DetectorUnderTest {
+    /// Its name.
     fn name(&self) -> String;
 
     /// Scores and alarms of a stream, at each budget of `options`.
     ///
     /// # Errors
     /// When it fails.
-    fn judge(&mut self, stream: &Stream, sound: &Sound, options: &Options) -> Result<Judged>;
+    fn run(&mut self, stream: &Stream, sound: &StreamFeatures, options: &Options) -> Result<DetectorOutput>;
 }
 
 /// How detectors are measured.
@@ -44,12 +44,12 @@ pub struct Options {
     pub resampler: Resampler,
 }
 
-impl Contender for Box<dyn Rival> {
+impl DetectorUnderTest for Box<dyn Baseline> {
     fn name(&self) -> String {
         self.as_ref().name().to_owned()
     }
 
-    fn judge(&mut self, stream: &Stream, sound: &Sound, options: &Options) -> Result<Judged> {
+    fn run(&mut self, stream: &Stream, sound: &StreamFeatures, options: &Options) -> Result<DetectorOutput> {
         let quiet = seconds_to_frames(stream.quiet_s) / ROW;
         let rows = self.scores(sound, quiet)?;
         let alarms = options.budgets.iter().map(|&budget| {
@@ -59,42 +59,42 @@ impl Contender for Box<dyn Rival> {
             Ok((budget, found.into_iter().map(alarm).collect()))
         });
         let alarms = alarms.collect::<Result<_>>()?;
-        Ok(Judged { rows, alarms })
+        Ok(DetectorOutput { rows, alarms })
     }
 }
 
-/// Takes a stream and what each detector makes of it.
-pub type Keep<'a> = dyn FnMut(&Stream, &[(String, Judged)]) -> Result<()> + 'a;
+/// Called with a stream and the output of each detector.
+pub type Keep<'a> = dyn FnMut(&Stream, &[(String, DetectorOutput)]) -> Result<()> + 'a;
 
-/// Measures every contender on every stream, one after the other; the first contender is the one that the others are
-/// compared with. `progress` is called with what is done now, how much is done and how much there is, `keep` with each
-/// stream and what every contender made of it.
+/// Measures every detector on every stream, one after the other; the others are compared with the first. `progress` is
+/// called with the name of the phase, the work done and the whole work, `keep` with each stream and the output of every
+/// detector.
 ///
 /// # Errors
-/// When a contender or `keep` fails.
+/// When a detector or `keep` fails.
 pub fn measure(
-    recipe: &Recipe,
+    recipe: &SceneRecipe,
     plans: &[StreamPlan<'_>],
-    contenders: &mut [Box<dyn Contender>],
+    tested: &mut [Box<dyn DetectorUnderTest>],
     options: &Options,
     progress: &mut dyn FnMut(&str, usize, usize),
     keep: &mut Keep<'_>,
 ) -> Result<(Report, Vec<Vec<Outcome>>)> {
-    let mut outcomes: Vec<Vec<Outcome>> = vec![Vec::new(); contenders.len()];
-    let mut seconds = vec![0.0; contenders.len()];
+    let mut outcomes: Vec<Vec<Outcome>> = vec![Vec::new(); tested.len()];
+    let mut seconds = vec![0.0; tested.len()];
     let mut families: BTreeMap<Family, FamilyStreams> = BTreeMap::new();
-    let in_all = plans.len() * contenders.len();
+    let in_all = plans.len() * tested.len();
     for (done, plan) in plans.iter().enumerate() {
         let stream = plan.stream();
         count(&mut families, &stream);
-        let sound = Sound::of(&stream.samples)?;
-        let mut all = Vec::with_capacity(contenders.len());
-        let each = contenders.iter_mut().zip(&mut outcomes).zip(&mut seconds).enumerate();
-        for (number, ((contender, outcomes), seconds)) in each {
-            let name = contender.name();
+        let sound = StreamFeatures::of(&stream.samples)?;
+        let mut all = Vec::with_capacity(tested.len());
+        let each = tested.iter_mut().zip(&mut outcomes).zip(&mut seconds).enumerate();
+        for (number, ((detector, outcomes), seconds)) in each {
+            let name = detector.name();
             progress(&format!("{}: {name}", stream.name), done * in_all / plans.len() + number, in_all);
             let started = Instant::now();
-            let judged = contender.judge(&stream, &sound, options)?;
+            let judged = detector.run(&stream, &sound, options)?;
             *seconds += started.elapsed().as_secs_f64();
             outcomes.push(Outcome::of(&stream, &judged.rows, &judged.alarms));
             all.push((name, judged));
@@ -103,9 +103,9 @@ pub fn measure(
     }
     let hours: f64 = families.values().map(|f| f.hours).sum();
     let (mut detectors, mut first) = (Vec::new(), None);
-    for ((contender, own), seconds) in contenders.iter().zip(&outcomes).zip(seconds) {
-        progress("intervals", detectors.len(), contenders.len());
-        let (summary, estimates) = Summary::of(&contender.name(), own, first.as_ref(), options.resampler);
+    for ((detector, own), seconds) in tested.iter().zip(&outcomes).zip(seconds) {
+        progress("intervals", detectors.len(), tested.len());
+        let (summary, estimates) = Summary::of(&detector.name(), own, first.as_ref(), options.resampler);
         detectors.push(Summary { seconds_per_hour: seconds / hours, ..summary });
         first.get_or_insert(estimates);
     }

@@ -1,24 +1,24 @@
-//! One detector on one stream.
+//! The outcome of one detector on one stream.
 
 use serde::Serialize;
 
 use crate::corpus::rare::{AnomalyKind, Control, ControlKind, Family, Planted, Stream};
-use crate::eval::rivals::ROW;
+use crate::eval::baselines::ROW;
 use crate::units::FRAME_RATE;
 
 /// Length of the segments that scores are compared over.
 pub const SEGMENT_S: f64 = 0.5;
 /// An alarm belongs to a sound that begins this near to it.
 const COLLAR_S: f64 = 0.5;
-/// An alarm this long after a control has ended is still its doing.
+/// An alarm up to this long after the end of a control is attributed to it.
 const AFTER_S: f64 = 1.0;
 
-/// When a detector said that an event began, and when it said so.
+/// An alarm: the onset that a detector reports, and the time of the report.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Alarm {
     /// Onset in seconds from the start of the stream.
     pub onset_s: f64,
-    /// The moment of the statement.
+    /// Time of the report, seconds from the start of the stream.
     pub emitted_s: f64,
 }
 
@@ -34,7 +34,7 @@ pub struct Segment {
     pub event: Option<usize>,
 }
 
-/// What an anomaly is, as far as figures are told apart by it.
+/// The properties of an anomaly that figures are grouped by.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Anomaly {
     /// Its kind.
@@ -43,22 +43,22 @@ pub struct Anomaly {
     pub ratio_db: Option<f32>,
 }
 
-/// What became of an anomaly.
+/// The outcome of one anomaly.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct EventOutcome {
-    /// What it is.
+    /// Its properties.
     pub anomaly: Anomaly,
     /// Whether an alarm began during it, or half a second beside its onset.
     pub found: bool,
     /// Whether an alarm began within half a second of its onset.
     pub on_time: bool,
-    /// Seconds from the moment when it can be known to the first statement about it.
+    /// Seconds from the first moment at which it can be known to the first report.
     pub delay_s: Option<f64>,
 }
 
-/// What a detector's alarms are worth at one budget.
+/// The alarms of a detector at one budget, matched with the truth.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Verdict {
+pub struct BudgetResult {
     /// The budget in events an hour.
     pub budget: f64,
     /// Every anomaly.
@@ -71,7 +71,7 @@ pub struct Verdict {
     pub hours: f64,
 }
 
-/// One detector on one stream.
+/// The outcome of one detector on one stream.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Outcome {
     /// The stream.
@@ -82,12 +82,12 @@ pub struct Outcome {
     pub background: String,
     /// The collection of its background.
     pub collection: String,
-    /// Segments after the quiet part that are clearly one or the other.
+    /// Segments after the quiet part that are clearly positive or negative.
     pub segments: Vec<Segment>,
     /// Every anomaly.
     pub anomalies: Vec<Anomaly>,
     /// At each budget.
-    pub verdicts: Vec<Verdict>,
+    pub verdicts: Vec<BudgetResult>,
 }
 
 impl Outcome {
@@ -106,12 +106,12 @@ impl Outcome {
     }
 
     /// Scores of segments without an anomaly.
-    pub fn normal(&self) -> impl Iterator<Item = f64> + '_ {
+    pub fn negatives(&self) -> impl Iterator<Item = f64> + '_ {
         self.segments.iter().filter(|s| s.event.is_none()).map(|s| s.score)
     }
 
     /// Scores of segments of the anomalies that `wanted` picks.
-    pub fn strange(&self, wanted: impl Fn(&Anomaly) -> bool) -> impl Iterator<Item = f64> {
+    pub fn positives(&self, wanted: impl Fn(&Anomaly) -> bool) -> impl Iterator<Item = f64> {
         let of = move |s: &Segment| {
             s.event.and_then(|e| self.anomalies.get(e)).is_some_and(&wanted).then_some(s.score)
         };
@@ -139,7 +139,7 @@ fn segments(stream: &Stream, rows: &[f64]) -> Vec<Segment> {
         let full =
             stream.events.iter().enumerate().filter(|(_, e)| shared(e) > 0.0 && shared(e) >= enough(e));
         let event = full.max_by(|a, b| shared(a.1).total_cmp(&shared(b.1))).map(|(i, _)| i);
-        // a touch of an anomaly is neither one nor the other, nor is what it leaves behind
+        // a segment that touches an anomaly only in part, or follows it directly, has no label
         if event.is_none() && stream.events.iter().any(|e| within(e, e.unclear_until_s) > 0.0) {
             continue;
         }
@@ -149,7 +149,7 @@ fn segments(stream: &Stream, rows: &[f64]) -> Vec<Segment> {
     out
 }
 
-fn verdict(stream: &Stream, budget: f64, alarms: &[Alarm]) -> Verdict {
+fn verdict(stream: &Stream, budget: f64, alarms: &[Alarm]) -> BudgetResult {
     let alarms: Vec<&Alarm> = alarms.iter().filter(|a| a.onset_s >= stream.quiet_s).collect();
     let about = |e: &Planted, a: &Alarm| {
         let until_s = e.unclear_until_s.max(e.onset_s + COLLAR_S);
@@ -174,7 +174,7 @@ fn verdict(stream: &Stream, budget: f64, alarms: &[Alarm]) -> Verdict {
     });
     let sounding: f64 = stream.events.iter().map(|e| e.unclear_until_s - e.onset_s).sum();
     let length = stream.samples.len() as f64 / f64::from(crate::units::MODEL_RATE);
-    Verdict {
+    BudgetResult {
         budget,
         events: events.collect(),
         false_alarms: unexplained.len(),
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn segments_are_normal_strange_or_left_out() {
+    fn segments_are_negative_positive_or_left_out() {
         let rows: Vec<f64> = (0..800).map(|row| f64::from(row) / 20.0).collect();
         let outcome = Outcome::of(&stream(), &rows, &[]);
         assert_eq!(outcome.segments.len(), 60 - 2, "21.0 to 21.5 holds 0.1 s, and 38.0 to 38.5 is unclear");
@@ -221,8 +221,8 @@ mod tests {
         let strange: Vec<f64> =
             outcome.segments.iter().filter(|s| s.event.is_some()).map(|s| s.at_s).collect();
         assert_eq!(strange, [20.0, 20.5, 35.0, 37.0, 37.5], "a short anomaly counts where half of it is");
-        assert_eq!(outcome.strange(|a| a.ratio_db == Some(0.0)).count(), 0);
-        assert_eq!(outcome.strange(|_| true).count() + outcome.normal().count(), 58);
+        assert_eq!(outcome.positives(|a| a.ratio_db == Some(0.0)).count(), 0);
+        assert_eq!(outcome.positives(|_| true).count() + outcome.negatives().count(), 58);
     }
 
     #[test]

@@ -2,11 +2,11 @@
 
 use plotters::prelude::*;
 
-use super::measure::Judged;
+use super::measure::DetectorOutput;
 use super::outcome::Outcome;
 use crate::corpus::rare::{ControlKind, Stream};
 use crate::error::{Error, Result};
-use crate::eval::rivals::ROW;
+use crate::eval::baselines::ROW;
 use crate::eval::roc::Roc;
 use crate::units::FRAME_RATE;
 
@@ -62,7 +62,7 @@ fn draw_roc(svg: &mut String, detectors: &[(String, &[Outcome])]) -> Drawn {
         let curves: Vec<Roc> = outcomes
             .iter()
             .filter_map(|o| {
-                Roc::of(&o.strange(|_| true).collect::<Vec<_>>(), &o.normal().collect::<Vec<_>>())
+                Roc::of(&o.positives(|_| true).collect::<Vec<_>>(), &o.negatives().collect::<Vec<_>>())
             })
             .collect();
         let mean = |x: f64| curves.iter().map(|c| c.at(x)).sum::<f64>() / curves.len().max(1) as f64;
@@ -88,13 +88,13 @@ fn draw_roc(svg: &mut String, detectors: &[(String, &[Outcome])]) -> Drawn {
 ///
 /// # Errors
 /// When the picture cannot be drawn.
-pub fn time_plot(stream: &Stream, judged: &[(String, Judged)]) -> Result<String> {
+pub fn time_plot(stream: &Stream, judged: &[(String, DetectorOutput)]) -> Result<String> {
     let mut svg = String::new();
     let drawn = draw_time(&mut svg, stream, judged);
     done(drawn, svg)
 }
 
-fn draw_time(svg: &mut String, stream: &Stream, judged: &[(String, Judged)]) -> Drawn {
+fn draw_time(svg: &mut String, stream: &Stream, judged: &[(String, DetectorOutput)]) -> Drawn {
     let length = stream.samples.len() as f64 / f64::from(crate::units::MODEL_RATE);
     let root =
         SVGBackend::with_string(svg, (1180, 170 * judged.len().max(1) as u32 + 30)).into_drawing_area();

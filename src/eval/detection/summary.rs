@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::alarms::{AtBudget, budgets};
 use super::estimate::{Areas, Estimate, Interval, Resampler};
 use super::outcome::{Anomaly, Outcome};
-use crate::corpus::rare::{AnomalyKind, Family, Recipe};
+use crate::corpus::rare::{AnomalyKind, Family, SceneRecipe};
 
 /// Anomalies of one kind.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -29,7 +29,7 @@ pub struct RatioAreas {
     pub auc: Interval,
     /// Macro mean over streams.
     pub pauc: Interval,
-    /// What the first detector of the report has more of, paired: AUC and pAUC.
+    /// Paired difference of the report's first detector and this one: AUC and pAUC.
     pub behind_first: Option<(Interval, Interval)>,
 }
 
@@ -44,7 +44,7 @@ pub struct FamilySummary {
     pub auc: Option<Interval>,
     /// Macro mean over streams; none where there are no anomalies.
     pub pauc: Option<Interval>,
-    /// What the first detector of the report has more of, paired: AUC and pAUC.
+    /// Paired difference of the report's first detector and this one: AUC and pAUC.
     pub behind_first: Option<(Interval, Interval)>,
     /// By ratio, the loudest first.
     pub by_ratio: Vec<RatioAreas>,
@@ -56,7 +56,7 @@ pub struct FamilySummary {
     pub budgets: Vec<AtBudget>,
 }
 
-/// What one collection changes: means over families of the macro means over streams.
+/// The effect of one collection: means over families of the macro means over streams.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct CollectionAreas {
     /// The collection of the backgrounds.
@@ -78,7 +78,7 @@ pub struct Summary {
     pub auc: Interval,
     /// Mean over families with anomalies of the macro means over streams.
     pub pauc: Interval,
-    /// What the first detector of the report has more of, paired: AUC and pAUC.
+    /// Paired difference of the report's first detector and this one: AUC and pAUC.
     pub behind_first: Option<(Interval, Interval)>,
     /// By family.
     pub families: Vec<FamilySummary>,
@@ -90,7 +90,7 @@ pub struct Summary {
     pub seconds_per_hour: f64,
 }
 
-/// What the streams of a family are.
+/// The streams of a family.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct FamilyStreams {
     /// The family.
@@ -108,11 +108,11 @@ pub struct FamilyStreams {
 /// Everything that was measured.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Report {
-    /// How the streams were made.
-    pub recipe: Recipe,
-    /// What they are, by family.
+    /// The recipe of the streams.
+    pub recipe: SceneRecipe,
+    /// The streams by family.
     pub streams: Vec<FamilyStreams>,
-    /// Detectors; the first is ours.
+    /// Detectors; the first is the daemon's.
     pub detectors: Vec<Summary>,
 }
 

@@ -68,7 +68,7 @@ fn controls(report: &Report, number: usize, out: &mut String) {
     out.push('\n');
 }
 
-/// What was found at the last budget, and how late, by kind.
+/// Recall and delays at the last budget, by kind.
 pub(super) fn delays(report: &Report, out: &mut String) {
     let last = |d: &Summary| d.budgets.last().cloned();
     let Some(AtBudget { budget, delays, .. }) = report.detectors.first().and_then(last) else { return };

@@ -1,4 +1,4 @@
-//! Log-mel bands and the statistics of the place.
+//! Log-mel bands, and their normalisation by running statistics of the site.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::kernels::Plan;
 /// Power below which a band counts as silent, as [`LogMel`](crate::nn::LogMel) has it.
 const FLOOR: f32 = 1e-6;
 
-/// Variance that a band of a place has at least, as [`SiteNorm`](crate::nn::SiteNorm) has it.
+/// Smallest variance of a band, as [`RunningNorm`](crate::nn::RunningNorm) has it.
 const LEAST_VARIANCE: f32 = 1e-4;
 
 /// The filterbank of a plan: a window, a Fourier transform and sparse triangles.
@@ -25,9 +25,9 @@ pub(super) struct Bands {
     triangles: Vec<(usize, Vec<f32>)>,
 }
 
-/// Room for one transform.
+/// Buffers of one transform.
 #[derive(Debug)]
-pub(super) struct Spectrum {
+pub(super) struct FftScratch {
     windowed: Vec<f32>,
     bins: Vec<Complex<f32>>,
     power: Vec<f32>,
@@ -81,9 +81,9 @@ impl Bands {
         self.triangles.len()
     }
 
-    /// Room for a transform.
-    pub(super) fn spectrum(&self) -> Spectrum {
-        Spectrum {
+    /// Buffers for a transform.
+    pub(super) fn spectrum(&self) -> FftScratch {
+        FftScratch {
             windowed: self.transform.make_input_vec(),
             bins: self.transform.make_output_vec(),
             power: vec![0.0; self.transform.make_output_vec().len()],
@@ -91,30 +91,30 @@ impl Bands {
         }
     }
 
-    /// The bands of what a stream heard before, and its newest samples.
+    /// The bands of a window: the stream's earlier samples, then its newest ones.
     ///
     /// # Errors
     /// When there are fewer samples than the window covers.
-    pub(super) fn hear(
+    pub(super) fn compute(
         &self,
         before: &[f32],
         samples: &[f32],
-        room: &mut Spectrum,
+        scratch: &mut FftScratch,
         bands: &mut [f32],
     ) -> Result<()> {
         let heard = before.iter().chain(samples).skip(self.silent);
-        for ((x, sample), weight) in room.windowed.iter_mut().zip(heard).zip(&self.window) {
+        for ((x, sample), weight) in scratch.windowed.iter_mut().zip(heard).zip(&self.window) {
             *x = sample * weight;
         }
         self.transform
-            .process_with_scratch(&mut room.windowed, &mut room.bins, &mut room.scratch)
+            .process_with_scratch(&mut scratch.windowed, &mut scratch.bins, &mut scratch.scratch)
             .map_err(|error| Error::internal(format!("a spectrum of {} samples: {error}", samples.len())))?;
-        for (power, bin) in room.power.iter_mut().zip(&room.bins) {
+        for (power, bin) in scratch.power.iter_mut().zip(&scratch.bins) {
             *power = bin.norm_sqr();
         }
         for (band, (first, weights)) in bands.iter_mut().zip(&self.triangles) {
             let sum: f32 =
-                room.power[*first..].iter().zip(weights).map(|(power, weight)| power * weight).sum();
+                scratch.power[*first..].iter().zip(weights).map(|(power, weight)| power * weight).sum();
             *band = (sum + FLOOR).ln();
         }
         Ok(())
@@ -123,18 +123,18 @@ impl Bands {
 
 /// Whether rows are `window · cos`, then `window · sin`.
 fn is_transform(rows: &[&[f32]], window: &[f32]) -> bool {
-    let turn = std::f64::consts::TAU / window.len() as f64;
+    let transpose = std::f64::consts::TAU / window.len() as f64;
     rows.iter().zip(window).enumerate().all(|(n, (row, weight))| {
         let (cosines, sines) = row.split_at(row.len() / 2);
         cosines.iter().zip(sines).enumerate().all(|(f, (cosine, sine))| {
-            let (sin, cos) = (turn * (n * f % window.len()) as f64).sin_cos();
+            let (sin, cos) = (transpose * (n * f % window.len()) as f64).sin_cos();
             let off = |x: f32, exact: f64| (f64::from(x) - f64::from(*weight) * exact).abs();
             off(*cosine, cos) < 1e-5 && off(*sine, sin) < 1e-5
         })
     })
 }
 
-/// Normalises bands by the statistics of the place (mean and variance of each band, then the frames they count for),
+/// Normalises bands by the statistics of the site (mean and variance of each band, then the frames they count for),
 /// which learn from them unless `least`, the least weight of a frame, is 0.
 pub(super) fn normalise(least: f32, bands: &[f32], statistics: &mut [f32], into: &mut [f32]) {
     let (mean, rest) = statistics.split_at_mut(bands.len());

@@ -1,6 +1,6 @@
 //! Products with a matrix of one stream alone, which no other stream's step brings into a near cache.
 
-use super::simd::{Simd, Work};
+use super::simd::{Kernel, Simd};
 use super::widest::{Make, for_widest};
 
 /// Columns of such a matrix: as many sums as stay in wide registers.
@@ -12,7 +12,7 @@ struct Subtract<'a> {
     sums: &'a mut [f32; COLUMNS],
 }
 
-impl Work for Subtract<'_> {
+impl Kernel for Subtract<'_> {
     type Output = ();
 
     #[inline(always)]
@@ -51,7 +51,7 @@ struct Symmetric<'a> {
     out: &'a mut [f32],
 }
 
-impl Work for Symmetric<'_> {
+impl Kernel for Symmetric<'_> {
     type Output = ();
 
     #[inline(always)]

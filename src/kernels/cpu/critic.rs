@@ -2,10 +2,10 @@
 
 use std::fmt::Debug;
 
-use super::math::{Finish, Recur};
+use super::math::{GruGates, NormRelu};
 use super::pack::Packing;
-use super::panels::Panels;
-use super::product::{Rows, multiply, multiply_then};
+use super::packed_weights::PackedWeights;
+use super::product::{RowLayout, multiply, multiply_then};
 use super::simd::Simd;
 use super::widest::{Make, for_any, for_widest};
 use crate::error::{Error, Result};
@@ -18,21 +18,22 @@ const FOURS: usize = BANDS / 4;
 /// The weights of a critic, packed for the widest registers of this processor: what streams share.
 #[derive(Debug)]
 pub struct CpuCritic {
-    weights: Box<dyn Weights>,
+    weights: Box<dyn CriticKernel>,
 }
 
-/// What a stream remembers for a [`CpuCritic`]: the two rows of the first layer before, and the state of the recurrence.
+/// The state of a stream under a [`CpuCritic`]: the two rows of the first layer before, and the state of the
+/// recurrence.
 #[derive(Debug, Clone)]
 pub struct CriticMemory {
     /// `[2, 32 · narrow]`, the older first.
     first: Vec<f32>,
     hidden: Vec<f32>,
-    room: Room,
+    scratch: Scratch,
 }
 
-/// What is computed on the way, kept for its allocations.
+/// Intermediate results; the buffers are reused.
 #[derive(Debug, Clone, Default)]
-struct Room {
+struct Scratch {
     packing: Packing,
     /// Pairs of bands, `2 · planes` numbers each, with zeros below and above.
     pairs: Vec<f32>,
@@ -47,7 +48,7 @@ struct Room {
     pooled: Vec<f32>,
 }
 
-trait Weights: Debug + Send + Sync {
+trait CriticKernel: Debug + Send + Sync {
     fn fresh(&self) -> CriticMemory;
     fn step(&self, row: &[f32], memory: &mut CriticMemory) -> f32;
 }
@@ -71,13 +72,13 @@ impl CpuCritic {
         Ok(for_any(plan))
     }
 
-    /// What a stream remembers that has heard nothing.
+    /// The state of a stream before its first row.
     #[must_use]
     pub fn fresh(&self) -> CriticMemory {
         self.weights.fresh()
     }
 
-    /// Hears the next row, `[planes · 64 + distances]`, and gives the logit. `memory` is of this critic.
+    /// Steps by one row, `[planes · 64 + distances]`, and returns the logit. `memory` belongs to this critic.
     ///
     /// # Panics
     /// When the row has another length.
@@ -107,14 +108,14 @@ fn check(plan: &CriticPlan) -> Result<()> {
 }
 
 #[derive(Debug)]
-struct Packed<S> {
+struct PackedCritic<S> {
     s: S,
     planes: usize,
     distances: usize,
-    first: Panels,
-    second: Panels,
-    input: Panels,
-    hidden: Panels,
+    first: PackedWeights,
+    second: PackedWeights,
+    input: PackedWeights,
+    hidden: PackedWeights,
     last: Vec<f32>,
     last_bias: f32,
 }
@@ -123,14 +124,15 @@ impl Make for &CriticPlan {
     type Made = CpuCritic;
 
     fn make<S: Simd>(self, s: S) -> CpuCritic {
-        let pack = |matrix: &Matrix, bias: &[f32]| Panels::new(Precision::F32, S::LANES, &[matrix], bias);
+        let pack =
+            |matrix: &Matrix, bias: &[f32]| PackedWeights::new(Precision::F32, S::LANES, &[matrix], bias);
         // each cell first two rows ago, then now
         let (cell, wide) = (2 * self.first.cols, self.second.cols);
         let (before, now) = self.second.data.split_at(3 * cell * wide);
         let cells = before.chunks(cell * wide).zip(now.chunks(cell * wide));
         let data = cells.flat_map(|(before, now)| [before, now].concat()).collect();
         let second = Matrix { rows: self.second.rows, cols: wide, data };
-        let weights = Box::new(Packed {
+        let weights = Box::new(PackedCritic {
             s,
             planes: self.planes,
             distances: self.distances,
@@ -145,51 +147,51 @@ impl Make for &CriticPlan {
     }
 }
 
-impl<S: Simd> Weights for Packed<S> {
+impl<S: Simd> CriticKernel for PackedCritic<S> {
     fn fresh(&self) -> CriticMemory {
         let (narrow, wide) = (self.first.cols(), self.second.cols());
         CriticMemory {
             first: vec![0.0; 2 * PAIRS * narrow],
             hidden: vec![0.0; self.last.len()],
-            room: Room {
+            scratch: Scratch {
                 pairs: vec![0.0; (PAIRS + 2) * 2 * self.planes],
                 fours: vec![0.0; (FOURS + 2) * 4 * narrow],
                 input_sums: vec![0.0; self.input.padded()],
                 hidden_sums: vec![0.0; self.hidden.padded()],
                 second: vec![0.0; wide],
                 pooled: vec![0.0; 2 * wide + self.distances],
-                ..Room::default()
+                ..Scratch::default()
             },
         }
     }
 
     fn step(&self, row: &[f32], memory: &mut CriticMemory) -> f32 {
-        self.look(row, memory);
-        self.pool(&mut memory.room);
-        let Room { pooled, input_sums, hidden_sums, packing, .. } = &mut memory.room;
+        self.first_layer(row, memory);
+        self.pool_bands(&mut memory.scratch);
+        let Scratch { pooled, input_sums, hidden_sums, packing, .. } = &mut memory.scratch;
         let own = pooled.len() - self.distances;
         pooled[own..].copy_from_slice(&row[self.planes * BANDS..]);
-        let rows = Rows::plain(1, pooled.len());
+        let rows = RowLayout::plain(1, pooled.len());
         multiply(self.s, &self.input, (pooled, rows), input_sums, packing);
-        let rows = Rows::plain(1, memory.hidden.len());
+        let rows = RowLayout::plain(1, memory.hidden.len());
         multiply(self.s, &self.hidden, (&memory.hidden, rows), hidden_sums, packing);
-        self.s.run(Recur { from_input: input_sums, from_hidden: hidden_sums, hidden: &mut memory.hidden });
+        self.s.run(GruGates { from_input: input_sums, from_hidden: hidden_sums, hidden: &mut memory.hidden });
         let products = memory.hidden.iter().zip(&self.last).map(|(h, w)| h * w);
         self.last_bias + products.sum::<f32>()
     }
 }
 
-impl<S: Simd> Packed<S> {
+impl<S: Simd> PackedCritic<S> {
     /// The first layer, of each pair, and what it was two rows ago, as fours.
-    fn look(&self, row: &[f32], memory: &mut CriticMemory) {
-        let Room { packing, pairs, fours, sums, .. } = &mut memory.room;
+    fn first_layer(&self, row: &[f32], memory: &mut CriticMemory) {
+        let Scratch { packing, pairs, fours, sums, .. } = &mut memory.scratch;
         let (narrow, width) = (self.first.cols(), 2 * self.planes);
         for (pair, cell) in pairs[width..].chunks_exact_mut(width).take(PAIRS).enumerate() {
             for (plane, both) in cell.as_chunks_mut::<2>().0.iter_mut().enumerate() {
                 both.copy_from_slice(&row[plane * BANDS + 2 * pair..][..2]);
             }
         }
-        let rows = Rows { count: PAIRS, frames: PAIRS, frame_step: width, stream_step: 0 };
+        let rows = RowLayout { count: PAIRS, frames: PAIRS, frame_step: width, stream_step: 0 };
         let padded = self.first.padded();
         let (before, now) = memory.first.split_at_mut(PAIRS * narrow);
         let cells = fours[4 * narrow..].chunks_exact_mut(4 * narrow);
@@ -200,7 +202,7 @@ impl<S: Simd> Packed<S> {
         multiply_then(self.s, &self.first, (pairs, rows), sums, packing, |from, sums| {
             let into = now[from * narrow..].chunks_exact_mut(narrow);
             for (sums, into) in sums.chunks_exact(padded).zip(into) {
-                self.s.run(Finish { norm: None, frame: &sums[..narrow], into });
+                self.s.run(NormRelu { norm: None, frame: &sums[..narrow], into });
             }
         });
         let cells = fours[4 * narrow..].chunks_exact_mut(4 * narrow);
@@ -210,11 +212,11 @@ impl<S: Simd> Packed<S> {
     }
 
     /// Means and maxima of the second layer over fours.
-    fn pool(&self, room: &mut Room) {
-        let Room { packing, fours, sums, second, pooled, .. } = room;
+    fn pool_bands(&self, scratch: &mut Scratch) {
+        let Scratch { packing, fours, sums, second, pooled, .. } = scratch;
         let wide = second.len();
         let step = fours.len() / (FOURS + 2);
-        let rows = Rows { count: FOURS, frames: FOURS, frame_step: step, stream_step: 0 };
+        let rows = RowLayout { count: FOURS, frames: FOURS, frame_step: step, stream_step: 0 };
         let padded = self.second.padded();
         let (means, rest) = pooled.split_at_mut(wide);
         let maxima = &mut rest[..wide];
@@ -223,7 +225,7 @@ impl<S: Simd> Packed<S> {
         maxima.fill(0.0);
         multiply_then(self.s, &self.second, (fours, rows), sums, packing, |_, sums| {
             for sums in sums.chunks_exact(padded) {
-                self.s.run(Finish { norm: None, frame: &sums[..wide], into: second });
+                self.s.run(NormRelu { norm: None, frame: &sums[..wide], into: second });
                 for ((mean, most), x) in means.iter_mut().zip(maxima.iter_mut()).zip(second.iter()) {
                     *mean += x * (1.0 / FOURS as f32);
                     *most = most.max(*x);

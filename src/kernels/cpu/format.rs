@@ -1,9 +1,9 @@
-//! Forms of weights.
+//! Storage formats of weights.
 #![allow(unsafe_code, reason = "weights are read from unchecked places in the innermost loop")]
 
 use super::simd::Simd;
 
-/// A form of weights: what a lane reads of them in a step of depth, and how it is multiplied.
+/// A storage format of weights: what a lane reads of them in a step of depth, and how it is multiplied.
 pub(super) trait Format: Copy + 'static {
     /// Bytes that a lane reads in a step.
     const BYTES: usize;
@@ -17,7 +17,7 @@ pub(super) trait Format: Copy + 'static {
     const BLOCK: usize = 16 * 1024 / 16 / Self::BYTES;
     /// Largest integer that an input becomes; 0 where inputs stay numbers. Sums of integers are integers, which scales make
     /// numbers of.
-    const MOST: u16 = 0;
+    const MAX_INT: u16 = 0;
     /// What is added to the integers of a row that holds negative ones, where they have no sign: its products with the
     /// weights are taken off the sums.
     const OFFSET: u16 = 0;
@@ -55,22 +55,22 @@ pub(super) trait Format: Copy + 'static {
 
 /// A weight of 32 bits.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Whole;
+pub(super) struct F32;
 
 /// Two weights, the upper halves of numbers: the first in the lower half of a word.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Halves;
+pub(super) struct Bf16;
 
 /// Two weights of 8 bits, for inputs of 15: 127 · 16383 times the depth of a block fits 31 bits.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Bytes;
+pub(super) struct Int8;
 
 /// Four weights of 7 bits, for inputs of 7 without a sign: four products, at most 4 · 63 · 127, fit the 16 bits that
 /// processors without VNNI add them in, so that two steps share what makes 32 bits of them.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Quads;
+pub(super) struct Int7;
 
-impl Format for Whole {
+impl Format for F32 {
     const BYTES: usize = 4;
     const DEPTH: usize = 1;
     const PARTS: usize = 1;
@@ -82,7 +82,7 @@ impl Format for Whole {
     }
 }
 
-impl Format for Halves {
+impl Format for Bf16 {
     const BYTES: usize = 4;
     const DEPTH: usize = 2;
     const PARTS: usize = 2;
@@ -100,11 +100,11 @@ impl Format for Halves {
     }
 }
 
-impl Format for Bytes {
+impl Format for Int8 {
     const BYTES: usize = 2;
     const DEPTH: usize = 2;
     const PARTS: usize = 1;
-    const MOST: u16 = 16383;
+    const MAX_INT: u16 = 16383;
 
     #[inline(always)]
     unsafe fn part<S: Simd>(s: S, from: *const u8, _: usize) -> S::Reg {
@@ -123,12 +123,12 @@ impl Format for Bytes {
     }
 }
 
-impl Format for Quads {
+impl Format for Int7 {
     const BYTES: usize = 4;
     const DEPTH: usize = 4;
     const PARTS: usize = 1;
     const TOGETHER: usize = 2;
-    const MOST: u16 = 127;
+    const MAX_INT: u16 = 127;
     const OFFSET: u16 = 64;
 
     #[inline(always)]

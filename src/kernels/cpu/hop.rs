@@ -3,27 +3,27 @@
 //! Convolutions, heads and negatives take the hops of a stream as further rows of their products. Only the recurrence goes
 //! hop by hop, with the product of its input made for all of them at once.
 
-use super::bands::{Spectrum, normalise};
-use super::math::{Compare, Finish, Recur};
-use super::network::Network;
+use super::bands::{FftScratch, normalise};
+use super::math::{GruGates, NormRelu, ScoreTerms};
+use super::network::PackedNetwork;
 use super::pack::Packing;
-use super::panels::Panels;
-use super::product::{Rows, multiply, multiply_then};
+use super::packed_weights::PackedWeights;
+use super::product::{RowLayout, multiply, multiply_then};
 use super::simd::Simd;
 use crate::error::Result;
 use crate::kernels::Hops;
 use crate::units::HOP;
 
-/// Room for what a hop computes on its way; it grows to the most streams that there were.
+/// Buffers for the intermediate results of a hop; they grow to the largest number of streams seen.
 #[derive(Debug)]
-pub(super) struct Room {
+pub(super) struct Scratch {
     packing: Packing,
-    spectrum: Spectrum,
+    spectrum: FftScratch,
     /// For each layer the block before the hop and those of the hop, stream after stream.
     inputs: Vec<Vec<f32>>,
-    /// What a product gives.
+    /// Result of a matrix product.
     sums: Vec<f32>,
-    /// What the product with h gives.
+    /// Result of the product with h.
     hidden_sums: Vec<f32>,
     /// h of one layer before a hop.
     hidden: Vec<f32>,
@@ -31,12 +31,12 @@ pub(super) struct Room {
     outputs: [Vec<f32>; 2],
     /// The last K contexts and those of the hops, stream after stream.
     contexts: Vec<f32>,
-    /// Of each head, what it expected of each stream.
+    /// The prediction of each head for each stream.
     predictions: Vec<f32>,
 }
 
-impl Room {
-    pub(super) fn new(network: &Network) -> Self {
+impl Scratch {
+    pub(super) fn new(network: &PackedNetwork) -> Self {
         Self {
             packing: Packing::default(),
             spectrum: network.bands.spectrum(),
@@ -59,51 +59,51 @@ fn sized(numbers: &mut Vec<f32>, len: usize) -> &mut [f32] {
     &mut numbers[..len]
 }
 
-/// Forgets what came of an earlier hop.
+/// Clears the results of an earlier hop.
 pub(super) fn clear(hops: &mut Hops) {
     for numbers in [&mut hops.pmi, &mut hops.latents, &mut hops.contexts, &mut hops.bands] {
         numbers.clear();
     }
 }
 
-/// Steps the streams with these memories by hops of `samples`, 160 a hop and as many hops a stream as there are; what
-/// came of them goes to empty `hops`, stream after stream.
+/// Steps the streams with these memories by hops of `samples`, 160 a hop and as many hops a stream as there are; the
+/// results are appended to `hops`, which is empty, stream after stream.
 ///
 /// # Errors
 /// When the lengths do not fit.
 pub(super) fn step<S: Simd>(
     s: S,
-    network: &Network,
+    network: &PackedNetwork,
     memories: &mut [Vec<f32>],
     samples: &[f32],
-    room: &mut Room,
+    scratch: &mut Scratch,
     hops: &mut Hops,
 ) -> Result<()> {
     if memories.is_empty() {
         return Ok(());
     }
     let each = samples.len() / (memories.len() * HOP);
-    listen(network, (memories, each), samples, room, hops)?;
-    encode(s, network, (memories, each), room, hops);
-    recur(s, network, (memories, each), room, hops);
-    score(s, network, (memories, each), room, hops);
-    keep(network, (memories, each), &room.contexts);
+    features(network, (memories, each), samples, scratch, hops)?;
+    encode(s, network, (memories, each), scratch, hops);
+    gru(s, network, (memories, each), scratch, hops);
+    score(s, network, (memories, each), scratch, hops);
+    store_contexts(network, (memories, each), &scratch.contexts);
     Ok(())
 }
 
 /// Bands of the hops, and the input of the first layer.
-fn listen(
-    network: &Network,
+fn features(
+    network: &PackedNetwork,
     (memories, each): (&mut [Vec<f32>], usize),
     samples: &[f32],
-    room: &mut Room,
+    scratch: &mut Scratch,
     hops: &mut Hops,
 ) -> Result<()> {
     let (map, count) = (&network.map, network.bands.count());
-    for (layer, input) in network.layers.iter().zip(&mut room.inputs) {
+    for (layer, input) in network.layers.iter().zip(&mut scratch.inputs) {
         sized(input, memories.len() * (each * layer.frames + 1) * layer.block);
     }
-    let (Some(first), Some(input)) = (network.layers.first(), room.inputs.first_mut()) else {
+    let (Some(first), Some(input)) = (network.layers.first(), scratch.inputs.first_mut()) else {
         return Ok(());
     };
     let hop = first.frames * first.block;
@@ -116,7 +116,7 @@ fn listen(
         for ((samples, bands), input) in
             samples.chunks_exact(HOP).zip(bands.chunks_exact_mut(count)).zip(input)
         {
-            network.bands.hear(&memory[map.sound.clone()], samples, &mut room.spectrum, bands)?;
+            network.bands.compute(&memory[map.sound.clone()], samples, &mut scratch.spectrum, bands)?;
             let sound = &mut memory[map.sound.clone()];
             sound.copy_within(HOP.., 0);
             let newest = sound.len() - HOP;
@@ -133,13 +133,13 @@ fn listen(
 /// The latents of the hops.
 fn encode<S: Simd>(
     s: S,
-    network: &Network,
+    network: &PackedNetwork,
     (memories, each): (&mut [Vec<f32>], usize),
-    room: &mut Room,
+    scratch: &mut Scratch,
     hops: &mut Hops,
 ) {
     let streams = memories.len();
-    let mut inputs = room.inputs.iter_mut().zip(&network.map.blocks).peekable();
+    let mut inputs = scratch.inputs.iter_mut().zip(&network.map.blocks).peekable();
     for (i, layer) in network.layers.iter().enumerate() {
         let Some((input, place)) = inputs.next() else { return };
         let (frames, frame_step) = (each * layer.frames, layer.block);
@@ -149,7 +149,7 @@ fn encode<S: Simd>(
             input[..layer.block].copy_from_slice(block);
             block.copy_from_slice(&input[frames * layer.block..]);
         }
-        let rows = Rows { count: streams * frames, frames, frame_step, stream_step: run };
+        let rows = RowLayout { count: streams * frames, frames, frame_step, stream_step: run };
         let (padded, channels) = (layer.weights.padded(), layer.weights.cols());
         // a frame becomes a frame of the next layer's input, after its past block, or a latent
         let (into, run, past) = match (network.layers.get(i + 1), inputs.peek_mut()) {
@@ -158,44 +158,44 @@ fn encode<S: Simd>(
             }
             _ => (sized(&mut hops.latents, streams * frames * channels), frames * channels, 0),
         };
-        let (inputs, packing) = ((&input[..], rows), &mut room.packing);
-        multiply_then(s, &layer.weights, inputs, &mut room.sums, packing, |from, sums| {
+        let (inputs, packing) = ((&input[..], rows), &mut scratch.packing);
+        multiply_then(s, &layer.weights, inputs, &mut scratch.sums, packing, |from, sums| {
             for (row, sums) in (from..).zip(sums.chunks_exact(padded)) {
                 let at = row / frames * run + past + row % frames * channels;
                 let into = &mut into[at..at + channels];
-                s.run(Finish { norm: layer.norm.as_ref(), frame: &sums[..channels], into });
+                s.run(NormRelu { norm: layer.norm.as_ref(), frame: &sums[..channels], into });
             }
         });
     }
 }
 
-/// The contexts of the hops, which go behind those that are kept.
-fn recur<S: Simd>(
+/// The contexts of the hops, appended to the last K contexts.
+fn gru<S: Simd>(
     s: S,
-    network: &Network,
+    network: &PackedNetwork,
     (memories, each): (&mut [Vec<f32>], usize),
-    room: &mut Room,
+    scratch: &mut Scratch,
     hops: &mut Hops,
 ) {
     let (streams, map) = (memories.len(), &network.map);
-    let [outputs, below] = &mut room.outputs;
+    let [outputs, below] = &mut scratch.outputs;
     for (i, (cell, place)) in network.cells.iter().zip(&map.hidden).enumerate() {
         std::mem::swap(outputs, below);
         let (inputs, h) = (cell.input.depth(), place.len());
         let padded = cell.input.padded();
-        let from_input = sized(&mut room.sums, streams * each * padded);
+        let from_input = sized(&mut scratch.sums, streams * each * padded);
         let xs = if i == 0 { &hops.latents[..] } else { &below[..] };
-        let packing = &mut room.packing;
-        let rows = Rows::plain(streams * each, inputs);
+        let packing = &mut scratch.packing;
+        let rows = RowLayout::plain(streams * each, inputs);
         multiply(s, &cell.input, (xs, rows), from_input, packing);
         let outputs = sized(outputs, streams * each * h);
-        let hidden = sized(&mut room.hidden, streams * h);
+        let hidden = sized(&mut scratch.hidden, streams * h);
         for (hidden, memory) in hidden.chunks_exact_mut(h).zip(memories.iter()) {
             hidden.copy_from_slice(&memory[place.clone()]);
         }
-        let from_hidden = sized(&mut room.hidden_sums, streams * padded);
+        let from_hidden = sized(&mut scratch.hidden_sums, streams * padded);
         for hop in 0..each {
-            let rows = Rows::plain(streams, h);
+            let rows = RowLayout::plain(streams, h);
             multiply(s, &cell.hidden, (hidden, rows), from_hidden, packing);
             let sums = from_input.chunks_exact(padded).skip(hop).step_by(each);
             let into = outputs.chunks_exact_mut(h).skip(hop).step_by(each);
@@ -203,7 +203,7 @@ fn recur<S: Simd>(
             for (((hidden, into), from_input), from_hidden) in
                 states.zip(sums).zip(from_hidden.chunks_exact(padded))
             {
-                s.run(Recur { from_input, from_hidden, hidden });
+                s.run(GruGates { from_input, from_hidden, hidden });
                 into.copy_from_slice(hidden);
             }
         }
@@ -214,7 +214,7 @@ fn recur<S: Simd>(
     let (h, kept) = (network.context, network.heads.len() * network.context);
     let new = &outputs[..streams * each * h];
     sized(&mut hops.contexts, new.len()).copy_from_slice(new);
-    let contexts = sized(&mut room.contexts, streams * (kept + each * h));
+    let contexts = sized(&mut scratch.contexts, streams * (kept + each * h));
     for ((contexts, memory), new) in
         contexts.chunks_exact_mut(kept + each * h).zip(memories.iter()).zip(new.chunks_exact(each * h))
     {
@@ -223,42 +223,42 @@ fn recur<S: Simd>(
     }
 }
 
-/// The last of the contexts are those that are kept.
-fn keep(network: &Network, (memories, each): (&mut [Vec<f32>], usize), contexts: &[f32]) {
+/// Stores the last K contexts in the memories.
+fn store_contexts(network: &PackedNetwork, (memories, each): (&mut [Vec<f32>], usize), contexts: &[f32]) {
     let contexts = contexts.chunks_exact((network.heads.len() + each) * network.context);
     for (memory, contexts) in memories.iter_mut().zip(contexts) {
         let kept = &mut memory[network.map.contexts.clone()];
         kept.copy_from_slice(&contexts[contexts.len() - kept.len()..]);
         let missing = &mut memory[network.map.missing.clone()];
-        let gone = each.min(missing.len());
-        missing.copy_within(gone.., 0);
-        let real = missing.len() - gone;
+        let thread_ended = each.min(missing.len());
+        missing.copy_within(thread_ended.., 0);
+        let real = missing.len() - thread_ended;
         missing[real..].fill(0.0);
     }
 }
 
-/// Pointwise mutual information of the latents with what the K contexts before each expected.
+/// Pointwise mutual information of each latent with the predictions of the K contexts before it.
 fn score<S: Simd>(
     s: S,
-    network: &Network,
+    network: &PackedNetwork,
     (memories, each): (&[Vec<f32>], usize),
-    room: &mut Room,
+    scratch: &mut Scratch,
     hops: &mut Hops,
 ) {
     let (heads, h, d) = (network.heads.len(), network.context, network.latent());
     let count = memories.len() * each;
-    let padded = network.heads.first().map_or(0, Panels::padded);
-    let predictions = sized(&mut room.predictions, heads * count * padded);
+    let padded = network.heads.first().map_or(0, PackedWeights::padded);
+    let predictions = sized(&mut scratch.predictions, heads * count * padded);
     for (i, head) in network.heads.iter().enumerate() {
-        let rows = Rows { count, frames: each, frame_step: h, stream_step: (heads + each) * h };
-        let past = room.contexts.get((heads - 1 - i) * h..).unwrap_or_default();
+        let rows = RowLayout { count, frames: each, frame_step: h, stream_step: (heads + each) * h };
+        let past = scratch.contexts.get((heads - 1 - i) * h..).unwrap_or_default();
         let sums = &mut predictions[i * count * padded..(i + 1) * count * padded];
-        multiply(s, head, (past, rows), sums, &mut room.packing);
+        multiply(s, head, (past, rows), sums, &mut scratch.packing);
     }
     let (width, negatives) = (network.bank.padded(), network.bank.cols());
-    let logits = sized(&mut room.sums, heads * count * width);
-    let rows = Rows::plain(heads * count, padded);
-    multiply(s, &network.bank, (predictions, rows), logits, &mut room.packing);
+    let logits = sized(&mut scratch.sums, heads * count * width);
+    let rows = RowLayout::plain(heads * count, padded);
+    multiply(s, &network.bank, (predictions, rows), logits, &mut scratch.packing);
     let chance = (negatives as f32).ln();
     let pmi = sized(&mut hops.pmi, count * heads);
     let rows = predictions.chunks_exact(padded).zip(logits.chunks_exact(width)).enumerate();
@@ -268,7 +268,7 @@ fn score<S: Simd>(
         // the contexts of the hops themselves are real
         let missing = &memories[hop / each][network.map.missing.clone()];
         let missing = missing.get(heads - 1 - head + hop % each).copied().unwrap_or(0.0);
-        let (positive, against) = s.run(Compare { prediction, truth, logits: &logits[..negatives] });
+        let (positive, against) = s.run(ScoreTerms { prediction, truth, logits: &logits[..negatives] });
         pmi[hop * heads + head] = positive - (against - chance) + missing;
     }
 }

@@ -1,12 +1,12 @@
 //! Functions of many numbers, written so that compilers make vectors of them.
 
-use super::simd::{Simd, Work};
+use super::simd::{Kernel, Simd};
 use crate::kernels::Norm;
 
 /// Numbers that are summed side by side.
 const SIDE: usize = 16;
 
-/// Of the variance of a norm.
+/// Added to the variance of a norm.
 const EPSILON: f32 = 1e-5;
 
 /// `e^x` to 2e-7 of itself; below −87 and above 88 it stays what it is there.
@@ -66,20 +66,20 @@ fn log_sum_exp(xs: &[f32]) -> f32 {
     most + sum_of(xs, xs, |x, _| exp(x - most)).ln()
 }
 
-/// What is not negative; not a number stays so.
+/// max(x, 0); NaN stays NaN.
 #[inline(always)]
-fn rectified(x: f32) -> f32 {
+fn relu(x: f32) -> f32 {
     if x < 0.0 { 0.0 } else { x }
 }
 
 /// A frame of a convolution to `relu(norm(frame))`, or to `relu(frame)`.
-pub(super) struct Finish<'a> {
+pub(super) struct NormRelu<'a> {
     pub(super) norm: Option<&'a Norm>,
     pub(super) frame: &'a [f32],
     pub(super) into: &'a mut [f32],
 }
 
-impl Work for Finish<'_> {
+impl Kernel for NormRelu<'_> {
     type Output = ();
 
     #[inline(always)]
@@ -87,7 +87,7 @@ impl Work for Finish<'_> {
         let Self { norm, frame, into } = self;
         let Some(norm) = norm else {
             for (y, x) in into.iter_mut().zip(frame) {
-                *y = rectified(*x);
+                *y = relu(*x);
             }
             return;
         };
@@ -96,19 +96,19 @@ impl Work for Finish<'_> {
         let squares = sum_of(frame, frame, |x, _| (x - mean) * (x - mean));
         let scale = 1.0 / (squares / (channels - 1.0) + EPSILON).sqrt();
         for (((y, x), gain), bias) in into.iter_mut().zip(frame).zip(&norm.gain).zip(&norm.bias) {
-            *y = rectified((x - mean) * scale * gain + bias);
+            *y = relu((x - mean) * scale * gain + bias);
         }
     }
 }
 
 /// The inner product of prediction and truth, and `ln Σ e^x` of the logits.
-pub(super) struct Compare<'a> {
+pub(super) struct ScoreTerms<'a> {
     pub(super) prediction: &'a [f32],
     pub(super) truth: &'a [f32],
     pub(super) logits: &'a [f32],
 }
 
-impl Work for Compare<'_> {
+impl Kernel for ScoreTerms<'_> {
     type Output = (f32, f32);
 
     #[inline(always)]
@@ -119,13 +119,13 @@ impl Work for Compare<'_> {
 }
 
 /// The new h of a gated recurrent unit from its two products, gates in the order r, z, n.
-pub(super) struct Recur<'a> {
+pub(super) struct GruGates<'a> {
     pub(super) from_input: &'a [f32],
     pub(super) from_hidden: &'a [f32],
     pub(super) hidden: &'a mut [f32],
 }
 
-impl Work for Recur<'_> {
+impl Kernel for GruGates<'_> {
     type Output = ();
 
     #[inline(always)]
@@ -152,7 +152,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn they_are_what_they_are_called(x in -80f32..80.0) {
+        fn functions_match_their_formulas(x in -80f32..80.0) {
             let wide = f64::from(x);
             prop_assert!((f64::from(exp(x)) / wide.exp() - 1.0).abs() < 3e-7);
             prop_assert!((f64::from(tanh(x)) - wide.tanh()).abs() < 3e-7);
@@ -167,8 +167,8 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_number_stays_so() {
-        assert!(exp(f32::NAN).is_nan() && rectified(f32::NAN).is_nan());
+    fn nan_stays_nan() {
+        assert!(exp(f32::NAN).is_nan() && relu(f32::NAN).is_nan());
         assert!(log_sum_exp(&[0.0, f32::NAN, 1.0]).is_nan());
         assert!(exp(-1e30) < 1e-37 && exp(1e30).is_finite());
     }

@@ -1,7 +1,7 @@
 //! A plan with its weights packed.
 
 use super::bands::Bands;
-use super::panels::{Line, Panels};
+use super::packed_weights::{CacheLine, PackedWeights};
 use crate::error::{Error, Result};
 use crate::kernels::{Matrix, MemoryMap, Norm, Plan, Precision};
 use crate::units::HOP;
@@ -10,7 +10,7 @@ use crate::units::HOP;
 #[derive(Debug)]
 pub(super) struct Layer {
     /// `[2 · stride · c_in, c_out]`.
-    pub(super) weights: Panels,
+    pub(super) weights: PackedWeights,
     pub(super) norm: Option<Norm>,
     /// Frames that come out of it in a hop.
     pub(super) frames: usize,
@@ -21,13 +21,13 @@ pub(super) struct Layer {
 /// A gated recurrent unit.
 #[derive(Debug)]
 pub(super) struct Cell {
-    pub(super) input: Panels,
-    pub(super) hidden: Panels,
+    pub(super) input: PackedWeights,
+    pub(super) hidden: PackedWeights,
 }
 
-/// All that streams share.
+/// The weights that all streams share.
 #[derive(Debug)]
-pub(super) struct Network {
+pub(super) struct PackedNetwork {
     pub(super) map: MemoryMap,
     pub(super) fresh: Vec<f32>,
     pub(super) bands: Bands,
@@ -35,9 +35,9 @@ pub(super) struct Network {
     pub(super) layers: Vec<Layer>,
     pub(super) cells: Vec<Cell>,
     /// Of k = 1..=K.
-    pub(super) heads: Vec<Panels>,
+    pub(super) heads: Vec<PackedWeights>,
     /// `[d, N]`.
-    pub(super) bank: Panels,
+    pub(super) bank: PackedWeights,
     /// h, the width of a context.
     pub(super) context: usize,
 }
@@ -55,7 +55,7 @@ fn check(matrix: &Matrix, what: &str, rows: usize, cols: usize) -> Result<()> {
     fits(what, matrix.data.len(), rows * cols)
 }
 
-impl Network {
+impl PackedNetwork {
     /// Packs a plan for registers of `lanes` lanes.
     ///
     /// # Errors
@@ -73,12 +73,12 @@ impl Network {
                 .iter()
                 .map(|head| {
                     check(head, "a head", plan.context(), plan.latent())?;
-                    Ok(Panels::new(precision, lanes, &[head], &[]))
+                    Ok(PackedWeights::new(precision, lanes, &[head], &[]))
                 })
                 .collect::<Result<_>>()?,
             bank: {
                 check(&plan.bank, "bank", plan.latent(), plan.bank.cols)?;
-                Panels::new(Precision::F32, lanes, &[&plan.bank], &[])
+                PackedWeights::new(Precision::F32, lanes, &[&plan.bank], &[])
             },
             bands: Bands::new(plan)?,
             site: plan.site,
@@ -88,7 +88,7 @@ impl Network {
         };
         let cells = network.cells.iter_mut().flat_map(|cell| [&mut cell.input, &mut cell.hidden]);
         let layers = network.layers.iter_mut().map(|layer| &mut layer.weights);
-        Panels::gather(layers.chain(&mut network.heads).chain([&mut network.bank]).chain(cells));
+        PackedWeights::gather(layers.chain(&mut network.heads).chain([&mut network.bank]).chain(cells));
         Ok(network)
     }
 
@@ -98,7 +98,7 @@ impl Network {
     }
 
     /// All weights that a hop reads.
-    pub(super) fn weights(&self) -> &[Line] {
+    pub(super) fn weights(&self) -> &[CacheLine] {
         self.bank.everything()
     }
 }
@@ -119,7 +119,7 @@ fn layers(plan: &Plan, precision: Precision, lanes: usize) -> Result<Vec<Layer>>
         // samples and bands are coarse enough, and few
         let precision = if i == 0 { Precision::F32 } else { precision };
         layers.push(Layer {
-            weights: Panels::new(precision, lanes, &[&layer.past, &layer.now], &layer.bias),
+            weights: PackedWeights::new(precision, lanes, &[&layer.past, &layer.now], &layer.bias),
             norm: layer.norm.clone(),
             frames: layer.frames,
             block,
@@ -140,8 +140,8 @@ fn cells(plan: &Plan, precision: Precision, lanes: usize) -> Result<Vec<Cell>> {
         fits("a bias of a recurrence", cell.hidden_bias.len(), 3 * h)?;
         inputs = h;
         cells.push(Cell {
-            input: Panels::new(precision, lanes, &[&cell.input], &cell.input_bias),
-            hidden: Panels::new(precision, lanes, &[&cell.hidden], &cell.hidden_bias),
+            input: PackedWeights::new(precision, lanes, &[&cell.input], &cell.input_bias),
+            hidden: PackedWeights::new(precision, lanes, &[&cell.hidden], &cell.hidden_bias),
         });
     }
     Ok(cells)

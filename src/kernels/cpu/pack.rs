@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::format::Format;
 use super::product::tiles;
-use super::simd::{MOST_ROWS, Simd, Work};
+use super::simd::{Kernel, MAX_ROWS, Simd};
 
 /// Adding it rounds a small number to an integer, which then stands in the lowest bits.
 const ROUNDING: f32 = 12_582_912.0;
@@ -18,7 +18,7 @@ const STEPS: usize = 8;
 pub(super) struct Packing {
     words: Vec<u32>,
     scales: Vec<f32>,
-    /// What was added to the integers of each row, and what that takes off for each unit of weight.
+    /// The offset added to the integers of each row, and its correction for each unit of weight.
     offsets: Vec<f32>,
     shifts: Vec<f32>,
     /// A tile row after row.
@@ -36,14 +36,14 @@ impl Packing {
         for numbers in [&mut self.scales, &mut self.offsets, &mut self.shifts] {
             numbers.clear();
         }
-        if F::MOST == 0 {
+        if F::MAX_INT == 0 {
             return;
         }
         for row in 0..count {
-            let (largest, negative) = s.run(Extent(inputs(row)));
+            let (largest, negative) = s.run(AbsMax(inputs(row)));
             // what a rectifier let through uses all bits for its size
             let offset = if negative { F::OFFSET } else { 0 };
-            let scale = largest / f32::from(F::MOST - offset);
+            let scale = largest / f32::from(F::MAX_INT - offset);
             self.scales.push(scale);
             self.offsets.push(f32::from(offset));
             self.shifts.push(-scale * f32::from(offset));
@@ -60,45 +60,45 @@ impl Packing {
     ) {
         let words = steps * F::PARTS;
         self.words.resize(self.words.len().max(count * words), 0);
-        self.tile.resize(self.tile.len().max(MOST_ROWS * words), 0);
+        self.tile.resize(self.tile.len().max(MAX_ROWS * words), 0);
         for (first, rows) in tiles(count, F::rows::<S>()) {
             for (row, into) in self.tile.chunks_exact_mut(words).take(rows).enumerate() {
                 let values = &inputs(first + row)[depth.clone()];
-                if F::MOST > 0 {
+                if F::MAX_INT > 0 {
                     let (scale, offset) = (self.scales[first + row], self.offsets[first + row]);
                     match F::DEPTH {
-                        2 => s.run(Integers::<2> { values, scale, offset, into }),
-                        _ => s.run(Integers::<4> { values, scale, offset, into }),
+                        2 => s.run(PackIntegers::<2> { values, scale, offset, into }),
+                        _ => s.run(PackIntegers::<4> { values, scale, offset, into }),
                     }
                 } else {
-                    s.run(Numbers { values, into });
+                    s.run(PackFloats { values, into });
                 }
             }
             let into = &mut self.words[first * words..(first + rows) * words];
-            s.run(Turn { tile: &self.tile[..rows * words], rows, into });
+            s.run(Transpose { tile: &self.tile[..rows * words], rows, into });
         }
     }
 
-    /// What was packed.
+    /// The packed words.
     pub(super) fn words(&self) -> &[u32] {
         &self.words
     }
 
-    /// What integers of each row are multiplied with.
+    /// Scale of the integers of each row.
     pub(super) fn scales(&self) -> &[f32] {
         &self.scales
     }
 
-    /// What is taken off a row's sums for each unit of weight.
+    /// Correction of a row's sums for each unit of weight.
     pub(super) fn shifts(&self) -> &[f32] {
         &self.shifts
     }
 }
 
 /// The largest absolute value, which is not a number if one of them is not, and whether there is a negative number.
-struct Extent<'a>(&'a [f32]);
+struct AbsMax<'a>(&'a [f32]);
 
-impl Work for Extent<'_> {
+impl Kernel for AbsMax<'_> {
     type Output = (f32, bool);
 
     #[inline(always)]
@@ -111,12 +111,12 @@ impl Work for Extent<'_> {
 }
 
 /// A row of numbers, then zeros.
-struct Numbers<'a> {
+struct PackFloats<'a> {
     values: &'a [f32],
     into: &'a mut [u32],
 }
 
-impl Work for Numbers<'_> {
+impl Kernel for PackFloats<'_> {
     type Output = ();
 
     #[inline(always)]
@@ -130,14 +130,14 @@ impl Work for Numbers<'_> {
 }
 
 /// A row of integers of size `scale` plus `offset`, `DEPTH` a word, then zeros.
-struct Integers<'a, const DEPTH: usize> {
+struct PackIntegers<'a, const DEPTH: usize> {
     values: &'a [f32],
     scale: f32,
     offset: f32,
     into: &'a mut [u32],
 }
 
-impl<const DEPTH: usize> Work for Integers<'_, DEPTH> {
+impl<const DEPTH: usize> Kernel for PackIntegers<'_, DEPTH> {
     type Output = ();
 
     #[inline(always)]
@@ -162,30 +162,30 @@ impl<const DEPTH: usize> Work for Integers<'_, DEPTH> {
 }
 
 /// A tile row after row to the same step after step.
-struct Turn<'a> {
+struct Transpose<'a> {
     tile: &'a [u32],
     rows: usize,
     into: &'a mut [u32],
 }
 
-impl Work for Turn<'_> {
+impl Kernel for Transpose<'_> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, _: S) {
         match self.rows {
             1 => self.into.copy_from_slice(self.tile),
-            2 => turn::<2>(self.tile, self.into),
-            3 => turn::<3>(self.tile, self.into),
-            4 => turn::<4>(self.tile, self.into),
-            5 => turn::<5>(self.tile, self.into),
-            _ => turn::<MOST_ROWS>(self.tile, self.into),
+            2 => transpose::<2>(self.tile, self.into),
+            3 => transpose::<3>(self.tile, self.into),
+            4 => transpose::<4>(self.tile, self.into),
+            5 => transpose::<5>(self.tile, self.into),
+            _ => transpose::<MAX_ROWS>(self.tile, self.into),
         }
     }
 }
 
 #[inline(always)]
-fn turn<const ROWS: usize>(tile: &[u32], into: &mut [u32]) {
+fn transpose<const ROWS: usize>(tile: &[u32], into: &mut [u32]) {
     let words = tile.len() / ROWS;
     let (many, few) = into.as_chunks_mut::<ROWS>().0.as_chunks_mut::<STEPS>();
     let done = many.len() * STEPS;

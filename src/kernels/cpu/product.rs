@@ -3,19 +3,19 @@
 
 use std::marker::PhantomData;
 
-use super::format::{Bytes, Format, Halves, Quads, Whole};
+use super::format::{Bf16, F32, Format, Int7, Int8};
 use super::pack::Packing;
-use super::panels::Panels;
-use super::simd::{MOST_ROWS, SIDE, Simd, Work};
+use super::packed_weights::PackedWeights;
+use super::simd::{Kernel, MAX_ROWS, SIDE, Simd};
 use crate::kernels::Precision;
 
 /// Rows that share a pass over the weights: with a block of depth their packed inputs fit a level-2 cache.
-const MOST_AT_ONCE: usize = 128;
+const MAX_ROWS_PER_PASS: usize = 128;
 
 /// Where rows of inputs lie: `frames` of each stream, `frame_step` apart, and streams `stream_step` apart. Rows may
 /// overlap.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Rows {
+pub(super) struct RowLayout {
     /// Rows of all streams.
     pub(super) count: usize,
     /// Rows of a stream.
@@ -26,7 +26,7 @@ pub(super) struct Rows {
     pub(super) stream_step: usize,
 }
 
-impl Rows {
+impl RowLayout {
     /// `count` rows, `step` apart.
     pub(super) fn plain(count: usize, step: usize) -> Self {
         Self { count, frames: 1, frame_step: 0, stream_step: step }
@@ -37,17 +37,17 @@ impl Rows {
     }
 }
 
-/// `sums[r] = bias + inputs[r] · weights` for every row r, in rows of [`Panels::padded`] numbers.
+/// `sums[r] = bias + inputs[r] · weights` for every row r, in rows of [`PackedWeights::padded`] numbers.
 pub(super) fn multiply<S: Simd>(
     s: S,
-    weights: &Panels,
-    (inputs, rows): (&[f32], Rows),
+    weights: &PackedWeights,
+    (inputs, rows): (&[f32], RowLayout),
     sums: &mut [f32],
     packing: &mut Packing,
 ) {
-    for (from, count) in tiles(rows.count, MOST_AT_ONCE) {
+    for (from, count) in tiles(rows.count, MAX_ROWS_PER_PASS) {
         let sums = &mut sums[from * weights.padded()..(from + count) * weights.padded()];
-        some(s, weights, (inputs, rows, from), sums, packing);
+        multiply_chunk(s, weights, (inputs, rows, from), sums, packing);
     }
 }
 
@@ -55,25 +55,25 @@ pub(super) fn multiply<S: Simd>(
 /// order, while these are in a near cache.
 pub(super) fn multiply_then<S: Simd>(
     s: S,
-    weights: &Panels,
-    (inputs, rows): (&[f32], Rows),
+    weights: &PackedWeights,
+    (inputs, rows): (&[f32], RowLayout),
     sums: &mut Vec<f32>,
     packing: &mut Packing,
     mut then: impl FnMut(usize, &[f32]),
 ) {
-    for (from, count) in tiles(rows.count, MOST_AT_ONCE) {
+    for (from, count) in tiles(rows.count, MAX_ROWS_PER_PASS) {
         let len = count * weights.padded();
         sums.resize(sums.len().max(len), 0.0);
-        some(s, weights, (inputs, rows, from), &mut sums[..len], packing);
+        multiply_chunk(s, weights, (inputs, rows, from), &mut sums[..len], packing);
         then(from, &sums[..len]);
     }
 }
 
-/// The sums of at most [`MOST_AT_ONCE`] rows, from row `from` on.
-fn some<S: Simd>(
+/// The sums of at most [`MAX_ROWS_PER_PASS`] rows, from row `from` on.
+fn multiply_chunk<S: Simd>(
     s: S,
-    weights: &Panels,
-    (inputs, rows, from): (&[f32], Rows, usize),
+    weights: &PackedWeights,
+    (inputs, rows, from): (&[f32], RowLayout, usize),
     sums: &mut [f32],
     packing: &mut Packing,
 ) {
@@ -83,15 +83,15 @@ fn some<S: Simd>(
         &inputs[at..at + weights.depth()]
     };
     match weights.precision() {
-        Precision::F32 | Precision::Tf32 => pass::<S, Whole>(s, weights, count, inputs, sums, packing),
-        Precision::Bf16 => pass::<S, Halves>(s, weights, count, inputs, sums, packing),
+        Precision::F32 | Precision::Tf32 => pass::<S, F32>(s, weights, count, inputs, sums, packing),
+        Precision::Bf16 => pass::<S, Bf16>(s, weights, count, inputs, sums, packing),
         Precision::Int8 => match s.dot() {
-            Some(s) => pass::<S::Dot, Bytes>(s, weights, count, inputs, sums, packing),
-            None => pass::<S, Bytes>(s, weights, count, inputs, sums, packing),
+            Some(s) => pass::<S::Dot, Int8>(s, weights, count, inputs, sums, packing),
+            None => pass::<S, Int8>(s, weights, count, inputs, sums, packing),
         },
         Precision::Int7 => match s.dot() {
-            Some(s) => pass::<S::Dot, Quads>(s, weights, count, inputs, sums, packing),
-            None => pass::<S, Quads>(s, weights, count, inputs, sums, packing),
+            Some(s) => pass::<S::Dot, Int7>(s, weights, count, inputs, sums, packing),
+            None => pass::<S, Int7>(s, weights, count, inputs, sums, packing),
         },
     }
 }
@@ -105,10 +105,10 @@ pub(super) fn tiles(count: usize, most: usize) -> impl Iterator<Item = (usize, u
     })
 }
 
-/// One pass over the weights for at most [`MOST_AT_ONCE`] rows.
+/// One pass over the weights for at most [`MAX_ROWS_PER_PASS`] rows.
 fn pass<'a, S: Simd, F: Format>(
     s: S,
-    weights: &Panels,
+    weights: &PackedWeights,
     count: usize,
     inputs: impl Fn(usize) -> &'a [f32],
     sums: &mut [f32],
@@ -120,7 +120,7 @@ fn pass<'a, S: Simd, F: Format>(
     packing.begin::<S, F>(s, count, &inputs);
     let padded = weights.padded();
     assert!(weights.bias().len() == padded);
-    assert!(F::MOST == 0 || packing.scales().len() == count && weights.scales().len() == padded);
+    assert!(F::MAX_INT == 0 || packing.scales().len() == count && weights.scales().len() == padded);
     assert!(F::OFFSET == 0 || packing.shifts().len() == count && weights.totals().len() == padded);
     for from in (0..steps).step_by(F::BLOCK) {
         let block = F::BLOCK.min(steps - from);
@@ -134,7 +134,7 @@ fn pass<'a, S: Simd, F: Format>(
             inputs: packing.words().as_ptr(),
             input_scales: packing.scales().as_ptr(),
             weight_scales: weights.scales().as_ptr(),
-            begin: (from == 0).then(|| Begin {
+            begin: (from == 0).then(|| InitialSums {
                 bias: weights.bias().as_ptr(),
                 shifts: packing.shifts().as_ptr(),
                 totals: weights.totals().as_ptr(),
@@ -159,8 +159,8 @@ struct Block<F> {
     inputs: *const u32,
     input_scales: *const f32,
     weight_scales: *const f32,
-    /// What the sums begin with, where the block is the first.
-    begin: Option<Begin>,
+    /// Initial values of the sums, in the first block.
+    begin: Option<InitialSums>,
     /// `[count, padded]`, which other blocks add to.
     sums: *mut f32,
     count: usize,
@@ -168,22 +168,22 @@ struct Block<F> {
     format: PhantomData<F>,
 }
 
-/// What sums begin with: the bias, and what the offset of a row's integers takes off.
+/// Initial value of the sums: the bias, less the share of the offset of a row's integers.
 #[derive(Debug, Clone, Copy)]
-struct Begin {
+struct InitialSums {
     bias: *const f32,
     shifts: *const f32,
     totals: *const f32,
 }
 
-/// What a tile asks for before it is needed: from how many bytes after its weights, and how many more with each step.
+/// Prefetch of a tile: the distance in bytes after its weights, and the bytes for each step.
 #[derive(Debug, Clone, Copy)]
-struct Ahead {
+struct Prefetch {
     from: usize,
     step: usize,
 }
 
-impl<F: Format> Work for Block<F> {
+impl<F: Format> Kernel for Block<F> {
     type Output = ();
 
     /// Begins all sums, or adds to them.
@@ -194,9 +194,9 @@ impl<F: Format> Work for Block<F> {
         let together = self.count.div_ceil(F::rows::<S>());
         for col in (0..self.padded).step_by(width) {
             for (share, (row, rows)) in tiles(self.count, F::rows::<S>()).enumerate() {
-                // a memory takes long to bring the next panel: each tile asks for its share
+                // the next panel comes from far memory: each tile prefetches its share
                 let ahead =
-                    Ahead { from: panel + share * panel / together, step: width * F::BYTES / together };
+                    Prefetch { from: panel + share * panel / together, step: width * F::BYTES / together };
                 // SAFETY: what a block holds is said above; rows and columns are below `count` and `padded`.
                 unsafe {
                     match rows {
@@ -221,7 +221,7 @@ unsafe fn tall_tile<S: Simd, F: Format>(
     block: &Block<F>,
     (row, rows): (usize, usize),
     col: usize,
-    ahead: Ahead,
+    ahead: Prefetch,
 ) {
     // SAFETY: the caller's promise.
     unsafe {
@@ -229,7 +229,7 @@ unsafe fn tall_tile<S: Simd, F: Format>(
             3 => tile::<S, F, 3, 2>(s, block, row, col, ahead),
             4 => tile::<S, F, 4, 1>(s, block, row, col, ahead),
             5 => tile::<S, F, 5, 1>(s, block, row, col, ahead),
-            _ => tile::<S, F, MOST_ROWS, 1>(s, block, row, col, ahead),
+            _ => tile::<S, F, MAX_ROWS, 1>(s, block, row, col, ahead),
         }
     }
 }
@@ -245,7 +245,7 @@ unsafe fn tile<S: Simd, F: Format, const ROWS: usize, const UNROLL: usize>(
     block: &Block<F>,
     row: usize,
     col: usize,
-    ahead: Ahead,
+    ahead: Prefetch,
 ) {
     let mut sums = [[[s.zero(); SIDE]; ROWS]; UNROLL];
     // SAFETY: a panel has `steps · SIDE · LANES · BYTES` bytes, a tile `ROWS · steps · PARTS`; sums and scales as promised.
@@ -280,7 +280,7 @@ unsafe fn tile<S: Simd, F: Format, const ROWS: usize, const UNROLL: usize>(
                 for more in &sums[1..] {
                     sum = F::join(s, sum, more[r][i]);
                 }
-                if F::MOST > 0 {
+                if F::MAX_INT > 0 {
                     let scale = s.load(block.weight_scales.add(col).cast());
                     let scale = s.multiply(scale, s.splat(block.input_scales.add(row).cast()));
                     sum = s.scaled(sum, scale);

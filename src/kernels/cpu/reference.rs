@@ -157,7 +157,7 @@ fn bands_of(plan: &Plan, heard: &[f32]) -> Vec<f32> {
     narrow(bands.into_iter().map(f64::ln))
 }
 
-fn site_norm(least: f32, bands: &[f32], site: &mut [f32]) -> Vec<f32> {
+fn running_norm(least: f32, bands: &[f32], site: &mut [f32]) -> Vec<f32> {
     let (count, most) = (bands.len(), 1.0 / f64::from(least));
     let heard = (f64::from(site[2 * count]) + 1.0).min(most);
     let mut output = Vec::new();
@@ -198,7 +198,8 @@ pub(super) fn reference_step(plan: &Plan, memory: &mut [f32], samples: &[f32], h
     let heard = [&memory[map.sound.clone()], samples].concat();
     let bands = bands_of(plan, &heard);
     memory[map.sound].copy_from_slice(&heard[HOP..]);
-    let mut xs = plan.site.map_or(samples.to_vec(), |least| site_norm(least, &bands, &mut memory[map.site]));
+    let mut xs =
+        plan.site.map_or(samples.to_vec(), |least| running_norm(least, &bands, &mut memory[map.site]));
     for (layer, block) in plan.convolutions.iter().zip(map.blocks) {
         xs = convolve(layer, &mut memory[block], &xs);
     }

@@ -12,11 +12,11 @@ pub(super) trait Simd: Copy + Debug + Send + Sync + 'static {
     type Reg: Copy;
     /// The same registers with instructions for [`dot_pairs`](Self::dot_pairs) and [`dot_quads`](Self::dot_quads).
     type Dot: Simd;
-    /// What it is called in a log.
+    /// Its name in logs.
     const NAME: &'static str;
     /// Lanes of a register.
     const LANES: usize;
-    /// Rows of the largest tile whose sums stay in registers, at most [`MOST_ROWS`].
+    /// Rows of the largest tile whose sums stay in registers, at most [`MAX_ROWS`].
     const ROWS: usize;
     /// The same where weights are unpacked on the way.
     const UNPACKED_ROWS: usize;
@@ -88,17 +88,17 @@ pub(super) trait Simd: Copy + Debug + Send + Sync + 'static {
     /// Asks that what lies there be brought to the level-2 cache; any address will do.
     fn prefetch(self, at: *const u32);
 
-    /// Runs `work` compiled for these registers.
-    fn run<W: Work>(self, work: W) -> W::Output;
+    /// Runs `work`, compiled for these registers.
+    fn run<W: Kernel>(self, work: W) -> W::Output;
 }
 
-/// Something to do with registers. A trait where a closure would do, since only a function can be told to become part of
-/// its caller, which alone is compiled for them.
-pub(super) trait Work {
-    /// What comes of it.
+/// A computation over registers. A trait and not a closure, since only a function can be marked `inline(always)`, and
+/// only its caller is compiled for the instruction set.
+pub(super) trait Kernel {
+    /// Its result.
     type Output;
 
-    /// Does it; every implementation is `inline(always)`.
+    /// Runs it; every implementation is `inline(always)`.
     fn run<S: Simd>(self, s: S) -> Self::Output;
 }
 
@@ -106,9 +106,9 @@ pub(super) trait Work {
 pub(super) const SIDE: usize = 2;
 
 /// Rows of the largest tile of any kind of register.
-pub(super) const MOST_ROWS: usize = 6;
+pub(super) const MAX_ROWS: usize = 6;
 
-/// Plain arrays of `LANES` lanes and tiles of `ROWS` rows, for the compiler to make of what it can.
+/// Plain arrays of `LANES` lanes and tiles of `ROWS` rows, left to the compiler's vectoriser.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Portable<const LANES: usize, const ROWS: usize>;
 
@@ -251,7 +251,7 @@ impl<const LANES: usize, const ROWS: usize> Simd for Portable<LANES, ROWS> {
     fn prefetch(self, _: *const u32) {}
 
     #[inline(always)]
-    fn run<W: Work>(self, work: W) -> W::Output {
+    fn run<W: Kernel>(self, work: W) -> W::Output {
         work.run(self)
     }
 }
@@ -270,7 +270,7 @@ mod tests {
     /// Every operation of `s` against numbers that are worked out one by one.
     struct Check;
 
-    impl Work for Check {
+    impl Kernel for Check {
         type Output = ();
 
         #[inline(always)]
@@ -349,7 +349,7 @@ mod tests {
     #[test]
     fn registers_do_what_their_operations_say() {
         Portable::<8, 2>.run(Check);
-        Portable::<16, MOST_ROWS>.run(Check);
+        Portable::<16, MAX_ROWS>.run(Check);
         #[cfg(target_arch = "x86_64")]
         {
             use crate::kernels::cpu::x86::{Avx2, Avx512};

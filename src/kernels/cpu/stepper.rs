@@ -2,39 +2,39 @@
 
 use std::sync::Arc;
 
-use super::hop::{Room, clear, step};
-use super::limits::{Limits, measure};
-use super::network::Network;
-use super::pool::Pool;
+use super::hop::{Scratch, clear, step};
+use super::network::PackedNetwork;
+use super::roofline::{Roofline, measure};
 use super::simd::Simd;
 use super::widest::{Make, for_any, for_widest};
+use super::worker_threads::WorkerThreads;
 use crate::error::{Error, Result};
 use crate::kernels::{Hops, Plan, Precision, Stepper, hops_each};
 
-/// Streams that threads must have each before another one pays.
+/// Least streams a thread; with fewer, one more thread costs more than it saves.
 const LEAST_STREAMS: usize = 2;
 
 /// Steps streams on the processor, with the widest registers that it has.
 #[derive(Debug)]
 pub struct CpuStepper {
-    streams: Box<dyn Streams>,
+    streams: Box<dyn DynStepper>,
 }
 
-/// A stepper for one kind of registers.
-trait Streams: Stepper {
+/// A stepper without its register type.
+trait DynStepper: Stepper {
     fn registers(&self) -> &'static str;
     fn weight_bytes(&self) -> usize;
-    fn limits(&self) -> Limits;
+    fn roofline(&self) -> Roofline;
 }
 
-/// What a stepper is made of.
-struct Streamed<'a> {
+/// Arguments of a stepper's constructor.
+struct StepperParts<'a> {
     plan: &'a Plan,
     precision: Precision,
     threads: usize,
 }
 
-impl Make for Streamed<'_> {
+impl Make for StepperParts<'_> {
     type Made = Result<CpuStepper>;
 
     fn make<S: Simd>(self, s: S) -> Result<CpuStepper> {
@@ -54,7 +54,7 @@ impl CpuStepper {
     /// When parts of the plan do not fit together, for a precision that processors do not have, or when a thread cannot
     /// be started.
     pub fn new(plan: &Plan, precision: Precision, threads: usize) -> Result<Self> {
-        for_widest(Streamed { plan, precision, threads })
+        for_widest(StepperParts { plan, precision, threads })
     }
 
     /// The same with registers that every machine has.
@@ -62,7 +62,7 @@ impl CpuStepper {
     /// # Errors
     /// As for [`new`](Self::new).
     pub fn portable(plan: &Plan, precision: Precision, threads: usize) -> Result<Self> {
-        for_any(Streamed { plan, precision, threads })
+        for_any(StepperParts { plan, precision, threads })
     }
 
     pub(super) fn with<S: Simd>(s: S, plan: &Plan, precision: Precision, threads: usize) -> Result<Self> {
@@ -70,11 +70,13 @@ impl CpuStepper {
             let cause = "tf32 is a precision of GPUs, and the model runs on the processor";
             return Err(Error::config(cause, "choose one of: f32, bf16, int8, int7"));
         }
-        let network = Arc::new(Network::new(plan, precision, S::LANES)?);
-        Ok(Self { streams: Box::new(Rows::start(s, precision, network, threads.saturating_sub(1))?) })
+        let network = Arc::new(PackedNetwork::new(plan, precision, S::LANES)?);
+        Ok(Self {
+            streams: Box::new(StreamMemories::start(s, precision, network, threads.saturating_sub(1))?),
+        })
     }
 
-    /// What registers it uses: `AVX2`, `AVX2 with VNNI`, `AVX-512`, `AVX-512 with VNNI` or `portable`.
+    /// The registers it uses: `AVX2`, `AVX2 with VNNI`, `AVX-512`, `AVX-512 with VNNI` or `portable`.
     #[must_use]
     pub fn registers(&self) -> &'static str {
         self.streams.registers()
@@ -86,10 +88,10 @@ impl CpuStepper {
         self.streams.weight_bytes()
     }
 
-    /// Measures what no hop can be faster than; takes about a second.
+    /// Measures the roofline, the lower bound of a hop's duration; takes about a second.
     #[must_use]
-    pub fn limits(&self) -> Limits {
-        self.streams.limits()
+    pub fn roofline(&self) -> Roofline {
+        self.streams.roofline()
     }
 }
 
@@ -120,23 +122,23 @@ impl Stepper for CpuStepper {
 }
 
 #[derive(Debug)]
-struct Rows<S: Simd> {
+struct StreamMemories<S: Simd> {
     s: S,
     precision: Precision,
-    network: Arc<Network>,
+    network: Arc<PackedNetwork>,
     /// The memory of each row; empty while it is being stepped.
     memories: Vec<Vec<f32>>,
     /// The memories that are being stepped.
     taken: Vec<Vec<f32>>,
-    room: Room,
-    pool: Pool,
+    scratch: Scratch,
+    worker_threads: WorkerThreads,
 }
 
-impl<S: Simd> Rows<S> {
-    /// No rows yet; `helpers` threads take a share of a step of enough of them.
-    fn start(s: S, precision: Precision, network: Arc<Network>, helpers: usize) -> Result<Self> {
-        let (room, pool) = (Room::new(&network), Pool::start(s, &network, helpers)?);
-        Ok(Self { s, precision, network, memories: Vec::new(), taken: Vec::new(), room, pool })
+impl<S: Simd> StreamMemories<S> {
+    /// No rows yet; `workers` threads take a share of a step of enough of them.
+    fn start(s: S, precision: Precision, network: Arc<PackedNetwork>, workers: usize) -> Result<Self> {
+        let (scratch, worker_threads) = (Scratch::new(&network), WorkerThreads::start(s, &network, workers)?);
+        Ok(Self { s, precision, network, memories: Vec::new(), taken: Vec::new(), scratch, worker_threads })
     }
 
     fn no_row(&self, row: usize) -> Error {
@@ -159,7 +161,7 @@ impl<S: Simd> Rows<S> {
         Ok(())
     }
 
-    /// Moves memories back from `taken`. Rows whose memory was lost with a thread have heard nothing.
+    /// Moves memories back from `taken`. Rows whose memory was lost with a thread start from the zero state.
     fn put_back(&mut self, rows: &[u32]) {
         for (row, memory) in rows.iter().zip(self.taken.drain(..)) {
             if let Some(place) = self.memories.get_mut(*row as usize) {
@@ -174,7 +176,7 @@ impl<S: Simd> Rows<S> {
     }
 }
 
-impl<S: Simd> Streams for Rows<S> {
+impl<S: Simd> DynStepper for StreamMemories<S> {
     fn registers(&self) -> &'static str {
         self.s.dot().map_or(S::NAME, |_| S::Dot::NAME)
     }
@@ -183,12 +185,12 @@ impl<S: Simd> Streams for Rows<S> {
         size_of_val(self.network.weights())
     }
 
-    fn limits(&self) -> Limits {
+    fn roofline(&self) -> Roofline {
         measure(self.s, self.network.weights(), self.precision)
     }
 }
 
-impl<S: Simd> Stepper for Rows<S> {
+impl<S: Simd> Stepper for StreamMemories<S> {
     fn rows(&self) -> usize {
         self.memories.len()
     }
@@ -223,13 +225,19 @@ impl<S: Simd> Stepper for Rows<S> {
         clear(hops);
         hops_each(rows, samples)?;
         let result = self.take(rows).and_then(|()| {
-            let helpers = self.pool.len().min((rows.len() / LEAST_STREAMS).saturating_sub(1));
-            if helpers > 0 {
-                return self.pool.step(helpers, &mut self.taken, samples, hops, |memories, samples, hops| {
-                    step(self.s, &self.network, memories, samples, &mut self.room, hops)
-                });
+            let workers = self.worker_threads.len().min((rows.len() / LEAST_STREAMS).saturating_sub(1));
+            if workers > 0 {
+                return self.worker_threads.step(
+                    workers,
+                    &mut self.taken,
+                    samples,
+                    hops,
+                    |memories, samples, hops| {
+                        step(self.s, &self.network, memories, samples, &mut self.scratch, hops)
+                    },
+                );
             }
-            step(self.s, &self.network, &mut self.taken, samples, &mut self.room, hops)
+            step(self.s, &self.network, &mut self.taken, samples, &mut self.scratch, hops)
         });
         self.put_back(rows);
         result
@@ -237,7 +245,7 @@ impl<S: Simd> Stepper for Rows<S> {
 
     fn with_same_weights(&self) -> Result<Option<Box<dyn Stepper>>> {
         let network = Arc::clone(&self.network);
-        let streams = Box::new(Self::start(self.s, self.precision, network, self.pool.len())?);
+        let streams = Box::new(Self::start(self.s, self.precision, network, self.worker_threads.len())?);
         Ok(Some(Box::new(CpuStepper { streams })))
     }
 }

@@ -6,7 +6,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::CpuStepper;
 use super::reference::{Shape, random_plan, reference_step};
-use super::simd::{MOST_ROWS, Portable};
+use super::simd::{MAX_ROWS, Portable};
 use crate::kernels::{Hops, Plan, Precision, Stepper};
 
 const ALL: [Precision; 4] = [Precision::F32, Precision::Bf16, Precision::Int8, Precision::Int7];
@@ -81,7 +81,7 @@ fn compare(plan: &Plan, stepper: &mut CpuStepper, seed: u64, hops: usize) -> [f3
 
 /// With the registers of this machine, with plain arrays, and with arrays as wide as the widest registers.
 fn every(plan: &Plan, precision: Precision) -> [CpuStepper; 3] {
-    let wide = CpuStepper::with(Portable::<16, MOST_ROWS>, plan, precision, 1);
+    let wide = CpuStepper::with(Portable::<16, MAX_ROWS>, plan, precision, 1);
     [CpuStepper::new(plan, precision, 1), CpuStepper::portable(plan, precision, 1), wide].map(Result::unwrap)
 }
 
@@ -158,7 +158,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
-    fn a_stream_does_not_hear_the_others(seed: u64, count in 2usize..20, which in 0usize..6) {
+    fn streams_are_independent(seed: u64, count in 2usize..20, which in 0usize..6) {
         let plan = random_plan(&shapes()[which], seed);
         let mut alone = CpuStepper::new(&plan, Precision::F32, 1).unwrap();
         let mut among = CpuStepper::new(&plan, Precision::F32, 1).unwrap();
@@ -261,7 +261,7 @@ fn hops_in_a_row_are_hops_one_by_one() {
 }
 
 #[test]
-fn what_does_not_fit_is_refused_and_changes_nothing() {
+fn invalid_shapes_are_refused_and_change_nothing() {
     let plan = random_plan(&Shape::raw([4; 5], &[4]), 1);
     let mut stepper = CpuStepper::new(&plan, Precision::F32, 1).unwrap();
     stepper.reserve(2).unwrap();
@@ -290,7 +290,7 @@ fn what_does_not_fit_is_refused_and_changes_nothing() {
 }
 
 #[test]
-fn what_is_no_number_stays_in_its_stream() {
+fn nan_stays_in_its_stream() {
     let plan = random_plan(&Shape::raw([16; 5], &[16]), 1);
     for precision in ALL {
         let mut stepper = CpuStepper::new(&plan, precision, 1).unwrap();

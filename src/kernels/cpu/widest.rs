@@ -2,7 +2,7 @@
 
 use super::simd::{Plain, Portable, Simd};
 
-/// Something that is made for a kind of registers.
+/// A constructor that is generic over the register type.
 pub(super) trait Make {
     /// What is made.
     type Made;

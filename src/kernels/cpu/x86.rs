@@ -5,7 +5,7 @@
 
 use std::arch::x86_64::*;
 
-use super::simd::{Simd, Work};
+use super::simd::{Kernel, Simd};
 
 /// 16 registers of 8 lanes; with `DOT`, products of small integers that add to a sum.
 #[derive(Debug, Clone, Copy)]
@@ -158,13 +158,13 @@ impl<const DOT: bool> Simd for Avx2<DOT> {
     }
 
     #[inline(always)]
-    fn run<W: Work>(self, work: W) -> W::Output {
+    fn run<W: Kernel>(self, work: W) -> W::Output {
         #[target_feature(enable = "avx2,fma")]
-        fn plain<S: Simd, W: Work>(s: S, work: W) -> W::Output {
+        fn plain<S: Simd, W: Kernel>(s: S, work: W) -> W::Output {
             work.run(s)
         }
         #[target_feature(enable = "avx2,fma,avxvnni")]
-        fn with_dot<S: Simd, W: Work>(s: S, work: W) -> W::Output {
+        fn with_dot<S: Simd, W: Kernel>(s: S, work: W) -> W::Output {
             work.run(s)
         }
         // SAFETY: as above.
@@ -323,13 +323,13 @@ impl<const DOT: bool> Simd for Avx512<DOT> {
     }
 
     #[inline(always)]
-    fn run<W: Work>(self, work: W) -> W::Output {
+    fn run<W: Kernel>(self, work: W) -> W::Output {
         #[target_feature(enable = "avx512f,avx512bw,avx2,fma")]
-        fn plain<S: Simd, W: Work>(s: S, work: W) -> W::Output {
+        fn plain<S: Simd, W: Kernel>(s: S, work: W) -> W::Output {
             work.run(s)
         }
         #[target_feature(enable = "avx512f,avx512bw,avx2,fma,avx512vnni")]
-        fn with_dot<S: Simd, W: Work>(s: S, work: W) -> W::Output {
+        fn with_dot<S: Simd, W: Kernel>(s: S, work: W) -> W::Output {
             work.run(s)
         }
         // SAFETY: as above.

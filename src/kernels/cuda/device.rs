@@ -25,14 +25,14 @@ use crate::error::{Error, Result};
 /// Machine code of `hop.cu` for several chips, and PTX for those to come.
 static KERNELS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/hop.fatbin"));
 
-/// What cuBLAS works in; given to it once, since it must not allocate while a graph is captured.
+/// Workspace of cuBLAS; given to it once, since it must not allocate while a graph is captured.
 const WORKSPACE: usize = 32 << 20;
 
 /// An address on the GPU.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct At(u64);
+pub(super) struct DevicePtr(u64);
 
-impl At {
+impl DevicePtr {
     /// No address.
     pub(super) const NULL: Self = Self(0);
 
@@ -61,7 +61,7 @@ pub(super) struct Pinned {
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Arg {
     /// A pointer.
-    At(At),
+    DevicePtr(DevicePtr),
     /// An `int`.
     Int(i32),
     /// A `size_t`.
@@ -72,7 +72,7 @@ pub(super) enum Arg {
 
 /// How a kernel is launched.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Shape {
+pub(super) struct LaunchShape {
     /// Blocks.
     pub(super) grid: (usize, usize, usize),
     /// Threads a block.
@@ -82,11 +82,11 @@ pub(super) struct Shape {
 /// `ys = xs · weights` for each slot; rows of `xs` lie `ldx` numbers apart, everything else is dense.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Product {
-    pub(super) xs: At,
+    pub(super) xs: DevicePtr,
     pub(super) ldx: usize,
     pub(super) slot_x: usize,
-    pub(super) weights: At,
-    pub(super) ys: At,
+    pub(super) weights: DevicePtr,
+    pub(super) ys: DevicePtr,
     pub(super) rows: usize,
     pub(super) depth: usize,
     pub(super) cols: usize,
@@ -221,12 +221,12 @@ impl Gpu {
     }
 
     /// Where a buffer is.
-    pub(super) fn at(&self, buffer: &Buffer) -> At {
-        At(buffer.numbers.device_ptr(&self.stream).0)
+    pub(super) fn at(&self, buffer: &Buffer) -> DevicePtr {
+        DevicePtr(buffer.numbers.device_ptr(&self.stream).0)
     }
 
     /// Starts a copy of the first `count` numbers to the GPU.
-    pub(super) fn send(&self, from: &Pinned, to: At, count: usize) -> Result<()> {
+    pub(super) fn send(&self, from: &Pinned, to: DevicePtr, count: usize) -> Result<()> {
         within(count, from)?;
         // SAFETY: `from` is that long, and so is the buffer at `to` by the sizes of `Scratch`; both outlive the graphs.
         unsafe { cuMemcpyHtoDAsync_v2(to.0, from.at as *const _, 4 * count, self.stream.cu_stream()) }
@@ -235,7 +235,7 @@ impl Gpu {
     }
 
     /// Starts a copy of `count` numbers from the GPU.
-    pub(super) fn fetch(&self, from: At, to: &mut Pinned, count: usize) -> Result<()> {
+    pub(super) fn fetch(&self, from: DevicePtr, to: &mut Pinned, count: usize) -> Result<()> {
         within(count, to)?;
         // SAFETY: as in `send`; `to` is read after the stream was waited for.
         unsafe { cuMemcpyDtoHAsync_v2(to.at as *mut _, from.0, 4 * count, self.stream.cu_stream()) }
@@ -244,7 +244,7 @@ impl Gpu {
     }
 
     /// Starts a kernel that was [`load`](Self::load)ed.
-    pub(super) fn launch(&self, name: &str, shape: Shape, args: &[Arg]) -> Result<()> {
+    pub(super) fn launch(&self, name: &str, shape: LaunchShape, args: &[Arg]) -> Result<()> {
         let function = self
             .functions
             .get(name)
@@ -252,7 +252,7 @@ impl Gpu {
         let mut launch = self.stream.launch_builder(function);
         for arg in args {
             match arg {
-                Arg::At(At(at)) => launch.arg(at),
+                Arg::DevicePtr(DevicePtr(at)) => launch.arg(at),
                 Arg::Int(int) => launch.arg(int),
                 Arg::Size(size) => launch.arg(size),
                 Arg::Float(float) => launch.arg(float),
@@ -264,7 +264,7 @@ impl Gpu {
             block_dim: (shape.block as u32, 1, 1),
             shared_mem_bytes: 0,
         };
-        // SAFETY: `Network` gives each kernel the arguments of its declaration in hop.cu, with buffers of the lengths that
+        // SAFETY: `DeviceNetwork` gives each kernel the arguments of its declaration in hop.cu, with buffers of the lengths that
         // the kernel reads and writes.
         unsafe { launch.launch(config) }.map_err(|e| failed(&format!("start {name}"), e))?;
         Ok(())
@@ -308,7 +308,7 @@ impl Gpu {
         .map_err(|e| failed("multiply", e))
     }
 
-    /// What `work` starts, as one graph; none of it runs now.
+    /// Captures the launches of `work` as one graph, without running them.
     pub(super) fn record(&self, work: impl FnOnce() -> Result<()>) -> Result<Graph> {
         let mode = CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
         self.stream.begin_capture(mode).map_err(|e| failed("record a graph", e))?;
@@ -336,7 +336,7 @@ impl Gpu {
 }
 
 impl Pinned {
-    /// What is there.
+    /// The numbers.
     pub(super) fn numbers(&self) -> Result<&[f32]> {
         self.numbers.as_slice().map_err(|e| failed("read pinned memory", e))
     }

@@ -38,7 +38,7 @@ struct Cell {
 
 /// A plan on the GPU.
 #[derive(Debug)]
-pub(super) struct Network {
+pub(super) struct DeviceNetwork {
     fourier: Buffer,
     mel: Buffer,
     bins: usize,
@@ -85,7 +85,7 @@ fn planes(rows: usize, depth: usize) -> usize {
 }
 
 /// Numbers that a product may leave, for up to `rows` rows.
-fn room(rows: usize, depth: usize, cols: usize) -> usize {
+fn product_len(rows: usize, depth: usize, cols: usize) -> usize {
     (rows * cols).max(THIN.min(rows) * cols * planes(1, depth))
 }
 
@@ -95,14 +95,14 @@ pub(super) fn mask_len(rows: usize) -> usize {
 }
 
 /// Whether the kernels are wide enough for a plan.
-pub(super) fn takes(plan: &Plan) -> bool {
+pub(super) fn supports(plan: &Plan) -> bool {
     plan.convolutions.iter().all(|layer| layer.now.cols <= WIDEST)
 }
 
-impl Network {
+impl DeviceNetwork {
     /// Uploads the weights.
     pub(super) fn new(gpu: &mut Gpu, plan: &Plan) -> Result<Self> {
-        if !takes(plan) {
+        if !supports(plan) {
             return Err(Error::internal(format!(
                 "a layer of more than {WIDEST} channels for the GPU's kernels"
             )));
@@ -167,8 +167,8 @@ impl Network {
 
     /// Work space for `rows` rows.
     pub(super) fn scratch(&self, gpu: &Gpu, rows: usize) -> Result<Scratch> {
-        let product = |layer: &Layer| room(rows * layer.frames, layer.depth, layer.channels);
-        let gates = |cell: &Cell, depth: usize| room(rows, depth, 3 * cell.width);
+        let product = |layer: &Layer| product_len(rows * layer.frames, layer.depth, layer.channels);
+        let gates = |cell: &Cell, depth: usize| product_len(rows, depth, 3 * cell.width);
         let [_, .., context] = self.outputs();
         let head_cols = padded(self.latent + self.negatives);
         let most = |sizes: &mut dyn Iterator<Item = usize>| sizes.max().unwrap_or(0);
@@ -178,10 +178,10 @@ impl Network {
         let between = self.cells.iter().skip(1).map(|cell| gpu.zeros(rows * cell.inputs));
         Ok(Scratch {
             windows: gpu.zeros(rows * WINDOW)?,
-            spectrum: gpu.zeros(room(rows, WINDOW, padded(2 * self.bins)))?,
+            spectrum: gpu.zeros(product_len(rows, WINDOW, padded(2 * self.bins)))?,
             inputs: inputs.collect::<Result<_>>()?,
             products: gpu.zeros(most(&mut self.layers.iter().map(product)))?,
-            predictions: gpu.zeros(self.horizons * room(rows, context, head_cols))?,
+            predictions: gpu.zeros(self.horizons * product_len(rows, context, head_cols))?,
             from_input: gpu.zeros(most(&mut self.cells.iter().map(|cell| gates(cell, cell.inputs))))?,
             from_hidden: gpu.zeros(most(&mut self.cells.iter().map(|cell| gates(cell, cell.width))))?,
             between: between.collect::<Result<_>>()?,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::super::{Hops, MemoryMap, Plan, Precision, Stepper, hops_each};
 use super::device::{Buffer, Gpu, Graph, Pinned};
-use super::network::{Network, Scratch, mask_len, takes};
+use super::network::{DeviceNetwork, Scratch, mask_len, supports};
 use crate::error::{Error, Result};
 use crate::units::HOP;
 
@@ -15,19 +15,19 @@ const GRAPHS: usize = 16;
 #[derive(Debug)]
 pub struct GpuStepper {
     gpu: Gpu,
-    network: Network,
+    network: DeviceNetwork,
     /// Layout of a memory as callers see it.
     map: MemoryMap,
     fresh: Vec<f32>,
-    room: Room,
+    buffers: DeviceBuffers,
     rows: usize,
-    /// By number of rows and numbers that come down.
+    /// Keyed by the number of rows and of values that are copied back.
     graphs: BTreeMap<(usize, usize), Graph>,
 }
 
-/// What depends on how many rows there is room for.
+/// Buffers whose size depends on the capacity in rows.
 #[derive(Debug)]
-struct Room {
+struct DeviceBuffers {
     capacity: usize,
     memory: Buffer,
     scratch: Scratch,
@@ -35,8 +35,8 @@ struct Room {
     down: Pinned,
 }
 
-impl Room {
-    fn new(gpu: &Gpu, network: &Network, capacity: usize) -> Result<Self> {
+impl DeviceBuffers {
+    fn new(gpu: &Gpu, network: &DeviceNetwork, capacity: usize) -> Result<Self> {
         Ok(Self {
             capacity,
             memory: gpu.zeros(capacity * network.map.len)?,
@@ -61,16 +61,16 @@ impl GpuStepper {
     /// `precision` is none of a GPU.
     pub fn new(plan: &Plan, ordinal: usize, precision: Precision) -> Result<Self> {
         let mut gpu = Gpu::open(ordinal, precision)?;
-        let network = Network::new(&mut gpu, plan)?;
-        let room = Room::new(&gpu, &network, 1)?;
+        let network = DeviceNetwork::new(&mut gpu, plan)?;
+        let buffers = DeviceBuffers::new(&gpu, &network, 1)?;
         let (map, fresh) = (plan.memory(), plan.fresh.clone());
-        Ok(Self { gpu, network, map, fresh, room, rows: 0, graphs: BTreeMap::new() })
+        Ok(Self { gpu, network, map, fresh, buffers, rows: 0, graphs: BTreeMap::new() })
     }
 
     /// Whether its kernels know a plan.
     #[must_use]
-    pub fn takes(plan: &Plan) -> bool {
-        takes(plan)
+    pub fn supports(plan: &Plan) -> bool {
+        supports(plan)
     }
 
     fn check(&self, row: usize) -> Result<usize> {
@@ -87,8 +87,8 @@ impl GpuStepper {
         if self.graphs.len() >= GRAPHS {
             self.graphs.pop_first();
         }
-        let Self { gpu, network, room, .. } = self;
-        let Room { memory, scratch, up, down, .. } = room;
+        let Self { gpu, network, buffers, .. } = self;
+        let DeviceBuffers { memory, scratch, up, down, .. } = buffers;
         let graph = gpu.record(|| network.enqueue(gpu, scratch, memory, rows, (up, down, wanted)))?;
         self.graphs.insert((rows, wanted), graph);
         Ok(())
@@ -110,13 +110,13 @@ impl Stepper for GpuStepper {
     }
 
     fn reserve(&mut self, rows: usize) -> Result<()> {
-        if rows > self.room.capacity {
-            let capacity = rows.max(bucket(self.room.capacity + self.room.capacity / 2));
+        if rows > self.buffers.capacity {
+            let capacity = rows.max(bucket(self.buffers.capacity + self.buffers.capacity / 2));
             self.graphs.clear();
-            let mut room = Room::new(&self.gpu, &self.network, capacity)?;
-            self.gpu.copy(&self.room.memory, &mut room.memory, self.rows * self.network.map.len)?;
+            let mut buffers = DeviceBuffers::new(&self.gpu, &self.network, capacity)?;
+            self.gpu.copy(&self.buffers.memory, &mut buffers.memory, self.rows * self.network.map.len)?;
             self.gpu.wait()?;
-            self.room = room;
+            self.buffers = buffers;
         }
         let fresh = self.fresh.clone();
         while self.rows < rows {
@@ -128,7 +128,7 @@ impl Stepper for GpuStepper {
 
     fn memory(&self, row: usize, into: &mut Vec<f32>) -> Result<()> {
         let mut own = vec![0.0; self.network.map.len];
-        self.gpu.read(&self.room.memory, self.check(row)?, &mut own)?;
+        self.gpu.read(&self.buffers.memory, self.check(row)?, &mut own)?;
         let from = into.len();
         into.resize(from + self.map.len, 0.0);
         rearrange(&own, &self.network.map, &self.map, into.get_mut(from..).unwrap_or_default());
@@ -146,7 +146,7 @@ impl Stepper for GpuStepper {
         }
         let mut own = vec![0.0; self.network.map.len];
         rearrange(memory, &self.map, &self.network.map, &mut own);
-        self.gpu.write(&mut self.room.memory, at, &own)
+        self.gpu.write(&mut self.buffers.memory, at, &own)
     }
 
     fn step(&mut self, rows: &[u32], samples: &[f32], hops: &mut Hops) -> Result<()> {
@@ -172,8 +172,8 @@ impl GpuStepper {
     ) -> Result<()> {
         let Some(&highest) = rows.iter().max() else { return Ok(()) };
         self.check(highest as usize)?;
-        let count = bucket(highest as usize + 1).min(self.room.capacity);
-        let up = self.room.up.numbers_mut()?;
+        let count = bucket(highest as usize + 1).min(self.buffers.capacity);
+        let up = self.buffers.up.numbers_mut()?;
         let (mask, sound) = up.split_at_mut(mask_len(count));
         mask.fill(0.0);
         for (&row, sound_of_row) in rows.iter().zip(samples.chunks_exact(HOP).skip(hop).step_by(each)) {
@@ -189,7 +189,7 @@ impl GpuStepper {
         if let Some(graph) = self.graphs.get(&(count, wanted)) {
             self.gpu.run(graph)?;
         }
-        let mut rest = self.room.down.numbers()?.get(..wanted).unwrap_or_default();
+        let mut rest = self.buffers.down.numbers()?.get(..wanted).unwrap_or_default();
         let Hops { pmi, latents, contexts, bands, .. } = hops;
         for (length, into) in lengths.into_iter().zip([pmi, bands, latents, contexts]) {
             let (part, behind) = rest.split_at((count * length).min(rest.len()));

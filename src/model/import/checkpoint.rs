@@ -51,13 +51,13 @@ pub(super) fn open(path: &Path, args: Option<&Path>) -> Result<Checkpoint> {
     let settings = match (args, of("config").filter(|_| form == "checkpoint of torch.hub")) {
         (Some(args), _) => Settings::from_json(args)?,
         (None, Some(config)) => Settings::from_value(config),
-        (None, None) => beside_it(&beside)?,
+        (None, None) => args_beside(&beside)?,
     };
     let form = format!("{form}, {}", file.form());
     Ok(Checkpoint { form, weights: Weights::new(file, tensors), settings, skipped })
 }
 
-fn beside_it(path: &Path) -> Result<Settings> {
+fn args_beside(path: &Path) -> Result<Settings> {
     if path.is_file() { Settings::from_json(path) } else { Ok(Settings::default()) }
 }
 

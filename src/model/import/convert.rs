@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::checkpoint::Checkpoint;
-use super::{ImportReport, checkpoint, context, encoder, foreign, heads};
+use super::{ImportReport, checkpoint, context, encoder, heads, unsupported};
 use crate::error::{Error, Result};
 use crate::model::Architecture;
 use crate::nn::Tensors;
@@ -24,7 +24,7 @@ pub struct Imported {
     pub architecture: Architecture,
     /// Its tensors, by the names of this program, on the CPU.
     pub tensors: Tensors,
-    /// What was found and done.
+    /// The report.
     pub report: ImportReport,
 }
 
@@ -44,11 +44,11 @@ fn convert(opened: Checkpoint, without_heads: bool) -> Result<Imported> {
         ImportReport { form, settings: settings.origin().to_owned(), skipped, ..ImportReport::default() };
     let of_network = |name: &str| ["gEncoder.", "gAR.", "models."].iter().any(|part| name.starts_with(part));
     if without_heads {
-        let gone = weights.leave_out(|name| !of_network(name));
+        let gone = weights.skip(|name| !of_network(name));
         report.skipped.push(format!("{gone} tensors of the heads"));
     }
     let has_heads = weights.names().any(|name| !of_network(name));
-    foreign::refuse(&settings, &weights, has_heads)?;
+    unsupported::refuse(&settings, &weights, has_heads)?;
     for (key, default) in [("encoder_type", "cpc"), ("cpc_mode", "none")] {
         if !settings.is_given(key) {
             report.assumed.push(format!("{key} {default}, the default of CPC_audio"));

@@ -29,7 +29,7 @@ impl Norm {
         }
     }
 
-    /// What the tensors of layer 0 show.
+    /// The norm that the tensors of layer 0 show.
     fn of(weights: &Weights) -> Result<Self> {
         let running = weights.shape("gEncoder.batchNorm0.running_mean").is_some();
         match weights.shape("gEncoder.batchNorm0.weight").map(<[usize]>::len) {
@@ -86,7 +86,7 @@ pub(super) fn convert(
         inputs = outputs;
     }
     settings.agree_int("hiddenEncoder", inputs, report)?;
-    let counters = weights.leave_out(|name| name.ends_with(".num_batches_tracked"));
+    let counters = weights.skip(|name| name.ends_with(".num_batches_tracked"));
     if counters > 0 {
         report.skipped.push(format!("{counters} counters num_batches_tracked"));
     }

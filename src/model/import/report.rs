@@ -1,6 +1,6 @@
-//! What an import found and did.
+//! The report of an import.
 
-/// What was found in a checkpoint and what was done with it, in words.
+/// The content of a checkpoint and the steps of its import, in words.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ImportReport {
     /// Form of the checkpoint and of its container.
@@ -9,10 +9,10 @@ pub struct ImportReport {
     pub settings: String,
     /// Tensors that were read.
     pub tensors: usize,
-    /// What was left in the file.
+    /// Skipped entries.
     pub skipped: Vec<String>,
-    /// What became part of other weights.
+    /// Values that were folded into other weights.
     pub folded: Vec<String>,
-    /// What neither settings nor tensors say for certain.
+    /// Values that are ambiguous in settings and tensors, and the defaults taken.
     pub assumed: Vec<String>,
 }

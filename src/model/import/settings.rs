@@ -13,12 +13,12 @@ const MAX_BYTES: u64 = 1 << 20;
 /// A plain value of a setting.
 #[derive(Debug, Clone, PartialEq)]
 enum Setting {
-    /// Given as nothing, which is an answer for some and none for the others.
+    /// `null`, which is a value for some settings and absence for others.
     None,
     Bool(bool),
     Int(i64),
     Text(String),
-    /// Of a type that no setting which matters here has.
+    /// Of another type; no setting that is read here has it.
     Other(String),
 }
 

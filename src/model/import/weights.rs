@@ -25,12 +25,12 @@ impl Weights {
         self.read
     }
 
-    /// Names of the tensors that nobody took yet.
+    /// Names of the tensors that were not taken yet.
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
         self.left.keys().map(String::as_str)
     }
 
-    /// Shape of a tensor that nobody took yet.
+    /// Shape of a tensor that was not taken yet.
     pub(super) fn shape(&self, name: &str) -> Option<&[usize]> {
         self.left.get(name).map(TensorSpec::shape)
     }
@@ -62,7 +62,7 @@ impl Weights {
     }
 
     /// Leaves out the tensors whose names `unwanted` holds true for; gives their number.
-    pub(super) fn leave_out(&mut self, unwanted: impl Fn(&str) -> bool) -> usize {
+    pub(super) fn skip(&mut self, unwanted: impl Fn(&str) -> bool) -> usize {
         let before = self.left.len();
         self.left.retain(|name, _| !unwanted(name));
         before - self.left.len()

@@ -1,4 +1,4 @@
-//! Encryption: whom we trust, who we are, and the name that a broker must have.
+//! TLS: certificate authorities, our certificate, and the expected name of the broker.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -29,7 +29,7 @@ pub(crate) fn client(config: &TlsConfig) -> Result<Arc<ClientConfig>> {
         .map_err(|e| Error::config(format!("the certificate authorities cannot be used: {e}"), PEM))?;
     let verifier: Arc<dyn ServerCertVerifier> = match &config.server_name {
         None => verifier,
-        Some(name) => Arc::new(Renamed { name: server_name(name)?, verifier }),
+        Some(name) => Arc::new(ServerNameVerifier { name: server_name(name)?, verifier }),
     };
     let builder = ClientConfig::builder_with_provider(Arc::<CryptoProvider>::clone(&provider))
         .with_safe_default_protocol_versions()
@@ -91,7 +91,7 @@ fn roots_of(file: &Path) -> Result<RootCertStore> {
 
 fn roots_of_machine() -> Result<RootCertStore> {
     let mut roots = RootCertStore::empty();
-    // what cannot be parsed of some hundred does not matter
+    // a few of some hundred certificates may be unreadable
     let _ = roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     if roots.is_empty() {
         return Err(Error::config(
@@ -104,12 +104,12 @@ fn roots_of_machine() -> Result<RootCertStore> {
 
 /// Checks a certificate for another name than that of the address.
 #[derive(Debug)]
-struct Renamed {
+struct ServerNameVerifier {
     name: ServerName<'static>,
     verifier: Arc<WebPkiServerVerifier>,
 }
 
-impl ServerCertVerifier for Renamed {
+impl ServerCertVerifier for ServerNameVerifier {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,

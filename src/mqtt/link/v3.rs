@@ -3,9 +3,9 @@
 use rumqttc::{AsyncClient, ConnectReturnCode, ConnectionError, Event, EventLoop, Incoming, LastWill};
 use rumqttc::{MqttOptions, Outgoing, QoS, SubscribeReasonCode, TlsConfiguration, Transport};
 
-use super::{CONNECT_S, IN_FLIGHT, MAX_INCOMING, MAX_PACKET, Message, Options, REQUESTS, Told};
+use super::{CONNECT_S, ConnectOptions, IN_FLIGHT, LinkEvent, MAX_INCOMING, MAX_PACKET, Message, REQUESTS};
 
-pub(super) fn start(options: &Options) -> (AsyncClient, EventLoop) {
+pub(super) fn start(options: &ConnectOptions) -> (AsyncClient, EventLoop) {
     let mut to = MqttOptions::new(&options.client_id, &options.address.host, options.address.port);
     to.set_keep_alive(options.keep_alive);
     to.set_clean_session(true);
@@ -28,27 +28,27 @@ pub(super) fn start(options: &Options) -> (AsyncClient, EventLoop) {
     (client, event_loop)
 }
 
-pub(super) fn told(event: Event) -> Told {
+pub(super) fn link_event(event: Event) -> LinkEvent {
     match event {
         Event::Incoming(Incoming::ConnAck(_)) => {
-            Told::Connected { window: u16::MAX, largest: None, retains: true, confirms: true }
+            LinkEvent::Connected { window: u16::MAX, largest: None, retains: true, confirms: true }
         }
-        Event::Incoming(Incoming::PubAck(ack)) => Told::Acked(ack.pkid),
+        Event::Incoming(Incoming::PubAck(ack)) => LinkEvent::Acked(ack.pkid),
         Event::Incoming(Incoming::SubAck(ack)) => {
             let taken = ack.return_codes.iter().all(|c| matches!(c, SubscribeReasonCode::Success(_)));
-            Told::Subscribed { id: ack.pkid, refused: (!taken).then(|| "0x80".to_owned()) }
+            LinkEvent::Subscribed { id: ack.pkid, refused: (!taken).then(|| "0x80".to_owned()) }
         }
-        Event::Incoming(Incoming::Publish(message)) => Told::Message(Message {
+        Event::Incoming(Incoming::Publish(message)) => LinkEvent::Message(Message {
             retained: message.retain,
             topic: message.topic,
             payload: message.payload.into(),
         }),
-        Event::Incoming(Incoming::Disconnect) => Told::Goodbye("the broker said goodbye".into()),
-        Event::Outgoing(Outgoing::Publish(id)) if id != 0 => Told::Sent(id),
-        Event::Outgoing(Outgoing::Subscribe(id)) => Told::Asked(id),
-        Event::Outgoing(Outgoing::AwaitAck(_)) => Told::Collision,
-        Event::Outgoing(Outgoing::Disconnect) => Told::Left,
-        _ => Told::Nothing,
+        Event::Incoming(Incoming::Disconnect) => LinkEvent::Disconnect("the broker said goodbye".into()),
+        Event::Outgoing(Outgoing::Publish(id)) if id != 0 => LinkEvent::Sent(id),
+        Event::Outgoing(Outgoing::Subscribe(id)) => LinkEvent::Asked(id),
+        Event::Outgoing(Outgoing::AwaitAck(_)) => LinkEvent::Collision,
+        Event::Outgoing(Outgoing::Disconnect) => LinkEvent::Left,
+        _ => LinkEvent::Nothing,
     }
 }
 

@@ -7,9 +7,9 @@ use rumqttc::v5::mqttbytes::{Error as Invalid, QoS};
 use rumqttc::v5::{AsyncClient, ConnectionError, Event, EventLoop, Incoming, MqttOptions, StateError};
 use rumqttc::{Outgoing, TlsConfiguration, Transport};
 
-use super::{CONNECT_S, IN_FLIGHT, MAX_PACKET, Message, Options, REQUESTS, Told};
+use super::{CONNECT_S, ConnectOptions, IN_FLIGHT, LinkEvent, MAX_PACKET, Message, REQUESTS};
 
-pub(super) fn start(options: &Options) -> (AsyncClient, EventLoop) {
+pub(super) fn start(options: &ConnectOptions) -> (AsyncClient, EventLoop) {
     let mut to = MqttOptions::new(&options.client_id, &options.address.host, options.address.port);
     to.set_keep_alive(options.keep_alive);
     to.set_clean_start(options.session_expiry_s == 0);
@@ -35,8 +35,8 @@ pub(super) fn start(options: &Options) -> (AsyncClient, EventLoop) {
     AsyncClient::new(to, REQUESTS)
 }
 
-/// What every document carries; of `kept` ones, how long the broker may keep them.
-pub(super) fn properties(options: &Options, kept: bool) -> PublishProperties {
+/// Properties of every document; for `kept` ones also their expiry.
+pub(super) fn properties(options: &ConnectOptions, kept: bool) -> PublishProperties {
     PublishProperties {
         message_expiry_interval: Some(options.message_expiry_s).filter(|&s| kept && s > 0),
         user_properties: options.user_properties.clone(),
@@ -44,11 +44,11 @@ pub(super) fn properties(options: &Options, kept: bool) -> PublishProperties {
     }
 }
 
-pub(super) fn told(event: Event) -> Told {
+pub(super) fn link_event(event: Event) -> LinkEvent {
     match event {
         Event::Incoming(Incoming::ConnAck(ack)) => {
             let limits = ack.properties.as_ref();
-            Told::Connected {
+            LinkEvent::Connected {
                 window: limits.and_then(|limits| limits.receive_max).unwrap_or(u16::MAX),
                 largest: limits.and_then(|limits| limits.max_packet_size),
                 retains: limits.and_then(|limits| limits.retain_available) != Some(0),
@@ -56,26 +56,26 @@ pub(super) fn told(event: Event) -> Told {
             }
         }
         Event::Incoming(Incoming::PubAck(ack)) => match ack.reason {
-            PubAckReason::Success | PubAckReason::NoMatchingSubscribers => Told::Acked(ack.pkid),
-            reason => Told::Refused { id: ack.pkid, reason: format!("{reason:?}") },
+            PubAckReason::Success | PubAckReason::NoMatchingSubscribers => LinkEvent::Acked(ack.pkid),
+            reason => LinkEvent::Refused { id: ack.pkid, reason: format!("{reason:?}") },
         },
         Event::Incoming(Incoming::SubAck(ack)) => {
             let refusal = ack.return_codes.iter().find(|c| !matches!(c, SubscribeReasonCode::Success(_)));
-            Told::Subscribed { id: ack.pkid, refused: refusal.map(|reason| format!("{reason:?}")) }
+            LinkEvent::Subscribed { id: ack.pkid, refused: refusal.map(|reason| format!("{reason:?}")) }
         }
-        Event::Incoming(Incoming::Publish(message)) => Told::Message(Message {
+        Event::Incoming(Incoming::Publish(message)) => LinkEvent::Message(Message {
             retained: message.retain,
             topic: String::from_utf8_lossy(&message.topic).into_owned(),
             payload: message.payload.into(),
         }),
         Event::Incoming(Incoming::Disconnect(goodbye)) => {
-            Told::Goodbye(format!("the broker said goodbye ({:?})", goodbye.reason_code))
+            LinkEvent::Disconnect(format!("the broker said goodbye ({:?})", goodbye.reason_code))
         }
-        Event::Outgoing(Outgoing::Publish(id)) if id != 0 => Told::Sent(id),
-        Event::Outgoing(Outgoing::Subscribe(id)) => Told::Asked(id),
-        Event::Outgoing(Outgoing::AwaitAck(_)) => Told::Collision,
-        Event::Outgoing(Outgoing::Disconnect) => Told::Left,
-        _ => Told::Nothing,
+        Event::Outgoing(Outgoing::Publish(id)) if id != 0 => LinkEvent::Sent(id),
+        Event::Outgoing(Outgoing::Subscribe(id)) => LinkEvent::Asked(id),
+        Event::Outgoing(Outgoing::AwaitAck(_)) => LinkEvent::Collision,
+        Event::Outgoing(Outgoing::Disconnect) => LinkEvent::Left,
+        _ => LinkEvent::Nothing,
     }
 }
 
@@ -104,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_message_that_is_too_long_is_called_so() {
+    fn a_too_long_message_is_reported_as_such() {
         let error = StateError::Deserialization(Invalid::InvalidConnectReturnCode(149));
         let text = reason(&ConnectionError::MqttState(error));
         assert!(text.contains("as long as that") && !text.contains("connect ="), "{text}");

@@ -1,9 +1,10 @@
-//! How old records are, where the clock is set while they wait: by the time since the machine was started.
+//! The age of records where the clock is set while they wait: it is counted by the time since boot.
 //!
-//! A Raspberry Pi has no clock that runs while it is off. It starts with the time of its last shutdown, or in 1970, and is
-//! set right once it has a network: what was accepted a minute before then looks weeks old. So the difference between the
-//! wall clock and the time since the boot is kept in the books, and where it jumps, the records move with it: those of this
-//! boot, and where it jumps forward all. So the time for which the machine was off may not count.
+//! A Raspberry Pi has no clock that runs while it is off. It starts with the time of its last shutdown, or in 1970, and
+//! is set right once it has a network: what was accepted a minute before then looks weeks old. So the difference
+//! between the wall clock and the time since the boot is stored with the counters, and where it jumps, the times of the
+//! records are shifted by it: those of this boot, and where it jumps forward all. So the time for which the machine was
+//! off may not count.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -14,14 +15,14 @@ use super::file::Row;
 /// A jump of the clock below this is left alone, in ms.
 const SMALLEST_STEP_MS: u64 = 60_000;
 
-/// What the clocks of the machine say.
+/// Readings of the machine's clocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Clocks {
     /// Unix time in ms.
     pub(super) wall_ms: u64,
     /// Time since the boot in ms, sleep included; none where the kernel does not tell.
     pub(super) up_ms: Option<u64>,
-    /// A number that stands for this boot.
+    /// Identifies this boot.
     pub(super) boot: u64,
 }
 
@@ -38,7 +39,7 @@ impl Clocks {
     }
 }
 
-/// What the books say of the clocks.
+/// The stored readings of the clocks.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct ClockBook {
     /// The boot in which the last commit was made.
@@ -50,8 +51,8 @@ pub(super) struct ClockBook {
 }
 
 impl ClockBook {
-    /// Notes what the clocks say before record `next_seq`; gives the jump of the wall clock in ms since the last time,
-    /// where it was set in this boot.
+    /// Stores the clocks' readings before record `next_seq`; returns the jump of the wall clock in ms since the last
+    /// time, where it was set in this boot.
     pub(super) fn note(&mut self, clocks: Clocks, next_seq: u64) -> Option<i64> {
         let offset = (clocks.wall_ms as i64).wrapping_sub(clocks.up_ms? as i64);
         let known = (self.first_seq > 0 && self.boot == clocks.boot).then_some(self.offset as i64);

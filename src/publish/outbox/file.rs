@@ -1,11 +1,11 @@
-//! The outbox's file: its tables, how it is opened, and what is done about a bad one.
+//! The outbox's file: its tables, how it is opened, and the handling of a damaged one.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 
 use redb::{Database, ReadableDatabase, TableDefinition, TableError};
 
-use super::Tally;
+use super::OutboxCounters;
 use super::clock::ClockBook;
 use crate::error::{Error, Result};
 use crate::table_file;
@@ -19,15 +19,15 @@ pub(super) const TALLY: TableDefinition<'_, &str, u64> = TableDefinition::new("t
 pub(super) const EVENT: u8 = 0;
 pub(super) const GAP: u8 = 1;
 
-/// What errors call it.
+/// Its name in errors.
 const WHAT: &str = "outbox";
 const FORMAT: u64 = 1;
 const ROW_OVERHEAD: u64 = 64;
 
-/// An opened file and what its books say; None in a new file.
+/// An opened file and its counters; `None` in a new file.
 pub(crate) struct Opened {
     pub(super) db: Database,
-    pub(super) tally: Option<Tally>,
+    pub(super) tally: Option<OutboxCounters>,
     pub(super) fresh_after_corruption: bool,
 }
 
@@ -35,7 +35,7 @@ pub(super) fn size(row: &Row<'_>) -> u64 {
     (row.1.len() + row.2.len() + row.4.len()) as u64 + ROW_OVERHEAD
 }
 
-pub(super) fn entries(tally: &Tally) -> [(&'static str, u64); 9] {
+pub(super) fn entries(tally: &OutboxCounters) -> [(&'static str, u64); 9] {
     [
         ("format", FORMAT),
         ("accepted", tally.accepted),
@@ -54,8 +54,8 @@ pub(super) fn open(path: &Path) -> Result<Opened> {
     Ok(Opened { db, tally, fresh_after_corruption })
 }
 
-/// Opens a file that is to be looked at only: a damaged one stays where it is.
-pub(super) fn look(path: &Path) -> Result<(Database, Option<Tally>)> {
+/// Opens a file for inspection only: a damaged one stays where it is.
+pub(super) fn look(path: &Path) -> Result<(Database, Option<OutboxCounters>)> {
     table_file::try_load(path, load).map_err(|error| match table_file::is_corrupt(&error) {
         true => Error::broker(
             format!("the outbox {} is damaged: {error}", path.display()),
@@ -65,7 +65,7 @@ pub(super) fn look(path: &Path) -> Result<(Database, Option<Tally>)> {
     })
 }
 
-fn load(path: &Path) -> Result<(Database, Option<Tally>), redb::Error> {
+fn load(path: &Path) -> Result<(Database, Option<OutboxCounters>), redb::Error> {
     let db = table_file::database(path)?;
     let txn = db.begin_read()?;
     let tally = match txn.open_table(TALLY) {
@@ -78,7 +78,7 @@ fn load(path: &Path) -> Result<(Database, Option<Tally>), redb::Error> {
                 return Err(redb::Error::UpgradeRequired(u8::MAX));
             }
             txn.open_table(RECORDS)?;
-            Some(Tally {
+            Some(OutboxCounters {
                 accepted: get("accepted")?,
                 acked: get("acked")?,
                 dropped: get("dropped")?,

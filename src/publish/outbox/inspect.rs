@@ -1,4 +1,4 @@
-//! A look into an outbox whose daemon does not run: what is in it, and whether the books are right.
+//! Inspection of an outbox whose daemon does not run: its content, and a check of its counters.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -10,14 +10,14 @@ use serde_json::Value;
 
 use super::file::{self, GAP, RECORDS};
 use super::trim::rfc3339;
-use super::{FILE, Tally};
+use super::{FILE, OutboxCounters};
 use crate::error::{Error, Result};
 
-/// What [`inspect`] found.
+/// The result of [`inspect`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Inspection {
-    /// What the books say.
-    pub tally: Tally,
+    /// The counters.
+    pub tally: OutboxCounters,
     /// Records that are there, gap documents included.
     pub records: u64,
     /// Of these, gap documents.
@@ -26,7 +26,7 @@ pub struct Inspection {
     pub streams: BTreeMap<String, u64>,
     /// When the first of them was accepted, RFC 3339.
     pub oldest: Option<String>,
-    /// What is wrong, a line each; empty for a sound outbox.
+    /// Faults, a line each; empty for a sound outbox.
     pub faults: Vec<String>,
     /// Damaged files that a daemon moved aside earlier.
     pub moved_aside: Vec<PathBuf>,
@@ -45,7 +45,8 @@ struct Exported<'a> {
 }
 
 /// Reads the whole outbox in the state folder `dir`, a record at a time, and checks it: the file's own checksums, every
-/// document, and the books against what is there. After a kill the file is mended first, as a start of the daemon would.
+/// document, and the counters against the records. After a kill the file is mended first, as a start of the daemon
+/// would.
 ///
 /// # Errors
 /// A configuration error where there is no outbox, the daemon holds it or a newer version wrote it; a broker error where
@@ -110,7 +111,7 @@ pub fn export(dir: &Path, out: &mut dyn Write) -> Result<u64> {
 
 type Visit<'a> = dyn FnMut(u64, &file::Row<'_>) -> std::io::Result<()> + 'a;
 
-fn walk(dir: &Path, visit: &mut Visit<'_>) -> Result<Tally> {
+fn walk(dir: &Path, visit: &mut Visit<'_>) -> Result<OutboxCounters> {
     let path = dir.join(FILE);
     if !path.is_file() {
         return Err(Error::config(

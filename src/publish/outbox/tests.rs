@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::publish::payload::{Gap, GapReason};
 
-const CAPS: Caps = Caps { max_bytes: 64 << 20, max_age: Duration::from_secs(3600) };
+const CAPS: OutboxLimits = OutboxLimits { max_bytes: 64 << 20, max_age: Duration::from_secs(3600) };
 
 fn message(stream: &str, text: impl Into<String>) -> Message {
     Message {
@@ -106,7 +106,7 @@ proptest! {
 #[test]
 fn past_the_size_the_oldest_go_and_one_gap_says_so() {
     let dir = tempfile::tempdir().unwrap();
-    let mut outbox = Outbox::open(dir.path(), Caps { max_bytes: 20_000, ..CAPS }).unwrap();
+    let mut outbox = Outbox::open(dir.path(), OutboxLimits { max_bytes: 20_000, ..CAPS }).unwrap();
     for n in 0..100 {
         let stream = if n % 2 == 0 { "even" } else { "odd" };
         outbox.append(&[message(stream, format!("{n:0>500}"))]).unwrap();
@@ -128,9 +128,9 @@ fn past_the_size_the_oldest_go_and_one_gap_says_so() {
 }
 
 #[test]
-fn what_is_on_its_way_is_not_given_up() {
+fn records_in_flight_are_not_dropped() {
     let dir = tempfile::tempdir().unwrap();
-    let mut outbox = Outbox::open(dir.path(), Caps { max_bytes: 10_000, ..CAPS }).unwrap();
+    let mut outbox = Outbox::open(dir.path(), OutboxLimits { max_bytes: 10_000, ..CAPS }).unwrap();
     outbox.append(&[message("a", "first"), message("a", "second")]).unwrap();
     let first = outbox.take(1).unwrap().remove(0);
     for _ in 0..40 {

@@ -1,17 +1,17 @@
-//! What goes when the outbox is full or old, and the gap document left in its place.
+//! Dropping of records when the outbox is full or records are too old, and the gap document in their place.
 
 use std::collections::BTreeMap;
 
 use redb::{ReadableTable, Table};
 
 use super::file::{EVENT, GAP, Row, size};
-use super::{Caps, Tally};
+use super::{OutboxCounters, OutboxLimits};
 use crate::publish::payload::{Gap, GapReason};
 
 /// 2024-01-01: a record older than this was accepted before the clock was set, and its age means nothing.
-const CLOCK_WAS_SET_MS: u64 = 1_704_067_200_000;
+const EARLIEST_VALID_MS: u64 = 1_704_067_200_000;
 
-struct Lost {
+struct DroppedRecords {
     topic: String,
     last_seq: u64,
     count: u64,
@@ -24,9 +24,9 @@ struct Lost {
 /// gap record stands in their place; it grows with later losses, so that a long outage leaves one.
 pub(super) fn trim(
     records: &mut Table<'_, u64, Row<'static>>,
-    tally: &mut Tally,
+    tally: &mut OutboxCounters,
     taken: u64,
-    caps: Caps,
+    caps: OutboxLimits,
     now_ms: u64,
 ) -> Result<(), redb::Error> {
     let mut over = tally.bytes.saturating_sub(caps.max_bytes);
@@ -34,12 +34,12 @@ pub(super) fn trim(
         over += caps.max_bytes / 64;
     }
     let max_age_ms = u64::try_from(caps.max_age.as_millis()).unwrap_or(u64::MAX);
-    let too_old = |at: u64| at >= CLOCK_WAS_SET_MS && now_ms.saturating_sub(at) > max_age_ms;
+    let too_old = |at: u64| at >= EARLIEST_VALID_MS && now_ms.saturating_sub(at) > max_age_ms;
 
     let mut freed = 0;
     let mut victims = Vec::new();
     let mut gaps: BTreeMap<String, (u64, u64, Option<Gap>)> = BTreeMap::new();
-    let mut lost: BTreeMap<String, Lost> = BTreeMap::new();
+    let mut lost: BTreeMap<String, DroppedRecords> = BTreeMap::new();
     for entry in records.range(taken + 1..)? {
         let (seq, row) = entry?;
         let (seq, row) = (seq.value(), row.value());
@@ -55,7 +55,7 @@ pub(super) fn trim(
         };
         freed += size(&row);
         victims.push(seq);
-        let lost = lost.entry(stream.to_owned()).or_insert_with(|| Lost {
+        let lost = lost.entry(stream.to_owned()).or_insert_with(|| DroppedRecords {
             topic: topic.to_owned(),
             last_seq: seq,
             count: 0,

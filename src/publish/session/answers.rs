@@ -1,9 +1,11 @@
-//! What goes over one connection, and what the broker answers: receipts, refusals, and what the self-check makes of them.
+//! The messages of one connection and the broker's answers: receipts, refusals, and the results of the self-check.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use super::{FromWire, Home, Link, Session, Slot, Told, Travel, is_takeover, is_too_large};
+use super::{
+    Delivery, HomeAssistant, Link, LinkEvent, Session, SessionEvent, Slot, is_takeover, is_too_large,
+};
 use crate::publish::outbox::Record;
 use crate::publish::selfcheck::Action;
 
@@ -14,12 +16,12 @@ const AFTER_PARDON: &str = "in 10 minutes";
 const APART: Duration = Duration::from_secs(1);
 
 impl Session {
-    /// Asks for subscriptions: of the self-check first, so that what was kept before comes before what is said now.
+    /// Subscribes: the self-check first, so that retained messages arrive before new ones.
     pub(super) fn subscribe(&mut self, link: &Link) {
-        let (topics, refused) = (&self.desk.topics, &mut self.refused);
+        let (topics, refused) = (&self.handler.topics, &mut self.refused);
         refused.begin(Instant::now());
         (refused.asked, refused.sent) = (VecDeque::new(), BTreeMap::new());
-        let home = self.settings.home.iter().flat_map(Home::filters).map(str::to_owned);
+        let home = self.settings.home.iter().flat_map(HomeAssistant::filters).map(str::to_owned);
         let filters = home.chain(topics.requests()).filter(|filter| !refused.deafening.contains(filter));
         let filters: Vec<String> = filters.collect();
         let actions = self.check.connected();
@@ -40,7 +42,7 @@ impl Session {
         }
     }
 
-    /// Does what the self-check wants, and tells what it has found.
+    /// Executes the actions of the self-check, and logs its findings.
     pub(super) fn act(&mut self, actions: impl IntoIterator<Item = Action>, link: &Link) {
         for action in actions {
             match action {
@@ -48,21 +50,21 @@ impl Session {
                 Action::Unsubscribe(filter) => drop(link.client.unsubscribe(&filter)),
                 Action::Dropped { topic, why } => {
                     let fix = "check the broker's access rules, its limit of a message's size and whether it retains";
-                    tracing::warn!("what is published on {topic} gets lost: {why}; {fix}");
+                    tracing::warn!("messages on {topic} are lost: {why}; {fix}");
                     self.status.set_fault(topic.clone(), format!("{topic}: {why}"));
                 }
                 Action::Passes(topic) => {
-                    tracing::info!("the broker hands on what is published on {topic} again");
+                    tracing::info!("the broker delivers messages on {topic} again");
                     self.status.clear_fault(&topic);
                 }
-                Action::Rival => self.meet_rival(),
+                Action::DuplicateNode => self.report_duplicate_node(),
             }
         }
     }
 
-    fn meet_rival(&mut self) {
-        let (id, node) = (&self.settings.options.client_id, self.desk.topics.node());
-        if !std::mem::replace(&mut self.rival, true) {
+    fn report_duplicate_node(&mut self) {
+        let (id, node) = (&self.settings.options.client_id, self.handler.topics.node());
+        if !std::mem::replace(&mut self.duplicate_node, true) {
             tracing::error!(
                 "another client with the id {id} takes this one's place at the broker: give each box a node of its own \
                  (`node` in the configuration, here {node:?})"
@@ -71,7 +73,7 @@ impl Session {
         self.status.set_fault("rival".to_owned(), format!("another daemon is connected as node {node} too"));
     }
 
-    /// Why a connection ended, for people; what is learnt from it for the next one.
+    /// Explains the end of a connection in the log, and adapts the next one.
     pub(super) fn explain(&mut self, reason: String, was_good: bool) -> String {
         let reason = self.explain_no_entry(reason);
         let refused = &mut self.refused;
@@ -92,12 +94,12 @@ impl Session {
             return reason;
         }
         if is_takeover(&reason) {
-            self.meet_rival();
+            self.report_duplicate_node();
         }
-        if self.rival {
+        if self.duplicate_node {
             if was_good {
                 // it may have gone; if not it shows soon
-                self.rival = false;
+                self.duplicate_node = false;
                 self.status.clear_fault("rival");
             }
             let id = &self.settings.options.client_id;
@@ -113,28 +115,25 @@ impl Session {
         if let Some(topic) = self.alone.take().filter(|topic| refused.is_suspect(topic))
             && refused.strike(&topic, Instant::now())
         {
-            self.tell_refused(&topic, &format!("it ends the connection: {reason}"), AFTER_PARDON);
+            self.report_refused(&topic, &format!("it ends the connection: {reason}"), AFTER_PARDON);
         }
         reason
     }
 
-    /// Says once what the broker does not take.
-    fn tell_refused(&mut self, topic: &str, reason: &str, until: &str) {
-        self.status.set_fault(
-            topic.to_owned(),
-            format!("the broker refuses what is published on {topic} ({reason})"),
-        );
+    /// Logs once which topic the broker refuses.
+    fn report_refused(&mut self, topic: &str, reason: &str, until: &str) {
+        self.status.set_fault(topic.to_owned(), format!("the broker refuses messages on {topic} ({reason})"));
         if self.refused.told.insert(topic.to_owned()) {
             tracing::error!(
-                "the broker refuses what is published on {topic} ({reason}): it is left out, and tried again {until}; \
+                "the broker refuses messages on {topic} ({reason}): it is left out, and tried again {until}; \
                  allow writing there in the broker's access rules and check its limit of a message's size"
             );
         }
     }
 
-    /// What time has come for.
-    pub(super) fn look(&mut self, link: &Link, now: Instant) {
-        let actions = self.check.look(now);
+    /// Work that is due by now.
+    pub(super) fn retry_due(&mut self, link: &Link, now: Instant) {
+        let actions = self.check.check_due(now);
         self.act(actions, link);
         if self.refused.next_apart.is_some_and(|at| now >= at) {
             let next = self.refused.apart.pop_front();
@@ -146,7 +145,7 @@ impl Session {
             }
         }
         for topic in self.refused.proven(now) {
-            tracing::info!("the broker takes what is published on {topic} again");
+            tracing::info!("the broker accepts messages on {topic} again");
             self.status.clear_fault(&topic);
         }
         if let Some(topics) = self.refused.tried_again(now) {
@@ -178,7 +177,7 @@ impl Session {
                 let said = self.before.get(&topic).or_else(|| self.retained.get(&topic));
                 let payload = said.cloned().unwrap_or_default();
                 if payload.len() > self.largest {
-                    self.tell_refused(
+                    self.report_refused(
                         &topic,
                         &format!("{} bytes are more than it takes", payload.len()),
                         EACH_MINUTE,
@@ -186,7 +185,7 @@ impl Session {
                     continue;
                 }
                 self.check.state_goes(&topic, &payload);
-                let travel = if self.retains { Travel::State } else { Travel::Unkept };
+                let travel = if self.retains { Delivery::State } else { Delivery::Unkept };
                 if !client.publish(travel, &topic, payload) {
                     self.dirty.push_front(topic);
                     break;
@@ -202,7 +201,7 @@ impl Session {
             }
             let Some(record) = self.queue.pop_front() else { break };
             if record.payload.len() > self.largest {
-                let _ = self.receipts.send(FromWire::TooLarge(record.seq));
+                let _ = self.receipts.send(SessionEvent::TooLarge(record.seq));
                 continue;
             }
             if self.refused.topics.contains(&record.topic) {
@@ -211,7 +210,7 @@ impl Session {
             }
             let action = self.check.event_goes(&record.topic, &record.payload, Instant::now());
             self.act(action, link);
-            if !client.publish(Travel::Event, &record.topic, record.payload.clone()) {
+            if !client.publish(Delivery::Event, &record.topic, record.payload.clone()) {
                 self.queue.push_front(record);
                 break;
             }
@@ -225,22 +224,22 @@ impl Session {
     }
 
     fn set_aside(&mut self, record: Record) {
-        let _ = self.receipts.send(FromWire::Refused(record.seq));
+        let _ = self.receipts.send(SessionEvent::Refused(record.seq));
         self.refused.records.push(record);
     }
 
-    /// Pairs packet ids with what was handed over; Some(reason) where the books no longer agree.
-    pub(super) fn note(&mut self, told: &Told) -> Option<String> {
+    /// Pairs packet ids with the records handed over; `Some(reason)` where they do not match.
+    pub(super) fn note(&mut self, told: &LinkEvent) -> Option<String> {
         match told {
-            Told::Sent(id) => {
+            LinkEvent::Sent(id) => {
                 let Some(slot) = self.handed.pop_front() else { return Some("a packet nobody sent".into()) };
                 self.awaiting.insert(*id, (Instant::now(), slot));
             }
-            Told::Collision => return Some("packet ids collide".into()),
-            Told::Acked(id) => {
+            LinkEvent::Collision => return Some("packet ids collide".into()),
+            LinkEvent::Acked(id) => {
                 let topic = match self.awaiting.remove(id) {
                     Some((_, Slot::Record(record))) => {
-                        let _ = self.receipts.send(FromWire::Acked(record.seq));
+                        let _ = self.receipts.send(SessionEvent::Acked(record.seq));
                         record.topic
                     }
                     Some((_, Slot::State(topic))) => topic,
@@ -250,22 +249,22 @@ impl Session {
                 self.check.confirmed(&topic, now);
                 self.refused.confirmed(&topic, now);
             }
-            Told::Refused { id, reason } => {
+            LinkEvent::Refused { id, reason } => {
                 let (_, slot) = self.awaiting.remove(id)?;
                 let (Slot::State(topic) | Slot::Record(Record { topic, .. })) = &slot;
                 self.refused.refuse(topic, Instant::now());
-                self.tell_refused(&topic.clone(), reason, EACH_MINUTE);
+                self.report_refused(&topic.clone(), reason, EACH_MINUTE);
                 if let Slot::Record(record) = slot {
                     self.set_aside(record);
                 }
             }
-            Told::Asked(id) => {
+            LinkEvent::Asked(id) => {
                 if let Some(filter) = self.refused.asked.pop_front() {
                     self.refused.sent.insert(*id, filter);
                 }
             }
-            Told::Subscribed { id, refused } => self.subscribed(*id, refused.as_deref()),
-            Told::Goodbye(reason) => return Some(reason.clone()),
+            LinkEvent::Subscribed { id, refused } => self.subscribed(*id, refused.as_deref()),
+            LinkEvent::Disconnect(reason) => return Some(reason.clone()),
             _ => {}
         }
         None
@@ -275,7 +274,7 @@ impl Session {
         let Some(filter) = self.refused.sent.remove(&id).filter(|filter| !self.check.owns(filter)) else {
             return;
         };
-        // where Home Assistant is told nothing, its topic is looked at only to clean up
+        // without discovery, its topic is read only to clean up
         if self.settings.home.as_ref().is_some_and(|home| home.payload().is_none() && home.topic() == filter)
         {
             return;

@@ -1,9 +1,9 @@
-//! Brokers that let nobody in who asks them to keep messages: they are asked for less.
+//! Brokers that refuse connections with a retained last will: the next connection asks for less.
 
 use super::Session;
 use crate::mqtt::link::{is_closed, keeps_nothing};
 
-/// Connections in a row that are closed before they are answered, after which that is told as a fault.
+/// Connections in a row that are closed without an answer, after which a fault is reported.
 const CLOSED: u32 = 4;
 
 /// Name of the fault.
@@ -13,8 +13,8 @@ const NOTHING_KEPT: &str = "it keeps no messages (retained), so that who connect
                             health (mosquitto: retain_available true)";
 
 impl Session {
-    /// What a broker that keeps nothing does to a connection with a last will to be kept: it says so, or closes without a word.
-    /// The next connection then asks for a last will that is not kept.
+    /// A broker without retained messages refuses a connection with a retained last will, with or without a reason. The
+    /// next connection then has a last will that is not retained.
     pub(super) fn explain_no_entry(&mut self, reason: String) -> String {
         if self.was_up {
             return reason;
@@ -25,18 +25,18 @@ impl Session {
             *will_kept = false;
             NOTHING_KEPT
         } else if self.refused.closed >= CLOSED {
-            // whichever it is that the broker does not like, the other is tried
+            // the other kind of last will is tried next
             *will_kept = !*will_kept;
             "it closes each connection before it answers, as one does that takes no last will to be kept (mosquitto: \
              retain_available true), or that expects TLS"
         } else {
             return reason;
         };
-        self.status.set_fault(ENTRY.to_owned(), format!("the broker lets nobody in: {hint}"));
+        self.status.set_fault(ENTRY.to_owned(), format!("the broker refuses the connection: {hint}"));
         format!("{hint}; {reason}")
     }
 
-    /// The broker has let us in, and says whether it keeps messages.
+    /// The broker has accepted the connection, and announces whether it retains messages.
     pub(super) fn enter(&mut self, retains: bool) {
         self.retains = retains && self.settings.options.will_kept;
         // with MQTT 3.1.1 it does not say; a broker that keeps messages by now is found at the next connection
@@ -49,7 +49,7 @@ impl Session {
         self.status.set_fault(ENTRY.to_owned(), format!("the broker: {NOTHING_KEPT}"));
         if !std::mem::replace(&mut self.refused.keeps_nothing, true) {
             tracing::warn!(
-                "the broker lets us in: {NOTHING_KEPT}; events are published, the rest reaches who listens already"
+                "connected to the broker: {NOTHING_KEPT}; events are published, other topics reach present subscribers only"
             );
         }
     }

@@ -1,4 +1,4 @@
-//! What a broker refuses, and what is remembered to find out which topic ends the connection.
+//! Topics that a broker refuses, and the search for topics whose messages end the connection.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
@@ -10,9 +10,10 @@ use crate::publish::outbox::Record;
 const SHORT: u32 = 5;
 /// Connections that end while a topic alone is under way, after which that is left out.
 const STRIKES: u32 = 3;
-/// What the broker refuses with a reason is tried again this often, besides at each connection.
+/// Topics that the broker refuses with a reason are tried again this often, besides at each connection.
 const RETRY: Duration = Duration::from_secs(60);
-/// A topic that ends connections is tried again after this: it costs some connections, and the line may have been to blame.
+/// A topic that ends connections is tried again after this: a retry costs some connections, but the network may have
+/// been the cause.
 const PARDON: Duration = Duration::from_secs(600);
 /// A connection that holds so long after a receipt on a topic shows that the broker takes it.
 const PROVEN: Duration = Duration::from_secs(2);
@@ -21,7 +22,7 @@ const SETTLE: Duration = Duration::from_millis(100);
 /// Receipts on one topic in one connection that clear it: a broker that closes after what it denies gives one.
 const STEADY: u32 = 2;
 
-/// What the broker refuses, and what is remembered to find that out.
+/// Refused topics, and the state of the search for them.
 #[derive(Debug, Default)]
 pub(super) struct Refused {
     /// Topics on which the broker takes nothing, until the next try.
@@ -29,7 +30,7 @@ pub(super) struct Refused {
     /// Event records of these topics.
     pub(super) records: Vec<Record>,
     retry: Option<Instant>,
-    /// Topics and filters that were told of.
+    /// Topics and filters that were reported.
     pub(super) told: BTreeSet<String>,
     /// Of these, topics with a receipt in this connection, and when that is proof.
     proving: BTreeMap<String, Instant>,
@@ -38,7 +39,7 @@ pub(super) struct Refused {
     pub(super) sent: BTreeMap<u16, String>,
     /// Connections in a row that were closed before they were answered.
     pub(super) closed: u32,
-    /// The broker keeps no messages, which was told.
+    /// The broker retains no messages, which was logged.
     pub(super) keeps_nothing: bool,
     pub(super) up_since: Option<Instant>,
     /// Connections in a row that came about and soon ended.
@@ -107,7 +108,7 @@ impl Refused {
         Some(before.difference(&self.topics).cloned().collect())
     }
 
-    /// Topics that were told of and that the broker takes again.
+    /// Reported topics that the broker accepts again.
     pub(super) fn proven(&mut self, now: Instant) -> Vec<String> {
         let over = self.proving.iter().filter(|&(_, &at)| now >= at);
         let topics: Vec<String> = over.map(|(topic, _)| topic.clone()).collect();

@@ -1,4 +1,4 @@
-//! Nobody waits for a detector that learns elsewhere, and nothing is lost by that.
+//! Background calibration delays no other stream, and loses nothing.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -14,10 +14,10 @@ use crate::model;
 const RATE: u32 = 16_000;
 const CALIBRATE_S: usize = 10;
 
-/// Held by a test for as long as nobody is to learn.
+/// Locked by a test to hold calibrations back.
 static GATE: Mutex<()> = Mutex::new(());
 
-fn behind_the_gate(lesson: Lesson, detector: &mut Detector) -> Outcome {
+fn behind_the_gate(lesson: FrameJob, detector: &mut Detector) -> FrameOutcome {
     drop(GATE.lock());
     lesson.take(detector, Vec::new())
 }
@@ -48,8 +48,8 @@ fn sound(seconds: usize, whistle: bool) -> Vec<f32> {
         .collect()
 }
 
-/// Both streams have heard enough to learn from; only the first has begun to.
-fn one_learns<'a>(engine: &mut Engine, sink: &mut dyn FnMut(Heard)) -> MutexGuard<'a, ()> {
+/// Both streams have enough sound for a calibration; only the first has started it.
+fn one_calibrates<'a>(engine: &mut Engine, sink: &mut dyn FnMut(EngineOutput)) -> MutexGuard<'a, ()> {
     let gate = GATE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     for id in ["one", "other"] {
         engine.add(id, RATE, None).unwrap();
@@ -61,16 +61,16 @@ fn one_learns<'a>(engine: &mut Engine, sink: &mut dyn FnMut(Heard)) -> MutexGuar
 }
 
 #[test]
-fn whatever_meets_a_detector_that_learns_waits_without_holding_up_others() {
+fn operations_on_a_calibrating_detector_wait_without_delaying_others() {
     let mut engine = engine(behind_the_gate);
     let mut said = Vec::new();
-    let mut note = |heard: Heard| match heard {
-        Heard::Reading { stream, frame, .. } => said.push((stream, format!("frame {frame}"))),
-        Heard::Calibrated { stream } => said.push((stream, "calibrated".to_owned())),
-        Heard::State { stream, .. } => said.push((stream, "state".to_owned())),
+    let mut note = |heard: EngineOutput| match heard {
+        EngineOutput::Reading { stream, frame, .. } => said.push((stream, format!("frame {frame}"))),
+        EngineOutput::Calibrated { stream } => said.push((stream, "calibrated".to_owned())),
+        EngineOutput::State { stream, .. } => said.push((stream, "state".to_owned())),
         _ => {}
     };
-    let gate = one_learns(&mut engine, &mut note);
+    let gate = one_calibrates(&mut engine, &mut note);
     // none of this may wait for the gate: it would for ever
     engine.gap(0, 1600, RATE, &mut note).unwrap();
     engine.feed(0, &sound(1, false)).unwrap();
@@ -89,7 +89,8 @@ fn whatever_meets_a_detector_that_learns_waits_without_holding_up_others() {
     while !engine.is_idle(0) {
         engine.run_for(Duration::from_millis(1), &mut note).unwrap();
     }
-    let budget = |engine: &Engine, stream: usize| engine.lane(stream).unwrap().detector().events_per_hour();
+    let budget =
+        |engine: &Engine, stream: usize| engine.pipeline(stream).unwrap().detector().events_per_hour();
     assert!((budget(&engine, 0) - 9.0).abs() < 1e-9 && (budget(&engine, 1) - 5.0).abs() < 1e-9);
     let counters = engine.end(0, &mut note).unwrap();
     let one: Vec<&str> =
@@ -107,21 +108,21 @@ fn whatever_meets_a_detector_that_learns_waits_without_holding_up_others() {
 }
 
 #[test]
-fn a_stream_that_is_given_up_while_it_learns_leaves_at_once() {
+fn an_abandoned_stream_in_calibration_ends_at_once() {
     let mut engine = engine(behind_the_gate);
     let mut ends = 0;
-    let mut note = |heard: Heard| {
-        if let Heard::Finding { finding, .. } = heard {
+    let mut note = |heard: EngineOutput| {
+        if let EngineOutput::Finding { finding, .. } = heard {
             ends += u32::from(finding.phase == Phase::End);
         }
     };
-    let gate = one_learns(&mut engine, &mut note);
-    // an event goes on, as far as others were told
-    engine.lanes[0].as_mut().unwrap().note_event(&crate::event::samples::finding(3));
+    let gate = one_calibrates(&mut engine, &mut note);
+    // an event is ongoing, as reported so far
+    engine.pipelines[0].as_mut().unwrap().note_event(&crate::event::samples::finding(3));
     engine.feed(0, &sound(1, true)).unwrap();
     let counters = engine.abandon(0, &mut note).unwrap();
     assert_eq!(counters.resampled, counters.scored + counters.shed);
-    assert!(counters.shed >= u64::from(RATE) && engine.lane(0).is_none());
+    assert!(counters.shed >= u64::from(RATE) && engine.pipeline(0).is_none());
     drop(gate);
     engine.run(&mut note).unwrap();
     assert_eq!(ends, 1, "the event ended");
@@ -129,31 +130,33 @@ fn a_stream_that_is_given_up_while_it_learns_leaves_at_once() {
 
 static PANICS: AtomicU32 = AtomicU32::new(0);
 
-fn panics_at_first(lesson: Lesson, detector: &mut Detector) -> Outcome {
+fn panics_at_first(lesson: FrameJob, detector: &mut Detector) -> FrameOutcome {
     assert!(PANICS.fetch_add(1, Ordering::Relaxed) >= 2, "no more threads");
     lesson.take(detector, Vec::new())
 }
 
 #[test]
-fn a_learner_that_panics_is_told_of_and_tried_again() {
+fn a_calibration_that_panics_is_reported_and_tried_again() {
     let mut engine = engine(panics_at_first);
     engine.add("one", RATE, None).unwrap();
     let mut calibrated = 0;
     for second in 0..4 * CALIBRATE_S {
         engine.feed(0, &sound(1, false)).unwrap();
         engine
-            .catch_up(0, &mut |heard| calibrated += u32::from(matches!(heard, Heard::Calibrated { .. })))
+            .catch_up(0, &mut |heard| {
+                calibrated += u32::from(matches!(heard, EngineOutput::Calibrated { .. }));
+            })
             .unwrap();
         if calibrated > 0 {
             assert!(second > 3 * CALIBRATE_S - 2, "learnt anew twice, after {second} s");
             break;
         }
     }
-    assert_eq!((calibrated, engine.lane(0).unwrap().figures().learning_failed), (1, 2));
+    assert_eq!((calibrated, engine.pipeline(0).unwrap().figures().learning_failed), (1, 2));
 }
 
 #[test]
-fn a_learner_that_always_fails_ends_the_analysis() {
+fn a_calibration_that_always_fails_ends_the_analysis() {
     let mut engine = engine(|_, _| panic!("a drill"));
     engine.add("one", RATE, None).unwrap();
     let mut ended = None;

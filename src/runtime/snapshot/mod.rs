@@ -1,18 +1,18 @@
-//! Pictures and clips of told events, where they are asked for.
+//! Pictures and clips of reported events, if enabled.
 //!
-//! [`Recent`] remembers the last sound of a stream and cuts an [`Excerpt`] out of it once an event is over; [`Snapshots`]
-//! names it after the event and hands it to the thread of [`Writer`], which draws, encodes and stores it on a
-//! [`Shelf`](shelf::Shelf) of limited size.
+//! [`RecentAudio`] keeps the recent sound of a stream and cuts an [`Clip`] out of it once an event has ended; [`Snapshots`]
+//! names it after the event and hands it to the thread of [`Writer`], which draws, encodes and stores it in a
+//! [`ClipStore`](clip_store::ClipStore) of limited size.
 
+mod clip_store;
 mod picture;
-mod recent;
-mod shelf;
+mod recent_audio;
 mod writer;
 
 use std::collections::HashMap;
 
-pub use recent::Excerpt;
-pub(super) use recent::{Keep, Recent};
+pub use recent_audio::Clip;
+pub(super) use recent_audio::{RecentAudio, RecentAudioConfig};
 pub(super) use writer::{SnapshotCounts, Writer, WriterHandle};
 
 use crate::event::{Event, Phase};
@@ -23,7 +23,7 @@ const FOLDER: &str = "events";
 /// Names snapshots after their events.
 pub(super) struct Snapshots {
     handle: Option<WriterHandle>,
-    /// Ids of events that are over and whose sound is still to come, by stream and number.
+    /// Ids of ended events whose clip is pending, by stream and number.
     due: HashMap<(String, u64), String>,
 }
 
@@ -33,7 +33,7 @@ impl Snapshots {
         Self { handle, due: HashMap::new() }
     }
 
-    /// Notes an event that is over, and says in it where its snapshot will be.
+    /// Records an ended event, and sets the path of its snapshot in it.
     pub(super) fn announce(&mut self, event: &mut Event) {
         if self.handle.is_some() && event.finding.phase == Phase::End {
             event.snapshot = Some(format!("{FOLDER}/{}/{}", event.stream, event.id));
@@ -41,13 +41,13 @@ impl Snapshots {
         }
     }
 
-    /// Whether there is somebody to draw and store.
+    /// Whether there is a writer.
     pub(super) fn are_kept(&self) -> bool {
         self.handle.is_some()
     }
 
-    /// Hands sound on that belongs to no event; what its files will be called, without their endings.
-    pub(super) fn keep(&self, stream: &str, id: &str, excerpt: Box<Excerpt>) -> String {
+    /// Hands over sound that belongs to no event; returns the names of its files, without their extensions.
+    pub(super) fn keep(&self, stream: &str, id: &str, excerpt: Box<Clip>) -> String {
         if let Some(handle) = &self.handle {
             handle.write(stream, id.to_owned(), excerpt);
         }
@@ -55,7 +55,7 @@ impl Snapshots {
     }
 
     /// Hands the sound of an event on.
-    pub(super) fn take(&mut self, stream: &str, excerpt: Box<Excerpt>) {
+    pub(super) fn take(&mut self, stream: &str, excerpt: Box<Clip>) {
         let id = self.due.remove(&(stream.to_owned(), excerpt.number));
         if let (Some(handle), Some(id)) = (&self.handle, id) {
             handle.write(stream, id, excerpt);

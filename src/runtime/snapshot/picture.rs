@@ -1,11 +1,11 @@
-//! An excerpt as a picture and as a clip, in memory.
+//! A clip as a picture and as a WAV file, in memory.
 
 use std::io::Cursor;
 
 use hound::{SampleFormat, WavSpec, WavWriter};
 use png::{BitDepth, ColorType, Compression};
 
-use super::Excerpt;
+use super::Clip;
 use crate::error::{Error, Result};
 use crate::units::{BANDS, MODEL_RATE};
 
@@ -39,7 +39,7 @@ const OFFSET: [u8; 3] = [255, 64, 64];
 ///
 /// # Errors
 /// When it has no bands.
-pub(super) fn spectrogram(excerpt: &Excerpt) -> Result<Vec<u8>> {
+pub(super) fn spectrogram(excerpt: &Clip) -> Result<Vec<u8>> {
     let width = excerpt.bands.len() * PIXELS;
     let (low, span) = range(excerpt);
     let shade = |x: f32| ((x - low) / span * f32::from(LEVELS - 1)).round().clamp(0.0, 253.0) as u8;
@@ -77,7 +77,7 @@ pub(super) fn spectrogram(excerpt: &Excerpt) -> Result<Vec<u8>> {
 ///
 /// # Errors
 /// When it does not fit one.
-pub(super) fn clip(excerpt: &Excerpt) -> Result<Vec<u8>> {
+pub(super) fn clip(excerpt: &Clip) -> Result<Vec<u8>> {
     let spec = WavSpec {
         channels: 1,
         sample_rate: MODEL_RATE,
@@ -94,9 +94,9 @@ pub(super) fn clip(excerpt: &Excerpt) -> Result<Vec<u8>> {
     Ok(file.into_inner())
 }
 
-/// What the darkest colour stands for, and how much lies between it and the brightest. The quietest twentieth is as
-/// dark: a moment of digital silence would take all contrast from the rest.
-fn range(excerpt: &Excerpt) -> (f32, f32) {
+/// Level of the darkest colour, and the span up to the brightest. The quietest twentieth is as dark: a moment of
+/// digital silence would take all contrast from the rest.
+fn range(excerpt: &Clip) -> (f32, f32) {
     let mut all: Vec<f32> = excerpt.bands.iter().flatten().copied().filter(|x| x.is_finite()).collect();
     let at = all.len() / 20;
     if at >= all.len() {
@@ -127,10 +127,10 @@ fn palette() -> Vec<u8> {
 mod tests {
     use super::*;
 
-    fn excerpt(frames: usize) -> Excerpt {
+    fn excerpt(frames: usize) -> Clip {
         let mut bands = vec![[-10.0; BANDS]; frames];
         bands.iter_mut().skip(20).for_each(|row| row[3] = 0.0);
-        Excerpt { number: 0, onset: 20, offset: 30, bands, samples: vec![-32_767, 0, 5] }
+        Clip { number: 0, onset: 20, offset: 30, bands, samples: vec![-32_767, 0, 5] }
     }
 
     #[test]

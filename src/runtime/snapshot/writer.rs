@@ -8,18 +8,18 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
-use super::Excerpt;
+use super::Clip;
+use super::clip_store::ClipStore;
 use super::picture::{clip, spectrogram};
-use super::shelf::Shelf;
 use crate::config::SnapshotConfig;
 use crate::error::{Error, Result};
 
-/// Excerpts that wait at most. Each is up to 2 MB.
+/// Most clips that wait. Each is up to 2 MB.
 const PLACES: usize = 8;
 /// Patience with a full channel where sound can wait (replays).
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// What became of snapshots since the start.
+/// Counters of snapshots since the start.
 #[derive(Debug, Default)]
 pub(crate) struct SnapshotCounts {
     written: AtomicU64,
@@ -51,10 +51,10 @@ impl SnapshotCounts {
 struct Job {
     stream: String,
     id: String,
-    excerpt: Box<Excerpt>,
+    excerpt: Box<Clip>,
 }
 
-/// The way to the thread.
+/// The sender to the thread.
 #[derive(Clone)]
 pub(crate) struct WriterHandle {
     jobs: Sender<Job>,
@@ -64,8 +64,8 @@ pub(crate) struct WriterHandle {
 }
 
 impl WriterHandle {
-    /// Hands an excerpt over; it is dropped and counted where the thread is too far behind.
-    pub(super) fn write(&self, stream: &str, id: String, excerpt: Box<Excerpt>) {
+    /// Hands a clip over; it is dropped and counted where the thread is too far behind.
+    pub(super) fn write(&self, stream: &str, id: String, excerpt: Box<Clip>) {
         let job = Job { stream: stream.to_owned(), id, excerpt };
         let refused = if self.patient {
             self.jobs.send_timeout(job, PATIENCE).err().map(crossbeam_channel::SendTimeoutError::into_inner)
@@ -99,7 +99,7 @@ impl Writer {
         if !config.any() {
             return Ok((Self { thread: None, counts }, None));
         }
-        let shelf = Shelf::open(state_dir, config.max_bytes)?;
+        let shelf = ClipStore::open(state_dir, config.max_bytes)?;
         let (jobs, queue) = bounded(PLACES);
         let (config, of_thread) = (*config, Arc::clone(&counts));
         let thread = thread::Builder::new()
@@ -123,8 +123,8 @@ impl Writer {
     }
 }
 
-/// Stores what comes until all handles are gone.
-fn work(queue: &Receiver<Job>, mut shelf: Shelf, config: &SnapshotConfig, counts: &SnapshotCounts) {
+/// Stores clips until all handles are gone.
+fn work(queue: &Receiver<Job>, mut shelf: ClipStore, config: &SnapshotConfig, counts: &SnapshotCounts) {
     for Job { stream, id, excerpt } in queue {
         match encode(config, &excerpt).and_then(|files| shelf.put(&stream, &id, &files)) {
             Ok(()) => drop(counts.written.fetch_add(1, Relaxed)),
@@ -133,7 +133,7 @@ fn work(queue: &Receiver<Job>, mut shelf: Shelf, config: &SnapshotConfig, counts
     }
 }
 
-fn encode(config: &SnapshotConfig, excerpt: &Excerpt) -> Result<Vec<(&'static str, Vec<u8>)>> {
+fn encode(config: &SnapshotConfig, excerpt: &Clip) -> Result<Vec<(&'static str, Vec<u8>)>> {
     let mut files = Vec::with_capacity(2);
     if config.spectrogram {
         files.push(("png", spectrogram(excerpt)?));
@@ -149,9 +149,9 @@ mod tests {
     use super::*;
     use crate::units::BANDS;
 
-    fn excerpt() -> Box<Excerpt> {
+    fn excerpt() -> Box<Clip> {
         let (bands, samples) = (vec![[0.0; BANDS]; 10], vec![0; 1_600]);
-        Box::new(Excerpt { number: 0, onset: 2, offset: 8, bands, samples })
+        Box::new(Clip { number: 0, onset: 2, offset: 8, bands, samples })
     }
 
     fn id(number: u64) -> String {

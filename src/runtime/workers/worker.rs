@@ -1,4 +1,4 @@
-//! The thread `pool`: what the broker tells goes into the books, and what follows from them is done.
+//! The thread `pool`: messages of the broker go into the lease table, and its actions are executed.
 
 #![deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -12,43 +12,43 @@ use crossbeam_channel::{Receiver, Sender, bounded, select};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::hands::Hand;
-use super::ledger::{Deed, Ledger};
-use super::parcel;
-use crate::capture::{Air, MicTopic};
+use super::handover::StreamHandover;
+use super::lease_table::{Action, LeaseTable};
+use super::state_transfer;
+use crate::capture::{MicTopic, MqttAudioInput};
 use crate::config::PoolConfig;
 use crate::detect::StreamState;
 use crate::error::{Error, Result};
-use crate::mqtt::{Exchange, Letter, Post};
+use crate::mqtt::{Incoming, IncomingMessage, MqttClient};
 use crate::publish::check_id;
 use crate::runtime::CalibrationStore;
-use crate::runtime::keeper::Known;
-use crate::runtime::progress::Progress;
-use crate::runtime::shard::Hands;
+use crate::runtime::progress::ThreadProgress;
+use crate::runtime::shard::StreamHandovers;
+use crate::runtime::state_writer::Known;
 
-/// How often the worker says that it is there.
-const BEAT: Duration = Duration::from_millis(400);
-/// How often it looks at its books.
-const LOOK: Duration = Duration::from_millis(100);
-/// Who did nothing for so long was stopped, and knows nothing of what the others did meanwhile.
-const PAUSE: Duration = Duration::from_secs(1);
-/// How long the broker may take to tell what is known of a microphone.
-const ASK: Duration = Duration::from_secs(1);
-/// An analysis that stands still for so long hears nothing: whoever waits for it is better served by another worker.
-const STILL: Duration = Duration::from_secs(1);
+/// Interval of heartbeats.
+const HEARTBEAT_INTERVAL: Duration = Duration::from_millis(400);
+/// Interval of the lease table's timer.
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
+/// A longer pause between two rounds means that the process was suspended.
+const SUSPENDED_AFTER: Duration = Duration::from_secs(1);
+/// Timeout of the retained detector state of a microphone.
+const STATE_TIMEOUT: Duration = Duration::from_secs(1);
+/// After this long without a round of the analysis, its microphones go to other workers.
+const STALLED_AFTER: Duration = Duration::from_secs(1);
 /// Messages that wait for the thread at most.
 const QUEUE: usize = 4096;
 /// Bytes of documents about owners, workers and microphones at most.
 const SMALL: usize = 1024;
-/// How long leave-taking may last.
-const FAREWELL: Duration = Duration::from_millis(800);
+/// Timeout of leaving the pool.
+const LEAVE_TIMEOUT: Duration = Duration::from_millis(800);
 
-/// A microphone that is shared, on this side.
+/// A shared microphone.
 pub(in crate::runtime) struct Shared {
-    /// The stream that it becomes here.
+    /// Its stream.
     pub(in crate::runtime) stream: String,
-    /// The way to its source.
-    pub(in crate::runtime) way: Sender<Post>,
+    /// The channel to its source.
+    pub(in crate::runtime) way: Sender<Incoming>,
 }
 
 /// A started worker.
@@ -56,19 +56,19 @@ pub(in crate::runtime) struct Worker {
     done: Receiver<()>,
 }
 
-/// What a worker is started with.
-pub(in crate::runtime) struct Outfit {
+/// Arguments of a worker.
+pub(in crate::runtime) struct WorkerConfig {
     pub(in crate::runtime) node: String,
     pub(in crate::runtime) pool: PoolConfig,
-    pub(in crate::runtime) air: Air,
-    pub(in crate::runtime) exchange: Exchange,
+    pub(in crate::runtime) air: MqttAudioInput,
+    pub(in crate::runtime) client: MqttClient,
     /// By the ids of the microphones.
     pub(in crate::runtime) mics: BTreeMap<String, Shared>,
-    /// What is to be handed on of streams. It closes when the last of it is in.
+    /// Detector states to publish. The channel closes after the last one.
     pub(in crate::runtime) states: Receiver<Known>,
-    pub(in crate::runtime) hands: Hands,
+    pub(in crate::runtime) handovers: StreamHandovers,
     pub(in crate::runtime) store: CalibrationStore,
-    pub(in crate::runtime) progress: Vec<Arc<Progress>>,
+    pub(in crate::runtime) progress: Vec<Arc<ThreadProgress>>,
 }
 
 impl Worker {
@@ -76,26 +76,26 @@ impl Worker {
     ///
     /// # Errors
     /// When there can be no more threads.
-    pub(in crate::runtime) fn start(outfit: Outfit) -> Result<Self> {
+    pub(in crate::runtime) fn start(config: WorkerConfig) -> Result<Self> {
         let (ended, done) = bounded(1);
         let (way, posts) = bounded(QUEUE);
-        let Outfit { node, pool, air, exchange, mics, states, hands, store, progress } = outfit;
+        let WorkerConfig { node, pool, air, client, mics, states, handovers, store, progress } = config;
         let topics = &air.topics;
         for filter in [topics.owner("+"), topics.worker("+"), topics.hellos(&pool.name)] {
-            exchange.hear(filter, SMALL, way.clone());
+            client.subscribe(filter, SMALL, way.clone());
         }
-        let ledger = Ledger::new(&node, pool.max_streams, mics.keys().cloned());
+        let leases = LeaseTable::new(&node, pool.max_streams, mics.keys().cloned());
         let mics = mics.into_iter().map(|(id, shared)| (id, Mic::new(shared))).collect();
         let moved = (rounds(&progress), Instant::now());
-        let mut desk = Desk {
+        let mut desk = WorkerLoop {
             node,
             pool,
             air,
-            exchange,
-            ledger,
+            client,
+            leases,
             mics,
             way,
-            hands,
+            handovers,
             store,
             progress,
             moved,
@@ -118,38 +118,38 @@ impl Worker {
     }
 }
 
-fn rounds(progress: &[Arc<Progress>]) -> Vec<u64> {
+fn rounds(progress: &[Arc<ThreadProgress>]) -> Vec<u64> {
     progress.iter().map(|progress| progress.rounds.load(Ordering::Relaxed)).collect()
 }
 
 struct Mic {
     shared: Shared,
-    /// Since when the broker is asked what is known.
+    /// Since when the retained state is awaited.
     asked: Option<Instant>,
-    /// What was handed on last, for a broker that forgets.
-    parcel: Option<Vec<u8>>,
+    /// The last published state, for a broker that loses retained messages.
+    transfer: Option<Vec<u8>>,
 }
 
 impl Mic {
     fn new(shared: Shared) -> Self {
-        Self { shared, asked: None, parcel: None }
+        Self { shared, asked: None, transfer: None }
     }
 }
 
-struct Desk {
+struct WorkerLoop {
     node: String,
     pool: PoolConfig,
-    air: Air,
-    exchange: Exchange,
-    ledger: Ledger,
+    air: MqttAudioInput,
+    client: MqttClient,
+    leases: LeaseTable,
     mics: BTreeMap<String, Mic>,
-    way: Sender<Post>,
-    hands: Hands,
+    way: Sender<Incoming>,
+    handovers: StreamHandovers,
     store: CalibrationStore,
-    progress: Vec<Arc<Progress>>,
-    /// Rounds of the threads of the analysis, and when all of them had changed last.
+    progress: Vec<Arc<ThreadProgress>>,
+    /// Rounds of the analysis threads, and the last time at which all of them had changed.
     moved: (Vec<u64>, Instant),
-    /// Somebody writes nonsense on the topics of the pool, and it was said.
+    /// Invalid messages on the topics of the pool were logged.
     warned: bool,
 }
 
@@ -158,93 +158,93 @@ struct Owner {
     node: Option<String>,
 }
 
-impl Desk {
-    fn run(&mut self, posts: &Receiver<Post>, states: &Receiver<Known>) {
+impl WorkerLoop {
+    fn run(&mut self, posts: &Receiver<Incoming>, states: &Receiver<Known>) {
         let (mut beaten, mut looked, mut woken) = (None::<Instant>, Instant::now(), Instant::now());
         loop {
             select! {
                 recv(posts) -> post => if let Ok(post) = post { self.take(post); },
                 recv(states) -> known => match known {
                     Ok((stream, state)) => self.hand_on(&stream, &state),
-                    Err(_) => return self.farewell(),
+                    Err(_) => return self.leave(),
                 },
-                default(LOOK) => {}
+                default(POLL_INTERVAL) => {}
             }
             let now = Instant::now();
-            if now >= woken + PAUSE {
-                self.ledger.woke(now);
+            if now >= woken + SUSPENDED_AFTER {
+                self.leases.woke(now);
             }
             woken = now;
-            if beaten.is_none_or(|last| now >= last + BEAT) && self.beat(now) {
+            if beaten.is_none_or(|last| now >= last + HEARTBEAT_INTERVAL) && self.send_heartbeat(now) {
                 beaten = Some(now);
             }
-            if now >= looked + LOOK {
+            if now >= looked + POLL_INTERVAL {
                 looked = now;
-                for deed in self.ledger.tick(now) {
-                    self.carry_out(deed, now);
+                for action in self.leases.tick(now) {
+                    self.execute(action, now);
                 }
                 self.stop_asking(now);
             }
         }
     }
 
-    fn exchange(&self) -> &Exchange {
-        &self.exchange
+    fn client(&self) -> &MqttClient {
+        &self.client
     }
 
-    /// Says that this worker is there, while its analysis is.
-    fn beat(&mut self, now: Instant) -> bool {
+    /// Publishes a heartbeat, while the analysis makes rounds.
+    fn send_heartbeat(&mut self, now: Instant) -> bool {
         let rounds = rounds(&self.progress);
         if rounds.iter().zip(&self.moved.0).all(|(rounds, before)| rounds != before) {
             self.moved = (rounds, now);
         }
-        if now >= self.moved.1 + STILL {
+        if now >= self.moved.1 + STALLED_AFTER {
             return false;
         }
-        let streams: Vec<&str> = self.ledger.held().collect();
+        let streams: Vec<&str> = self.leases.held().collect();
         let document = json!({ "streams": streams, "max_streams": self.pool.max_streams });
-        self.exchange().keep(self.air.topics.worker(&self.node), document.to_string().into_bytes())
+        self.client().publish_retained(self.air.topics.worker(&self.node), document.to_string().into_bytes())
     }
 
-    fn take(&mut self, post: Post) {
+    fn take(&mut self, post: Incoming) {
         let now = Instant::now();
         match post {
-            Post::Up => self.ledger.up(now),
-            Post::Down(_) => self.ledger.down(),
-            Post::Rest(_) | Post::Refused(_) | Post::Here => {}
-            Post::Letter(letter) => self.read(&letter, now),
+            Incoming::Connected => self.leases.up(now),
+            Incoming::Disconnected(_) => self.leases.down(),
+            Incoming::Elsewhere(_) | Incoming::Refused(_) | Incoming::ByOtherPath => {}
+            Incoming::Message(message) => self.read(&message, now),
         }
     }
 
-    fn read(&mut self, letter: &Letter, now: Instant) {
+    fn read(&mut self, message: &IncomingMessage, now: Instant) {
         let topics = self.air.topics.clone();
-        let Some(about) = topics.read(&letter.topic) else { return };
-        let deed = match about {
-            MicTopic::Hello(id) => self.ledger.hello(id, now),
+        let Some(about) = topics.read(&message.topic) else { return };
+        let action = match about {
+            MicTopic::Hello(id) => self.leases.hello(id, now),
             MicTopic::Worker(node) => {
-                match letter.payload.is_empty() {
-                    true => self.ledger.gone(node),
-                    false => self.ledger.beat(node, now),
+                match message.payload.is_empty() {
+                    true => self.leases.gone(node),
+                    false => self.leases.send_heartbeat(node, now),
                 }
                 None
             }
-            MicTopic::Owner(id) => match self.owner(&letter.payload) {
-                Some(node) => self.ledger.owner(id, node.as_deref(), now),
+            MicTopic::Owner(id) => match self.owner(&message.payload) {
+                Some(node) => self.leases.owner(id, node.as_deref(), now),
                 None => None,
             },
             MicTopic::State(id) => {
                 if self.mics.get(id).is_some_and(|mic| mic.asked.is_some()) {
-                    self.begin(id, Some(&letter.payload));
+                    self.begin(id, Some(&message.payload));
                 }
                 None
             }
         };
-        if let Some(deed) = deed {
-            self.carry_out(deed, now);
+        if let Some(action) = action {
+            self.execute(action, now);
         }
     }
 
-    /// The node in a document of an owner; none where it is no such document.
+    /// The node in an owner document; `None` where it is no such document.
     fn owner(&mut self, payload: &[u8]) -> Option<Option<String>> {
         if payload.is_empty() {
             return Some(None);
@@ -254,61 +254,67 @@ impl Desk {
             owner.filter(|owner| owner.node.as_ref().is_none_or(|node| check_id("node", node).is_ok()));
         if owner.is_none() && !std::mem::replace(&mut self.warned, true) {
             tracing::warn!(
-                "somebody writes what cannot be read on the topics of the pool; check the access rules"
+                "invalid messages arrive on the topics of the pool; check the access rules of the broker"
             );
         }
         owner.map(|owner| owner.node)
     }
 
-    fn carry_out(&mut self, deed: Deed, now: Instant) {
-        match deed {
-            Deed::Claim(id) => drop(self.claim(&id, Some(&self.node))),
-            Deed::Take(id) => {
+    fn execute(&mut self, action: Action, now: Instant) {
+        match action {
+            Action::Claim(id) => drop(self.claim(&id, Some(&self.node))),
+            Action::Take(id) => {
                 if let Some(mic) = self.mics.get_mut(&id) {
                     mic.asked = Some(now);
-                    self.exchange.hear(self.air.topics.state(&id), parcel::LARGEST, self.way.clone());
+                    self.client.subscribe(
+                        self.air.topics.state(&id),
+                        state_transfer::LARGEST,
+                        self.way.clone(),
+                    );
                 }
             }
-            Deed::Leave(id) => {
+            Action::Leave(id) => {
                 let topics = self.air.topics.clone();
-                self.exchange().forget(topics.audio(&id));
+                self.client().unsubscribe(topics.audio(&id));
                 if let Some(mic) = self.mics.get_mut(&id) {
-                    (mic.asked, mic.parcel) = (None, None);
+                    (mic.asked, mic.transfer) = (None, None);
                     let stream = mic.shared.stream.clone();
                     tracing::info!("{stream}: another worker has taken it");
-                    self.hand(Hand::Leave { stream });
-                    self.exchange().forget(topics.state(&id));
+                    self.hand(StreamHandover::Leave { stream });
+                    self.client().unsubscribe(topics.state(&id));
                 }
             }
-            Deed::Tell(id, node) => {
+            Action::Tell(id, node) => {
                 if let Some(mic) = self.mics.get(&id) {
-                    let _ = mic.shared.way.send_timeout(Post::Rest(node.map(Into::into)), LOOK);
+                    let _ =
+                        mic.shared.way.send_timeout(Incoming::Elsewhere(node.map(Into::into)), POLL_INTERVAL);
                 }
             }
-            Deed::Again(id) => {
+            Action::Again(id) => {
                 self.claim(&id, Some(&self.node));
-                if let Some(parcel) = self.mics.get(&id).and_then(|mic| mic.parcel.clone()) {
-                    self.exchange().keep(self.air.topics.state(&id), parcel);
+                if let Some(transfer) = self.mics.get(&id).and_then(|mic| mic.transfer.clone()) {
+                    self.client().publish_retained(self.air.topics.state(&id), transfer);
                 }
             }
         }
     }
 
-    /// Tells the thread that hears the stream.
-    fn hand(&self, hand: Hand) {
-        let (Hand::Take { stream, .. } | Hand::Leave { stream }) = &hand;
-        if let Some(way) = self.hands.get(stream) {
+    /// Sends a handover to the thread of the stream.
+    fn hand(&self, hand: StreamHandover) {
+        let (StreamHandover::Take { stream, .. } | StreamHandover::Leave { stream }) = &hand;
+        if let Some(way) = self.handovers.get(stream) {
             let _ = way.send(hand);
         }
     }
 
     fn claim(&self, id: &str, node: Option<&str>) -> bool {
-        self.exchange().keep(self.air.topics.owner(id), json!({ "node": node }).to_string().into_bytes())
+        self.client()
+            .publish_retained(self.air.topics.owner(id), json!({ "node": node }).to_string().into_bytes())
     }
 
-    /// Begins without the broker's knowledge where it does not answer.
+    /// Starts without a detector state where the broker has none.
     fn stop_asking(&mut self, now: Instant) {
-        let late = |mic: &Mic| mic.asked.is_some_and(|asked| now >= asked + ASK);
+        let late = |mic: &Mic| mic.asked.is_some_and(|asked| now >= asked + STATE_TIMEOUT);
         let late: Vec<String> =
             self.mics.iter().filter(|(_, mic)| late(mic)).map(|(id, _)| id.clone()).collect();
         for id in late {
@@ -316,55 +322,57 @@ impl Desk {
         }
     }
 
-    /// Hears a microphone from here on.
-    fn begin(&mut self, id: &str, parcel: Option<&[u8]>) {
-        self.exchange().forget(self.air.topics.state(id));
+    /// Starts the analysis of a microphone.
+    fn begin(&mut self, id: &str, transfer: Option<&[u8]>) {
+        self.client().unsubscribe(self.air.topics.state(id));
         let Some(mic) = self.mics.get_mut(id) else { return };
         mic.asked = None;
         let stream = mic.shared.stream.clone();
-        let brought = parcel.filter(|parcel| !parcel.is_empty()).and_then(|parcel| {
-            match parcel::open(parcel, SystemTime::now()) {
+        let brought =
+            transfer.filter(|transfer| !transfer.is_empty()).and_then(|transfer| match state_transfer::open(
+                transfer,
+                SystemTime::now(),
+            ) {
                 Ok(state) => {
-                    mic.parcel = Some(parcel.to_vec());
+                    mic.transfer = Some(transfer.to_vec());
                     Some(state)
                 }
                 Err(why) => {
-                    tracing::warn!("{stream}: what the broker keeps of it is refused: {why}");
+                    tracing::warn!("{stream}: the retained detector state is refused: {why}");
                     None
                 }
-            }
-        });
-        let how = if brought.is_some() { "with what is known of it" } else { "nothing came with it" };
-        tracing::info!("{stream}: heard here from now on, {how}");
+            });
+        let how = if brought.is_some() { "with its detector state" } else { "without a detector state" };
+        tracing::info!("{stream}: analysed here from now on, {how}");
         let known = brought.or_else(|| self.store.load(&stream)).map(Box::new);
         let way = mic.shared.way.clone();
-        self.hand(Hand::Take { stream, known });
-        let _ = way.send_timeout(Post::Up, LOOK);
-        self.air.hear(id, &way);
+        self.hand(StreamHandover::Take { stream, known });
+        let _ = way.send_timeout(Incoming::Connected, POLL_INTERVAL);
+        self.air.subscribe(id, &way);
     }
 
-    /// Hands on what is known of a stream, for whoever hears it next.
+    /// Publishes the detector state of a stream, for its next worker.
     fn hand_on(&mut self, stream: &str, state: &StreamState) {
         let found = self.mics.iter_mut().find(|(_, mic)| mic.shared.stream == stream);
-        let Some((id, mic)) = found.filter(|(id, mic)| self.ledger.holds(id) && mic.asked.is_none()) else {
+        let Some((id, mic)) = found.filter(|(id, mic)| self.leases.holds(id) && mic.asked.is_none()) else {
             return;
         };
-        let Some(parcel) = parcel::pack(state, SystemTime::now()) else {
-            tracing::warn!("{stream}: what is known of it is too large to be handed on");
+        let Some(transfer) = state_transfer::pack(state, SystemTime::now()) else {
+            tracing::warn!("{stream}: its detector state is too large to be published");
             return;
         };
-        mic.parcel = Some(parcel.clone());
+        mic.transfer = Some(transfer.clone());
         let topic = self.air.topics.state(id);
-        self.exchange().keep(topic, parcel);
+        self.client().publish_retained(topic, transfer);
     }
 
     /// Gives everything back.
-    fn farewell(&mut self) {
-        let held: Vec<String> = self.ledger.held().map(str::to_owned).collect();
+    fn leave(&mut self) {
+        let held: Vec<String> = self.leases.held().map(str::to_owned).collect();
         for id in held {
             self.claim(&id, None);
         }
-        self.exchange().keep(self.air.topics.worker(&self.node), Vec::new());
-        self.exchange().stop(FAREWELL);
+        self.client().publish_retained(self.air.topics.worker(&self.node), Vec::new());
+        self.client().stop(LEAVE_TIMEOUT);
     }
 }

@@ -127,7 +127,7 @@ export function draw() {
   $('strip').hidden = !near;
   if (near) drawSpectrum();
   drawScores();
-  // whoever hears the page hears a line now and then, not ten a second
+  // screen readers announce a line now and then, not ten a second
   if (Date.now() - spoken < 1000) return;
   spoken = Date.now();
   const view = state.streams.get(state.chosen);

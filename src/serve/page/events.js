@@ -54,8 +54,8 @@ function detail(event) {
   line('decided by', event.evidence);
   line('level, background', `${fixed(event.level_dbfs)}, ${fixed(event.background_dbfs)} dBFS`);
   line('lasted', event.offset_s === null ? goesOn(event, 'it goes on') : `${fixed(event.offset_s - event.onset_s, 2)} s`);
-  line('told after', `${fixed(event.emitted_s - event.onset_s, 2)} s of sound`);
-  if (event.repeat_of !== undefined) line('repeats', `${former(event.repeat_of)}, heard ${event.repeats} time${event.repeats === 1 ? '' : 's'} before`);
+  line('reported after', `${fixed(event.emitted_s - event.onset_s, 2)} s of sound`);
+  if (event.repeat_of !== undefined) line('repeats', `${former(event.repeat_of)}, ${event.repeats} time${event.repeats === 1 ? '' : 's'} before`);
   if (event.nearest) line('most like', `${former(event.nearest.number)} (${fixed(event.nearest.cosine, 2)} of 1)`);
   line('budget', rate(event.budget_per_hour));
   line('onset', `${day(event.onset)}, ${clock(event.onset)}`);
@@ -80,7 +80,7 @@ async function showPicture(event, box, tries) {
   box.querySelector('.review').after(make('img', { src: url, alt, onload: () => URL.revokeObjectURL(url) }));
 }
 
-/* An event without an end belongs to this run of the daemon, or its end was never told. */
+/* An event without an end belongs to this run of the daemon, or its end was never reported. */
 const goesOn = (event, text) => (event.boot === state.overview?.health.boot ? text : 'cut off: the daemon ended');
 export const itemOf = (id) => shownEvents.get(id);
 
@@ -117,7 +117,7 @@ export function showEvents() {
         make('span', { class: 'kind' }, kindOf(event)),
         event.verdict ? make('span', { class: `pill ${event.verdict === 'normal' ? 'good' : 'bad'}` }, event.verdict) : null,
         event.label ? make('span', { class: 'kind' }, event.label) : null,
-        event.repeats ? make('span', { class: 'kind', title: `heard ${event.repeats} times before` }, `×${event.repeats + 1}`) : null,
+        event.repeats ? make('span', { class: 'kind', title: `${event.repeats} times before` }, `×${event.repeats + 1}`) : null,
         make('span', { class: 'why', title: event.summary }, event.summary),
         make('span', { class: 'dim' }, event.offset_s === null ? goesOn(event, 'goes on') : `${fixed(event.offset_s - event.onset_s)} s`),
       ].filter((part) => part !== null));

@@ -17,12 +17,12 @@ function showHealth() {
   line('load', `${fixed(health.load_percent)} % of a core`);
   line('hop, median and p99', `${fixed(health.hop_p50_us / 1000, 2)}, ${fixed(health.hop_p99_us / 1000, 2)} ms`);
   const { heard } = health.delays;
-  if (heard.p50_us) line('heard to scored, the same', `${fixed(heard.p50_us / 1000, 1)}, ${fixed(heard.p99_us / 1000, 1)} ms`);
+  if (heard.p50_us) line('capture to score, the same', `${fixed(heard.p50_us / 1000, 1)}, ${fixed(heard.p99_us / 1000, 1)} ms`);
   line('memory', bytes(health.rss_bytes));
   line('samples in', whole(health.samples_in));
   line('scored, shed, waiting', `${whole(health.samples_scored)}, ${whole(health.samples_shed)}, ${whole(waiting)}`);
   const withheld = Object.values(health.streams).reduce((sum, s) => [sum[0] + s.capped, sum[1] + s.known, sum[2] + s.repeats], [0, 0, 0]);
-  line('not told: cap, normal, repeats', withheld.map(whole).join(', '));
+  line('not reported: cap, normal, repeats', withheld.map(whole).join(', '));
   line('documents accepted', whole(health.events_accepted));
   line('acknowledged, pending, dropped', `${whole(health.events_acked)}, ${whole(health.events_pending)}, ${whole(health.events_dropped)}`);
   line('refused', whole(health.events_refused));

@@ -1,4 +1,4 @@
-/* How many events began in which hour of which day, in the time of the one who looks. */
+/* How many events began in which hour of which day, in the local time of the browser. */
 
 import { $ } from './ask.js';
 import { span } from './filter.js';

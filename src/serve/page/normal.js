@@ -72,7 +72,7 @@ export function preview() {
     if (past.t_s[i] - last > 2) count += 1;
     last = past.t_s[i];
   });
-  $('budget-text').textContent = `Of the last ${lasting(scored)} of ${state.chosen}, ${count} alarm${count === 1 ? '' : 's'} would have been told `
-    + `(score ${fixed(limit)} or more by the tail alone; what the threshold has learnt since is left out). Nothing is changed here: set events_per_hour.`;
+  $('budget-text').textContent = `Of the last ${lasting(scored)} of ${state.chosen}, ${count} alarm${count === 1 ? '' : 's'} would have been reported `
+    + `(score ${fixed(limit)} or more by the tail alone; later adaptations of the threshold are not included). Nothing is changed here: set events_per_hour.`;
 }
 $('budget').addEventListener('input', preview);

@@ -48,7 +48,7 @@ async function start() {
   await followLink();
 }
 
-/* a page that nobody sees looks at nothing */
+/* a hidden page requests no updates */
 document.addEventListener('visibilitychange', () => {
   if (document.hidden) {
     state.leave?.abort();

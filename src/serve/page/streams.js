@@ -43,13 +43,13 @@ export function showStreams() {
     const limit = threshold(view.id);
     row.pill.textContent = word;
     row.pill.className = `pill ${kind}`;
-    const told = view.alarms + view.severe;
+    const reported = view.alarms + view.severe;
     const rests = state.overview?.health.streams[view.id]?.repeats ?? 0;
-    const more = rests ? `, ${rests} repeat${rests === 1 ? '' : 's'} not told` : '';
+    const more = rests ? `, ${rests} repeat${rests === 1 ? '' : 's'} not reported` : '';
     const until = view.latest?.learning?.until;
     row.more.textContent = view.availability?.state === 'offline' ? view.availability.reason || 'no sound'
       : until ? `${fixed(view.latest.level_dbfs, 0)} dBFS · watching from ${clock(until)}`
-      : `${fixed(view.latest?.level_dbfs ?? null, 0)} dBFS · score ${fixed(score)} of ${fixed(limit)} · ${told} event${told === 1 ? '' : 's'}${more}`;
+      : `${fixed(view.latest?.level_dbfs ?? null, 0)} dBFS · score ${fixed(score)} of ${fixed(limit)} · ${reported} event${reported === 1 ? '' : 's'}${more}`;
     row.bar.setAttribute('width', score === null || !limit || word === 'offline' ? 0 : Math.min(100, (100 * score) / limit));
     row.box.classList.toggle('over', word !== 'offline' && score !== null && limit !== null && score >= limit);
     row.element.setAttribute('aria-selected', String(view.id === state.chosen));

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use candle_core::Tensor;
 
-use super::super::dice::Dice;
+use super::super::checkpointable_rng::CheckpointableRng;
 use super::Trainer;
 use crate::corpus::Recording;
 use crate::error::{Error, Result};
@@ -64,13 +64,13 @@ impl Trainer {
     }
 
     fn bank(&self, cpc: &Cpc) -> Result<Tensor> {
-        let mut dice = Dice::new(self.config.seed, 4);
+        let mut rng = CheckpointableRng::new(self.config.seed, 4);
         // a small corpus is not drawn from again and again
         let sound: usize = self.sampler.recordings().iter().map(Recording::len).sum();
         let count = BANK_WINDOWS.min(2 * sound / WINDOW).max(16);
         let windows = (0..count).map(|_| {
             let mut window = Vec::new();
-            self.sampler.foreign(u32::MAX, &mut dice, &mut window);
+            self.sampler.foreign(u32::MAX, &mut rng, &mut window);
             window
         });
         bank_of(cpc, windows, self.config.seed)

@@ -1,4 +1,4 @@
-//! Writing a run down, and going on with it.
+//! Writing and resuming a checkpoint.
 
 use std::path::Path;
 use std::time::Instant;
@@ -6,9 +6,9 @@ use std::time::Instant;
 use candle_core::Tensor;
 
 use super::super::adam::Adam;
-use super::super::checkpoint::{self, Progress};
-use super::super::dice::Dice;
-use super::{Carried, Trainer};
+use super::super::checkpoint::{self, TrainingProgress};
+use super::super::checkpointable_rng::CheckpointableRng;
+use super::{CarriedState, Trainer};
 use crate::error::{Error, Result};
 use crate::nn::{BatchState, Tensors};
 
@@ -18,7 +18,7 @@ impl Trainer {
     /// # Errors
     /// When the disk refuses.
     pub fn write_checkpoint(&self, path: &Path) -> Result<()> {
-        let (moments, adam_steps) = self.adam.written();
+        let (moments, adam_steps) = self.adam.to_tensors();
         let mut all = Tensors::new();
         all.extend(moments);
         all.extend(self.vars.iter().map(|(name, var)| (format!("var.{name}"), var.as_tensor().clone())));
@@ -32,14 +32,14 @@ impl Trainer {
             rows("encoder", carried.encoder.tensors());
             rows("context", carried.context.tensors());
         }
-        if let Some(state) = self.keys.as_ref().and_then(|keys| keys.state.as_ref()) {
+        if let Some(state) = self.queue.as_ref().and_then(|queue| queue.state.as_ref()) {
             rows("keys", state.tensors());
         }
-        if let Some(keys) = &self.keys {
-            all.extend(keys.written()?);
+        if let Some(queue) = &self.queue {
+            all.extend(queue.to_tensors()?);
         }
-        let progress = Progress {
-            format: Progress::FORMAT,
+        let progress = TrainingProgress {
+            format: TrainingProgress::FORMAT,
             config: self.config.clone(),
             architecture: self.architecture.clone(),
             heads_only: self.heads_only,
@@ -50,10 +50,10 @@ impl Trainer {
             best_step: self.best.as_ref().map_or(0, |(_, step, _)| *step),
             worse: self.worse,
             minutes: self.minutes(),
-            sampler: self.sampler.place(),
-            dice: self.dice.place(),
-            queue_next: self.keys.as_ref().map_or(0, |keys| keys.next),
-            queue_recordings: self.keys.as_ref().map_or(Vec::new(), |keys| keys.recordings.clone()),
+            sampler: self.sampler.position(),
+            rng: self.rng.position(),
+            queue_next: self.queue.as_ref().map_or(0, |queue| queue.next),
+            queue_recordings: self.queue.as_ref().map_or(Vec::new(), |queue| queue.recordings.clone()),
         };
         checkpoint::write(path, &progress, &all)
     }
@@ -100,18 +100,19 @@ impl Trainer {
         if let (Some(encoder), Some(context)) =
             (rows("encoder", fresh.encoder.tensors()), rows("context", fresh.context.tensors()))
         {
-            self.carried = Some(Carried {
+            self.carried = Some(CarriedState {
                 encoder: fresh.encoder.with_tensors(encoder),
                 context: fresh.context.with_tensors(context),
             });
         }
-        if let Some(keys) = &mut self.keys {
-            keys.read(&tensors)?;
-            keys.state = rows("keys", fresh.encoder.tensors()).map(|state| fresh.encoder.with_tensors(state));
-            (keys.next, keys.recordings) = (progress.queue_next, progress.queue_recordings);
+        if let Some(queue) = &mut self.queue {
+            queue.read(&tensors)?;
+            queue.state =
+                rows("keys", fresh.encoder.tensors()).map(|state| fresh.encoder.with_tensors(state));
+            (queue.next, queue.recordings) = (progress.queue_next, progress.queue_recordings);
         }
-        self.sampler.go_to(progress.sampler);
-        self.dice = Dice::at(&progress.dice);
+        self.sampler.seek(progress.sampler);
+        self.rng = CheckpointableRng::at(&progress.rng);
         (self.step, self.worse, self.minutes_before) = (progress.step, progress.worse, progress.minutes);
         self.started = Instant::now();
         Ok(())

@@ -1,4 +1,4 @@
-//! What a step is told apart from what: the terms of the loss.
+//! The terms of the loss.
 
 use candle_core::Tensor;
 
@@ -12,8 +12,8 @@ use crate::nn::StreamingModule;
 use crate::predict::{Anchors, InfoNceTerms, NegativeSet, from_other_windows, mixtures};
 
 impl Trainer {
-    /// The latents that are predicted, and those that the contexts hear.
-    pub(super) fn heard(
+    /// The latents that are predicted, and those that contexts are computed from.
+    pub(super) fn inputs(
         &mut self,
         cpc: &Cpc,
         batch: &Batch,
@@ -27,8 +27,8 @@ impl Trainer {
         let (mut changed, mut other) = (Vec::with_capacity(batch.samples.len()), Vec::new());
         for (row, &recording) in batch.recordings.iter().enumerate() {
             let mut window = batch.window(row).to_vec();
-            self.sampler.foreign(recording, &mut self.dice, &mut other);
-            augment::change(&mut window, &other, &settings, &mut self.dice);
+            self.sampler.foreign(recording, &mut self.rng, &mut other);
+            augment::change(&mut window, &other, &settings, &mut self.rng);
             changed.extend_from_slice(&window);
         }
         let heard = cpc.encoder().step(&self.tensor(changed)?, &mut start.clone())?;
@@ -42,7 +42,7 @@ impl Trainer {
         }
         // the first places of a shuffle
         for i in 0..self.config.anchors {
-            let j = i + self.dice.below(all.len() - i);
+            let j = i + self.rng.below(all.len() - i);
             all.swap(i, j);
         }
         all.truncate(self.config.anchors);
@@ -64,15 +64,15 @@ impl Trainer {
             sets.push(NegativeSet::Within { zone: wanted.within_zone, weight: wanted.within_weight });
         }
         if wanted.cross() > 0 {
-            let others = from_other_windows(latents, wanted.cross(), |below| self.dice.below(below))?;
+            let others = from_other_windows(latents, wanted.cross(), |below| self.rng.below(below))?;
             sets.push(NegativeSet::Shared { latents: others, weight: wanted.cross_weight });
         }
         for _ in 0..wanted.foreign() {
             let (mut others, mut levels, mut other) = (Vec::new(), Vec::new(), Vec::new());
             for &recording in &batch.recordings {
-                self.sampler.foreign(recording, &mut self.dice, &mut other);
+                self.sampler.foreign(recording, &mut self.rng, &mut other);
                 others.push(other.clone());
-                levels.push(self.dice.between(wanted.foreign_db));
+                levels.push(self.rng.between(wanted.foreign_db));
             }
             let pairs = others.iter().zip(levels).enumerate();
             let (mixed, untouched) =
@@ -91,14 +91,14 @@ impl Trainer {
         samples: &Tensor,
         start: &EncoderState,
     ) -> Result<Option<InfoNceTerms>> {
-        let Some(keys) = &mut self.keys else { return Ok(None) };
-        keys.follow(&self.vars, self.config.queue.momentum)?;
-        let state = keys.state.take().unwrap_or_else(|| start.clone());
-        let latents = keys.encode(samples, state)?;
-        let drawn = keys.draw(&batch.recordings, self.config.negatives.queue(), &mut self.dice)?;
+        let Some(queue) = &mut self.queue else { return Ok(None) };
+        queue.follow(&self.vars, self.config.queue.momentum)?;
+        let state = queue.state.take().unwrap_or_else(|| start.clone());
+        let latents = queue.encode(samples, state)?;
+        let drawn = queue.draw(&batch.recordings, self.config.negatives.queue(), &mut self.rng)?;
         let set = drawn.map(|latents| NegativeSet::Shared { latents, weight: 1.0 });
         let terms = set.map(|set| anchors.info_nce(&latents, &[set])).transpose()?;
-        keys.push(&latents, &batch.recordings, &mut self.dice)?;
+        queue.push(&latents, &batch.recordings, &mut self.rng)?;
         Ok(terms)
     }
 }

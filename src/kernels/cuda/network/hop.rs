@@ -1,8 +1,8 @@
 //! The kernels of a hop, in their order.
 
 use super::super::super::MemoryMap;
-use super::super::device::{Arg, At, Buffer, Gpu, Pinned, Product, Shape};
-use super::{Network, Scratch, THIN, WINDOW, kernel, mask_len, padded, planes};
+use super::super::device::{Arg, Buffer, DevicePtr, Gpu, LaunchShape, Pinned, Product};
+use super::{DeviceNetwork, Scratch, THIN, WINDOW, kernel, mask_len, padded, planes};
 use crate::error::{Error, Result};
 use crate::units::HOP;
 
@@ -12,7 +12,7 @@ use Arg::{Float, Int, Size};
 const WARPS: usize = 8;
 const THREADS: usize = 32 * WARPS;
 
-impl Network {
+impl DeviceNetwork {
     /// Starts the hop of the first `rows` rows: `up` holds the mask and the samples, `down` receives the first `wanted`
     /// numbers of the outputs.
     pub(in crate::kernels::cuda) fn enqueue(
@@ -38,17 +38,17 @@ impl Network {
             contexts: out.plus(rows * (scores + bands + latents)),
         };
         gpu.send(up, hop.mask, mask_len(rows) + rows * HOP)?;
-        self.hear(&hop)?;
+        self.features(&hop)?;
         self.encode(&hop)?;
         self.score(&hop)?;
-        self.remember(&hop)?;
+        self.gru(&hop)?;
         gpu.fetch(out, down, wanted)
     }
 
     /// The bands.
-    fn hear(&self, hop: &Hop<'_>) -> Result<()> {
+    fn features(&self, hop: &Hop<'_>) -> Result<()> {
         let (map, stride) = (&self.map, self.map.len);
-        let one = |block| Shape { grid: (hop.rows, 1, 1), block };
+        let one = |block| LaunchShape { grid: (hop.rows, 1, 1), block };
         let windows = hop.gpu.at(&hop.scratch.windows);
         let args =
             [hop.at(hop.samples), hop.at(hop.mask), hop.at(hop.memory), int(stride), int(map.sound.start)];
@@ -66,7 +66,7 @@ impl Network {
             cols,
             slots: 1,
         })?;
-        let first = if self.site.is_some() { hop.input(0)? } else { At::NULL };
+        let first = if self.site.is_some() { hop.input(0)? } else { DevicePtr::NULL };
         let offset = if self.site.is_some() { block_of(map, 0) } else { 0 };
         hop.gpu.launch(
             "bands",
@@ -104,10 +104,10 @@ impl Network {
                 int(frames),
                 int(layer.frames.checked_div(frames).unwrap_or(0)),
             ];
-            let (gain, bias) = layer
-                .norm
-                .as_ref()
-                .map_or((At::NULL, At::NULL), |(gain, bias)| (hop.gpu.at(gain), hop.gpu.at(bias)));
+            let (gain, bias) =
+                layer.norm.as_ref().map_or((DevicePtr::NULL, DevicePtr::NULL), |(gain, bias)| {
+                    (hop.gpu.at(gain), hop.gpu.at(bias))
+                });
             let of_layer = [hop.at(hop.gpu.at(&layer.bias)), hop.at(gain), hop.at(bias)];
             let (memory, stride) = (hop.at(hop.memory), int(self.map.len));
             if i == 0 && shift == 1 {
@@ -116,7 +116,7 @@ impl Network {
                 let weights = [hop.at(hop.gpu.at(&layer.weights))];
                 let tail = [int(layer.channels), hop.at(to)];
                 let args = [&head[..], &weights, &of_layer, &tail, &places].concat();
-                let shape = Shape { grid: (hop.rows, 1, 1), block: THREADS };
+                let shape = LaunchShape { grid: (hop.rows, 1, 1), block: THREADS };
                 hop.gpu.launch(&kernel("first", layer.channels), shape, &args)?;
                 continue;
             }
@@ -136,13 +136,13 @@ impl Network {
             let head = [hop.at(products), int(splits), Size(plane), hop.at(hop.mask)];
             let tail = [int(hop.rows), int(layer.frames), int(layer.channels), hop.at(to), memory, stride];
             let args = [&head[..], &of_layer, &tail, &places].concat();
-            let shape = Shape { grid: (rows.div_ceil(WARPS), 1, 1), block: THREADS };
+            let shape = LaunchShape { grid: (rows.div_ceil(WARPS), 1, 1), block: THREADS };
             hop.gpu.launch(&kernel("norm", layer.channels), shape, &args)?;
         }
         Ok(())
     }
 
-    /// z against what earlier contexts expected.
+    /// Scores: z against the predictions of earlier contexts.
     fn score(&self, hop: &Hop<'_>) -> Result<()> {
         let (map, cols) = (&self.map, padded(self.latent + self.negatives));
         let [.., context] = self.outputs();
@@ -158,7 +158,7 @@ impl Network {
             cols,
             slots: self.horizons,
         })?;
-        let shape = Shape { grid: ((hop.rows * self.horizons).div_ceil(WARPS), 1, 1), block: THREADS };
+        let shape = LaunchShape { grid: ((hop.rows * self.horizons).div_ceil(WARPS), 1, 1), block: THREADS };
         let args = [
             hop.at(predictions),
             int(splits),
@@ -177,8 +177,8 @@ impl Network {
         hop.gpu.launch("score", shape, &args)
     }
 
-    /// The context network.
-    fn remember(&self, hop: &Hop<'_>) -> Result<()> {
+    /// The context network: one GRU step.
+    fn gru(&self, hop: &Hop<'_>) -> Result<()> {
         let map = &self.map;
         let mut xs = hop.latents;
         for (i, cell) in self.cells.iter().enumerate() {
@@ -188,7 +188,7 @@ impl Network {
             let hidden = map.hidden.get(i).map_or(0, |part| part.start);
             let (from_input, from_hidden) =
                 (hop.gpu.at(&hop.scratch.from_input), hop.gpu.at(&hop.scratch.from_hidden));
-            let product = |xs: At, ldx: usize, weights: &Buffer, ys: At, depth: usize| {
+            let product = |xs: DevicePtr, ldx: usize, weights: &Buffer, ys: DevicePtr, depth: usize| {
                 let weights = hop.gpu.at(weights);
                 let (rows, cols) = (hop.rows, 3 * cell.width);
                 hop.product(&Product { xs, ldx, slot_x: 0, weights, ys, rows, depth, cols, slots: 1 })
@@ -196,7 +196,8 @@ impl Network {
             let (splits_x, plane_x) = product(xs, cell.inputs, &cell.input, from_input, cell.inputs)?;
             let own = hop.memory.plus(hidden);
             let (splits_h, plane_h) = product(own, map.len, &cell.hidden, from_hidden, cell.width)?;
-            let shape = Shape { grid: ((hop.rows * cell.width).div_ceil(THREADS), 1, 1), block: THREADS };
+            let shape =
+                LaunchShape { grid: ((hop.rows * cell.width).div_ceil(THREADS), 1, 1), block: THREADS };
             let args = [
                 hop.at(from_input),
                 hop.at(from_hidden),
@@ -228,22 +229,22 @@ impl Network {
 struct Hop<'a> {
     gpu: &'a Gpu,
     scratch: &'a Scratch,
-    memory: At,
+    memory: DevicePtr,
     rows: usize,
-    mask: At,
-    samples: At,
-    pmi: At,
-    bands: At,
-    latents: At,
-    contexts: At,
+    mask: DevicePtr,
+    samples: DevicePtr,
+    pmi: DevicePtr,
+    bands: DevicePtr,
+    latents: DevicePtr,
+    contexts: DevicePtr,
 }
 
 impl Hop<'_> {
-    fn at(&self, at: At) -> Arg {
-        Arg::At(at)
+    fn at(&self, at: DevicePtr) -> Arg {
+        Arg::DevicePtr(at)
     }
 
-    fn input(&self, i: usize) -> Result<At> {
+    fn input(&self, i: usize) -> Result<DevicePtr> {
         let input = self.scratch.inputs.get(i).ok_or_else(|| Error::internal("a layer without an input"))?;
         Ok(self.gpu.at(input))
     }
@@ -256,14 +257,14 @@ impl Hop<'_> {
             self.gpu.multiply(product)?;
             return Ok((planes, plane));
         }
-        let shape = Shape { grid: (cols.div_ceil(32), planes, slots), block: THREADS };
+        let shape = LaunchShape { grid: (cols.div_ceil(32), planes, slots), block: THREADS };
         let args = [
-            Arg::At(xs),
+            Arg::DevicePtr(xs),
             int(ldx),
             int(slot_x),
-            Arg::At(weights),
+            Arg::DevicePtr(weights),
             Size(depth * cols),
-            Arg::At(ys),
+            Arg::DevicePtr(ys),
             Size(plane),
             int(rows),
             int(depth),

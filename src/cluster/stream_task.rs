@@ -1,0 +1,339 @@
+//! The task of one stream while it is analysed here: sound in order to the analysis, and its documents to the journal.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime};
+
+use async_nats::jetstream::Message;
+use async_nats::jetstream::consumer::{DeliverPolicy, pull};
+use crossbeam_channel::TrySendError;
+use futures_util::StreamExt;
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
+
+use super::figures::{Counts, Lag};
+use super::ids::session_id;
+use super::jetstream::{JetStream, RETRY_INTERVAL};
+use super::journal::{DocumentLog, Stored};
+use super::pack::{pack, unpack};
+use super::stream_channel::{AnalysisReport, Resume, Session, StreamCommand, TaskPort};
+use super::{ChunkFit, Sequencer};
+use crate::capture::{Chunk, decode};
+use crate::mqtt::Incoming;
+
+/// Prefix of the key of the detector state in the middle of a session; ids of streams have no dot.
+pub(super) const KNOWN: &str = "known.";
+/// How long a stream that is given away waits for the analysis and for its last documents.
+const LAST: Duration = Duration::from_secs(2);
+/// Pause while the channel to the analysis is full.
+const FULL: Duration = Duration::from_millis(2);
+/// How often the source is informed that sound comes.
+const INFORM_EVERY: Duration = Duration::from_millis(500);
+
+/// Arguments of the task.
+pub(super) struct StreamTask {
+    pub(super) jetstream: JetStream,
+    /// Id of the stream, of its microphone, and the channel that is analysed; the mean of all where it is none.
+    pub(super) stream: String,
+    pub(super) mic: String,
+    pub(super) channel: Option<u16>,
+    pub(super) prefix: String,
+    pub(super) model: String,
+    pub(super) outlet: TaskPort,
+    /// Channel to the source, which shows whether the microphone is analysed.
+    pub(super) way: Option<crossbeam_channel::Sender<Incoming>>,
+    pub(super) stop: watch::Receiver<bool>,
+    /// Revision of the lease.
+    pub(super) revision: Arc<AtomicU64>,
+    pub(super) lag: Arc<Lag>,
+    pub(super) counts: Arc<Counts>,
+}
+
+/// A pass over the sound from a resume point on.
+struct ReplayPass {
+    journal: DocumentLog,
+    order: Sequencer,
+    /// Where the stream resumes, and the revision of that; none and 0 where nothing is known.
+    resume: Option<Resume>,
+    resume_revision: u64,
+    /// Detector state for the next session.
+    known: Option<String>,
+    /// A session goes on in the analysis.
+    running: bool,
+    informed: Option<Instant>,
+}
+
+impl StreamTask {
+    /// Runs until the stream is given away; gives the way to the analysis back.
+    pub(super) async fn run(mut self) -> TaskPort {
+        while !*self.stop.borrow() {
+            if let Err(reason) = self.follow().await {
+                tracing::warn!(
+                    "cluster: {}: {reason}; the stream is replayed from its resume point",
+                    self.stream
+                );
+                self.leave(None).await;
+                sleep(RETRY_INTERVAL).await;
+            }
+        }
+        self.outlet
+    }
+
+    /// Follows the sound until the stream is given away.
+    async fn follow(&mut self) -> Result<(), String> {
+        let journal = DocumentLog::open(&self.jetstream, &self.stream).await?;
+        let entry = self.jetstream.states.entry(self.stream.as_str()).await.map_err(|e| e.to_string())?;
+        let resume_revision = entry.as_ref().map_or(0, |entry| entry.revision);
+        let resume = entry.and_then(|entry| unpack::<Resume>(&entry.value).ok());
+        let mut pass = ReplayPass {
+            journal,
+            order: Sequencer::default(),
+            resume,
+            resume_revision,
+            known: None,
+            running: false,
+            informed: None,
+        };
+        let start = self.start_of(&mut pass).await?;
+        let config = pull::OrderedConfig {
+            filter_subject: self.jetstream.names.audio(&self.mic),
+            deliver_policy: DeliverPolicy::ByStartSequence { start_sequence: start },
+            ..pull::OrderedConfig::default()
+        };
+        let consumer = self.jetstream.sound.create_consumer(config).await.map_err(|e| e.to_string())?;
+        let mut messages = consumer.messages().await.map_err(|e| e.to_string())?;
+        loop {
+            tokio::select! {
+                biased;
+                _ = self.stop.changed() => {
+                    self.leave(Some(&mut pass)).await;
+                    return Ok(());
+                }
+                report = self.outlet.reports.recv() => {
+                    let report = report.ok_or("the analysis has ended")?;
+                    self.hear_report(report, &mut pass).await;
+                }
+                message = messages.next() => {
+                    let message = message.ok_or("the sound ended")?.map_err(|e| e.to_string())?;
+                    self.take(&message, &mut pass).await?;
+                }
+            }
+        }
+    }
+
+    /// Number of the first chunk to be replayed.
+    async fn start_of(&self, pass: &mut ReplayPass) -> Result<u64, String> {
+        let info = self.jetstream.sound.get_info().await.map_err(|e| e.to_string())?;
+        let (first, last) = (info.state.first_sequence.max(1), info.state.last_sequence);
+        let Some(resume) = &pass.resume else { return Ok(first) };
+        if resume.model == self.model && (first..=last).contains(&resume.sequence) {
+            pass.known.clone_from(&resume.known);
+            return Ok(resume.sequence);
+        }
+        let why = if resume.model == self.model {
+            format!("its sound (chunk {}) is kept no longer, the oldest is {first}", resume.sequence)
+        } else {
+            format!("its model was {}, this one is {}", resume.model, self.model)
+        };
+        tracing::warn!(
+            "cluster: {}: the resume point cannot be used: {why}; events since then may be missing or have other ids",
+            self.stream
+        );
+        self.counts.inexact.fetch_add(1, Ordering::Relaxed);
+        if resume.model == self.model {
+            let later = self.jetstream.states.get(self.known_key()).await.map_err(|e| e.to_string())?;
+            let later = later.and_then(|packed| unpack::<String>(&packed).ok());
+            pass.known = later.or_else(|| resume.known.clone());
+        }
+        Ok(first)
+    }
+
+    async fn take(&mut self, message: &Message, pass: &mut ReplayPass) -> Result<(), String> {
+        let info = message.info().map_err(|e| e.to_string())?;
+        let nanos = u64::try_from(info.published.unix_timestamp_nanos()).unwrap_or_default();
+        let (sequence, at) = (info.stream_sequence, Duration::from_nanos(nanos));
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        self.lag.set(now.saturating_sub(at), sequence);
+        let wanted = self.channel.map_or(1, |channel| channel.saturating_add(1));
+        let chunk = match Chunk::read(&message.payload) {
+            Ok(chunk) if chunk.pcm.channels >= wanted => chunk,
+            _ => {
+                self.counts.refused.fetch_add(1, Ordering::Relaxed);
+                return Ok(());
+            }
+        };
+        match pass.order.take(&chunk, at) {
+            ChunkFit::Repeated | ChunkFit::Refused => {
+                self.counts.refused.fetch_add(1, Ordering::Relaxed);
+                return Ok(());
+            }
+            ChunkFit::Begin => self.begin(&chunk, (sequence, at), pass).await?,
+            ChunkFit::Follows { lost: 0 } => {}
+            ChunkFit::Follows { lost } => self.send(StreamCommand::Gap(lost)).await?,
+        }
+        if pass.informed.is_none_or(|informed| informed.elapsed() >= INFORM_EVERY) {
+            pass.informed = Some(Instant::now());
+            self.tell_source(Incoming::ByOtherPath);
+        }
+        let samples = self.mono(&chunk);
+        self.send(StreamCommand::Samples(samples)).await
+    }
+
+    /// A session begins: the one of the resume point, or another, whose beginning is the resume point from here on.
+    async fn begin(
+        &mut self,
+        chunk: &Chunk<'_>,
+        (sequence, at): (u64, Duration),
+        pass: &mut ReplayPass,
+    ) -> Result<(), String> {
+        if pass.running {
+            self.send(StreamCommand::End).await?;
+            loop {
+                let report = self.outlet.reports.recv().await.ok_or("the analysis has ended")?;
+                if let AnalysisReport::Ended(known) = report {
+                    // of a session that was too short to learn from, what was known before is still true
+                    pass.known = known.or_else(|| pass.known.take());
+                    break;
+                }
+                self.hear_report(report, pass).await;
+            }
+            pass.running = false;
+        }
+        let here = pass.resume.as_ref().filter(|resume| {
+            resume.sequence == sequence
+                && resume.model == self.model
+                && (resume.session.number, resume.session.first) == (chunk.session, chunk.first)
+        });
+        let session = match here {
+            Some(resume) => resume.session.clone(),
+            None => self.keep_resume(chunk, (sequence, at), pass).await?,
+        };
+        let known = pass.known.clone();
+        self.send(StreamCommand::Begin { session, rate: chunk.pcm.rate, known }).await?;
+        pass.running = true;
+        Ok(())
+    }
+
+    async fn keep_resume(
+        &self,
+        chunk: &Chunk<'_>,
+        (sequence, at): (u64, Duration),
+        pass: &mut ReplayPass,
+    ) -> Result<Session, String> {
+        let length = Duration::from_secs_f64(chunk.frames() as f64 / f64::from(chunk.pcm.rate.max(1)));
+        let started_ms = u64::try_from(at.saturating_sub(length).as_millis()).unwrap_or_default();
+        let boot = session_id(&self.prefix, &self.stream, chunk.session, started_ms);
+        let next_seq = pass.journal.next_seq(&boot);
+        let session = Session { number: chunk.session, first: chunk.first, started_ms, boot, next_seq };
+        let resume = Resume {
+            sequence,
+            session: session.clone(),
+            model: self.model.clone(),
+            known: pass.known.clone(),
+        };
+        let text = pack(&resume)?;
+        let kept =
+            self.jetstream.states.update(self.stream.as_str(), text.into(), pass.resume_revision).await;
+        pass.resume_revision = kept.map_err(|e| format!("the resume point is not kept: {e}"))?;
+        pass.resume = Some(resume);
+        Ok(session)
+    }
+
+    /// The samples of a chunk as one channel.
+    fn mono(&self, chunk: &Chunk<'_>) -> Vec<f32> {
+        let mut samples = Vec::with_capacity(chunk.bytes.len() / chunk.pcm.format.bytes());
+        decode(chunk.bytes, chunk.pcm.format, &mut samples);
+        let channels = usize::from(chunk.pcm.channels).max(1);
+        if channels == 1 {
+            return samples;
+        }
+        let of_frame = |frame: &[f32]| match self.channel {
+            Some(channel) => frame.get(usize::from(channel)).copied().unwrap_or_default(),
+            None => frame.iter().sum::<f32>() / frame.len() as f32,
+        };
+        samples.chunks_exact(channels).map(of_frame).collect()
+    }
+
+    /// Waits for room in the analysis.
+    async fn send(&self, mut sound: StreamCommand) -> Result<(), String> {
+        loop {
+            match self.outlet.sound.try_send(sound) {
+                Ok(()) => return Ok(()),
+                Err(TrySendError::Full(back)) => sound = back,
+                Err(TrySendError::Disconnected(_)) => return Err("the analysis has ended".into()),
+            }
+            sleep(FULL).await;
+        }
+    }
+
+    async fn hear_report(&self, report: AnalysisReport, pass: &mut ReplayPass) {
+        let event = match report {
+            AnalysisReport::Event(event) => event,
+            AnalysisReport::Known(known) => return self.keep_known(&known).await,
+            AnalysisReport::Ended(_) | AnalysisReport::Left => return,
+        };
+        match pass.journal.store(&self.jetstream, &event, self.revision.load(Ordering::Relaxed)).await {
+            Stored::Now => drop(self.counts.stored.fetch_add(1, Ordering::Relaxed)),
+            Stored::Before => drop(self.counts.repeated.fetch_add(1, Ordering::Relaxed)),
+            Stored::Fenced => {
+                if self.counts.fenced.fetch_add(1, Ordering::Relaxed) == 0 {
+                    tracing::warn!(
+                        "cluster: {}: a document is refused, since another worker is ahead; others are only counted",
+                        self.stream
+                    );
+                }
+            }
+        }
+    }
+
+    /// Stores the detector state in the middle of a session, for when the session's beginning can be replayed no
+    /// longer.
+    async fn keep_known(&self, known: &str) {
+        let kept = match pack(&known) {
+            Ok(packed) => {
+                self.jetstream.states.put(self.known_key(), packed.into()).await.map_err(|e| e.to_string())
+            }
+            Err(reason) => Err(reason),
+        };
+        if let Err(reason) = kept {
+            tracing::warn!("cluster: {}: its detector state is not stored: {reason}", self.stream);
+        }
+    }
+
+    fn known_key(&self) -> String {
+        format!("{KNOWN}{}", self.stream)
+    }
+
+    /// The analysis gives the stream up as it is; its earlier reports are stored where there is a `pass`.
+    async fn leave(&mut self, mut pass: Option<&mut ReplayPass>) {
+        let leave = async {
+            if self.send(StreamCommand::Leave).await.is_err() {
+                return;
+            }
+            while let Some(report) = self.outlet.reports.recv().await {
+                match report {
+                    AnalysisReport::Left => return,
+                    report => {
+                        if let Some(pass) = &mut pass {
+                            self.hear_report(report, pass).await;
+                        }
+                    }
+                }
+            }
+        };
+        if timeout(LAST, leave).await.is_err() {
+            tracing::warn!(
+                "cluster: {}: the analysis did not let it go in {} s",
+                self.stream,
+                LAST.as_secs()
+            );
+        }
+    }
+
+    fn tell_source(&self, post: Incoming) {
+        if let Some(way) = &self.way {
+            // a full channel gets the next one
+            let _ = way.try_send(post);
+        }
+    }
+}

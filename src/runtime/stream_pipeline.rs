@@ -1,0 +1,323 @@
+//! The pipeline of one stream, from device samples to hops on the stream's clock.
+
+use std::collections::VecDeque;
+
+use super::deferred::{Deferred, PendingSettings};
+use super::embedding_averager::EmbeddingAverager;
+use super::learning::PendingDetector;
+use super::snapshot::RecentAudio;
+use super::spectrogram::SpectrogramBuilder;
+use crate::detect::{Detector, DetectorCounts, Input, InputCounts, InputMonitor, InputState};
+use crate::error::Result;
+use crate::event::{Finding, Phase};
+use crate::frame::Frame;
+use crate::resample::{StreamResampler, to_model_samples};
+use crate::units::{FRAME_RATE, HOP, LARGEST_SAMPLE, is_valid_sample, samples_to_seconds};
+
+/// Counters of the samples of a stream, at the model rate. `resampled = scored + shed + waiting`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PipelineCounters {
+    /// Samples that came out of the resampler.
+    pub resampled: u64,
+    /// Samples in hops that were scored.
+    pub scored: u64,
+    /// Samples thrown away beside a gap or at the end, since they fill no hop.
+    pub shed: u64,
+    /// Samples that were lost before they got here (device rate, refused by a full ring or dropped by the device).
+    pub lost: u64,
+    /// Gaps.
+    pub gaps: u64,
+}
+
+impl PipelineCounters {
+    /// Both together.
+    pub(super) fn plus(self, other: Self) -> Self {
+        Self {
+            resampled: self.resampled + other.resampled,
+            scored: self.scored + other.scored,
+            shed: self.shed + other.shed,
+            lost: self.lost + other.lost,
+            gaps: self.gaps + other.gaps,
+        }
+    }
+}
+
+/// All counters and figures of a stream.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct PipelineFigures {
+    /// Counters of the samples.
+    pub samples: PipelineCounters,
+    /// The state of the input after the last hop.
+    pub input: InputState,
+    /// Times that the model's output was not finite, so that the stream's state was reset.
+    pub model_resets: u64,
+    /// Hops in each state.
+    pub hops: InputCounts,
+    /// Counters of the detector besides events.
+    pub detector: DetectorCounts,
+    /// Its threshold on −log10 p, once there is one.
+    pub threshold: Option<f64>,
+    /// Event documents that were not reported, since the stream was muted.
+    pub muted: u64,
+    /// Times that a calibration failed and restarted.
+    pub learning_failed: u64,
+}
+
+impl Default for PipelineFigures {
+    fn default() -> Self {
+        Self {
+            samples: PipelineCounters::default(),
+            input: InputState::Good,
+            model_resets: 0,
+            hops: InputCounts::default(),
+            detector: DetectorCounts::default(),
+            threshold: None,
+            muted: 0,
+            learning_failed: 0,
+        }
+    }
+}
+
+/// A stream: its resampler, the samples that do not fill a hop yet, and its detector.
+#[derive(Debug)]
+pub struct StreamPipeline {
+    /// Stream id.
+    pub id: String,
+    pub(super) slot: usize,
+    /// A placeholder during a background calibration.
+    pub(super) detector: Detector,
+    /// The channel of its return during a background calibration, and its figures at the start of it.
+    pub(super) away: Option<PendingDetector>,
+    pub(super) away_figures: (DetectorCounts, Option<f64>),
+    pub(super) learning_failed: u64,
+    /// Operations that wait until the sound before them is scored.
+    pub(super) deferred: VecDeque<Deferred>,
+    /// Settings for the detector's return.
+    pub(super) due: PendingSettings,
+    /// The ongoing event, as reported last.
+    open: Option<Box<Finding>>,
+    pub(super) counters: PipelineCounters,
+    pub(super) pool: EmbeddingAverager,
+    /// The recent sound, if it is kept.
+    pub(super) recent: Option<RecentAudio>,
+    /// The spectrogram, while a page looks at it.
+    pub(super) strip: SpectrogramBuilder,
+    monitor: InputMonitor,
+    /// Numbers of the hops to come that held invalid samples.
+    invalid: VecDeque<u64>,
+    /// Frames that were not finite, after each of which the model's state was reset.
+    model_resets: u64,
+    /// Frames in a row that have to be finite until the stream counts as usable again.
+    unusable: u32,
+    resampler: StreamResampler,
+    rate: u32,
+    /// Device samples since the start of the stream, lost ones included.
+    heard: u64,
+    /// Samples at the model rate that wait for a hop to fill; the first `taken` are gone.
+    waiting: Vec<f32>,
+    taken: usize,
+    /// Index of the next waiting sample on the stream's clock.
+    position: u64,
+}
+
+impl StreamPipeline {
+    pub(super) fn new(id: String, rate: u32, slot: usize, detector: Detector) -> Result<Self> {
+        Ok(Self {
+            id,
+            slot,
+            detector,
+            away: None,
+            away_figures: (DetectorCounts::default(), None),
+            learning_failed: 0,
+            deferred: VecDeque::new(),
+            due: PendingSettings::default(),
+            open: None,
+            counters: PipelineCounters::default(),
+            pool: EmbeddingAverager::default(),
+            recent: None,
+            strip: SpectrogramBuilder::default(),
+            monitor: InputMonitor::new(),
+            invalid: VecDeque::new(),
+            model_resets: 0,
+            unusable: 0,
+            resampler: StreamResampler::new(rate)?,
+            rate,
+            heard: 0,
+            waiting: Vec::new(),
+            taken: 0,
+            position: 0,
+        })
+    }
+
+    /// Sample rate of the device, Hz.
+    #[must_use]
+    pub fn rate(&self) -> u32 {
+        self.rate
+    }
+
+    /// The detector.
+    #[must_use]
+    pub fn detector(&self) -> &Detector {
+        &self.detector
+    }
+
+    /// Counters of the samples.
+    #[must_use]
+    pub fn counters(&self) -> PipelineCounters {
+        self.counters
+    }
+
+    /// All figures.
+    #[must_use]
+    pub fn figures(&self) -> PipelineFigures {
+        let (detector, threshold) = if self.learns() {
+            self.away_figures
+        } else {
+            (self.detector.counts(), self.detector.threshold())
+        };
+        PipelineFigures {
+            samples: self.counters,
+            input: if self.unusable > 0 { InputState::Invalid } else { self.monitor.state() },
+            model_resets: self.model_resets,
+            hops: self.monitor.counts(),
+            detector,
+            threshold,
+            muted: 0,
+            learning_failed: self.learning_failed,
+        }
+    }
+
+    /// Stores the ongoing event.
+    pub(super) fn note_event(&mut self, finding: &Finding) {
+        self.open = (finding.phase != Phase::End).then(|| Box::new(finding.clone()));
+    }
+
+    /// Whether an event is ongoing, as reported so far.
+    pub(super) fn in_event(&self) -> bool {
+        self.open.is_some()
+    }
+
+    /// The end of the ongoing event, where its detector cannot report it any more.
+    pub(super) fn end_of_event(&mut self) -> Option<Finding> {
+        let mut last = *self.open.take()?;
+        let end = self.position.max(last.onset_sample);
+        (last.phase, last.offset_sample, last.offset_s) =
+            (Phase::End, Some(end), Some(samples_to_seconds(end)));
+        last.emitted_s = samples_to_seconds(end);
+        last.grade();
+        Some(last)
+    }
+
+    /// Records whether the model's output for the last hop was finite; true where it was.
+    pub(super) fn record(&mut self, frame: &Frame) -> bool {
+        let finite = frame.is_finite();
+        self.unusable = if finite { self.unusable.saturating_sub(1) } else { FRAME_RATE };
+        self.model_resets += u64::from(!finite);
+        finite
+    }
+
+    /// Samples at the model rate that wait to be scored.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.len() - self.taken
+    }
+
+    pub(super) fn feed(&mut self, samples: &[f32]) -> Result<()> {
+        self.waiting.drain(..self.taken);
+        self.taken = 0;
+        let before = self.waiting.len();
+        if samples.iter().all(|&x| is_valid_sample(x)) {
+            self.resampler.push(samples, &mut self.waiting)?;
+        } else {
+            let clean = self.without_invalid(samples);
+            self.resampler.push(&clean, &mut self.waiting)?;
+        }
+        self.heard += samples.len() as u64;
+        self.counters.resampled += (self.waiting.len() - before) as u64;
+        self.align();
+        Ok(())
+    }
+
+    /// The samples with 0 for invalid ones, whose hops are recorded: a resampler would spread them, or panic.
+    fn without_invalid(&mut self, samples: &[f32]) -> Vec<f32> {
+        let invalid = samples.iter().enumerate().filter(|(_, x)| !is_valid_sample(**x));
+        for (at, _) in invalid {
+            let hop = to_model_samples(self.heard + at as u64, self.rate) / HOP as u64;
+            if self.invalid.back() != Some(&hop) {
+                self.invalid.push_back(hop);
+            }
+        }
+        samples.iter().map(|&x| if is_valid_sample(x) { x } else { 0.0 }).collect()
+    }
+
+    /// Samples were lost: waiting samples fill no hop any more, and the clock continues after the gap. Returns the
+    /// number of the next frame.
+    pub(super) fn gap(&mut self, lost: u64, rate: u32) -> Result<u64> {
+        self.counters.gaps += 1;
+        self.pool.reset();
+        self.counters.lost += lost;
+        self.shed_waiting();
+        self.heard += lost;
+        if rate == self.rate {
+            self.resampler.reset();
+        } else {
+            self.heard = rescale(self.heard, self.rate, rate);
+            self.rate = rate;
+            self.resampler = StreamResampler::new(rate)?;
+        }
+        self.position = self.position.max(to_model_samples(self.heard, self.rate));
+        Ok(self.position.div_ceil(HOP as u64))
+    }
+
+    /// Ends the stream: the resampler is flushed.
+    pub(super) fn flush(&mut self) -> Result<()> {
+        let before = self.waiting.len();
+        self.resampler.flush(&mut self.waiting)?;
+        self.counters.resampled += (self.waiting.len() - before) as u64;
+        self.align();
+        Ok(())
+    }
+
+    pub(super) fn shed_waiting(&mut self) {
+        let left = self.waiting.len() - self.taken;
+        self.counters.shed += left as u64;
+        self.position += left as u64;
+        self.waiting.clear();
+        self.taken = 0;
+    }
+
+    /// Hops start at multiples of 160 on the stream's clock: after a gap, samples before the next one are shed.
+    fn align(&mut self) {
+        let off = (self.position % HOP as u64) as usize;
+        if off > 0 {
+            let skip = (HOP - off).min(self.waiting.len() - self.taken);
+            self.taken += skip;
+            self.position += skip as u64;
+            self.counters.shed += skip as u64;
+        }
+    }
+
+    /// The next hop, and the state of the input by its samples. Invalid samples are 0 in it: they would corrupt the
+    /// model's state for good.
+    pub(super) fn next_hop(&mut self) -> Option<([f32; HOP], Input)> {
+        let mut hop: [f32; HOP] = self.waiting.get(self.taken..self.taken + HOP)?.try_into().ok()?;
+        let number = self.position / HOP as u64;
+        self.taken += HOP;
+        self.position += HOP as u64;
+        self.counters.scored += HOP as u64;
+        while self.invalid.front().is_some_and(|&invalid| invalid < number) {
+            self.invalid.pop_front();
+        }
+        let invalid = self.invalid.front() == Some(&number);
+        let heard: &[f32] = if invalid { &[f32::NAN] } else { &hop };
+        self.monitor.push(heard);
+        // a filter may overshoot
+        hop.iter_mut().for_each(|x| *x = x.clamp(-LARGEST_SAMPLE, LARGEST_SAMPLE));
+        Some((hop, self.monitor.input()))
+    }
+}
+
+/// `count` samples at `from` Hz in samples at `to` Hz, to the nearest.
+fn rescale(count: u64, from: u32, to: u32) -> u64 {
+    let scaled = (u128::from(count) * u128::from(to) + u128::from(from) / 2) / u128::from(from.max(1));
+    u64::try_from(scaled).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,96 @@
+//! Words that were given up in favour of standard terms do not come back into names, comments, settings or the page.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Given-up names of types, and of functions and variables that are no ordinary English in code.
+const GIVEN_UP: [&str; 38] = [
+    "Contender",
+    "Courier",
+    "Deed",
+    "Dice",
+    "DicePlace",
+    "Excerpt",
+    "HealthDesk",
+    "Household",
+    "Keeper",
+    "LaneCounters",
+    "LaneFigures",
+    "Ledger",
+    "LeftOut",
+    "Letter",
+    "Outfit",
+    "Parcel",
+    "Passage",
+    "PostOffice",
+    "Refuge",
+    "Scribe",
+    "Seldom",
+    "SiteNorm",
+    "Stamp",
+    "Stripper",
+    "Vigil",
+    "Vitals",
+    "courier",
+    "enlist",
+    "foretell",
+    "foretold",
+    "household",
+    "learn_aside",
+    "murmur",
+    "orphans",
+    "outfit",
+    "parcel",
+    "rescued",
+    "teach_critic",
+];
+
+/// Files and folders that are searched. The detector still has its old names.
+const SEARCHED: [&str; 4] = ["src", "config", "ARCHITECTURE.md", "CONTRIBUTING.md"];
+const EXCEPT: &str = "src/detect";
+
+#[test]
+fn given_up_words_stay_away() {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let mut found = Vec::new();
+    for place in SEARCHED {
+        search(&root, &root.join(place), &mut found);
+    }
+    assert!(
+        found.is_empty(),
+        "use the standard terms instead (glossary of ARCHITECTURE.md):\n{}",
+        found.join("\n")
+    );
+}
+
+#[test]
+fn a_word_is_found_whole_alone() {
+    assert_eq!(words_of("let courier = Courier::new(); // couriers"), ["courier", "Courier"]);
+    assert!(words_of("PackedWeights, parcels, re_enlist").is_empty());
+}
+
+fn search(root: &Path, at: &Path, found: &mut Vec<String>) {
+    if at == root.join(EXCEPT) {
+        return;
+    }
+    if at.is_dir() {
+        for entry in fs::read_dir(at).unwrap() {
+            search(root, &entry.unwrap().path(), found);
+        }
+        return;
+    }
+    let text = ["rs", "toml", "md", "js", "css", "html", "yaml", "cu", "conf"];
+    if !at.extension().is_some_and(|e| text.iter().any(|known| e == *known)) {
+        return;
+    }
+    for (number, line) in fs::read_to_string(at).unwrap().lines().enumerate() {
+        for word in words_of(line) {
+            let shown = at.strip_prefix(root).unwrap().display();
+            found.push(format!("{shown}:{}: {word}", number + 1));
+        }
+    }
+}
+
+fn words_of(line: &str) -> Vec<&str> {
+    line.split(|c: char| !(c.is_alphanumeric() || c == '_')).filter(|word| GIVEN_UP.contains(word)).collect()
+}
