@@ -44,7 +44,7 @@ pub(super) enum GainStep {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BackgroundModel {
-    foretelling: BandPredictors,
+    predictors: BandPredictors,
     brief: Whitening,
     short: Whitening,
     half: Whitening,
@@ -60,14 +60,14 @@ impl BackgroundModel {
     /// # Errors
     /// When there are fewer than 6 s.
     pub fn fit(bands: &[f32], contexts: &[f32], width: usize) -> Result<Self> {
-        let foretelling = BandPredictors::fit(bands, contexts, width, &[])?;
-        let rows = raw_rows(&foretelling, bands, contexts, width, &[]);
+        let predictors = BandPredictors::fit(bands, contexts, width, &[])?;
+        let rows = raw_rows(&predictors, bands, contexts, width, &[]);
         let usable: Vec<&[f32]> = rows.iter().filter(|r| r.settled).map(|r| r.values.as_slice()).collect();
-        Self::of(foretelling, &usable)
+        Self::of(predictors, &usable)
     }
 
     /// Of raw rows and the predictions that they were made with.
-    pub(super) fn of(foretelling: BandPredictors, rows: &[&[f32]]) -> Result<Self> {
+    pub(super) fn of(predictors: BandPredictors, rows: &[&[f32]]) -> Result<Self> {
         if rows.len() < FEWEST_ROWS {
             return Err(too_short(rows.len() / 20));
         }
@@ -76,7 +76,7 @@ impl BackgroundModel {
         };
         let both = |i: usize| if i < BANDS { LEAST_MEAN } else { LEAST_DEVIATION };
         Ok(Self {
-            foretelling,
+            predictors,
             brief: Whitening::fit(&part(BRIEF), BANDS, |_| LEAST_BRIEF)?,
             short: Whitening::fit(&part(SHORT), 2 * BANDS, both)?,
             half: Whitening::fit(&part(HALF), 2 * BANDS, both)?,
@@ -89,7 +89,7 @@ impl BackgroundModel {
 
     /// Takes the next frame: `bands` `[64]` and the context.
     pub fn push(&self, frame: (&[f32], &[f32]), maker: &mut FeatureExtractor) {
-        maker.push(&self.foretelling, frame);
+        maker.push(&self.predictors, frame);
     }
 
     /// A raw row in units of the site, in the order of `channels`: planes of 64 bands, each within ±8, then distances.
@@ -158,7 +158,7 @@ impl BackgroundModel {
 
     /// Whether this could have come from a fit to contexts of `width` values.
     pub(crate) fn is_whole(&self, width: usize) -> bool {
-        self.foretelling.is_whole(width)
+        self.predictors.is_whole(width)
             && self.brief.is_whole(BANDS, true)
             && self.short.is_whole(2 * BANDS, true)
             && self.half.is_whole(2 * BANDS, true)
@@ -192,7 +192,7 @@ pub(super) struct RawRow {
 
 /// All rows of a stretch; at each of `breaks` (frame numbers, ascending) the sound begins anew.
 pub(super) fn raw_rows(
-    foretelling: &BandPredictors,
+    predictors: &BandPredictors,
     bands: &[f32],
     contexts: &[f32],
     width: usize,
@@ -203,7 +203,7 @@ pub(super) fn raw_rows(
         if breaks.binary_search(&i).is_ok() {
             (maker, since) = (FeatureExtractor::new(), 0);
         }
-        maker.push(foretelling, frame);
+        maker.push(predictors, frame);
         since += 1;
         if (i + 1) % super::feature_rows::ROW == 0 {
             let mut values = Vec::with_capacity(RAW);

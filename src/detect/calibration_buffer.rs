@@ -132,8 +132,8 @@ impl CalibrationBuffer {
 
         let (bands, contexts) = (self.bands.to_f32_vec(), self.contexts.to_f32_vec());
         let activity = Activity::fit(&self.levels, &bands, &self.breaks);
-        let foretelling = BandPredictors::fit(&bands, &contexts, context, &self.breaks)?;
-        let rows = raw_rows(&foretelling, &bands, &contexts, context, &self.breaks);
+        let predictors = BandPredictors::fit(&bands, &contexts, context, &self.breaks)?;
+        let rows = raw_rows(&predictors, &bands, &contexts, context, &self.breaks);
         drop(contexts);
         let usable: Vec<&RawRow> = rows.iter().filter(|r| r.settled).collect();
         // first by each coordinate alone: events of one kind widen a covariance in their own direction, and a fit to
@@ -142,11 +142,11 @@ impl CalibrationBuffer {
         let outlying = outlying_seconds(&apart, &usable);
         let fine = |r: &RawRow| !outlying.contains(&second(r));
         let first =
-            BackgroundModel::of(foretelling.clone(), &values(usable.iter().copied().filter(|r| fine(r))))?;
+            BackgroundModel::of(predictors.clone(), &values(usable.iter().copied().filter(|r| fine(r))))?;
         let outlying = outlying_seconds(&|row: &RawRow| first.distance(&row.values), &usable);
         let fine = |r: &RawRow| !outlying.contains(&second(r));
         let site =
-            BackgroundModel::of(foretelling.clone(), &values(usable.iter().copied().filter(|r| fine(r))))?;
+            BackgroundModel::of(predictors.clone(), &values(usable.iter().copied().filter(|r| fine(r))))?;
 
         let (mut distances, mut logits, mut steps) = (Vec::new(), Vec::new(), Vec::new());
         let live = instrument.live_critic();
@@ -155,7 +155,7 @@ impl CalibrationBuffer {
         for fold in 0..FOLDS {
             let inside = |i: usize| i * FOLDS / usable.len().max(1) == fold;
             let others = usable.iter().enumerate().filter(|(i, r)| !inside(*i) && fine(r)).map(|(_, r)| *r);
-            let unaware = BackgroundModel::of(foretelling.clone(), &values(others))?;
+            let unaware = BackgroundModel::of(predictors.clone(), &values(others))?;
             for (_, raw) in usable.iter().enumerate().filter(|(i, _)| inside(*i)) {
                 distances.push((second(raw), unaware.distance(&raw.values)));
                 if let (Some((critic, live)), Some(memory)) = (live, &mut memory) {

@@ -72,7 +72,7 @@ impl FeatureExtractor {
         self.frames >= HALF_FRAMES + LAG
     }
 
-    pub(super) fn push(&mut self, foretelling: &BandPredictors, (bands, context): (&[f32], &[f32])) {
+    pub(super) fn push(&mut self, predictors: &BandPredictors, (bands, context): (&[f32], &[f32])) {
         let at = self.frames % HALF_FRAMES;
         let range = at * BANDS..(at + 1) * BANDS;
         if let Some(place) = self.bands.get_mut(range.clone()) {
@@ -83,8 +83,8 @@ impl FeatureExtractor {
         {
             match self.before.get(self.frames % LAG) {
                 Some((context, trend)) if self.before.len() == LAG => {
-                    foretelling.from_context.residual(context, bands, unexpected);
-                    foretelling.from_trend.residual(trend, bands, departure);
+                    predictors.from_context.residual(context, bands, unexpected);
+                    predictors.from_trend.residual(trend, bands, departure);
                 }
                 _ => unexpected.iter_mut().chain(departure).for_each(|x| *x = 0.0),
             }

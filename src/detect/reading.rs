@@ -46,7 +46,7 @@ pub struct Reading {
     /// Novelty N as of the last multiple of 5 frames (about 1 for normal sound); none as for `surprise`, and until
     /// its window is full.
     pub novelty: Option<f64>,
-    /// Fused tail probability, per second of normal sound, 1e-12 to 1; none unless watching and `Good`.
+    /// Combined tail probability, per second of normal sound, 1e-12 to 1; none unless watching and `Good`.
     pub p: Option<f64>,
     /// −log10 of it, 0 to 12.
     pub score: Option<f64>,
