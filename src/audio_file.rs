@@ -34,9 +34,10 @@ const READABLE: &str = "give a WAV, FLAC, OGG, MP3, M4A, AIFF or CAF file with s
                         kinds are read too";
 
 /// Endings of the names of files that folders are searched for, in lower case.
-pub const ENDINGS: [&str; 24] = [
+pub const ENDINGS: [&str; 36] = [
     "wav", "wave", "bwf", "w64", "rf64", "flac", "ogg", "oga", "opus", "mp3", "m4a", "m4b", "mp4", "aac",
-    "aif", "aiff", "aifc", "caf", "mka", "webm", "au", "wma", "amr", "wv",
+    "aif", "aiff", "aifc", "caf", "mka", "webm", "au", "snd", "wma", "amr", "wv", "mp2", "ac3", "tta", "voc",
+    "ape", "spx", "mkv", "mov", "avi", "3gp", "ts",
 ];
 
 /// Whether the name of the file at `path` ends as those of audio files do.

@@ -67,6 +67,17 @@ impl Error {
         Self::new(ErrorKind::Broker, cause, fix)
     }
 
+    /// A thread that the system does not start (exit code 70); `what` names it.
+    #[must_use]
+    pub fn no_thread(what: &str, why: &std::io::Error) -> Self {
+        Self::new(
+            ErrorKind::Internal,
+            format!("cannot start the thread {what}: {why}"),
+            "raise the limit of tasks (TasksMax of the unit, `ulimit -u`) or free memory: each source takes a thread, and three where \
+             ffmpeg reads it",
+        )
+    }
+
     /// A failure that is not the user's doing (exit code 70).
     pub fn internal(cause: impl Into<String>) -> Self {
         Self::new(

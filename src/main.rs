@@ -3,7 +3,18 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    cpc_stream::telemetry::on_freed_memory(trim);
     cpc_stream::cli::main(set_threads)
+}
+
+/// glibc keeps what a thread has freed in the heap of that thread, which for one that has learnt are tens of MB.
+fn trim() {
+    // SAFETY: it takes a number and touches nothing but memory that is free, under the allocator's own locks.
+    #[cfg(target_env = "gnu")]
+    #[allow(unsafe_code, reason = "no crate of ours offers this call of the C library")]
+    unsafe {
+        libc::malloc_trim(0);
+    }
 }
 
 /// candle asks `RAYON_NUM_THREADS` at every matrix product, and reads `/proc/cpuinfo` where it is not set: that

@@ -338,7 +338,7 @@ fn sources_come_back_and_nothing_is_lost_without_a_count() {
         for stream in &mut streams {
             stream.turn(&found[&stream.id], &mut rng, may_begin, &mut report);
         }
-        memory.push((first.elapsed().as_secs_f64(), daemon.resident_mib()));
+        memory.push((first.elapsed().as_secs_f64(), daemon.own_mib()));
         assert!(daemon.runs(), "it ended: {}", daemon.log().join("\n"));
         let all_well = streams.iter().all(|stream| matches!(stream.phase, Phase::Well { .. }));
         if !may_begin && all_well && over.get_or_insert_with(Instant::now).elapsed() > Duration::from_secs(4)

@@ -14,16 +14,28 @@ pub struct Skipped {
     pub reason: String,
 }
 
-/// The recordings at `inputs`, in their order, folders replaced by the audio files in them by name; each path once. A
-/// path that is no file is listed too: opening it returns the error.
+/// What there is at the inputs of a job.
+#[derive(Debug, Default)]
+pub struct Recordings {
+    /// In their order, folders replaced by the audio files in them by name; each path once. A path that is no file is
+    /// listed too: opening it returns the error.
+    pub files: Vec<PathBuf>,
+    /// What cannot be read.
+    pub skipped: Vec<Skipped>,
+    /// Files in folders that are not named as audio files.
+    pub others: Vec<PathBuf>,
+}
+
+/// The recordings at `inputs`.
 #[must_use]
-pub fn find(inputs: &[PathBuf]) -> (Vec<PathBuf>, Vec<Skipped>) {
-    let (mut files, mut skipped) = (Vec::new(), Vec::new());
+pub fn find(inputs: &[PathBuf]) -> Recordings {
+    let Recordings { mut files, mut skipped, mut others } = Recordings::default();
     for input in inputs {
         if input.is_dir() {
             match sound_files(input) {
                 Ok(found) => {
                     files.extend(found.files);
+                    others.extend(found.others);
                     skipped.extend(found.unread.into_iter().map(|(file, reason)| Skipped { file, reason }));
                 }
                 Err(error) => skipped.push(Skipped { file: input.clone(), reason: error.to_string() }),
@@ -36,5 +48,5 @@ pub fn find(inputs: &[PathBuf]) -> (Vec<PathBuf>, Vec<Skipped>) {
     }
     let mut seen = HashSet::new();
     files.retain(|file| seen.insert(file.clone()));
-    (files, skipped)
+    Recordings { files, skipped, others }
 }

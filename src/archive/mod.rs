@@ -23,7 +23,7 @@ mod run;
 mod scorer;
 mod work;
 
-pub use find::{Skipped, find};
+pub use find::{Recordings, Skipped, find};
 pub use row::Row;
 pub use run::{ScoreJob, ScoreProgress, Summary, score};
 pub use scorer::{Listener, Outcome, Scorer};

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::find::{Skipped, find};
+use super::find::{Recordings, Skipped, find};
 use super::learn::{FolderCalibration, Learning, by_folder};
 use super::row::Row;
 use super::scorer::{Listener, Outcome, PriorCalibration, Scorer};
@@ -68,6 +68,8 @@ pub struct Summary {
     pub events: u64,
     /// Skipped recordings, in order.
     pub skipped: Vec<Skipped>,
+    /// Files in folders that are not named as audio files.
+    pub others: Vec<PathBuf>,
     /// Whether it was stopped before its end. Nothing is written then, and the same job can be resumed.
     pub stopped: bool,
     /// How long this run took.
@@ -94,14 +96,14 @@ pub fn score(
         ));
     }
     let scorer = Scorer::new((manifest, cpc), &job.detect, job.frames.is_some())?;
-    let (mut files, mut skipped) = find(&job.inputs);
+    let Recordings { mut files, mut skipped, others } = find(&job.inputs);
     check_outputs(job, &files)?;
     watch(ScoreProgress::Begins { files: files.len() });
     let mut folders = Vec::new();
     if job.calibrate_across {
         let learnt = learn(&scorer, &files, job.threads, stop, watch)?;
         let Some(learnt) = learnt else {
-            return Ok(Summary { files: files.len(), skipped, stopped: true, ..Summary::default() });
+            return Ok(Summary { files: files.len(), skipped, others, stopped: true, ..Summary::default() });
         };
         (files, folders) = take_learnt(&files, learnt, &mut skipped);
     }
@@ -144,7 +146,7 @@ pub fn score(
         }
     }
     summary.stopped = ends.len() < files.len();
-    summary.skipped = skipped;
+    (summary.skipped, summary.others) = (skipped, others);
     if !summary.stopped && summary.scored > 0 {
         work.assemble(&whole, &job.out, job.frames.as_deref())?;
     }

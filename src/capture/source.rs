@@ -210,7 +210,7 @@ fn start(id: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()
     thread::Builder::new()
         .name(format!("source {id}"))
         .spawn(work)
-        .map_err(|e| Error::internal(format!("cannot start the thread of source {id}: {e}")))
+        .map_err(|e| Error::no_thread(&format!("of source {id}"), &e))
 }
 
 /// Ends a source: its rings are closed in order, its device is released.

@@ -9,7 +9,7 @@ use std::sync::atomic::AtomicBool;
 use candle_core::Device;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::model::{self, Cpc, Manifest};
 
 /// Lines on stdout. A closed pipe is no failure: whoever read has read enough.
@@ -29,12 +29,19 @@ impl Output {
     /// Writes text as it is, at once.
     pub(super) fn text(&mut self, text: fmt::Arguments<'_>) -> Result<()> {
         let written = self.0.write_fmt(text).and_then(|()| self.0.flush());
-        match written {
-            Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => {
-                Err(Error::internal(format!("stdout cannot be written: {e}")))
-            }
-            _ => Ok(()),
-        }
+        took(written)
+    }
+}
+
+/// What became of output on stdout. Who stops reading it, as `head` does, has what he wanted.
+pub(super) fn took(written: std::io::Result<()>) -> Result<()> {
+    match written {
+        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(Error::new(
+            ErrorKind::Internal,
+            format!("stdout cannot be written: {e}"),
+            "free space where the output goes, or send it elsewhere",
+        )),
+        _ => Ok(()),
     }
 }
 

@@ -2,12 +2,14 @@
 
 use std::io::Write;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::args::{SetThreads, open_model, stdout, stop_flag, use_threads};
+use super::special::{is_special, stopped_at_a_pipe, until_stopped};
 use crate::encode::Padding;
 use crate::error::{Error, Result};
 use crate::features::{EncodeJob, EncodeProgress, encode};
@@ -48,25 +50,35 @@ pub(super) fn run(args: &EncodeArgs, set: SetThreads) -> Result<()> {
     let stop = stop_flag()?;
     let style = ProgressStyle::with_template("{prefix} {wide_msg} {bar:30} {elapsed} eta {eta}");
     let bar = ProgressBar::new(0).with_style(style.map_err(|e| Error::internal(e.to_string()))?);
-    let card = encode(&job, (&manifest, cpc), &mut |progress| {
-        match progress {
-            EncodeProgress::Begins { file, path, seconds } => {
-                bar.set_prefix(format!("{}/{}", file + 1, job.files.len()));
-                bar.set_message(path.display().to_string());
-                bar.set_length((seconds.unwrap_or(0.0) * 1e3) as u64);
-                bar.reset();
-            }
-            EncodeProgress::Done { seconds } => bar.set_position((seconds * 1e3) as u64),
-            EncodeProgress::Failed { error } => {
-                // stderr may be closed
-                bar.suspend(|| drop(writeln!(std::io::stderr(), "left out: {error}")));
-            }
+    let special = job.files.iter().any(|path| is_special(path));
+    let work = {
+        let (bar, manifest, stop) = (bar.clone(), manifest.clone(), Arc::clone(&stop));
+        move || {
+            encode(&job, (&manifest, cpc), &mut |progress| {
+                match progress {
+                    EncodeProgress::Begins { file, path, seconds } => {
+                        bar.set_prefix(format!("{}/{}", file + 1, job.files.len()));
+                        bar.set_message(path.display().to_string());
+                        bar.set_length((seconds.unwrap_or(0.0) * 1e3) as u64);
+                        bar.reset();
+                    }
+                    EncodeProgress::Done { seconds } => bar.set_position((seconds * 1e3) as u64),
+                    EncodeProgress::Failed { error } => {
+                        // stderr may be closed
+                        bar.suspend(|| drop(writeln!(std::io::stderr(), "left out: {error}")));
+                    }
+                }
+                !stop.load(Ordering::Relaxed)
+            })
         }
-        !stop.load(Ordering::Relaxed)
-    });
+    };
+    let card = until_stopped(&stop, special, work);
     bar.finish_and_clear();
     let mut out = stdout();
     let Some(card) = card? else {
+        if special {
+            return Err(stopped_at_a_pipe());
+        }
         return out.line(format_args!("asked to stop: nothing was written"));
     };
     let frames: u64 = card.files.iter().map(|file| file.frames).sum();

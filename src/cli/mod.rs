@@ -21,6 +21,7 @@ mod mqtt;
 mod outbox;
 mod run;
 mod score;
+mod special;
 mod train;
 pub mod watch;
 
@@ -133,7 +134,7 @@ fn parse_and_run(set_threads: SetThreads) -> Result<()> {
         }
         Err(error) if error.use_stderr() => Err(usage(&error)),
         // help and version
-        Err(error) => error.exit(),
+        Err(error) => args::took(error.print().and_then(|()| std::io::stdout().flush())),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 use std::path::PathBuf;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Instant;
 
@@ -10,6 +10,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use super::args::{SetThreads, open_model, stdout, stop_flag, use_threads};
+use super::special::{is_special, stopped_at_a_pipe, until_stopped};
 use crate::archive::{ScoreJob, ScoreProgress, Summary, score};
 use crate::config::load;
 use crate::detect::DetectConfig;
@@ -102,18 +103,28 @@ pub(super) fn run(args: &ScoreArgs, set: SetThreads) -> Result<()> {
     let style = ProgressStyle::with_template("{pos}/{len} files {bar:30} {msg} {elapsed}");
     let bar = ProgressBar::new(0).with_style(style.map_err(|e| Error::internal(e.to_string()))?);
     let (begun, heard) = (Instant::now(), Mutex::new(0.0));
-    let summary = score(&job, (&manifest, cpc), &stop, &|progress| match progress {
-        ScoreProgress::Begins { files } => bar.set_length(files as u64),
-        ScoreProgress::Scored { seconds } => {
-            let Ok(mut heard) = heard.lock() else { return };
-            *heard += seconds;
-            let speed = *heard / begun.elapsed().as_secs_f64().max(1e-3);
-            bar.set_message(format!("{:.2} h of sound, {speed:.0} × real time", *heard / 3600.0));
+    let watch = {
+        let bar = bar.clone();
+        move |progress| match progress {
+            ScoreProgress::Begins { files } => bar.set_length(files as u64),
+            ScoreProgress::Scored { seconds } => {
+                let Ok(mut heard) = heard.lock() else { return };
+                *heard += seconds;
+                let speed = *heard / begun.elapsed().as_secs_f64().max(1e-3);
+                bar.set_message(format!("{:.2} h of sound, {speed:.0} × real time", *heard / 3600.0));
+            }
+            ScoreProgress::Done => bar.inc(1),
         }
-        ScoreProgress::Done => bar.inc(1),
-    });
+    };
+    let special = job.inputs.iter().chain([&job.out]).chain(&job.frames).any(|path| is_special(path));
+    let (work, stopped) = (job.clone(), Arc::clone(&stop));
+    let summary = until_stopped(&stop, special, move || score(&work, (&manifest, cpc), &stopped, &watch));
     bar.finish_and_clear();
-    tell(&summary?, &job)
+    let summary = summary?;
+    if summary.stopped && special {
+        return Err(stopped_at_a_pipe());
+    }
+    tell(&summary, &job)
 }
 
 fn tell(summary: &Summary, job: &ScoreJob) -> Result<()> {
@@ -123,6 +134,15 @@ fn tell(summary: &Summary, job: &ScoreJob) -> Result<()> {
         let name = if reason.contains(&file) { String::new() } else { format!("{file}: ") };
         // stderr may be closed
         drop(writeln!(std::io::stderr(), "left out: {name}{reason}"));
+    }
+    if let Some(first) = summary.others.first() {
+        let (count, first) = (summary.others.len(), first.display());
+        let plural = if count == 1 { "" } else { "s" };
+        drop(writeln!(
+            std::io::stderr(),
+            "passed over: {count} file{plural} in folders not named as audio ({first}{})",
+            if count == 1 { "" } else { ", …" }
+        ));
     }
     let mut out = stdout();
     let (scored, files) = (summary.scored, summary.files);

@@ -238,6 +238,8 @@ pub struct Found {
     pub files: Vec<PathBuf>,
     /// Folders that cannot be read and things named as sound files that are none, and why.
     pub unread: Vec<(PathBuf, String)>,
+    /// Files that are not named as sound files.
+    pub others: Vec<PathBuf>,
 }
 
 pub(super) fn walk(folder: &Path, found: &mut Found) {
@@ -265,6 +267,8 @@ pub(super) fn walk(folder: &Path, found: &mut Found) {
                 Ok(()) => found.files.push(path),
                 Err(error) => found.unread.push((path, error.to_string())),
             }
+        } else {
+            found.others.push(path);
         }
     }
 }

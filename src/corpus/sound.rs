@@ -60,7 +60,7 @@ impl SoundFile {
 /// A configuration error when there is no such file or folder, or nothing in it.
 pub fn sound_files(path: &Path) -> Result<Found> {
     if path.is_file() {
-        return Ok(Found { files: vec![path.to_owned()], unread: Vec::new() });
+        return Ok(Found { files: vec![path.to_owned()], ..Found::default() });
     }
     let mut found = Found::default();
     walk(path, &mut found);

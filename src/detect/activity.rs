@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::kept::Bands;
 use super::kind::EventFeatures;
 use super::pitch::{PitchTracker, Tones};
 use super::rhythm::{BeatFault, BeatTracker, Rhythm};
@@ -34,7 +35,7 @@ pub(crate) struct Activity {
 impl Activity {
     /// Of calibration: levels of consecutive hops in dB full scale, and log-mel `bands` `[n, 64]` with the frame numbers
     /// before which something is missing (those may be of a part of the sound only).
-    pub(crate) fn fit(levels_dbfs: &[f64], bands: &[f32], breaks: &[usize]) -> Self {
+    pub(super) fn fit(levels_dbfs: &[f64], bands: &(impl Bands + ?Sized), breaks: &[usize]) -> Self {
         let powers: Vec<f64> = levels_dbfs.iter().map(|&level| power(level)).collect();
         let mut windows: Vec<f64> = powers
             .windows(WINDOW)

@@ -1,9 +1,12 @@
 //! What is normal at a site, band by band, and rows of statistics in its units.
 
+use std::ops::Range;
+
 use serde::{Deserialize, Serialize};
 
 use super::band_predictors::BandPredictors;
 use super::feature_rows::{BRIEF, DEPARTURE, FeatureExtractor, HALF, RAW, SHORT, SLOW, SUDDEN, UNEXPECTED};
+use super::kept::{Bands, Kept};
 use super::whitening::Whitening;
 use crate::critic::Channel;
 use crate::error::{Error, Result};
@@ -11,6 +14,8 @@ use crate::units::BANDS;
 
 /// Frames at the start that contexts and windows take to fill.
 pub(super) const WARM_UP: usize = 100;
+/// Rows of a piece: 10 s.
+const PIECE: usize = 200;
 /// Fewest rows that a site is fitted to: 5 s.
 const FEWEST_ROWS: usize = 100;
 /// Values are cut at so many deviations.
@@ -60,31 +65,45 @@ impl BackgroundModel {
     /// # Errors
     /// When there are fewer than 6 s.
     pub fn fit(bands: &[f32], contexts: &[f32], width: usize) -> Result<Self> {
-        let predictors = BandPredictors::fit(bands, contexts, width, &[])?;
-        let rows = raw_rows(&predictors, bands, contexts, width, &[]);
-        let usable: Vec<&[f32]> = rows.iter().filter(|r| r.settled).map(|r| r.values.as_slice()).collect();
-        Self::of(predictors, &usable)
+        let context = |at: usize, out: &mut [f32]| {
+            let values = contexts.get(at * width..(at + 1) * width).unwrap_or_default();
+            out.iter_mut().zip(values).for_each(|(to, x)| *to = *x);
+        };
+        let predictors = BandPredictors::fit(bands, &context, width, &[])?;
+        let rows = RawRows::of(&predictors, bands, context, width, &[]);
+        Self::of(predictors, &rows, &|_| true)
     }
 
-    /// Of raw rows and the predictions that they were made with.
-    pub(super) fn of(predictors: BandPredictors, rows: &[&[f32]]) -> Result<Self> {
-        if rows.len() < FEWEST_ROWS {
-            return Err(too_short(rows.len() / 20));
+    /// Of those of the raw rows that are `kept`, and the predictions that they were made with.
+    pub(super) fn of(
+        predictors: BandPredictors,
+        rows: &RawRows,
+        kept: &dyn Fn(usize) -> bool,
+    ) -> Result<Self> {
+        let count = (0..rows.len()).filter(|&row| kept(row)).count();
+        if count < FEWEST_ROWS {
+            return Err(too_short(count / 20));
         }
-        let part = |range: std::ops::Range<usize>| -> Vec<f32> {
-            rows.iter().flat_map(|row| row.get(range.clone()).unwrap_or_default()).copied().collect()
+        let white = |range: Range<usize>, least: &dyn Fn(usize) -> f32| {
+            let width = range.len();
+            Whitening::fit(&|take| rows.each(range.clone(), kept, take), width, least)
         };
         let both = |i: usize| if i < BANDS { LEAST_MEAN } else { LEAST_DEVIATION };
         Ok(Self {
             predictors,
-            brief: Whitening::fit(&part(BRIEF), BANDS, |_| LEAST_BRIEF)?,
-            short: Whitening::fit(&part(SHORT), 2 * BANDS, both)?,
-            half: Whitening::fit(&part(HALF), 2 * BANDS, both)?,
-            slow: Whitening::scales(&part(SLOW), BANDS, |_| LEAST_MEAN),
-            sudden: Whitening::fit(&part(SUDDEN), BANDS, |_| LEAST_BRIEF)?,
-            unexpected: Whitening::fit(&part(UNEXPECTED), 2 * BANDS, both)?,
-            departure: Whitening::fit(&part(DEPARTURE), 2 * BANDS, both)?,
+            brief: white(BRIEF, &|_| LEAST_BRIEF)?,
+            short: white(SHORT, &both)?,
+            half: white(HALF, &both)?,
+            slow: Whitening::scales(&|take| rows.each(SLOW, kept, take), BANDS, |_| LEAST_MEAN),
+            sudden: white(SUDDEN, &|_| LEAST_BRIEF)?,
+            unexpected: white(UNEXPECTED, &both)?,
+            departure: white(DEPARTURE, &both)?,
         })
+    }
+
+    /// The predictions that its rows are made with.
+    pub(super) fn predictors(&self) -> &BandPredictors {
+        &self.predictors
     }
 
     /// Takes the next frame: `bands` `[64]` and the context.
@@ -180,38 +199,70 @@ pub(super) fn too_short(seconds: usize) -> Error {
     )
 }
 
-/// A raw row of a stretch of frames.
-pub(super) struct RawRow {
-    /// The number of its last frame in the stretch.
-    pub(super) frame: usize,
-    /// `[704]`.
-    pub(super) values: Vec<f32>,
-    /// Whether windows and contexts were full.
-    pub(super) settled: bool,
+/// The raw rows of a stretch of frames, those alone whose windows and contexts were full.
+pub(super) struct RawRows {
+    /// The number of the last frame of each in the stretch.
+    frames: Vec<usize>,
+    /// `[704]` each.
+    values: Kept,
 }
 
-/// All rows of a stretch; at each of `breaks` (frame numbers, ascending) the sound begins anew.
-pub(super) fn raw_rows(
-    predictors: &BandPredictors,
-    bands: &[f32],
-    contexts: &[f32],
-    width: usize,
-    breaks: &[usize],
-) -> Vec<RawRow> {
-    let (mut maker, mut since, mut rows) = (FeatureExtractor::new(), 0, Vec::new());
-    for (i, frame) in bands.chunks_exact(BANDS).zip(contexts.chunks_exact(width.max(1))).enumerate() {
-        if breaks.binary_search(&i).is_ok() {
-            (maker, since) = (FeatureExtractor::new(), 0);
+impl RawRows {
+    /// Of the `bands` of consecutive frames and of their contexts, `[width]`, which `context` writes, once each and in order; at
+    /// each of `breaks` (frame numbers, ascending) the sound begins anew.
+    pub(super) fn of(
+        predictors: &BandPredictors,
+        bands: &(impl Bands + ?Sized),
+        mut context: impl FnMut(usize, &mut [f32]),
+        width: usize,
+        breaks: &[usize],
+    ) -> Self {
+        let mut rows = Self { frames: Vec::new(), values: Kept::new(RAW, PIECE) };
+        let (mut maker, mut since) = (FeatureExtractor::new(), 0);
+        let (mut now, mut values) = (vec![0.0; width], Vec::with_capacity(RAW));
+        for (frame, bands) in bands.frames().enumerate() {
+            if breaks.binary_search(&frame).is_ok() {
+                (maker, since) = (FeatureExtractor::new(), 0);
+            }
+            context(frame, &mut now);
+            maker.push(predictors, (&bands, &now));
+            since += 1;
+            if (frame + 1) % super::feature_rows::ROW == 0 {
+                maker.row(&mut values);
+                if since >= WARM_UP {
+                    rows.frames.push(frame);
+                    rows.values.push(&values);
+                }
+            }
         }
-        maker.push(predictors, frame);
-        since += 1;
-        if (i + 1) % super::feature_rows::ROW == 0 {
-            let mut values = Vec::with_capacity(RAW);
-            maker.row(&mut values);
-            rows.push(RawRow { frame: i, values, settled: since >= WARM_UP });
+        rows
+    }
+
+    /// Rows.
+    pub(super) fn len(&self) -> usize {
+        self.frames.len()
+    }
+
+    /// The number of the last frame of a row.
+    pub(super) fn frame(&self, row: usize) -> usize {
+        self.frames.get(row).copied().unwrap_or_default()
+    }
+
+    /// Writes the numbers `range` of a row to `out`.
+    pub(super) fn read(&self, row: usize, range: Range<usize>, out: &mut Vec<f32>) {
+        out.clear();
+        out.resize(range.len(), 0.0);
+        self.values.read(row, range, out);
+    }
+
+    /// The numbers `range` of each row that is `kept`.
+    fn each(&self, range: Range<usize>, kept: &dyn Fn(usize) -> bool, take: &mut dyn FnMut(&[f32])) {
+        let mut part = Vec::with_capacity(range.len());
+        for row in (0..self.len()).filter(|&row| kept(row)) {
+            self.read(row, range.clone(), &mut part);
+            take(&part);
         }
     }
-    rows
 }
 
 #[cfg(test)]

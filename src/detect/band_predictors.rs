@@ -1,9 +1,9 @@
 //! What the past of a site predicts of its bands.
 
-use nalgebra::DMatrix;
 use serde::{Deserialize, Serialize};
 
 use super::background_model::{WARM_UP, too_short};
+use super::kept::Bands;
 use super::linear_predictor::LinearPredictor;
 use crate::error::Result;
 use crate::units::BANDS;
@@ -53,33 +53,49 @@ pub(super) struct BandPredictors {
 }
 
 impl BandPredictors {
-    /// Of frames, `bands` `[n, 64]` and `contexts` `[n, width]`; at each of `breaks` (ascending) the sound begins anew.
+    /// Of the `bands` of consecutive frames and of their contexts, `[width]`, which `context` writes; at each of `breaks`
+    /// (ascending) the sound begins anew.
     ///
     /// # Errors
     /// When there are fewer than 2 s.
-    pub(super) fn fit(bands: &[f32], contexts: &[f32], width: usize, breaks: &[usize]) -> Result<Self> {
-        let n = bands.len() / BANDS;
+    pub(super) fn fit(
+        bands: &(impl Bands + ?Sized),
+        context: &dyn Fn(usize, &mut [f32]),
+        width: usize,
+        breaks: &[usize],
+    ) -> Result<Self> {
+        let n = bands.count();
         if n < 2 * WARM_UP {
             return Err(too_short(n / 100));
         }
-        let (mut trend, mut trends) = (BandHistory::new(), Vec::with_capacity(n * TREND));
-        for (i, frame) in bands.chunks_exact(BANDS).enumerate() {
-            if breaks.binary_search(&i).is_ok() {
-                trend = BandHistory::new();
-            }
-            trends.extend(trend.push(frame));
-        }
         let broken = |i: usize| breaks.iter().any(|&at| at <= i && i < at + LAG);
         let chosen: Vec<usize> = (WARM_UP..n).step_by((n / MOST).max(1)).filter(|&i| !broken(i)).collect();
-        let rows = |values: &[f32], width: usize, back: usize| {
-            let row = |&i: &usize| values.get((i - back) * width..(i - back + 1) * width).unwrap_or_default();
-            let flat: Vec<f32> = chosen.iter().flat_map(row).copied().collect();
-            DMatrix::from_row_slice(chosen.len(), width, &flat)
+        let from_context = |take: &mut dyn FnMut(&[f32], &[f32])| {
+            let (mut before, mut next) = (vec![0.0; width], chosen.iter().peekable());
+            for (i, frame) in bands.frames().enumerate() {
+                if next.next_if(|chosen| **chosen == i).is_some() {
+                    context(i - LAG, &mut before);
+                    take(&before, &frame);
+                }
+            }
         };
-        let targets = rows(bands, BANDS, 0);
+        let from_trend = |take: &mut dyn FnMut(&[f32], &[f32])| {
+            let (mut trend, mut before) = (BandHistory::new(), [[0.0; TREND]; LAG]);
+            let mut next = chosen.iter().peekable();
+            for (i, frame) in bands.frames().enumerate() {
+                if breaks.binary_search(&i).is_ok() {
+                    trend = BandHistory::new();
+                }
+                let place = &mut before[i % LAG];
+                if next.next_if(|chosen| **chosen == i).is_some() {
+                    take(place, &frame);
+                }
+                *place = trend.push(&frame);
+            }
+        };
         Ok(Self {
-            from_context: LinearPredictor::fit(&rows(contexts, width, LAG), &targets)?,
-            from_trend: LinearPredictor::fit(&rows(&trends, TREND, LAG), &targets)?,
+            from_context: LinearPredictor::fit(&from_context, width)?,
+            from_trend: LinearPredictor::fit(&from_trend, TREND)?,
         })
     }
 

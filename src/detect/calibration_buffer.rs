@@ -1,17 +1,15 @@
 //! What calibration keeps of the sound until it is fitted.
 
-use half::f16;
-use half::slice::HalfFloatSliceExt;
-
 use super::activity::Activity;
-use super::background_model::{BackgroundModel, GainStep, RawRow, raw_rows};
+use super::background_model::{BackgroundModel, GainStep, RawRows};
 use super::band_predictors::BandPredictors;
 use super::calibration::{CALIBRATION_VERSION, Calibration, critic_probability, vote};
 use super::config::DetectConfig;
 use super::detector_model::DetectorModel;
-use super::feature_rows::ROW;
+use super::feature_rows::{RAW, ROW};
 use super::frame_scorer::FrameScorer;
-use super::seconds::{maxima, medians, outlying_seconds, robust_distance, second};
+use super::kept::Kept;
+use super::seconds::{maxima, medians, outlying_seconds, robust_distance};
 use super::surprise::{MovingAverage, Surprise, median};
 use super::tail::Tail;
 use super::terms::{self, Baseline, Combination, TermState};
@@ -42,8 +40,8 @@ pub(crate) struct CalibrationBuffer {
     last: Option<u64>,
     pmi: Vec<f32>,
     levels: Vec<f64>,
-    bands: Vec<f16>,
-    contexts: Vec<f16>,
+    bands: Kept,
+    contexts: Kept,
     /// Numbers of the kept frames before which something is missing.
     breaks: Vec<usize>,
     /// Every so many chunks are kept.
@@ -64,8 +62,8 @@ impl CalibrationBuffer {
             last: None,
             pmi: Vec::new(),
             levels: Vec::new(),
-            bands: Vec::new(),
-            contexts: Vec::new(),
+            bands: Kept::new(BANDS, CHUNK),
+            contexts: Kept::new(shape.context, CHUNK),
             breaks: Vec::new(),
             stride: 1,
             recent: Vec::new(),
@@ -76,19 +74,19 @@ impl CalibrationBuffer {
 
     /// Adds a usable frame.
     pub(crate) fn push(&mut self, frame: &Frame) {
-        if self.bands.len() / BANDS >= MOST_CHUNKS * CHUNK {
+        if self.bands.len() >= MOST_CHUNKS * CHUNK {
             self.thin_out();
         }
         let chunk = self.frames as usize / CHUNK;
         if chunk.is_multiple_of(self.stride) {
-            let at = self.bands.len() / BANDS;
+            let at = self.bands.len();
             let follows = self.last.is_some_and(|last| frame.index == last + 1);
             let first_of_chunk = (self.frames as usize).is_multiple_of(CHUNK) && self.stride > 1;
             if !follows || first_of_chunk {
                 self.breaks.push(at);
             }
-            self.bands.extend(frame.bands.iter().map(kept));
-            self.contexts.extend(frame.c.iter().map(kept));
+            self.bands.push(&frame.bands);
+            self.contexts.push(&frame.c);
         }
         self.frames += 1;
         self.last = Some(frame.index);
@@ -120,7 +118,7 @@ impl CalibrationBuffer {
     /// fit that has not seen their fifth of the time: under their own fit they would be smaller than those of new sound,
     /// and the tail would promise too much.
     pub(crate) fn fit(&mut self, config: &DetectConfig, instrument: &DetectorModel) -> Result<Calibration> {
-        let FrameShape { horizons, context, .. } = self.shape;
+        let horizons = self.shape.horizons;
         let surprise = Surprise::fit(&self.pmi, horizons, config.skip_k);
         let block_frames = FRAME_RATE as usize * horizons;
         let mut smooth = MovingAverage::new(config.surprise_frames() as usize);
@@ -129,42 +127,29 @@ impl CalibrationBuffer {
             frames.filter_map(|s| smooth.push(s)).max_by(f64::total_cmp)
         });
         let surprise_tail = Tail::fit(surprise_maxima.collect())?.exponential();
-
-        let (bands, contexts) = (self.bands.to_f32_vec(), self.contexts.to_f32_vec());
-        let activity = Activity::fit(&self.levels, &bands, &self.breaks);
-        let predictors = BandPredictors::fit(&bands, &contexts, context, &self.breaks)?;
-        let rows = raw_rows(&predictors, &bands, &contexts, context, &self.breaks);
-        drop(contexts);
-        let usable: Vec<&RawRow> = rows.iter().filter(|r| r.settled).collect();
-        // first by each coordinate alone: events of one kind widen a covariance in their own direction, and a fit to
-        // everything would not see them as far (FAST-MCD, Rousseeuw and Van Driessen 1999)
-        let apart = robust_distance(&usable);
-        let outlying = outlying_seconds(&apart, &usable);
-        let fine = |r: &RawRow| !outlying.contains(&second(r));
-        let first =
-            BackgroundModel::of(predictors.clone(), &values(usable.iter().copied().filter(|r| fine(r))))?;
-        let outlying = outlying_seconds(&|row: &RawRow| first.distance(&row.values), &usable);
-        let fine = |r: &RawRow| !outlying.contains(&second(r));
-        let site =
-            BackgroundModel::of(predictors.clone(), &values(usable.iter().copied().filter(|r| fine(r))))?;
+        self.pmi = Vec::new();
+        let activity = Activity::fit(&self.levels, &self.bands, &self.breaks);
+        let (site, rows, outlying) = self.fit_site()?;
+        let fine = |row: usize| outlying.binary_search(&(rows.frame(row) / FRAME_RATE as usize)).is_err();
 
         let (mut distances, mut logits, mut steps) = (Vec::new(), Vec::new(), Vec::new());
         let live = instrument.live_critic();
         let mut memory = live.map(|(_, live)| live.fresh());
-        let mut row = Vec::new();
+        let (mut raw, mut row) = (Vec::new(), Vec::new());
         for fold in 0..FOLDS {
-            let inside = |i: usize| i * FOLDS / usable.len().max(1) == fold;
-            let others = usable.iter().enumerate().filter(|(i, r)| !inside(*i) && fine(r)).map(|(_, r)| *r);
-            let unaware = BackgroundModel::of(predictors.clone(), &values(others))?;
-            for (_, raw) in usable.iter().enumerate().filter(|(i, _)| inside(*i)) {
-                distances.push((second(raw), unaware.distance(&raw.values)));
+            let inside = |i: usize| i * FOLDS / rows.len().max(1) == fold;
+            let unaware = BackgroundModel::of(site.predictors().clone(), &rows, &|i| !inside(i) && fine(i))?;
+            for i in (0..rows.len()).filter(|&i| inside(i)) {
+                rows.read(i, 0..RAW, &mut raw);
+                distances.push((rows.frame(i) / FRAME_RATE as usize, unaware.distance(&raw)));
                 if let (Some((critic, live)), Some(memory)) = (live, &mut memory) {
-                    unaware.row(&critic.config().channels, &raw.values, &mut row);
-                    logits.push((raw.frame, f64::from(live.step(&row, memory))));
-                    steps.push(unaware.gain_step(&raw.values, &[]) == GainStep::Certain);
+                    unaware.row(&critic.config().channels, &raw, &mut row);
+                    logits.push((rows.frame(i), f64::from(live.step(&row, memory))));
+                    steps.push(unaware.gain_step(&raw, &[]) == GainStep::Certain);
                 }
             }
         }
+        drop(rows);
         let novelty_tail = Tail::fit(maxima(distances.iter().copied()))?;
         let place_tail = Tail::fit(medians(&distances))?;
         let critic_tail = match live {
@@ -175,7 +160,7 @@ impl CalibrationBuffer {
             None => None,
         };
         let is_fine = |frame: usize| outlying.binary_search(&(frame / FRAME_RATE as usize)).is_err();
-        let fitted = terms::fit(&bands, &self.breaks, &is_fine)?;
+        let fitted = terms::fit(&self.bands, &self.breaks, &is_fine)?;
         // tails of terms are those of normal seconds: a few events would stretch them until nothing is improbable
         let usual = fitted.rows.iter().filter(|row| is_fine(row.0)).map(|row| &row.1);
         let mut combination = Combination::fit(&usual, fitted.model.predictability())?;
@@ -218,6 +203,35 @@ impl CalibrationBuffer {
         })
     }
 
+    /// The site, its rows, and the seconds that lie far from the rest. Contexts are given back: they are needed no more.
+    fn fit_site(&mut self) -> Result<(BackgroundModel, RawRows, Vec<usize>)> {
+        let width = self.shape.context;
+        let context = |at: usize, out: &mut [f32]| self.contexts.read(at, 0..width, out);
+        let predictors = BandPredictors::fit(&self.bands, &context, width, &self.breaks)?;
+        let contexts = &mut self.contexts;
+        let context = |at: usize, out: &mut [f32]| {
+            contexts.forget_before(at);
+            contexts.read(at, 0..width, out);
+        };
+        let rows = RawRows::of(&predictors, &self.bands, context, width, &self.breaks);
+        self.contexts = Kept::new(width, CHUNK);
+        let fine = |outlying: &[usize], row: usize| {
+            outlying.binary_search(&(rows.frame(row) / FRAME_RATE as usize)).is_err()
+        };
+        // first by each coordinate alone: events of one kind widen a covariance in their own direction, and a fit to
+        // everything would not see them as far (FAST-MCD, Rousseeuw and Van Driessen 1999)
+        let outlying = outlying_seconds(&robust_distance(&rows), &rows);
+        let first = BackgroundModel::of(predictors.clone(), &rows, &|row| fine(&outlying, row))?;
+        let distance = |row: usize| {
+            let mut raw = Vec::new();
+            rows.read(row, 0..RAW, &mut raw);
+            first.distance(&raw)
+        };
+        let outlying = outlying_seconds(&distance, &rows);
+        let site = BackgroundModel::of(predictors, &rows, &|row| fine(&outlying, row))?;
+        Ok((site, rows, outlying))
+    }
+
     /// What a watched stream remembers after the frames that were collected last.
     pub(crate) fn hearing(&self, known: &Calibration, instrument: &DetectorModel) -> FrameScorer {
         let mut hearing = FrameScorer::new(known.surprise_frames);
@@ -239,17 +253,10 @@ impl CalibrationBuffer {
 
     fn thin_out(&mut self) {
         self.stride *= 2;
-        let width = self.shape.context;
-        let mut kept = 0;
-        let chunks = self.bands.len() / BANDS / CHUNK;
-        for chunk in (0..chunks).step_by(2) {
-            let (from, to) = (chunk * CHUNK, kept * CHUNK);
-            self.bands.copy_within(from * BANDS..(from + CHUNK) * BANDS, to * BANDS);
-            self.contexts.copy_within(from * width..(from + CHUNK) * width, to * width);
-            kept += 1;
-        }
-        self.bands.truncate(kept * CHUNK * BANDS);
-        self.contexts.truncate(kept * CHUNK * width);
+        let chunks = self.bands.len() / CHUNK;
+        let kept = chunks.div_ceil(2);
+        self.bands.thin_out();
+        self.contexts.thin_out();
         // breaks within chunks that moved
         let moved = |&at: &usize| {
             let chunk = at / CHUNK;
@@ -261,15 +268,6 @@ impl CalibrationBuffer {
         breaks.dedup();
         self.breaks = breaks;
     }
-}
-
-/// A number as it is kept.
-fn kept(x: &f32) -> f16 {
-    f16::from_f32(x.clamp(f16::MIN.to_f32(), f16::MAX.to_f32()))
-}
-
-fn values<'a>(rows: impl Iterator<Item = &'a RawRow>) -> Vec<&'a [f32]> {
-    rows.map(|r| r.values.as_slice()).collect()
 }
 
 /// The maxima of each second of scores (frame and score of each row), relative to what they were of late; notes the usual level.
@@ -314,14 +312,15 @@ mod tests {
                 bands: vec![chunk; BANDS],
                 level_dbfs: -40.0,
             });
-            assert!(collector.bands.len() <= MOST_CHUNKS * CHUNK * BANDS);
+            assert!(collector.bands.len() <= MOST_CHUNKS * CHUNK);
         }
         assert!(collector.is_full());
         assert_eq!(collector.stride, 4);
-        for (i, (&c, bands)) in collector.contexts.iter().zip(collector.bands.chunks_exact(BANDS)).enumerate()
-        {
-            assert_eq!(c.to_f32(), (i / CHUNK * 4) as f32, "{i}");
-            assert!(bands.iter().all(|&b| b == c));
+        let (mut context, mut bands) = ([0.0], [0.0; BANDS]);
+        for i in 0..collector.contexts.len() {
+            collector.contexts.read(i, 0..1, &mut context);
+            collector.bands.read(i, 0..BANDS, &mut bands);
+            assert_eq!((context[0], bands), ((i / CHUNK * 4) as f32, [context[0]; BANDS]), "{i}");
         }
         let starts: Vec<usize> = (0..collector.contexts.len()).step_by(CHUNK).collect();
         assert_eq!(collector.breaks, starts);

@@ -1,8 +1,9 @@
 //! What contexts predict of the bands.
 
-use nalgebra::{Cholesky, DMatrix};
+use nalgebra::{Cholesky, RowDVector};
 use serde::{Deserialize, Serialize};
 
+use super::gram::{Pairs, Products, means, variances};
 use crate::error::{Error, Result};
 use crate::kernels::{COLUMNS, subtract_products};
 use crate::units::BANDS;
@@ -24,27 +25,29 @@ pub(super) struct LinearPredictor {
 }
 
 impl LinearPredictor {
-    /// Of the rows of `targets` `[n, 64]` from those of `inputs` `[n, width]`.
-    pub(super) fn fit(inputs: &DMatrix<f32>, targets: &DMatrix<f32>) -> Result<Self> {
-        let n = inputs.nrows() as f64;
-        let (input_mean, target_mean) = (inputs.row_mean(), targets.row_mean());
-        let mut x = inputs.clone();
-        x.row_iter_mut().for_each(|mut row| row -= &input_mean);
-        let mut y = targets.clone();
-        y.row_iter_mut().for_each(|mut row| row -= &target_mean);
-        let scale: Vec<f32> = x.column_iter().map(|c| (c.norm_squared() / n as f32).sqrt() + 1e-3).collect();
-        x.column_iter_mut().zip(&scale).for_each(|(mut column, scale)| column /= *scale);
-        let transposed = x.transpose();
-        let mut gram = (&transposed * &x).cast::<f64>();
-        for i in 0..gram.nrows() {
-            gram[(i, i)] += PENALTY * n;
-        }
+    /// Of pairs of an input `[width]` and a target `[64]`.
+    pub(super) fn fit(pairs: Pairs<'_>, width: usize) -> Result<Self> {
+        let (n, input_mean) = means(&|take| pairs(&mut |input, _| take(input)), width);
+        let (_, target_mean) = means(&|take| pairs(&mut |_, target| take(target)), BANDS);
+        let squares = variances(&|take| pairs(&mut |input, _| take(input)), n, &input_mean);
+        let scale: Vec<f32> = squares.iter().map(|square| square.sqrt() as f32 + 1e-3).collect();
+        let single = |mean: &[f64]| mean.iter().map(|&m| m as f32).collect::<Vec<f32>>();
+        let (input_mean, target_mean) = (single(&input_mean), single(&target_mean));
+        let mut products = Products::new(width, width + BANDS);
+        pairs(&mut |input, target| {
+            let x = || input.iter().zip(&input_mean).zip(&scale).map(|((x, mean), scale)| (x - mean) / scale);
+            let y = target.iter().zip(&target_mean).map(|(y, mean)| y - mean);
+            products.add(x(), x().chain(y));
+        });
+        let products = products.sum();
+        let mut gram = products.columns(0, width).clone_owned();
+        (0..width).for_each(|i| gram[(i, i)] += PENALTY * n as f64);
         let Some(cholesky) = Cholesky::new(gram) else {
             return Err(Error::internal("the regression of calibration has no solution"));
         };
-        let mut weights = cholesky.solve(&(transposed * y).cast::<f64>()).cast::<f32>();
+        let mut weights = cholesky.solve(&products.columns(width, BANDS).clone_owned()).cast::<f32>();
         weights.row_iter_mut().zip(&scale).for_each(|(mut row, scale)| row /= *scale);
-        let offset = target_mean - input_mean * &weights;
+        let offset = RowDVector::from_vec(target_mean) - RowDVector::from_vec(input_mean) * &weights;
         Ok(Self {
             // row after row
             weights: weights.transpose().as_slice().to_vec(),
@@ -77,17 +80,19 @@ mod tests {
     #[test]
     fn what_follows_is_predicted_and_what_does_not_is_left() {
         let mut rng = ChaCha8Rng::seed_from_u64(1);
-        let inputs = DMatrix::from_fn(4000, 6, |_, _| rng.random_range(-1.0..1.0f32));
-        let targets = DMatrix::from_fn(4000, BANDS, |i, b| {
-            3.0 + if b % 2 == 0 { 2.0 * inputs[(i, b % 6)] } else { rng.random_range(-1.0..1.0) }
-        });
-        let prediction = LinearPredictor::fit(&inputs, &targets).unwrap();
+        let mut pairs = Vec::new();
+        for _ in 0..4000 {
+            let input: [f32; 6] = std::array::from_fn(|_| rng.random_range(-1.0..1.0));
+            let target: [f32; BANDS] = std::array::from_fn(|b| {
+                3.0 + if b % 2 == 0 { 2.0 * input[b % 6] } else { rng.random_range(-1.0..1.0) }
+            });
+            pairs.push((input, target));
+        }
+        let prediction = LinearPredictor::fit(&|take| pairs.iter().for_each(|(x, y)| take(x, y)), 6).unwrap();
         let mut left = vec![0f64; BANDS];
         let mut out = vec![0f32; BANDS];
-        for i in 0..4000 {
-            let input: Vec<f32> = inputs.row(i).iter().copied().collect();
-            let bands: Vec<f32> = targets.row(i).iter().copied().collect();
-            prediction.residual(&input, &bands, &mut out);
+        for (input, bands) in &pairs {
+            prediction.residual(input, bands, &mut out);
             left.iter_mut().zip(&out).for_each(|(l, x)| *l += f64::from(x * x) / 4000.0);
         }
         assert!(left[0] < 0.1 * 4.0 / 3.0, "{}", left[0]);

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::kept::Bands;
 use crate::nn::band_edges;
 use crate::units::{BANDS, FRAME_RATE};
 
@@ -31,11 +32,11 @@ pub(crate) struct Tones {
 
 impl Tones {
     /// Of the log-mel `bands` `[n, 64]` of calibration. None where they have no tones, from which a pitch could be measured.
-    pub(crate) fn fit(bands: &[f32]) -> Option<Self> {
-        let frames = bands.len() / BANDS;
+    pub(super) fn fit(bands: &(impl Bands + ?Sized)) -> Option<Self> {
+        let frames = bands.count();
         let mut sums = [0f64; BANDS];
-        for frame in bands.chunks_exact(BANDS) {
-            sums.iter_mut().zip(frame).for_each(|(sum, x)| *sum += f64::from(*x));
+        for frame in bands.frames() {
+            sums.iter_mut().zip(&frame).for_each(|(sum, x)| *sum += f64::from(*x));
         }
         let mean: Vec<f32> = sums.iter().map(|sum| (sum / frames.max(1) as f64) as f32).collect();
         let tones = tones(&to_spectrum(&mean));

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::kept::Bands;
 use crate::units::{BANDS, FRAME_RATE};
 
 mod onsets;
@@ -51,8 +52,8 @@ impl Rhythm {
     ///
     /// The onset strength is the spectral flux: how much the bands rise within 30 ms, in deviations (Bello et al., A
     /// Tutorial on Onset Detection in Music Signals, 2005); the period is the lag of its highest autocorrelation.
-    pub(crate) fn fit(bands: &[f32], breaks: &[usize]) -> Option<Self> {
-        let frames = bands.len() / BANDS;
+    pub(super) fn fit(bands: &(impl Bands + ?Sized), breaks: &[usize]) -> Option<Self> {
+        let frames = bands.count();
         if frames < FEWEST_BEATS * PERIODS.start() {
             return None;
         }
@@ -72,7 +73,7 @@ impl Rhythm {
     }
 
     /// With a tolerance that suits the sound it was found in; none where too many of its beats are not on time.
-    fn checked(mut self, bands: &[f32], breaks: &[usize]) -> Option<Self> {
+    fn checked(mut self, bands: &(impl Bands + ?Sized), breaks: &[usize]) -> Option<Self> {
         // beats may stray by a quarter of the period here, to learn how far they stray
         self.tolerance_s = self.period_s / 4.0;
         let (mut errors, mut faults) = self.replay(bands, breaks);
@@ -92,14 +93,14 @@ impl Rhythm {
     }
 
     /// Seconds by which each beat was off, and how many beats were missing or too far off.
-    fn replay(&self, bands: &[f32], breaks: &[usize]) -> (Vec<f64>, usize) {
+    fn replay(&self, bands: &(impl Bands + ?Sized), breaks: &[usize]) -> (Vec<f64>, usize) {
         let mut tracker = BeatTracker::new(self);
         let (mut errors, mut faults) = (Vec::new(), 0);
-        for (i, frame) in bands.chunks_exact(BANDS).enumerate() {
+        for (i, frame) in bands.frames().enumerate() {
             if breaks.binary_search(&i).is_ok() {
                 tracker = BeatTracker::new(self);
             }
-            faults += usize::from(tracker.push(frame, i as u64).is_some());
+            faults += usize::from(tracker.push(&frame, i as u64).is_some());
             errors.extend(tracker.takes_error_s());
         }
         (errors, faults)
@@ -131,13 +132,13 @@ fn tolerance_s(period_s: f64, usual_s: f64) -> f64 {
 }
 
 /// The onset strength of each frame; their mean where a window is not full.
-fn strengths(bands: &[f32], breaks: &[usize], scale: &[f32]) -> Vec<f32> {
+fn strengths(bands: &(impl Bands + ?Sized), breaks: &[usize], scale: &[f32]) -> Vec<f32> {
     let mut onset = OnsetStrength::new();
-    let values = bands.chunks_exact(BANDS).enumerate().map(|(i, frame)| {
+    let values = bands.frames().enumerate().map(|(i, frame)| {
         if breaks.binary_search(&i).is_ok() {
             onset = OnsetStrength::new();
         }
-        onset.push(frame, scale)
+        onset.push(&frame, scale)
     });
     let values: Vec<Option<f32>> = values.collect();
     let known = values.iter().flatten().count().max(1);

@@ -1,6 +1,6 @@
 //! Seconds of a calibration: their highest and middle values, and those that lie far from the rest.
 
-use super::background_model::RawRow;
+use super::background_model::RawRows;
 use super::feature_rows::HALF;
 use super::surprise::median;
 use crate::units::FRAME_RATE;
@@ -9,11 +9,6 @@ use crate::units::FRAME_RATE;
 const OUTLYING: f64 = 4.0;
 /// At most this share of the seconds is left out.
 const MOST_OUTLYING: f64 = 0.15;
-
-/// The second of calibration that a row belongs to.
-pub(super) fn second(row: &RawRow) -> usize {
-    row.frame / FRAME_RATE as usize
-}
 
 /// The largest value of each second, in the order of time.
 pub(super) fn maxima(values: impl Iterator<Item = (usize, f64)>) -> Vec<f64> {
@@ -34,35 +29,37 @@ pub(super) fn medians(values: &[(usize, f64)]) -> Vec<f64> {
     seconds.map(|second| median(&mut second.iter().map(|v| v.1).collect::<Vec<_>>())).collect()
 }
 
-/// Root mean square over coordinates of the distance from their median, in their median absolute deviations.
-pub(super) fn robust_distance(rows: &[&RawRow]) -> impl Fn(&RawRow) -> f64 {
-    let part = |row: &RawRow| row.values.get(HALF).unwrap_or_default().to_vec();
-    let all: Vec<Vec<f32>> = rows.iter().map(|row| part(row)).collect();
+/// Root mean square over coordinates of the distance of a row from their median, in their median absolute deviations.
+pub(super) fn robust_distance(rows: &RawRows) -> impl Fn(usize) -> f64 {
+    let (mut values, mut one) = (Vec::with_capacity(rows.len()), Vec::new());
     let scales: Vec<(f64, f64)> = HALF
-        .enumerate()
-        .map(|(i, _)| {
-            let mut values: Vec<f64> =
-                all.iter().filter_map(|row| row.get(i)).map(|&x| f64::from(x)).collect();
+        .map(|i| {
+            values.clear();
+            for row in 0..rows.len() {
+                rows.read(row, i..i + 1, &mut one);
+                values.extend(one.iter().map(|&x| f64::from(x)));
+            }
             let middle = median(&mut values);
             values.iter_mut().for_each(|x| *x = (*x - middle).abs());
             (middle, (1.4826 * median(&mut values)).max(0.02))
         })
         .collect();
     move |row| {
-        let of = part(row);
+        let mut of = Vec::new();
+        rows.read(row, HALF, &mut of);
         let squares = of.iter().zip(&scales).map(|(&x, (m, d))| ((f64::from(x) - m) / d).powi(2));
         (squares.sum::<f64>() / scales.len() as f64).sqrt()
     }
 }
 
-/// Seconds that lie far from the rest, ascending.
-pub(super) fn outlying_seconds(distance: &dyn Fn(&RawRow) -> f64, rows: &[&RawRow]) -> Vec<usize> {
+/// Seconds of whose rows one lies far from the rest, ascending.
+pub(super) fn outlying_seconds(distance: &dyn Fn(usize) -> f64, rows: &RawRows) -> Vec<usize> {
     let mut seconds: Vec<(usize, f64)> = Vec::new();
-    for row in rows {
-        let far = distance(row).max(1e-9).ln();
+    for row in 0..rows.len() {
+        let (second, far) = (rows.frame(row) / FRAME_RATE as usize, distance(row).max(1e-9).ln());
         match seconds.last_mut() {
-            Some((at, most)) if *at == second(row) => *most = most.max(far),
-            _ => seconds.push((second(row), far)),
+            Some((at, most)) if *at == second => *most = most.max(far),
+            _ => seconds.push((second, far)),
         }
     }
     let mut values: Vec<f64> = seconds.iter().map(|s| s.1).collect();

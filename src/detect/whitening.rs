@@ -3,6 +3,7 @@
 use nalgebra::{DMatrix, SymmetricEigen};
 use serde::{Deserialize, Serialize};
 
+use super::gram::{Products, Rows, means, variances};
 use crate::error::{Error, Result};
 use crate::kernels::multiply_symmetric;
 
@@ -22,23 +23,21 @@ pub(super) struct Whitening {
 }
 
 impl Whitening {
-    /// Of rows `[n, width]`; deviations get `least` of their coordinate added.
-    pub(super) fn fit(rows: &[f32], width: usize, least: impl Fn(usize) -> f32) -> Result<Self> {
-        let mut fitted = Self::scales(rows, width, least);
-        let n = rows.len() / width;
+    /// Of rows `[width]`; deviations get `least` of their coordinate added.
+    pub(super) fn fit(rows: Rows<'_>, width: usize, least: impl Fn(usize) -> f32) -> Result<Self> {
+        let (n, mut fitted) = Self::counted(rows, width, least);
         if n < 2 {
             return Err(Error::config(
                 format!("calibration heard {n} rows"),
                 "let calibration listen longer, or run `calibrate` again",
             ));
         }
-        let mut normal = DMatrix::from_row_slice(n, width, rows);
-        for ((mut column, mean), deviation) in
-            normal.column_iter_mut().zip(&fitted.mean).zip(&fitted.deviation)
-        {
-            column.iter_mut().for_each(|x| *x = (*x - mean) / deviation);
-        }
-        let mut covariance = (normal.transpose() * &normal).cast::<f64>() / n as f64;
+        let (mut products, mut normal) = (Products::new(width, width), Vec::with_capacity(width));
+        rows(&mut |row| {
+            fitted.normal(row, &mut normal);
+            products.add(normal.iter().copied(), normal.iter().copied());
+        });
+        let mut covariance = products.sum() / n as f64;
         covariance *= 1.0 - SHRINKAGE;
         (0..width).for_each(|i| covariance[(i, i)] += SHRINKAGE);
         let eigen = SymmetricEigen::new(covariance);
@@ -50,22 +49,19 @@ impl Whitening {
     }
 
     /// Mean and deviation alone.
-    pub(super) fn scales(rows: &[f32], width: usize, least: impl Fn(usize) -> f32) -> Self {
-        let n = (rows.len() / width.max(1)).max(1) as f64;
-        let (mut sum, mut squares) = (vec![0f64; width], vec![0f64; width]);
-        for row in rows.chunks_exact(width) {
-            row.iter().zip(&mut sum).for_each(|(&x, s)| *s += f64::from(x) / n);
-        }
-        for row in rows.chunks_exact(width) {
-            for ((&x, mean), q) in row.iter().zip(&sum).zip(&mut squares) {
-                *q += (f64::from(x) - mean).powi(2) / n;
-            }
-        }
-        Self {
-            mean: sum.iter().map(|&m| m as f32).collect(),
+    pub(super) fn scales(rows: Rows<'_>, width: usize, least: impl Fn(usize) -> f32) -> Self {
+        Self::counted(rows, width, least).1
+    }
+
+    fn counted(rows: Rows<'_>, width: usize, least: impl Fn(usize) -> f32) -> (usize, Self) {
+        let (n, means) = means(rows, width);
+        let squares = variances(rows, n, &means);
+        let fitted = Self {
+            mean: means.iter().map(|&m| m as f32).collect(),
             deviation: squares.iter().enumerate().map(|(i, q)| q.sqrt() as f32 + least(i)).collect(),
             upper: Vec::new(),
-        }
+        };
+        (n, fitted)
     }
 
     /// Writes the standardised vector to `out`, as far as `raw` goes.
@@ -120,7 +116,7 @@ mod tests {
     #[test]
     fn a_change_is_a_common_shift_and_a_rest() {
         let rows: Vec<f32> = (0..400).map(|i| if i / 4 % 2 == 0 { -0.5 } else { 0.5 }).collect();
-        let scales = Whitening::scales(&rows, 4, |_| 0.0);
+        let scales = Whitening::scales(&|take| rows.chunks_exact(4).for_each(&mut *take), 4, |_| 0.0);
         let (_, common, left) = scales.common_shift(&[1.0; 4], &[2.0; 4]);
         assert!((common - 4.0).abs() < 1e-5 && left < 1e-9, "{common} {left}");
         let (_, common, left) = scales.common_shift(&[1.0; 4], &[2.0, 0.0, 2.0, 0.0]);
@@ -139,7 +135,8 @@ mod tests {
                 rng.random_range(-2.0..2.0),
             ]);
         }
-        let whitening = Whitening::fit(&rows, 3, |_| 0.01).unwrap();
+        let whitening =
+            Whitening::fit(&|take| rows.chunks_exact(3).for_each(&mut *take), 3, |_| 0.01).unwrap();
         let mut white = Vec::new();
         let mut products = [[0f32; 3]; 3];
         for row in rows.chunks_exact(3) {

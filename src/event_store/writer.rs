@@ -165,7 +165,7 @@ impl EventStore {
         thread::Builder::new()
             .name("events".to_owned())
             .spawn(move || writer.run(&notes))
-            .map_err(|e| Error::internal(format!("cannot start the thread events: {e}")))?;
+            .map_err(|e| Error::no_thread("events", &e))?;
         Ok((store, Recorder { way, counts }))
     }
 }

@@ -85,10 +85,7 @@ impl MqttClient {
             runtime.shutdown_background();
             drop(done);
         };
-        thread::Builder::new()
-            .name(name.to_owned())
-            .spawn(work)
-            .map_err(|e| Error::internal(format!("cannot start the thread {name}: {e}")))?;
+        thread::Builder::new().name(name.to_owned()).spawn(work).map_err(|e| Error::no_thread(name, &e))?;
         Ok(Self { orders, shared, ended })
     }
 

@@ -204,6 +204,11 @@ impl SelfCheck {
         if self.health_missing && self.event_passed { self.drops(&health, LENGTH) } else { None }
     }
 
+    /// Whether the status of this connection came back.
+    pub(super) fn reads(&self) -> bool {
+        self.reads
+    }
+
     /// Time of the next check.
     pub(super) fn due(&self) -> Option<Instant> {
         let events = self.expected.values().filter_map(|expected| expected.by);

@@ -5,6 +5,7 @@
 //! packet ids are discarded. Unconfirmed messages are sent again in order.
 
 mod answers;
+mod arrival;
 mod entry;
 mod refused;
 
@@ -26,7 +27,10 @@ use super::request_handler::RequestHandler;
 use super::selfcheck::SelfCheck;
 use super::status::{LinkState, PublisherStatus};
 use crate::mqtt::LogRateLimiter;
+use crate::mqtt::Protocol;
 use crate::mqtt::link::{ConnectOptions, Delivery, Link, LinkEvent, Message, is_takeover, is_too_large};
+use answers::REQUESTS;
+use arrival::Arrival;
 use refused::Refused;
 
 /// After this long without a receipt the connection is given up.
@@ -81,6 +85,8 @@ enum Slot {
     Record(Record),
     /// A retained message, by its topic.
     State(String),
+    /// The request that asks for nothing.
+    Test,
 }
 
 enum SessionEnd {
@@ -112,6 +118,7 @@ pub(super) struct Session {
     /// Refused topics.
     refused: Refused,
     check: SelfCheck,
+    arrival: Arrival,
     /// Another daemon runs under this node's name.
     duplicate_node: bool,
     /// The last connection had come about.
@@ -131,6 +138,8 @@ impl Session {
         settings.options.will = Some((settings.status_topic.clone(), Status::Offline.as_str()));
         let window = settings.window;
         let check = SelfCheck::new(settings.status_topic.clone(), handler.topics.health());
+        let test = (!handler.allowed.is_empty()).then(|| handler.topics.request("test"));
+        let arrival = Arrival::new(test, settings.options.protocol == Protocol::V5);
         let mut retained = BTreeMap::from([(settings.status_topic.clone(), Status::Online.as_str().into())]);
         if let Some((home, payload)) = settings.home.as_ref().and_then(|home| Some((home, home.payload()?))) {
             retained.insert(home.topic().to_owned(), payload);
@@ -154,6 +163,7 @@ impl Session {
             retains: true,
             refused: Refused::default(),
             check,
+            arrival,
             duplicate_node: false,
             was_up: false,
             alone: None,
@@ -169,6 +179,7 @@ impl Session {
             self.link(LinkState::Connecting);
             let end = self.connection().await;
             self.requeue();
+            self.arrival.ended(Instant::now());
             self.link(LinkState::Away);
             let SessionEnd::Lost(reason) = end else { break };
             let was_good = started.elapsed() >= GOOD_CONNECTION;
@@ -292,6 +303,10 @@ impl Session {
     }
 
     fn handle_message(&mut self, message: &Message, link: &Link) {
+        if self.arrival.takes(message) {
+            self.status.clear_fault(REQUESTS);
+            return;
+        }
         let actions = self.check.received(message, Instant::now());
         self.act(actions, link);
         match self.settings.home.as_ref().map_or(HomeAssistantMessage::Other, |home| home.handle(message)) {
@@ -336,7 +351,7 @@ impl Session {
             .chain(self.handed.drain(..))
             .filter_map(|slot| match slot {
                 Slot::Record(record) => Some(record),
-                Slot::State(_) => None,
+                Slot::State(_) | Slot::Test => None,
             })
             .chain(self.refused.take_records())
             .chain(self.queue.drain(..))
@@ -358,7 +373,14 @@ impl Session {
     fn next_check(&self) -> Instant {
         let receipt = self.oldest().map(|sent| sent + RECEIPT_TIMEOUT);
         let far = Instant::now() + Duration::from_secs(3600);
-        let due = [receipt, self.stop_by, self.log_limiter.due(), self.check.due(), self.refused.due()];
+        let due = [
+            receipt,
+            self.stop_by,
+            self.log_limiter.due(),
+            self.check.due(),
+            self.arrival.due(),
+            self.refused.due(),
+        ];
         due.into_iter().flatten().fold(far, Instant::min)
     }
 }

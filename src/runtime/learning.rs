@@ -18,6 +18,7 @@ use crate::error::{Error, Result};
 use crate::event::Finding;
 use crate::frame::Frame;
 use crate::realtime;
+use crate::telemetry::give_memory_back;
 
 /// Failed calibrations in a row, of all streams of an engine together, after which the analysis ends with an error.
 const FAILURES: u32 = 3;
@@ -90,7 +91,10 @@ impl CalibrationPool {
                 if let Err(reason) = realtime::give_way() {
                     tracing::debug!("calibration threads keep the normal priority: {reason}");
                 }
-                taken.into_iter().for_each(|task| carry_out(*task, learn));
+                for task in taken {
+                    carry_out(*task, learn);
+                    give_memory_back();
+                }
             };
             match thread::Builder::new().name(format!("learn {number}")).spawn(work) {
                 Ok(_) => started += 1,

@@ -168,7 +168,7 @@ impl Shard {
         let thread = thread::Builder::new()
             .name(name.clone())
             .spawn(move || inference.run())
-            .map_err(|e| Error::internal(format!("cannot start the thread {name}: {e}")))?;
+            .map_err(|e| Error::no_thread(&name, &e))?;
         Ok(Self {
             shown: format!("the thread {name}"),
             progress: seat.progress,

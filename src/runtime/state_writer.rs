@@ -48,7 +48,7 @@ impl StateWriter {
         thread::Builder::new()
             .name("states".to_owned())
             .spawn(work)
-            .map_err(|e| Error::internal(format!("cannot start the thread of states: {e}")))?;
+            .map_err(|e| Error::no_thread("states", &e))?;
         Ok((Self { done }, way_in))
     }
 

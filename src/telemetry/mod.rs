@@ -12,5 +12,6 @@ pub use hop_times::{DurationHistogram, Durations, HopTimes, Percentiles};
 pub use log_throttle::LogThrottle;
 pub(crate) use logs::mark_of_failure;
 pub use logs::{LogConfig, LogFormat, init_logs};
-pub use process::{cpu_seconds, open_files, physical_cores, resident_bytes};
+pub(crate) use process::give_memory_back;
+pub use process::{cpu_seconds, on_freed_memory, open_files, physical_cores, resident_bytes};
 pub use threads::{ThreadActivity, ThreadMonitor};

@@ -1,5 +1,7 @@
 //! Figures of the kernel about this process.
 
+use std::sync::OnceLock;
+
 /// Resident memory in bytes, from `/proc/self/status`, which counts in KiB whatever the size of a page; none where there is no
 /// such file.
 #[must_use]
@@ -11,6 +13,21 @@ fn resident(status: &str) -> Option<u64> {
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kib * 1024)
+}
+
+static GIVE_BACK: OnceLock<fn()> = OnceLock::new();
+
+/// Names what gives memory that was freed back to the system; the first one counts. Allocators keep most of it otherwise: what
+/// learning took for a second stays resident.
+pub fn on_freed_memory(give_back: fn()) {
+    let _ = GIVE_BACK.set(give_back);
+}
+
+/// Gives memory that was freed back to the system, where somebody has named how.
+pub(crate) fn give_memory_back() {
+    if let Some(give_back) = GIVE_BACK.get() {
+        give_back();
+    }
 }
 
 /// Processor time of all threads since the start, seconds, user and system, from `/proc/self/stat`; none where there is no such file.

@@ -111,16 +111,48 @@ fn a_permissive_broker_has_no_fault() {
     }
 }
 
-/// Who may only write knows nothing, and complains of nothing.
+/// Who may only write knows nothing, and complains of nothing where it takes no requests. Mosquitto grants the subscriptions.
 #[test]
-fn a_user_that_may_not_read_is_no_fault() {
-    let folder = tempfile::tempdir().unwrap();
-    let broker = with_rules(folder.path(), "topic write cpc-stream/#\ntopic write homeassistant/#", "");
-    let node = Node::start(&broker.url(), Protocol::V3, "A");
-    node.events(3);
-    node.acked(6);
-    thread::sleep(LOOKED);
-    assert_eq!(node.status.faults(), Vec::<String>::new());
+fn a_user_that_may_not_read_is_a_fault_where_it_takes_requests() {
+    let write = "topic write cpc-stream/#\ntopic write homeassistant/#";
+    for protocol in [Protocol::V3, Protocol::V5] {
+        let folder = tempfile::tempdir().unwrap();
+        let broker = with_rules(folder.path(), write, "");
+        let deaf = Node::start(&broker.url(), protocol, "A");
+        let other = tempfile::tempdir().unwrap();
+        let quiet = with_rules(other.path(), write, "");
+        let silent = Node::accepting(&quiet.url(), protocol, "A", Vec::new());
+        silent.events(3);
+        silent.acked(6);
+        deaf.fault(&format!("{protocol:?}"), &["requests do not arrive", "cpc-stream/hall/request/test"]);
+        assert_eq!(deaf.status.faults().len(), 1, "{:?}", deaf.status.faults());
+        assert_eq!(silent.status.faults(), Vec::<String>::new(), "{protocol:?}");
+    }
+}
+
+/// By MQTT 5 a broker says what may not be written, so that what is confirmed and does not come back may not be read.
+#[test]
+fn requests_that_may_not_be_read_are_found_out() {
+    let rest = "topic readwrite homeassistant/#\ntopic readwrite cpc-stream/hall/status\ntopic readwrite cpc-stream/hall/health";
+    let events = "topic readwrite cpc-stream/hall/+/event\ntopic write cpc-stream/hall/+/availability";
+    let nodes: Vec<_> = [("write", true), ("read", false), ("readwrite", false)]
+        .into_iter()
+        .flat_map(|(may, lost)| [(may, Protocol::V3, false), (may, Protocol::V5, lost)])
+        .map(|(may, protocol, lost)| {
+            let folder = tempfile::tempdir().unwrap();
+            let rules = format!("{rest}\n{events}\ntopic {may} cpc-stream/hall/request/#");
+            let broker = with_rules(folder.path(), &rules, QUEUES);
+            let node = Node::start(&broker.url(), protocol, "A");
+            (format!("{may} {protocol:?}"), lost, node, broker, folder)
+        })
+        .collect();
+    thread::sleep(2 * LOOKED);
+    for (what, lost, node, _, _) in &nodes {
+        let faults = node.status.faults();
+        let told = faults.iter().filter(|fault| fault.contains("requests do not arrive")).count();
+        assert_eq!((faults.len(), told), (usize::from(*lost), usize::from(*lost)), "{what}: {faults:?}");
+        assert!(node.status.connected(), "{what}");
+    }
 }
 
 #[test]

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use crate::support::broker::await_for;
 use crate::support::events::event;
 use cpc_stream::publish::{
-    Availability, DiscoveryConfig, Health, HomeAssistantConfig, Outgoing, Protocol, PublishConfig, Publisher,
-    PublisherStatus,
+    Availability, Command, DiscoveryConfig, Health, HomeAssistantConfig, Outgoing, Protocol, PublishConfig,
+    Publisher, PublisherStatus,
 };
 
 /// Longer than anything takes.
@@ -29,9 +29,15 @@ pub struct Node {
 impl Node {
     /// Connects, and says health of the run `boot` and that both streams are there.
     pub fn start(url: &str, protocol: Protocol, boot: &str) -> Self {
+        Self::accepting(url, protocol, boot, PublishConfig::default().commands)
+    }
+
+    /// The same with these commands.
+    pub fn accepting(url: &str, protocol: Protocol, boot: &str, commands: Vec<Command>) -> Self {
         let state = tempfile::tempdir().unwrap();
         let config = PublishConfig {
             broker: Some(url.to_owned()),
+            commands,
             protocol,
             keep_alive_s: 5,
             // a topic that ends connections is found after eight of them

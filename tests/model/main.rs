@@ -11,6 +11,7 @@ mod false_alarms;
 mod heads_for_a_model_without;
 mod hop_equals_the_layers;
 mod imports_pytorch_checkpoints;
+mod learning_takes_bounded_memory;
 mod learns_aside;
 mod lost_gpu;
 mod matches_pytorch;

@@ -49,8 +49,11 @@ fn recordings_are_told_apart_and_what_is_none_is_left_out() {
         file.set_modified(std::time::UNIX_EPOCH + Duration::from_secs(1_700_000_000)).unwrap();
     }
     assert!(Command::new("mkfifo").arg(folder.join("pipe.wav")).status().unwrap().success());
+    std::fs::write(folder.join("notes.txt"), "of the recorder").unwrap();
     let outcome = score(home.path(), &["d", "--out", "e.jsonl"]);
     assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    let passed = "passed over: 1 file in folders not named as audio (d/notes.txt)";
+    assert!(outcome.stderr.contains(passed), "{outcome:?}");
     assert!(outcome.stdout.contains("2 files, 1 left out"), "{outcome:?}");
     assert!(outcome.stderr.contains("pipe.wav is no regular file"), "{outcome:?}");
     let events = std::fs::read_to_string(home.path().join("e.jsonl")).unwrap();
@@ -85,6 +88,47 @@ fn a_pipe_that_is_open_already_is_scored() {
     assert!(outcome.stdout.contains("1 file, 0 left out"), "{outcome:?}");
     let events = std::fs::read_to_string(home.path().join("e.jsonl")).unwrap();
     assert!(!events.is_empty(), "{outcome:?}");
+}
+
+/// With nothing in it yet, and in the middle of a recording.
+#[test]
+fn a_pipe_that_gives_nothing_holds_no_stop_up() {
+    let sound = tempfile::tempdir().unwrap();
+    write_wav(&sound.path().join("a.wav"), &noise(30, 0), 16_000);
+    let whole = std::fs::read(sound.path().join("a.wav")).unwrap();
+    for bytes in [&[][..], &whole[..20], &whole[..16_000 * 2 * 20]] {
+        let home = tempfile::tempdir().unwrap();
+        let arguments = ["score", "/dev/stdin", "--calibrate-seconds", "10", "--out", "e.jsonl"];
+        let mut daemon = Daemon::start(program(home.path()).args(arguments).stdin(Stdio::piped()));
+        let mut pipe = daemon.stdin();
+        pipe.write_all(bytes).unwrap();
+        await_for("the run", LIMIT, || home.path().join("e.jsonl.part").exists().then_some(()));
+        let (outcome, took) = daemon.stop(LIMIT);
+        assert_eq!(outcome.code, Some(3), "{} bytes: {outcome:?}", bytes.len());
+        assert!(outcome.stderr.contains("asked to stop"), "{} bytes: {outcome:?}", bytes.len());
+        assert!(took < LIMIT / 4 && !home.path().join("e.jsonl").exists(), "{took:?}");
+    }
+}
+
+/// `encode` reads such a pipe too, and a pipe as output may have nobody who reads it.
+#[test]
+fn no_pipe_holds_a_stop_up() {
+    let home = tempfile::tempdir().unwrap();
+    write_wav(&home.path().join("a.wav"), &noise(14, 0), 16_000);
+    assert!(Command::new("mkfifo").arg(home.path().join("fifo")).status().unwrap().success());
+    for arguments in [
+        &["encode", "/dev/stdin", "--out", "f.npy"][..],
+        &["score", "a.wav", "--calibrate-seconds", "10", "--out", "fifo"],
+        &["score", "a.wav", "--calibrate-seconds", "10", "--out", "e", "--frames", "fifo"],
+    ] {
+        let mut daemon = Daemon::start(program(home.path()).args(arguments).stdin(Stdio::piped()));
+        let _open = daemon.stdin();
+        // long enough to be where it waits; a stop before that ends it as well
+        thread::sleep(Duration::from_secs(4));
+        let (outcome, took) = daemon.stop(LIMIT);
+        assert_eq!(outcome.code, Some(3), "{arguments:?}: {outcome:?}");
+        assert!(outcome.stderr.contains("asked to stop") && took < LIMIT / 4, "{arguments:?}: {outcome:?}");
+    }
 }
 
 #[test]
@@ -129,6 +173,21 @@ fn events_that_stdout_does_not_take_are_a_failure() {
     let said = String::from_utf8_lossy(&outcome.stderr);
     assert_eq!(outcome.status.code(), Some(70), "{said}");
     assert!(said.contains("No space left") && said.contains("could not be written to stdout"), "{said}");
+}
+
+#[test]
+fn what_commands_say_and_stdout_does_not_take_is_a_failure() {
+    let home = tempfile::tempdir().unwrap();
+    for arguments in
+        [&["--help"][..], &["--version"], &["config", "show"], &["completions", "bash"], &["devices"]]
+    {
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        let outcome = program(home.path()).args(arguments).stdout(full).output().unwrap();
+        let said = String::from_utf8_lossy(&outcome.stderr);
+        // a build that captures nothing has no devices to list
+        let expected = if said.contains("No space left") { 70 } else { 3 };
+        assert_eq!(outcome.status.code(), Some(expected), "{arguments:?}: {said}");
+    }
 }
 
 /// A daemon that hears raw sound at a port, and the connection to it.

@@ -133,6 +133,13 @@ fn features_of_archives_are_read() {
         ("s64.wav", "pcm_s64le"),
         ("s24.aiff", "pcm_s24be"),
         ("f32.aifc", "pcm_f32be"),
+        ("x.mp2", "mp2"),
+        ("x.ac3", "ac3"),
+        ("x.tta", "tta"),
+        ("x.wv", "wavpack"),
+        ("x.voc", "pcm_s16le"),
+        ("x.mkv", "aac"),
+        ("x.ts", "aac"),
     ] {
         let path = home.path().join(name);
         let file_type: &[&str] = if name.ends_with("aifc") { &["-f", "aiff"] } else { &[] };

@@ -85,9 +85,18 @@ impl Daemon {
 
     /// Its resident memory, MiB.
     pub fn resident_mib(&self) -> f64 {
+        self.memory_mib("VmRSS:")
+    }
+
+    /// Its resident memory without that of files, which comes and goes by some MiB, MiB.
+    pub fn own_mib(&self) -> f64 {
+        self.memory_mib("RssAnon:")
+    }
+
+    fn memory_mib(&self, key: &str) -> f64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap();
-        let rss = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-        rss.split_whitespace().next().unwrap().parse::<f64>().unwrap() / 1024.0
+        let line = status.lines().find_map(|line| line.strip_prefix(key)).unwrap();
+        line.split_whitespace().next().unwrap().parse::<f64>().unwrap() / 1024.0
     }
 
     /// Sends it a signal by its name.

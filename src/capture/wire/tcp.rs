@@ -5,10 +5,15 @@ use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use socket2::{SockRef, TcpKeepalive};
+
 use super::connection::{Arrival, LOOK, is_timeout};
 
 /// How long a connection may take.
 const DIAL: Duration = Duration::from_secs(3);
+/// A side that does not answer for so long is asked whether it is still there, and again after each interval.
+const ASKED_AFTER: Duration = Duration::from_secs(10);
+const ASKED_EACH: Duration = Duration::from_secs(5);
 /// How long a listener without sound sleeps between two looks.
 const NAP: Duration = Duration::from_millis(50);
 /// A client that has been silent for so long is replaced by another that sends.
@@ -29,12 +34,21 @@ pub(super) fn dial(to: &str) -> io::Result<TcpStream> {
         match TcpStream::connect_timeout(&address, DIAL) {
             Ok(stream) => {
                 stream.set_read_timeout(Some(LOOK))?;
+                keep_alive(&stream);
                 return Ok(stream);
             }
             Err(e) => last = e,
         }
     }
     Err(last)
+}
+
+/// A box that loses its power never hangs up: the system finds out within a minute.
+fn keep_alive(stream: &TcpStream) {
+    let asked = TcpKeepalive::new().with_time(ASKED_AFTER).with_interval(ASKED_EACH);
+    if let Err(error) = SockRef::from(stream).set_tcp_keepalive(&asked) {
+        tracing::debug!("no keepalive for a connection: {error}");
+    }
 }
 
 /// Bytes of a connection, within [`LOOK`].
@@ -123,6 +137,7 @@ impl Listener {
     fn accept(&mut self) {
         while let Ok((stream, address)) = self.socket.accept() {
             if stream.set_nonblocking(true).is_ok() {
+                keep_alive(&stream);
                 self.waiting.push(Client { stream, address, active: Instant::now(), warned: false });
             }
         }
@@ -165,6 +180,26 @@ impl Client {
         match self.stream.peek(&mut [0]) {
             Ok(count) => count > 0,
             Err(e) => is_timeout(&e),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_kinds_of_connections_are_asked_whether_they_are_there() {
+        let mut listener = Listener::bind("127.0.0.1:0", 2).unwrap();
+        let dialled = dial(&listener.socket.local_addr().unwrap().to_string()).unwrap();
+        while listener.waiting.is_empty() {
+            listener.accept();
+        }
+        for stream in [&dialled, &listener.waiting[0].stream] {
+            let socket = SockRef::from(stream);
+            assert!(socket.keepalive().unwrap());
+            assert_eq!(socket.tcp_keepalive_time().unwrap(), ASKED_AFTER);
+            assert_eq!(socket.tcp_keepalive_interval().unwrap(), ASKED_EACH);
         }
     }
 }

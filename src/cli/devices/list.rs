@@ -5,8 +5,8 @@ use std::io::{self, Write};
 use serde_json::{Value, json};
 
 use crate::capture::{InputInfo, list_inputs};
-use crate::cli::args::stdout;
-use crate::error::{Error, Result};
+use crate::cli::args::{stdout, took};
+use crate::error::Result;
 
 /// Prints the inputs of this machine to the standard output, or what to do when there are none; as JSON an array, which may be empty.
 ///
@@ -19,12 +19,7 @@ pub(super) fn run(json: bool) -> Result<()> {
         return stdout().line(format_args!("{:#}", as_json(&inputs)));
     }
     let mut out = io::stdout().lock();
-    match write_table(&inputs, &mut out) {
-        Err(e) if e.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Error::internal(format!("cannot write to the standard output: {e}")))
-        }
-        _ => Ok(()),
-    }
+    took(write_table(&inputs, &mut out).and_then(|()| out.flush()))
 }
 
 fn as_json(inputs: &[InputInfo]) -> Value {

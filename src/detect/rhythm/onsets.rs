@@ -1,5 +1,6 @@
 //! How much of the sound begins in a frame.
 
+use crate::detect::kept::Bands;
 use crate::units::BANDS;
 
 /// Frames after and before a rise that are compared: 20 and 40 ms.
@@ -57,14 +58,14 @@ impl OnsetStrength {
 }
 
 /// Robust deviation of the rise of each band, `[64]`: beats are rare and do not count.
-pub(super) fn scale(bands: &[f32], breaks: &[usize]) -> Vec<f32> {
+pub(super) fn scale(bands: &(impl Bands + ?Sized), breaks: &[usize]) -> Vec<f32> {
     let mut rises: Vec<Vec<f32>> = vec![Vec::new(); BANDS];
     let mut onset = OnsetStrength::new();
-    for (i, frame) in bands.chunks_exact(BANDS).enumerate() {
+    for (i, frame) in bands.frames().enumerate() {
         if breaks.binary_search(&i).is_ok() {
             onset = OnsetStrength::new();
         }
-        onset.keep(frame);
+        onset.keep(&frame);
         // every third: neighbours say nearly the same
         if onset.filled == KEPT && i.is_multiple_of(3) {
             rises.iter_mut().enumerate().for_each(|(band, of)| of.push(onset.rise(band).abs()));

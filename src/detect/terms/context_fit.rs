@@ -7,7 +7,7 @@ use super::context::{
 };
 use super::groups::GROUPS;
 use super::levinson::{AUTOCOVARIANCES, BLOCK};
-use super::ridge::Moments;
+use super::ridge::{Moments, Packed};
 use crate::detect::surprise::median;
 use crate::error::Result;
 
@@ -98,18 +98,21 @@ impl Series {
 
     /// Predictions from `lags` steps, with the penalty that is best at folds which were not fitted.
     fn predict(&self, lags: usize, penalties: &[f64], first: usize) -> Option<Predicted> {
-        let mut parts: Vec<Moments> = (0..self.folds).map(|_| Moments::zero(lags, GROUPS)).collect();
-        for (range, fold) in &self.targets {
-            parts.get_mut(*fold)?.add(&self.values, range.clone());
-        }
-        let without = |left_out: Option<usize>| {
+        let part = |of: usize| {
+            let mut moments = Moments::zero(lags, GROUPS);
+            let own = self.targets.iter().filter(|(_, fold)| *fold == of);
+            own.for_each(|(range, _)| moments.add(&self.values, range.clone()));
+            moments.packed()
+        };
+        let parts: Vec<Packed> = (0..self.folds).map(part).collect();
+        let solve = |left_out: Option<usize>, penalty| {
             let kept = parts.iter().enumerate().filter(|(fold, _)| Some(*fold) != left_out);
-            kept.fold(Moments::zero(lags, GROUPS), |sum, (_, part)| sum.plus(part))
+            Packed::solve(kept.map(|(_, part)| part), penalty)
         };
         let judge = |penalty: f64| -> Option<f64> {
             let mut error = 0.0;
             for fold in JUDGES.into_iter().filter(|&fold| fold < self.folds) {
-                let weights = without(Some(fold)).solve(penalty)?;
+                let weights = solve(Some(fold), penalty)?;
                 error += self.errors(&weights, lags, fold).map(|(_, e)| squares(&e)).sum::<f64>();
             }
             Some(error)
@@ -132,13 +135,13 @@ impl Series {
         let mut errors = vec![[0.0; GROUPS]; self.rows.len()];
         let mut weights = Vec::with_capacity(self.folds);
         for fold in 0..self.folds {
-            let own = without(Some(fold)).solve(penalty)?;
+            let own = solve(Some(fold), penalty)?;
             for (t, error) in self.errors(&own, lags, fold) {
                 *errors.get_mut(t)? = error;
             }
             weights.push(own);
         }
-        Some(Predicted { of_folds: weights, of_all: without(None).solve(penalty)?, errors, penalty })
+        Some(Predicted { of_folds: weights, of_all: solve(None, penalty)?, errors, penalty })
     }
 
     /// The errors of weights at the targets of a fold.

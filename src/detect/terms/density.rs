@@ -1,12 +1,12 @@
 //! The density of windows of sound at a site, which goes on learning.
 
-use nalgebra::DMatrix;
 use serde::{Deserialize, Serialize};
 
 use super::mahalanobis::Mahalanobis;
 use super::model::MOMENTS;
 use super::modulation;
 use super::refit::Refit;
+use crate::detect::gram::{Products, Rows, means, variances};
 use crate::error::{Error, Result};
 use crate::units::BANDS;
 
@@ -93,31 +93,40 @@ impl Density {
     ///
     /// # Errors
     /// When there are fewer than 2 rows, or values that are not finite.
+    #[cfg(test)]
     pub(super) fn fit(rows: &[f32], form: Form) -> Result<Self> {
+        Self::fit_rows(&|take| rows.chunks_exact(form.width()).for_each(&mut *take), form)
+    }
+
+    /// Fits rows `[width]` that are called back with.
+    ///
+    /// # Errors
+    /// When there are fewer than 2 rows, or values that are not finite.
+    pub(super) fn fit_rows(rows: Rows<'_>, form: Form) -> Result<Self> {
         let width = form.width();
-        let n = rows.len() / width;
+        let (n, means) = means(rows, width);
         if n < 2 {
             return Err(crate::detect::background_model::too_short(0));
         }
-        let mut z = DMatrix::from_row_slice(n, width, rows.get(..n * width).unwrap_or_default());
-        let (mut mean, mut deviations) = (Vec::with_capacity(width), Vec::with_capacity(width));
-        for mut column in z.column_iter_mut() {
-            let middle = column.iter().map(|&x| f64::from(x)).sum::<f64>() / n as f64;
-            let variance = column.iter().map(|&x| (f64::from(x) - middle).powi(2)).sum::<f64>() / n as f64;
-            let deviation = variance.sqrt() + f64::from(super::refit::LEAST);
-            column.iter_mut().for_each(|x| *x = ((f64::from(*x) - middle) / deviation) as f32);
-            mean.push(middle as f32);
-            deviations.push(deviation);
-        }
-        let correlation = z.transpose() * &z;
+        let variances = variances(rows, n, &means);
+        let deviations: Vec<f64> =
+            variances.iter().map(|v| v.sqrt() + f64::from(super::refit::LEAST)).collect();
+        let (mut products, mut fourth) = (Products::new(width, width), 0.0);
+        rows(&mut |row| {
+            let both = row.iter().zip(&means).zip(&deviations);
+            let z = || both.clone().map(|((&x, mean), d)| ((f64::from(x) - mean) / d) as f32);
+            fourth += f64::from(z().map(|x| x * x).sum::<f32>()).powi(2);
+            products.add(z(), z());
+        });
+        let correlation = products.sum() / n as f64;
         let lower = (0..width).flat_map(|i| (0..=i).map(move |j| (i, j)));
         let raw = |(i, j): (usize, usize)| {
             let product = deviations.get(i).zip(deviations.get(j)).map_or(0.0, |(a, b)| a * b);
-            (f64::from(correlation[(i, j)]) / n as f64 * product) as f32
+            (correlation[(i, j)] * product) as f32
         };
         let covariance = lower.map(raw).collect();
-        let fourth = z.row_iter().map(|row| f64::from(row.norm_squared()).powi(2)).sum::<f64>() / n as f64;
-        Self::of(Moments { form, mean, covariance, weight: n as f64, fourth })
+        let mean = means.iter().map(|&x| x as f32).collect();
+        Self::of(Moments { form, mean, covariance, weight: n as f64, fourth: fourth / n as f64 })
     }
 
     fn of(moments: Moments) -> Result<Self> {

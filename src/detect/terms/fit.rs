@@ -1,7 +1,5 @@
 //! Fits the terms to a calibration.
 
-use nalgebra::DMatrix;
-
 use super::Values;
 use super::context_fit;
 use super::density::{DENSITIES, Density, FORMS};
@@ -10,6 +8,7 @@ use super::model::TermModel;
 use super::state::{Features, TermState};
 use crate::detect::band_predictors::{BandHistory, LAG, TREND};
 use crate::detect::feature_rows::ROW;
+use crate::detect::kept::Bands;
 use crate::detect::linear_predictor::LinearPredictor;
 use crate::error::Result;
 use crate::units::BANDS;
@@ -30,17 +29,17 @@ pub(in crate::detect) struct Calibrated {
     pub(in crate::detect) state: TermState,
 }
 
-/// Fits the terms to log-mel `bands` `[n, 64]`; at each of `breaks` (ascending) the sound begins anew. Frames that are not
+/// Fits the terms to the log-mel `bands` of consecutive frames; at each of `breaks` (ascending) the sound begins anew. Frames that are not
 /// `fine` enter no covariance.
 ///
 /// # Errors
 /// When there is too little sound.
 pub(in crate::detect) fn fit(
-    bands: &[f32],
+    bands: &(impl Bands + ?Sized),
     breaks: &[usize],
     fine: &dyn Fn(usize) -> bool,
 ) -> Result<Calibrated> {
-    let n = bands.len() / BANDS;
+    let n = bands.count();
     let fold_of = |frame: usize| (frame * FOLDS / n.max(1)).min(FOLDS - 1);
     let level = mean_bands(bands, fine);
     let sampled = Sampled::of(bands, breaks);
@@ -53,8 +52,7 @@ pub(in crate::detect) fn fit(
     let densities = |left_out: Option<usize>| -> Result<[Density; DENSITIES]> {
         let kept = || rows.iter().filter(|r| fine(r.0) && Some(fold_of(r.0)) != left_out).map(|r| &r.1);
         let of = |part: fn(&Features) -> &[f32], form| {
-            let flat: Vec<f32> = kept().flat_map(&part).copied().collect();
-            Density::fit(&flat, form)
+            Density::fit_rows(&|take| kept().map(&part).for_each(&mut *take), form)
         };
         let [half, quarter, short, modulation] = FORMS;
         Ok([
@@ -64,7 +62,7 @@ pub(in crate::detect) fn fit(
             of(|f| &f.modulation, modulation)?,
         ])
     };
-    let group_powers: Vec<_> = bands.chunks_exact(BANDS).map(powers).collect();
+    let group_powers: Vec<_> = bands.frames().map(|bands| powers(&bands)).collect();
     let context = |step| context_fit::fit(step, &group_powers, &powers(&level), breaks, FOLDS, &fold_of);
     let (mut of_folds, of_all) = match (context(4)?, context(8)?) {
         (Some((a, all_a)), Some((b, all_b))) => {
@@ -88,12 +86,12 @@ pub(in crate::detect) fn fit(
     drop(rows);
 
     let (mut state, mut since, mut rows) = (TermState::new(), 0, Vec::with_capacity(n / ROW));
-    for (frame, bands) in bands.chunks_exact(BANDS).enumerate() {
+    for (frame, bands) in bands.frames().enumerate() {
         if breaks.binary_search(&frame).is_ok() {
             (state, since) = (TermState::new(), 0);
         }
         let unaware = &models[fold_of(frame)];
-        state.push_with(unaware, unaware.contexts.as_ref().map(<[_; 2]>::each_ref), bands);
+        state.push_with(unaware, unaware.contexts.as_ref().map(<[_; 2]>::each_ref), &bands);
         since += 1;
         if (frame + 1).is_multiple_of(ROW) {
             let values = state.values_with(&unaware.densities);
@@ -106,10 +104,10 @@ pub(in crate::detect) fn fit(
 }
 
 /// The mean of each band over the frames that are fine.
-fn mean_bands(bands: &[f32], fine: &dyn Fn(usize) -> bool) -> Vec<f32> {
+fn mean_bands(bands: &(impl Bands + ?Sized), fine: &dyn Fn(usize) -> bool) -> Vec<f32> {
     let (mut sums, mut count) = ([0f64; BANDS], 0u32);
-    for (_, bands) in bands.chunks_exact(BANDS).enumerate().filter(|(frame, _)| fine(*frame)) {
-        sums.iter_mut().zip(bands).for_each(|(sum, x)| *sum += f64::from(*x));
+    for (_, bands) in bands.frames().enumerate().filter(|(frame, _)| fine(*frame)) {
+        sums.iter_mut().zip(&bands).for_each(|(sum, x)| *sum += f64::from(*x));
         count += 1;
     }
     sums.iter().map(|sum| (sum / f64::from(count.max(1))) as f32).collect()
@@ -117,20 +115,20 @@ fn mean_bands(bands: &[f32], fine: &dyn Fn(usize) -> bool) -> Vec<f32> {
 
 /// The features of each settled row, with the number of its last frame.
 fn feature_rows<'a>(
-    bands: &[f32],
+    bands: &(impl Bands + ?Sized),
     level: &[f32],
     breaks: &[usize],
     predictor: &dyn Fn(usize) -> &'a LinearPredictor,
 ) -> Vec<(usize, Features)> {
     let (mut state, mut since, mut rows) = (TermState::new(), 0, Vec::new());
-    for (frame, bands) in bands.chunks_exact(BANDS).enumerate() {
+    for (frame, bands) in bands.frames().enumerate() {
         if breaks.binary_search(&frame).is_ok() {
             (state, since) = (TermState::new(), 0);
         }
         if since == 0 {
             state.start(level);
         }
-        state.push_short(predictor(frame), bands);
+        state.push_short(predictor(frame), &bands);
         since += 1;
         if (frame + 1).is_multiple_of(ROW) {
             let features = state.update_features();
@@ -151,12 +149,12 @@ struct Sampled {
 }
 
 impl Sampled {
-    fn of(bands: &[f32], breaks: &[usize]) -> Self {
-        let every = (bands.len() / BANDS / MOST).max(1);
+    fn of(bands: &(impl Bands + ?Sized), breaks: &[usize]) -> Self {
+        let every = (bands.count() / MOST).max(1);
         let mut sampled = Self { frames: Vec::new(), trends: Vec::new(), bands: Vec::new() };
         let (mut trend, mut since) = (BandHistory::new(), 0);
         let mut before = [[0.0; TREND]; LAG];
-        for (frame, bands) in bands.chunks_exact(BANDS).enumerate() {
+        for (frame, bands) in bands.frames().enumerate() {
             if breaks.binary_search(&frame).is_ok() {
                 (trend, since) = (BandHistory::new(), 0);
             }
@@ -166,7 +164,7 @@ impl Sampled {
                 sampled.trends.extend(before[at]);
                 sampled.bands.extend(bands);
             }
-            before[at] = trend.push(bands);
+            before[at] = trend.push(&bands);
             since += 1;
         }
         sampled
@@ -174,16 +172,14 @@ impl Sampled {
 
     /// Of the frames that are `kept`.
     fn fit(&self, kept: impl Fn(usize) -> bool) -> Result<LinearPredictor> {
-        let chosen: Vec<usize> =
-            self.frames.iter().enumerate().filter(|(_, frame)| kept(**frame)).map(|(i, _)| i).collect();
-        let rows = |values: &[f32], width: usize| {
-            let row = |&i: &usize| values.get(i * width..(i + 1) * width).unwrap_or_default();
-            let flat: Vec<f32> = chosen.iter().flat_map(row).copied().collect();
-            DMatrix::from_row_slice(chosen.len(), width, &flat)
+        let pairs = |take: &mut dyn FnMut(&[f32], &[f32])| {
+            let rows = self.trends.chunks_exact(TREND).zip(self.bands.chunks_exact(BANDS));
+            let kept = self.frames.iter().zip(rows).filter(|(frame, _)| kept(**frame));
+            kept.for_each(|(_, (trend, bands))| take(trend, bands));
         };
-        if chosen.len() < 2 {
+        if self.frames.iter().filter(|frame| kept(**frame)).count() < 2 {
             return Err(crate::detect::background_model::too_short(0));
         }
-        LinearPredictor::fit(&rows(&self.trends, TREND), &rows(&self.bands, BANDS))
+        LinearPredictor::fit(&pairs, TREND)
     }
 }

@@ -137,7 +137,7 @@ mod tests {
     use rand::{RngExt, SeedableRng};
     use rand_chacha::ChaCha8Rng;
 
-    use super::super::ridge::Moments;
+    use super::super::ridge::{Moments, Packed};
     use super::*;
 
     /// Rows in which each group follows another one of 7 steps ago, and noise.
@@ -183,7 +183,7 @@ mod tests {
         recursion.weights(&mut weights);
         let mut moments = Moments::zero(LAGS, GROUPS);
         moments.add(&series, LAGS..n);
-        let exact = moments.solve(penalty).unwrap();
+        let exact = Packed::solve([moments.packed()].iter(), penalty).unwrap();
         let worst = weights.iter().zip(&exact).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
         assert!(worst < 0.02, "{worst}");
         // group 0 by group 1 of 7 steps ago

@@ -3,6 +3,7 @@
 use nalgebra::{Cholesky, DMatrix};
 use serde::{Deserialize, Serialize};
 
+use crate::detect::gram::{Products, Rows, means, variances};
 use crate::error::{Error, Result};
 
 /// Added to the diagonal of the shrunk correlation matrix, so that it has a Cholesky factor.
@@ -39,26 +40,30 @@ impl Mahalanobis {
     /// # Errors
     /// When there are fewer than 2 rows, or values that are not finite.
     pub fn fit(rows: &[f32], width: usize, least: f32, allowances: &[Allowance]) -> Result<Self> {
-        let n = rows.len() / width.max(1);
+        Self::of(&|take| rows.chunks_exact(width.max(1)).for_each(&mut *take), width, least, allowances)
+    }
+
+    /// The same of rows `[width]` that are called back with.
+    pub(super) fn of(rows: Rows<'_>, width: usize, least: f32, allowances: &[Allowance]) -> Result<Self> {
+        let (n, means) = means(rows, width);
         if n < 2 {
             return Err(Error::config(
                 format!("calibration has {n} usable rows, expected at least 2"),
                 "let calibration listen longer, or run `calibrate` again",
             ));
         }
-        let mut z = DMatrix::from_row_slice(n, width, rows.get(..n * width).unwrap_or_default());
-        let mut mean = Vec::with_capacity(width);
-        let mut scale = Vec::with_capacity(width);
-        for mut column in z.column_iter_mut() {
-            let middle = column.iter().map(|&x| f64::from(x)).sum::<f64>() / n as f64;
-            let variance = column.iter().map(|&x| (f64::from(x) - middle).powi(2)).sum::<f64>() / n as f64;
-            let reciprocal = 1.0 / (variance.sqrt() + f64::from(least));
-            column.iter_mut().for_each(|x| *x = ((f64::from(*x) - middle) * reciprocal) as f32);
-            mean.push(middle as f32);
-            scale.push(reciprocal as f32);
-        }
-        let mut covariance = (z.transpose() * &z).cast::<f64>() / n as f64;
-        let fourth: f64 = z.row_iter().map(|row| f64::from(row.norm_squared()).powi(2)).sum();
+        let variances = variances(rows, n, &means);
+        let reciprocals: Vec<f64> = variances.iter().map(|v| 1.0 / (v.sqrt() + f64::from(least))).collect();
+        let single = |values: &[f64]| values.iter().map(|&x| x as f32).collect::<Vec<f32>>();
+        let (mean, scale) = (single(&means), single(&reciprocals));
+        let (mut products, mut fourth) = (Products::new(width, width), 0.0);
+        rows(&mut |row| {
+            let both = row.iter().zip(&means).zip(&reciprocals);
+            let z = || both.clone().map(|((&x, mean), r)| ((f64::from(x) - mean) * r) as f32);
+            fourth += f64::from(z().map(|x| x * x).sum::<f32>()).powi(2);
+            products.add(z(), z());
+        });
+        let mut covariance = products.sum() / n as f64;
         shrink(&mut covariance, fourth / n as f64, n);
         for allowance in allowances {
             let along: Vec<f64> =

@@ -154,6 +154,35 @@ fn threads_change_nothing() {
     }
 }
 
+/// Real-time priorities of the threads of this process that are called `name`.
+fn priorities(name: &str) -> Vec<u32> {
+    let tasks = std::fs::read_dir("/proc/self/task").unwrap().flatten();
+    let stats = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("stat")).ok());
+    let own = stats.filter(|stat| stat.contains(&format!("({name})")));
+    own.map(|stat| stat.rsplit(')').next().unwrap().split_whitespace().nth(37).unwrap().parse().unwrap())
+        .collect()
+}
+
+#[test]
+fn threads_are_as_urgent_as_who_waits_for_them() {
+    const PRIORITY: u8 = 37;
+    let work = || {
+        let plan = random_plan(&Shape::raw([16, 24, 32, 32, 40], &[24]), 1);
+        let mut stepper = CpuStepper::new(&plan, Precision::F32, 2).unwrap();
+        stepper.reserve(8).unwrap();
+        // where none is granted there is nothing to see
+        if crate::realtime::promote(PRIORITY).is_err() {
+            return;
+        }
+        assert!(!priorities("hop 1").contains(&u32::from(PRIORITY)));
+        let rng = &mut ChaCha8Rng::seed_from_u64(3);
+        let samples: Vec<f32> = (0..8).flat_map(|_| sound(rng)).collect();
+        stepper.step(&[0, 1, 2, 3, 4, 5, 6, 7], &samples, &mut Hops::default()).unwrap();
+        assert!(priorities("hop 1").contains(&u32::from(PRIORITY)));
+    };
+    std::thread::spawn(work).join().unwrap();
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 

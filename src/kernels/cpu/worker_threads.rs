@@ -3,6 +3,11 @@
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, JoinHandle};
 
+use thread_priority::{
+    ThreadPriority, ThreadSchedulePolicy, set_thread_priority_and_policy, thread_native_id,
+    thread_schedule_policy_param,
+};
+
 use super::hop::{Scratch, clear, step};
 use super::network::PackedNetwork;
 use super::simd::Simd;
@@ -15,7 +20,21 @@ struct Share {
     memories: Vec<Vec<f32>>,
     samples: Vec<f32>,
     hops: Hops,
+    /// The real-time scheduling of the thread that waits for it, if that has any.
+    urgency: Option<Urgency>,
     result: Result<()>,
+}
+
+type Urgency = (ThreadSchedulePolicy, ThreadPriority);
+
+/// The real-time scheduling of the calling thread, if it has any.
+fn urgency() -> Option<Urgency> {
+    match thread_schedule_policy_param(thread_native_id()) {
+        Ok((policy @ ThreadSchedulePolicy::Realtime(_), params)) => {
+            Some((policy, ThreadPriority::from_posix(params)))
+        }
+        _ => None,
+    }
 }
 
 /// Hands a share from one thread to another and back. Not a channel, since channels allocate at the first wait.
@@ -165,15 +184,26 @@ impl Worker {
         let thread = Builder::new()
             .name(format!("hop {}", number + 1))
             .spawn(move || {
+                let mut own = None;
                 while let Some(mut share) = end.0.take(take_pending) {
+                    if let Some((policy, priority)) = share.urgency.filter(|_| share.urgency != own) {
+                        // who waits was granted it; where this thread is not, it goes on as it is
+                        let _ = set_thread_priority_and_policy(thread_native_id(), priority, policy);
+                        own = share.urgency;
+                    }
                     let (memories, samples) = (&mut share.memories, &share.samples);
                     share.result = step(s, &network, memories, samples, &mut scratch, &mut share.hops);
                     end.0.put(MailboxState::Done(share));
                 }
             })
-            .map_err(|error| Error::internal(format!("cannot start a thread of the model: {error}")))?;
-        let share =
-            Share { memories: Vec::new(), samples: Vec::new(), hops: Hops::default(), result: Ok(()) };
+            .map_err(|error| Error::no_thread("of the model", &error))?;
+        let share = Share {
+            memories: Vec::new(),
+            samples: Vec::new(),
+            hops: Hops::default(),
+            urgency: None,
+            result: Ok(()),
+        };
         Ok(Self { mailbox: Some(MailboxEnd(mailbox)), share: Some(share), thread: Some(thread) })
     }
 
@@ -185,6 +215,7 @@ impl Worker {
         share.samples.clear();
         share.samples.extend_from_slice(samples);
         clear(&mut share.hops);
+        share.urgency = urgency();
         mailbox.0.put(MailboxState::Pending(share));
         Ok(())
     }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
+use super::arrival::Found;
 use super::{
     Delivery, HomeAssistant, Link, LinkEvent, Session, SessionEvent, Slot, is_takeover, is_too_large,
 };
@@ -12,6 +13,8 @@ use crate::publish::selfcheck::Action;
 /// When a refused topic is tried again, for people.
 const EACH_MINUTE: &str = "each minute";
 const AFTER_PARDON: &str = "in 10 minutes";
+/// What requests that do not arrive are called among the faults.
+pub(super) const REQUESTS: &str = "requests";
 /// A subscription is asked for this long after the one before, where one of them ends the connection.
 const APART: Duration = Duration::from_secs(1);
 
@@ -135,6 +138,8 @@ impl Session {
     pub(super) fn retry_due(&mut self, link: &Link, now: Instant) {
         let actions = self.check.check_due(now);
         self.act(actions, link);
+        self.look_for_requests(link, now);
+
         if self.refused.next_apart.is_some_and(|at| now >= at) {
             let next = self.refused.apart.pop_front();
             self.refused.next_apart = next.is_some().then_some(now + APART);
@@ -155,6 +160,29 @@ impl Session {
             records.extend(self.queue.drain(..));
             records.sort_unstable_by_key(|record| record.seq);
             self.queue = records.into();
+        }
+    }
+
+    fn look_for_requests(&mut self, link: &Link, now: Instant) {
+        let found = self.arrival.retry_due(now, self.check.reads());
+        let (Some(found), Some(topic)) = (found, self.arrival.topic()) else { return };
+        match found {
+            Found::Say(payload) => {
+                if link.client.publish(Delivery::Event, topic, payload) {
+                    self.handed.push_back(Slot::Test);
+                }
+            }
+            Found::Lost => {
+                let text = format!(
+                    "requests do not arrive: the broker confirms one on {topic} and hands it on to nobody"
+                );
+                let filters = self.handler.topics.requests().join(" and ");
+                tracing::warn!(
+                    "{text}; allow this user to read {filters} and to write {topic} in the broker's access rules, or set \
+                     commands = [] in [publish]"
+                );
+                self.status.set_fault(REQUESTS.to_owned(), text);
+            }
         }
     }
 
@@ -243,15 +271,25 @@ impl Session {
                         record.topic
                     }
                     Some((_, Slot::State(topic))) => topic,
+                    Some((_, Slot::Test)) => {
+                        self.arrival.confirmed(Instant::now());
+                        return None;
+                    }
                     None => return None,
                 };
                 let now = Instant::now();
+                if topic == self.settings.status_topic {
+                    self.arrival.status_confirmed(now);
+                }
                 self.check.confirmed(&topic, now);
                 self.refused.confirmed(&topic, now);
             }
             LinkEvent::Refused { id, reason } => {
                 let (_, slot) = self.awaiting.remove(id)?;
-                let (Slot::State(topic) | Slot::Record(Record { topic, .. })) = &slot;
+                let (Slot::State(topic) | Slot::Record(Record { topic, .. })) = &slot else {
+                    self.arrival.refused();
+                    return None;
+                };
                 self.refused.refuse(topic, Instant::now());
                 self.report_refused(&topic.clone(), reason, EACH_MINUTE);
                 if let Slot::Record(record) = slot {
@@ -285,6 +323,9 @@ impl Session {
             }
             return;
         };
+        if self.handler.topics.requests().contains(&filter) {
+            self.arrival.told_already();
+        }
         self.status
             .set_fault(filter.clone(), format!("the broker refuses the subscription to {filter} ({reason})"));
         if self.refused.told.insert(filter.clone()) {
