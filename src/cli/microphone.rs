@@ -52,7 +52,7 @@ pub(super) fn run(args: &MicrophoneArgs) -> Result<()> {
 /// Always a configuration error.
 #[cfg(not(feature = "mqtt"))]
 pub(super) fn run(args: &MicrophoneArgs) -> Result<()> {
-    tracing::debug!(?args, "nobody can be told");
+    tracing::debug!(?args, "built without MQTT");
     Err(crate::error::Error::config(
         "this program was built without MQTT",
         "build it with the feature `mqtt`",

@@ -62,7 +62,7 @@ pub(super) fn stepper(cpc: Arc<Cpc>, stepping: Stepping) -> Result<Box<dyn Stepp
     match (cpc.device().location(), plan_of(&cpc)?) {
         (DeviceLocation::Cpu, Some(plan)) => Ok(Box::new(CpuStepper::new(&plan, precision, threads)?)),
         #[cfg(feature = "cuda")]
-        (DeviceLocation::Cuda { gpu_id }, Some(plan)) if crate::kernels::GpuStepper::takes(&plan) => {
+        (DeviceLocation::Cuda { gpu_id }, Some(plan)) if crate::kernels::GpuStepper::supports(&plan) => {
             Ok(Box::new(crate::kernels::GpuStepper::new(&plan, gpu_id, precision)?))
         }
         _ if precision != Precision::F32 => Err(Error::config(

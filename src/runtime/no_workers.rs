@@ -35,7 +35,7 @@ pub(crate) fn open_microphones(_: &Config, _: &[SourceConfig], _: &str) -> Resul
     Ok(None)
 }
 
-/// Never constructed.
+/// None, as there are no shared streams.
 #[expect(clippy::unnecessary_wraps, clippy::needless_pass_by_value, reason = "as with MQTT")]
 pub(super) fn start_worker(
     _: &Config,
