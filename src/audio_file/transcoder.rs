@@ -9,7 +9,7 @@ use std::thread;
 use super::bytes::Bytes;
 
 /// First bytes of containers that are worth asking ffmpeg about, and where they stand.
-const MAGIC: [(usize, &[u8]); 14] = [
+const MAGIC: [(usize, &[u8]); 16] = [
     (0, b"OggS"),
     (0, b"RIFF"),
     (0, b"RIFX"),
@@ -21,6 +21,8 @@ const MAGIC: [(usize, &[u8]); 14] = [
     (0, b"#!AMR"),
     (0, b"wvpk"),
     (0, b"MAC "),
+    (0, b"TTA"),
+    (0, b"Creative Voi"),
     (0, b"\x1a\x45\xdf\xa3"),
     (0, b"\x30\x26\xb2\x75\x8e\x66\xcf\x11"),
     (4, b"ftyp"),

@@ -12,7 +12,7 @@ use super::config::{PcmForm, PcmFormat};
 use super::flow::FlowMonitor;
 use super::intake::Intake;
 use super::source::{SourceChange, SourceLink};
-use crate::audio_file::{AudioReader, container};
+use crate::audio_file::{AudioReader, container, frames};
 
 /// Bytes read at once at most.
 const BUFFER: usize = 16 * 1024;
@@ -203,7 +203,12 @@ fn read_pieces(input: impl Read + Send + Sync + 'static) -> io::Result<Receiver<
 fn read_into(mut input: impl Read + Send + Sync + 'static, to: &Sender<Piece>) -> io::Result<()> {
     let mut start = Vec::with_capacity(START);
     input.by_ref().take(START as u64).read_to_end(&mut start)?;
-    if let Some(kind) = container(&start) {
+    let mut kind = container(&start);
+    if kind.is_none() && frames::may_begin(&start) {
+        input.by_ref().take(frames::ENOUGH as u64).read_to_end(&mut start)?;
+        kind = frames::coding(&start);
+    }
+    if let Some(kind) = kind {
         let whole = Cursor::new(start).chain(input);
         return read_container(whole, kind, to).map_err(|e| io::Error::other(format!("{e} ({})", e.fix())));
     }

@@ -50,6 +50,14 @@ fn systemd_has_nothing_to_say_about_the_unit() {
     assert!(wrong.contains("ProtectSystems"), "a wrong key is seen: {wrong}");
 }
 
+/// A source takes a thread, one that ffmpeg reads three, and ffmpeg about ten of its own: 128 tasks were not enough for 130 sources.
+#[test]
+fn the_unit_allows_the_tasks_of_hundreds_of_sources() {
+    let text = fs::read_to_string(unit()).unwrap();
+    let most = text.lines().find_map(|line| line.strip_prefix("TasksMax=")).unwrap();
+    assert!(most.parse::<u32>().unwrap() >= 200 * 13, "{most}");
+}
+
 #[test]
 fn the_unit_is_closed() {
     let (path, threshold) = (unit(), format!("--threshold={MOST_EXPOSED}"));
