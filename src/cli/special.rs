@@ -9,12 +9,12 @@ use crossbeam_channel::{RecvTimeoutError, bounded};
 
 use crate::error::{Error, Result};
 
-/// How long one look for the end takes.
-const LOOK: Duration = Duration::from_millis(100);
-/// How long the work may take to notice that it is asked to stop.
-const PATIENCE: Duration = Duration::from_secs(3);
+/// Interval of checks for the end.
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
+/// How long the work may take to notice a stop.
+const STOP_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// What `work` gives. Nobody can take back a read of a pipe that gives nothing, or the opening of one that nobody reads, so that
+/// What `work` gives. A read of a pipe without data, or the opening of one without a reader, cannot be interrupted, so that
 /// work on such files (`special`) is left to itself a while after `stop`.
 ///
 /// # Errors
@@ -31,13 +31,13 @@ pub(super) fn until_stopped<T: Send + 'static>(
         .map_err(|e| Error::no_thread("work", &e))?;
     let mut asked: Option<Instant> = None;
     loop {
-        match ended.recv_timeout(LOOK) {
+        match ended.recv_timeout(POLL_INTERVAL) {
             Ok(outcome) => return outcome,
             Err(RecvTimeoutError::Disconnected) => {
                 return Err(Error::internal("the thread that works panicked"));
             }
             Err(RecvTimeoutError::Timeout) if special && stop.load(Ordering::Relaxed) => {
-                if asked.get_or_insert_with(Instant::now).elapsed() >= PATIENCE {
+                if asked.get_or_insert_with(Instant::now).elapsed() >= STOP_TIMEOUT {
                     return Err(stopped_at_a_pipe());
                 }
             }
@@ -46,7 +46,7 @@ pub(super) fn until_stopped<T: Send + 'static>(
     }
 }
 
-/// What is told where a pipe was not at its end.
+/// The error where a pipe was not at its end.
 pub(super) fn stopped_at_a_pipe() -> Error {
     Error::device(
         "asked to stop while an input or output was not at its end: nothing was written",

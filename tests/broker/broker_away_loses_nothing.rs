@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::support::broker::{Broker, EngineOutput, Gate, Subscriber, await_for};
+use crate::support::broker::{Broker, Gate, ReceivedMessage, Subscriber, await_for};
 use crate::support::events::event;
 use cpc_stream::event::Event;
 use cpc_stream::publish::{Outgoing, PublishConfig, Publisher};
@@ -14,7 +14,7 @@ fn config(gate: &Gate) -> PublishConfig {
     PublishConfig { broker: Some(gate.url()), keep_alive_s: 2, ..PublishConfig::default() }
 }
 
-fn seq_of(heard: &EngineOutput) -> u64 {
+fn seq_of(heard: &ReceivedMessage) -> u64 {
     serde_json::from_str::<Event>(&heard.payload).unwrap().seq
 }
 

@@ -61,7 +61,7 @@ fn a_topic_that_is_denied_is_named_and_holds_nothing_else_up() {
                 faults.iter().all(|fault| fault.contains(denied)),
                 "{what}: nothing else is wrong: {faults:?}"
             );
-            let heard = seen.rest();
+            let heard = seen.settled();
             let of = |end: &str| heard.iter().filter(|heard| heard.topic.ends_with(end)).count();
             assert_eq!(of("porch/event"), 5, "{what}");
             assert_eq!(of("porch/availability"), 1, "{what}: said once");
@@ -90,7 +90,7 @@ fn a_topic_that_ends_the_connection_is_found_and_left_out() {
             "{denied}: nothing else is wrong: {faults:?}"
         );
         let porch: BTreeSet<String> = seen
-            .rest()
+            .settled()
             .into_iter()
             .filter(|heard| heard.topic.ends_with("porch/event"))
             .map(|heard| heard.payload)

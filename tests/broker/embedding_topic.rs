@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use crate::support::broker::{Broker, EngineOutput as Message, Subscriber};
+use crate::support::broker::{Broker, ReceivedMessage as Message, Subscriber};
 use crate::support::daemon::{Daemon, program};
 use crate::support::sound::write_wav;
 use candle_core::{Device, Tensor};

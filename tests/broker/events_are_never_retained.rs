@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::time::Duration;
 
-use crate::support::broker::{Broker, EngineOutput, Gate, Subscriber, await_for};
+use crate::support::broker::{Broker, Gate, ReceivedMessage, Subscriber, await_for};
 use crate::support::events::{event, this_binary};
 use cpc_stream::publish::{
     Availability, Health, Outgoing, PublishConfig, Publisher, PublisherStatus, Score, Watching,
@@ -57,7 +57,7 @@ fn retained(broker: &Broker) -> BTreeMap<String, String> {
     heard.into_iter().map(|heard| (heard.topic, heard.payload)).collect()
 }
 
-fn until(subscriber: &Subscriber, suffix: &str, payload: &str) -> EngineOutput {
+fn until(subscriber: &Subscriber, suffix: &str, payload: &str) -> ReceivedMessage {
     await_for(payload, LONG, || Some(subscriber.next(suffix, LONG)).filter(|heard| heard.payload == payload))
 }
 

@@ -34,7 +34,7 @@ fn node(home: &Path, broker: &Broker, site: &str, name: &str) -> Daemon {
 }
 
 fn events(of: &Subscriber) -> Vec<(String, Event)> {
-    let event = |heard: crate::support::broker::EngineOutput| {
+    let event = |heard: crate::support::broker::ReceivedMessage| {
         (heard.topic, serde_json::from_str(&heard.payload).unwrap())
     };
     of.rest().into_iter().filter(|heard| heard.topic.ends_with("/event")).map(event).collect()

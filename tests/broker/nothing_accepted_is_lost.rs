@@ -8,7 +8,7 @@ use std::process::Stdio;
 use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
-use crate::support::broker::{Broker, EngineOutput, Gate, await_for};
+use crate::support::broker::{Broker, Gate, ReceivedMessage, await_for};
 use crate::support::daemon::{Daemon, program};
 use cpc_stream::cli::demo::Scene;
 use cpc_stream::event::Event;
@@ -100,7 +100,7 @@ fn kept(state: &Path) -> Vec<Event> {
     records.iter().map(|record| serde_json::from_slice(&record.payload).unwrap()).collect()
 }
 
-fn document(heard: &EngineOutput) -> Event {
+fn document(heard: &ReceivedMessage) -> Event {
     serde_json::from_str(&heard.payload).unwrap()
 }
 

@@ -9,7 +9,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::support::broker::{Broker, EngineOutput, Subscriber, await_for};
+use crate::support::broker::{Broker, ReceivedMessage, Subscriber, await_for};
 use crate::support::events::event;
 use cpc_stream::event::Event;
 use cpc_stream::publish::{Outgoing, PublishConfig, Publisher, inspect};
@@ -54,7 +54,7 @@ struct Got {
 }
 
 impl Got {
-    fn take(&mut self, heard: EngineOutput) {
+    fn take(&mut self, heard: ReceivedMessage) {
         let Ok(event) = serde_json::from_str::<Event>(&heard.payload) else { panic!("no event: {heard:?}") };
         match self.payloads.get(&(event.stream.clone(), event.seq)) {
             Some(known) => {

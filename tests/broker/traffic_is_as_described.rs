@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::io::Write;
 use std::time::Duration;
 
-use crate::support::broker::{Broker, EngineOutput};
+use crate::support::broker::{Broker, ReceivedMessage};
 use crate::support::daemon::{Daemon, run};
 use crate::support::schema::Document;
 use cpc_stream::cli::demo::Scene;
@@ -125,7 +125,7 @@ fn all_topics_are_described_in_asyncapi() {
 
     let mut channels = BTreeSet::new();
     let mut heard = Vec::new();
-    while heard.last().is_none_or(|last: &EngineOutput| last.payload != "stopped") {
+    while heard.last().is_none_or(|last: &ReceivedMessage| last.payload != "stopped") {
         heard.push(all.next("", SOON));
     }
     // `mqtt test` tries the ways of events and availability with documents of its own, for a stream that nobody has

@@ -35,12 +35,12 @@ pub(super) fn piece(n: usize) -> Vec<u8> {
 
 /// What a source has given so far: samples as integers, and lost ones.
 #[derive(Default)]
-pub(super) struct EngineOutput {
+pub(super) struct ReceivedSound {
     pub(super) samples: Vec<i16>,
     pub(super) lost: u64,
 }
 
-impl EngineOutput {
+impl ReceivedSound {
     fn take(&mut self, source: &mut OpenSource) {
         let mut out = [0.0; 500];
         loop {
@@ -96,7 +96,7 @@ fn an_outgoing_tcp_connection_is_retried() {
     let (mut source, notices) = start(&format!("tcp://127.0.0.1:{port}"), PcmForm::default());
     assert!(offline(&notices).contains("no connection"));
     let listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
-    let mut heard = EngineOutput::default();
+    let mut heard = ReceivedSound::default();
     for round in 0..2 {
         let (mut stream, _) = listener.accept().unwrap();
         // cut in the middle of a sample
@@ -110,7 +110,7 @@ fn an_outgoing_tcp_connection_is_retried() {
         drop(stream);
         assert!(offline(&notices).contains("hung up"));
     }
-    let second = EngineOutput { samples: heard.samples.split_off(10 * PIECE), lost: 0 };
+    let second = ReceivedSound { samples: heard.samples.split_off(10 * PIECE), lost: 0 };
     assert!(heard.is_ramp_from(0) && second.is_ramp_from(0));
     // it was away for a second, and dials again after one
     assert!((u64::from(RATE) / 2..u64::from(RATE) * 8).contains(&heard.lost), "{}", heard.lost);
@@ -130,7 +130,7 @@ fn a_tcp_client_may_reconnect() {
             }
         }
     };
-    let mut heard = EngineOutput::default();
+    let mut heard = ReceivedSound::default();
     let mut stream = dial();
     (0..5).for_each(|n| stream.write_all(&piece(n)).unwrap());
     online(&notices);
@@ -152,7 +152,7 @@ fn datagrams_are_whole_frames() {
     let (mut source, notices) = start(&format!("udp://127.0.0.1:{port}"), form);
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     let to = ("127.0.0.1", port);
-    let mut heard = EngineOutput::default();
+    let mut heard = ReceivedSound::default();
     let limit = Instant::now() + Duration::from_secs(10);
     // nobody may listen yet: the first datagrams may go nowhere
     while heard.samples.is_empty() {
@@ -198,7 +198,7 @@ fn datagrams_that_are_no_frames_are_no_sound() {
     }
     let reason = offline(&notices);
     assert!(reason.contains("1472 bytes") && reason.contains("pkt_size=1464"), "{reason}");
-    let mut heard = EngineOutput::default();
+    let mut heard = ReceivedSound::default();
     heard.take(&mut source);
     assert!(heard.samples.is_empty() && source.counters.bytes_refused() > 10_000);
 }
@@ -220,7 +220,7 @@ fn a_silent_client_does_not_block_others() {
     let port = free_port();
     let (mut source, notices) = start(&format!("tcp-listen://127.0.0.1:{port}"), PcmForm::default());
     let silent = [connect(port), connect(port)];
-    let mut heard = EngineOutput::default();
+    let mut heard = ReceivedSound::default();
     let mut first = connect(port);
     (0..5).for_each(|n| first.write_all(&piece(n)).unwrap());
     // a byte of a sample that never comes
@@ -250,7 +250,7 @@ fn a_wrong_rate_is_reported() {
     let port = free_port();
     let (mut source, notices) = start(&format!("tcp-listen://127.0.0.1:{port}"), PcmForm::default());
     let mut stream = connect(port);
-    let mut heard = EngineOutput::default();
+    let mut heard = ReceivedSound::default();
     let begun = Instant::now();
     let mut sent = 0;
     // 24 kHz, where 16 are configured
@@ -327,7 +327,7 @@ fn a_web_stream_whose_first_sound_is_late_and_comes_in_bursts() {
         Ok(())
     });
     let (mut source, notices) = start(&format!("http://127.0.0.1:{port}/live"), PcmForm::default());
-    let mut heard = EngineOutput::default();
+    let mut heard = ReceivedSound::default();
     online(&notices);
     let since = Instant::now();
     heard.until(&mut source, "bursts", |heard| heard.samples.len() >= 5 * RATE as usize);
@@ -357,7 +357,7 @@ fn a_web_file_is_played_once_in_real_time() {
     for (length, times) in [(Some(tone(2).len()), 1), (None, 2)] {
         let port = serve(length, |stream| stream.write_all(&tone(2)));
         let (mut source, notices) = start(&format!("http://127.0.0.1:{port}/file.wav"), PcmForm::default());
-        let mut heard = EngineOutput::default();
+        let mut heard = ReceivedSound::default();
         online(&notices);
         let since = Instant::now();
         heard.until(&mut source, "the file", |heard| heard.samples.len() >= times * whole);

@@ -5,14 +5,14 @@ use std::net::TcpStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::network_sources::{EngineOutput, PIECE, RATE, connect, free_port, offline, online, piece, start};
+use super::network_sources::{PIECE, RATE, ReceivedSound, connect, free_port, offline, online, piece, start};
 use cpc_stream::capture::{Notice, PcmForm, SourceChange};
 
 #[test]
 fn a_client_that_stalls_in_the_middle_of_a_sample_goes_on_there() {
     let port = free_port();
     let (mut source, notices) = start(&format!("tcp-listen://127.0.0.1:{port}"), PcmForm::default());
-    let (mut heard, mut client) = (EngineOutput::default(), connect(port));
+    let (mut heard, mut client) = (ReceivedSound::default(), connect(port));
     let bytes: Vec<u8> = (0..10).flat_map(piece).collect();
     let (first, second) = bytes.split_at(5 * 2 * PIECE + 1);
     client.write_all(first).unwrap();
@@ -31,7 +31,7 @@ fn a_client_that_stalls_in_the_middle_of_a_sample_goes_on_there() {
 fn a_client_that_trickles_is_offline_and_its_time_is_a_gap() {
     let port = free_port();
     let (mut source, notices) = start(&format!("tcp-listen://127.0.0.1:{port}"), PcmForm::default());
-    let (mut heard, mut client) = (EngineOutput::default(), connect(port));
+    let (mut heard, mut client) = (ReceivedSound::default(), connect(port));
     let play = |client: &mut TcpStream| {
         for n in 0..50 {
             client.write_all(&piece(n)).unwrap();

@@ -214,7 +214,7 @@ pub fn signal(child: &Child, name: &str) {
 
 /// A message as `mosquitto_sub` got it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EngineOutput {
+pub struct ReceivedMessage {
     /// It was kept by the broker and not fresh.
     pub retained: bool,
     /// Its topic.
@@ -226,8 +226,9 @@ pub struct EngineOutput {
 /// A running `mosquitto_sub`.
 pub struct Subscriber {
     child: Child,
-    lines: Receiver<EngineOutput>,
-    early: Mutex<Vec<EngineOutput>>,
+    port: u16,
+    lines: Receiver<ReceivedMessage>,
+    early: Mutex<Vec<ReceivedMessage>>,
 }
 
 impl Subscriber {
@@ -256,15 +257,15 @@ impl Subscriber {
                 else {
                     continue;
                 };
-                if sender.send(EngineOutput { retained: retained == "1", topic, payload }).is_err() {
+                if sender.send(ReceivedMessage { retained: retained == "1", topic, payload }).is_err() {
                     break;
                 }
             }
         });
-        let subscriber = Self { child, lines, early: Mutex::new(Vec::new()) };
+        let subscriber = Self { child, port, lines, early: Mutex::new(Vec::new()) };
         let ready = await_for("the subscription", Duration::from_secs(10), || {
             publish(port, &probe, "ready", &[]);
-            let heard: Vec<EngineOutput> = subscriber.lines.try_iter().collect();
+            let heard: Vec<ReceivedMessage> = subscriber.lines.try_iter().collect();
             heard.iter().any(|heard| heard.topic == probe).then_some(heard)
         });
         subscriber.early.lock().unwrap().extend(ready.into_iter().filter(|heard| heard.topic != probe));
@@ -272,7 +273,7 @@ impl Subscriber {
     }
 
     /// The next message whose topic ends in `suffix`, within `limit`; others are passed over.
-    pub fn next(&self, suffix: &str, limit: Duration) -> EngineOutput {
+    pub fn next(&self, suffix: &str, limit: Duration) -> ReceivedMessage {
         let by = Instant::now() + limit;
         loop {
             let early = {
@@ -302,8 +303,25 @@ impl Subscriber {
         }
     }
 
+    /// What the broker had taken before this call and was not asked for: waits for a message that follows it.
+    pub fn settled(&self) -> Vec<ReceivedMessage> {
+        let probe = format!("probe/{}", self.port);
+        publish(self.port, &probe, "settled", &[]);
+        let mut heard = std::mem::take(&mut *self.early.lock().unwrap());
+        loop {
+            let limit = Duration::from_secs(30);
+            let next = self.lines.recv_timeout(limit).unwrap_or_else(|_| panic!("no probe within {limit:?}"));
+            if next.topic == probe && next.payload == "settled" {
+                break;
+            }
+            heard.push(next);
+        }
+        heard.retain(|heard| !heard.topic.starts_with("probe/"));
+        heard
+    }
+
     /// What has come so far and was not asked for.
-    pub fn rest(&self) -> Vec<EngineOutput> {
+    pub fn rest(&self) -> Vec<ReceivedMessage> {
         let mut heard = std::mem::take(&mut *self.early.lock().unwrap());
         heard.extend(self.lines.try_iter());
         heard.retain(|heard| !heard.topic.starts_with("probe/"));

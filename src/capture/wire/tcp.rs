@@ -167,7 +167,7 @@ impl Listener {
         let before = self.current.replace(client);
         let address = self.current.as_ref().map(|client| client.address.to_string()).unwrap_or_default();
         let replaced = before.map(|before| format!(", and {} is let go: it fell silent", before.address));
-        Arrival::Sender(format!("{address} is heard{}", replaced.unwrap_or_default()))
+        Arrival::Sender(format!("{address} is accepted{}", replaced.unwrap_or_default()))
     }
 }
 

@@ -1,7 +1,7 @@
 //! Whether requests arrive. Brokers grant a subscription and hand nothing on where their rules forbid reading (Mosquitto's do), so
 //! the daemon says a request to itself, which asks for nothing.
 //!
-//! Where its own status comes back the user may read, and by MQTT 3.1.1 more cannot be told: a request that does not come back may
+//! Where its own status comes back the user may read, and with MQTT 3.1.1 no more can be known: a request that does not come back may
 //! be one that this user must not write. MQTT 5 gives a reason then.
 
 use std::time::{Duration, Instant};
@@ -37,7 +37,7 @@ pub(super) struct Arrival {
     is_back: bool,
     /// When it must be back.
     by: Option<Instant>,
-    /// The broker refuses the subscription of this connection, which is told already.
+    /// The broker refuses the subscription of this connection, which is reported already.
     known: bool,
 }
 
