@@ -54,14 +54,15 @@ fn adts(c: u8, [d, e, f]: [u8; 3]) -> Option<usize> {
 
 /// ISO/IEC 11172-3, 2.4.2.3, and 13818-3 for low rates; layers III and II.
 fn mpeg(b: u8, c: u8) -> Option<(&'static str, usize)> {
-    let (is_third, rates) = match ((b >> 3) & 3, (b >> 1) & 3) {
-        (3, 1) => (true, MPEG[0]),
-        (3, 2) => (false, MPEG[1]),
-        (0 | 2, 1) => (true, MPEG[2]),
-        (0 | 2, 2) => (false, MPEG[2]),
+    let (is_third, rates, slower) = match ((b >> 3) & 3, (b >> 1) & 3) {
+        (3, 1) => (true, MPEG[0], 1),
+        (3, 2) => (false, MPEG[1], 1),
+        (2, 1) => (true, MPEG[2], 2),
+        (2, 2) => (false, MPEG[2], 2),
+        (0, 1) => (true, MPEG[2], 4),
+        (0, 2) => (false, MPEG[2], 4),
         _ => return None,
     };
-    let slower = [4, 1, 2, 1][usize::from((b >> 3) & 3)];
     let hz = [44_100, 48_000, 32_000].get(usize::from((c >> 2) & 3))? / slower;
     let bits = rates.get(usize::from(c >> 4)).filter(|kbit| **kbit > 0)? * 1000;
     let samples = if is_third && slower > 1 { 576 } else { 1152 };
