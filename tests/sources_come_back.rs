@@ -338,7 +338,7 @@ fn sources_come_back_and_nothing_is_lost_without_a_count() {
         for stream in &mut streams {
             stream.turn(&found[&stream.id], &mut rng, may_begin, &mut report);
         }
-        memory.push((first.elapsed().as_secs_f64(), daemon.own_mib()));
+        memory.push(daemon.own_mib());
         assert!(daemon.runs(), "it ended: {}", daemon.log().join("\n"));
         let all_well = streams.iter().all(|stream| matches!(stream.phase, Phase::Well { .. }));
         if !may_begin && all_well && over.get_or_insert_with(Instant::now).elapsed() > Duration::from_secs(4)
@@ -381,19 +381,16 @@ fn sources_come_back_and_nothing_is_lost_without_a_count() {
             wrong.push(format!("{}: {time:.1} s, but {heard:.1} s of sound and gaps", stream.id));
         }
     }
-    let last = memory[memory.len() - 1];
     // a stream whose place changes holds a minute of sound until that is learnt, so that single moments say little
-    let highest = |third: usize| {
-        let part = memory.iter().skip(third * memory.len() / 3).take(memory.len() / 3);
-        part.map(|(_, mib)| *mib).fold(0.0, f64::max)
-    };
-    let grown = highest(2) - highest(1);
+    let third = memory.len() / 3;
+    let highest = |from: usize| memory.iter().skip(from).take(third).copied().fold(0.0, f64::max);
+    let grown = highest(2 * third) - highest(third);
     println!(
         "{:.1} min, {} faults; sound and gaps are {furthest:.2} s from the time at most; memory {:.1} MiB, at most {grown:+.1} MiB \
          more in the last third than in the second",
         first.elapsed().as_secs_f64() / 60.0,
         report.0.values().map(|(times, ..)| times).sum::<u32>(),
-        last.1
+        memory[memory.len() - 1]
     );
     let (outcome, _) = daemon.stop(Duration::from_secs(30));
     assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
