@@ -40,8 +40,8 @@ fn patience() -> u32 {
     if std::env::var_os("CPC_TEST_MINUTES").is_some() { 1 } else { 5 }
 }
 
-/// Who can be told what goes wrong from now on.
-enum StreamHandover {
+/// A source, and what can go wrong with it.
+enum FaultTarget {
     Sender(Sender),
     /// The standard input stalls.
     Pipe(Arc<AtomicBool>),
@@ -50,7 +50,7 @@ enum StreamHandover {
     File,
 }
 
-impl StreamHandover {
+impl FaultTarget {
     fn faults(&self) -> &[Fault] {
         match self {
             Self::Sender(sender) => &sender.faults,
@@ -104,13 +104,13 @@ enum Phase {
 
 struct Stream {
     id: String,
-    hand: StreamHandover,
+    hand: FaultTarget,
     phase: Phase,
     online_since: Option<Instant>,
 }
 
 /// Makes all senders, and the part of a configuration that names them.
-fn senders(broker: &Broker, samples: &[i16]) -> (Vec<(String, StreamHandover)>, String) {
+fn senders(broker: &Broker, samples: &[i16]) -> (Vec<(String, FaultTarget)>, String) {
     let has_ffmpeg = Command::new("ffmpeg").arg("-version").output().is_ok();
     if !has_ffmpeg {
         println!("no ffmpeg here: web streams and cameras give way to TCP");
@@ -127,7 +127,7 @@ fn senders(broker: &Broker, samples: &[i16]) -> (Vec<(String, StreamHandover)>, 
         // each hears another part
         let mut own = samples.to_vec();
         own.rotate_left(all.len() * 16_000);
-        all.push((id, StreamHandover::Sender(Sender::start(kind, &own, float))));
+        all.push((id, FaultTarget::Sender(Sender::start(kind, &own, float))));
     };
     for n in 0..(if has_ffmpeg { 9 } else { 14 }) {
         let (listener, port) = Kind::listener();
@@ -288,9 +288,9 @@ fn sources_come_back_and_nothing_is_lost_without_a_count() {
     let microphone = TestMicrophone::start(&whole, 16_000, 1);
     let env = microphone.env();
     let stalled = Arc::new(AtomicBool::new(false));
-    hands.push(("device".to_owned(), StreamHandover::Device(microphone)));
-    hands.push(("pipe".to_owned(), StreamHandover::Pipe(Arc::clone(&stalled))));
-    hands.push(("file".to_owned(), StreamHandover::File));
+    hands.push(("device".to_owned(), FaultTarget::Device(microphone)));
+    hands.push(("pipe".to_owned(), FaultTarget::Pipe(Arc::clone(&stalled))));
+    hands.push(("file".to_owned(), FaultTarget::File));
     assert_eq!(hands.len(), 32);
     let config = format!(
         "node = \"soak\"\n[publish]\nbroker = \"{}\"\n[http]\nlisten = \"127.0.0.1:0\"\n[detect]\ncalibrate_seconds = 10\n{text}\

@@ -9,6 +9,8 @@ use crate::units::{HOP, MODEL_RATE};
 
 /// Sound of a stream that waits for its detector at most, seconds; more is left in the ring.
 const WAITING_S: f64 = 300.0;
+/// The same where the detector is there and the source waits until its sound is taken.
+const WAITING_FOR_SCORES_S: f64 = 10.0;
 
 /// An operation to be done once the sound before it is scored.
 #[derive(Debug)]
@@ -59,10 +61,13 @@ impl StreamPipeline {
 }
 
 impl Engine {
-    /// Whether a stream's sound should stay in its ring, since enough of it waits here.
+    /// Whether a stream's sound should stay in its ring, since enough of it waits here. A `patient` source loses nothing by that.
     #[must_use]
-    pub fn is_full(&self, stream: usize) -> bool {
-        self.pipeline(stream).is_some_and(|pipeline| !pipeline.is_idle() && pipeline.waiting_s() > WAITING_S)
+    pub fn is_full(&self, stream: usize, patient: bool) -> bool {
+        self.pipeline(stream).is_some_and(|pipeline| {
+            let most = if patient && !pipeline.learns() { WAITING_FOR_SCORES_S } else { WAITING_S };
+            !pipeline.is_idle() && pipeline.waiting_s() > most
+        })
     }
 
     /// Whether all sound and operations of a stream are done, so that [`end`](Self::end) need not wait.

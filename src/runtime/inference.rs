@@ -140,9 +140,10 @@ impl Inference {
                 // sound of other streams collects meanwhile, so that a step serves many
                 self.rest();
             } else if !busy {
-                let engine = &self.engine;
-                let wanted =
-                    |s: &&Stream| !s.closing && s.number.is_none_or(|number| !engine.is_full(number));
+                let (engine, patient) = (&self.engine, self.patient);
+                let wanted = |s: &&Stream| {
+                    !s.closing && s.number.is_none_or(|number| !engine.is_full(number, patient))
+                };
                 let open: Vec<&RingReader> =
                     self.streams.iter().filter(wanted).map(|s| &s.feed.reader).collect();
                 let waits = Instant::now();
@@ -166,7 +167,7 @@ impl Inference {
     /// Takes one piece from a ring; true when there was one.
     fn take(&mut self, index: usize, piece: &mut [f32]) -> Result<bool> {
         let Some(stream) = self.streams.get_mut(index).filter(|s| !s.closing) else { return Ok(false) };
-        if stream.number.is_some_and(|number| self.engine.is_full(number)) {
+        if stream.number.is_some_and(|number| self.engine.is_full(number, self.patient)) {
             return Ok(false);
         }
         if stream.shared.is_some() {
