@@ -12,7 +12,10 @@ use crate::error::Result;
 use crate::event::{Finding, Phase};
 use crate::frame::Frame;
 use crate::resample::{StreamResampler, to_model_samples};
-use crate::units::{FRAME_RATE, HOP, LARGEST_SAMPLE, is_valid_sample, samples_to_seconds};
+use crate::units::{FRAME_RATE, HOP, LARGEST_SAMPLE, MODEL_RATE, is_valid_sample, samples_to_seconds};
+
+/// Samples that waiting sound keeps room for: 1 s.
+const KEPT_CAPACITY: usize = MODEL_RATE as usize;
 
 /// Counters of the samples of a stream, at the model rate. `resampled = scored + shed + waiting`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -224,6 +227,10 @@ impl StreamPipeline {
     pub(super) fn feed(&mut self, samples: &[f32]) -> Result<()> {
         self.waiting.drain(..self.taken);
         self.taken = 0;
+        if self.waiting.len() < KEPT_CAPACITY && self.waiting.capacity() > 4 * KEPT_CAPACITY {
+            // minutes of sound waited for a calibration
+            self.waiting.shrink_to(KEPT_CAPACITY);
+        }
         let before = self.waiting.len();
         if samples.iter().all(|&x| is_valid_sample(x)) {
             self.resampler.push(samples, &mut self.waiting)?;
