@@ -5,9 +5,9 @@
 //! packet ids are discarded. Unconfirmed messages are sent again in order.
 
 mod answers;
-mod arrival;
 mod entry;
 mod refused;
+mod request_check;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
@@ -30,8 +30,8 @@ use crate::mqtt::LogRateLimiter;
 use crate::mqtt::Protocol;
 use crate::mqtt::link::{ConnectOptions, Delivery, Link, LinkEvent, Message, is_takeover, is_too_large};
 use answers::REQUESTS;
-use arrival::Arrival;
 use refused::Refused;
+use request_check::RequestCheck;
 
 /// After this long without a receipt the connection is given up.
 const RECEIPT_TIMEOUT: Duration = Duration::from_secs(20);
@@ -118,7 +118,7 @@ pub(super) struct Session {
     /// Refused topics.
     refused: Refused,
     check: SelfCheck,
-    arrival: Arrival,
+    requests: RequestCheck,
     /// Another daemon runs under this node's name.
     duplicate_node: bool,
     /// The last connection had come about.
@@ -139,7 +139,7 @@ impl Session {
         let window = settings.window;
         let check = SelfCheck::new(settings.status_topic.clone(), handler.topics.health());
         let test = (!handler.allowed.is_empty()).then(|| handler.topics.request("test"));
-        let arrival = Arrival::new(test, settings.options.protocol == Protocol::V5);
+        let requests = RequestCheck::new(test, settings.options.protocol == Protocol::V5);
         let mut retained = BTreeMap::from([(settings.status_topic.clone(), Status::Online.as_str().into())]);
         if let Some((home, payload)) = settings.home.as_ref().and_then(|home| Some((home, home.payload()?))) {
             retained.insert(home.topic().to_owned(), payload);
@@ -163,7 +163,7 @@ impl Session {
             retains: true,
             refused: Refused::default(),
             check,
-            arrival,
+            requests,
             duplicate_node: false,
             was_up: false,
             alone: None,
@@ -179,7 +179,7 @@ impl Session {
             self.link(LinkState::Connecting);
             let end = self.connection().await;
             self.requeue();
-            self.arrival.ended(Instant::now());
+            self.requests.ended(Instant::now());
             self.link(LinkState::Away);
             let SessionEnd::Lost(reason) = end else { break };
             let was_good = started.elapsed() >= GOOD_CONNECTION;
@@ -303,7 +303,7 @@ impl Session {
     }
 
     fn handle_message(&mut self, message: &Message, link: &Link) {
-        if self.arrival.takes(message) {
+        if self.requests.takes(message) {
             self.status.clear_fault(REQUESTS);
             return;
         }
@@ -378,7 +378,7 @@ impl Session {
             self.stop_by,
             self.log_limiter.due(),
             self.check.due(),
-            self.arrival.due(),
+            self.requests.due(),
             self.refused.due(),
         ];
         due.into_iter().flatten().fold(far, Instant::min)

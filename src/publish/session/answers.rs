@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use super::arrival::Found;
+use super::request_check::Found;
 use super::{
     Delivery, HomeAssistant, Link, LinkEvent, Session, SessionEvent, Slot, is_takeover, is_too_large,
 };
@@ -164,10 +164,10 @@ impl Session {
     }
 
     fn look_for_requests(&mut self, link: &Link, now: Instant) {
-        let found = self.arrival.retry_due(now, self.check.reads());
-        let (Some(found), Some(topic)) = (found, self.arrival.topic()) else { return };
+        let found = self.requests.retry_due(now, self.check.reads());
+        let (Some(found), Some(topic)) = (found, self.requests.topic()) else { return };
         match found {
-            Found::Say(payload) => {
+            Found::Send(payload) => {
                 if link.client.publish(Delivery::Event, topic, payload) {
                     self.handed.push_back(Slot::Test);
                 }
@@ -272,14 +272,14 @@ impl Session {
                     }
                     Some((_, Slot::State(topic))) => topic,
                     Some((_, Slot::Test)) => {
-                        self.arrival.confirmed(Instant::now());
+                        self.requests.confirmed(Instant::now());
                         return None;
                     }
                     None => return None,
                 };
                 let now = Instant::now();
                 if topic == self.settings.status_topic {
-                    self.arrival.status_confirmed(now);
+                    self.requests.status_confirmed(now);
                 }
                 self.check.confirmed(&topic, now);
                 self.refused.confirmed(&topic, now);
@@ -287,7 +287,7 @@ impl Session {
             LinkEvent::Refused { id, reason } => {
                 let (_, slot) = self.awaiting.remove(id)?;
                 let (Slot::State(topic) | Slot::Record(Record { topic, .. })) = &slot else {
-                    self.arrival.refused();
+                    self.requests.refused();
                     return None;
                 };
                 self.refused.refuse(topic, Instant::now());
@@ -324,7 +324,7 @@ impl Session {
             return;
         };
         if self.handler.topics.requests().contains(&filter) {
-            self.arrival.told_already();
+            self.requests.already_reported();
         }
         self.status
             .set_fault(filter.clone(), format!("the broker refuses the subscription to {filter} ({reason})"));
