@@ -16,6 +16,7 @@
 //! Results of finished recordings wait in a folder beside the events (`EVENTS.part`) until all are done. An interrupted
 //! run resumes from there, and its two files equal those of an uninterrupted run, byte for byte.
 
+mod event_merger;
 mod find;
 mod learn;
 mod row;

@@ -347,11 +347,11 @@ impl JobQueue<'_> {
             return Ok(Some(FileEnd::Done { done, earlier: true }));
         }
         let draft = self.work.begin(name, file)?;
-        let mut scribe = ResultWriter { draft, pool: self, heard: 0.0 };
+        let mut writer = ResultWriter { draft, pool: self, received: 0.0 };
         let known = self.folders.get(place).map_or(PriorCalibration::Nothing, FileCalibration::known);
-        Ok(match self.scorer.run_with(file, known, &mut scribe)? {
+        Ok(match self.scorer.run_with(file, known, &mut writer)? {
             Outcome::Scored { seconds } => {
-                Some(FileEnd::Done { done: scribe.draft.commit(seconds)?, earlier: false })
+                Some(FileEnd::Done { done: writer.draft.commit(seconds)?, earlier: false })
             }
             Outcome::TooShort { reason } => Some(FileEnd::Skipped(reason)),
             Outcome::Stopped => None,
@@ -367,7 +367,7 @@ impl JobQueue<'_> {
 struct ResultWriter<'a> {
     draft: PartialResult,
     pool: &'a JobQueue<'a>,
-    heard: f64,
+    received: f64,
 }
 
 impl Listener for ResultWriter<'_> {
@@ -380,8 +380,8 @@ impl Listener for ResultWriter<'_> {
     }
 
     fn progress(&mut self, seconds: f64) -> bool {
-        (self.pool.watch)(ScoreProgress::Scored { seconds: (seconds - self.heard).max(0.0) });
-        self.heard = self.heard.max(seconds);
+        (self.pool.watch)(ScoreProgress::Scored { seconds: (seconds - self.received).max(0.0) });
+        self.received = self.received.max(seconds);
         self.pool.goes_on()
     }
 }

@@ -3,11 +3,12 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::event_merger::EventMerger;
 use super::row::{Row, Rows};
 use crate::corpus::SoundFile;
 use crate::detect::{Calibration, DetectConfig, Detector, DetectorModel, DetectorState, Input, InputMonitor};
 use crate::error::{Error, Result};
-use crate::event::{Finding, Phase};
+use crate::event::Finding;
 use crate::frame::Frame;
 use crate::model::{Cpc, Manifest, OfflineStepper};
 use crate::units::{FRAME_RATE, HOP, frame_end, samples_to_seconds};
@@ -227,20 +228,20 @@ impl Scorer {
         let mut recording = self.open(path)?;
         let instrument = self.instrument.clone();
         let mut detector = Detector::with_calibration(&self.detect, instrument, calibration.clone())?;
-        let (mut frames, mut untold) = (Vec::new(), Vec::new());
-        let heard = samples_to_seconds(frame_end(last));
-        let goes_on = 'heard: {
+        let (mut frames, mut unreported) = (Vec::new(), Vec::new());
+        let seconds = samples_to_seconds(frame_end(last));
+        let goes_on = 'pass: {
             while recording.next(&mut frames)? {
                 for (frame, input) in &frames {
-                    let reading = detector.push(frame, *input, &mut untold);
+                    let reading = detector.push(frame, *input, &mut unreported);
                     rows.push(&reading).map_or(Ok(()), |row| listener.row(&row))?;
                     if frame.index == last {
-                        break 'heard true;
+                        break 'pass true;
                     }
                 }
-                untold.clear();
-                if !listener.progress(heard) {
-                    break 'heard false;
+                unreported.clear();
+                if !listener.progress(seconds) {
+                    break 'pass false;
                 }
             }
             true
@@ -252,15 +253,15 @@ impl Scorer {
     pub(super) fn open(&self, path: &Path) -> Result<Recording> {
         let sound = SoundFile::open(path)?;
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let passage = match idle {
-            Some(mut passage) => passage.restart().map(|()| passage)?,
+        let stepper = match idle {
+            Some(mut stepper) => stepper.restart().map(|()| stepper)?,
             None => OfflineStepper::new(Arc::clone(&self.cpc))?,
         };
-        Ok(Recording { sound, passage, samples: Vec::new(), monitor: InputMonitor::new(), frames: 0 })
+        Ok(Recording { sound, stepper, samples: Vec::new(), monitor: InputMonitor::new(), frames: 0 })
     }
 
     pub(super) fn close(&self, recording: Recording) {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(recording.passage);
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(recording.stepper);
     }
 
     /// Least seconds of a recording.
@@ -301,7 +302,7 @@ pub(super) enum PriorCalibration<'a> {
 /// A recording that is being processed.
 pub(super) struct Recording {
     sound: SoundFile,
-    passage: OfflineStepper,
+    stepper: OfflineStepper,
     samples: Vec<f32>,
     monitor: InputMonitor,
     pub(super) frames: u64,
@@ -314,10 +315,10 @@ impl Recording {
         frames.clear();
         while self.samples.len() < PIECE * HOP && self.sound.read(&mut self.samples)? {}
         let ready = self.samples.len().min(PIECE * HOP) / HOP * HOP;
-        let mut heard = Vec::with_capacity(ready / HOP);
-        self.passage.step(self.samples.get(..ready).unwrap_or_default(), &mut heard)?;
+        let mut stepped = Vec::with_capacity(ready / HOP);
+        self.stepper.step(self.samples.get(..ready).unwrap_or_default(), &mut stepped)?;
         let hops = self.samples.chunks_exact(HOP);
-        for (frame, hop) in heard.into_iter().zip(hops) {
+        for (frame, hop) in stepped.into_iter().zip(hops) {
             self.monitor.push(hop);
             frames.push((frame, self.monitor.input()));
         }
@@ -329,78 +330,5 @@ impl Recording {
     /// Seconds processed.
     pub(super) fn seconds(&self) -> f64 {
         samples_to_seconds(self.frames * HOP as u64)
-    }
-}
-
-/// Merges all reports of an event into one.
-#[derive(Debug, Default)]
-struct EventMerger {
-    /// The last report of the ongoing event.
-    open: Option<Finding>,
-}
-
-impl EventMerger {
-    fn take(&mut self, findings: &mut Vec<Finding>, listener: &mut dyn Listener) -> Result<()> {
-        for mut finding in findings.drain(..) {
-            if let Some(first) = self.open.take().filter(|first| first.number == finding.number) {
-                finding.emitted_s = first.emitted_s;
-            }
-            match finding.phase {
-                Phase::New | Phase::Update => self.open = Some(finding),
-                Phase::End => listener.event(&finding)?,
-            }
-        }
-        Ok(())
-    }
-
-    /// Ends the recording after `frames` frames.
-    fn finish(&mut self, frames: u64, listener: &mut dyn Listener) -> Result<()> {
-        let Some(mut last) = self.open.take() else { return Ok(()) };
-        let end = frames * HOP as u64;
-        (last.phase, last.offset_sample) = (Phase::End, Some(end));
-        last.offset_s = Some(samples_to_seconds(end));
-        listener.event(&last)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::event::samples::finding;
-
-    #[derive(Default)]
-    struct FileResult(Vec<Finding>);
-
-    impl Listener for FileResult {
-        fn event(&mut self, finding: &Finding) -> Result<()> {
-            self.0.push(finding.clone());
-            Ok(())
-        }
-
-        fn row(&mut self, _: &Row) -> Result<()> {
-            Ok(())
-        }
-
-        fn progress(&mut self, _: f64) -> bool {
-            true
-        }
-    }
-
-    #[test]
-    fn an_event_is_reported_once_with_its_final_figures_and_its_first_time() {
-        let at = |number, phase, emitted_s, score| Finding { phase, emitted_s, score, ..finding(number) };
-        let end = Finding { offset_s: Some(9.0), ..at(0, Phase::End, 10.0, 8.0) };
-        let mut findings = vec![
-            at(0, Phase::New, 1.0, 5.0),
-            at(0, Phase::Update, 2.0, 7.0),
-            end,
-            at(1, Phase::New, 11.0, 6.0),
-        ];
-        let (mut events, mut heard) = (EventMerger::default(), FileResult::default());
-        events.take(&mut findings, &mut heard).unwrap();
-        events.finish(1200, &mut heard).unwrap();
-        let told: Vec<_> =
-            heard.0.iter().map(|f| (f.number, f.phase, f.emitted_s, f.score, f.offset_s)).collect();
-        assert_eq!(told, [(0, Phase::End, 1.0, 8.0, Some(9.0)), (1, Phase::End, 11.0, 6.0, Some(12.0))]);
     }
 }

@@ -114,7 +114,7 @@ pub(super) fn check(name: &str, capture: &CaptureConfig) -> Result<()> {
 pub(super) fn run(name: &str, capture: &CaptureConfig, intake: Intake, link: &SourceLink) {
     let mut callback_state =
         Box::new(CallbackState { intake, timeline: Timeline::default(), rate: RateCheck::default() });
-    let mut told: Option<String> = None;
+    let mut reported: Option<String> = None;
     let mut wait = FIRST_RETRY;
     while !link.stopping() {
         silence_libasound();
@@ -124,16 +124,16 @@ pub(super) fn run(name: &str, capture: &CaptureConfig, intake: Intake, link: &So
         let returned = match attempt {
             Ok(session) => {
                 link.notify(SourceChange::Online { description: session.description().to_owned() });
-                (told, wait) = (None, FIRST_RETRY);
+                (reported, wait) = (None, FIRST_RETRY);
                 let loss = session.watch(link);
                 if let Some(DeviceLoss { reason, wrong_rate }) = loss {
-                    tell_offline(link, &mut told, format!("{name}: {reason}"));
+                    link.report_offline(&mut reported, format!("{name}: {reason}"));
                     wait = if wrong_rate { WRONG_RATE_RETRY } else { wait };
                 }
                 session.close()
             }
             Err((e, returned)) => {
-                tell_offline(link, &mut told, format!("{e} ({})", e.fix()));
+                link.report_offline(&mut reported, format!("{e} ({})", e.fix()));
                 returned
             }
         };
@@ -153,12 +153,4 @@ pub(super) fn run(name: &str, capture: &CaptureConfig, intake: Intake, link: &So
 fn silence_libasound() {
     // without it libasound prints, which does no harm
     let _ = alsa::Output::local_error_handler();
-}
-
-/// Reports once for each cause that the device is offline.
-fn tell_offline(link: &SourceLink, told: &mut Option<String>, reason: String) {
-    if told.as_ref() != Some(&reason) {
-        link.notify(SourceChange::Offline { reason: reason.clone() });
-        *told = Some(reason);
-    }
 }

@@ -302,8 +302,8 @@ mod tests {
             |every: usize| (0..1000).map(|i| if i % every == 0 { 1e30 } else { 0.5f32 }).collect::<Vec<_>>();
         for (every, invalid) in [(112, 0), (100, 0), (50, 20), (2000, 1), (2000, 0)] {
             intake.take(&second(every));
-            let heard = drain(&mut readers[0]);
-            let marked = heard.iter().filter(|x| x.is_nan()).count();
+            let received = drain(&mut readers[0]);
+            let marked = received.iter().filter(|x| x.is_nan()).count();
             assert_eq!(marked, invalid, "one of {every}");
         }
         assert_eq!(counters.not_finite(), 9 + 10 + 20 + 1 + 1);

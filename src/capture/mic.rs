@@ -24,7 +24,6 @@ use super::intake::Intake;
 use super::source::{SourceChange, SourceLink};
 use super::stdin::decode;
 use super::timeline::Timeline;
-use super::wire::tell_offline;
 use crate::mqtt::{Incoming, IncomingMessage};
 
 /// Messages that wait for the source at most.
@@ -42,10 +41,10 @@ pub(super) fn run(id: &str, posts: &Receiver<Incoming>, intake: Intake, link: &S
         link,
         reorder: ReorderBuffer::default(),
         timeline: Timeline::default(),
-        told: ReportedState::Nothing,
+        reported: ReportedState::Nothing,
     };
     let mut steps = Vec::new();
-    let (mut heard, mut rests, mut away) = (Instant::now(), false, None::<String>);
+    let (mut last_received, mut rests, mut away) = (Instant::now(), false, None::<String>);
     while !link.stopping() {
         let due = receiver.reorder.due().map_or(LOOK, |due| due.saturating_duration_since(Instant::now()));
         match posts.recv_timeout(due.min(LOOK)) {
@@ -53,12 +52,12 @@ pub(super) fn run(id: &str, posts: &Receiver<Incoming>, intake: Intake, link: &S
             Ok(Incoming::Message(_)) | Err(RecvTimeoutError::Timeout) => {}
             Ok(Incoming::Connected) => {
                 (rests, away) = (false, None);
-                heard = Instant::now();
+                last_received = Instant::now();
             }
             Ok(Incoming::ByOtherPath) => {
                 (rests, away) = (false, None);
-                heard = Instant::now();
-                receiver.tell_online(|| format!("microphone {id}, stored by the cluster"));
+                last_received = Instant::now();
+                receiver.report_online(|| format!("microphone {id}, stored by the cluster"));
             }
             Ok(Incoming::Disconnected(reason)) => away = Some(format!("the broker is away ({reason})")),
             Ok(Incoming::Refused(reason)) => away = Some(reason.to_string()),
@@ -72,11 +71,11 @@ pub(super) fn run(id: &str, posts: &Receiver<Incoming>, intake: Intake, link: &S
         }
         receiver.reorder.give_up(Instant::now(), &link.counters.chunks, &mut steps);
         if !steps.is_empty() {
-            heard = Instant::now();
+            last_received = Instant::now();
             receiver.play(&mut steps);
         }
-        if !rests && heard.elapsed() >= SILENT {
-            receiver.tell_offline(match &away {
+        if !rests && last_received.elapsed() >= SILENT {
+            receiver.report_offline(match &away {
                 Some(reason) => format!("microphone {id}: {reason}"),
                 None => format!("microphone {id}: no sound for {} s", SILENT.as_secs()),
             });
@@ -96,7 +95,7 @@ struct ChunkReceiver<'a> {
     link: &'a SourceLink,
     reorder: ReorderBuffer,
     timeline: Timeline,
-    told: ReportedState,
+    reported: ReportedState,
 }
 
 impl ChunkReceiver<'_> {
@@ -142,7 +141,7 @@ impl ChunkReceiver<'_> {
     fn sound(&mut self, piece: &Piece) {
         let (rate, channels) = (self.intake.rate(), self.intake.channels());
         let id = self.id;
-        self.tell_online(|| format!("microphone {id} {rate} Hz {channels} ch"));
+        self.report_online(|| format!("microphone {id} {rate} Hz {channels} ch"));
         let length = Duration::from_secs_f64(piece.frames as f64 / f64::from(self.intake.rate().max(1)));
         let captured = piece.at.checked_sub(length).unwrap_or(piece.at);
         let frames = usize::try_from(piece.frames).unwrap_or(usize::MAX);
@@ -154,27 +153,27 @@ impl ChunkReceiver<'_> {
         self.intake.take(&piece.samples);
     }
 
-    fn tell_online(&mut self, description: impl FnOnce() -> String) {
-        if !matches!(self.told, ReportedState::Online) {
+    fn report_online(&mut self, description: impl FnOnce() -> String) {
+        if !matches!(self.reported, ReportedState::Online) {
             self.link.notify(SourceChange::Online { description: description() });
-            self.told = ReportedState::Online;
+            self.reported = ReportedState::Online;
         }
     }
 
     fn rest(&mut self, node: Option<&str>) {
         let Some(node) = node else {
-            return self.tell_offline(format!("microphone {}: no worker analyses it yet", self.id));
+            return self.report_offline(format!("microphone {}: no worker analyses it yet", self.id));
         };
         self.link.notify(SourceChange::Elsewhere { node: node.to_owned() });
-        self.told = ReportedState::Nothing;
+        self.reported = ReportedState::Nothing;
     }
 
-    fn tell_offline(&mut self, reason: String) {
-        let mut told = match std::mem::replace(&mut self.told, ReportedState::Nothing) {
+    fn report_offline(&mut self, reason: String) {
+        let mut reported = match std::mem::replace(&mut self.reported, ReportedState::Nothing) {
             ReportedState::Offline(reason) => Some(reason),
             _ => None,
         };
-        tell_offline(self.link, &mut told, reason);
-        self.told = told.map_or(ReportedState::Nothing, ReportedState::Offline);
+        self.link.report_offline(&mut reported, reason);
+        self.reported = reported.map_or(ReportedState::Nothing, ReportedState::Offline);
     }
 }

@@ -286,7 +286,15 @@ impl SourceLink {
             change,
         };
         if let Err(e) = self.notices.send_timeout(notice, NOTICE_TIMEOUT) {
-            tracing::warn!(source = %self.source, change = ?e.into_inner().change, "nobody takes this notice");
+            tracing::warn!(source = %self.source, change = ?e.into_inner().change, "a notice of the source is lost: the supervisor does not take it");
+        }
+    }
+
+    /// Notifies that the source is offline, once for each cause: `reported` is the cause of the last notice.
+    pub(super) fn report_offline(&self, reported: &mut Option<String>, reason: String) {
+        if reported.as_ref() != Some(&reason) {
+            self.notify(SourceChange::Offline { reason: reason.clone() });
+            *reported = Some(reason);
         }
     }
 

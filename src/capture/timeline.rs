@@ -10,6 +10,8 @@ pub(super) struct Timeline {
     due: Option<Duration>,
     /// The same on the wall, which outlives the stream.
     due_wall: Option<Instant>,
+    /// Where the samples and losses so far end on the wall, counted from the first sample.
+    counted: Option<Instant>,
 }
 
 impl Timeline {
@@ -27,7 +29,8 @@ impl Timeline {
 
     /// `frames` samples arrived, the first captured at `at` on the stream's clock, `wall` on the wall. Returns
     /// the samples lost before them: after an xrun by the stream's clock, after a reopening by the wall's.
-    /// Less than half of what arrived is jitter, no loss.
+    /// Less than half of what arrived is jitter, no loss. A reopened stream may give sound at once that it collected before
+    /// (ffmpeg does): what the count is ahead of the wall by is no loss of the next reopening, so that it does not add up.
     pub(super) fn arrived(&mut self, frames: usize, at: Duration, wall: Instant, xrun: bool) -> u64 {
         let missing = match (self.due, self.due_wall) {
             (Some(due), _) if xrun => at.saturating_sub(due),
@@ -35,9 +38,13 @@ impl Timeline {
             _ => Duration::ZERO,
         };
         let length = Duration::from_secs_f64(frames as f64 / f64::from(self.rate.max(1)));
+        let lost = if missing > length / 2 { missing } else { Duration::ZERO };
+        let ahead = self.counted.filter(|_| self.due.is_some() || lost.is_zero());
+        let counted = ahead.map_or(wall, |counted| counted + lost) + length;
         self.due = Some(at + length);
-        self.due_wall = Some(wall + length);
-        if missing > length / 2 { (missing.as_secs_f64() * f64::from(self.rate)).round() as u64 } else { 0 }
+        self.due_wall = Some(counted.max(wall + length));
+        self.counted = Some(counted);
+        (lost.as_secs_f64() * f64::from(self.rate)).round() as u64
     }
 }
 
@@ -58,6 +65,23 @@ mod tests {
         assert_eq!(arrived(48, false), 0, "late, but nothing was lost");
         assert_eq!(arrived(568, true), 24_000);
         assert_eq!(arrived(590, true), 0, "an xrun that lost less than half a period");
+    }
+
+    #[test]
+    fn sound_that_is_given_at_once_does_not_add_up() {
+        let (start, mut line) = (Instant::now(), Timeline::default());
+        let (mut counted, mut wall) = (0, Duration::ZERO);
+        for _ in 0..200 {
+            line.reopened(16_000);
+            // 0.5 s at once, 1 s as it is captured, then 3 s without sound
+            for piece in 0..75 {
+                counted += 320 + line.arrived(320, piece * 20 * MS, start + wall, false);
+                wall += if piece < 25 { Duration::ZERO } else { 20 * MS };
+            }
+            wall += 3000 * MS;
+        }
+        let ahead = counted as f64 / 16_000.0 - (wall - 3000 * MS).as_secs_f64();
+        assert!((0.0..=0.55).contains(&ahead), "{ahead} s");
     }
 
     #[test]

@@ -34,7 +34,7 @@ enum ConnectionEnd {
     /// It was a file, and is read to its end: it is not reopened.
     Over,
     /// It is lost: the reason, and whether it delivered any sound.
-    Lost { reason: String, heard: bool },
+    Lost { reason: String, received: bool },
 }
 
 /// Runs such a source: open, read, open again, until it is stopped.
@@ -52,7 +52,7 @@ pub(super) fn run(
     while !link.stopping() {
         let end = match Connection::open(address, form, transport) {
             Ok(mut connection) => source.listen(&mut connection),
-            Err(reason) => ConnectionEnd::Lost { reason, heard: false },
+            Err(reason) => ConnectionEnd::Lost { reason, received: false },
         };
         match end {
             ConnectionEnd::Stopped => return,
@@ -60,9 +60,9 @@ pub(super) fn run(
                 while link.sleep_until(Instant::now() + LAST_RETRY) {}
                 return;
             }
-            ConnectionEnd::Lost { reason, heard } => {
-                source.tell_offline(format!("{address}: {reason}"));
-                wait = if heard { FIRST_RETRY } else { wait };
+            ConnectionEnd::Lost { reason, received } => {
+                source.report_offline(format!("{address}: {reason}"));
+                wait = if received { FIRST_RETRY } else { wait };
             }
         }
         link.sleep_until(Instant::now() + wait);
@@ -87,7 +87,7 @@ impl NetworkSource<'_> {
         let address = self.address;
         let (limits, pace) = (connection.limits(), pace(address));
         self.receiver.begin();
-        let (mut heard, mut flow) = (false, FlowMonitor::new(limits.quiet, self.form.rate));
+        let (mut received, mut flow) = (false, FlowMonitor::new(limits.quiet, self.form.rate));
         loop {
             if self.link.stopping() {
                 return ConnectionEnd::Stopped;
@@ -98,8 +98,8 @@ impl NetworkSource<'_> {
                         self.receiver.pause();
                     } else if self.receiver.completes_a_frame(bytes) {
                         // reported first, since paced sound may wait
-                        self.tell_online(heard);
-                        heard = true;
+                        self.report_online(received);
+                        received = true;
                     }
                     self.receiver.take(bytes, pace)
                 }
@@ -125,20 +125,20 @@ impl NetworkSource<'_> {
                             bytes as f64 / self.form.frame_bytes() as f64 / f64::from(self.form.rate),
                         );
                     }
-                    return ConnectionEnd::Lost { reason: format!("{why}{rest}"), heard };
+                    return ConnectionEnd::Lost { reason: format!("{why}{rest}"), received };
                 }
                 Arrival::Over(seconds) => return self.be_over(seconds),
             };
             let now = Instant::now();
             if frames > 0 && flow.take(frames, now) {
-                self.tell_online(heard);
-                heard = true;
+                self.report_online(received);
+                received = true;
             }
-            if let Some(missing) = flow.begins_to_trickle(now).filter(|_| heard) {
+            if let Some(missing) = flow.begins_to_trickle(now).filter(|_| received) {
                 self.receiver.pause();
                 self.receiver.mark_missing(missing);
                 let rate = self.form.rate;
-                self.tell_offline(format!(
+                self.report_offline(format!(
                     "{address}: less than a quarter of {rate} samples a second come: the line is slow, or `pcm` is not the form that is sent"
                 ));
             }
@@ -146,39 +146,39 @@ impl NetworkSource<'_> {
                 continue;
             }
             let quiet = flow.quiet(now);
-            let (limit, after) = (if heard { limits.lost } else { limits.first }, limits.quiet);
-            if quiet >= after && (heard || self.offline.is_none()) {
+            let (limit, after) = (if received { limits.lost } else { limits.first }, limits.quiet);
+            if quiet >= after && (received || self.offline.is_none()) {
                 let complaint = self.receiver.complaint().or_else(|| connection.complaint());
-                if heard && self.offline.is_none() {
+                if received && self.offline.is_none() {
                     self.receiver.pause();
                 }
                 let complaint = complaint.map(|complaint| format!("; {complaint}")).unwrap_or_default();
                 let wait = limits
                     .first
-                    .filter(|_| !heard)
+                    .filter(|_| !received)
                     .map(|limit| format!(" yet, it may take {} s", limit.as_secs()));
                 let wait = wait.unwrap_or_else(|| format!(" for {} s", after.as_secs()));
-                self.tell_offline(format!("{address}: no sound{wait}{complaint}"));
+                self.report_offline(format!("{address}: no sound{wait}{complaint}"));
             }
             if let Some(limit) = limit.filter(|&limit| quiet >= limit) {
                 let complaint = connection.complaint().map(|complaint| format!("; {complaint}"));
                 let reason = format!("no sound for {} s{}", limit.as_secs(), complaint.unwrap_or_default());
-                return ConnectionEnd::Lost { reason, heard };
+                return ConnectionEnd::Lost { reason, received };
             }
         }
     }
 
     fn be_over(&mut self, seconds: f64) -> ConnectionEnd {
         let address = self.address;
-        self.tell_offline(format!(
+        self.report_offline(format!(
             "{address}: the file of {seconds:.1} s is over; it is played once (`cpc-stream score` scores files)"
         ));
         ConnectionEnd::Over
     }
 
     /// Reports that the source is online, at a change.
-    fn tell_online(&mut self, heard: bool) {
-        if heard && self.offline.is_none() {
+    fn report_online(&mut self, received: bool) {
+        if received && self.offline.is_none() {
             return;
         }
         let PcmForm { rate, channels, format } = self.form;
@@ -187,8 +187,8 @@ impl NetworkSource<'_> {
         self.offline = None;
     }
 
-    fn tell_offline(&mut self, reason: String) {
-        tell_offline(self.link, &mut self.offline, reason);
+    fn report_offline(&mut self, reason: String) {
+        self.link.report_offline(&mut self.offline, reason);
     }
 }
 
@@ -209,13 +209,5 @@ fn pace(address: &Address) -> Pace {
         // a file comes as fast as it can be read, and segments of a live stream do too
         Address::Ffmpeg(url) if url.starts_with("http") => Pace::RealTime,
         Address::Ffmpeg(_) => Pace::Waits,
-    }
-}
-
-/// Reports once for each cause that the source is offline.
-pub(super) fn tell_offline(link: &SourceLink, told: &mut Option<String>, reason: String) {
-    if told.as_ref() != Some(&reason) {
-        link.notify(SourceChange::Offline { reason: reason.clone() });
-        *told = Some(reason);
     }
 }

@@ -102,16 +102,16 @@ pub(super) fn run(args: &ScoreArgs, set: SetThreads) -> Result<()> {
     let stop = stop_flag()?;
     let style = ProgressStyle::with_template("{pos}/{len} files {bar:30} {msg} {elapsed}");
     let bar = ProgressBar::new(0).with_style(style.map_err(|e| Error::internal(e.to_string()))?);
-    let (begun, heard) = (Instant::now(), Mutex::new(0.0));
+    let (begun, received) = (Instant::now(), Mutex::new(0.0));
     let watch = {
         let bar = bar.clone();
         move |progress| match progress {
             ScoreProgress::Begins { files } => bar.set_length(files as u64),
             ScoreProgress::Scored { seconds } => {
-                let Ok(mut heard) = heard.lock() else { return };
-                *heard += seconds;
-                let speed = *heard / begun.elapsed().as_secs_f64().max(1e-3);
-                bar.set_message(format!("{:.2} h of sound, {speed:.0} × real time", *heard / 3600.0));
+                let Ok(mut received) = received.lock() else { return };
+                *received += seconds;
+                let speed = *received / begun.elapsed().as_secs_f64().max(1e-3);
+                bar.set_message(format!("{:.2} h of sound, {speed:.0} × real time", *received / 3600.0));
             }
             ScoreProgress::Done => bar.inc(1),
         }

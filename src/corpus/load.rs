@@ -133,11 +133,11 @@ fn append(path: &Path, recording: &mut Recording) -> Result<Option<String>> {
     let mut resampler = StreamResampler::new(reader.rate())?;
     let (mut block, mut ready) = (Vec::new(), Vec::new());
     recording.clips += 1;
-    let mut heard = 0u64;
+    let mut received = 0u64;
     loop {
         let more = reader.next_mono(None, &mut block)?;
         if more {
-            heard += block.len() as u64;
+            received += block.len() as u64;
             resampler.push(&block, &mut ready)?;
         } else {
             resampler.flush(&mut ready)?;
@@ -156,7 +156,7 @@ fn append(path: &Path, recording: &mut Recording) -> Result<Option<String>> {
     if reader.rate() < MODEL_RATE {
         done.push(format!("{} Hz resampled, nothing above {} Hz", reader.rate(), reader.rate() / 2));
     }
-    let seconds = heard as f64 / f64::from(reader.rate());
+    let seconds = received as f64 / f64::from(reader.rate());
     if seconds > LONG_S {
         done.push(format!("{:.1} h of sound kept in memory", seconds / 3600.0));
     }

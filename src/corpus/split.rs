@@ -23,12 +23,12 @@ pub fn hold_out(recordings: Vec<Recording>, share: f64) -> Result<(Vec<Recording
         recordings.into_iter().map(|r| (Sha256::digest(r.id.as_bytes()).to_vec(), r)).collect();
     ranked.sort_by(|a, b| a.0.cmp(&b.0));
     let most = ranked.len() / 2;
-    let (mut train, mut held, mut heard) = (Vec::new(), Vec::new(), 0usize);
+    let (mut train, mut held, mut received) = (Vec::new(), Vec::new(), 0usize);
     for (_, recording) in ranked {
-        let wanted = held.len() < 2 || (heard as f64) < share * total as f64;
-        let fits = (heard + recording.len()) as f64 <= 2.0 * share * total as f64;
+        let wanted = held.len() < 2 || (received as f64) < share * total as f64;
+        let fits = (received + recording.len()) as f64 <= 2.0 * share * total as f64;
         if wanted && fits && held.len() < most {
-            heard += recording.len();
+            received += recording.len();
             held.push(recording);
         } else {
             train.push(recording);

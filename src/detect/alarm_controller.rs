@@ -27,7 +27,7 @@ mod decision;
 mod running;
 
 pub(crate) use running::Decision;
-use running::{AlarmFate, Block, Count, Running, UNTOLD};
+use running::{AlarmFate, Block, Count, Running, UNREPORTED};
 
 /// What watching has taught about one calibration.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -180,9 +180,9 @@ impl AlarmController {
 
     /// The operator's verdict on event `number`; false if that is not known any more.
     pub(crate) fn judge(&mut self, number: u64, verdict: Verdict) -> bool {
-        let counted = number != UNTOLD && self.learnt.controller.judge(number, verdict);
+        let counted = number != UNREPORTED && self.learnt.controller.judge(number, verdict);
         if let Some(running) =
-            self.running.as_ref().filter(|r| r.fate == AlarmFate::Decision && r.number == number)
+            self.running.as_ref().filter(|r| r.fate == AlarmFate::Reported && r.number == number)
         {
             let now = self.learnt.maxima.blocks();
             self.declared.remember(number, running.window(), (running.block, now), running.extent);
@@ -208,16 +208,16 @@ impl AlarmController {
         self.counts.drifts += u64::from(self.drift.push(scored.score, scored.novelty, level));
         scored.p = self.learnt.recalibrated.p(scored.p);
         scored.score = (-scored.p.log10()).max(0.0);
-        let mut told = Decision::default();
+        let mut decision = Decision::default();
         match self.gate.push(scored) {
             Some(Change::Ended(episode)) => {
                 let known = self
                     .running
                     .as_ref()
                     .is_some_and(|it| matches!(it.fate, AlarmFate::Known | AlarmFate::Repeat));
-                told = self.end(*episode, number);
+                decision = self.end(*episode, number);
                 if self.gate.is_exhausted() && !known {
-                    told.regime = self.change_regime();
+                    decision.regime = self.change_regime();
                 }
             }
             Some(Change::Began) => self.running = Some(Running::new(self.learnt.maxima.blocks())),
@@ -231,21 +231,23 @@ impl AlarmController {
             let now = Extent { novelty: scored.novelty, score: scored.score, kind };
             running.extent = running.extent.max(now);
         }
-        told.began |= self.running.is_some() && self.decide(number, false);
-        told.graver = self.running.as_mut().is_some_and(|it| std::mem::take(&mut it.graver));
+        decision.began |= self.running.is_some() && self.decide(number, false);
+        decision.graver = self.running.as_mut().is_some_and(|it| std::mem::take(&mut it.graver));
         if let Some(middle) = self.medians.push(scored.p) {
             self.changed = (self.changed + evidence(middle, scored.p_place)).max(0.0);
-            if self.changed > f64::from(CHANGED_BLOCKS) && told == Decision::default() && self.change_regime()
+            if self.changed > f64::from(CHANGED_BLOCKS)
+                && decision == Decision::default()
+                && self.change_regime()
             {
-                told = self.gate.cut().map(|episode| self.end(episode, number)).unwrap_or_default();
-                told.regime = true;
+                decision = self.gate.cut().map(|episode| self.end(episode, number)).unwrap_or_default();
+                decision.regime = true;
             }
         }
         self.block.frames += 1;
         if self.block.frames >= FRAME_RATE {
             self.end_block();
         }
-        told
+        decision
     }
 
     /// Breaks off: the event that is going on ends.
@@ -267,13 +269,13 @@ impl AlarmController {
 
     /// The event that is going on and was reported.
     pub(crate) fn episode(&self) -> Option<&OngoingEvent> {
-        let told = self.running.as_ref().is_some_and(|running| running.fate == AlarmFate::Decision);
-        self.gate.episode().filter(|_| told)
+        let reported = self.running.as_ref().is_some_and(|running| running.fate == AlarmFate::Reported);
+        self.gate.episode().filter(|_| reported)
     }
 
     /// What is known of the sound of the event that is going on and was reported.
     pub(crate) fn repeat(&self) -> Option<Repeat> {
-        self.running.as_ref().filter(|running| running.fate == AlarmFate::Decision)?.repeat
+        self.running.as_ref().filter(|running| running.fate == AlarmFate::Reported)?.repeat
     }
 
     /// Below this p an event is severe.

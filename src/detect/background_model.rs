@@ -107,8 +107,8 @@ impl BackgroundModel {
     }
 
     /// Takes the next frame: `bands` `[64]` and the context.
-    pub fn push(&self, frame: (&[f32], &[f32]), maker: &mut FeatureExtractor) {
-        maker.push(&self.predictors, frame);
+    pub fn push(&self, frame: (&[f32], &[f32]), extractor: &mut FeatureExtractor) {
+        extractor.push(&self.predictors, frame);
     }
 
     /// A raw row in units of the site, in the order of `channels`: planes of 64 bands, each within ±8, then distances.
@@ -218,17 +218,17 @@ impl RawRows {
         breaks: &[usize],
     ) -> Self {
         let mut rows = Self { frames: Vec::new(), values: Kept::new(RAW, PIECE) };
-        let (mut maker, mut since) = (FeatureExtractor::new(), 0);
+        let (mut extractor, mut since) = (FeatureExtractor::new(), 0);
         let (mut now, mut values) = (vec![0.0; width], Vec::with_capacity(RAW));
         for (frame, bands) in bands.frames().enumerate() {
             if breaks.binary_search(&frame).is_ok() {
-                (maker, since) = (FeatureExtractor::new(), 0);
+                (extractor, since) = (FeatureExtractor::new(), 0);
             }
             context(frame, &mut now);
-            maker.push(predictors, (&bands, &now));
+            extractor.push(predictors, (&bands, &now));
             since += 1;
             if (frame + 1) % super::feature_rows::ROW == 0 {
-                maker.row(&mut values);
+                extractor.row(&mut values);
                 if since >= WARM_UP {
                     rows.frames.push(frame);
                     rows.values.push(&values);
@@ -292,19 +292,21 @@ mod tests {
         let (mut contexts, mut bands) = (Vec::new(), Vec::new());
         for u in 0..frames {
             contexts.extend((0..WIDTH).map(|_| rng.random_range(-1.0..1.0f32)));
-            let told = if u >= LAG { contexts[(u - LAG) * WIDTH] } else { 0.0 };
-            bands.extend((0..BANDS).map(|b| -6.0 + told * (b % 3) as f32 + rng.random_range(-0.5..0.5f32)));
+            let reported = if u >= LAG { contexts[(u - LAG) * WIDTH] } else { 0.0 };
+            bands.extend(
+                (0..BANDS).map(|b| -6.0 + reported * (b % 3) as f32 + rng.random_range(-0.5..0.5f32)),
+            );
         }
         (bands, contexts)
     }
 
     fn raw(site: &BackgroundModel, bands: &[f32], contexts: &[f32]) -> Vec<Vec<f32>> {
-        let (mut maker, mut out) = (FeatureExtractor::new(), Vec::new());
+        let (mut extractor, mut out) = (FeatureExtractor::new(), Vec::new());
         for (i, frame) in bands.chunks_exact(BANDS).zip(contexts.chunks_exact(WIDTH)).enumerate() {
-            site.push(frame, &mut maker);
+            site.push(frame, &mut extractor);
             if (i + 1) % ROW == 0 {
                 let mut row = Vec::new();
-                maker.row(&mut row);
+                extractor.row(&mut row);
                 out.push(row);
             }
         }

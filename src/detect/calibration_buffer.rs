@@ -233,22 +233,22 @@ impl CalibrationBuffer {
     }
 
     /// What a watched stream remembers after the frames that were collected last.
-    pub(crate) fn hearing(&self, known: &Calibration, instrument: &DetectorModel) -> FrameScorer {
-        let mut hearing = FrameScorer::new(known.surprise_frames);
+    pub(crate) fn scorer(&self, known: &Calibration, instrument: &DetectorModel) -> FrameScorer {
+        let mut scorer = FrameScorer::new(known.surprise_frames);
         let mut adaptive = known.terms.adaptive();
         let mut last = None;
         for frame in &self.recent {
             if last.is_some_and(|last: u64| frame.index != last + 1) {
-                hearing = FrameScorer::new(known.surprise_frames);
+                scorer = FrameScorer::new(known.surprise_frames);
             }
             last = Some(frame.index);
-            hearing.push(frame, known, &mut adaptive, instrument);
+            scorer.push(frame, known, &mut adaptive, instrument);
         }
         // the windows of minutes reach farther back than the frames that were kept
         if let Some(terms) = self.terms.as_ref().filter(|_| self.stride == 1) {
-            hearing.set_terms(terms.clone(), self.baseline.clone());
+            scorer.set_terms(terms.clone(), self.baseline.clone());
         }
-        hearing
+        scorer
     }
 
     fn thin_out(&mut self) {

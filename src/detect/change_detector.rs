@@ -8,9 +8,10 @@ use super::alarm_controller::Learnt;
 use super::calibration::Calibration;
 use super::calibration_buffer::CalibrationBuffer;
 use super::config::DetectConfig;
-use super::detector::{Detector, SinceBreak, Stage};
+use super::detector::Detector;
 use super::detector_model::DetectorModel;
 use super::frame_scorer::FrameScorer;
+use super::stage::{SinceBreak, Stage};
 use super::surprise::median;
 use super::terms::Adaptive;
 use crate::event::Finding;
@@ -78,22 +79,22 @@ impl Medians {
 /// A calibration that is not in force, asked for its opinion. The one place here that scores frames itself.
 #[derive(Debug, Clone)]
 struct StandbyCalibration {
-    hearing: FrameScorer,
+    scorer: FrameScorer,
     adaptive: Option<Adaptive>,
     medians: Medians,
 }
 
 impl StandbyCalibration {
     fn new(config: &DetectConfig) -> Self {
-        let hearing = FrameScorer::new(config.surprise_frames());
-        Self { hearing, adaptive: None, medians: Medians::default() }
+        let scorer = FrameScorer::new(config.surprise_frames());
+        Self { scorer, adaptive: None, medians: Medians::default() }
     }
 
     fn push(&mut self, former: &PreviousCalibration, frame: &Frame, instrument: &DetectorModel) {
         let PreviousCalibration { calibration, learnt } = former;
         // a frame that cannot be scored has been told of by the calibration in force
         let adaptive = self.adaptive.get_or_insert_with(|| calibration.terms.adaptive());
-        let scores = self.hearing.push(frame, calibration, adaptive, instrument);
+        let scores = self.scorer.push(frame, calibration, adaptive, instrument);
         if let (Some(_), Some(fused)) = (scores.novelty, scores.fused) {
             let p = learnt.recalibrated.p(fused.p);
             self.medians.push(scores.p_place.map_or(p, |place| p.min(place)));
@@ -144,7 +145,7 @@ impl Relearning {
     /// The stream was broken off: what was smoothed over frames begins anew.
     pub(super) fn break_off(&mut self) {
         for aside in &mut self.asides {
-            aside.hearing = FrameScorer::new(self.config.surprise_frames());
+            aside.scorer = FrameScorer::new(self.config.surprise_frames());
         }
     }
 
@@ -177,7 +178,7 @@ impl Detector {
     /// What a change of the site asks for after a good frame whose p in force is `p`.
     pub(super) fn follow_regime(&mut self, frame: &Frame, p: f64, out: &mut Vec<Finding>) {
         let Stage::Watching(watch) = &mut self.stage else { return };
-        if watch.vigil.takes_regime_change() {
+        if watch.alarm_controller.takes_regime_change() {
             let former = watch.former.len();
             watch.relearning = Some(Box::new(Relearning::new(&self.config, self.instrument.shape, former)));
         }
@@ -189,7 +190,7 @@ impl Detector {
             None => {}
             Some(Outcome::Passed) => {
                 watch.relearning = None;
-                watch.vigil.thaw();
+                watch.alarm_controller.thaw();
             }
             Some(Outcome::Returned(place)) => {
                 if let Some(former) = watch.former.remove(place) {
@@ -218,10 +219,10 @@ impl Detector {
     /// Puts another calibration in force; the present one becomes a former one. A running event ends.
     fn move_to(&mut self, new: PreviousCalibration, out: &mut Vec<Finding>) {
         let Stage::Watching(watch) = &mut self.stage else { return };
-        let told = watch.vigil.finish(self.number);
-        self.tell(&told, out);
+        let reported = watch.alarm_controller.finish(self.number);
+        self.tell(&reported, out);
         let Stage::Watching(watch) = &mut self.stage else { return };
-        let learnt = watch.vigil.adopt(new.learnt, &self.config);
+        let learnt = watch.alarm_controller.adopt(new.learnt, &self.config);
         watch.id = new.calibration.id();
         watch.adaptive = new.calibration.terms.adaptive();
         let calibration = std::mem::replace(&mut watch.calibration, new.calibration);

@@ -2,21 +2,19 @@
 
 use std::collections::VecDeque;
 
-use super::activity::ActivityTracker;
 use super::alarm_controller::{AlarmController, Decision};
 use super::calibration::Calibration;
 use super::calibration_buffer::CalibrationBuffer;
-use super::change_detector::{PreviousCalibration, Relearning};
 use super::combined_p_value::CombinedPValue;
 use super::config::{DetectConfig, ms_to_frames};
 use super::detector_model::DetectorModel;
-use super::frame_scorer::{FrameScorer, LOOKED_AT};
+use super::frame_scorer::LOOKED_AT;
 use super::input::{Input, InputState};
-use super::latent_mean::{EVERY, LatentMean, POOL_FRAMES};
+use super::latent_mean::EVERY;
 use super::ongoing_event::{EventContext, OngoingEvent, ScoredFrame};
 use super::reading::{DetectorCounts, DetectorState, Quality, Reading};
 use super::recurring::Repeat;
-use super::terms::Adaptive;
+use super::stage::{SinceBreak, Stage, Watch};
 use crate::error::{Error, Result};
 use crate::event::{Finding, Phase};
 use crate::frame::Frame;
@@ -28,27 +26,6 @@ const SILENCE_DBFS: f32 = -119.9;
 const SILENCE_FRAMES: u64 = 10;
 /// No latent, context or PMI of a sound model is larger than this.
 const LARGEST: f32 = 1e9;
-
-#[derive(Debug, Clone)]
-pub(super) struct Watch {
-    pub(super) calibration: Calibration,
-    pub(super) id: String,
-    pub(super) vigil: AlarmController,
-    /// What is usual, with what was received since.
-    pub(super) adaptive: Adaptive,
-    /// Former calibrations, the newest first.
-    pub(super) former: VecDeque<PreviousCalibration>,
-    /// While the site changes.
-    pub(super) relearning: Option<Box<Relearning>>,
-    /// The frame in hand; kept for its allocation.
-    scored: ScoredFrame,
-}
-
-#[derive(Debug, Clone)]
-pub(super) enum Stage {
-    Calibrating(Box<CalibrationBuffer>),
-    Watching(Box<Watch>),
-}
 
 /// Detector of one stream: a function of the frames alone, without clocks.
 #[derive(Debug, Clone)]
@@ -65,29 +42,6 @@ pub struct Detector {
     pub(super) silent_run: u64,
     pub(super) since_break: SinceBreak,
     pub(super) window: Vec<f32>,
-}
-
-/// What is remembered of the frames since the last start, gap, silence or invalid frame.
-#[derive(Debug, Clone)]
-pub(super) struct SinceBreak {
-    frames: u64,
-    /// What scores remember.
-    hearing: FrameScorer,
-    /// Latents z, by which the operator's verdicts are known again.
-    pool: LatentMean,
-    /// Level and beats.
-    activity: ActivityTracker,
-}
-
-impl SinceBreak {
-    pub(super) fn new(config: &DetectConfig, latent: usize) -> Self {
-        Self {
-            frames: 0,
-            hearing: FrameScorer::new(config.surprise_frames()),
-            pool: LatentMean::new(POOL_FRAMES as usize, latent),
-            activity: ActivityTracker::new(),
-        }
-    }
 }
 
 impl Detector {
@@ -142,7 +96,7 @@ impl Detector {
             self.gap(out);
         }
         if let Stage::Watching(watch) = &mut self.stage {
-            watch.vigil.tick();
+            watch.alarm_controller.tick();
         }
         let usable = self.is_usable(frame);
         let empty = input.empty || frame.level_dbfs <= SILENCE_DBFS;
@@ -221,7 +175,7 @@ impl Detector {
         config.validate()?;
         self.config = config;
         if let Stage::Watching(watch) = &mut self.stage {
-            watch.vigil.set_rate(&self.config)?;
+            watch.alarm_controller.set_rate(&self.config)?;
         }
         Ok(())
     }
@@ -266,7 +220,7 @@ impl Detector {
     /// Whether an event is going on.
     #[must_use]
     pub fn in_event(&self) -> bool {
-        matches!(&self.stage, Stage::Watching(watch) if watch.vigil.episode().is_some())
+        matches!(&self.stage, Stage::Watching(watch) if watch.alarm_controller.episode().is_some())
     }
 
     /// How many events began so far; the next one has this number.
@@ -294,9 +248,9 @@ impl Detector {
             return;
         }
         let learnt = collector.fit(&self.config, &self.instrument);
-        let learnt = learnt.map(|known| (collector.hearing(&known, &self.instrument), known));
-        let watching = learnt.and_then(|(hearing, known)| {
-            self.since_break.hearing = hearing;
+        let learnt = learnt.map(|known| (collector.scorer(&known, &self.instrument), known));
+        let watching = learnt.and_then(|(scorer, known)| {
+            self.since_break.scorer = scorer;
             self.watch(known)
         });
         if let Err(error) = watching {
@@ -307,12 +261,12 @@ impl Detector {
     }
 
     fn watch(&mut self, calibration: Calibration) -> Result<()> {
-        let (id, vigil) = (calibration.id(), AlarmController::new(&self.config)?);
+        let (id, alarm_controller) = (calibration.id(), AlarmController::new(&self.config)?);
         self.stage = Stage::Watching(Box::new(Watch {
             adaptive: calibration.terms.adaptive(),
             calibration,
             id,
-            vigil,
+            alarm_controller,
             former: VecDeque::new(),
             relearning: None,
             scored: ScoredFrame::quiet(0),
@@ -323,11 +277,11 @@ impl Detector {
     fn score(&mut self, frame: &Frame, fresh: bool, reading: &mut Reading, out: &mut Vec<Finding>) {
         let Stage::Watching(watch) = &mut self.stage else { return };
         let known = &watch.calibration;
-        let hearing = &mut self.since_break.hearing;
+        let scorer = &mut self.since_break.scorer;
         let scores = if self.silent_run == 0 {
-            hearing.push(frame, known, &mut watch.adaptive, &self.instrument)
+            scorer.push(frame, known, &mut watch.adaptive, &self.instrument)
         } else {
-            hearing.hold(known)
+            scorer.hold(known)
         };
         if self.silent_run == 0 {
             self.since_break.activity.push(frame, &known.activity);
@@ -356,36 +310,38 @@ impl Detector {
         scored.level_dbfs = frame.level_dbfs;
         scored.pmi.clone_from(&frame.pmi);
         let window = fresh.then_some(self.window.as_slice());
-        let told = watch.vigil.push(scored, window, self.number);
+        let decision = watch.alarm_controller.push(scored, window, self.number);
         let p = scored.p.min(scored.p_place);
         (reading.p, reading.score) = (Some(scored.p), Some(scored.score));
-        self.tell(&told, out);
+        self.tell(&decision, out);
         self.follow_regime(frame, p, out);
         reading.state = self.state();
     }
 
     /// Makes findings of what the watch has to tell.
-    pub(super) fn tell(&mut self, told: &Decision, out: &mut Vec<Finding>) {
-        self.number += u64::from(told.began);
+    pub(super) fn tell(&mut self, decision: &Decision, out: &mut Vec<Finding>) {
+        self.number += u64::from(decision.began);
         let Stage::Watching(watch) = &self.stage else { return };
-        let phase = if told.began { Phase::New } else { Phase::Update };
-        let told_now = told.began || (told.graver && told.ended.is_none());
-        let repeat = if told.ended.is_some() { told.repeat } else { watch.vigil.repeat() };
-        if let Some(episode) = told.ended.as_ref().or(watch.vigil.episode()).filter(|_| told_now) {
+        let phase = if decision.began { Phase::New } else { Phase::Update };
+        let reported_now = decision.began || (decision.graver && decision.ended.is_none());
+        let repeat = if decision.ended.is_some() { decision.repeat } else { watch.alarm_controller.repeat() };
+        if let Some(episode) =
+            decision.ended.as_ref().or(watch.alarm_controller.episode()).filter(|_| reported_now)
+        {
             out.extend(self.finding(episode, phase, repeat));
         }
-        if let Some(episode) = &told.ended {
+        if let Some(episode) = &decision.ended {
             let end = self.finding(episode, Phase::End, repeat);
-            out.extend(end.map(|end| Finding { regime: told.regime, nearest: told.nearest, ..end }));
+            out.extend(end.map(|end| Finding { regime: decision.regime, nearest: decision.nearest, ..end }));
         }
     }
 
     /// Ends a running event and forgets all but what is normal.
     fn break_off(&mut self, out: &mut Vec<Finding>) {
         if let Stage::Watching(watch) = &mut self.stage {
-            let told = watch.vigil.finish(self.number);
+            let decision = watch.alarm_controller.finish(self.number);
             watch.relearning.iter_mut().for_each(|relearning| relearning.break_off());
-            self.tell(&told, out);
+            self.tell(&decision, out);
         }
         if self.since_break.frames > 0 {
             self.since_break = SinceBreak::new(&self.config, self.instrument.shape.latent);
@@ -401,6 +357,6 @@ impl Detector {
             calibration: watch.id.clone(),
             repeat,
         };
-        Some(episode.finding(phase, now, watch.vigil.severe_below(), &setting))
+        Some(episode.finding(phase, now, watch.alarm_controller.severe_below(), &setting))
     }
 }

@@ -51,7 +51,7 @@ pub(super) struct BandFigures {
 #[derive(Debug, Clone)]
 pub(super) struct FrameScorer {
     smooth: MovingAverage,
-    maker: FeatureExtractor,
+    extractor: FeatureExtractor,
     terms: TermState,
     /// The level of the combined score over the last seconds.
     baseline: Baseline,
@@ -94,7 +94,7 @@ impl FrameScorer {
     pub(super) fn new(surprise_frames: u64) -> Self {
         Self {
             smooth: MovingAverage::new(surprise_frames as usize),
-            maker: FeatureExtractor::new(),
+            extractor: FeatureExtractor::new(),
             terms: TermState::new(),
             baseline: Baseline::new(),
             step_rows: 0,
@@ -121,18 +121,18 @@ impl FrameScorer {
         adaptive: &mut Adaptive,
         instrument: &DetectorModel,
     ) -> Scores {
-        known.site.push((&frame.bands, &frame.c), &mut self.maker);
+        known.site.push((&frame.bands, &frame.c), &mut self.extractor);
         self.terms.push(&known.terms, adaptive, &frame.bands);
         if (frame.index + 1).is_multiple_of(ROW as u64) {
-            self.maker.row(&mut self.raw);
-            let step = known.site.gain_step(&self.raw, &self.maker.newest());
+            self.extractor.row(&mut self.raw);
+            let step = known.site.gain_step(&self.raw, &self.extractor.newest());
             let is_step = step == GainStep::Certain;
             self.follow_gain(is_step);
             let critic = self.critic_vote(known, instrument, is_step);
             let values = self.terms.values(adaptive);
             self.terms.learn(adaptive);
             let surprisals = known.combination.surprisals(&values);
-            if self.maker.is_full() {
+            if self.extractor.is_full() {
                 let novelty = known.site.distance(&self.raw);
                 self.follow_site(novelty, frame.index, known);
                 let p_novelty = known.novelty_tail.tail_probability(novelty);

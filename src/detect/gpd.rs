@@ -184,8 +184,8 @@ mod tests {
             (0.5, 2.0, 100.0, 1.479_289_940_828e-3),
         ] {
             let survival = Gpd { shape, scale }.survival(y);
-            let told = format!("{survival} for {shape} {scale} {y}, scipy gives {expected}");
-            assert!((survival - expected).abs() <= 1e-11 * expected, "{told}");
+            let reported = format!("{survival} for {shape} {scale} {y}, scipy gives {expected}");
+            assert!((survival - expected).abs() <= 1e-11 * expected, "{reported}");
         }
     }
 

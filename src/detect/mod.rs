@@ -74,6 +74,7 @@ mod recurring;
 mod reference;
 mod rhythm;
 mod seconds;
+mod stage;
 mod state;
 mod surprise;
 mod tail;

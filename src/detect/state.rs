@@ -7,11 +7,12 @@ use super::budget::{TokenBucket, Verdict};
 use super::calibration::Calibration;
 use super::change_detector::{MOST_FORMER, PreviousCalibration};
 use super::config::DetectConfig;
-use super::detector::{Detector, Stage};
+use super::detector::Detector;
 use super::detector_model::DetectorModel;
 use super::drift::Drift;
 use super::known_normal::KnownNormal;
 use super::reading::DetectorCounts;
+use super::stage::Stage;
 use super::terms::{Adaptive, AdaptiveState};
 use crate::error::Result;
 
@@ -100,7 +101,7 @@ impl Detector {
             former.truncate(MOST_FORMER);
             let adaptive = Adaptive::restore(&watch.calibration.terms, known.adaptive.clone());
             if let Some(adaptive) = adaptive
-                && watch.vigil.restore(known, config)?
+                && watch.alarm_controller.restore(known, config)?
             {
                 watch.adaptive = adaptive;
                 watch.former = former.into();
@@ -117,7 +118,7 @@ impl Detector {
     pub fn snapshot(&self) -> Option<StreamState> {
         let Stage::Watching(watch) = &self.stage else { return None };
         let former = watch.former.iter().cloned().collect();
-        let known = watch.vigil.snapshot(self.number, former, watch.adaptive.snapshot());
+        let known = watch.alarm_controller.snapshot(self.number, former, watch.adaptive.snapshot());
         Some(StreamState { watch: Some(known), ..watch.calibration.clone().into() })
     }
 
@@ -135,7 +136,7 @@ impl Detector {
     pub fn counts(&self) -> DetectorCounts {
         let mut counts = self.counts;
         if let Stage::Watching(watch) = &self.stage {
-            let now = watch.vigil.counts();
+            let now = watch.alarm_controller.counts();
             counts.capped += now.capped;
             counts.known += now.known;
             counts.repeats += now.repeats;
@@ -150,7 +151,7 @@ impl Detector {
     pub fn threshold(&self) -> Option<f64> {
         match &self.stage {
             Stage::Calibrating(_) => None,
-            Stage::Watching(watch) => Some(watch.vigil.learnt.controller.threshold()),
+            Stage::Watching(watch) => Some(watch.alarm_controller.learnt.controller.threshold()),
         }
     }
 
@@ -159,7 +160,7 @@ impl Detector {
     pub fn judge(&mut self, number: u64, verdict: Verdict) -> bool {
         match &mut self.stage {
             Stage::Calibrating(_) => false,
-            Stage::Watching(watch) => watch.vigil.judge(number, verdict),
+            Stage::Watching(watch) => watch.alarm_controller.judge(number, verdict),
         }
     }
 }

@@ -4,10 +4,10 @@
 /// `[sd; width]`. `frames` is `[frames, width]`, row after row; `has_sound` says which frames count. Where none does,
 /// all do.
 #[must_use]
-pub fn pool(frames: &[f32], width: usize, heard: &[bool]) -> Vec<f64> {
-    let any = heard.iter().any(|&h| h);
+pub fn pool(frames: &[f32], width: usize, received: &[bool]) -> Vec<f64> {
+    let any = received.iter().any(|&h| h);
     let counted = || {
-        let rows = frames.chunks_exact(width.max(1)).zip(heard);
+        let rows = frames.chunks_exact(width.max(1)).zip(received);
         rows.filter(move |(_, h)| **h || !any).map(|(row, _)| row)
     };
     let count = counted().count().max(1) as f64;

@@ -120,17 +120,17 @@ pub fn soak(
     let between = (1..).map(|i| f64::from(i) * EVERY_S).take_while(|at| at + pair <= last);
     let mut ear =
         SoakStream { cpc, state: cpc.zero_state(1)?, norm: Vec::new(), peak: Vec::new(), worst: (0.0, 0.0) };
-    let (mut rows, mut heard) = (Vec::new(), 0usize);
+    let (mut rows, mut received) = (Vec::new(), 0usize);
     for at in std::iter::once(0.0).chain(between).chain([last]) {
-        while heard < hops(at) {
+        while received < hops(at) {
             while waiting.len() < HOP {
                 sound(&mut waiting)?;
             }
-            let ready = (waiting.len() / HOP).min(hops(at) - heard).min(hops(1.0));
+            let ready = (waiting.len() / HOP).min(hops(at) - received).min(hops(1.0));
             ear.step(waiting.get(..ready * HOP).unwrap_or_default())?;
             waiting.drain(..ready * HOP);
-            heard += ready;
-            if !report(samples_to_seconds((heard * HOP) as u64), None) {
+            received += ready;
+            if !report(samples_to_seconds((received * HOP) as u64), None) {
                 return Ok(None);
             }
         }
@@ -138,14 +138,14 @@ pub fn soak(
         ear.norm.clear();
         ear.peak.clear();
         ear.step(measured)?;
-        heard += hops(pair);
+        received += hops(pair);
         let row = SoakRow {
             at_s: at + PASSAGE_S,
             norm: Quantiles::of(ear.norm.clone()),
             peak: Quantiles::of(ear.peak.clone()),
         };
         rows.push(row);
-        if !report(samples_to_seconds((heard * HOP) as u64), Some(&row)) {
+        if !report(samples_to_seconds((received * HOP) as u64), Some(&row)) {
             return Ok(None);
         }
     }
@@ -156,7 +156,7 @@ pub fn soak(
     let (norm_max, peak_max) = ear.worst;
     let bounded = change <= TOLERANCE && norm_max.is_finite();
     Ok(Some(SoakReport {
-        seconds: samples_to_seconds((heard * HOP) as u64),
+        seconds: samples_to_seconds((received * HOP) as u64),
         rows,
         norm_max,
         peak_max,

@@ -148,9 +148,9 @@ impl Network {
 /// Appends `frames` frames of the clip from a random place with sound, filled up with silence, and the weight of
 /// each frame in the mean.
 fn crop(clip: &Clip, frames: usize, rng: &mut ChaCha8Rng, samples: &mut Vec<f32>, weights: &mut Vec<f32>) {
-    let heard = clip.has_sound();
+    let received = clip.has_sound();
     let mut place = || rng.random_range(0..=clip.frames().saturating_sub(frames));
-    let sound = |start: usize| heard.iter().skip(start).take(frames).filter(|h| **h).count();
+    let sound = |start: usize| received.iter().skip(start).take(frames).filter(|h| **h).count();
     let mut start = place();
     for _ in 1..TRIES {
         if sound(start) > 0 {
@@ -163,7 +163,7 @@ fn crop(clip: &Clip, frames: usize, rng: &mut ChaCha8Rng, samples: &mut Vec<f32>
     samples.resize(end, 0.0);
     let counted = sound(start);
     let share = 1.0 / (if counted > 0 { counted } else { frames }) as f32;
-    let of = |u: usize| if counted == 0 || heard.get(start + u) == Some(&true) { share } else { 0.0 };
+    let of = |u: usize| if counted == 0 || received.get(start + u) == Some(&true) { share } else { 0.0 };
     weights.extend((0..frames).map(of));
 }
 

@@ -50,11 +50,11 @@ impl Extractor {
         sink: &mut dyn FnMut(&Rows) -> Result<()>,
     ) -> Result<u64> {
         let (mut samples, mut frames) = (Vec::new(), 0);
-        let mut heard = 0;
+        let mut samples_in = 0;
         if self.padding == Padding::FbExact {
             while sound.read(&mut samples)? {}
-            heard = samples.len();
-            if heard >= HOP - 1 {
+            samples_in = samples.len();
+            if samples_in >= HOP - 1 {
                 let (z, c) = self.cpc.features(&self.tensor(&samples)?, self.padding)?;
                 frames += emit(id, 0, (&z, &c), sink)?;
             }
@@ -66,7 +66,7 @@ impl Extractor {
             while more {
                 let before = samples.len();
                 more = sound.read(&mut samples)?;
-                heard += samples.len() - before;
+                samples_in += samples.len() - before;
                 let ready = if more { samples.len() / PIECE * PIECE } else { samples.len() / HOP * HOP };
                 for piece in samples.get(..ready).unwrap_or_default().chunks(PIECE) {
                     let z = encoder.step(&self.tensor(piece)?, &mut near)?;
@@ -78,7 +78,7 @@ impl Extractor {
         }
         if frames == 0 {
             return Err(Error::device(
-                format!("{} holds {heard} samples at {MODEL_RATE} Hz, less than a frame of {HOP}", id.1),
+                format!("{} holds {samples_in} samples at {MODEL_RATE} Hz, less than a frame of {HOP}", id.1),
                 "give a longer recording",
             ));
         }

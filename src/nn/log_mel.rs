@@ -134,11 +134,11 @@ impl StreamingModule for LogMel {
         if frames == 0 || samples % HOP != 0 {
             candle_core::bail!("a piece of {samples} samples; expected a multiple of {HOP}");
         }
-        let heard = Tensor::cat(&[&state.past, xs], 1)?;
-        let blocks = heard.reshape((batch, frames + BLOCKS - 1, HOP))?;
+        let received = Tensor::cat(&[&state.past, xs], 1)?;
+        let blocks = received.reshape((batch, frames + BLOCKS - 1, HOP))?;
         let shifted: Vec<Tensor> = (0..BLOCKS).map(|b| blocks.narrow(1, b, frames)).collect::<Result<_>>()?;
         let windows = Tensor::cat(&shifted, 2)?.reshape((batch * frames, BLOCKS * HOP))?;
-        state.past = heard.narrow(1, samples, (BLOCKS - 1) * HOP)?.contiguous()?;
+        state.past = received.narrow(1, samples, (BLOCKS - 1) * HOP)?.contiguous()?;
         let squares = windows.matmul(&self.fourier)?.sqr()?;
         let power =
             (squares.narrow(D::Minus1, 0, self.bins)? + squares.narrow(D::Minus1, self.bins, self.bins)?)?;

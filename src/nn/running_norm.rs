@@ -26,18 +26,18 @@ pub struct RunningNorm {
 pub struct RunningNormState {
     mean: Tensor,
     variance: Tensor,
-    heard: Tensor,
+    frames: Tensor,
 }
 
 impl BatchState for RunningNormState {
     fn tensors(&self) -> Vec<&Tensor> {
-        vec![&self.mean, &self.variance, &self.heard]
+        vec![&self.mean, &self.variance, &self.frames]
     }
 
     fn with_tensors(&self, tensors: Vec<Tensor>) -> Self {
         let mut tensors = tensors.into_iter();
         match (tensors.next(), tensors.next(), tensors.next()) {
-            (Some(mean), Some(variance), Some(heard)) => Self { mean, variance, heard },
+            (Some(mean), Some(variance), Some(frames)) => Self { mean, variance, frames },
             _ => self.clone(),
         }
     }
@@ -82,7 +82,8 @@ impl StreamingModule for RunningNorm {
         Ok(RunningNormState {
             mean: wide(&self.mean)?,
             variance: wide(&self.variance)?,
-            heard: Tensor::full(PRIOR_FRAMES as f32, (batch, 1), self.mean.device())?.to_dtype(DType::F32)?,
+            frames: Tensor::full(PRIOR_FRAMES as f32, (batch, 1), self.mean.device())?
+                .to_dtype(DType::F32)?,
         })
     }
 
@@ -96,8 +97,8 @@ impl StreamingModule for RunningNorm {
         let mut frames = Vec::with_capacity(time);
         for t in 0..time {
             let x = xs.narrow(1, t, 1)?.squeeze(1)?;
-            state.heard = (&state.heard + 1.0)?.minimum(most)?;
-            let weight = state.heard.recip()?;
+            state.frames = (&state.frames + 1.0)?.minimum(most)?;
+            let weight = state.frames.recip()?;
             // the moments of a growing, then fading sample (West 1979)
             let off = (&x - &state.mean)?;
             state.mean = (&state.mean + off.broadcast_mul(&weight)?)?;

@@ -167,6 +167,7 @@ pub struct Request {
     pub transaction: Option<String>,
 }
 
+#[cfg(feature = "mqtt")]
 #[derive(Deserialize)]
 struct Transaction {
     #[serde(default)]
@@ -174,6 +175,7 @@ struct Transaction {
 }
 
 /// The transaction of a request, even of an invalid one.
+#[cfg(feature = "mqtt")]
 pub(super) fn transaction(payload: &[u8]) -> Option<String> {
     let short = payload.get(..payload.len().min(LONGEST)).unwrap_or_default();
     serde_json::from_slice::<Transaction>(short).ok()?.transaction

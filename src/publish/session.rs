@@ -270,7 +270,7 @@ impl Session {
                         self.subscribe(&link);
                     }
                     Some(Ok(LinkEvent::Message(message))) => self.handle_message(&message, &link),
-                    Some(Ok(told)) => if let Some(reason) = self.note(&told) {
+                    Some(Ok(reported)) => if let Some(reason) = self.note(&reported) {
                         return SessionEnd::Lost(reason);
                     },
                 },

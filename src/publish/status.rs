@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
+#[cfg(feature = "mqtt")]
 use std::time::Duration;
 
 use super::outbox::OutboxCounters;
@@ -23,6 +24,7 @@ pub(super) enum LinkState {
 #[derive(Debug, Default)]
 pub struct PublisherStatus {
     link: AtomicU8,
+    #[cfg(feature = "mqtt")]
     losses: AtomicU64,
     accepted: AtomicU64,
     acked: AtomicU64,
@@ -105,6 +107,7 @@ impl PublisherStatus {
     }
 
     /// A commit ended, `duration` after the first of its events had come.
+    #[cfg(feature = "mqtt")]
     pub(super) fn committed(&self, duration: Duration) {
         if let Ok(mut times) = self.commits.lock() {
             times.push(duration);
@@ -118,11 +121,13 @@ impl PublisherStatus {
     }
 
     /// Sets the fault of `what`.
+    #[cfg(feature = "mqtt")]
     pub(super) fn set_fault(&self, what: String, fault: String) {
         self.faults.lock().unwrap_or_else(PoisonError::into_inner).insert(what, fault);
     }
 
     /// Clears the fault of `what`.
+    #[cfg(feature = "mqtt")]
     pub(super) fn clear_fault(&self, what: &str) {
         self.faults.lock().unwrap_or_else(PoisonError::into_inner).remove(what);
     }

@@ -101,7 +101,7 @@ pub(super) struct Daemon {
     pub(super) dispatch: Dispatch,
     liveness: LivenessMonitor,
     /// The part that hangs, as reported.
-    told: Option<String>,
+    reported: Option<String>,
     pub(super) patient: bool,
     state: PathBuf,
     /// Holds the state folder.
@@ -253,7 +253,7 @@ impl Daemon {
             _air: air,
             dispatch,
             liveness: LivenessMonitor::new(),
-            told: None,
+            reported: None,
             patient,
             state: state.to_owned(),
             lock: held,
@@ -358,7 +358,7 @@ impl Daemon {
         if found.call_link {
             self.report();
         }
-        if found.hangs != self.told {
+        if found.hangs != self.reported {
             match &found.hangs {
                 Some(who) => {
                     tracing::error!("{who} hangs; the service manager is asked for a restart by silence");
@@ -366,7 +366,7 @@ impl Daemon {
                 None => tracing::info!("everything moves again"),
             }
             self.feed.send(UiEvent::Hangs(found.hangs.clone()));
-            self.told.clone_from(&found.hangs);
+            self.reported.clone_from(&found.hangs);
         }
         found.hangs.is_none()
     }

@@ -82,7 +82,7 @@ pub(super) struct Inference {
     /// The sender to the page.
     pub(super) feed: UiSender,
     /// From the capture of a hop's last sample to its reading, where sound comes at its own pace.
-    pub(super) heard: HopTimes,
+    pub(super) delays: HopTimes,
 }
 
 impl Inference {
@@ -203,7 +203,7 @@ impl Inference {
             }
             (Read::Gap { lost }, Some(number)) => {
                 let rate = stream.feed.reader.rate();
-                stream.heard += lost as f64 / f64::from(rate.max(1));
+                stream.received += lost as f64 / f64::from(rate.max(1));
                 self.drive(|engine, sink| engine.gap(number, lost, rate, sink))?;
             }
             (Read::Gap { .. }, None) => {}
@@ -257,27 +257,28 @@ impl Inference {
             states,
             progress,
             feed,
-            heard: ages,
+            delays,
             ..
         } = self;
         let mut calibrated = Vec::new();
         let calibrate_s = engine.calibrate_seconds();
-        let result = work(engine, &mut |heard| {
-            let number = heard.stream();
+        let result = work(engine, &mut |output| {
+            let number = output.stream();
             let stream = of_number.get(number).and_then(|&at| streams.get_mut(at));
             let Some(stream) = stream.filter(|stream| stream.number == Some(number)) else { return };
             let place = stream.place;
-            match heard {
+            match output {
                 EngineOutput::Reading { frame, reading, .. } => {
                     progress.scored.fetch_add(1, Ordering::Relaxed);
                     stream.notes.take(&stream.feed.id, &reading);
                     if let Some(zero) = stream.zero {
-                        ages.push(zero.elapsed().saturating_sub(Duration::from_millis(10 * (frame + 1))));
+                        delays.push(zero.elapsed().saturating_sub(Duration::from_millis(10 * (frame + 1))));
                     }
                     let zero = stream.wall_zero();
                     let wanted_s = stream.zero.map(|_| calibrate_s);
-                    let told = stream.learned.take(&stream.feed.id, &reading, wanted_s, SystemTime::now());
-                    if let Some(progress) = told {
+                    let reported =
+                        stream.learned.take(&stream.feed.id, &reading, wanted_s, SystemTime::now());
+                    if let Some(progress) = reported {
                         let stream = stream.feed.id.clone();
                         sender.try_send(Outgoing::Progress { stream, progress });
                     }
@@ -380,7 +381,7 @@ impl Inference {
             figures.load = self.load.share(Instant::now());
             figures.hop = self.engine.hop_times().durations();
             figures.step = self.engine.step_times().durations();
-            figures.heard = self.heard.durations();
+            figures.heard = self.delays.durations();
             figures.streams = self.streams.iter().map(|s| (s.feed.id.clone(), s.figures)).collect();
         }
     }

@@ -68,7 +68,7 @@ type Finished = Result<Box<(Detector, FrameOutcome)>, String>;
 
 struct Job {
     detector: Detector,
-    lesson: FrameJob,
+    frame_job: FrameJob,
     answer: Sender<Finished>,
 }
 
@@ -115,8 +115,8 @@ impl CalibrationPool {
 
 /// A panic ends this task, not the thread.
 fn carry_out(task: Job, learn: Learn) {
-    let Job { mut detector, lesson, answer } = task;
-    let done = catch_unwind(AssertUnwindSafe(|| learn(lesson, &mut detector)));
+    let Job { mut detector, frame_job, answer } = task;
+    let done = catch_unwind(AssertUnwindSafe(|| learn(frame_job, &mut detector)));
     let said = match done {
         Ok(outcome) => Ok(Box::new((detector, outcome))),
         Err(panic) => {
@@ -145,13 +145,13 @@ impl StreamPipeline {
         self.away.is_some()
     }
 
-    fn send_to(&mut self, learners: &CalibrationPool, lesson: FrameJob, stand_in: Detector) -> Result<()> {
+    fn send_to(&mut self, learners: &CalibrationPool, frame_job: FrameJob, stand_in: Detector) -> Result<()> {
         let (answer, answers) = bounded(1);
         self.away_figures = (self.detector.counts(), self.detector.threshold());
         let known = self.detector.snapshot();
         let detector = std::mem::replace(&mut self.detector, stand_in);
         self.away = Some(PendingDetector { answer: answers, since: Instant::now(), known });
-        let sent = learners.tasks.send(Box::new(Job { detector, lesson, answer }));
+        let sent = learners.tasks.send(Box::new(Job { detector, frame_job, answer }));
         sent.map_err(|_| Error::internal("the calibration threads have ended"))
     }
 }
@@ -163,7 +163,7 @@ impl Engine {
     /// # Errors
     /// When not even one thread can start.
     pub fn calibrate_on_threads(&mut self, threads: usize) -> Result<()> {
-        self.learn_aside_by(threads, |lesson, detector| lesson.take(detector, Vec::new()))
+        self.learn_aside_by(threads, |frame_job, detector| frame_job.take(detector, Vec::new()))
     }
 
     pub(super) fn learn_aside_by(&mut self, threads: usize, learn: Learn) -> Result<()> {
@@ -182,7 +182,7 @@ impl Engine {
     pub(super) fn step_detector(
         &mut self,
         stream: usize,
-        lesson: FrameJob,
+        frame_job: FrameJob,
         sink: &mut dyn FnMut(EngineOutput),
     ) -> Result<()> {
         let findings = std::mem::take(&mut self.findings);
@@ -192,10 +192,10 @@ impl Engine {
         match learners.filter(|_| pipeline.detector.learns_within(1)) {
             Some(learners) => {
                 self.findings = findings;
-                pipeline.send_to(&learners, lesson, Detector::new(detect, instrument.clone())?)
+                pipeline.send_to(&learners, frame_job, Detector::new(detect, instrument.clone())?)
             }
             None => {
-                let outcome = lesson.take(&mut pipeline.detector, findings);
+                let outcome = frame_job.take(&mut pipeline.detector, findings);
                 self.report_outcome(stream, outcome, sink);
                 Ok(())
             }

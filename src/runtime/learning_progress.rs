@@ -34,7 +34,7 @@ pub(super) fn learning(
 #[derive(Debug, Default)]
 pub(super) struct LearningProgress {
     /// The state by name, and the step of progress.
-    told: Option<(std::mem::Discriminant<DetectorState>, u32)>,
+    reported: Option<(std::mem::Discriminant<DetectorState>, u32)>,
     logged: Option<u32>,
 }
 
@@ -53,10 +53,10 @@ impl LearningProgress {
             DetectorState::Watching => 0,
         };
         let next = Some((std::mem::discriminant(&state), step(TOLD)));
-        if self.told == next {
+        if self.reported == next {
             return None;
         }
-        self.told = next;
+        self.reported = next;
         let learning = learning(state, wanted_s, now);
         if let (DetectorState::Calibrating { .. }, Some(learning)) = (state, &learning) {
             let step = Some(step(LOGGED));
@@ -104,18 +104,23 @@ mod tests {
     fn progress_is_told_in_steps_with_the_time_of_its_end() {
         let (mut learned, now) =
             (LearningProgress::default(), SystemTime::UNIX_EPOCH + Duration::from_secs(3600));
-        let mut told = Vec::new();
+        let mut reported = Vec::new();
         for frame in 0..=3000u16 {
             let done = f32::from(frame) / 3000.0;
             let now = now + Duration::from_millis(10 * u64::from(frame));
-            told.extend(learned.take("mic", &reading(DetectorState::Calibrating { done }), Some(30.0), now));
+            reported.extend(learned.take(
+                "mic",
+                &reading(DetectorState::Calibrating { done }),
+                Some(30.0),
+                now,
+            ));
         }
-        assert_eq!(told.len(), 21);
-        for progress in &told {
+        assert_eq!(reported.len(), 21);
+        for progress in &reported {
             assert_eq!(progress.state, Watching::Calibrating);
             assert!(progress.until.as_deref().unwrap().starts_with("1970-01-01T01:00:30."), "{progress:?}");
         }
-        assert!(told.windows(2).all(|pair| pair[0].fraction < pair[1].fraction));
+        assert!(reported.windows(2).all(|pair| pair[0].fraction < pair[1].fraction));
         let watching = learned.take("mic", &reading(DetectorState::Watching), Some(30.0), now).unwrap();
         assert_eq!(watching, StreamProgress { state: Watching::Watching, fraction: None, until: None });
         assert_eq!(learned.take("mic", &reading(DetectorState::Watching), Some(30.0), now), None);

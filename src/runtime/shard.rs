@@ -163,7 +163,7 @@ impl Shard {
             tick: Tick::new(common.tick),
             behind: false,
             feed: common.feed.clone(),
-            heard: HopTimes::default(),
+            delays: HopTimes::default(),
         };
         let thread = thread::Builder::new()
             .name(name.clone())

@@ -20,7 +20,7 @@ use crate::publish::{EventSender, Outgoing};
 #[derive(Debug, Default)]
 pub(super) struct Anomaly {
     on: bool,
-    told: Option<bool>,
+    reported: Option<bool>,
 }
 
 impl Anomaly {
@@ -51,7 +51,7 @@ pub(super) struct Stream {
     pub(super) closing: bool,
     /// All of it is scored, and it has ended.
     pub(super) closed: bool,
-    pub(super) heard: f64,
+    pub(super) received: f64,
     /// It is live: its sound can stop at any time, unlike a file.
     pub(super) live: bool,
     /// When its last samples were taken.
@@ -85,7 +85,7 @@ impl Stream {
             shared: None,
             closing: false,
             closed: false,
-            heard: 0.0,
+            received: 0.0,
             live: keep,
             last: None,
             anomaly: Anomaly::default(),
@@ -115,7 +115,7 @@ impl Stream {
     /// Starts its analysis here.
     #[cfg(feature = "mqtt")]
     pub(super) fn take(&mut self, known: Option<StreamState>) {
-        (self.owned, self.known, self.heard, self.zero) = (true, known, 0.0, None);
+        (self.owned, self.known, self.received, self.zero) = (true, known, 0.0, None);
     }
 
     /// Ends its analysis here.
@@ -128,19 +128,19 @@ impl Stream {
 
     /// Counts samples from its ring.
     pub(super) fn note_samples(&mut self, count: usize, rate: u32) {
-        self.heard += count as f64 / f64::from(rate.max(1));
+        self.received += count as f64 / f64::from(rate.max(1));
         self.last = Some(Instant::now());
         if let Some(next) = self.feed.reader.captured_at() {
-            self.zero = next.checked_sub(Duration::from_secs_f64(self.heard));
+            self.zero = next.checked_sub(Duration::from_secs_f64(self.received));
         }
     }
 
     /// Publishes whether an event is ongoing, where that is not published yet.
     pub(super) fn publish_anomaly(&mut self, sender: &EventSender, patient: bool) {
         let on = self.anomaly.on;
-        let told = self.anomaly.told == Some(on)
+        let reported = self.anomaly.reported == Some(on)
             || publish(sender, patient, Outgoing::Anomaly { stream: self.feed.id.clone(), on });
-        self.anomaly.told = told.then_some(on);
+        self.anomaly.reported = reported.then_some(on);
     }
 
     /// The event document of a finding. For a stream of a cluster it is sent to the cluster; `None` without a current

@@ -115,7 +115,7 @@ pub struct StreamPipeline {
     resampler: StreamResampler,
     rate: u32,
     /// Device samples since the start of the stream, lost ones included.
-    heard: u64,
+    received: u64,
     /// Samples at the model rate that wait for a hop to fill; the first `taken` are gone.
     waiting: Vec<f32>,
     taken: usize,
@@ -145,7 +145,7 @@ impl StreamPipeline {
             unusable: 0,
             resampler: StreamResampler::new(rate)?,
             rate,
-            heard: 0,
+            received: 0,
             waiting: Vec::new(),
             taken: 0,
             position: 0,
@@ -238,7 +238,7 @@ impl StreamPipeline {
             let clean = self.without_invalid(samples);
             self.resampler.push(&clean, &mut self.waiting)?;
         }
-        self.heard += samples.len() as u64;
+        self.received += samples.len() as u64;
         self.counters.resampled += (self.waiting.len() - before) as u64;
         self.align();
         Ok(())
@@ -248,7 +248,7 @@ impl StreamPipeline {
     fn without_invalid(&mut self, samples: &[f32]) -> Vec<f32> {
         let invalid = samples.iter().enumerate().filter(|(_, x)| !is_valid_sample(**x));
         for (at, _) in invalid {
-            let hop = to_model_samples(self.heard + at as u64, self.rate) / HOP as u64;
+            let hop = to_model_samples(self.received + at as u64, self.rate) / HOP as u64;
             if self.invalid.back() != Some(&hop) {
                 self.invalid.push_back(hop);
             }
@@ -263,15 +263,15 @@ impl StreamPipeline {
         self.pool.reset();
         self.counters.lost += lost;
         self.shed_waiting();
-        self.heard += lost;
+        self.received += lost;
         if rate == self.rate {
             self.resampler.reset();
         } else {
-            self.heard = rescale(self.heard, self.rate, rate);
+            self.received = rescale(self.received, self.rate, rate);
             self.rate = rate;
             self.resampler = StreamResampler::new(rate)?;
         }
-        self.position = self.position.max(to_model_samples(self.heard, self.rate));
+        self.position = self.position.max(to_model_samples(self.received, self.rate));
         Ok(self.position.div_ceil(HOP as u64))
     }
 
@@ -315,8 +315,8 @@ impl StreamPipeline {
             self.invalid.pop_front();
         }
         let invalid = self.invalid.front() == Some(&number);
-        let heard: &[f32] = if invalid { &[f32::NAN] } else { &hop };
-        self.monitor.push(heard);
+        let received: &[f32] = if invalid { &[f32::NAN] } else { &hop };
+        self.monitor.push(received);
         // a filter may overshoot
         hop.iter_mut().for_each(|x| *x = x.clamp(-LARGEST_SAMPLE, LARGEST_SAMPLE));
         Some((hop, self.monitor.input()))

@@ -33,7 +33,7 @@ pub(super) struct StreamView {
     /// When that came, Unix seconds.
     pub(super) calibrated_s: Option<f64>,
     /// Events that began: alarms, and severe ones.
-    pub(super) told: [u64; 2],
+    pub(super) reported: [u64; 2],
     seconds: VecDeque<Second>,
 }
 
@@ -138,7 +138,7 @@ impl DashboardState {
             && let Some(at) = self.place(&event.stream)
             && let Some(view) = self.streams.get_mut(at)
         {
-            let [alarms, severe] = &mut view.told;
+            let [alarms, severe] = &mut view.reported;
             *(if event.finding.tier == Tier::Severe { severe } else { alarms }) += 1;
         }
         match self.events.iter_mut().rev().find(|known| known.id == event.id) {
@@ -198,8 +198,8 @@ impl DashboardState {
                 "availability": view.availability,
                 "latest": view.latest,
                 "calibration": view.calibration.as_ref().map(|c| &c.id),
-                "alarms": view.told[0],
-                "severe": view.told[1],
+                "alarms": view.reported[0],
+                "severe": view.reported[1],
             })
         };
         let streams: Vec<Value> = self.streams.iter().map(of).collect();
@@ -330,7 +330,7 @@ mod tests {
         }
         let phases: Vec<Phase> = dashboard.events().iter().map(|event| event.finding.phase).collect();
         assert_eq!(phases, [Phase::New, Phase::New, Phase::End]);
-        assert_eq!((dashboard.streams[0].told, dashboard.streams[1].told), ([1, 0], [1, 0]));
+        assert_eq!((dashboard.streams[0].reported, dashboard.streams[1].reported), ([1, 0], [1, 0]));
         for seq in 10..300 {
             dashboard.take(UiEvent::Event(Box::new(samples::event("hall", seq))));
         }

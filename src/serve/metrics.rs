@@ -323,7 +323,7 @@ fn views(page: &mut PrometheusText, dashboard: &DashboardState) {
     let name = "cpc_stream_events_total";
     page.head(name, "counter", "Events that began, by the tier that they began with.");
     for view in &dashboard.streams {
-        for (tier, count) in ["alarm", "severe"].into_iter().zip(view.told) {
+        for (tier, count) in ["alarm", "severe"].into_iter().zip(view.reported) {
             page.row(name, &[("stream", &view.id), ("tier", tier)], count as f64);
         }
     }

@@ -55,10 +55,10 @@ mod tests {
     fn gain_db(filter: Biquad, hz: f32) -> f32 {
         let tone: Vec<f32> =
             (0..16_000).map(|i| (std::f32::consts::TAU * hz * i as f32 / 16_000.0).sin()).collect();
-        let mut heard = tone.clone();
-        filter.run(&mut heard);
+        let mut received = tone.clone();
+        filter.run(&mut received);
         let power = |xs: &[f32]| xs.iter().skip(8000).map(|x| x * x).sum::<f32>();
-        10.0 * (power(&heard) / power(&tone)).log10()
+        10.0 * (power(&received) / power(&tone)).log10()
     }
 
     #[test]

@@ -164,9 +164,9 @@ fn scene_features(
     let (mut all_bands, mut all_contexts) = (Vec::new(), Vec::new());
     let whole = scene.samples.len() / HOP * HOP;
     for piece in scene.samples.get(..whole).unwrap_or_default().chunks(PIECE * HOP) {
-        let heard = cpc.step(&Tensor::from_slice(piece, (1, piece.len()), cpc.device())?, &mut state)?;
-        all_bands.extend(heard.bands.flatten_all()?.to_vec1::<f32>()?);
-        all_contexts.extend(heard.contexts.flatten_all()?.to_vec1::<f32>()?);
+        let received = cpc.step(&Tensor::from_slice(piece, (1, piece.len()), cpc.device())?, &mut state)?;
+        all_bands.extend(received.bands.flatten_all()?.to_vec1::<f32>()?);
+        all_contexts.extend(received.contexts.flatten_all()?.to_vec1::<f32>()?);
     }
     let quiet = seconds_to_frames(scene.quiet_s);
     let quiet_bands = all_bands.get(..quiet * BANDS).unwrap_or_default();

@@ -77,9 +77,9 @@ pub(super) fn statistics_of(sampler: &Sampler, bands: usize, config: &TrainConfi
         sampler.foreign(u32::MAX, &mut rng, &mut window);
         let gain = 10f32.powf(rng.between(config.gain_db) / 20.0);
         window.iter_mut().for_each(|x| *x = (*x * gain).clamp(-1.0, 1.0));
-        let heard = filterbank.forward(&Tensor::from_slice(&window, (1, WINDOW), &Device::Cpu)?)?;
+        let received = filterbank.forward(&Tensor::from_slice(&window, (1, WINDOW), &Device::Cpu)?)?;
         // the first frames depend on the silence before the window
-        for frame in heard.squeeze(0)?.to_vec2::<f32>()?.iter().skip(3) {
+        for frame in received.squeeze(0)?.to_vec2::<f32>()?.iter().skip(3) {
             for ((s, q), &x) in sum.iter_mut().zip(&mut squares).zip(frame) {
                 *s += f64::from(x);
                 *q += f64::from(x) * f64::from(x);

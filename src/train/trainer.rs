@@ -229,8 +229,8 @@ impl Trainer {
         let samples = self.tensor(batch.samples.clone())?;
         let mut encoder = start.clone();
         let latents = cpc.encoder().step(&samples, &mut encoder)?;
-        let (latents, heard) = self.inputs(&cpc, &batch, &start, latents)?;
-        let contexts = cpc.context().step(&heard, &mut context)?;
+        let (latents, received) = self.inputs(&cpc, &batch, &start, latents)?;
+        let contexts = cpc.context().step(&received, &mut context)?;
         self.carried = Some(CarriedState { encoder: encoder.detach(), context: context.detach() });
 
         let heads = cpc.require_heads()?;

@@ -236,12 +236,12 @@ impl Session {
     }
 
     fn watch_for(&self, overruns: &mut Overruns, link: &SourceLink) -> Option<DeviceLoss> {
-        let (mut callbacks, mut heard) = (0, Instant::now());
+        let (mut callbacks, mut received) = (0, Instant::now());
         let (mut warned, mut looked) = (false, Instant::now());
         let lost = |reason: String| Some(DeviceLoss { reason, wrong_rate: false });
         while link.sleep_until(Instant::now() + LOOK) {
             if looked.elapsed() > STOPPED {
-                heard = Instant::now();
+                received = Instant::now();
             }
             looked = Instant::now();
             if let Some(fault) = self.report.fault.get() {
@@ -258,8 +258,8 @@ impl Session {
             overruns.update(self.report.xruns.load(Ordering::Relaxed), link);
             let now = self.report.callbacks.load(Ordering::Relaxed);
             if now != callbacks {
-                (callbacks, heard) = (now, Instant::now());
-            } else if heard.elapsed() > SILENT {
+                (callbacks, received) = (now, Instant::now());
+            } else if received.elapsed() > SILENT {
                 return lost(format!("the device gave no sample for {} s", SILENT.as_secs()));
             }
         }
@@ -293,7 +293,7 @@ impl Session {
 #[derive(Debug, Default)]
 struct Overruns {
     counted: u64,
-    told: u64,
+    reported: u64,
     at: Option<Instant>,
 }
 
@@ -307,7 +307,7 @@ impl Overruns {
     }
 
     fn notify(&mut self, link: &SourceLink) {
-        let count = self.counted - std::mem::replace(&mut self.told, self.counted);
+        let count = self.counted - std::mem::replace(&mut self.reported, self.counted);
         if count > 0 {
             link.notify(SourceChange::Xrun { count });
             self.at = Some(Instant::now());

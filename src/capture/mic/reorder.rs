@@ -57,13 +57,13 @@ struct StreamPosition {
     run: (PcmForm, u32),
     next: u64,
     /// Arrival of the last chunk that fitted.
-    heard: Instant,
+    last_received: Instant,
 }
 
 impl StreamPosition {
     /// The last frame at which a chunk that comes `at` may begin.
     fn reach(&self, at: Instant) -> u64 {
-        let passed = at.saturating_duration_since(self.heard).as_secs_f64();
+        let passed = at.saturating_duration_since(self.last_received).as_secs_f64();
         let frames = (passed * 1.05 + AHEAD_S) * f64::from(self.run.0.rate);
         self.next.saturating_add(frames as u64)
     }
@@ -82,7 +82,7 @@ impl ReorderBuffer {
         let Some(position) = &mut self.position else { return self.begin(run, piece, steps) };
         let same = position.run == run;
         if same && (position.next..=position.reach(at)).contains(&piece.first) {
-            position.heard = at;
+            position.last_received = at;
             if self.waiting.contains_key(&piece.first) {
                 counts.count(|c| &c.repeated);
                 return;
@@ -92,7 +92,7 @@ impl ReorderBuffer {
             if self.waiting.len() > WAITING {
                 self.resync(counts, steps);
             }
-        } else if at.saturating_duration_since(position.heard) >= TAKEOVER_SILENCE {
+        } else if at.saturating_duration_since(position.last_received) >= TAKEOVER_SILENCE {
             self.flush(counts, steps);
             self.begin(run, piece, steps);
         } else if same && piece.end() <= position.next {
@@ -118,7 +118,7 @@ impl ReorderBuffer {
     fn begin(&mut self, run: (PcmForm, u32), piece: Piece, steps: &mut Vec<OrderedStep>) {
         self.waiting.clear();
         self.holes.clear();
-        self.position = Some(StreamPosition { run, next: piece.end(), heard: piece.at });
+        self.position = Some(StreamPosition { run, next: piece.end(), last_received: piece.at });
         steps.push(OrderedStep::Begin(run.0));
         steps.push(OrderedStep::Sound(piece));
     }

@@ -95,7 +95,7 @@ fn a_container_is_read_as_what_it_is() {
     let mut writer = hound::WavWriter::new(&mut bytes, spec).unwrap();
     (0..2 * 5000i16).for_each(|i| writer.write_sample(i / 2).unwrap());
     writer.finalize().unwrap();
-    let (samples, end) = heard(
+    let (samples, end) = received(
         PcmForm { channels: 2, ..PcmForm::default() },
         ChannelSelection::Each(vec![1]),
         bytes.into_inner(),
@@ -104,12 +104,12 @@ fn a_container_is_read_as_what_it_is() {
     assert_eq!(end, SourceChange::Ended { frames: 5000, failure: None });
 
     let (samples, end) =
-        heard(PcmForm::default(), ChannelSelection::Mix, b"fLaC and then nothing of that kind".to_vec());
+        received(PcmForm::default(), ChannelSelection::Mix, b"fLaC and then nothing of that kind".to_vec());
     let SourceChange::Ended { frames: 0, failure: Some(why) } = end else { panic!("{end:?}") };
     assert!(samples.is_empty() && why.contains("FLAC"), "{why}");
 }
 
-fn heard(form: PcmForm, pick: ChannelSelection, bytes: Vec<u8>) -> (Vec<f32>, SourceChange) {
+fn received(form: PcmForm, pick: ChannelSelection, bytes: Vec<u8>) -> (Vec<f32>, SourceChange) {
     heard_in(form, pick, bytes, vec![7, 20, 33, 46, 59])
 }
 
@@ -147,14 +147,14 @@ fn heard_in(
 fn both_formats_arrive_whole_however_the_pipe_cuts_them() {
     let form = PcmForm { rate: 8000, channels: 2, format: PcmFormat::S16le };
     let bytes: Vec<u8> = (0..6000i16).flat_map(|i| [i, -1].map(i16::to_le_bytes).concat()).collect();
-    let (samples, end) = heard(form, ChannelSelection::Each(vec![0]), bytes);
+    let (samples, end) = received(form, ChannelSelection::Each(vec![0]), bytes);
     assert_eq!(samples, (0..6000).map(|i| i as f32 / 32_768.0).collect::<Vec<_>>());
     assert_eq!(end, SourceChange::Ended { frames: 6000, failure: None });
 
     let form = PcmForm { rate: 8000, channels: 1, format: PcmFormat::F32le };
     let mut bytes: Vec<u8> = (0..6000).flat_map(|i| (i as f32).to_le_bytes()).collect();
     bytes.push(1);
-    let (samples, end) = heard(form, ChannelSelection::Mix, bytes);
+    let (samples, end) = received(form, ChannelSelection::Mix, bytes);
     assert_eq!(samples, (0..6000).map(|i| i as f32).collect::<Vec<_>>());
     let SourceChange::Ended { frames: 6000, failure: Some(why) } = end else { panic!("{end:?}") };
     assert!(why.contains("1 bytes after"), "{why}");

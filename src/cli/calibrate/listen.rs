@@ -67,8 +67,8 @@ pub(super) fn listen(
         for stream in streams.iter_mut().filter(|stream| !stream.is_over()) {
             busy |= stream.take(engine, &mut piece)?;
         }
-        engine.run(&mut |heard| {
-            if let EngineOutput::Reading { stream, reading, .. } = heard
+        engine.run(&mut |received| {
+            if let EngineOutput::Reading { stream, reading, .. } = received
                 && let DetectorState::Calibrating { done } = reading.state
                 && let Some(of) = streams.iter_mut().find(|it| it.number == Some(stream))
             {

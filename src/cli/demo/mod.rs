@@ -126,9 +126,9 @@ fn play(
             let samples = microphone.scene.samples.get(piece.clone()).unwrap_or_default();
             engine.feed(microphone.stream, samples)?;
         }
-        let mut heard = Vec::new();
-        engine.run(&mut |h| heard.push(h))?;
-        heard.into_iter().for_each(|item| take(item, microphones));
+        let mut received = Vec::new();
+        engine.run(&mut |h| received.push(h))?;
+        received.into_iter().for_each(|item| take(item, microphones));
         draw(microphones, false, out)?;
         let audio_s = played as f64 / f64::from(MODEL_RATE);
         let due = Duration::from_secs_f64(audio_s / speed.clamp(0.1, 1e6));
@@ -144,10 +144,10 @@ fn play(
     Ok(played as f64 / f64::from(MODEL_RATE))
 }
 
-fn take(heard: EngineOutput, microphones: &mut [Microphone<'_>]) {
-    let number = heard.stream();
+fn take(received: EngineOutput, microphones: &mut [Microphone<'_>]) {
+    let number = received.stream();
     let Some(of) = microphones.iter_mut().find(|microphone| microphone.stream == number) else { return };
-    match heard {
+    match received {
         EngineOutput::Reading { reading, .. } => of.chart.frame(reading.score),
         EngineOutput::Finding { finding, .. } if finding.phase == Phase::New => {
             of.chart.event(&finding);

@@ -34,7 +34,7 @@ const FAULTS: [(&str, Kind); 6] = [
 struct Stroke {
     at_s: f64,
     clack: bool,
-    heard: bool,
+    received: bool,
 }
 
 impl Scene {
@@ -64,7 +64,7 @@ impl Scene {
             planted.push(Planted { name, kind, onset_s, offset_s });
         }
         let mut samples = drive(&mut rng, seconds_to_samples(total) as usize, detuned, stop_s);
-        for stroke in strokes.iter().filter(|stroke| stroke.heard && stroke.at_s < stop_s) {
+        for stroke in strokes.iter().filter(|stroke| stroke.received && stroke.at_s < stop_s) {
             strike(&mut samples, &mut rng, *stroke);
         }
         Self { samples, planted }
@@ -75,7 +75,7 @@ fn schedule(rng: &mut ChaCha8Rng, total_s: f64) -> Vec<Stroke> {
     let number = (total_s / STROKE_S) as usize;
     let at =
         |n: usize, rng: &mut ChaCha8Rng| (n + 1) as f64 * STROKE_S + rng.random_range(-JITTER_S..JITTER_S);
-    (0..number).map(|n| Stroke { at_s: at(n, rng), clack: n % 2 == 1, heard: true }).collect()
+    (0..number).map(|n| Stroke { at_s: at(n, rng), clack: n % 2 == 1, received: true }).collect()
 }
 
 /// Does to the stroke at `at` what `kind` says; gives when that can be known, and when it is over.
@@ -83,7 +83,7 @@ fn go_wrong(strokes: &mut [Stroke], at: usize, kind: Kind) -> (f64, f64) {
     let Some([stroke, next]) = strokes.get_mut(at..at + 2) else { return (0.0, 0.0) };
     let due_s = stroke.at_s;
     match kind {
-        Kind::Missing => stroke.heard = false,
+        Kind::Missing => stroke.received = false,
         Kind::Early => stroke.at_s -= 0.18,
         Kind::Late => stroke.at_s += 0.2,
         _ => (stroke.clack, next.clack) = (next.clack, stroke.clack),

@@ -15,12 +15,12 @@ pub(super) fn show(
         "\n{:>8}  {:<19} {:>8} {:>6} {:>8} {:>8}  {:<13} summary",
         "planted", "what", "heard", "score", "severity", "decided", "kind"
     ))?;
-    let (heard, false_in_room) = rows(room, out)?;
+    let (received, false_in_room) = rows(room, out)?;
     let (noticed, false_at_press) = rows(press, out)?;
     let named = noticed.iter().filter(|(planted, said)| planted == said).count();
     out.line(format_args!(
         "\nheard {} of {} planted sounds, {false_in_room} false alarms in {watched_s:.0} s after calibration",
-        heard.len(),
+        received.len(),
         room.scene.planted.len(),
     ))?;
     out.line(format_args!(
@@ -35,14 +35,14 @@ type Kinds = (&'static str, &'static str);
 /// Prints a row for each planted event. Gives, of those that were heard, the kind planted and the kind said, and how many
 /// events are none of them.
 fn rows(of: &Microphone<'_>, out: &mut Output) -> Result<(Vec<Kinds>, usize)> {
-    let mut heard = Vec::new();
+    let mut received = Vec::new();
     for planted in &of.scene.planted {
         let first = of.found.iter().find(|event| planted.explains(event.finding.onset_s));
         let Some(Event { decided_s, finding: f }) = first else {
             out.line(format_args!("{:>7.2}s  {:<19}   missed", planted.onset_s, planted.name))?;
             continue;
         };
-        heard.push((planted.kind.as_str(), f.kind.as_str()));
+        received.push((planted.kind.as_str(), f.kind.as_str()));
         let delay_s = (decided_s - planted.onset_s).max(0.0);
         out.line(format_args!(
             "{:>7.2}s  {:<19} {:>7.2}s {:>6.1} {:>8} {:>5.0} ms  {:<13} {}",
@@ -57,5 +57,5 @@ fn rows(of: &Microphone<'_>, out: &mut Output) -> Result<(Vec<Kinds>, usize)> {
         ))?;
     }
     let explained = |event: &&Event| of.scene.planted.iter().any(|p| p.explains(event.finding.onset_s));
-    Ok((heard, of.found.len() - of.found.iter().filter(explained).count()))
+    Ok((received, of.found.len() - of.found.iter().filter(explained).count()))
 }

@@ -94,7 +94,7 @@ pub(super) fn run(args: &SoakArgs, set: SetThreads) -> Result<()> {
         ))?;
     }
     verdict(&report)?;
-    if args.json { Ok(()) } else { out.line(format_args!("bounded: {}", told(&report))) }
+    if args.json { Ok(()) } else { out.line(format_args!("bounded: {}", reported(&report))) }
 }
 
 fn line(row: &SoakRow) -> String {
@@ -102,7 +102,7 @@ fn line(row: &SoakRow) -> String {
     format!("{:>8.0} {}  {}", row.at_s, figures(row.norm.all()), figures(row.peak.all()))
 }
 
-fn told(report: &SoakReport) -> String {
+fn reported(report: &SoakReport) -> String {
     format!(
         "from the first hearing to the last, {:.0} s of sound, a quantile changed by at most {:.1} % ({:.0} % allowed)",
         report.seconds,
@@ -116,7 +116,7 @@ fn verdict(report: &SoakReport) -> Result<()> {
         return Ok(());
     }
     Err(Error::model(
-        format!("contexts drift: {}", told(report)),
+        format!("contexts drift: {}", reported(report)),
         "train with contexts carried over between windows (config/train.toml: reset_probability)",
     ))
 }

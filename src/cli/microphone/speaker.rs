@@ -90,7 +90,7 @@ pub(super) fn run(args: &MicrophoneArgs) -> Result<()> {
         hailed: None,
         sent: 0,
         dropped: 0,
-        untold: 0,
+        unreported: 0,
     };
     speaker.listen(input, &notices, &stop);
     speaker.client.stop(STOP_TIMEOUT);
@@ -118,7 +118,7 @@ struct MicrophonePublisher {
     sent: u64,
     dropped: u64,
     /// Of these, the ones not reported yet.
-    untold: u64,
+    unreported: u64,
 }
 
 impl MicrophonePublisher {
@@ -187,12 +187,12 @@ impl MicrophonePublisher {
         self.next += count as u64;
         if self.client.publish_qos0(self.audio.clone(), chunk.write()) {
             self.sent += 1;
-            if self.untold > 0 {
-                tracing::warn!("{} chunks were dropped, since the broker was away", self.untold);
-                self.untold = 0;
+            if self.unreported > 0 {
+                tracing::warn!("{} chunks were dropped, since the broker was away", self.unreported);
+                self.unreported = 0;
             }
         } else {
-            (self.dropped, self.untold) = (self.dropped + 1, self.untold + 1);
+            (self.dropped, self.unreported) = (self.dropped + 1, self.unreported + 1);
         }
     }
 

@@ -168,8 +168,8 @@ impl Trial {
         let last = Stage { topic: topics.availability(STREAM), ..stage.clone() };
         options.will = Some((last.topic.clone(), "a last will, of a test"));
         let mut link = Link::start(&options);
-        match next(&mut link, |told| matches!(told, LinkEvent::Connected { .. })).await {
-            StepEnd::LinkEvent(_) => self.done("last will", &mut since, last.topic.clone()),
+        match next(&mut link, |event| matches!(event, LinkEvent::Connected { .. })).await {
+            StepEnd::Event(_) => self.done("last will", &mut since, last.topic.clone()),
             StepEnd::Silent => return Err(last.no_will("no answer within 5 s")),
             StepEnd::Lost(reason) => return Err(last.no_will(&reason)),
         }
@@ -179,17 +179,17 @@ impl Trial {
 
     /// Waits until the broker has taken us in.
     async fn enter(&mut self, link: &mut Link, stage: &Stage, since: &mut Instant) -> Result<()> {
-        match next(link, |told| matches!(told, LinkEvent::Connected { .. })).await {
-            StepEnd::LinkEvent(LinkEvent::Connected { confirms: false, .. }) => {
+        match next(link, |event| matches!(event, LinkEvent::Connected { .. })).await {
+            StepEnd::Event(LinkEvent::Connected { confirms: false, .. }) => {
                 return Err(stage.no_receipts());
             }
-            StepEnd::LinkEvent(LinkEvent::Connected { largest: Some(largest), .. })
+            StepEnd::Event(LinkEvent::Connected { largest: Some(largest), .. })
                 if (largest as usize) < DOCUMENT =>
             {
                 return Err(stage.too_small(largest));
             }
-            StepEnd::LinkEvent(LinkEvent::Connected { retains: false, .. }) => return Err(stage.not_kept()),
-            StepEnd::LinkEvent(_) => {}
+            StepEnd::Event(LinkEvent::Connected { retains: false, .. }) => return Err(stage.not_kept()),
+            StepEnd::Event(_) => {}
             StepEnd::Silent => return Err(stage.not_let_in("Network timeout")),
             StepEnd::Lost(reason) => return Err(stage.not_let_in(&reason)),
         }
@@ -221,18 +221,18 @@ impl Trial {
         if !link.client.publish(Delivery::State, &stage.topic, said.to_vec()) {
             return Err(closed());
         }
-        match next(link, |told| matches!(told, LinkEvent::Acked(_) | LinkEvent::Refused { .. })).await {
-            StepEnd::LinkEvent(LinkEvent::Refused { reason, .. }) => return Err(stage.not_taken(&reason)),
+        match next(link, |event| matches!(event, LinkEvent::Acked(_) | LinkEvent::Refused { .. })).await {
+            StepEnd::Event(LinkEvent::Refused { reason, .. }) => return Err(stage.not_taken(&reason)),
             // what is not kept was taken on a topic like this one
             StepEnd::Lost(_) => return Err(stage.not_kept()),
             StepEnd::Silent => return Err(stage.not_taken("no receipt within 5 s")),
-            StepEnd::LinkEvent(_) => {}
+            StepEnd::Event(_) => {}
         }
         if !link.client.subscribe(&stage.topic) {
             return Err(closed());
         }
         // it may come before the answer to the subscription
-        let kept = |told: &LinkEvent| match told {
+        let kept = |event: &LinkEvent| match event {
             LinkEvent::Message(message) => message.retained && message.payload == said,
             LinkEvent::Subscribed { refused, .. } => refused.is_some(),
             _ => false,
@@ -240,8 +240,8 @@ impl Trial {
         let found = next(link, kept).await;
         let _ = link.client.publish(Delivery::State, &stage.topic, Vec::new());
         match found {
-            StepEnd::LinkEvent(LinkEvent::Message(_)) => {}
-            StepEnd::LinkEvent(_) => return Err(stage.not_subscribed("it refuses the subscription")),
+            StepEnd::Event(LinkEvent::Message(_)) => {}
+            StepEnd::Event(_) => return Err(stage.not_subscribed("it refuses the subscription")),
             StepEnd::Silent => return Err(stage.not_kept()),
             StepEnd::Lost(reason) => return Err(stage.not_taken(&reason)),
         }
@@ -259,18 +259,18 @@ impl Trial {
     ) -> Result<()> {
         let (mut confirmed, mut back) = (false, false);
         while !(confirmed && back) {
-            let ours = |told: &LinkEvent| match told {
+            let ours = |event: &LinkEvent| match event {
                 LinkEvent::Acked(_) | LinkEvent::Refused { .. } => true,
                 LinkEvent::Message(message) => !message.retained && message.payload == payload.as_bytes(),
                 _ => false,
             };
             match next(link, ours).await {
-                StepEnd::LinkEvent(LinkEvent::Refused { reason, .. }) => return Err(stage.not_taken(&reason)),
-                StepEnd::LinkEvent(LinkEvent::Acked(_)) => {
+                StepEnd::Event(LinkEvent::Refused { reason, .. }) => return Err(stage.not_taken(&reason)),
+                StepEnd::Event(LinkEvent::Acked(_)) => {
                     confirmed = true;
                     self.done("confirmed", &mut since, "the broker has taken the message");
                 }
-                StepEnd::LinkEvent(_) => {
+                StepEnd::Event(_) => {
                     back = true;
                     self.done("came back", &mut since, "the message to ourselves");
                 }
@@ -291,11 +291,11 @@ async fn subscribe(link: &mut Link, stage: &Stage) -> Result<()> {
     if !link.client.subscribe(&stage.topic) {
         return Err(closed());
     }
-    match next(link, |told| matches!(told, LinkEvent::Subscribed { .. })).await {
-        StepEnd::LinkEvent(LinkEvent::Subscribed { refused: Some(_), .. }) => {
+    match next(link, |event| matches!(event, LinkEvent::Subscribed { .. })).await {
+        StepEnd::Event(LinkEvent::Subscribed { refused: Some(_), .. }) => {
             Err(stage.not_subscribed("it refuses the subscription"))
         }
-        StepEnd::LinkEvent(_) => Ok(()),
+        StepEnd::Event(_) => Ok(()),
         StepEnd::Silent => Err(stage.not_subscribed("no answer within 5 s")),
         StepEnd::Lost(reason) => Err(stage.not_subscribed(&reason)),
     }
@@ -304,8 +304,8 @@ async fn subscribe(link: &mut Link, stage: &Stage) -> Result<()> {
 async fn leave(link: &mut Link) {
     if link.client.disconnect() {
         let by = Instant::now() + LEAVE;
-        while let Ok(Some(Ok(told))) = timeout_at(by.into(), link.events.recv()).await {
-            if matches!(told, LinkEvent::Left) {
+        while let Ok(Some(Ok(event))) = timeout_at(by.into(), link.events.recv()).await {
+            if matches!(event, LinkEvent::Left) {
                 break;
             }
         }
@@ -313,7 +313,7 @@ async fn leave(link: &mut Link) {
 }
 
 enum StepEnd {
-    LinkEvent(LinkEvent),
+    Event(LinkEvent),
     Silent,
     Lost(String),
 }
@@ -326,7 +326,7 @@ async fn next(link: &mut Link, wanted: impl Fn(&LinkEvent) -> bool) -> StepEnd {
             Err(_) => return StepEnd::Silent,
             Ok(None) => return StepEnd::Lost("the connection's task ended".into()),
             Ok(Some(Err(reason)) | Some(Ok(LinkEvent::Disconnect(reason)))) => return StepEnd::Lost(reason),
-            Ok(Some(Ok(told))) if wanted(&told) => return StepEnd::LinkEvent(told),
+            Ok(Some(Ok(event))) if wanted(&event) => return StepEnd::Event(event),
             Ok(Some(Ok(_))) => {}
         }
     }

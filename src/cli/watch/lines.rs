@@ -15,7 +15,7 @@ pub(super) fn human(prefix: &str, topic: &str, payload: &str) -> String {
     let document: Value = serde_json::from_str(payload).unwrap_or(Value::Null);
     let text = |key: &str| document[key].as_str().unwrap_or("?").to_owned();
     let number = |key: &str| document[key].as_f64().map_or_else(|| "-".to_owned(), |x| format!("{x:.2}"));
-    let told = match kind {
+    let reported = match kind {
         "event" if document["phase"] == "gap" => {
             format!(
                 "gap    {} documents lost ({}), {} to {}",
@@ -70,7 +70,7 @@ pub(super) fn human(prefix: &str, topic: &str, payload: &str) -> String {
         },
         _ => payload.to_owned(),
     };
-    let line = format!("{place:<20} {kind:<12} {told}");
+    let line = format!("{place:<20} {kind:<12} {reported}");
     // a message of a stranger must not steer the terminal
     line.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }

@@ -16,8 +16,8 @@ const EQUALISE_S: f64 = 0.5;
 
 /// Without hops of digital silence.
 pub(crate) fn without_padding(samples: &[f32]) -> Vec<f32> {
-    let heard = |hop: &&[f32]| hop.iter().any(|x| x.abs() > 2.0 / 32768.0);
-    samples.chunks_exact(HOP).filter(heard).flatten().copied().collect()
+    let received = |hop: &&[f32]| hop.iter().any(|x| x.abs() > 2.0 / 32768.0);
+    samples.chunks_exact(HOP).filter(received).flatten().copied().collect()
 }
 
 /// Brought to [`LEVEL_DBFS`]; none where there is too little of it to be a piece of background.

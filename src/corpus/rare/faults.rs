@@ -186,9 +186,10 @@ mod tests {
         assert!((20.0 * (rms(inside) / rms(&tone)).log10()).abs() < 0.2);
         let crossings = |xs: &[f32]| xs.windows(2).filter(|w| w[0] < 0.0 && w[1] >= 0.0).count() as f64;
         let change = crossings(inside) / crossings(&tone[..inside.len()]) - 1.0;
-        let told: f64 = planted.label.trim_start_matches("pitch ").trim_end_matches(" %").parse().unwrap();
-        assert!((100.0 * change - told).abs() < 0.7, "{change} for {told} %");
-        assert!(planted.ratio_db.is_none() && (2.0..8.1).contains(&told.abs()));
+        let reported: f64 =
+            planted.label.trim_start_matches("pitch ").trim_end_matches(" %").parse().unwrap();
+        assert!((100.0 * change - reported).abs() < 0.7, "{change} for {reported} %");
+        assert!(planted.ratio_db.is_none() && (2.0..8.1).contains(&reported.abs()));
     }
 
     #[test]

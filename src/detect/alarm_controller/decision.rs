@@ -1,6 +1,6 @@
 //! What becomes of an alarm: reported, withheld, or known.
 
-use super::running::{AlarmFate, Count, Decision, Running, UNTOLD};
+use super::running::{AlarmFate, Count, Decision, Running, UNREPORTED};
 use super::{AlarmController, Verdict};
 use crate::detect::ongoing_event::OngoingEvent;
 
@@ -36,7 +36,7 @@ impl AlarmController {
         let severe = self.gate.episode().map_or(running.severe, |e| e.peak_p() < severe_below);
         if severe && !running.severe {
             running.severe = true;
-            running.graver = running.fate == AlarmFate::Decision;
+            running.graver = running.fate == AlarmFate::Reported;
             match std::mem::replace(&mut running.count, Count::No) {
                 Count::No => {}
                 Count::Due => self.block.alarm = None,
@@ -46,7 +46,7 @@ impl AlarmController {
             }
         }
         match running.fate {
-            AlarmFate::Decision => return false,
+            AlarmFate::Reported => return false,
             AlarmFate::Known | AlarmFate::Repeat if !running.goes_too_far() => return false,
             AlarmFate::Known | AlarmFate::Repeat => {}
             AlarmFate::Withheld if !severe => return false,
@@ -60,24 +60,24 @@ impl AlarmController {
             }
             AlarmFate::Pending => {
                 if let Some(fate) = self.recognise(number) {
-                    return fate == AlarmFate::Decision;
+                    return fate == AlarmFate::Reported;
                 }
             }
         }
         let Some(running) = &mut self.running else { return false };
         // of a site that is not the calibrated one, p says little: there severe sound is capped as well
-        let told = match (self.frozen, severe) {
+        let reported = match (self.frozen, severe) {
             (true, _) => severe && self.bucket.admit(false),
             (false, true) => true,
             (false, false) => !self.held || self.bucket.admit(false),
         };
-        running.fate = if told { AlarmFate::Decision } else { AlarmFate::Withheld };
-        running.number = if told { number } else { UNTOLD };
+        running.fate = if reported { AlarmFate::Reported } else { AlarmFate::Withheld };
+        running.number = if reported { number } else { UNREPORTED };
         if !severe && !self.frozen {
             running.count = Count::Due;
             self.block.alarm = Some(running.number);
         }
-        told
+        reported
     }
 
     /// What becomes of the alarm by what is known of its sound; none where nothing is, or it goes beyond that. A frequent
@@ -98,7 +98,7 @@ impl AlarmController {
         running.fate = match normal {
             Some(_) => AlarmFate::Known,
             None if rests => AlarmFate::Repeat,
-            None => AlarmFate::Decision,
+            None => AlarmFate::Reported,
         };
         match running.fate {
             AlarmFate::Known => self.counts.known += 1,
@@ -119,7 +119,7 @@ impl AlarmController {
         let Some(running) = self.running.take() else { return Decision::default() };
         self.leave_out(&running);
         let (extent, window) = (running.extent, running.window());
-        if running.fate != AlarmFate::Decision {
+        if running.fate != AlarmFate::Reported {
             if let Some(window) = window.filter(|_| running.fate != AlarmFate::Known) {
                 self.declared.note(window, extent, None);
             }

@@ -5,7 +5,7 @@ use crate::detect::recurring::{Extent, Repeat};
 use crate::event::Nearest;
 
 /// Number of alarms that were not reported, and that cannot be judged.
-pub(super) const UNTOLD: u64 = u64::MAX;
+pub(super) const UNREPORTED: u64 = u64::MAX;
 
 /// What became of the alarm of the event that is going on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,7 +13,7 @@ pub(super) enum AlarmFate {
     /// It waits until the window of z is full of the event, to be compared with what was declared normal.
     Pending,
     /// It was reported.
-    Decision,
+    Reported,
     /// It was not, and is as soon as the event is severe.
     Withheld,
     /// The operator has declared it normal.
@@ -59,7 +59,7 @@ impl Running {
         Self {
             block,
             frames: 0,
-            number: UNTOLD,
+            number: UNREPORTED,
             fate: AlarmFate::Pending,
             count: Count::No,
             severe: false,

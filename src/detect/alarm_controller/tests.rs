@@ -8,11 +8,11 @@ use crate::event::Phase;
 
 /// A stream of frames whose block maxima of −log10 p are chosen by the test.
 struct Stream {
-    vigil: AlarmController,
+    alarm_controller: AlarmController,
     rng: ChaCha8Rng,
     index: u64,
     /// Events told so far, and whether each was severe when it began.
-    told: Vec<bool>,
+    reported: Vec<bool>,
     /// How often one that had been reported became severe.
     grown: usize,
 }
@@ -20,7 +20,13 @@ struct Stream {
 impl Stream {
     fn new(config: &DetectConfig, seed: u64) -> Self {
         let rng = ChaCha8Rng::seed_from_u64(seed);
-        Self { vigil: AlarmController::new(config).unwrap(), rng, index: 0, told: Vec::new(), grown: 0 }
+        Self {
+            alarm_controller: AlarmController::new(config).unwrap(),
+            rng,
+            index: 0,
+            reported: Vec::new(),
+            grown: 0,
+        }
     }
 
     fn frame(&mut self, score: f64) {
@@ -28,11 +34,11 @@ impl Stream {
         let mut scored =
             ScoredFrame { p: 10f64.powf(-score), score, level_dbfs: -40.0, ..ScoredFrame::quiet(self.index) };
         self.index += 1;
-        self.vigil.tick();
-        let told = self.vigil.push(&mut scored, None, self.told.len() as u64);
-        self.grown += usize::from(told.graver);
-        if told.began {
-            self.told.push(scored.p < self.vigil.severe_below());
+        self.alarm_controller.tick();
+        let reported = self.alarm_controller.push(&mut scored, None, self.reported.len() as u64);
+        self.grown += usize::from(reported.graver);
+        if reported.began {
+            self.reported.push(scored.p < self.alarm_controller.severe_below());
         }
     }
 
@@ -44,12 +50,12 @@ impl Stream {
     /// Hours of seconds whose p is uniform, in units of `scale` and moved by `shift`. Gives the alarms reported in each.
     fn hours(&mut self, hours: usize, scale: f64, shift: f64) -> Vec<usize> {
         let hour = |stream: &mut Self| {
-            let before = stream.told.len();
+            let before = stream.reported.len();
             for _ in 0..3600 {
                 let score = -(1.0 - stream.rng.random::<f64>()).log10() * scale + shift;
                 stream.second(score);
             }
-            stream.told.len() - before
+            stream.reported.len() - before
         };
         (0..hours).map(|_| hour(self)).collect()
     }
@@ -91,16 +97,16 @@ fn a_storm_is_capped_and_severe_alarms_are_not() {
     for i in 0..600 {
         stream.second(if i % 3 == 1 { 3.9 } else { 0.2 });
     }
-    assert!(stream.told.len() <= 3 + 1 && stream.told.len() >= 2, "{:?}", stream.told);
-    let threshold = stream.vigil.learnt.controller.threshold();
+    assert!(stream.reported.len() <= 3 + 1 && stream.reported.len() >= 2, "{:?}", stream.reported);
+    let threshold = stream.alarm_controller.learnt.controller.threshold();
     assert!(threshold > 3.8, "{threshold}");
-    let before = stream.told.len();
+    let before = stream.reported.len();
     for i in 0..300 {
         stream.second(if i % 10 == 1 { 7.0 } else { 0.2 });
     }
-    assert_eq!(stream.told.len() - before, 30);
-    assert!(stream.told[before..].iter().all(|&severe| severe));
-    let fallen = threshold - stream.vigil.learnt.controller.threshold();
+    assert_eq!(stream.reported.len() - before, 30);
+    assert!(stream.reported[before..].iter().all(|&severe| severe));
+    let fallen = threshold - stream.alarm_controller.learnt.controller.threshold();
     assert!((0.0..0.05).contains(&fallen), "severe alarms moved the threshold by {fallen}");
 }
 
@@ -110,23 +116,23 @@ fn refused_alarms_count_for_the_threshold() {
     for i in 0..200 {
         stream.second(if i % 2 == 1 { 5.0 } else { 0.2 });
     }
-    let threshold = stream.vigil.learnt.controller.threshold();
+    let threshold = stream.alarm_controller.learnt.controller.threshold();
     assert!(threshold > 5.0, "{threshold}");
     assert_eq!(
-        stream.told.len() as u64 + stream.vigil.counts().capped,
+        stream.reported.len() as u64 + stream.alarm_controller.counts().capped,
         ((threshold - 3.55) / 0.217).round() as u64
     );
-    assert!(stream.vigil.counts().capped > 0);
+    assert!(stream.alarm_controller.counts().capped > 0);
 }
 
 #[test]
 fn an_event_that_was_reported_and_grows_severe_is_reported_once_more() {
     let mut stream = Stream::new(&config(1.0), 8);
     let mut play = |scores: &[f64]| {
-        let (told, grown) = (stream.told.len(), stream.grown);
+        let (reported, grown) = (stream.reported.len(), stream.grown);
         scores.iter().for_each(|&score| (0..40).for_each(|_| stream.frame(score)));
         (0..200).for_each(|_| stream.frame(0.2));
-        (stream.told.len() - told, stream.grown - grown)
+        (stream.reported.len() - reported, stream.grown - grown)
     };
     assert_eq!(play(&[4.4, 6.0, 4.4, 7.0]), (1, 1));
     assert_eq!(play(&[6.0, 4.4, 7.0]), (1, 0), "it was severe from the first");
@@ -142,17 +148,20 @@ fn an_event_that_grows_severe_is_reported_then_and_taken_back_from_the_budget() 
         (0..20).for_each(|_| stream.frame(4.4));
         quiet(&mut stream, 50);
     }
-    assert_eq!(stream.told.len(), 3);
+    assert_eq!(stream.reported.len(), 3);
     // the bucket is empty now
     quiet(&mut stream, 300);
-    let threshold = stream.vigil.learnt.controller.threshold();
+    let threshold = stream.alarm_controller.learnt.controller.threshold();
     (0..250).for_each(|_| stream.frame(5.0));
-    assert_eq!((stream.told.len(), stream.vigil.counts().capped, stream.vigil.episode()), (3, 1, None));
-    assert!(stream.vigil.learnt.controller.threshold() > threshold + 0.2);
+    assert_eq!(
+        (stream.reported.len(), stream.alarm_controller.counts().capped, stream.alarm_controller.episode()),
+        (3, 1, None)
+    );
+    assert!(stream.alarm_controller.learnt.controller.threshold() > threshold + 0.2);
     (0..20).for_each(|_| stream.frame(6.0));
-    assert_eq!(stream.told, [false, false, false, true]);
+    assert_eq!(stream.reported, [false, false, false, true]);
     quiet(&mut stream, 300);
-    assert!(stream.vigil.learnt.controller.threshold() <= threshold);
+    assert!(stream.alarm_controller.learnt.controller.threshold() <= threshold);
 }
 
 #[test]
@@ -163,7 +172,7 @@ fn what_is_severe_stays_out_of_the_hourly_fit() {
             let normal = -(1.0 - stream.rng.random::<f64>()).log10();
             stream.second(if i % every == 1 { score } else { normal });
         }
-        -stream.vigil.learnt.recalibrated.p(1e-6).log10()
+        -stream.alarm_controller.learnt.recalibrated.p(1e-6).log10()
     };
     let clean = refitted(10_000, 0.0);
     let severe = refitted(50, 9.0);
@@ -176,10 +185,10 @@ fn phases_of_a_reported_event_are_whole() {
     let mut stream = Stream::new(&config(1.0), 7);
     (0..100).for_each(|_| stream.frame(0.2));
     (0..30).for_each(|_| stream.frame(8.0));
-    assert!(stream.vigil.episode().is_some());
-    let ended = stream.vigil.finish(1).ended.unwrap();
+    assert!(stream.alarm_controller.episode().is_some());
+    let ended = stream.alarm_controller.finish(1).ended.unwrap();
     assert_eq!((ended.onset(), ended.last_active()), (100, 129));
-    assert_eq!(stream.vigil.episode(), None);
+    assert_eq!(stream.alarm_controller.episode(), None);
     let setting = crate::detect::ongoing_event::EventContext {
         number: 0,
         background_dbfs: 0.0,
@@ -187,60 +196,63 @@ fn phases_of_a_reported_event_are_whole() {
         calibration: String::new(),
         repeat: None,
     };
-    let finding = ended.finding(Phase::End, 130, stream.vigil.severe_below(), &setting);
+    let finding = ended.finding(Phase::End, 130, stream.alarm_controller.severe_below(), &setting);
     assert_eq!(finding.offset_sample, Some(130 * 160));
 }
 
 #[test]
 fn while_the_site_changes_ordinary_alarms_rest_and_severe_ones_are_reported() {
     let mut stream = Stream::new(&config(1.0), 8);
-    let threshold = stream.vigil.learnt.controller.threshold();
+    let threshold = stream.alarm_controller.learnt.controller.threshold();
     // a minute of sound that is improbable but no alarm
     (0..62).for_each(|_| (0..100).for_each(|_| stream.frame(3.2)));
-    assert!(stream.vigil.takes_regime_change() && !stream.vigil.takes_regime_change());
-    assert_eq!((stream.told.len(), stream.vigil.counts().regimes), (0, 1));
-    let before = stream.vigil.learnt.maxima.blocks();
+    assert!(stream.alarm_controller.takes_regime_change() && !stream.alarm_controller.takes_regime_change());
+    assert_eq!((stream.reported.len(), stream.alarm_controller.counts().regimes), (0, 1));
+    let before = stream.alarm_controller.learnt.maxima.blocks();
     for i in 0..90 {
         stream.second(if i % 3 == 1 { 4.5 } else { 1.0 });
     }
-    assert_eq!((stream.told.len(), stream.vigil.counts().capped), (0, 0));
-    assert_eq!(stream.vigil.learnt.maxima.blocks(), before);
+    assert_eq!((stream.reported.len(), stream.alarm_controller.counts().capped), (0, 0));
+    assert_eq!(stream.alarm_controller.learnt.maxima.blocks(), before);
     for i in 0..30 {
         stream.second(if i % 3 == 1 { 6.5 } else { 1.0 });
     }
     // p says little of a site that is not the calibrated one: no more than the cap has
-    assert_eq!(stream.told, [true; 3]);
+    assert_eq!(stream.reported, [true; 3]);
     // also where the site itself is improbable all the time
     for _ in 0..5 {
         (0..200).for_each(|_| stream.frame(3.8));
         (0..10).for_each(|_| stream.frame(6.5));
     }
-    assert_eq!(stream.told, [true; 3]);
+    assert_eq!(stream.reported, [true; 3]);
     (0..100).for_each(|_| stream.frame(1.0));
-    stream.vigil.thaw();
+    stream.alarm_controller.thaw();
     for i in 0..6 {
         stream.second(if i % 3 == 1 { 4.5 } else { 1.0 });
     }
-    assert_eq!(stream.told.len(), 3);
-    assert!(stream.vigil.counts().capped >= 12);
-    assert!(stream.vigil.learnt.controller.threshold() > threshold);
+    assert_eq!(stream.reported.len(), 3);
+    assert!(stream.alarm_controller.counts().capped >= 12);
+    assert!(stream.alarm_controller.learnt.controller.threshold() > threshold);
 }
 
 #[test]
 fn an_anomaly_is_taken_back_from_the_budget_and_from_the_maxima() {
     let mut stream = Stream::new(&config(1.0), 9);
-    let quiet = stream.vigil.learnt.controller.threshold();
+    let quiet = stream.alarm_controller.learnt.controller.threshold();
     (0..5).for_each(|_| stream.second(1.0));
     stream.second(4.5);
     (0..5).for_each(|_| stream.second(1.0));
-    let raised = stream.vigil.learnt.controller.threshold();
+    let raised = stream.alarm_controller.learnt.controller.threshold();
     assert!(raised > quiet + 0.2);
-    assert!(stream.vigil.judge(0, super::Verdict::Normal) && !stream.vigil.judge(1, super::Verdict::Anomaly));
-    assert_eq!(stream.vigil.learnt.controller.threshold(), raised);
-    let kept = stream.vigil.learnt.maxima.clone();
-    assert!(stream.vigil.judge(0, super::Verdict::Anomaly));
-    assert!(stream.vigil.learnt.controller.threshold() < quiet);
-    assert_ne!(stream.vigil.learnt.maxima, kept);
+    assert!(
+        stream.alarm_controller.judge(0, super::Verdict::Normal)
+            && !stream.alarm_controller.judge(1, super::Verdict::Anomaly)
+    );
+    assert_eq!(stream.alarm_controller.learnt.controller.threshold(), raised);
+    let kept = stream.alarm_controller.learnt.maxima.clone();
+    assert!(stream.alarm_controller.judge(0, super::Verdict::Anomaly));
+    assert!(stream.alarm_controller.learnt.controller.threshold() < quiet);
+    assert_ne!(stream.alarm_controller.learnt.maxima, kept);
 }
 
 /// Frames with the pooled z of `window` every 50 ms. Gives the numbers of the events that were reported when they ended.
@@ -257,13 +269,14 @@ fn sound(
             ScoredFrame { p: 10f64.powf(-score), score, novelty, ..ScoredFrame::quiet(stream.index) };
         let fresh = stream.index.is_multiple_of(5);
         stream.index += 1;
-        stream.vigil.tick();
-        let told = stream.vigil.push(&mut scored, fresh.then_some(window), stream.told.len() as u64);
-        if told.began {
-            stream.told.push(scored.p < stream.vigil.severe_below());
+        stream.alarm_controller.tick();
+        let reported =
+            stream.alarm_controller.push(&mut scored, fresh.then_some(window), stream.reported.len() as u64);
+        if reported.began {
+            stream.reported.push(scored.p < stream.alarm_controller.severe_below());
         }
-        if told.ended.is_some() {
-            ended.push((told.ended.is_some(), told.repeat));
+        if reported.ended.is_some() {
+            ended.push((reported.ended.is_some(), reported.repeat));
         }
     }
     ended
@@ -286,14 +299,21 @@ fn a_sound_that_is_reported_often_comes_once_an_hour_and_costs_no_budget() {
         let ended = ring(&mut stream, 4.4, 3.0);
         assert_eq!((ended.len(), ended[0].1.map_or(0, |repeat| repeat.times)), (1, times));
     }
-    let threshold = stream.vigil.learnt.controller.threshold();
-    let (capped, refused) = (stream.vigil.counts().capped, stream.vigil.bucket.tokens());
+    let threshold = stream.alarm_controller.learnt.controller.threshold();
+    let (capped, refused) =
+        (stream.alarm_controller.counts().capped, stream.alarm_controller.bucket.tokens());
     for _ in 0..5 {
         assert_eq!(ring(&mut stream, 5.0, 3.0), []);
     }
-    assert_eq!((stream.vigil.counts().repeats, stream.told.len()), (5, 3));
-    assert!(stream.vigil.learnt.controller.threshold() <= threshold, "repeats raised the threshold");
-    assert_eq!((stream.vigil.counts().capped, stream.vigil.bucket.tokens()), (capped, refused));
+    assert_eq!((stream.alarm_controller.counts().repeats, stream.reported.len()), (5, 3));
+    assert!(
+        stream.alarm_controller.learnt.controller.threshold() <= threshold,
+        "repeats raised the threshold"
+    );
+    assert_eq!(
+        (stream.alarm_controller.counts().capped, stream.alarm_controller.bucket.tokens()),
+        (capped, refused)
+    );
 
     // severe as well, but not in a new way
     assert_eq!(ring(&mut stream, 6.0, 8.0), []);
@@ -301,14 +321,14 @@ fn a_sound_that_is_reported_often_comes_once_an_hour_and_costs_no_budget() {
     assert_eq!(ring(&mut stream, 6.0, 9.5), [], "that is known now, too");
     assert_eq!(ring(&mut stream, 11.0, 9.5).len(), 1, "far less probable");
 
-    (0..HOUR).for_each(|_| stream.vigil.tick());
+    (0..HOUR).for_each(|_| stream.alarm_controller.tick());
     let ended = ring(&mut stream, 5.0, 3.0);
     let repeat = ended[0].1.unwrap();
     assert_eq!((ended.len(), repeat.of, repeat.times), (1, 0, 12));
-    assert!(stream.vigil.learnt.controller.threshold() <= threshold, "nor when it was told");
+    assert!(stream.alarm_controller.learnt.controller.threshold() <= threshold, "nor when it was told");
     assert_eq!(ring(&mut stream, 5.0, 3.0), []);
     // a day without it, and it is reported as at first
-    (0..24 * HOUR).for_each(|_| stream.vigil.tick());
+    (0..24 * HOUR).for_each(|_| stream.alarm_controller.tick());
     assert_eq!(ring(&mut stream, 5.0, 3.0).len(), 1);
     assert_eq!(ring(&mut stream, 5.0, 3.0).len(), 1);
 }

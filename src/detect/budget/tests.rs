@@ -51,9 +51,9 @@ fn the_budget_is_kept_whether_p_is_right_or_not() {
                 })
                 .collect();
             let mean = counts.iter().sum::<f64>() / counts.len() as f64;
-            let told = format!("{counts:?} an hour for a budget of {rate} at a scale of {scale}");
-            assert!((rate / 1.5..=rate * 1.5).contains(&mean), "{told}");
-            assert!(counts.iter().all(|count| (rate / 2.0..=rate * 2.0).contains(count)), "{told}");
+            let reported = format!("{counts:?} an hour for a budget of {rate} at a scale of {scale}");
+            assert!((rate / 1.5..=rate * 1.5).contains(&mean), "{reported}");
+            assert!(counts.iter().all(|count| (rate / 2.0..=rate * 2.0).contains(count)), "{reported}");
         }
     }
 }
@@ -133,18 +133,18 @@ fn a_confirmed_anomaly_is_taken_back_once() {
 #[test]
 fn real_events_that_are_confirmed_do_not_deafen_it() {
     let mut blocks = Blocks::new(5, 1.0);
-    let (mut told, mut silent) = (controller(1.0), controller(1.0));
+    let (mut reported, mut silent) = (controller(1.0), controller(1.0));
     for block in 0..20 * HOUR {
         let score = if block % 360 == 0 { 12.0 } else { blocks.score() };
-        for controller in [&mut told, &mut silent] {
+        for controller in [&mut reported, &mut silent] {
             let alarm = score > controller.threshold();
             controller.push(true, alarm.then_some(block));
         }
         if block % 360 == 0 {
-            assert!(told.judge(block, Verdict::Anomaly));
+            assert!(reported.judge(block, Verdict::Anomaly));
         }
     }
-    assert!(told.offset() < 0.7, "{}", told.offset());
+    assert!(reported.offset() < 0.7, "{}", reported.offset());
     assert_eq!(silent.offset().round(), 4.0);
 }
 

@@ -122,8 +122,8 @@ impl BeatTracker {
         self.now = index;
         let strength = self.strength.push(bands, &self.rhythm.scale)?;
         let onset = self.onset(strength);
-        let heard = onset.and_then(|at| self.hear(at));
-        heard.or_else(|| self.wait())
+        let received = onset.and_then(|at| self.hear(at));
+        received.or_else(|| self.wait())
     }
 
     /// When the next beat is due, seconds from the start of the stream; none while no beats are followed.

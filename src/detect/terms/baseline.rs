@@ -19,14 +19,14 @@ pub(in crate::detect) struct Baseline {
     rows: [f64; ROWS],
     row: usize,
     seconds: [f64; SECONDS],
-    heard: usize,
+    count: usize,
     level: Option<f64>,
 }
 
 impl Baseline {
     /// Of a stream that begins.
     pub(in crate::detect) fn new() -> Self {
-        Self { rows: [0.0; ROWS], row: 0, seconds: [0.0; SECONDS], heard: 0, level: None }
+        Self { rows: [0.0; ROWS], row: 0, seconds: [0.0; SECONDS], count: 0, level: None }
     }
 
     /// The score of the next row, less what the last 20 s lie above the `usual` level.
@@ -39,9 +39,9 @@ impl Baseline {
         if self.row == ROWS {
             self.row = 0;
             self.rows.sort_unstable_by(f64::total_cmp);
-            self.seconds[self.heard % SECONDS] = self.rows[QUANTILE];
-            self.heard += 1;
-            let held = self.heard.min(SECONDS);
+            self.seconds[self.count % SECONDS] = self.rows[QUANTILE];
+            self.count += 1;
+            let held = self.count.min(SECONDS);
             let mut sorted = self.seconds;
             let sorted = &mut sorted[..held];
             sorted.sort_unstable_by(f64::total_cmp);

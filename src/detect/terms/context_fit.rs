@@ -47,9 +47,9 @@ pub(super) fn fit(
     fold_of: &dyn Fn(usize) -> usize,
 ) -> Result<Option<(Vec<ContextModel>, ContextModel)>> {
     let series = Series::of(rows(powers, usual, breaks, step), step, folds, fold_of);
-    let heard: usize = series.targets.iter().map(|t| t.0.len()).sum();
+    let received: usize = series.targets.iter().map(|t| t.0.len()).sum();
     let is_in_each = |fold| series.targets.iter().any(|t| t.1 == fold);
-    if heard < FEWEST || !(0..folds).all(is_in_each) {
+    if received < FEWEST || !(0..folds).all(is_in_each) {
         return Ok(None);
     }
     let Some(long) = series.predict(LAGS, &PENALTIES, FIRST_PENALTY) else { return Ok(None) };

@@ -38,9 +38,9 @@ impl Baseline for Autoencoder {
         }
         let (device, frames) = (Device::Cpu, sound.frames());
         let bands = Tensor::from_slice(&sound.log_mel, (frames, BANDS), &device)?;
-        let heard = bands.narrow(0, 0, known)?;
-        let mean = heard.mean_keepdim(0)?;
-        let deviation = (heard.broadcast_sub(&mean)?.sqr()?.mean_keepdim(0)?.sqrt()? + 1e-3)?;
+        let received = bands.narrow(0, 0, known)?;
+        let mean = received.mean_keepdim(0)?;
+        let deviation = (received.broadcast_sub(&mean)?.sqr()?.mean_keepdim(0)?.sqrt()? + 1e-3)?;
         let bands = bands.broadcast_sub(&mean)?.broadcast_div(&deviation)?;
         let count = frames + 1 - FRAMES;
         let side_by_side: Vec<Tensor> =

@@ -47,8 +47,8 @@ impl Baseline for Sequence {
         let rows: Vec<usize> =
             (0..sound.frames() / ROW).map(|row| Groups::end_of_row(row).min(groups.steps())).collect();
         let mut scores = vec![0.0; rows.iter().take_while(|&&end| end < LENGTH).count()];
-        let heard: Vec<usize> = rows.into_iter().filter(|&end| end >= LENGTH).collect();
-        for piece in heard.chunks(PIECE) {
+        let received: Vec<usize> = rows.into_iter().filter(|&end| end >= LENGTH).collect();
+        for piece in received.chunks(PIECE) {
             let queries = project(&groups, &axes, piece);
             let products = memory.transpose() * &queries;
             for (&end, products) in piece.iter().zip(products.column_iter()) {

@@ -192,7 +192,7 @@ fn of_family(
     for outcome in own {
         backgrounds.entry(&outcome.background).or_default().extend(Areas::of(outcome, |_| true));
     }
-    let heard = backgrounds.into_iter().filter(|(_, all)| !all.is_empty());
+    let received = backgrounds.into_iter().filter(|(_, all)| !all.is_empty());
     FamilySummary {
         family,
         streams: own.len(),
@@ -201,7 +201,7 @@ fn of_family(
         behind_first: behind(None),
         by_ratio: by_ratio.collect(),
         by_kind: counts.into_iter().map(of_kind).collect(),
-        by_background: heard.map(|(name, all)| (name.to_owned(), Areas::mean(all))).collect(),
+        by_background: received.map(|(name, all)| (name.to_owned(), Areas::mean(all))).collect(),
         budgets: budgets(own),
     }
 }

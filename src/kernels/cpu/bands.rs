@@ -102,8 +102,8 @@ impl Bands {
         scratch: &mut FftScratch,
         bands: &mut [f32],
     ) -> Result<()> {
-        let heard = before.iter().chain(samples).skip(self.silent);
-        for ((x, sample), weight) in scratch.windowed.iter_mut().zip(heard).zip(&self.window) {
+        let received = before.iter().chain(samples).skip(self.silent);
+        for ((x, sample), weight) in scratch.windowed.iter_mut().zip(received).zip(&self.window) {
             *x = sample * weight;
         }
         self.transform
@@ -138,16 +138,16 @@ fn is_transform(rows: &[&[f32]], window: &[f32]) -> bool {
 /// which learn from them unless `least`, the least weight of a frame, is 0.
 pub(super) fn normalise(least: f32, bands: &[f32], statistics: &mut [f32], into: &mut [f32]) {
     let (mean, rest) = statistics.split_at_mut(bands.len());
-    let (variance, heard) = rest.split_at_mut(bands.len());
+    let (variance, received) = rest.split_at_mut(bands.len());
     let numbers = into.iter_mut().zip(bands).zip(mean.iter_mut().zip(variance));
-    let Some(heard) = heard.first_mut().filter(|_| least != 0.0) else {
+    let Some(received) = received.first_mut().filter(|_| least != 0.0) else {
         for ((y, x), (mean, variance)) in numbers {
             *y = (x - *mean) / variance.sqrt();
         }
         return;
     };
-    *heard = (*heard + 1.0).min((1.0 / f64::from(least)) as f32);
-    let weight = 1.0 / *heard;
+    *received = (*received + 1.0).min((1.0 / f64::from(least)) as f32);
+    let weight = 1.0 / *received;
     for ((y, x), (mean, variance)) in numbers {
         let off = x - *mean;
         *mean += off * weight;

@@ -148,9 +148,9 @@ fn convolve(layer: &Convolution, memory: &mut [f32], input: &[f32]) -> Vec<f32> 
     output
 }
 
-fn bands_of(plan: &Plan, heard: &[f32]) -> Vec<f32> {
+fn bands_of(plan: &Plan, received: &[f32]) -> Vec<f32> {
     let (bins, mut spectrum) = (plan.mel.rows, vec![0.0; plan.fourier.cols]);
-    product(heard, &plan.fourier, &mut spectrum);
+    product(received, &plan.fourier, &mut spectrum);
     let power = narrow((0..bins).map(|f| spectrum[f].powi(2) + spectrum[bins + f].powi(2)));
     let mut bands = vec![1e-6; plan.mel.cols];
     product(&power, &plan.mel, &mut bands);
@@ -159,7 +159,7 @@ fn bands_of(plan: &Plan, heard: &[f32]) -> Vec<f32> {
 
 fn running_norm(least: f32, bands: &[f32], site: &mut [f32]) -> Vec<f32> {
     let (count, most) = (bands.len(), 1.0 / f64::from(least));
-    let heard = (f64::from(site[2 * count]) + 1.0).min(most);
+    let received = (f64::from(site[2 * count]) + 1.0).min(most);
     let mut output = Vec::new();
     for (b, x) in wide(bands).into_iter().enumerate() {
         let (mean, variance) = (f64::from(site[b]), f64::from(site[count + b]));
@@ -167,13 +167,13 @@ fn running_norm(least: f32, bands: &[f32], site: &mut [f32]) -> Vec<f32> {
             output.push((x - mean) / variance.sqrt());
             continue;
         }
-        let (off, weight) = (x - mean, 1.0 / heard);
+        let (off, weight) = (x - mean, 1.0 / received);
         let (mean, variance) = (mean + off * weight, (variance + off * off * weight) * (1.0 - weight));
         (site[b], site[count + b]) = (mean as f32, variance as f32);
         output.push((x - mean) / (variance + 1e-4).sqrt());
     }
     if least != 0.0 {
-        site[2 * count] = heard as f32;
+        site[2 * count] = received as f32;
     }
     narrow(output)
 }
@@ -195,9 +195,9 @@ fn gru(cell: &Recurrence, xs: &[f32], memory: &mut [f32]) -> Vec<f32> {
 /// Steps the stream with this memory by one hop; what comes of it is appended.
 pub(super) fn reference_step(plan: &Plan, memory: &mut [f32], samples: &[f32], hops: &mut Hops) {
     let map = plan.memory();
-    let heard = [&memory[map.sound.clone()], samples].concat();
-    let bands = bands_of(plan, &heard);
-    memory[map.sound].copy_from_slice(&heard[HOP..]);
+    let received = [&memory[map.sound.clone()], samples].concat();
+    let bands = bands_of(plan, &received);
+    memory[map.sound].copy_from_slice(&received[HOP..]);
     let mut xs =
         plan.site.map_or(samples.to_vec(), |least| running_norm(least, &bands, &mut memory[map.site]));
     for (layer, block) in plan.convolutions.iter().zip(map.blocks) {

@@ -126,7 +126,7 @@ impl Session {
     /// Logs once which topic the broker refuses.
     fn report_refused(&mut self, topic: &str, reason: &str, until: &str) {
         self.status.set_fault(topic.to_owned(), format!("the broker refuses messages on {topic} ({reason})"));
-        if self.refused.told.insert(topic.to_owned()) {
+        if self.refused.reported.insert(topic.to_owned()) {
             tracing::error!(
                 "the broker refuses messages on {topic} ({reason}): it is left out, and tried again {until}; \
                  allow writing there in the broker's access rules and check its limit of a message's size"
@@ -257,8 +257,8 @@ impl Session {
     }
 
     /// Pairs packet ids with the records handed over; `Some(reason)` where they do not match.
-    pub(super) fn note(&mut self, told: &LinkEvent) -> Option<String> {
-        match told {
+    pub(super) fn note(&mut self, reported: &LinkEvent) -> Option<String> {
+        match reported {
             LinkEvent::Sent(id) => {
                 let Some(slot) = self.handed.pop_front() else { return Some("a packet nobody sent".into()) };
                 self.awaiting.insert(*id, (Instant::now(), slot));
@@ -318,7 +318,7 @@ impl Session {
             return;
         }
         let Some(reason) = refusal else {
-            if self.refused.told.remove(&filter) {
+            if self.refused.reported.remove(&filter) {
                 self.status.clear_fault(&filter);
             }
             return;
@@ -328,7 +328,7 @@ impl Session {
         }
         self.status
             .set_fault(filter.clone(), format!("the broker refuses the subscription to {filter} ({reason})"));
-        if self.refused.told.insert(filter.clone()) {
+        if self.refused.reported.insert(filter.clone()) {
             tracing::error!(
                 "the broker refuses the subscription to {filter} ({reason}): nothing there is heard; allow reading it in its \
                  access rules"

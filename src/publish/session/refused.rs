@@ -31,7 +31,7 @@ pub(super) struct Refused {
     pub(super) records: Vec<Record>,
     retry: Option<Instant>,
     /// Topics and filters that were reported.
-    pub(super) told: BTreeSet<String>,
+    pub(super) reported: BTreeSet<String>,
     /// Of these, topics with a receipt in this connection, and when that is proof.
     proving: BTreeMap<String, Instant>,
     /// Subscriptions in the order in which they were asked for, and by packet id.
@@ -114,7 +114,7 @@ impl Refused {
         let topics: Vec<String> = over.map(|(topic, _)| topic.clone()).collect();
         for topic in &topics {
             self.proving.remove(topic);
-            self.told.remove(topic);
+            self.reported.remove(topic);
         }
         topics
     }
@@ -128,7 +128,7 @@ impl Refused {
     /// Counts a receipt.
     pub(super) fn confirmed(&mut self, topic: &str, now: Instant) {
         self.settle = self.is_careful().then_some(now + SETTLE);
-        if self.told.contains(topic) {
+        if self.reported.contains(topic) {
             self.proving.entry(topic.to_owned()).or_insert(now + PROVEN);
         }
         if self.steady.contains(topic) {
@@ -199,7 +199,7 @@ mod tests {
     fn a_receipt_alone_does_not_show_that_a_topic_is_taken_again() {
         let now = Instant::now();
         let mut refused = Refused::default();
-        refused.told.insert("a/event".to_owned());
+        refused.reported.insert("a/event".to_owned());
         refused.confirmed("a/event", now);
         // the broker closes after it
         refused.begin(now);
@@ -210,6 +210,6 @@ mod tests {
         refused.confirmed("a/event", now);
         assert_eq!(refused.proven(now), Vec::<String>::new());
         assert_eq!(refused.proven(now + PROVEN), ["a/event"]);
-        assert!(refused.told.is_empty());
+        assert!(refused.reported.is_empty());
     }
 }

@@ -17,9 +17,9 @@ const CALIBRATE_S: usize = 10;
 /// Locked by a test to hold calibrations back.
 static GATE: Mutex<()> = Mutex::new(());
 
-fn behind_the_gate(lesson: FrameJob, detector: &mut Detector) -> FrameOutcome {
+fn behind_the_gate(frame_job: FrameJob, detector: &mut Detector) -> FrameOutcome {
     drop(GATE.lock());
-    lesson.take(detector, Vec::new())
+    frame_job.take(detector, Vec::new())
 }
 
 fn engine(learn: Learn) -> Engine {
@@ -64,7 +64,7 @@ fn one_calibrates<'a>(engine: &mut Engine, sink: &mut dyn FnMut(EngineOutput)) -
 fn operations_on_a_calibrating_detector_wait_without_delaying_others() {
     let mut engine = engine(behind_the_gate);
     let mut said = Vec::new();
-    let mut note = |heard: EngineOutput| match heard {
+    let mut note = |received: EngineOutput| match received {
         EngineOutput::Reading { stream, frame, .. } => said.push((stream, format!("frame {frame}"))),
         EngineOutput::Calibrated { stream } => said.push((stream, "calibrated".to_owned())),
         EngineOutput::State { stream, .. } => said.push((stream, "state".to_owned())),
@@ -111,8 +111,8 @@ fn operations_on_a_calibrating_detector_wait_without_delaying_others() {
 fn an_abandoned_stream_in_calibration_ends_at_once() {
     let mut engine = engine(behind_the_gate);
     let mut ends = 0;
-    let mut note = |heard: EngineOutput| {
-        if let EngineOutput::Finding { finding, .. } = heard {
+    let mut note = |received: EngineOutput| {
+        if let EngineOutput::Finding { finding, .. } = received {
             ends += u32::from(finding.phase == Phase::End);
         }
     };
@@ -130,9 +130,9 @@ fn an_abandoned_stream_in_calibration_ends_at_once() {
 
 static PANICS: AtomicU32 = AtomicU32::new(0);
 
-fn panics_at_first(lesson: FrameJob, detector: &mut Detector) -> FrameOutcome {
+fn panics_at_first(frame_job: FrameJob, detector: &mut Detector) -> FrameOutcome {
     assert!(PANICS.fetch_add(1, Ordering::Relaxed) >= 2, "no more threads");
-    lesson.take(detector, Vec::new())
+    frame_job.take(detector, Vec::new())
 }
 
 #[test]
@@ -143,8 +143,8 @@ fn a_calibration_that_panics_is_reported_and_tried_again() {
     for second in 0..4 * CALIBRATE_S {
         engine.feed(0, &sound(1, false)).unwrap();
         engine
-            .catch_up(0, &mut |heard| {
-                calibrated += u32::from(matches!(heard, EngineOutput::Calibrated { .. }));
+            .catch_up(0, &mut |received| {
+                calibrated += u32::from(matches!(received, EngineOutput::Calibrated { .. }));
             })
             .unwrap();
         if calibrated > 0 {

@@ -98,8 +98,8 @@ impl RecentAudio {
 
     /// The next recorded event whose sound is complete, or as complete as it will be if nothing `follows`.
     pub(crate) fn cut(&mut self, follows: bool) -> Option<Clip> {
-        let heard = self.next * HOP as u64;
-        let due = *self.due.front().filter(|due| !follows || due.offset + POST_ROLL <= heard)?;
+        let received = self.next * HOP as u64;
+        let due = *self.due.front().filter(|due| !follows || due.offset + POST_ROLL <= received)?;
         self.due.pop_front();
         Some(self.excerpt(due))
     }

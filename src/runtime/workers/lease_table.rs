@@ -36,7 +36,7 @@ struct Mic {
     held: bool,
     claimed: Option<Instant>,
     /// Its owner, as reported last.
-    told: Option<Option<String>>,
+    reported: Option<Option<String>>,
 }
 
 /// The lease table of one worker.
@@ -134,7 +134,7 @@ impl LeaseTable {
         let mut actions = Vec::new();
         for (id, mic) in &mut self.mics {
             if mic.held {
-                mic.told = None;
+                mic.reported = None;
                 if settled && !mic.said {
                     mic.said = true;
                     actions.push(Action::Again(id.clone()));
@@ -142,8 +142,8 @@ impl LeaseTable {
                 continue;
             }
             let heard_by = mic.owner.clone().filter(|node| alive(&self.peers, node, now));
-            if mic.told.as_ref() != Some(&heard_by) && settled {
-                mic.told = Some(heard_by.clone());
+            if mic.reported.as_ref() != Some(&heard_by) && settled {
+                mic.reported = Some(heard_by.clone());
                 actions.push(Action::Tell(id.clone(), heard_by));
             }
         }

@@ -43,11 +43,11 @@ impl Trainer {
         let cpc = Cpc::load(&tensors, &self.architecture)?;
         let mut validation = measure(&cpc, &self.held_out, self.validation_batch(), &self.config.negatives)?;
         validation.clips = self.held_out_clips;
-        let heard = (self.step * self.config.batch * WINDOW) as u64;
+        let received = (self.step * self.config.batch * WINDOW) as u64;
         let training = TrainingCard {
             steps: step,
             batch: self.config.batch,
-            hours_heard: samples_to_seconds(heard) / 3600.0,
+            hours_heard: samples_to_seconds(received) / 3600.0,
             minutes: self.minutes(),
             seed: self.config.seed,
             negatives: self.config.negatives.description(),

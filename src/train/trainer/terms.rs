@@ -31,8 +31,8 @@ impl Trainer {
             augment::change(&mut window, &other, &settings, &mut self.rng);
             changed.extend_from_slice(&window);
         }
-        let heard = cpc.encoder().step(&self.tensor(changed)?, &mut start.clone())?;
-        Ok(if settings.past_only { (latents, heard) } else { (heard.clone(), heard) })
+        let received = cpc.encoder().step(&self.tensor(changed)?, &mut start.clone())?;
+        Ok(if settings.past_only { (latents, received) } else { (received.clone(), received) })
     }
 
     pub(super) fn anchors(&mut self, horizons: usize) -> Vec<u32> {
