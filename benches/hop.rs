@@ -6,9 +6,9 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use candle_core::Device;
-use cpc_stream::model::{Architecture, Cpc, LiveBatch};
-use cpc_stream::nn::{Tensors, uniform};
-use cpc_stream::units::HOP;
+use cpc_stream::internal::model::{Architecture, Cpc, LiveBatch};
+use cpc_stream::internal::nn::{Tensors, uniform};
+use cpc_stream::internal::units::HOP;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;

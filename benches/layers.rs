@@ -5,10 +5,10 @@
 use std::hint::black_box;
 
 use candle_core::{Device, Tensor, Var};
-use cpc_stream::encode::{KERNELS, STRIDES};
-use cpc_stream::nn::{BlockConv, Gru, StreamingModule, Tensors, WeightSource, uniform};
-use cpc_stream::predict::{DelayedScorer, HeadsConfig, PredictionHeads};
-use cpc_stream::units::HOP;
+use cpc_stream::internal::encode::{KERNELS, STRIDES};
+use cpc_stream::internal::nn::{BlockConv, Gru, StreamingModule, Tensors, WeightSource, uniform};
+use cpc_stream::internal::predict::{DelayedScorer, HeadsConfig, PredictionHeads};
+use cpc_stream::internal::units::HOP;
 use criterion::{Criterion, criterion_group, criterion_main};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;

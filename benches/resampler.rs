@@ -4,7 +4,7 @@
 
 use std::hint::black_box;
 
-use cpc_stream::resample::StreamResampler;
+use cpc_stream::internal::resample::StreamResampler;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
 fn resample(c: &mut Criterion) {

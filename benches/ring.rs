@@ -6,8 +6,8 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Instant;
 
-use cpc_stream::capture::{ChannelSelection, Intake, SourceCounters};
-use cpc_stream::ring::{Read, ring};
+use cpc_stream::internal::capture::{ChannelSelection, Intake, SourceCounters};
+use cpc_stream::internal::ring::{Read, ring};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
 const PERIOD: usize = 960;

@@ -6,10 +6,10 @@
 use std::time::{Duration, Instant};
 
 use candle_core::Device;
-use cpc_stream::kernels::{CpuStepper, Hops, Plan, Precision, Stepper};
-use cpc_stream::model::{Architecture, BANK, Cpc, plan_of};
-use cpc_stream::nn::{Tensors, uniform};
-use cpc_stream::units::HOP;
+use cpc_stream::internal::kernels::{CpuStepper, Hops, Plan, Precision, Stepper};
+use cpc_stream::internal::model::{Architecture, BANK, Cpc, plan_of};
+use cpc_stream::internal::nn::{Tensors, uniform};
+use cpc_stream::internal::units::HOP;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 

@@ -3,7 +3,7 @@
 
     docs/rebuild.py models/cpc-edge.safetensors RECORDING.wav [FROM_ENCODE.safetensors]
 
-RECORDING is mono, 16 kHz, 16 bit. With the file that `cpc-stream encode RECORDING.wav --out FILE` wrote, prints the largest difference, and
+RECORDING is mono, 16 kHz, 16 bit. With the file that `cpc-lab encode RECORDING.wav --out FILE` wrote, prints the largest difference, and
 ends with 1 where that is above 1e-4.
 """
 

@@ -1,5 +1,38 @@
 //! Streaming audio representations and anomaly events by Contrastive Predictive Coding (CPC).
 //!
+//! Samples go in; latents z, contexts c, scores and findings come out, 100 times a second and stream. The daemon `cpc-stream` is built on
+//! this; another program needs [`Model`] and [`Listener`]:
+//!
+//! ```
+//! use cpc_stream::{Listener, Model, Output, Settings};
+//!
+//! # fn main() -> cpc_stream::Result<()> {
+//! let model = Model::built_in()?;
+//! // a second of a recording: z and c, a row each 10 ms
+//! let features = model.encode(&[0.01; 16_000], 16_000)?;
+//! assert_eq!((features.frames, features.latent(0).len()), (100, model.latent_width()));
+//!
+//! // a microphone: it learns what is normal, then finds what is not
+//! let mut listener = Listener::new(&model, &Settings::default().calibrate_seconds(60.0))?;
+//! let hall = listener.add_stream(48_000)?;
+//! listener.push(hall, &[0.01; 480])?;
+//! for output in listener.step()? {
+//!     if let Output::Finding { finding, .. } = output {
+//!         println!("{:.2} s: {}", finding.onset_s, finding.summary);
+//!     }
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! `examples/wav_to_events.rs`, `examples/embeddings.rs` and `examples/many_streams.rs` are whole programs.
+//!
+//! # Stability
+//!
+//! The items on this page follow semantic versioning. Everything else is the daemon's own and may change with any release; it is reachable
+//! for the project's programs, tests and benches only. Without the default features ([below](#features)) the library needs neither ALSA
+//! nor a network.
+//!
 //! # Flow
 //!
 //! ```text
@@ -13,15 +46,14 @@
 //!                                             Outbox (durable) ▶ MQTT ▶ broker ▶ subscribers
 //! ```
 //!
-//! [`runtime::Engine`] runs it without threads: samples in, readings and findings out. [`runtime::run`] is the whole
-//! daemon. Networks and their states are two types, and every causal module gives the same output over a whole clip
-//! and over any cutting of it ([`nn::StreamingModule`]).
+//! `runtime::Engine` runs it without threads, `runtime::run` is the whole daemon. Networks and their states are two types, and every causal
+//! module gives the same output over a whole clip and over any cutting of it (`nn::StreamingModule`).
 //!
 //! # Floors
 //!
 //! ```text
-//! 7  main                                                                     the program
-//! 6  cli                                                                      the command line, one file a subcommand
+//! 7  main, bin, process                                                       the programs `cpc-stream` and `cpc-lab`
+//! 6  cli, listener                                                            the command line, one file a subcommand; the library for other programs
 //! 5  runtime, train, eval, features, archive                                  ways to drive a model: live, to learn, to measure
 //! 4  config                                                                   the file, the environment and the flags as one value
 //! 3  model, corpus, detect, serve, cluster                                      the network with its file format; recordings to learn from; scores, calibration, events; the page; workers that share microphones
@@ -57,49 +89,80 @@
 //! | `capture` | yes | devices, through cpal | ALSA headers |
 //! | `mqtt` | yes | the connection to a broker; without it events go to stdout | – |
 //! | `http` | yes | the page, metrics and probes, if `[http]` enables them | – |
+//! | `cluster` | yes | workers that share microphones by NATS JetStream | – |
+//! | `lab` | no | the program `cpc-lab`: training, import, evaluation, features of recordings | – |
 //! | `cuda` | no | candle's CUDA backend | nvcc |
 //!
 //! Configuration types do not depend on features: one file is read by every build.
 
 #![deny(unsafe_code)]
 
-pub mod error;
-pub mod event;
-pub mod frame;
-pub mod units;
+mod error;
+mod event;
+mod frame;
+mod units;
 
-pub mod audio_file;
-pub mod kernels;
-pub mod mqtt;
-pub mod nn;
-pub mod output_file;
-pub mod realtime;
-pub mod ring;
+mod audio_file;
+mod kernels;
+mod mqtt;
+mod nn;
+mod output_file;
+mod realtime;
+mod ring;
 mod table_file;
-pub mod telemetry;
-pub mod torch_file;
+mod telemetry;
+#[cfg(feature = "lab")]
+mod torch_file;
 
-pub mod capture;
-pub mod context;
-pub mod critic;
-pub mod encode;
-pub mod event_store;
-pub mod predict;
-pub mod publish;
-pub mod resample;
+mod capture;
+mod context;
+mod critic;
+mod encode;
+mod event_store;
+mod predict;
+mod publish;
+mod resample;
 
-pub mod cluster;
-pub mod corpus;
-pub mod detect;
-pub mod model;
-pub mod serve;
+mod cluster;
+mod corpus;
+mod detect;
+mod model;
+mod serve;
 
-pub mod config;
+mod config;
 
-pub mod archive;
-pub mod eval;
-pub mod features;
-pub mod runtime;
-pub mod train;
+mod archive;
+#[cfg(feature = "lab")]
+mod eval;
+#[cfg(feature = "lab")]
+mod features;
+mod runtime;
+#[cfg(feature = "lab")]
+mod train;
 
-pub mod cli;
+mod listener;
+
+mod cli;
+
+pub use error::{Error, ErrorKind, Result};
+pub use event::{Detail, Evidence, Finding, Kind, Nearest, Phase, Tier};
+pub use listener::{Features, Listener, Model, Output, ScoredFrame, Settings, StreamId};
+
+/// What the project's own programs, tests and benches use. It is no part of the interface, and changes without notice.
+#[doc(hidden)]
+pub mod internal {
+    macro_rules! open {
+        ($($module:ident)*) => {
+            $(pub mod $module {
+                pub use crate::$module::*;
+            })*
+        };
+    }
+
+    open! {
+        archive audio_file capture cli cluster config context corpus critic detect encode error event event_store frame
+        kernels model mqtt nn output_file predict publish realtime resample ring runtime serve telemetry units
+    }
+    #[cfg(feature = "lab")]
+    open! { eval features torch_file train }
+}

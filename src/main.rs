@@ -1,32 +1,10 @@
-//! The `cpc-stream` program.
+//! The `cpc-stream` program: the daemon and what a box needs around it.
+
+mod process;
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    cpc_stream::telemetry::on_freed_memory(trim);
-    cpc_stream::cli::main(set_threads)
-}
-
-/// glibc keeps what a thread has freed in the heap of that thread, which for one that has learnt are tens of MB.
-fn trim() {
-    // SAFETY: it takes a number and touches nothing but memory that is free, under the allocator's own locks.
-    #[cfg(target_env = "gnu")]
-    #[allow(unsafe_code, reason = "no crate of ours offers this call of the C library")]
-    unsafe {
-        libc::malloc_trim(0);
-    }
-}
-
-/// candle asks `RAYON_NUM_THREADS` at every matrix product, and reads `/proc/cpuinfo` where it is not set: that
-/// alone took half of the time of a hop.
-fn set_threads(threads: usize) {
-    // SAFETY: commands call this first, before they start a thread; nothing else reads or writes the environment
-    // at the same time.
-    #[allow(
-        unsafe_code,
-        reason = "the one way to tell candle, from the one place where no other thread runs"
-    )]
-    unsafe {
-        std::env::set_var("RAYON_NUM_THREADS", threads.to_string());
-    }
+    cpc_stream::internal::telemetry::on_freed_memory(process::trim);
+    cpc_stream::internal::cli::main(process::set_threads)
 }

@@ -11,7 +11,7 @@
 //! of the ring, is free: a slow reader gets few long gaps rather than many short ones.
 //!
 //! ```
-//! use cpc_stream::ring::{Read, ring};
+//! use cpc_stream::internal::ring::{Read, ring};
 //!
 //! let (mut writer, mut reader) = ring(4);
 //! writer.set_rate(48_000);

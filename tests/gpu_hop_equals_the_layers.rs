@@ -8,8 +8,8 @@ mod support;
 use std::sync::Arc;
 
 use candle_core::Device;
-use cpc_stream::model::{Architecture, Cpc, LiveBatch, Stepping};
-use cpc_stream::units::HOP;
+use cpc_stream::internal::model::{Architecture, Cpc, LiveBatch, Stepping};
+use cpc_stream::internal::units::HOP;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use support::models::{kinds, of_hops, random_on};

@@ -11,9 +11,9 @@ mod support;
 use std::path::Path;
 use std::process::Command;
 
-use cpc_stream::kernels::{GpuStepper, Hops, Precision, Stepper};
-use cpc_stream::model::{LiveBatch, Stepping, plan_of};
-use cpc_stream::units::HOP;
+use cpc_stream::internal::kernels::{GpuStepper, Hops, Precision, Stepper};
+use cpc_stream::internal::model::{LiveBatch, Stepping, plan_of};
+use cpc_stream::internal::units::HOP;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use support::models::{kinds, of_hops, random};

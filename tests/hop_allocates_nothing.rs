@@ -5,10 +5,10 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use candle_core::Device;
-use cpc_stream::kernels::{CpuCritic, CpuStepper, Hops, Precision, Stepper};
-use cpc_stream::model::{Architecture, BANK, Cpc, load, plan_of};
-use cpc_stream::nn::{Tensors, uniform};
-use cpc_stream::units::HOP;
+use cpc_stream::internal::kernels::{CpuCritic, CpuStepper, Hops, Precision, Stepper};
+use cpc_stream::internal::model::{Architecture, BANK, Cpc, load, plan_of};
+use cpc_stream::internal::nn::{Tensors, uniform};
+use cpc_stream::internal::units::HOP;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 

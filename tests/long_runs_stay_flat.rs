@@ -9,7 +9,7 @@ use std::io::Write;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use cpc_stream::event::Event;
+use cpc_stream::internal::event::Event;
 use support::daemon::{Daemon, program};
 use support::sound::{bytes, whistles};
 

@@ -8,8 +8,8 @@ mod support;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use cpc_stream::event::Event;
-use cpc_stream::publish::{Gap, Outgoing, PublishConfig, Publisher, StopReport};
+use cpc_stream::internal::event::Event;
+use cpc_stream::internal::publish::{Gap, Outgoing, PublishConfig, Publisher, StopReport};
 use support::broker::{Broker, await_for};
 use support::events::event;
 use support::proxy::{Mood, Proxy};

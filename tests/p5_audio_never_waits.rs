@@ -10,8 +10,8 @@ use std::process::Stdio;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use cpc_stream::cli::demo::Scene;
-use cpc_stream::event::Event;
+use cpc_stream::internal::cli::demo::Scene;
+use cpc_stream::internal::event::Event;
 use support::broker::Broker;
 use support::daemon::{Daemon, program};
 use support::meddle::{Disk, Meddle};

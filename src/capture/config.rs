@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::driver::{SourceDriver, driver_of};
 use super::ids;
-use super::wire::Address;
 use crate::error::{Error, Result};
 use crate::realtime::MAX_PRIORITY;
 use crate::ring::RATES;
@@ -105,6 +105,20 @@ pub enum PcmFormat {
 }
 
 impl PcmForm {
+    /// Checks rate and channels.
+    ///
+    /// # Errors
+    /// A config error where no sound has such a form.
+    pub(super) fn validate(&self) -> Result<()> {
+        if self.channels > 0 && RATES.contains(&self.rate) {
+            return Ok(());
+        }
+        Err(Error::config(
+            format!("PCM with {} Hz and {} channels makes no sense", self.rate, self.channels),
+            "give the rate and the channels of the PCM, e.g. rate = 16000, channels = 1",
+        ))
+    }
+
     /// Bytes of a frame: a sample of each channel.
     #[must_use]
     pub fn frame_bytes(&self) -> usize {
@@ -121,16 +135,6 @@ impl PcmFormat {
             Self::F32le => 4,
         }
     }
-}
-
-/// The input of a valid [`SourceConfig`].
-#[derive(Debug, Clone, PartialEq)]
-pub(super) enum Input {
-    Device(String),
-    File(PathBuf),
-    Stdin(PcmForm),
-    Wire(Address, PcmForm, RtspTransport),
-    Mic(String),
 }
 
 impl SourceConfig {
@@ -163,13 +167,13 @@ impl SourceConfig {
     /// Whether it is a live source, as a device is: endless, at its own pace, and reopened after a loss.
     #[must_use]
     pub fn is_live(&self) -> bool {
-        self.device.is_some() || self.url.is_some() || self.mqtt.is_some()
+        driver_of(self).is_ok_and(|driver| driver.is_live())
     }
 
     /// Whether sound comes at the pace of time, so that it must not wait: from what is live, and from paced files.
     #[must_use]
     pub fn keeps_pace(&self) -> bool {
-        self.is_live() || (self.file.is_some() && !self.fast)
+        !self.fast && driver_of(self).is_ok_and(|driver| driver.keeps_pace())
     }
 
     /// Checks everything that can be checked without opening anything.
@@ -178,7 +182,7 @@ impl SourceConfig {
     /// A config error for contradictory or senseless settings, a device error for a device name that can never
     /// be one.
     pub fn validate(&self) -> Result<()> {
-        self.input().map(|_| ())
+        self.driver().map(|_| ())
     }
 
     /// The id of the source: as configured, else made from what it is. Not unique by itself; see
@@ -188,16 +192,7 @@ impl SourceConfig {
         if let Some(id) = &self.id {
             return id.clone();
         }
-        if let Some(id) = &self.mqtt {
-            return id.clone();
-        }
-        let address = self.url.as_deref().and_then(|url| Address::parse(url).ok());
-        match (&self.device, &self.file, address) {
-            (Some(device), ..) => ids::slug(device),
-            (None, Some(file), _) => ids::slug(&file.file_stem().unwrap_or_default().to_string_lossy()),
-            (None, None, Some(address)) => ids::slug(address.short()),
-            (None, None, None) => "stdin".into(),
-        }
+        driver_of(self).map_or_else(|_| "source".into(), |driver| driver.default_id())
     }
 
     /// The ids of the streams that the source yields: its own, or one a channel (`kitchen_ch0`).
@@ -209,7 +204,8 @@ impl SourceConfig {
         }
     }
 
-    pub(super) fn input(&self) -> Result<Input> {
+    /// The driver, once all settings are checked.
+    pub(super) fn driver(&self) -> Result<Box<dyn SourceDriver>> {
         if let Some(id) = self.id.as_deref().filter(|id| !ids::is_valid(id)) {
             return Err(Error::config(
                 format!("the source id {id:?} is not made of letters, digits, _ and - (at most 64)"),
@@ -231,27 +227,7 @@ impl SourceConfig {
                 ));
             }
         }
-        let one_of = || {
-            Error::config(
-                format!(
-                    "the source {} has not exactly one of `device`, `file`, `stdin`, `url` and `mqtt`",
-                    self.id()
-                ),
-                "give it one of them, e.g. device = \"hw:0\"",
-            )
-        };
-        let input = match (&self.device, &self.file, self.stdin, &self.url, &self.mqtt) {
-            (Some(device), None, None, None, None) => Input::Device(device.clone()),
-            (None, Some(file), None, None, None) => Input::File(file.clone()),
-            (None, None, Some(form), None, None) => Input::Stdin(form),
-            (None, None, None, Some(url), None) => Input::Wire(
-                Address::parse(url)?,
-                self.pcm.unwrap_or_default(),
-                self.rtsp_transport.unwrap_or_default(),
-            ),
-            (None, None, None, None, Some(id)) => Input::Mic(id.clone()),
-            _ => return Err(one_of()),
-        };
+        let driver = driver_of(self)?;
         if self.pcm.is_some() && self.url.is_none() {
             return Err(Error::config(
                 "`pcm` is set without `url`",
@@ -264,29 +240,14 @@ impl SourceConfig {
                 "remove `rtsp_transport`; it says how a camera sends its sound",
             ));
         }
-        match &input {
-            Input::Device(_) | Input::Wire(..) | Input::Mic(_) if self.fast => Err(Error::config(
+        if self.fast && !driver.can_be_fast() {
+            return Err(Error::config(
                 "`fast` is set for a source that gives sound at its own pace",
                 "remove `fast`; it is for files",
-            )),
-            Input::Device(name) if name.trim().is_empty() => Err(Error::device(
-                "the device name is empty",
-                "run `cpc-stream devices` to see the names, or give \"default\"",
-            )),
-            Input::Mic(id) if !ids::is_valid(id) => Err(Error::config(
-                format!("the microphone {id:?} is not made of letters, digits, _ and - (at most 64)"),
-                "write in `mqtt` the id that the microphone was given, like \"porch\"",
-            )),
-            Input::Stdin(form) | Input::Wire(_, form, _)
-                if form.channels == 0 || !RATES.contains(&form.rate) =>
-            {
-                Err(Error::config(
-                    format!("PCM with {} Hz and {} channels makes no sense", form.rate, form.channels),
-                    "give the rate and the channels of the PCM, e.g. rate = 16000, channels = 1",
-                ))
-            }
-            _ => Ok(input),
+            ));
         }
+        driver.validate()?;
+        Ok(driver)
     }
 }
 

@@ -1,27 +1,61 @@
 //! A file as a source: paced like a microphone, or as fast as it is analysed.
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use super::config::SourceConfig;
+use super::driver::{Opened, Opening, SourceDriver};
+use super::ids;
 use super::intake::Intake;
 use super::source::{SourceChange, SourceLink};
 use crate::audio_file::AudioReader;
+use crate::error::Result;
+
+/// A file.
+struct FileDriver(PathBuf);
+
+/// The driver of `file`.
+pub(super) fn driver(source: &SourceConfig) -> Option<Result<Box<dyn SourceDriver>>> {
+    Some(Ok(Box::new(FileDriver(source.file.clone()?))))
+}
+
+impl SourceDriver for FileDriver {
+    fn name(&self) -> String {
+        format!("file {}", self.0.display())
+    }
+
+    fn default_id(&self) -> String {
+        ids::slug(&self.0.file_stem().unwrap_or_default().to_string_lossy())
+    }
+
+    fn is_live(&self) -> bool {
+        false
+    }
+
+    fn keeps_pace(&self) -> bool {
+        true
+    }
+
+    fn open(self: Box<Self>, opening: Opening<'_>) -> Result<Opened> {
+        let reader = AudioReader::open(&self.0)?;
+        let (mut intake, readers) = (opening.rings)(reader.rate())?;
+        intake.expect(reader.channels(), reader.rate()).map_err(|e| e.context(self.0.display()))?;
+        let pace = if opening.source.fast { Pace::Fast } else { Pace::Microphone };
+        let (chunk_ms, link) = (opening.capture.chunk_ms, opening.link);
+        Ok(Opened::new(readers, move || run(reader, &mut intake, pace, chunk_ms, &link)))
+    }
+}
 
 /// The pace of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Pace {
+enum Pace {
     /// In real time, in chunks; samples that find the ring full are lost, as from a microphone.
     Microphone,
     /// As fast as the reader takes it; nothing is lost.
     Fast,
 }
 
-pub(super) fn run(
-    mut reader: AudioReader,
-    intake: &mut Intake,
-    pace: Pace,
-    chunk_ms: u32,
-    link: &SourceLink,
-) {
+fn run(mut reader: AudioReader, intake: &mut Intake, pace: Pace, chunk_ms: u32, link: &SourceLink) {
     let length = reader.duration_s().map_or_else(String::new, |s| format!(" {s:.1} s"));
     let (rate, channels) = (reader.rate(), reader.channels());
     link.notify(SourceChange::Online { description: format!("file {rate} Hz {channels} ch{length}") });

@@ -12,29 +12,75 @@ mod topics;
 
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError};
+use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
 
 pub use chunk::{CHUNK_HEADER, CHUNK_MAGIC, CHUNK_VERSION, Chunk, LARGEST_CHUNK};
 pub use mqtt_audio_input::MqttAudioInput;
-pub(super) use mqtt_audio_input::needed;
+use mqtt_audio_input::needed;
 use reorder::{OrderedStep, Piece, ReorderBuffer};
 pub use topics::{MicTopic, MicTopics};
 
+use super::config::SourceConfig;
+use super::driver::{Opened, Opening, SourceDriver, USUAL_RATE};
+use super::ids;
 use super::intake::Intake;
 use super::source::{SourceChange, SourceLink};
 use super::stdin::decode;
 use super::timeline::Timeline;
+use crate::error::{Error, Result};
 use crate::mqtt::{Incoming, IncomingMessage};
 
 /// Messages that wait for the source at most.
-pub(super) const QUEUE: usize = 256;
+const QUEUE: usize = 256;
 /// Without sound for so long it is offline.
 const SILENT: Duration = Duration::from_secs(2);
 /// Longest wait for a message.
 const LOOK: Duration = Duration::from_millis(100);
 
+/// A microphone that publishes its sound.
+struct MicDriver(String);
+
+/// The driver of `mqtt`.
+pub(super) fn driver(source: &SourceConfig) -> Option<Result<Box<dyn SourceDriver>>> {
+    Some(Ok(Box::new(MicDriver(source.mqtt.clone()?))))
+}
+
+impl SourceDriver for MicDriver {
+    fn name(&self) -> String {
+        format!("microphone {}", self.0)
+    }
+
+    fn default_id(&self) -> String {
+        self.0.clone()
+    }
+
+    fn is_live(&self) -> bool {
+        true
+    }
+
+    fn validate(&self) -> Result<()> {
+        if ids::is_valid(&self.0) {
+            return Ok(());
+        }
+        Err(Error::config(
+            format!("the microphone {:?} is not made of letters, digits, _ and - (at most 64)", self.0),
+            "write in `mqtt` the id that the microphone was given, like \"porch\"",
+        ))
+    }
+
+    fn open(self: Box<Self>, opening: Opening<'_>) -> Result<Opened> {
+        let air = needed(opening.air)?;
+        let (way, posts) = bounded(QUEUE);
+        let (intake, readers) = (opening.rings)(USUAL_RATE)?;
+        air.listen(&self.0, &way);
+        let link = opening.link;
+        let opened = Opened::new(readers, move || run(&self.0, &posts, intake, &link));
+        Ok(Opened { mic: Some(way), ..opened })
+    }
+}
+
 /// Runs such a source until it is stopped.
-pub(super) fn run(id: &str, posts: &Receiver<Incoming>, intake: Intake, link: &SourceLink) {
+fn run(id: &str, posts: &Receiver<Incoming>, intake: Intake, link: &SourceLink) {
     let mut receiver = ChunkReceiver {
         id,
         intake,

@@ -21,6 +21,7 @@ mod config;
 mod counters;
 #[cfg_attr(not(feature = "capture"), path = "no_device.rs")]
 mod device;
+mod driver;
 mod file;
 mod flow;
 mod ids;
@@ -48,3 +49,12 @@ pub use names::{InputInfo, suggest};
 pub use source::{Notice, OpenSource, SourceChange, SourceHandle, StreamFeed, open, open_with};
 pub use stdin::decode;
 pub(crate) use wire::{AS_FFMPEG, become_ffmpeg, guard_children};
+
+/// Each kind of source: the key of [`SourceConfig`] that asks for it, and its driver.
+const KINDS: [(&str, driver::MakeDriver); 5] = [
+    ("device", driver::device_driver),
+    ("file", file::driver),
+    ("stdin", stdin::driver),
+    ("url", wire::driver),
+    ("mqtt", mic::driver),
+];

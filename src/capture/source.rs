@@ -5,20 +5,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle, Thread};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Sender, bounded};
+use crossbeam_channel::Sender;
 
-use super::config::{CaptureConfig, Input, SourceConfig};
+use super::config::{CaptureConfig, SourceConfig};
 use super::counters::SourceCounters;
+use super::driver::{Opened, Opening};
 use super::intake::{ChannelSelection, Intake};
-use super::mic::{self, MqttAudioInput};
-use super::{device, file, stdin, wire};
-use crate::audio_file::AudioReader;
+use super::mic::MqttAudioInput;
 use crate::error::{Error, Result};
 use crate::mqtt::Incoming;
 use crate::ring::{RingReader, ring};
 
-/// Rate for which a device's ring is made, in Hz, since the device may not be there yet.
-const DEVICE_RATE: u32 = 48_000;
 /// A source that does not end within this time is abandoned.
 const PATIENCE: Duration = Duration::from_secs(3);
 /// A notice that is not taken for this long is dropped.
@@ -141,7 +138,7 @@ pub fn open_with(
     air: Option<&MqttAudioInput>,
 ) -> Result<OpenSource> {
     capture.validate()?;
-    let input = source.input()?;
+    let driver = source.driver()?;
     let pick = source.channels.clone().map_or(ChannelSelection::Mix, ChannelSelection::Each);
     let counters = Arc::new(SourceCounters::default());
     let stop = Arc::new(AtomicBool::new(false));
@@ -159,48 +156,9 @@ pub fn open_with(
         let (writers, readers) = ids.iter().map(|_| ring(room)).unzip();
         Ok((Intake::new(writers, pick.clone(), Arc::clone(&counters))?, readers))
     };
-    let name = match &input {
-        Input::Device(name) => format!("device {name}"),
-        Input::File(path) => format!("file {}", path.display()),
-        Input::Stdin(_) => "stdin".into(),
-        Input::Wire(address, ..) => address.to_string(),
-        Input::Mic(id) => format!("microphone {id}"),
-    };
-    let mut mic = None;
-    let (readers, thread) = match input {
-        Input::Device(device) => {
-            device::check(&device, capture)?;
-            let (intake, readers) = rings(DEVICE_RATE)?;
-            let capture = capture.clone();
-            (readers, start(&id, move || device::run(&device, &capture, intake, &link))?)
-        }
-        Input::File(path) => {
-            let reader = AudioReader::open(&path)?;
-            let (mut intake, readers) = rings(reader.rate())?;
-            intake.expect(reader.channels(), reader.rate()).map_err(|e| e.context(path.display()))?;
-            let pace = if source.fast { file::Pace::Fast } else { file::Pace::Microphone };
-            let chunk_ms = capture.chunk_ms;
-            (readers, start(&id, move || file::run(reader, &mut intake, pace, chunk_ms, &link))?)
-        }
-        Input::Stdin(form) => {
-            let (mut intake, readers) = rings(form.rate)?;
-            intake.expect(form.channels, form.rate)?;
-            (readers, start(&id, move || stdin::run(std::io::stdin(), form, &mut intake, &link))?)
-        }
-        Input::Wire(address, form, transport) => {
-            let (mut intake, readers) = rings(form.rate)?;
-            intake.expect(form.channels, form.rate)?;
-            (readers, start(&id, move || wire::run(&address, (form, transport), intake, &link))?)
-        }
-        Input::Mic(name) => {
-            let air = mic::needed(air)?;
-            let (way, posts) = bounded(mic::QUEUE);
-            let (intake, readers) = rings(DEVICE_RATE)?;
-            air.listen(&name, &way);
-            mic = Some(way);
-            (readers, start(&id, move || mic::run(&name, &posts, intake, &link))?)
-        }
-    };
+    let name = driver.name();
+    let Opened { readers, work, mic } = driver.open(Opening { source, capture, air, rings: &rings, link })?;
+    let thread = start(&id, work)?;
     let feeds = ids.into_iter().zip(readers).map(|(id, reader)| StreamFeed { id, reader }).collect();
     let handle = SourceHandle { stop, wake: thread.thread().clone(), thread: Some(thread) };
     Ok(OpenSource { id, name, feeds, mic, counters, handle })

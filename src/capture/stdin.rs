@@ -8,11 +8,13 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
-use super::config::{PcmForm, PcmFormat};
+use super::config::{PcmForm, PcmFormat, SourceConfig};
+use super::driver::{Opened, Opening, SourceDriver};
 use super::flow::FlowMonitor;
 use super::intake::Intake;
 use super::source::{SourceChange, SourceLink};
 use crate::audio_file::{AudioReader, container, frames};
+use crate::error::Result;
 
 /// Bytes read at once at most.
 const BUFFER: usize = 16 * 1024;
@@ -26,6 +28,39 @@ const START: usize = 12;
 const AHEAD: Duration = Duration::from_millis(500);
 /// How long a pipe must have kept pace until its sound is stamped by the clock.
 const SETTLED: Duration = Duration::from_secs(1);
+
+/// The standard input, in this form where it has no container.
+struct StdinDriver(PcmForm);
+
+/// The driver of `stdin`.
+pub(super) fn driver(source: &SourceConfig) -> Option<Result<Box<dyn SourceDriver>>> {
+    Some(Ok(Box::new(StdinDriver(source.stdin?))))
+}
+
+impl SourceDriver for StdinDriver {
+    fn name(&self) -> String {
+        "stdin".into()
+    }
+
+    fn default_id(&self) -> String {
+        "stdin".into()
+    }
+
+    fn is_live(&self) -> bool {
+        false
+    }
+
+    fn validate(&self) -> Result<()> {
+        self.0.validate()
+    }
+
+    fn open(self: Box<Self>, opening: Opening<'_>) -> Result<Opened> {
+        let (mut intake, readers) = (opening.rings)(self.0.rate)?;
+        intake.expect(self.0.channels, self.0.rate)?;
+        let link = opening.link;
+        Ok(Opened::new(readers, move || run(io::stdin(), self.0, &mut intake, &link)))
+    }
+}
 
 /// Messages of the reading thread.
 enum Piece {

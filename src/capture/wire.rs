@@ -13,19 +13,64 @@ mod tcp;
 
 use std::time::{Duration, Instant};
 
-pub(super) use address::Address;
+use address::Address;
 use connection::{Arrival, Connection};
 pub(crate) use ffmpeg::{AS_FFMPEG, become_ffmpeg, guard_children};
 use receiver::{Pace, PcmReceiver};
 
-use super::config::{PcmForm, RtspTransport};
+use super::config::{PcmForm, RtspTransport, SourceConfig};
+use super::driver::{Opened, Opening, SourceDriver};
 use super::flow::FlowMonitor;
+use super::ids;
 use super::intake::Intake;
 use super::source::{SourceChange, SourceLink};
+use crate::error::Result;
 
 /// Waits between attempts to open it.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LAST_RETRY: Duration = Duration::from_secs(2);
+
+/// A sender on a network.
+struct WireDriver {
+    address: Address,
+    form: PcmForm,
+    transport: RtspTransport,
+}
+
+/// The driver of `url`.
+pub(super) fn driver(source: &SourceConfig) -> Option<Result<Box<dyn SourceDriver>>> {
+    let (form, transport) = (source.pcm.unwrap_or_default(), source.rtsp_transport.unwrap_or_default());
+    let address = Address::parse(source.url.as_deref()?);
+    Some(
+        address.map(|address| -> Box<dyn SourceDriver> { Box::new(WireDriver { address, form, transport }) }),
+    )
+}
+
+impl SourceDriver for WireDriver {
+    fn name(&self) -> String {
+        self.address.to_string()
+    }
+
+    fn default_id(&self) -> String {
+        ids::slug(self.address.short())
+    }
+
+    fn is_live(&self) -> bool {
+        true
+    }
+
+    fn validate(&self) -> Result<()> {
+        self.form.validate()
+    }
+
+    fn open(self: Box<Self>, opening: Opening<'_>) -> Result<Opened> {
+        let Self { address, form, transport } = *self;
+        let (mut intake, readers) = (opening.rings)(form.rate)?;
+        intake.expect(form.channels, form.rate)?;
+        let link = opening.link;
+        Ok(Opened::new(readers, move || run(&address, (form, transport), intake, &link)))
+    }
+}
 
 /// The end of a connection.
 enum ConnectionEnd {
@@ -38,12 +83,7 @@ enum ConnectionEnd {
 }
 
 /// Runs such a source: open, read, open again, until it is stopped.
-pub(super) fn run(
-    address: &Address,
-    (form, transport): (PcmForm, RtspTransport),
-    intake: Intake,
-    link: &SourceLink,
-) {
+fn run(address: &Address, (form, transport): (PcmForm, RtspTransport), intake: Intake, link: &SourceLink) {
     // ffmpeg makes the rate that it is asked for
     let measured = !matches!(address, Address::Ffmpeg(_));
     let receiver = PcmReceiver::new(form, intake, link, measured);

@@ -1,6 +1,7 @@
 //! `calibrate`: learns what is normal here, shows it, keeps it for `run`.
 
 mod listen;
+mod picture;
 mod show;
 
 use std::path::PathBuf;
@@ -126,7 +127,7 @@ fn with_id(path: &std::path::Path, id: &str) -> PathBuf {
 }
 
 fn plot(path: &std::path::Path, calibration: &Calibration, engine: &Engine, out: &mut Output) -> Result<()> {
-    let svg = show::picture(calibration, engine.instrument())?;
+    let svg = picture::picture(calibration, engine.instrument());
     std::fs::write(path, svg).map_err(|e| {
         Error::config(format!("cannot write {}: {e}", path.display()), "check the folder and its permissions")
     })?;

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use clap::CommandFactory;
 use clap_complete::Shell;
 
-use super::Cli;
 use super::args::stdout;
 use crate::error::{Error, Result};
 
@@ -33,9 +32,10 @@ fn unwritten(error: &std::io::Error) -> Error {
 ///
 /// # Errors
 /// When stdout cannot be written.
-pub(super) fn completions(args: &CompletionsArgs) -> Result<()> {
-    let mut text = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), "cpc-stream", &mut text);
+pub(super) fn completions<C: CommandFactory>(args: &CompletionsArgs) -> Result<()> {
+    let (mut text, mut command) = (Vec::new(), C::command());
+    let name = command.get_name().to_owned();
+    clap_complete::generate(args.shell, &mut command, name, &mut text);
     stdout().text(format_args!("{}", String::from_utf8_lossy(&text)))
 }
 
@@ -43,8 +43,8 @@ pub(super) fn completions(args: &CompletionsArgs) -> Result<()> {
 ///
 /// # Errors
 /// When they cannot be written.
-pub(super) fn man(args: &ManArgs) -> Result<()> {
-    let mut command = Cli::command();
+pub(super) fn man<C: CommandFactory>(args: &ManArgs) -> Result<()> {
+    let mut command = C::command();
     command.build();
     if let Some(folder) = &args.out {
         std::fs::create_dir_all(folder).map_err(|e| unwritten(&e))?;

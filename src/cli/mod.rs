@@ -2,7 +2,6 @@
 
 mod access;
 mod args;
-mod bar;
 mod bench;
 mod calibrate;
 #[cfg(feature = "cluster")]
@@ -11,18 +10,17 @@ mod config;
 pub mod demo;
 mod devices;
 mod doctor;
-mod encode;
-mod eval;
 mod health;
-mod import;
+#[cfg(feature = "lab")]
+pub mod lab;
 mod man_and_completions;
 mod microphone;
+mod moved;
 mod mqtt;
 mod outbox;
 mod run;
 mod score;
 mod special;
-mod train;
 pub mod watch;
 
 use std::io::Write;
@@ -65,17 +63,8 @@ enum Command {
     Microphone(microphone::MicrophoneArgs),
     /// Show what a daemon publishes, as it comes.
     Watch(watch::WatchArgs),
-    /// Write z and c of recordings, for other programs.
-    Encode(encode::EncodeArgs),
     /// Find events in recordings, faster than real time.
     Score(score::ScoreArgs),
-    /// Train a model on a folder of recordings.
-    Train(train::TrainArgs),
-    /// Make a model of a PyTorch checkpoint of CPC_audio.
-    Import(import::ImportArgs),
-    /// Figures about a model.
-    #[command(subcommand)]
-    Eval(eval::EvalCommand),
     /// How long a hop takes on this machine, and how many streams that carries.
     Bench(bench::BenchArgs),
     /// Look at the events that wait for the broker, while the daemon does not run.
@@ -99,6 +88,14 @@ enum Command {
     Completions(man_and_completions::CompletionsArgs),
     /// Print the manual page, or write the pages of all commands into a folder.
     Man(man_and_completions::ManArgs),
+    #[command(hide = true)]
+    Train(moved::MovedArgs),
+    #[command(hide = true)]
+    Eval(moved::MovedArgs),
+    #[command(hide = true)]
+    Import(moved::MovedArgs),
+    #[command(hide = true)]
+    Encode(moved::MovedArgs),
 }
 
 /// Parses the command line, runs the command, prints a failure as a line of cause and a line of fix, and gives
@@ -107,11 +104,15 @@ enum Command {
 pub fn main(set_threads: SetThreads) -> ExitCode {
     capture::guard_children();
     let mut arguments = std::env::args_os().skip(1);
-    let outcome = if arguments.next().is_some_and(|first| first == AS_FFMPEG) {
+    exit_code(if arguments.next().is_some_and(|first| first == AS_FFMPEG) {
         become_ffmpeg(arguments)
     } else {
         parse_and_run(set_threads)
-    };
+    })
+}
+
+/// Prints a failure, and gives the exit code of an outcome.
+fn exit_code(outcome: Result<()>) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -123,23 +124,29 @@ pub fn main(set_threads: SetThreads) -> ExitCode {
     }
 }
 
-fn parse_and_run(set_threads: SetThreads) -> Result<()> {
-    match Cli::try_parse() {
-        Ok(cli) => {
-            // the daemon's log has the form that its configuration says
-            if !matches!(cli.command, None | Some(Command::Run(_))) {
-                init_logs("info", LogFormat::Text);
-            }
-            dispatch(cli, set_threads)
+/// The command line; none where it asked for help or the version, which are printed.
+fn parse<C: Parser>() -> Result<Option<C>> {
+    match C::try_parse() {
+        Ok(cli) => Ok(Some(cli)),
+        Err(error) if error.use_stderr() => Err(usage(&error, C::command().get_name())),
+        Err(error) => {
+            args::took(error.print().and_then(|()| std::io::stdout().flush()))?;
+            Ok(None)
         }
-        Err(error) if error.use_stderr() => Err(usage(&error)),
-        // help and version
-        Err(error) => args::took(error.print().and_then(|()| std::io::stdout().flush())),
     }
 }
 
+fn parse_and_run(set_threads: SetThreads) -> Result<()> {
+    let Some(cli) = parse::<Cli>()? else { return Ok(()) };
+    // the daemon's log has the form that its configuration says
+    if !matches!(cli.command, None | Some(Command::Run(_))) {
+        init_logs("info", LogFormat::Text);
+    }
+    dispatch(cli, set_threads)
+}
+
 /// clap's report in our form: a line of cause and a line of fix.
-fn usage(error: &clap::Error) -> Error {
+fn usage(error: &clap::Error, program: &str) -> Error {
     let text = error.to_string();
     let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     let is_advice = |line: &&&str| ["tip:", "Usage:", "For more"].iter().any(|word| line.starts_with(word));
@@ -149,7 +156,7 @@ fn usage(error: &clap::Error) -> Error {
     let command = lines
         .iter()
         .find_map(|line| line.strip_prefix("Usage: "))
-        .map_or_else(|| "cpc-stream".to_owned(), of_usage);
+        .map_or_else(|| program.to_owned(), of_usage);
     let help = format!("see `{command} --help`");
     let fix = tip.map_or_else(|| help.clone(), |tip| format!("{tip}; {help}"));
     Error::config(format!("{command}: {}", cause.strip_prefix("error: ").unwrap_or(&cause)), fix)
@@ -172,11 +179,7 @@ fn dispatch(cli: Cli, set: SetThreads) -> Result<()> {
         Some(Command::Health(args)) => health::run(&args),
         Some(Command::Microphone(args)) => microphone::run(&args),
         Some(Command::Watch(args)) => watch::run(&args),
-        Some(Command::Encode(args)) => encode::run(&args, set),
         Some(Command::Score(args)) => score::run(&args, set),
-        Some(Command::Train(args)) => train::run(&args, set),
-        Some(Command::Import(args)) => import::run(&args, set),
-        Some(Command::Eval(command)) => eval::run(&command, set),
         Some(Command::Bench(args)) => bench::run(&args, set),
         Some(Command::Outbox(command)) => outbox::run(&command),
         Some(Command::Mqtt(command)) => mqtt::run(&command),
@@ -185,8 +188,12 @@ fn dispatch(cli: Cli, set: SetThreads) -> Result<()> {
         Some(Command::Check(args)) => run::check(&args),
         Some(Command::Doctor(args)) => doctor::run(&args),
         Some(Command::Config(command)) => config::run(&command),
-        Some(Command::Completions(args)) => man_and_completions::completions(&args),
-        Some(Command::Man(args)) => man_and_completions::man(&args),
+        Some(Command::Completions(args)) => man_and_completions::completions::<Cli>(&args),
+        Some(Command::Man(args)) => man_and_completions::man::<Cli>(&args),
+        Some(Command::Train(args)) => moved::run("train", &args),
+        Some(Command::Eval(args)) => moved::run("eval", &args),
+        Some(Command::Import(args)) => moved::run("import", &args),
+        Some(Command::Encode(args)) => moved::run("encode", &args),
     }
 }
 
@@ -201,11 +208,11 @@ mod tests {
             (&["cpc-stream", "score", "--nonsense"], "cpc-stream score"),
             (&["cpc-stream", "outbox", "verify", "--nonsense"], "cpc-stream outbox verify"),
         ] {
-            let error = usage(&Cli::try_parse_from(arguments).unwrap_err());
+            let error = usage(&Cli::try_parse_from(arguments).unwrap_err(), "cpc-stream");
             assert!(error.to_string().starts_with(&format!("{command}: ")), "{error}");
             assert!(error.fix().contains(&format!("see `{command} --help`")), "{}", error.fix());
         }
-        let error = usage(&Cli::try_parse_from(["cpc-stream", "docter"]).unwrap_err());
+        let error = usage(&Cli::try_parse_from(["cpc-stream", "docter"]).unwrap_err(), "cpc-stream");
         assert!(error.fix().contains("doctor"), "{error}: {}", error.fix());
     }
 }

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use super::load::{Found, check_regular, walk};
+use super::folder::check_regular;
 use crate::audio_file::AudioReader;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::resample::StreamResampler;
 
 /// An audio file of any rate and number of channels as mono samples at
@@ -51,27 +51,4 @@ impl SoundFile {
         }
         Ok(true)
     }
-}
-
-/// The file at `path`, or every audio file in the folder at `path` and below it, by name, with what could not be
-/// read of it.
-///
-/// # Errors
-/// A configuration error when there is no such file or folder, or nothing in it.
-pub fn sound_files(path: &Path) -> Result<Found> {
-    if path.is_file() {
-        return Ok(Found { files: vec![path.to_owned()], ..Found::default() });
-    }
-    let mut found = Found::default();
-    walk(path, &mut found);
-    found.files.sort();
-    let reason = match found.unread.iter().find(|(unread, _)| unread == path) {
-        Some((_, reason)) if found.files.is_empty() => reason.clone(),
-        _ if found.files.is_empty() && found.unread.is_empty() => "no audio in it".to_owned(),
-        _ => return Ok(found),
-    };
-    Err(Error::config(
-        format!("the folder {}: {reason}", path.display()),
-        "give an audio file, or a folder with such files",
-    ))
 }

@@ -15,9 +15,9 @@ use crate::units::BANDS;
 /// Name of the tensor that holds the negatives of live scoring, `[N, d]`.
 pub const BANK: &str = "bank.prototypes";
 
-const NO_HEADS: &str = "make them with `cpc-stream train --heads-only --init MODEL --data DIR --out FILE`";
+const NO_HEADS: &str = "make them with `cpc-lab train --heads-only --init MODEL --data DIR --out FILE`";
 const NO_BANK: &str =
-    "import it again with `--bank-from DIR`, or run `cpc-stream train --heads-only --init MODEL`";
+    "import it again with `--bank-from DIR`, or run `cpc-lab train --heads-only --init MODEL`";
 
 /// g_enc, g_ar, W_k and, once it has a bank of negatives, the scorer.
 #[derive(Debug, Clone)]

@@ -104,7 +104,7 @@ impl Architecture {
     /// # Errors
     /// Zero or oversized widths, horizons or layers; a scale that is not a positive number.
     pub fn validate(&self) -> Result<()> {
-        let refuse = |what: String| Err(Error::model(what, "use a model file written by `cpc-stream train`"));
+        let refuse = |what: String| Err(Error::model(what, "use a model file written by `cpc-lab train`"));
         let (channels, hidden) = (self.encoder.widths(), self.context.width());
         let units = self.heads.as_ref().and_then(|heads| heads.hidden);
         if channels.iter().chain([&hidden]).chain(&units).any(|&width| !(2..=4096).contains(&width)) {

@@ -10,6 +10,7 @@ mod cpc;
 mod device;
 mod failover;
 mod file;
+#[cfg(feature = "lab")]
 pub mod import;
 mod layers;
 mod live;

@@ -22,6 +22,8 @@ pub struct Engine {
     pub(super) pipelines: Vec<Option<StreamPipeline>>,
     pub(super) detect: DetectConfig,
     pub(super) instrument: DetectorModel,
+    /// Frames are an output.
+    pub(super) reports_frames: bool,
     /// Frames an embedding; 0 for none.
     pool_frames: u32,
     /// The recent sound that streams keep, if any.
@@ -81,6 +83,7 @@ impl Engine {
             pipelines: Vec::new(),
             detect,
             instrument,
+            reports_frames: false,
             pool_frames: 0,
             keep: None,
             fallback: None,
@@ -108,6 +111,7 @@ impl Engine {
     pub fn with_same_weights(&self) -> Result<Option<Self>> {
         let Some(batch) = self.batch.with_same_weights()? else { return Ok(None) };
         Ok(Some(Self {
+            reports_frames: self.reports_frames,
             pool_frames: self.pool_frames,
             keep: self.keep,
             hop_batch: self.hop_batch,
@@ -115,6 +119,11 @@ impl Engine {
             learners: self.learners.clone(),
             ..Self::on(batch, self.detect.clone(), self.instrument.clone())
         }))
+    }
+
+    /// Gives each frame of the model from here on ([`EngineOutput::Frame`]).
+    pub fn report_frames(&mut self) {
+        self.reports_frames = true;
     }
 
     /// Gives the mean of every `frames` contexts in a row of each stream from here on; none for 0.

@@ -3,11 +3,19 @@
 use super::{Clip, MeanContext};
 use crate::detect::{Reading, StreamState};
 use crate::event::Finding;
+use crate::frame::Frame;
 use crate::serve::SpectrogramColumn;
 
 /// An output of the engine. `stream` is the number that [`Engine::add`](super::engine::Engine::add) returned.
 #[derive(Debug, Clone)]
 pub enum EngineOutput {
+    /// The model's output for each frame, before its reading, if enabled.
+    Frame {
+        /// Which stream.
+        stream: usize,
+        /// The frame.
+        frame: Box<Frame>,
+    },
     /// Of each frame.
     Reading {
         /// Which stream.
@@ -64,7 +72,8 @@ impl EngineOutput {
     #[must_use]
     pub fn stream(&self) -> usize {
         match self {
-            Self::Reading { stream, .. }
+            Self::Frame { stream, .. }
+            | Self::Reading { stream, .. }
             | Self::Calibrated { stream }
             | Self::Embedding { stream, .. }
             | Self::State { stream, .. }

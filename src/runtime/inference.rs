@@ -268,6 +268,8 @@ impl Inference {
             let Some(stream) = stream.filter(|stream| stream.number == Some(number)) else { return };
             let place = stream.place;
             match output {
+                // the daemon does not ask for them
+                EngineOutput::Frame { .. } => {}
                 EngineOutput::Reading { frame, reading, .. } => {
                     progress.scored.fetch_add(1, Ordering::Relaxed);
                     stream.notes.take(&stream.feed.id, &reading);

@@ -290,7 +290,11 @@ impl Engine {
         if is_new {
             sink(EngineOutput::Calibrated { stream });
         }
-        sink(EngineOutput::Reading { stream, frame: outcome.frame.index, reading: outcome.reading });
+        let frame = outcome.frame.index;
+        if self.reports_frames {
+            sink(EngineOutput::Frame { stream, frame: Box::new(outcome.frame) });
+        }
+        sink(EngineOutput::Reading { stream, frame, reading: outcome.reading });
         if let Some(strip) = strip {
             sink(EngineOutput::Strip { stream, strip: Box::new(strip) });
         }

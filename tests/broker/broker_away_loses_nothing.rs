@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use crate::support::broker::{Broker, Gate, ReceivedMessage, Subscriber, await_for};
 use crate::support::events::event;
-use cpc_stream::event::Event;
-use cpc_stream::publish::{Outgoing, PublishConfig, Publisher};
+use cpc_stream::internal::event::Event;
+use cpc_stream::internal::publish::{Outgoing, PublishConfig, Publisher};
 
 const LONG: Duration = Duration::from_secs(20);
 

@@ -8,7 +8,7 @@ use std::thread;
 
 use crate::node::{LONG, LOOKED, Node};
 use crate::support::broker::{Broker, await_for};
-use cpc_stream::publish::Protocol;
+use cpc_stream::internal::publish::Protocol;
 
 /// A broker with these rules of access, as Mosquitto writes them, and more lines.
 fn with_rules(folder: &Path, rules: &str, more: &str) -> Broker {

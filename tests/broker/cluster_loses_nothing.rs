@@ -10,7 +10,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use cpc_stream::capture::{Chunk, PcmForm};
+use cpc_stream::internal::capture::{Chunk, PcmForm};
 use serde_json::Value;
 
 use crate::support::broker::await_for;

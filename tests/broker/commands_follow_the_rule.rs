@@ -8,8 +8,8 @@ use std::time::Duration;
 use crate::support::broker::{Broker, Subscriber, await_for};
 use crate::support::daemon::{Daemon, program};
 use crate::support::sound::write_wav;
-use cpc_stream::cli::demo::Scene;
-use cpc_stream::publish::{Health, Response, ResponseStatus};
+use cpc_stream::internal::cli::demo::Scene;
+use cpc_stream::internal::publish::{Health, Response, ResponseStatus};
 
 const LONG: Duration = Duration::from_secs(60);
 const SOON: Duration = Duration::from_secs(15);

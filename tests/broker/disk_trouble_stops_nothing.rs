@@ -12,7 +12,7 @@ use crate::support::broker::Broker;
 use crate::support::daemon::{Daemon, program};
 use crate::support::meddle::{Disk, Meddle};
 use crate::support::sound::{bytes, whistles};
-use cpc_stream::event::Event;
+use cpc_stream::internal::event::Event;
 
 const LONG: Duration = Duration::from_secs(60);
 

@@ -12,10 +12,10 @@ use crate::support::broker::{Broker, ReceivedMessage as Message, Subscriber};
 use crate::support::daemon::{Daemon, program};
 use crate::support::sound::write_wav;
 use candle_core::{Device, Tensor};
-use cpc_stream::detect::DetectConfig;
-use cpc_stream::model::{Cpc, embedded};
-use cpc_stream::publish::{Embedding, EmbeddingSource, EmbeddingType};
-use cpc_stream::runtime::{Engine, EngineOutput, MeanContext};
+use cpc_stream::internal::detect::DetectConfig;
+use cpc_stream::internal::model::{Cpc, embedded};
+use cpc_stream::internal::publish::{Embedding, EmbeddingSource, EmbeddingType};
+use cpc_stream::internal::runtime::{Engine, EngineOutput, MeanContext};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::support::broker::{Broker, Gate, ReceivedMessage, Subscriber, await_for};
 use crate::support::events::{event, this_binary};
-use cpc_stream::publish::{
+use cpc_stream::internal::publish::{
     Availability, Health, Outgoing, PublishConfig, Publisher, PublisherStatus, Score, Watching,
 };
 

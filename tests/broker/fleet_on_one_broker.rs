@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use crate::support::broker::{Broker, Subscriber};
 use crate::support::daemon::{Daemon, program};
 use crate::support::sound;
-use cpc_stream::event::Event;
+use cpc_stream::internal::event::Event;
 
 const SOON: Duration = Duration::from_secs(30);
 /// Without an event for so long, the sound that was sent is heard out.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::support::broker::{Broker, Subscriber, await_for};
 use crate::support::daemon::{Daemon, program};
-use cpc_stream::cli::demo::Scene;
+use cpc_stream::internal::cli::demo::Scene;
 use minijinja::{Environment, context};
 use serde_json::{Value, json};
 

@@ -9,8 +9,8 @@ use std::time::Duration;
 use crate::support::broker::{Broker, await_for};
 use crate::support::daemon::{Daemon, program};
 use crate::support::sound;
-use cpc_stream::capture::{Chunk, PcmForm};
-use cpc_stream::publish::{ChunkHealth, Health};
+use cpc_stream::internal::capture::{Chunk, PcmForm};
+use cpc_stream::internal::publish::{ChunkHealth, Health};
 use rumqttc::{Client, Event, MqttOptions, Outgoing, QoS};
 
 const SOON: Duration = Duration::from_secs(30);

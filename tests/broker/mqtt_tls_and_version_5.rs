@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::support::broker::{Broker, await_for};
 use crate::support::daemon::{Daemon, program, run};
 use crate::support::events::event;
-use cpc_stream::publish::{Outgoing, Protocol, PublishConfig, Publisher, TlsConfig};
+use cpc_stream::internal::publish::{Outgoing, Protocol, PublishConfig, Publisher, TlsConfig};
 
 const LONG: Duration = Duration::from_secs(20);
 
@@ -214,7 +214,7 @@ fn files_that_cannot_be_used_are_named() {
         let config =
             PublishConfig { broker: Some("mqtts://localhost:1".into()), tls, ..PublishConfig::default() };
         let error = Publisher::start(&config, "node", folder.path()).map(drop).unwrap_err();
-        assert_eq!(error.kind(), cpc_stream::error::ErrorKind::Config);
+        assert_eq!(error.kind(), cpc_stream::internal::error::ErrorKind::Config);
         assert!(error.to_string().contains(word) && !error.fix().is_empty(), "{word}: {error}");
     }
 }
@@ -228,7 +228,7 @@ fn version_5_carries_properties_and_keeps_requests() {
         protocol: Protocol::V5,
         session_expiry_s: 60,
         message_expiry_s: 3600,
-        commands: vec![cpc_stream::publish::Command::Mute],
+        commands: vec![cpc_stream::internal::publish::Command::Mute],
         ..PublishConfig::default()
     };
     // expiry left, then user properties

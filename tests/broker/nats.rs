@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::node::{LONG, Node};
 use crate::support::broker::{Broker, await_for};
 use crate::support::daemon::{Daemon, run};
-use cpc_stream::publish::Protocol;
+use cpc_stream::internal::publish::Protocol;
 
 /// What a new subscriber is told that is kept. The server keeps it some time after it has passed it on, so that the first one may
 /// come too early.

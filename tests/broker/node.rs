@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::broker::await_for;
 use crate::support::events::event;
-use cpc_stream::publish::{
+use cpc_stream::internal::publish::{
     Availability, Command, DiscoveryConfig, Health, HomeAssistantConfig, Outgoing, Protocol, PublishConfig,
     Publisher, PublisherStatus,
 };

@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use crate::support::broker::{Broker, Gate, ReceivedMessage, await_for};
 use crate::support::daemon::{Daemon, program};
-use cpc_stream::cli::demo::Scene;
-use cpc_stream::event::Event;
-use cpc_stream::publish::{Outbox, OutboxLimits};
+use cpc_stream::internal::cli::demo::Scene;
+use cpc_stream::internal::event::Event;
+use cpc_stream::internal::publish::{Outbox, OutboxLimits};
 
 const LONG: Duration = Duration::from_secs(90);
 /// Far more than the 20 ms within which an event is to be on the disk.

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use crate::support::broker::Broker;
 use crate::support::daemon::{Daemon, program};
-use cpc_stream::cli::demo::Scene;
-use cpc_stream::event::Event;
-use cpc_stream::publish::{Response, ResponseStatus};
+use cpc_stream::internal::cli::demo::Scene;
+use cpc_stream::internal::event::Event;
+use cpc_stream::internal::publish::{Response, ResponseStatus};
 
 const LONG: Duration = Duration::from_secs(60);
 const REQUEST: &str = "cpc-stream/hall/request/ack-event";

@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use cpc_stream::publish::{Message, Outbox, OutboxLimits};
+use cpc_stream::internal::publish::{Message, Outbox, OutboxLimits};
 
 const FOLDER: &str = "CPC_TEST_OUTBOX";
 const FROM: &str = "CPC_TEST_FROM";

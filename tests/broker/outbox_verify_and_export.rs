@@ -5,7 +5,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use crate::support::daemon::{Daemon, Outcome, program, run};
-use cpc_stream::publish::{Message, Outbox, OutboxLimits};
+use cpc_stream::internal::publish::{Message, Outbox, OutboxLimits};
 use serde_json::Value;
 
 const LONG: Duration = Duration::from_secs(30);

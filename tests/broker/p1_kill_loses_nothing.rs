@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use crate::support::broker::{Broker, ReceivedMessage, Subscriber, await_for};
 use crate::support::events::event;
-use cpc_stream::event::Event;
-use cpc_stream::publish::{Outgoing, PublishConfig, Publisher, inspect};
+use cpc_stream::internal::event::Event;
+use cpc_stream::internal::publish::{Outgoing, PublishConfig, Publisher, inspect};
 
 const FOLDER: &str = "CPC_TEST_OUTBOX";
 const FROM: &str = "CPC_TEST_FROM";

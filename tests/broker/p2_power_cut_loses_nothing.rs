@@ -10,7 +10,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::support::shim::{self, Noted};
-use cpc_stream::publish::{Message, Outbox, OutboxLimits, inspect};
+use cpc_stream::internal::publish::{Message, Outbox, OutboxLimits, inspect};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -164,7 +164,7 @@ fn a_file_cut_short_is_moved_aside_and_counted() {
     let path = dir.path().join("outbox.redb");
     let bytes = fs::read(&path).unwrap();
     fs::write(&path, &bytes[..bytes.len() / 3]).unwrap();
-    assert_eq!(inspect(dir.path()).unwrap_err().kind(), cpc_stream::error::ErrorKind::Broker);
+    assert_eq!(inspect(dir.path()).unwrap_err().kind(), cpc_stream::internal::error::ErrorKind::Broker);
     let mut outbox = Outbox::open(dir.path(), CAPS).unwrap();
     assert_eq!(outbox.corrupt_files(), 1);
     outbox.append(&[message(1)]).unwrap();

@@ -10,8 +10,10 @@ use crate::support::broker::{Broker, Subscriber, await_for};
 use crate::support::events::{event, this_binary};
 use crate::support::proxy::{Mood, Proxy};
 use crate::support::shim;
-use cpc_stream::event::Event;
-use cpc_stream::publish::{EventSender, Outgoing, Protocol, PublishConfig, Publisher, PublisherStatus};
+use cpc_stream::internal::event::Event;
+use cpc_stream::internal::publish::{
+    EventSender, Outgoing, Protocol, PublishConfig, Publisher, PublisherStatus,
+};
 
 const LONG: Duration = Duration::from_secs(60);
 /// Far more than the promise: machines that run tests are busy.

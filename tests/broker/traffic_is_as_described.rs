@@ -8,8 +8,8 @@ use std::time::Duration;
 use crate::support::broker::{Broker, ReceivedMessage};
 use crate::support::daemon::{Daemon, run};
 use crate::support::schema::Document;
-use cpc_stream::cli::demo::Scene;
-use cpc_stream::publish::{Gap, GapReason};
+use cpc_stream::internal::cli::demo::Scene;
+use cpc_stream::internal::publish::{Gap, GapReason};
 use serde_json::{Value, json};
 
 const LONG: Duration = Duration::from_secs(60);

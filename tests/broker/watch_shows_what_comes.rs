@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 
 use crate::support::broker::{Broker, await_for};
 use crate::support::events::{event, this_binary};
-use cpc_stream::cli::AccessArgs;
-use cpc_stream::cli::watch::{WatchArgs, run};
-use cpc_stream::error::ErrorKind;
-use cpc_stream::publish::{Outgoing, PublishConfig, Publisher};
+use cpc_stream::internal::cli::AccessArgs;
+use cpc_stream::internal::cli::watch::{WatchArgs, run};
+use cpc_stream::internal::error::ErrorKind;
+use cpc_stream::internal::publish::{Outgoing, PublishConfig, Publisher};
 
 const BROKER: &str = "CPC_TEST_BROKER";
 const LONG: Duration = Duration::from_secs(20);

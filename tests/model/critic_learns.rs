@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::support::daemon::run;
+use crate::support::daemon::lab;
 use crate::support::sound::write_wav;
 
 const LIMIT: Duration = Duration::from_secs(420);
@@ -48,13 +48,13 @@ fn a_critic_is_trained_and_stored_in_the_model_file() {
     std::fs::write(home.path().join("train.toml"), settings).unwrap();
     let model = concat!(env!("CARGO_MANIFEST_DIR"), "/models/cpc-edge.safetensors");
     let arguments = ["train", "--critic-only", "--init", model, "--data", "data", "--config", "train.toml"];
-    let outcome = run(home.path(), &[&arguments[..], &["--out", "with.safetensors"]].concat(), LIMIT);
+    let outcome = lab(home.path(), &[&arguments[..], &["--out", "with.safetensors"]].concat(), LIMIT);
     assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
     let auc = outcome.stdout.split("AUC ").nth(1).unwrap().split(' ').next().unwrap();
     assert!(auc.parse::<f64>().unwrap() > 0.8, "{}", outcome.stdout);
 
     let path = home.path().join("with.safetensors");
-    let (manifest, cpc) = cpc_stream::model::load(&path, &candle_core::Device::Cpu).unwrap();
+    let (manifest, cpc) = cpc_stream::internal::model::load(&path, &candle_core::Device::Cpu).unwrap();
     assert!(manifest.architecture.critic.is_some());
     let critic = cpc.critic().unwrap();
     assert!(critic.usual().len() > 200 && critic.usual().is_sorted());
@@ -66,7 +66,7 @@ fn one_kind_of_sound_is_refused() {
     write_wav(&home.path().join("a.wav"), &[1000; 64_000], 16_000);
     std::fs::write(home.path().join("manifest.csv"), "file,split\na.wav,train\n").unwrap();
     let model = concat!(env!("CARGO_MANIFEST_DIR"), "/models/cpc-edge.safetensors");
-    let outcome = run(home.path(), &["train", "--critic-only", "--init", model, "--data", "."], LIMIT);
+    let outcome = lab(home.path(), &["train", "--critic-only", "--init", model, "--data", "."], LIMIT);
     assert_eq!(outcome.code, Some(2));
     assert!(outcome.stderr.contains("kinds of sound"), "{}", outcome.stderr);
 }

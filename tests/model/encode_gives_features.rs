@@ -3,14 +3,16 @@
 use std::path::Path;
 use std::time::Duration;
 
-use crate::support::daemon::{Outcome, run};
+use crate::support::daemon::{Outcome, lab};
 use candle_core::{Device, Tensor};
-use cpc_stream::audio_file::read_mono;
-use cpc_stream::encode::{EncoderConfig, Padding};
-use cpc_stream::features::{CARD_KEY, Card};
-use cpc_stream::model::{Architecture, Cpc, DataCard, Manifest, TrainingCard, embedded, load, save};
-use cpc_stream::nn::Tensors;
-use cpc_stream::resample::resample_clip;
+use cpc_stream::internal::audio_file::read_mono;
+use cpc_stream::internal::encode::{EncoderConfig, Padding};
+use cpc_stream::internal::features::{CARD_KEY, Card};
+use cpc_stream::internal::model::{
+    Architecture, Cpc, DataCard, Manifest, TrainingCard, embedded, load, save,
+};
+use cpc_stream::internal::nn::Tensors;
+use cpc_stream::internal::resample::resample_clip;
 use hound::{SampleFormat, WavSpec, WavWriter};
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::record::RowAccessor;
@@ -58,7 +60,7 @@ fn assert_same(found: &[f32], expected: &[f32], what: &str) {
 }
 
 fn encode(home: &Path, arguments: &[&str]) -> Outcome {
-    run(home, &[&["encode"], arguments].concat(), LIMIT)
+    lab(home, &[&["encode"], arguments].concat(), LIMIT)
 }
 
 fn succeed(home: &Path, arguments: &[&str]) -> Outcome {

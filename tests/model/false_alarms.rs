@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use candle_core::Device;
-use cpc_stream::cli::demo::Scene;
-use cpc_stream::detect::DetectConfig;
-use cpc_stream::event::{Evidence, Phase};
-use cpc_stream::model;
-use cpc_stream::runtime::{Engine, EngineOutput};
-use cpc_stream::units::MODEL_RATE;
+use cpc_stream::internal::cli::demo::Scene;
+use cpc_stream::internal::detect::DetectConfig;
+use cpc_stream::internal::event::{Evidence, Phase};
+use cpc_stream::internal::model;
+use cpc_stream::internal::runtime::{Engine, EngineOutput};
+use cpc_stream::internal::units::MODEL_RATE;
 
 /// Events by surprise and by novelty in `seconds` of the machine of scene `seed`, calibration included.
 fn events(seed: u64, seconds: f64, calibrate_seconds: f64, events_per_hour: f64) -> (usize, usize) {

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use crate::support::daemon::run;
+use crate::support::daemon::{lab, run};
 use crate::support::sound::{teachable, write_wav};
 use candle_core::Device;
-use cpc_stream::model::read;
+use cpc_stream::internal::model::read;
 
 const LIMIT: Duration = Duration::from_secs(240);
 const SETTINGS: &str = "\
@@ -28,7 +28,7 @@ fn heads_and_negatives_are_made_and_nothing_else_changes() {
     std::fs::write(home.path().join("small.toml"), SETTINGS).unwrap();
     let fixture = std::env::current_dir().unwrap().join("tests/fixtures/cpc_audio/lstm_hub/checkpoint.pt");
     let import =
-        run(home.path(), &["import", fixture.to_str().unwrap(), "--out", "features.safetensors"], LIMIT);
+        lab(home.path(), &["import", fixture.to_str().unwrap(), "--out", "features.safetensors"], LIMIT);
     assert_eq!(import.code, Some(0), "{}", import.stderr);
 
     let listen = ["--model", "features.safetensors", "--input", "corpus/00.wav", "--fast"];
@@ -38,7 +38,7 @@ fn heads_and_negatives_are_made_and_nothing_else_changes() {
 
     let train = ["train", "--heads-only", "--init", "features.safetensors", "--data", "corpus"];
     let more = ["--out", "full.safetensors", "--config", "small.toml", "--steps", "8"];
-    let trained = run(home.path(), &[train.as_slice(), &more].concat(), LIMIT);
+    let trained = lab(home.path(), &[train.as_slice(), &more].concat(), LIMIT);
     assert_eq!(trained.code, Some(0), "{}\n{}", trained.stdout, trained.stderr);
 
     let (_, before) = read(&home.path().join("features.safetensors"), &Device::Cpu).unwrap();

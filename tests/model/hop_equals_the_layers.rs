@@ -3,10 +3,10 @@
 
 use crate::support::models::{kinds, largest, random};
 use candle_core::{Device, Tensor};
-use cpc_stream::kernels::{CpuStepper, Hops, Precision, Stepper};
-use cpc_stream::model::{Cpc, CpcState, plan_of};
-use cpc_stream::nn::BatchState;
-use cpc_stream::units::HOP;
+use cpc_stream::internal::kernels::{CpuStepper, Hops, Precision, Stepper};
+use cpc_stream::internal::model::{Cpc, CpcState, plan_of};
+use cpc_stream::internal::nn::BatchState;
+use cpc_stream::internal::units::HOP;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 

@@ -4,13 +4,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::support::checkpoint::{State, heads, network, training};
-use crate::support::daemon::{Outcome, run};
+use crate::support::daemon::{Outcome, lab, run};
 use crate::support::golden::{array, folder, input, largest_difference};
 use crate::support::sound::write_wav;
 use candle_core::{Device, Tensor};
-use cpc_stream::encode::Padding;
-use cpc_stream::model::import::{ImportOptions, import};
-use cpc_stream::model::{self, Cpc, Manifest};
+use cpc_stream::internal::encode::Padding;
+use cpc_stream::internal::model::import::{ImportOptions, import};
+use cpc_stream::internal::model::{self, Cpc, Manifest};
 use proptest::prelude::*;
 
 const LIMIT: Duration = Duration::from_secs(60);
@@ -20,7 +20,7 @@ const CASES: [&str; 4] = ["", "lstm_hub", "batchnorm_gru2", "ffd"];
 fn imported(home: &Path, case: &str, more: &[&str]) -> (Outcome, Manifest, Cpc) {
     let checkpoint = folder(case).join("checkpoint.pt");
     let arguments = [&["import", checkpoint.to_str().unwrap(), "--out", "m.safetensors"], more].concat();
-    let outcome = run(home, &arguments, LIMIT);
+    let outcome = lab(home, &arguments, LIMIT);
     assert_eq!(outcome.code, Some(0), "{case}: {}", outcome.stderr);
     let (manifest, cpc) = model::load(&home.join("m.safetensors"), &Device::Cpu).unwrap();
     (outcome, manifest, cpc)
@@ -101,7 +101,8 @@ fn surprise_needs_heads_and_a_bank() {
     let calibrate = ["calibrate", "--model", "m.safetensors", "--input", "room.wav"];
     let demo = ["demo", "--model", "m.safetensors"];
     let refused = |arguments: &[&str], cause: &str, fix: &str| {
-        let outcome = run(home.path(), arguments, LIMIT);
+        let program = if arguments[0] == "eval" { lab } else { run };
+        let outcome = program(home.path(), arguments, LIMIT);
         assert_eq!(outcome.code, Some(4), "{arguments:?}: {}", outcome.stderr);
         assert!(outcome.stderr.contains(cause), "{arguments:?}: {}", outcome.stderr);
         assert!(outcome.stderr.contains(fix), "{arguments:?}: {}", outcome.stderr);
@@ -289,7 +290,7 @@ fn other_files_are_no_checkpoints() {
         (vec!["import", good, "--out", "m", "--without-heads", "--bank-from", "."], 2, "--bank-from"),
         (vec!["import", good], 2, "--out"),
     ] {
-        let outcome = run(home.path(), &arguments, LIMIT);
+        let outcome = lab(home.path(), &arguments, LIMIT);
         assert_eq!(outcome.code, Some(code), "{arguments:?}: {}", outcome.stderr);
         assert!(outcome.stderr.contains(word) && outcome.stderr.contains("fix: "), "{}", outcome.stderr);
         assert!(!home.path().join("m").exists());

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use crate::support::sound;
 use candle_core::Device;
-use cpc_stream::detect::DetectConfig;
-use cpc_stream::model;
-use cpc_stream::runtime::{Engine, EngineOutput};
+use cpc_stream::internal::detect::DetectConfig;
+use cpc_stream::internal::model;
+use cpc_stream::internal::runtime::{Engine, EngineOutput};
 
 const STREAMS: usize = 3;
 

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use crate::support::sound::whistles;
 use candle_core::Device;
-use cpc_stream::detect::DetectConfig;
-use cpc_stream::model;
-use cpc_stream::runtime::{Engine, EngineOutput};
+use cpc_stream::internal::detect::DetectConfig;
+use cpc_stream::internal::model;
+use cpc_stream::internal::runtime::{Engine, EngineOutput};
 
 const SECOND: usize = 16_000;
 const PROMISED: Duration = Duration::from_secs(5);

@@ -1,9 +1,9 @@
 //! z and c are what PyTorch computes with the same weights (a CPC_audio checkpoint, its own padding).
 
 use crate::support::golden::{array, folder, input, largest_difference};
-use cpc_stream::encode::Padding;
-use cpc_stream::model::Cpc;
-use cpc_stream::model::import::{ImportOptions, import};
+use cpc_stream::internal::encode::Padding;
+use cpc_stream::internal::model::Cpc;
+use cpc_stream::internal::model::import::{ImportOptions, import};
 
 #[test]
 fn latents_and_contexts_match_pytorch() {

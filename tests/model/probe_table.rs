@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::support::daemon::run;
+use crate::support::daemon::lab;
 use crate::support::sound::write_wav;
 use serde_json::Value;
 
@@ -80,7 +80,7 @@ fn corpus(folder: &Path, shuffled: bool) {
 
 /// Runs the command on the corpus in `home`.
 fn probe(home: &Path, more: &[&str]) -> String {
-    let outcome = run(home, &[&["eval", "probe", "--data", "."], more].concat(), LIMIT);
+    let outcome = lab(home, &[&["eval", "probe", "--data", "."], more].concat(), LIMIT);
     assert_eq!(outcome.code, Some(0), "{}\n{}", outcome.stdout, outcome.stderr);
     outcome.stdout
 }
@@ -147,7 +147,7 @@ fn a_corpus_that_gives_no_column_is_refused_with_the_reasons() {
     let home = tempfile::tempdir().unwrap();
     let rows = "a.wav,train,x\nb.wav,train,y\n";
     std::fs::write(home.path().join("manifest.csv"), format!("file,split,label\n{rows}")).unwrap();
-    let outcome = run(home.path(), &["eval", "probe", "--data", "."], LIMIT);
+    let outcome = lab(home.path(), &["eval", "probe", "--data", "."], LIMIT);
     assert_eq!(outcome.code, Some(2), "{}", outcome.stderr);
     assert!(outcome.stderr.contains("no rows with split = eval"), "{}", outcome.stderr);
     assert!(outcome.stderr.contains("fix: "), "{}", outcome.stderr);

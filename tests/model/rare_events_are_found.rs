@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::support::daemon::run;
+use crate::support::daemon::lab;
 use serde_json::Value;
 
 const LIMIT: Duration = Duration::from_secs(420);
@@ -24,7 +24,7 @@ fn ours_is_ahead_of_every_baseline() {
         "--out",
         "report",
     ];
-    let outcome = run(home.path(), &arguments, LIMIT);
+    let outcome = lab(home.path(), &arguments, LIMIT);
     assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
     let folder = home.path().join("report");
     let text = std::fs::read_to_string(folder.join("report.json")).unwrap();
@@ -83,7 +83,7 @@ fn every_family_has_its_figures() {
         "--out",
         "report",
     ];
-    let outcome = run(home.path(), &arguments, LIMIT);
+    let outcome = lab(home.path(), &arguments, LIMIT);
     assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
     let text = std::fs::read_to_string(home.path().join("report/report.json")).unwrap();
     let report: Value = serde_json::from_str(&text).unwrap();
@@ -119,7 +119,7 @@ fn every_family_has_its_figures() {
 fn streams_and_their_truth_are_written() {
     let home = tempfile::tempdir().unwrap();
     let arguments = ["eval", "detect", "--slice", "--write-streams", "streams"];
-    let outcome = run(home.path(), &arguments, LIMIT);
+    let outcome = lab(home.path(), &arguments, LIMIT);
     assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
     let folder = home.path().join("streams");
     let truth = std::fs::read_to_string(folder.join("truth.csv")).unwrap();
@@ -150,7 +150,7 @@ fn streams_and_their_truth_are_written() {
 #[test]
 fn a_stream_without_room_is_refused() {
     let home = tempfile::tempdir().unwrap();
-    let outcome = run(home.path(), &["eval", "detect", "--seconds", "100"], LIMIT);
+    let outcome = lab(home.path(), &["eval", "detect", "--seconds", "100"], LIMIT);
     assert_eq!(outcome.code, Some(2));
     assert!(outcome.stderr.contains("streams of 100 s"), "{}", outcome.stderr);
 }
@@ -158,10 +158,10 @@ fn a_stream_without_room_is_refused() {
 #[test]
 fn unknown_tensors_are_refused() {
     let home = tempfile::tempdir().unwrap();
-    let outcome = run(home.path(), &["eval", "detect", "--leave-out", "esc50"], LIMIT);
+    let outcome = lab(home.path(), &["eval", "detect", "--leave-out", "esc50"], LIMIT);
     assert_eq!(outcome.code, Some(2));
     assert!(outcome.stderr.contains("without `--data`"), "{}", outcome.stderr);
-    let outcome = run(home.path(), &["eval", "detect", "--families", "weather"], LIMIT);
+    let outcome = lab(home.path(), &["eval", "detect", "--families", "weather"], LIMIT);
     assert_eq!(outcome.code, Some(2));
     assert!(outcome.stderr.contains("no family `weather`"), "{}", outcome.stderr);
 }
@@ -184,7 +184,7 @@ fn false_alarms_are_counted_by_the_hour() {
         "12",
         "--json",
     ];
-    let outcome = run(home.path(), &arguments, LIMIT);
+    let outcome = lab(home.path(), &arguments, LIMIT);
     assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
     let rows: Value = serde_json::from_str(&outcome.stdout).unwrap();
     let hours = |count: &Value| count["hours"].as_f64().unwrap();

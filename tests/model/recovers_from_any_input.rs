@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use candle_core::Device;
-use cpc_stream::detect::{DetectConfig, Quality};
-use cpc_stream::kernels::Precision;
-use cpc_stream::model::{Cpc, LiveBatch, Manifest, Stepping, embedded};
-use cpc_stream::runtime::{Engine, EngineOutput};
-use cpc_stream::units::HOP;
+use cpc_stream::internal::detect::{DetectConfig, Quality};
+use cpc_stream::internal::kernels::Precision;
+use cpc_stream::internal::model::{Cpc, LiveBatch, Manifest, Stepping, embedded};
+use cpc_stream::internal::runtime::{Engine, EngineOutput};
+use cpc_stream::internal::units::HOP;
 use proptest::prelude::*;
 
 const PRECISIONS: [Precision; 4] = [Precision::F32, Precision::Bf16, Precision::Int8, Precision::Int7];

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use crate::support::daemon::{Daemon, program, run};
 use crate::support::sound::{RATE, at_48_khz, is_of, planted, write_wav};
-use cpc_stream::cli::demo::Scene;
-use cpc_stream::event::{Event, Finding};
+use cpc_stream::internal::cli::demo::Scene;
+use cpc_stream::internal::event::{Event, Finding};
 
 const SETTINGS: [&str; 4] = ["--calibrate-seconds", "30", "--events-per-hour", "10"];
 

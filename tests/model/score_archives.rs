@@ -7,8 +7,8 @@ use std::time::Duration;
 use crate::support::broker::await_for;
 use crate::support::daemon::{Daemon, Outcome, program, run};
 use crate::support::sound::{RATE, at_48_khz, write_wav};
-use cpc_stream::cli::demo::{Planted, Scene};
-use cpc_stream::event::{Finding, Phase, Tier};
+use cpc_stream::internal::cli::demo::{Planted, Scene};
+use cpc_stream::internal::event::{Finding, Phase, Tier};
 use serde::Deserialize;
 
 const LIMIT: Duration = Duration::from_secs(240);

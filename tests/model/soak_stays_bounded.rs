@@ -3,21 +3,21 @@
 use std::path::Path;
 use std::time::Duration;
 
-use crate::support::daemon::{Outcome, run};
+use crate::support::daemon::{Outcome, lab};
 use crate::support::sound::write_wav;
 use candle_core::{Device, Tensor};
-use cpc_stream::cli::demo::Scene;
-use cpc_stream::context::ContextConfig;
-use cpc_stream::encode::{EncoderConfig, Normalisation};
-use cpc_stream::eval::soak::{PASSAGE_S, SoakReport, TOLERANCE, soak};
-use cpc_stream::model::{Architecture, Cpc, DataCard, Manifest, TrainingCard, embedded, save};
-use cpc_stream::nn::Tensors;
+use cpc_stream::internal::cli::demo::Scene;
+use cpc_stream::internal::context::ContextConfig;
+use cpc_stream::internal::encode::{EncoderConfig, Normalisation};
+use cpc_stream::internal::eval::soak::{PASSAGE_S, SoakReport, TOLERANCE, soak};
+use cpc_stream::internal::model::{Architecture, Cpc, DataCard, Manifest, TrainingCard, embedded, save};
+use cpc_stream::internal::nn::Tensors;
 use rand::SeedableRng;
 
 const LIMIT: Duration = Duration::from_secs(240);
 
 fn eval(home: &Path, arguments: &[&str]) -> Outcome {
-    run(home, &[&["eval", "soak"], arguments].concat(), LIMIT)
+    lab(home, &[&["eval", "soak"], arguments].concat(), LIMIT)
 }
 
 fn report(outcome: &Outcome) -> SoakReport {

@@ -3,10 +3,10 @@
 use std::path::Path;
 use std::time::Duration;
 
-use crate::support::daemon::run;
+use crate::support::daemon::{lab, run};
 use crate::support::sound::{teachable, write_wav};
 use candle_core::Device;
-use cpc_stream::model::{Figures, load};
+use cpc_stream::internal::model::{Figures, load};
 
 const LIMIT: Duration = Duration::from_secs(240);
 /// Nats below ln(N + 1); 0.48 was measured.
@@ -34,7 +34,7 @@ microphone_db = 0.0
 ";
 
 fn succeed(home: &Path, arguments: &[&str]) -> String {
-    let outcome = run(home, arguments, LIMIT);
+    let outcome = lab(home, arguments, LIMIT);
     assert_eq!(outcome.code, Some(0), "{}\n{}", outcome.stdout, outcome.stderr);
     outcome.stdout
 }

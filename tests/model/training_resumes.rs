@@ -5,10 +5,10 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use crate::support::broker::await_for;
-use crate::support::daemon::{Daemon, program, run};
+use crate::support::daemon::{Daemon, lab, lab_program};
 use crate::support::sound::{teachable, write_wav};
 use candle_core::Device;
-use cpc_stream::model::load;
+use cpc_stream::internal::model::load;
 
 const LIMIT: Duration = Duration::from_secs(240);
 /// Everything that a run can remember takes part.
@@ -73,7 +73,7 @@ fn logged(home: &Path, out: &str) -> Vec<u64> {
 }
 
 fn start(home: &Path, out: &str, until: u64) -> Daemon {
-    let mut command = program(home);
+    let mut command = lab_program(home);
     let running = Daemon::start(command.args(arguments(out, &[])).stdin(Stdio::null()));
     await_for("steps in the log", LIMIT, || logged(home, out).last().copied().filter(|&step| step >= until));
     running
@@ -84,7 +84,7 @@ fn a_run_that_was_killed_or_stopped_makes_the_same_model() {
     let home = tempfile::tempdir().unwrap();
     let home = home.path();
     corpus(home);
-    let whole = run(home, &arguments("whole.safetensors", &[]), LIMIT);
+    let whole = lab(home, &arguments("whole.safetensors", &[]), LIMIT);
     assert_eq!(whole.code, Some(0), "{}\n{}", whole.stdout, whole.stderr);
     assert!(!home.join("whole.checkpoint").exists(), "a finished run leaves no checkpoint");
     assert!(std::fs::read_to_string(home.join("whole.svg")).unwrap().contains("InfoNCE loss"));
@@ -92,10 +92,10 @@ fn a_run_that_was_killed_or_stopped_makes_the_same_model() {
 
     start(home, "killed.safetensors", 20).kill();
     assert!(home.join("killed.checkpoint").exists());
-    let again = run(home, &arguments("killed.safetensors", &[]), LIMIT);
+    let again = lab(home, &arguments("killed.safetensors", &[]), LIMIT);
     assert_eq!(again.code, Some(2), "an unfinished run is not overwritten by accident");
     assert!(again.stderr.contains("--resume"), "{}", again.stderr);
-    let resumed = run(home, &arguments("killed.safetensors", &["--resume"]), LIMIT);
+    let resumed = lab(home, &arguments("killed.safetensors", &["--resume"]), LIMIT);
     assert_eq!(resumed.code, Some(0), "{}", resumed.stderr);
     assert!(resumed.stdout.contains("goes on after step"), "{}", resumed.stdout);
     assert_eq!(hash(home, "killed.safetensors"), expected);
@@ -105,7 +105,7 @@ fn a_run_that_was_killed_or_stopped_makes_the_same_model() {
     let (outcome, _) = stopped.stop(LIMIT);
     assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
     assert!(outcome.stdout.contains("`--resume` goes on"), "{}", outcome.stdout);
-    let resumed = run(home, &arguments("stopped.safetensors", &["--resume"]), LIMIT);
+    let resumed = lab(home, &arguments("stopped.safetensors", &["--resume"]), LIMIT);
     assert_eq!(resumed.code, Some(0), "{}", resumed.stderr);
     assert_eq!(hash(home, "stopped.safetensors"), expected);
 }
@@ -117,16 +117,16 @@ fn a_checkpoint_of_another_run_is_refused() {
     corpus(home);
     let running = start(home, "some.safetensors", 1);
     signal_and_wait(running);
-    let other = run(home, &arguments("some.safetensors", &["--resume", "--seed", "9"]), LIMIT);
+    let other = lab(home, &arguments("some.safetensors", &["--resume", "--seed", "9"]), LIMIT);
     assert_eq!(other.code, Some(2), "{}", other.stdout);
     assert!(other.stderr.contains("other settings"), "{}", other.stderr);
-    let none = run(home, &arguments("none.safetensors", &["--resume"]), LIMIT);
+    let none = lab(home, &arguments("none.safetensors", &["--resume"]), LIMIT);
     assert_eq!(none.code, Some(2));
     assert!(none.stderr.contains("no checkpoint"), "{}", none.stderr);
     let path = home.join("some.checkpoint");
     let half = std::fs::read(&path).unwrap();
     std::fs::write(&path, &half[..half.len() / 2]).unwrap();
-    let torn = run(home, &arguments("some.safetensors", &["--resume"]), LIMIT);
+    let torn = lab(home, &arguments("some.safetensors", &["--resume"]), LIMIT);
     assert_eq!(torn.code, Some(4), "{}", torn.stdout);
     assert!(torn.stderr.contains("checkpoint"), "{}", torn.stderr);
 }

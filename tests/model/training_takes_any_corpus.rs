@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use crate::support::daemon::run;
+use crate::support::daemon::lab;
 use crate::support::sound::{teachable, write_wav};
 
 const LIMIT: Duration = Duration::from_secs(600);
@@ -50,7 +50,7 @@ fn trains(long_s: usize) {
     stereo(&corpus.join("stereo.wav"));
     long_recording(&corpus.join("long.wav"), long_s);
     std::fs::write(home.path().join("small.toml"), SETTINGS).unwrap();
-    let outcome = run(
+    let outcome = lab(
         home.path(),
         &["train", "--data", "corpus", "--out", "m.safetensors", "--config", "small.toml", "--steps", "6"],
         LIMIT,

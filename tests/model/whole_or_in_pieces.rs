@@ -4,12 +4,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
-use cpc_stream::context::ContextConfig;
-use cpc_stream::encode::{BandStatistics, EncoderConfig, Normalisation};
-use cpc_stream::model::{Architecture, BANK, Cpc, LiveBatch};
-use cpc_stream::nn::{StreamingModule, Tensors};
-use cpc_stream::predict::{Anchors, HeadsConfig, NegativeSet, from_other_windows};
-use cpc_stream::units::HOP;
+use cpc_stream::internal::context::ContextConfig;
+use cpc_stream::internal::encode::{BandStatistics, EncoderConfig, Normalisation};
+use cpc_stream::internal::model::{Architecture, BANK, Cpc, LiveBatch};
+use cpc_stream::internal::nn::{StreamingModule, Tensors};
+use cpc_stream::internal::predict::{Anchors, HeadsConfig, NegativeSet, from_other_windows};
+use cpc_stream::internal::units::HOP;
 use proptest::prelude::*;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -66,7 +66,7 @@ proptest! {
         let mut batch = LiveBatch::new(Arc::clone(&cpc)).unwrap();
         let mut slots: HashMap<usize, usize> = HashMap::new();
         let mut at = [0usize; 4];
-        let mut heard: Vec<Vec<cpc_stream::frame::Frame>> = vec![Vec::new(); 4];
+        let mut heard: Vec<Vec<cpc_stream::internal::frame::Frame>> = vec![Vec::new(); 4];
         while at.iter().any(|&t| t < 12) {
             for (stream, &time) in at.iter().enumerate() {
                 if time == 0 && !slots.contains_key(&stream) && rng.random_bool(0.5) {

@@ -46,7 +46,6 @@ fn usage() {
     refused(home.path(), &[], 2, "no source");
     refused(home.path(), &["--frob"], 2, "--frob");
     refused(home.path(), &["--devise", "hw:0"], 2, "--devise");
-    refused(home.path(), &["train"], 2, "--data");
     refused(home.path(), &["--events-per-hour", "many", "--input", "room.wav"], 2, "many");
     refused(home.path(), &["--events-per-hour", "0", "--input", "room.wav"], 2, "events_per_hour");
     refused(home.path(), &["--input", "-", "--stdin-rate", "5"], 2, "5 Hz");
@@ -110,7 +109,6 @@ fn models() {
     }
     refused(home.path(), &["--model", "missing", "--input", "room.wav", "--fast"], 4, "missing");
     refused(home.path(), &["--model", ".", "--input", "room.wav", "--fast"], 4, "directory");
-    refused(home.path(), &["eval", "infonce", "--data", ".", "--model", "text"], 4, "text");
 }
 
 #[test]
@@ -179,17 +177,6 @@ fn state_folders() {
     first.await_log(&["stdin"], LIMIT);
     refused(home.path(), &[start.as_slice(), &["shared"]].concat(), 2, "another process");
     assert!(first.runs(), "the first one was disturbed");
-}
-
-#[test]
-fn training() {
-    let home = home();
-    std::fs::create_dir(home.path().join("nothing")).unwrap();
-    std::fs::write(home.path().join("t.toml"), "steps = 10\nbatches = 3\n").unwrap();
-    refused(home.path(), &["train", "--data", "nothing", "--out", "m"], 2, "no audio");
-    refused(home.path(), &["train", "--data", "missing", "--out", "m"], 2, "missing");
-    refused(home.path(), &["train", "--data", ".", "--out", "m"], 2, "1 recordings");
-    refused(home.path(), &["train", "--data", ".", "--out", "m", "--config", "t.toml"], 2, "batches");
 }
 
 /// Samples that are no numbers are silence, counted; nothing else comes of them.

@@ -6,9 +6,9 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use crate::support::daemon::{Daemon, program};
-use cpc_stream::capture::{CaptureConfig, SourceConfig};
-use cpc_stream::config::Config;
-use cpc_stream::publish::PublishConfig;
+use cpc_stream::internal::capture::{CaptureConfig, SourceConfig};
+use cpc_stream::internal::config::Config;
+use cpc_stream::internal::publish::PublishConfig;
 
 const DEFAULT: &str = include_str!("../../config/default.toml");
 const MINIMAL: &str = include_str!("../../config/minimal.toml");
@@ -49,7 +49,7 @@ fn every_key_is_documented() {
     // every key that a file can have, optional ones set
     let source = SourceConfig {
         file: Some("x".into()),
-        stdin: Some(cpc_stream::capture::PcmForm::default()),
+        stdin: Some(cpc_stream::internal::capture::PcmForm::default()),
         id: Some("x".into()),
         channels: Some(vec![0]),
         mqtt: Some("x".into()),

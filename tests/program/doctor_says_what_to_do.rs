@@ -12,7 +12,7 @@ use crate::support::daemon::{Daemon, Outcome, program, run};
 use crate::support::events::event;
 use crate::support::http::address;
 use crate::support::sound::{bytes, whistles};
-use cpc_stream::publish::{Outgoing, PublishConfig, Publisher};
+use cpc_stream::internal::publish::{Outgoing, PublishConfig, Publisher};
 use serde_json::Value;
 
 const LIMIT: Duration = Duration::from_secs(60);

@@ -6,11 +6,13 @@ use std::time::Duration;
 use regex_lite::Regex;
 
 use crate::documents_hold::{documents, parts, read, root};
+#[cfg(feature = "lab")]
+use crate::support::daemon::lab;
 use crate::support::daemon::run;
 
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// The command lines of the program in a document: words after its name.
+/// The command lines of the programs in a document: the program, and the words after its name.
 fn command_lines(text: &str) -> Vec<Vec<String>> {
     let parts = parts(text);
     let mut lines: Vec<String> = Vec::new();
@@ -22,7 +24,7 @@ fn command_lines(text: &str) -> Vec<Vec<String>> {
             _ => {}
         }
     }
-    let span = Regex::new("`(cpc-stream [^`]*)`").unwrap();
+    let span = Regex::new("`(cpc-(?:stream|lab) [^`]*)`").unwrap();
     lines.extend(span.captures_iter(&parts.prose).map(|found| found[1].replace('\n', " ")));
     lines.iter().flat_map(|line| commands_of(line)).collect()
 }
@@ -33,16 +35,17 @@ fn commands_of(line: &str) -> Vec<Vec<String>> {
     pieces.filter_map(|piece| words_of(&piece.split_whitespace().collect::<Vec<_>>())).collect()
 }
 
-/// Words after the program's name, where these words call it.
+/// Program and words after its name, where these words call it.
 fn words_of(words: &[&str]) -> Option<Vec<String>> {
-    let behind = if words.starts_with(&["cargo", "run"]) {
-        words.iter().position(|word| *word == "--")?
+    let (program, behind) = if words.starts_with(&["cargo", "run"]) {
+        ("cpc-stream", words.iter().position(|word| *word == "--")?)
     } else {
         let first = words.iter().position(|word| *word != "sudo" && !word.contains('='))?;
-        let name = words[first];
-        (name == "cpc-stream" || name.ends_with("/cpc-stream")).then_some(first)?
+        let name = words[first].rsplit('/').next()?;
+        (["cpc-stream", "cpc-lab"].contains(&name).then_some(name)?, first)
     };
-    Some(words[behind + 1..].iter().map(|word| (*word).to_owned()).collect())
+    let rest = words[behind + 1..].iter().map(|word| (*word).to_owned());
+    Some([program.to_owned()].into_iter().chain(rest).collect())
 }
 
 /// The help of each subcommand, asked for once.
@@ -56,12 +59,14 @@ impl Help {
         Self { home: tempfile::tempdir().unwrap(), known: BTreeMap::new() }
     }
 
-    /// Subcommands and flags of the command `path`.
+    /// Subcommands and flags of the command `path`, which begins with the program.
     fn of(&mut self, path: &[String]) -> &(BTreeSet<String>, BTreeSet<String>) {
         let home = self.home.path();
         self.known.entry(path.to_vec()).or_insert_with(|| {
-            let mut arguments: Vec<&str> = path.iter().map(String::as_str).collect();
+            let mut arguments: Vec<&str> = path[1..].iter().map(String::as_str).collect();
             arguments.push("--help");
+            #[cfg(feature = "lab")]
+            let run = if path[0] == "cpc-lab" { lab } else { run };
             let outcome = run(home, &arguments, LIMIT);
             assert_eq!(outcome.code, Some(0), "{path:?}: {}", outcome.stderr);
             let listed = outcome.stdout.split_once("Commands:\n").map_or("", |(_, after)| after);
@@ -77,8 +82,11 @@ impl Help {
 
     /// What is wrong with a command line.
     fn fault(&mut self, words: &[String]) -> Option<String> {
-        let mut path = Vec::new();
-        for word in words {
+        if cfg!(not(feature = "lab")) && words[0] == "cpc-lab" {
+            return None;
+        }
+        let mut path = vec![words[0].clone()];
+        for word in &words[1..] {
             let commands = &self.of(&path).0;
             if commands.contains(word) {
                 path.push(word.clone());
@@ -109,7 +117,13 @@ fn commands_are_those_of_the_program() {
     }
     assert!(faults.is_empty(), "{}", faults.join("\n"));
     assert!(count > 60, "{count} commands in all documents");
-    let text = "`cpc-stream listen`\n```sh\nX=1 cpc-stream eval detect \\\n  --fast # --no\ncargo run -- demo --speed 2\n```\n";
+    let text = "`cpc-stream listen`\n```sh\nX=1 cpc-stream outbox verify \\\n  --fast # --no\ncargo run -- demo --speed 2\n```\n";
     let wrong: Vec<_> = command_lines(text).iter().filter_map(|words| help.fault(words)).collect();
-    assert_eq!(wrong, ["`eval detect --fast`: there is no --fast", "`listen`: there is no command listen"]);
+    assert_eq!(
+        wrong,
+        [
+            "`cpc-stream outbox verify --fast`: there is no --fast",
+            "`cpc-stream listen`: there is no command listen"
+        ]
+    );
 }

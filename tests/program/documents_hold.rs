@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use cpc_stream::config::Config;
+use cpc_stream::internal::config::Config;
 use regex_lite::Regex;
 
 use crate::support::schema::Document;

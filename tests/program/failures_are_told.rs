@@ -62,12 +62,9 @@ fn recordings_are_told_apart_and_what_is_none_is_left_out() {
         "{events}"
     );
 
-    for arguments in [&["score", "d/pipe.wav", "--out", "f"][..], &["encode", "d/pipe.wav", "--out", "f.npy"]]
-    {
-        let outcome = run(home.path(), arguments, LIMIT);
-        assert_eq!(outcome.code, Some(3), "{outcome:?}");
-        assert!(outcome.stderr.contains("is no regular file"), "{outcome:?}");
-    }
+    let outcome = run(home.path(), &["score", "d/pipe.wav", "--out", "f"], LIMIT);
+    assert_eq!(outcome.code, Some(3), "{outcome:?}");
+    assert!(outcome.stderr.contains("is no regular file"), "{outcome:?}");
     let outcome = run(home.path(), &["--input", "d/pipe.wav"], LIMIT);
     assert!(outcome.code == Some(3) && outcome.stderr.contains("is no regular file"), "{outcome:?}");
 }
@@ -110,15 +107,14 @@ fn a_pipe_that_gives_nothing_holds_no_stop_up() {
     }
 }
 
-/// `encode` reads such a pipe too, and a pipe as output may have nobody who reads it.
+/// A pipe as output may have nobody who reads it.
 #[test]
 fn no_pipe_holds_a_stop_up() {
     let home = tempfile::tempdir().unwrap();
     write_wav(&home.path().join("a.wav"), &noise(14, 0), 16_000);
     assert!(Command::new("mkfifo").arg(home.path().join("fifo")).status().unwrap().success());
     for arguments in [
-        &["encode", "/dev/stdin", "--out", "f.npy"][..],
-        &["score", "a.wav", "--calibrate-seconds", "10", "--out", "fifo"],
+        &["score", "a.wav", "--calibrate-seconds", "10", "--out", "fifo"][..],
         &["score", "a.wav", "--calibrate-seconds", "10", "--out", "e", "--frames", "fifo"],
     ] {
         let mut daemon = Daemon::start(program(home.path()).args(arguments).stdin(Stdio::piped()));

@@ -7,15 +7,17 @@ use std::io::Cursor;
 use std::path::Path;
 use std::time::Duration;
 
+#[cfg(feature = "lab")]
 use crate::support::checkpoint;
 use candle_core::Device;
-use cpc_stream::audio_file::AudioReader;
-use cpc_stream::config::{Config, load};
-use cpc_stream::detect::StreamState;
-use cpc_stream::error::{Error, ErrorKind};
-use cpc_stream::model::{self, Manifest};
-use cpc_stream::publish::{Command, Message, Outbox, OutboxLimits, Request, inspect};
-use cpc_stream::torch_file::TorchFile;
+use cpc_stream::internal::audio_file::AudioReader;
+use cpc_stream::internal::config::{Config, load};
+use cpc_stream::internal::detect::StreamState;
+use cpc_stream::internal::error::{Error, ErrorKind};
+use cpc_stream::internal::model::{self, Manifest};
+use cpc_stream::internal::publish::{Command, Message, Outbox, OutboxLimits, Request, inspect};
+#[cfg(feature = "lab")]
+use cpc_stream::internal::torch_file::TorchFile;
 use figment::value::Dict;
 use proptest::prelude::*;
 use proptest::test_runner::{Config as Cases, TestRunner};
@@ -240,6 +242,7 @@ fn numbers(text: &str) -> Vec<(usize, usize)> {
     found
 }
 
+#[cfg(feature = "lab")]
 #[test]
 fn checkpoints() {
     let good = checkpoint::training(&checkpoint::network(4, 4, 3), &checkpoint::heads(4, 4, 2));

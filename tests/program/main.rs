@@ -11,11 +11,15 @@ mod doctor_says_what_to_do;
 mod documented_commands_exist;
 mod documents_hold;
 mod events_are_remembered;
+mod examples_run;
 mod failures_are_told;
 mod floors;
 mod hostile_input;
 mod http_keeps_to_itself;
 mod http_metrics_are_true;
+#[cfg(feature = "lab")]
+mod lab;
+#[cfg(feature = "lab")]
 mod numpy_rebuilds;
 mod packages_hold_together;
 mod page_works;

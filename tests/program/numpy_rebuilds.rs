@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use crate::support::daemon::run;
+use crate::support::daemon::lab;
 use crate::support::sound::write_wav;
 
 #[test]
@@ -23,7 +23,7 @@ fn numpy_gives_the_same_z_and_c() {
         ((0.4 * (TAU * (200.0 + 900.0 * t) * t).sin() + 0.1 * noise) * 32_000.0) as i16
     };
     write_wav(&recording, &(0..48_100).map(sample).collect::<Vec<i16>>(), 16_000);
-    let encoded = run(
+    let encoded = lab(
         home.path(),
         &["encode", "recording.wav", "--out", "features.safetensors"],
         Duration::from_secs(60),

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::support::broker::await_for;
 use crate::support::daemon::{Daemon, program, run};
 use crate::support::sound::{bytes, whistles};
-use cpc_stream::event::{Event, Phase};
+use cpc_stream::internal::event::{Event, Phase};
 
 const LONG: Duration = Duration::from_secs(60);
 const PROMISED: Duration = Duration::from_secs(5);

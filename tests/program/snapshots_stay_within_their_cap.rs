@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use crate::support::daemon::{Daemon, program};
 use crate::support::sound::write_wav;
-use cpc_stream::cli::demo::Scene;
-use cpc_stream::event::{Event, Phase};
+use cpc_stream::internal::cli::demo::Scene;
+use cpc_stream::internal::event::{Event, Phase};
 
 const LIMIT: Duration = Duration::from_secs(120);
 const CAP: u64 = 1 << 20;

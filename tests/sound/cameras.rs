@@ -6,8 +6,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::support::camera::Camera;
-use cpc_stream::capture::{CaptureConfig, RtspTransport, SourceChange, SourceConfig, open};
-use cpc_stream::ring::Read;
+use cpc_stream::internal::capture::{CaptureConfig, RtspTransport, SourceChange, SourceConfig, open};
+use cpc_stream::internal::ring::Read;
 use crossbeam_channel::unbounded;
 
 const LIMIT: Duration = Duration::from_secs(20);

@@ -10,8 +10,10 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::support::microphone::TestMicrophone;
-use cpc_stream::capture::{CaptureConfig, Notice, OpenSource, SourceChange, SourceConfig, list_inputs, open};
-use cpc_stream::ring::Read;
+use cpc_stream::internal::capture::{
+    CaptureConfig, Notice, OpenSource, SourceChange, SourceConfig, list_inputs, open,
+};
+use cpc_stream::internal::ring::Read;
 use crossbeam_channel::{Receiver, unbounded};
 
 const RATE: u32 = 48_000;

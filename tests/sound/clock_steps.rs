@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::support::daemon::{Daemon, program};
 use crate::support::meddle::Meddle;
 use crate::support::sound::{bytes, whistles};
-use cpc_stream::event::{Event, Phase};
+use cpc_stream::internal::event::{Event, Phase};
 
 const HOUR: i64 = 3600;
 

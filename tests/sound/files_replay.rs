@@ -3,8 +3,10 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use cpc_stream::capture::{CaptureConfig, Notice, OpenSource, SourceChange, SourceConfig, assign_ids, open};
-use cpc_stream::ring::{Read, wait_any};
+use cpc_stream::internal::capture::{
+    CaptureConfig, Notice, OpenSource, SourceChange, SourceConfig, assign_ids, open,
+};
+use cpc_stream::internal::ring::{Read, wait_any};
 use crossbeam_channel::{Receiver, unbounded};
 use hound::{SampleFormat, WavSpec, WavWriter};
 

@@ -8,9 +8,9 @@ use crate::support::broker::{Broker, Subscriber};
 use crate::support::daemon::{Daemon, program};
 use crate::support::microphone::TestMicrophone;
 use crate::support::sound::{RATE, at_48_khz, is_of, planted};
-use cpc_stream::cli::demo::Scene;
-use cpc_stream::event::{Event, Phase};
-use cpc_stream::publish::{Availability, Health, Presence};
+use cpc_stream::internal::cli::demo::Scene;
+use cpc_stream::internal::event::{Event, Phase};
+use cpc_stream::internal::publish::{Availability, Health, Presence};
 use jiff::Timestamp;
 
 const LONG: Duration = Duration::from_secs(20);

@@ -8,10 +8,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::support::wav::{self, Form, Oddity};
-use cpc_stream::capture::{
+use cpc_stream::internal::capture::{
     CaptureConfig, Notice, OpenSource, PcmForm, PcmFormat, SourceChange, SourceConfig, open,
 };
-use cpc_stream::ring::Read;
+use cpc_stream::internal::ring::Read;
 use crossbeam_channel::{Receiver, unbounded};
 
 pub(super) const RATE: u32 = 16_000;

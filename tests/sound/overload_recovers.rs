@@ -9,7 +9,7 @@ use crate::support::broker::{Broker, Subscriber};
 use crate::support::daemon::{Daemon, program};
 use crate::support::hold::Hold;
 use crate::support::microphone::TestMicrophone;
-use cpc_stream::publish::Health;
+use cpc_stream::internal::publish::Health;
 use jiff::Timestamp;
 
 const LONG: Duration = Duration::from_secs(30);

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::support::wav::{FORMS, Form, ODDITIES, Oddity, RATE, write};
-use cpc_stream::audio_file::{AudioReader, container};
+use cpc_stream::internal::audio_file::{AudioReader, container};
 
 fn sound(frames: usize, channels: u16) -> Vec<f32> {
     let tone = |i: usize, channel: u16| (0.6 - 0.1 * f32::from(channel)) * (i as f32 * 0.2).sin();
@@ -152,7 +152,7 @@ fn features_of_archives_are_read() {
         let (found, rate, channels) = read(reader);
         let seconds = found.len() as f64 / f64::from(rate) / f64::from(channels);
         assert!((0.9..1.2).contains(&seconds), "{name}: {seconds} s at {rate} Hz");
-        let level = cpc_stream::units::level_dbfs(&found);
+        let level = cpc_stream::internal::units::level_dbfs(&found);
         assert!((-24.0..-18.0).contains(&level), "{name}: {level} dBFS");
     }
     eprintln!("{tried} kinds were tried");

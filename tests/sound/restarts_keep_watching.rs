@@ -9,8 +9,8 @@ use crate::support::broker::{Broker, Subscriber};
 use crate::support::daemon::{Daemon, program};
 use crate::support::microphone::TestMicrophone;
 use crate::support::sound::{RATE, at_48_khz};
-use cpc_stream::cli::demo::Scene;
-use cpc_stream::publish::{Health, StreamHealth};
+use cpc_stream::internal::cli::demo::Scene;
+use cpc_stream::internal::publish::{Health, StreamHealth};
 
 const LONG: Duration = Duration::from_secs(40);
 

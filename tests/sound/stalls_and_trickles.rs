@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::network_sources::{PIECE, RATE, ReceivedSound, connect, free_port, offline, online, piece, start};
-use cpc_stream::capture::{Notice, PcmForm, SourceChange};
+use cpc_stream::internal::capture::{Notice, PcmForm, SourceChange};
 
 #[test]
 fn a_client_that_stalls_in_the_middle_of_a_sample_goes_on_there() {

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use candle_core::Device;
-use cpc_stream::cli::demo::Scene;
-use cpc_stream::detect::{DetectConfig, Detector, DetectorState, InputState, StreamState};
-use cpc_stream::event::{Finding, Phase};
-use cpc_stream::model;
-use cpc_stream::runtime::{CalibrationStore, Engine, EngineOutput, StreamPipeline};
-use cpc_stream::units::MODEL_RATE;
+use cpc_stream::internal::cli::demo::Scene;
+use cpc_stream::internal::detect::{DetectConfig, Detector, DetectorState, InputState, StreamState};
+use cpc_stream::internal::event::{Finding, Phase};
+use cpc_stream::internal::model;
+use cpc_stream::internal::runtime::{CalibrationStore, Engine, EngineOutput, StreamPipeline};
+use cpc_stream::internal::units::MODEL_RATE;
 
 const SECOND: usize = MODEL_RATE as usize;
 

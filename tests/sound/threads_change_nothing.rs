@@ -6,10 +6,10 @@ use std::thread;
 use std::time::Duration;
 
 use candle_core::Device;
-use cpc_stream::detect::DetectConfig;
-use cpc_stream::event::Event;
-use cpc_stream::model;
-use cpc_stream::runtime::{Engine, EngineOutput};
+use cpc_stream::internal::detect::DetectConfig;
+use cpc_stream::internal::event::Event;
+use cpc_stream::internal::model;
+use cpc_stream::internal::runtime::{Engine, EngineOutput};
 
 use crate::support::daemon::run;
 use crate::support::sound::{whistles, write_wav};

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use cpc_stream::publish::Health;
+use cpc_stream::internal::publish::Health;
 
 /// Waits until `done` gives a value, or fails with `what` after `limit`.
 pub fn await_for<T>(what: &str, limit: Duration, mut done: impl FnMut() -> Option<T>) -> T {

@@ -7,13 +7,23 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use cpc_stream::event::Event;
+use cpc_stream::internal::event::Event;
 
 use super::broker::{await_for, signal};
 
 /// The program with an environment of its own: nothing of the caller's settings, state below `home`.
 pub fn program(home: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_cpc-stream"));
+    clean(home, env!("CARGO_BIN_EXE_cpc-stream"))
+}
+
+/// `cpc-lab` with such an environment.
+#[cfg(feature = "lab")]
+pub fn lab_program(home: &Path) -> Command {
+    clean(home, env!("CARGO_BIN_EXE_cpc-lab"))
+}
+
+fn clean(home: &Path, program: &str) -> Command {
+    let mut command = Command::new(program);
     let foreign = |name: &str| {
         name.starts_with("CPC_STREAM_")
             || ["RUST_LOG", "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "STATE_DIRECTORY"]
@@ -178,4 +188,10 @@ fn collect(from: impl Read + Send + 'static, into: Arc<Mutex<Vec<String>>>) -> J
 /// Runs the program with `arguments` to its end.
 pub fn run(home: &Path, arguments: &[&str], limit: Duration) -> Outcome {
     Daemon::start(program(home).args(arguments).stdin(Stdio::null())).finish(limit)
+}
+
+/// The same with `cpc-lab`.
+#[cfg(feature = "lab")]
+pub fn lab(home: &Path, arguments: &[&str], limit: Duration) -> Outcome {
+    Daemon::start(lab_program(home).args(arguments).stdin(Stdio::null())).finish(limit)
 }

@@ -2,7 +2,7 @@
 
 use std::process::{Command, Stdio};
 
-use cpc_stream::event::{Detail, EVENT_SCHEMA, Event, Evidence, Finding, Kind, Phase, Tier};
+use cpc_stream::internal::event::{Detail, EVENT_SCHEMA, Event, Evidence, Finding, Kind, Phase, Tier};
 
 /// An event document of `stream` whose number is `seq`.
 pub fn event(stream: &str, seq: u64) -> Event {

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use candle_core::{DType, Device};
-use cpc_stream::context::ContextConfig;
-use cpc_stream::encode::{BandStatistics, EncoderConfig, Normalisation};
-use cpc_stream::kernels::Hops;
-use cpc_stream::model::{Architecture, BANK, Cpc};
-use cpc_stream::nn::{Tensors, uniform};
+use cpc_stream::internal::context::ContextConfig;
+use cpc_stream::internal::encode::{BandStatistics, EncoderConfig, Normalisation};
+use cpc_stream::internal::kernels::Hops;
+use cpc_stream::internal::model::{Architecture, BANK, Cpc};
+use cpc_stream::internal::nn::{Tensors, uniform};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use cpc_stream::capture::{Chunk, PcmForm};
+use cpc_stream::internal::capture::{Chunk, PcmForm};
 use rumqttc::{Client, Event, MqttOptions, Outgoing, QoS};
 
 use super::camera::Camera;

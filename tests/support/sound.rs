@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use cpc_stream::cli::demo::{Planted, Scene};
-use cpc_stream::event::Finding;
+use cpc_stream::internal::cli::demo::{Planted, Scene};
+use cpc_stream::internal::event::Finding;
 
 /// Rate of [`at_48_khz`], Hz.
 pub const RATE: u32 = 48_000;

@@ -1,28 +1,26 @@
 //! The calibration, in the terminal and as a picture.
 
-use plotters::prelude::*;
-
 use crate::cli::args::Output;
 use crate::detect::{Calibration, Conformal, DetectorModel, Tail};
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// Budgets that are compared, events an hour.
-const BUDGETS: [f64; 5] = [0.1, 0.5, 1.0, 4.0, 20.0];
+pub(super) const BUDGETS: [f64; 5] = [0.1, 0.5, 1.0, 4.0, 20.0];
 const HISTOGRAM_ROWS: usize = 10;
 const HISTOGRAM_WIDTH: usize = 40;
 
 /// A score that alarms are made of: its maxima over seconds of calibration, and its probability.
-struct CalibratedScore<'a> {
-    name: &'static str,
-    tail: &'a Tail,
-    probability: Box<dyn Fn(f64) -> f64 + 'a>,
+pub(super) struct CalibratedScore<'a> {
+    pub(super) name: &'static str,
+    pub(super) tail: &'a Tail,
+    pub(super) probability: Box<dyn Fn(f64) -> f64 + 'a>,
     /// Share of the budget.
     share: f64,
 }
 
 impl CalibratedScore<'_> {
     /// The score above which it alarms at a budget, by halving: the probability falls in the score.
-    fn threshold(&self, events_per_hour: f64) -> f64 {
+    pub(super) fn threshold(&self, events_per_hour: f64) -> f64 {
         let q = events_per_hour / 3600.0 * self.share;
         let maxima = self.tail.maxima();
         let low = maxima.first().copied().unwrap_or(0.0);
@@ -44,7 +42,7 @@ impl CalibratedScore<'_> {
     }
 }
 
-fn calibrated_scores<'a>(
+pub(super) fn calibrated_scores<'a>(
     calibration: &'a Calibration,
     instrument: &'a DetectorModel,
 ) -> Vec<CalibratedScore<'a>> {
@@ -108,7 +106,7 @@ pub(super) fn show(
     ))
 }
 
-fn bins(judge: &CalibratedScore<'_>, alarm: f64, count: usize) -> (f64, f64) {
+pub(super) fn bins(judge: &CalibratedScore<'_>, alarm: f64, count: usize) -> (f64, f64) {
     let maxima = judge.tail.maxima();
     let low = maxima.first().copied().unwrap_or(0.0);
     let high = maxima.last().copied().unwrap_or(1.0).max(alarm);
@@ -126,68 +124,5 @@ fn histogram(judge: &CalibratedScore<'_>, budget: f64, out: &mut Output) -> Resu
         let note = if (from..from + width).contains(&alarm) { "◀ alarm" } else { "" };
         out.line(format_args!("{from:>9.2} {bar} {note}"))?;
     }
-    Ok(())
-}
-
-/// The same as a picture (SVG): a panel for each score with its histogram, the expected count of each bin under the
-/// probability in force, and the threshold of each budget.
-///
-/// # Errors
-/// When it cannot be drawn.
-pub(super) fn picture(calibration: &Calibration, instrument: &DetectorModel) -> Result<String> {
-    let mut svg = String::new();
-    draw(&mut svg, &calibrated_scores(calibration, instrument))
-        .map_err(|e| Error::internal(format!("the plot cannot be drawn: {e}")))?;
-    Ok(svg)
-}
-
-fn draw(
-    svg: &mut String,
-    calibrated_scores: &[CalibratedScore<'_>],
-) -> std::result::Result<(), Box<dyn std::error::Error>> {
-    const BINS: usize = 40;
-    let (bar, line, mark) = (RGBColor(150, 170, 200), RGBColor(44, 100, 176), RGBColor(196, 62, 44));
-    let panels = calibrated_scores.len().max(1);
-    let root = SVGBackend::with_string(svg, (820, 320 * panels as u32)).into_drawing_area();
-    root.fill(&WHITE)?;
-    for (judge, area) in calibrated_scores.iter().zip(root.split_evenly((panels, 1))) {
-        let thresholds = BUDGETS.map(|b| (b, judge.threshold(b)));
-        let last = thresholds.iter().map(|t| t.1).fold(f64::NEG_INFINITY, f64::max);
-        let (low, width) = bins(judge, last, BINS);
-        let n = judge.tail.maxima().len() as f64;
-        let counts: Vec<(f64, f64)> = (0..=BINS)
-            .map(|i| {
-                let from = low + i as f64 * width;
-                let inside = judge.tail.maxima().iter().filter(|&&m| m >= from && m < from + width);
-                (from, inside.count() as f64)
-            })
-            .collect();
-        let most = counts.iter().map(|c| c.1).fold(1.0, f64::max) * 1.15;
-        let mut chart = ChartBuilder::on(&area)
-            .margin(12)
-            .caption(format!("{}: highest value of each second", judge.name), ("sans-serif", 15))
-            .x_label_area_size(28)
-            .y_label_area_size(44)
-            .build_cartesian_2d(low..low + (BINS + 1) as f64 * width, 0.0..most)?;
-        chart.configure_mesh().disable_x_mesh().y_desc("seconds").draw()?;
-        let bars = counts.iter().map(|&(x, y)| Rectangle::new([(x, 0.0), (x + width, y)], bar.filled()));
-        chart.draw_series(bars)?;
-        let expected = counts.iter().map(|&(x, _)| {
-            let share = (judge.probability)(x) - (judge.probability)(x + width);
-            (x + width / 2.0, n * share.max(0.0))
-        });
-        chart.draw_series(LineSeries::new(expected, line.stroke_width(2)))?;
-        for (i, (budget, at)) in thresholds.iter().enumerate() {
-            chart.draw_series(LineSeries::new([(*at, 0.0), (*at, most * 0.9)], mark.stroke_width(1)))?;
-            let height = most * (0.9 - 0.08 * i as f64);
-            let text = Text::new(
-                format!(" {budget} / h"),
-                (*at, height),
-                ("sans-serif", 12).into_font().color(&mark),
-            );
-            chart.draw_series([text])?;
-        }
-    }
-    root.present()?;
     Ok(())
 }

@@ -35,7 +35,7 @@ pub(super) fn convert(
             format!(
                 "{horizons} linear or ffd heads `wPrediction.predictors.…` found, 1 to {MAX_HEADS} expected"
             ),
-            "import it with `--without-heads`, then make linear ones with `cpc-stream train --heads-only`",
+            "import it with `--without-heads`, then make linear ones with `cpc-lab train --heads-only`",
         ));
     }
     settings.agree_text("rnnMode", if hidden.is_some() { "ffd" } else { "linear" }, report)?;

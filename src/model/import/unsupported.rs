@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 
 const CAUSAL: &str = "give a model with arMode GRU or LSTM and cpc_mode none";
 const WITHOUT_HEADS: &str =
-    "import it with `--without-heads`, then make linear ones with `cpc-stream train --heads-only`";
+    "import it with `--without-heads`, then make linear ones with `cpc-lab train --heads-only`";
 
 /// Parts of tensor names that show an unsupported form: prefix, part, description, fix.
 const NAMES: [(&str, &str, &str, &str); 13] = [

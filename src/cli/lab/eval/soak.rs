@@ -5,8 +5,8 @@ use std::sync::atomic::Ordering;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::super::args::{SetThreads, open_model, stdout, stop_flag, use_threads};
-use super::super::demo::Scene;
+use crate::cli::args::{SetThreads, open_model, stdout, stop_flag, use_threads};
+use crate::cli::demo::Scene;
 use crate::corpus::{SoundFile, sound_files};
 use crate::error::{Error, Result};
 use crate::eval::soak::{SoakReport, SoakRow, TOLERANCE, soak};

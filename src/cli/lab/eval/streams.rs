@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use super::super::args::stdout;
+use crate::cli::args::stdout;
 use crate::corpus::rare::{Stream, StreamPlan};
 use crate::error::{Error, Result};
 use crate::units::{MODEL_RATE, samples_to_seconds};

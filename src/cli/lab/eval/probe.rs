@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::super::args::{SetThreads, open_model, stdout, use_threads};
-use crate::cli::bar::{bar, show_on};
+use crate::cli::args::{SetThreads, open_model, stdout, use_threads};
+use crate::cli::lab::bar::{bar, show_on};
 use crate::corpus::{Clip, ClipRow, read_clips, read_rows};
 use crate::error::{Error, Result};
 use crate::eval::columns::{Column, plan};

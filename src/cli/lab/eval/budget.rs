@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use indicatif::ProgressBar;
 
-use super::super::args::{SetThreads, open_model, stdout, use_threads};
 use super::material::material;
-use crate::cli::bar::{bar, show_on};
+use crate::cli::args::{SetThreads, open_model, stdout, use_threads};
+use crate::cli::lab::bar::{bar, show_on};
 use crate::corpus::rare::Material;
 use crate::error::{Error, Result};
 use crate::eval::budget::joined::{self, Plan};

@@ -4,7 +4,7 @@ use candle_core::Device;
 
 use super::TrainArgs;
 use crate::cli::args::{stdout, stop_flag};
-use crate::cli::bar::{bar, show_on};
+use crate::cli::lab::bar::{bar, show_on};
 use crate::config::TrainConfig;
 use crate::corpus::Selection;
 use crate::error::{Error, Result};

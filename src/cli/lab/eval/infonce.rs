@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::super::args::{SetThreads, open_model, stdout, use_threads};
-use super::super::train::figures;
+use crate::cli::args::{SetThreads, open_model, stdout, use_threads};
+use crate::cli::lab::train::figures;
 use crate::config::TrainConfig;
 use crate::corpus::{Corpus, Selection, hold_out, windows_of};
 use crate::error::{Error, Result};

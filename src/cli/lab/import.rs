@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::args::{Output, SetThreads, stdout, use_threads};
 use crate::audio_file::read_mono;
+use crate::cli::args::{Output, SetThreads, stdout, use_threads};
 use crate::context::ContextConfig;
 use crate::corpus::{Corpus, Recording, Selection};
 use crate::encode::{EncoderConfig, Normalisation};
@@ -115,7 +115,7 @@ fn add_bank(imported: &mut Imported, paths: &[PathBuf], out: &mut Output) -> Res
     if imported.architecture.heads.is_none() {
         return Err(Error::config(
             "--bank-from is given, but there are no prediction heads that would use a bank",
-            "leave it out: `cpc-stream train --heads-only` makes heads and bank",
+            "leave it out: `cpc-lab train --heads-only` makes heads and bank",
         ));
     }
     let mut recordings = Vec::new();
@@ -157,16 +157,15 @@ fn next(out: &mut Output, manifest: &Manifest, model: &Path, checkpoint: &Path) 
         out.line(format_args!(
             "gives     features, no surprise: prediction heads are missing, and with them the bank of negatives"
         ))?;
-        return out.line(format_args!(
-            "next      cpc-stream train --heads-only --init {model} --data DIR --out FILE"
-        ));
+        return out
+            .line(format_args!("next      cpc-lab train --heads-only --init {model} --data DIR --out FILE"));
     }
     if manifest.bank == 0 {
         out.line(format_args!(
             "gives     features, no live surprise yet: that is scored against a bank of negatives, which no checkpoint holds"
         ))?;
         return out.line(format_args!(
-            "next      cpc-stream import {checkpoint} --out {model} --bank-from DIR   (or train --heads-only --init {model})"
+            "next      cpc-lab import {checkpoint} --out {model} --bank-from DIR   (or train --heads-only --init {model})"
         ));
     }
     out.line(format_args!("gives     features and live surprise"))?;

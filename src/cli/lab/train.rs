@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use candle_core::Device;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::args::{Output, SetThreads, stdout, use_threads};
+use crate::cli::args::{Output, SetThreads, stdout, use_threads};
 use crate::config::TrainConfig;
 use crate::corpus::{Corpus, Selection, hold_out};
 use crate::error::{Error, Result};
@@ -93,7 +93,7 @@ pub(super) fn run(args: &TrainArgs, set: SetThreads) -> Result<()> {
     let steps = config.steps as u64;
     let bar = ProgressBar::new(steps).with_style(style("{msg} {bar:30} {pos}/{len} eta {eta}")?);
     bar.set_position(trainer.steps_done() as u64);
-    let stop = super::args::stop_flag()?;
+    let stop = crate::cli::args::stop_flag()?;
     let pause = Duration::from_secs_f64(config.checkpoint_minutes * 60.0);
     let mut written = Instant::now();
     while trainer.steps_done() < config.steps && !trainer.has_stalled() {

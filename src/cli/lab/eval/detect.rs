@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::super::args::{SetThreads, open_model, stdout, use_threads};
 use super::material::material;
 use super::streams::{file_name, refused, write_streams};
-use crate::cli::bar::{bar, show_on};
+use crate::cli::args::{SetThreads, open_model, stdout, use_threads};
+use crate::cli::lab::bar::{bar, show_on};
 use crate::corpus::rare::{Family, SceneRecipe, Stream, StreamPlan};
 use crate::detect::DetectConfig;
 use crate::error::{Error, Result};

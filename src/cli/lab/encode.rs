@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::args::{SetThreads, open_model, stdout, stop_flag, use_threads};
-use super::special::{is_special, stopped_at_a_pipe, until_stopped};
+use crate::cli::args::{SetThreads, open_model, stdout, stop_flag, use_threads};
+use crate::cli::special::{is_special, stopped_at_a_pipe, until_stopped};
 use crate::encode::Padding;
 use crate::error::{Error, Result};
 use crate::features::{EncodeJob, EncodeProgress, encode};

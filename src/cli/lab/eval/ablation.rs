@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use candle_core::Device;
 use serde::Serialize;
 
-use super::super::args::{SetThreads, stdout, use_threads};
 use super::infonce::{Kind, by_kind};
 use super::probe::{clips_and_columns, write};
-use crate::cli::bar::{bar, show_on};
+use crate::cli::args::{SetThreads, stdout, use_threads};
+use crate::cli::lab::bar::{bar, show_on};
 use crate::config::{Augment, TrainConfig};
 use crate::corpus::{Clip, Corpus, Recording, Selection, hold_out, windows_of};
 use crate::error::{Error, Result};
@@ -139,7 +139,7 @@ struct Report {
 /// When settings or data are not what they should be.
 pub(super) fn run(args: &AblationArgs, set: SetThreads) -> Result<()> {
     use_threads(args.threads, set)?;
-    let mut base = super::super::train::read_settings(args.config.as_deref())?;
+    let mut base = crate::cli::lab::train::read_settings(args.config.as_deref())?;
     base.steps = args.steps;
     base.validate_every = args.steps;
     base.validate()?;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use indicatif::ProgressBar;
 
-use crate::cli::bar::show_on;
+use crate::cli::lab::bar::show_on;
 use crate::corpus::Selection;
 use crate::corpus::rare::Material;
 use crate::error::{Error, Result};

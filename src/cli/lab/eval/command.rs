@@ -1,7 +1,7 @@
 //! The subcommands of `eval`.
 
-use super::super::args::SetThreads;
 use super::{ablation, budget, detect, infonce, probe, soak};
+use crate::cli::args::SetThreads;
 use crate::error::Result;
 
 /// Commands of evaluation.

@@ -1,0 +1,145 @@
+//! Kinds of sources. A new kind is a file with a [`SourceDriver`], a key of [`SourceConfig`] and a line in [`super::KINDS`].
+
+use crossbeam_channel::Sender;
+
+use super::config::{CaptureConfig, SourceConfig};
+use super::ids;
+use super::intake::Intake;
+use super::mic::MqttAudioInput;
+use super::source::SourceLink;
+use super::{KINDS, device};
+use crate::error::{Error, Result};
+use crate::mqtt::Incoming;
+use crate::ring::RingReader;
+
+/// What a kind of source says of itself, and how it is opened.
+pub(super) trait SourceDriver {
+    /// What it is, for logs and health: `device hw:0`.
+    fn name(&self) -> String;
+
+    /// The id of the source where none is configured.
+    fn default_id(&self) -> String;
+
+    /// Whether it is live, as a device is: endless, at its own pace, and reopened after a loss.
+    fn is_live(&self) -> bool;
+
+    /// Whether it can be read faster than time passes, so that `fast` has a meaning.
+    fn can_be_fast(&self) -> bool {
+        !self.is_live()
+    }
+
+    /// Whether sound comes at the pace of time unless `fast`, so that it must not wait.
+    fn keeps_pace(&self) -> bool {
+        self.is_live()
+    }
+
+    /// Checks what can be checked without opening anything.
+    ///
+    /// # Errors
+    /// A config error for senseless settings, a device error for a name that can never be one.
+    fn validate(&self) -> Result<()> {
+        Ok(())
+    }
+
+    /// Makes rings and the work of its thread. A live source that is not there is no error: its work tries again for ever.
+    ///
+    /// # Errors
+    /// What cannot be opened, ever.
+    fn open(self: Box<Self>, opening: Opening<'_>) -> Result<Opened>;
+}
+
+/// What a driver opens with.
+pub(super) struct Opening<'a> {
+    pub(super) source: &'a SourceConfig,
+    pub(super) capture: &'a CaptureConfig,
+    /// The microphones on the broker, where there are any.
+    pub(super) air: Option<&'a MqttAudioInput>,
+    /// Makes a ring a stream, for sound of this rate in Hz.
+    pub(super) rings: &'a dyn Fn(u32) -> Result<(Intake, Vec<RingReader>)>,
+    /// The connection to the supervisor.
+    pub(super) link: SourceLink,
+}
+
+/// What a driver opened.
+pub(super) struct Opened {
+    pub(super) readers: Vec<RingReader>,
+    /// The work of the source's thread, until it ends or is stopped.
+    pub(super) work: Box<dyn FnOnce() + Send>,
+    /// For a microphone on the broker: the channel of its chunks.
+    pub(super) mic: Option<Sender<Incoming>>,
+}
+
+impl Opened {
+    pub(super) fn new(readers: Vec<RingReader>, work: impl FnOnce() + Send + 'static) -> Self {
+        Self { readers, work: Box::new(work), mic: None }
+    }
+}
+
+/// The driver of a source; none where the source is not of this kind.
+pub(super) type MakeDriver = fn(&SourceConfig) -> Option<Result<Box<dyn SourceDriver>>>;
+
+/// The driver of a source.
+///
+/// # Errors
+/// A config error where not exactly one kind is asked for.
+pub(super) fn driver_of(source: &SourceConfig) -> Result<Box<dyn SourceDriver>> {
+    let mut made = KINDS.iter().filter_map(|(_, make)| make(source));
+    match (made.next(), made.next()) {
+        (Some(driver), None) => driver,
+        _ => {
+            let keys: Vec<String> = KINDS.iter().map(|(key, _)| format!("`{key}`")).collect();
+            let (last, others) = keys
+                .split_last()
+                .map_or((String::new(), String::new()), |(last, others)| (last.clone(), others.join(", ")));
+            Err(Error::config(
+                format!(
+                    "the source {} has not exactly one of {others} and {last}",
+                    source.id.as_deref().unwrap_or("without an id")
+                ),
+                "give it one of them, e.g. device = \"hw:0\"",
+            ))
+        }
+    }
+}
+
+/// Rate for which a ring is made where the rate of the sound is not known yet, in Hz.
+pub(super) const USUAL_RATE: u32 = 48_000;
+
+/// A capture device.
+struct DeviceDriver(String);
+
+/// The driver of `device`; [`device`] is another file in a build without the feature `capture`.
+pub(super) fn device_driver(source: &SourceConfig) -> Option<Result<Box<dyn SourceDriver>>> {
+    Some(Ok(Box::new(DeviceDriver(source.device.clone()?))))
+}
+
+impl SourceDriver for DeviceDriver {
+    fn name(&self) -> String {
+        format!("device {}", self.0)
+    }
+
+    fn default_id(&self) -> String {
+        ids::slug(&self.0)
+    }
+
+    fn is_live(&self) -> bool {
+        true
+    }
+
+    fn validate(&self) -> Result<()> {
+        if self.0.trim().is_empty() {
+            return Err(Error::device(
+                "the device name is empty",
+                "run `cpc-stream devices` to see the names, or give \"default\"",
+            ));
+        }
+        Ok(())
+    }
+
+    fn open(self: Box<Self>, opening: Opening<'_>) -> Result<Opened> {
+        device::check(&self.0, opening.capture)?;
+        let (intake, readers) = (opening.rings)(USUAL_RATE)?;
+        let (capture, link) = (opening.capture.clone(), opening.link);
+        Ok(Opened::new(readers, move || device::run(&self.0, &capture, intake, &link)))
+    }
+}

@@ -1,0 +1,45 @@
+//! Settings of a listener.
+
+use crate::detect::DetectConfig;
+
+/// Settings of a [`Listener`](super::Listener); the defaults are those of the daemon.
+///
+/// ```
+/// let settings = cpc_stream::Settings::default().calibrate_seconds(60.0).events_per_hour(4.0);
+/// ```
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Settings {
+    pub(super) detect: DetectConfig,
+    pub(super) without_frames: bool,
+}
+
+impl Settings {
+    /// Seconds of usable sound from which a stream learns what is normal, 10 to 3600; 300 by default. Nothing is found before.
+    #[must_use]
+    pub fn calibrate_seconds(mut self, seconds: f64) -> Self {
+        self.detect.calibrate_seconds = seconds;
+        self
+    }
+
+    /// The false-alarm budget: events an hour that normal sound may cause, 0.01 to 3600; 1 by default.
+    #[must_use]
+    pub fn events_per_hour(mut self, events: f64) -> Self {
+        self.detect.events_per_hour = events;
+        self
+    }
+
+    /// Whether each alarm raises the threshold a little and a hard cap of four times the budget holds, as in the daemon (true, the
+    /// default). With false the threshold of calibration stays, for recordings whose findings are evaluated by a program.
+    #[must_use]
+    pub fn hold_budget(mut self, hold: bool) -> Self {
+        self.detect.hold_budget = hold;
+        self
+    }
+
+    /// Leaves [`Output::Frame`](super::Output::Frame) out, for programs that need findings only.
+    #[must_use]
+    pub fn without_frames(mut self) -> Self {
+        self.without_frames = true;
+        self
+    }
+}
