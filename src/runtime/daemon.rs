@@ -12,7 +12,7 @@ use crossbeam_channel::{Receiver, bounded, never, select};
 use sd_notify::NotifyState;
 
 use super::cluster::{self, join_cluster};
-use super::dispatch::Dispatch;
+use super::dispatch::{DIRECT_REQUESTS, Dispatch};
 use super::embedding_averager::Embedder;
 use super::failover::start_engine;
 use super::health::HealthReporter;
@@ -189,7 +189,13 @@ impl Daemon {
         };
         let of_desk = Arc::clone(&desk);
         let (store, recorder) = EventStore::start(config.events, lasting.then_some(state))?;
-        let review = Review { store, recorder: recorder.clone(), request_sender: publisher.request_sender() };
+        let (direct_requests, asked) = bounded(DIRECT_REQUESTS);
+        let review = Review {
+            store,
+            recorder: recorder.clone(),
+            request_sender: publisher.request_sender(),
+            direct_requests,
+        };
         let (server, feed) =
             Server::start(&config.http, about, (Arc::new(move || of_desk.health()), review))?;
         let feed = feed.with_recorder(recorder);
@@ -226,7 +232,7 @@ impl Daemon {
                 streams.push(stream);
             }
         }
-        let (dispatch, answers) = Dispatch::new(publisher.requests(), publisher.sender());
+        let (dispatch, answers) = Dispatch::new(publisher.requests(), asked, publisher.sender());
         let wished = config.capture.realtime_priority;
         let common = SharedConfig {
             event_builder,
@@ -314,6 +320,10 @@ impl Daemon {
             recv(self.dispatch.requests) -> request => match request {
                 Ok(request) => self.dispatch.ask(request, &self.shards),
                 Err(_) => self.dispatch.requests = never(),
+            },
+            recv(self.dispatch.direct_requests) -> direct => match direct {
+                Ok(direct) => self.dispatch.ask_directly(direct, &self.shards),
+                Err(_) => self.dispatch.direct_requests = never(),
             },
             recv(self.dispatch.answers) -> answer => match answer {
                 Ok(answer) => self.dispatch.take(answer),
