@@ -6,6 +6,8 @@
 //! weight is read from memory once. The registers are a type parameter ([`Simd`](simd::Simd)), and so is the form of
 //! the weights ([`Format`](format::Format)): the kernel is written once.
 
+#[cfg(target_arch = "x86_64")]
+mod amx;
 mod bands;
 mod columns;
 mod critic;
@@ -23,6 +25,9 @@ mod simd;
 mod stepper;
 #[cfg(test)]
 mod tests;
+mod tile_pack;
+mod tile_product;
+mod tiles;
 mod widest;
 mod worker_threads;
 #[cfg(target_arch = "x86_64")]

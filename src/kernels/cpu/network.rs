@@ -78,7 +78,7 @@ impl PackedNetwork {
                 .collect::<Result<_>>()?,
             bank: {
                 check(&plan.bank, "bank", plan.latent(), plan.bank.cols)?;
-                PackedWeights::new(Precision::F32, lanes, &[&plan.bank], &[])
+                PackedWeights::new(of_bank(precision), lanes, &[&plan.bank], &[])
             },
             bands: Bands::new(plan)?,
             site: plan.site,
@@ -100,6 +100,14 @@ impl PackedNetwork {
     /// All weights that a hop reads.
     pub(super) fn weights(&self) -> &[CacheLine] {
         self.bank.everything()
+    }
+}
+
+/// The precision of the negatives: weights in 8 bits are near enough, inputs in 8 are not.
+fn of_bank(precision: Precision) -> Precision {
+    match precision {
+        Precision::Int8 | Precision::W8a8 | Precision::Int7 => Precision::Int8,
+        Precision::F32 | Precision::Tf32 | Precision::Bf16 => Precision::F32,
     }
 }
 

@@ -5,7 +5,9 @@
 
 use std::arch::x86_64::*;
 
+use super::amx::Amx;
 use super::simd::{Kernel, Simd};
+use super::tiles::NoTiles;
 
 /// 16 registers of 8 lanes; with `DOT`, products of small integers that add to a sum.
 #[derive(Debug, Clone, Copy)]
@@ -22,6 +24,7 @@ impl Avx2<false> {
 
 impl<const DOT: bool> Simd for Avx2<DOT> {
     type Dot = Avx2<true>;
+    type Tiles = NoTiles;
     type Reg = __m256;
     const NAME: &'static str = if DOT { "AVX2 with VNNI" } else { "AVX2" };
     const LANES: usize = 8;
@@ -104,9 +107,18 @@ impl<const DOT: bool> Simd for Avx2<DOT> {
     }
 
     #[inline(always)]
-    unsafe fn load_bytes(self, from: *const u8) -> __m256 {
+    fn even_bytes(self, x: __m256) -> __m256 {
         // SAFETY: as above.
-        unsafe { _mm256_castsi256_ps(_mm256_cvtepi8_epi16(_mm_loadu_si128(from.cast()))) }
+        unsafe {
+            let high = _mm256_slli_epi16::<8>(_mm256_castps_si256(x));
+            _mm256_castsi256_ps(_mm256_srai_epi16::<8>(high))
+        }
+    }
+
+    #[inline(always)]
+    fn odd_bytes(self, x: __m256) -> __m256 {
+        // SAFETY: as above.
+        unsafe { _mm256_castsi256_ps(_mm256_srai_epi16::<8>(_mm256_castps_si256(x))) }
     }
 
     #[inline(always)]
@@ -136,6 +148,19 @@ impl<const DOT: bool> Simd for Avx2<DOT> {
             let dot = _mm256_madd_epi16(_mm256_maddubs_epi16(a, b), _mm256_set1_epi16(1));
             _mm256_castsi256_ps(_mm256_add_epi32(sum, dot))
         }
+    }
+
+    #[inline(always)]
+    fn dot_bytes(self, a: __m256, b: __m256, sum: __m256) -> __m256 {
+        if DOT {
+            return self.dot_quads(a, b, sum);
+        }
+        // SAFETY: as above.
+        let [even, odd] = unsafe {
+            let a = _mm256_castps_si256(a);
+            [_mm256_and_si256(a, _mm256_set1_epi16(255)), _mm256_srli_epi16::<8>(a)].map(|a| _mm256_castsi256_ps(a))
+        };
+        self.dot_pairs(odd, self.odd_bytes(b), self.dot_pairs(even, self.even_bytes(b), sum))
     }
 
     #[inline(always)]
@@ -176,17 +201,19 @@ impl<const DOT: bool> Simd for Avx2<DOT> {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Avx512<const DOT: bool> {
     dot: bool,
+    tiles: Option<Amx>,
 }
 
 impl Avx512<false> {
     pub(super) fn detect() -> Option<Self> {
         let there = is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bw");
-        there.then(|| Self { dot: is_x86_feature_detected!("avx512vnni") })
+        there.then(|| Self { dot: is_x86_feature_detected!("avx512vnni"), tiles: Amx::detect() })
     }
 }
 
 impl<const DOT: bool> Simd for Avx512<DOT> {
     type Dot = Avx512<true>;
+    type Tiles = Amx;
     type Reg = __m512;
     const NAME: &'static str = if DOT { "AVX-512 with VNNI" } else { "AVX-512" };
     const LANES: usize = 16;
@@ -194,7 +221,11 @@ impl<const DOT: bool> Simd for Avx512<DOT> {
     const UNPACKED_ROWS: usize = 6;
 
     fn dot(self) -> Option<Self::Dot> {
-        self.dot.then_some(Self::Dot { dot: true })
+        self.dot.then_some(Self::Dot { dot: true, tiles: self.tiles })
+    }
+
+    fn tiles(self) -> Option<Amx> {
+        self.tiles
     }
 
     #[inline(always)]
@@ -269,9 +300,18 @@ impl<const DOT: bool> Simd for Avx512<DOT> {
     }
 
     #[inline(always)]
-    unsafe fn load_bytes(self, from: *const u8) -> __m512 {
+    fn even_bytes(self, x: __m512) -> __m512 {
         // SAFETY: as above.
-        unsafe { _mm512_castsi512_ps(_mm512_cvtepi8_epi16(_mm256_loadu_si256(from.cast()))) }
+        unsafe {
+            let high = _mm512_slli_epi16::<8>(_mm512_castps_si512(x));
+            _mm512_castsi512_ps(_mm512_srai_epi16::<8>(high))
+        }
+    }
+
+    #[inline(always)]
+    fn odd_bytes(self, x: __m512) -> __m512 {
+        // SAFETY: as above.
+        unsafe { _mm512_castsi512_ps(_mm512_srai_epi16::<8>(_mm512_castps_si512(x))) }
     }
 
     #[inline(always)]
@@ -301,6 +341,19 @@ impl<const DOT: bool> Simd for Avx512<DOT> {
             let dot = _mm512_madd_epi16(_mm512_maddubs_epi16(a, b), _mm512_set1_epi16(1));
             _mm512_castsi512_ps(_mm512_add_epi32(sum, dot))
         }
+    }
+
+    #[inline(always)]
+    fn dot_bytes(self, a: __m512, b: __m512, sum: __m512) -> __m512 {
+        if DOT {
+            return self.dot_quads(a, b, sum);
+        }
+        // SAFETY: as above.
+        let [even, odd] = unsafe {
+            let a = _mm512_castps_si512(a);
+            [_mm512_and_si512(a, _mm512_set1_epi16(255)), _mm512_srli_epi16::<8>(a)].map(|a| _mm512_castsi512_ps(a))
+        };
+        self.dot_pairs(odd, self.odd_bytes(b), self.dot_pairs(even, self.even_bytes(b), sum))
     }
 
     #[inline(always)]
