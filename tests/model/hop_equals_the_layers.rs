@@ -81,6 +81,7 @@ fn fewer_bits_stay_near() {
     for (precision, bounds) in [
         (Precision::Bf16, [0.01, 0.03, 0.01]),
         (Precision::Int8, [0.02, 0.06, 0.03]),
+        (Precision::W8a8, [0.02, 0.1, 0.06]),
         (Precision::Int7, [0.1, 0.3, 0.15]),
     ] {
         for (name, architecture) in kinds() {

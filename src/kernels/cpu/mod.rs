@@ -8,6 +8,10 @@
 
 #[cfg(target_arch = "x86_64")]
 mod amx;
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
 mod bands;
 mod columns;
 mod critic;
@@ -18,6 +22,8 @@ mod network;
 mod pack;
 mod packed_weights;
 mod product;
+#[cfg(test)]
+mod product_tests;
 #[cfg(test)]
 mod reference;
 mod roofline;
@@ -30,8 +36,6 @@ mod tile_product;
 mod tiles;
 mod widest;
 mod worker_threads;
-#[cfg(target_arch = "x86_64")]
-mod x86;
 
 pub use columns::{COLUMNS, multiply_symmetric, subtract_products};
 pub use critic::{CpuCritic, CriticMemory};

@@ -11,6 +11,9 @@ use super::tiles::TileProduct;
 /// Adding it rounds a small number to an integer, which then stands in the lowest bits.
 pub(super) const ROUNDING: f32 = 12_582_912.0;
 
+/// Values that are looked at side by side.
+const SIDE: usize = 32;
+
 /// Steps that are turned at a time.
 const STEPS: usize = 8;
 
@@ -136,10 +139,19 @@ impl Kernel for AbsMax<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, _: S) -> (f32, bool) {
-        let bits = self.0.iter().map(|x| x.to_bits());
+        let (chunks, rest) = self.0.as_chunks::<SIDE>();
+        let (mut most, mut all) = ([0; SIDE], [0; SIDE]);
+        let mut take = |values: &[f32]| {
+            for ((most, all), x) in most.iter_mut().zip(&mut all).zip(values) {
+                *most = u32::max(*most, x.to_bits() & i32::MAX as u32);
+                *all |= x.to_bits();
+            }
+        };
+        chunks.iter().for_each(|chunk| take(chunk));
+        take(rest);
+        let most = most.into_iter().fold(0, u32::max);
         // −0 is a negative number too, which does no harm
-        let (most, all) = bits.fold((0, 0), |(most, all), x| (u32::max(most, x & i32::MAX as u32), all | x));
-        (f32::from_bits(most), all >> 31 == 1)
+        (f32::from_bits(most), all.into_iter().fold(0, |all, x| all | x) >> 31 == 1)
     }
 }
 
@@ -170,7 +182,11 @@ pub(super) fn per(scale: f32) -> f32 {
 
 /// Four values and their words, for all values; then zeros.
 #[inline(always)]
-fn each_four<const WORDS: usize>(values: &[f32], into: &mut [u32], words: impl Fn(&[f32; 4]) -> [u32; WORDS]) {
+fn each_four<const WORDS: usize>(
+    values: &[f32],
+    into: &mut [u32],
+    words: impl Fn(&[f32; 4]) -> [u32; WORDS],
+) {
     let (whole, rest) = values.as_chunks::<4>();
     let (many, last) = into.as_chunks_mut::<WORDS>().0.split_at_mut(whole.len());
     for (into, values) in many.iter_mut().zip(whole) {

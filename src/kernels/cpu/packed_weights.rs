@@ -55,7 +55,7 @@ impl PackedWeights {
             bias: bias.to_vec(),
         };
         match precision {
-            Precision::F32 | Precision::Tf32 => {
+            Precision::F32 | Precision::Tf32 | Precision::Auto => {
                 packed.fill::<F32, 4>(|at, col| rows[at][col].to_le_bytes());
             }
             Precision::Bf16 => packed.fill::<Bf16, 4>(|at, col| {

@@ -84,7 +84,9 @@ fn multiply_chunk<S: Simd>(
         &inputs[at..at + weights.depth()]
     };
     match weights.precision() {
-        Precision::F32 | Precision::Tf32 => pass::<S, F32>(s, weights, count, inputs, sums, packing),
+        Precision::F32 | Precision::Tf32 | Precision::Auto => {
+            pass::<S, F32>(s, weights, count, inputs, sums, packing);
+        }
         Precision::Bf16 => pass::<S, Bf16>(s, weights, count, inputs, sums, packing),
         Precision::Int8 => match s.dot() {
             Some(s) => pass::<S::Dot, Int8>(s, weights, count, inputs, sums, packing),
@@ -192,7 +194,8 @@ impl Outputs {
             let mut before = if self.begin { s.load(self.bias.add(col).cast()) } else { s.load(into) };
             if self.begin && F::OFFSET > 0 {
                 let shift = s.splat(self.shifts.add(row).cast());
-                before = s.multiply_add(shift, s.load(self.totals.add(col).cast()), before);
+                // not fused, so that all registers give the same bits
+                before = s.add(before, s.multiply(shift, s.load(self.totals.add(col).cast())));
             }
             s.store(into, s.add(before, sum));
         }

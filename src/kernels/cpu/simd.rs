@@ -374,7 +374,8 @@ mod tests {
         Portable::<16, MAX_ROWS>.run(Check);
         #[cfg(target_arch = "x86_64")]
         {
-            use crate::kernels::cpu::x86::{Avx2, Avx512};
+            use crate::kernels::cpu::avx2::Avx2;
+            use crate::kernels::cpu::avx512::Avx512;
             if let Some(s) = Avx2::detect() {
                 s.run(Check);
             }

@@ -121,7 +121,7 @@ impl Kernel for Halves<'_> {
     }
 }
 
-/// A row of numbers as sums of two of 16 bits: the upper half of its bits, and what is left of it.
+/// A row of numbers as sums of two of 16 bits: the nearest one, and what is left.
 struct Bf16s<'a> {
     values: &'a [f32],
     high: &'a mut [CacheLine],
@@ -137,7 +137,9 @@ impl Kernel for Bf16s<'_> {
         each_line(self.values, 0..low.len().min(high.len()), |line, values: &[f32; ROW_BYTES / 2]| {
             let halves = low[line].0.as_chunks_mut().0.iter_mut().zip(high[line].0.as_chunks_mut().0);
             for ((low, high), x) in halves.zip(values) {
-                let upper = x.to_bits() & 0xffff_0000;
+                let rounded = x.to_bits().wrapping_add(0x8000) & 0xffff_0000;
+                // rounding would carry into the sign of some of what is not a number
+                let upper = if x.is_nan() { x.to_bits() } else { rounded };
                 let rest = (x - f32::from_bits(upper)).to_bits();
                 *high = ((upper >> 16) as u16).to_le_bytes();
                 *low = ((rest.wrapping_add(0x8000) >> 16) as u16).to_le_bytes();

@@ -45,6 +45,9 @@ pub(super) struct TileBlock {
 
 /// A kind of tiles; a value of it proves that this processor has them and that the system permits their use.
 pub(super) trait Tiles: Copy + Debug + Send + Sync + 'static {
+    /// Its name in logs.
+    const NAME: &'static str;
+
     /// Configures the tiles of this thread for inputs of `rows` rows, at most [`ROWS`].
     fn configure(self, rows: usize);
 
@@ -64,6 +67,8 @@ pub(super) trait Tiles: Copy + Debug + Send + Sync + 'static {
 pub(super) enum NoTiles {}
 
 impl Tiles for NoTiles {
+    const NAME: &'static str = "no tiles";
+
     fn configure(self, _: usize) {
         match self {}
     }
