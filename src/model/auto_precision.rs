@@ -10,7 +10,7 @@ use crate::kernels::{CpuStepper, Hops, Plan, Precision, Stepper};
 use crate::units::HOP;
 
 /// Difference of a score from that in f32, in nats, below which a precision is near enough.
-pub const NEAR: f32 = 0.02;
+const NEAR: f32 = 0.02;
 
 /// Streams and hops that are compared and timed.
 const MEASURED: (usize, usize) = (8, 30);

@@ -38,8 +38,8 @@ fn system_keeps_tiles() -> bool {
     let low: u32;
     // SAFETY: XGETBV exists where OSXSAVE is set; it reads a register.
     unsafe {
-        asm!("xgetbv", in("ecx") 0, out("eax") low, out("edx") _, options(nomem, nostack, preserves_flags))
-    };
+        asm!("xgetbv", in("ecx") 0, out("eax") low, out("edx") _, options(nomem, nostack, preserves_flags));
+    }
     low & TILES == TILES
 }
 
@@ -178,8 +178,8 @@ impl Tiles for Amx {
         let shapes = Shapes::new(rows.min(ROWS) as u8);
         // SAFETY: `self` proves that there are tiles; the operand is a valid configuration, which is only read.
         unsafe {
-            asm!("ldtilecfg [{}]", in(reg) &raw const shapes, options(nostack, preserves_flags, readonly))
-        };
+            asm!("ldtilecfg [{}]", in(reg) &raw const shapes, options(nostack, preserves_flags, readonly));
+        }
     }
 
     fn release(self) {

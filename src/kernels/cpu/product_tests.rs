@@ -158,6 +158,7 @@ proptest! {
 }
 
 #[test]
+#[allow(clippy::print_stderr, reason = "it says which paths the tests of this machine take")]
 fn paths_of_this_machine() {
     let weights = Matrix { rows: 70, cols: 3, data: vec![0.5; 210] };
     let case = Case { weights, bias: vec![0.0; 3], inputs: vec![1.0; 70], rows: RowLayout::plain(1, 70) };

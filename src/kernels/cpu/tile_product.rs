@@ -85,15 +85,17 @@ impl<T: Tiles, F: Format> Kernel for TiledBlock<'_, T, F> {
                 };
                 // SAFETY: tiles are configured; rows with padding and a panel are there, and room for the sums of 32 rows.
                 unsafe { tiles.multiply(product, &block) };
-                join(s, product, &mut sums);
-                for row in first..count.min(first + rows) {
-                    let place = row - first;
-                    let line = (place / height * ROWS + place % height) * SIDE;
-                    for (i, sum) in sums[line..line + SIDE].iter().enumerate() {
-                        // SAFETY: `row < count`, and the two registers of a panel are below `padded`.
-                        unsafe {
-                            let sum = s.load(sum.0.as_ptr().cast());
-                            self.outputs.add::<S, F>(s, row, col + i * S::LANES, sum);
+                join(s, product, &mut sums, height);
+                for (place, sums) in sums.chunks_exact(ROWS * SIDE).take(rows / height).enumerate() {
+                    let first = first + place * height;
+                    let rows = first..count.min(first + height);
+                    for (row, sums) in rows.zip(sums.as_chunks::<SIDE>().0) {
+                        for (i, sum) in sums.iter().enumerate() {
+                            // SAFETY: `row < count`, and the two registers of a panel are below `padded`.
+                            unsafe {
+                                let sum = s.load(sum.0.as_ptr().cast());
+                                self.outputs.add::<S, F>(s, row, col + i * S::LANES, sum);
+                            }
                         }
                     }
                 }
@@ -103,11 +105,11 @@ impl<T: Tiles, F: Format> Kernel for TiledBlock<'_, T, F> {
     }
 }
 
-/// Joins the sums of both places where they are of the same rows, at the first.
+/// Joins the sums of both places where they are of the same `height` rows, at the first.
 #[inline(always)]
-fn join<S: Simd>(s: S, product: TileProduct, sums: &mut [CacheLine; 2 * ROWS * SIDE]) {
+fn join<S: Simd>(s: S, product: TileProduct, sums: &mut [CacheLine; 2 * ROWS * SIDE], height: usize) {
     let (first, second) = sums.split_at_mut(ROWS * SIDE);
-    for (first, second) in first.iter_mut().zip(second) {
+    for (first, second) in first.iter_mut().zip(second).take(height * SIDE) {
         let (a, b): (*mut u32, *const u32) = (first.0.as_mut_ptr().cast(), second.0.as_ptr().cast());
         match product {
             TileProduct::Unsigned => {}
