@@ -140,7 +140,9 @@ fn the_same_integers(plan: &Plan, precision: Precision) {
         a.step(&[0, 1, 2], &samples, &mut x).unwrap();
         b.step(&[0, 1, 2], &samples, &mut y).unwrap();
         let most = differences(&x, &y);
-        assert!(most.iter().all(|d| *d <= 1e-3), "{most:?}");
+        // products are the same to the bit, but what rounds differently before them can become another integer
+        let bound = if precision == Precision::Int8 { 1e-3 } else { 5e-2 };
+        assert!(most.iter().all(|d| *d <= bound), "{precision}: {most:?}");
     }
 }
 
