@@ -266,6 +266,12 @@ impl LiveBatch {
         Ok(&self.hops)
     }
 
+    /// The instruction sets that products use, as [`Stepper::instructions`] names them.
+    #[must_use]
+    pub fn instructions(&self) -> String {
+        self.stepper.instructions()
+    }
+
     /// How often a stream's memory was reset because the model's output was not finite.
     #[must_use]
     pub fn resets(&self) -> u64 {
