@@ -21,6 +21,7 @@ mod recovers_from_any_input;
 mod replay_is_chunk_invariant;
 mod score_archives;
 mod soak_stays_bounded;
+mod streams_resume_exactly;
 mod training_learns;
 mod training_resumes;
 mod training_takes_any_corpus;
