@@ -31,6 +31,8 @@ mod lease;
 #[cfg(feature = "cluster")]
 mod member;
 #[cfg(feature = "cluster")]
+mod mono;
+#[cfg(feature = "cluster")]
 mod pack;
 #[cfg(feature = "cluster")]
 mod relay;

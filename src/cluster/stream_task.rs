@@ -16,12 +16,13 @@ use super::figures::{Counts, Lag};
 use super::ids::session_id;
 use super::jetstream::{JetStream, RETRY_INTERVAL};
 use super::journal::{DocumentLog, Stored};
+use super::mono::mono;
 use super::pack::unpack;
 use super::resume_point::{ResumePoint, Written};
 use super::snapshots::SnapshotState;
 use super::stream_channel::{AnalysisReport, Resume, Session, StreamCommand, TaskPort};
 use super::{ChunkFit, Sequencer};
-use crate::capture::{Chunk, decode};
+use crate::capture::Chunk;
 use crate::mqtt::Incoming;
 
 /// Prefix of the key of the detector state in the middle of a session; ids of streams have no dot.
@@ -30,6 +31,8 @@ pub(super) const KNOWN: &str = "known.";
 const LAST: Duration = Duration::from_secs(2);
 /// Pause while the channel to the analysis is full.
 const FULL: Duration = Duration::from_millis(2);
+/// A stream whose last chunk is no older has caught up with its microphone.
+const CAUGHT_UP: Duration = Duration::from_millis(500);
 /// How often the source is informed that sound comes.
 const INFORM_EVERY: Duration = Duration::from_millis(500);
 
@@ -68,8 +71,10 @@ pub(super) struct ReplayPass {
     /// A session goes on in the analysis.
     pub(super) running: bool,
     /// Older sound than the oldest that is kept was to be replayed: the next chunk shows whether there was any of this stream.
-    sound_lost: bool,
+    pub(super) sound_lost: bool,
     informed: Option<Instant>,
+    /// Since when it replays, and how many chunks; none once it has caught up with its microphone.
+    replays: Option<(Instant, u64)>,
 }
 
 impl StreamTask {
@@ -102,6 +107,7 @@ impl StreamTask {
             running: false,
             sound_lost: false,
             informed: None,
+            replays: Some((Instant::now(), 0)),
         };
         let start = self.start_of(&mut pass).await?;
         let config = pull::OrderedConfig {
@@ -178,7 +184,16 @@ impl StreamTask {
         let (sequence, at) = (info.stream_sequence, Duration::from_nanos(nanos));
         pass.at = sequence;
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        self.lag.set(now.saturating_sub(at), sequence);
+        let lag = now.saturating_sub(at);
+        self.lag.set(lag, sequence);
+        if let Some((since, chunks)) = &mut pass.replays {
+            *chunks += 1;
+            if lag < CAUGHT_UP {
+                let ms = since.elapsed().as_millis();
+                tracing::info!("cluster: {}: caught up after {ms} ms and {chunks} chunks", self.stream);
+                pass.replays = None;
+            }
+        }
         let wanted = self.channel.map_or(1, |channel| channel.saturating_add(1));
         let chunk = match Chunk::read(&message.payload) {
             Ok(chunk) if chunk.pcm.channels >= wanted => chunk,
@@ -211,7 +226,7 @@ impl StreamTask {
             pass.informed = Some(Instant::now());
             self.tell_source(Incoming::ByOtherPath);
         }
-        let samples = self.mono(&chunk);
+        let samples = mono(&chunk, self.channel);
         self.send(StreamCommand::Samples(samples)).await
     }
 
@@ -278,21 +293,6 @@ impl StreamTask {
             Written::Fenced => Err(self.fenced()),
             Written::Failed(reason) => Err(format!("the resume point is not kept: {reason}")),
         }
-    }
-
-    /// The samples of a chunk as one channel.
-    fn mono(&self, chunk: &Chunk<'_>) -> Vec<f32> {
-        let mut samples = Vec::with_capacity(chunk.bytes.len() / chunk.pcm.format.bytes());
-        decode(chunk.bytes, chunk.pcm.format, &mut samples);
-        let channels = usize::from(chunk.pcm.channels).max(1);
-        if channels == 1 {
-            return samples;
-        }
-        let of_frame = |frame: &[f32]| match self.channel {
-            Some(channel) => frame.get(usize::from(channel)).copied().unwrap_or_default(),
-            None => frame.iter().sum::<f32>() / frame.len() as f32,
-        };
-        samples.chunks_exact(channels).map(of_frame).collect()
     }
 
     /// Waits for room in the analysis.

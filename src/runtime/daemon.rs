@@ -29,7 +29,7 @@ use crate::capture::{self, MqttAudioInput, Notice, OpenSource, SourceConfig};
 use crate::config::{Config, SnapshotConfig};
 use crate::error::{Error, Result};
 use crate::event_store::EventStore;
-use crate::publish::{DiscoveryConfig, Outgoing, Publisher};
+use crate::publish::{ClusterView, DiscoveryConfig, Outgoing, Publisher};
 use crate::realtime;
 use crate::serve::{NodeInfo, Review, Server, UiEvent, UiSender};
 

@@ -61,6 +61,44 @@ fn troubles(chunks: usize, long: bool) -> BTreeMap<usize, (usize, Trouble)> {
     all
 }
 
+/// How long it takes from the death of a worker until its streams have caught up with their microphones.
+#[derive(Default)]
+struct Takeovers {
+    /// Streams that wait for another worker, and since when.
+    waiting: Vec<(String, Instant)>,
+    /// Lines of the log of each process that were looked at.
+    seen: BTreeMap<u32, usize>,
+    seconds: Vec<f64>,
+}
+
+impl Takeovers {
+    fn look(&mut self, workers: &BTreeMap<&str, Daemon>) {
+        for worker in workers.values() {
+            let log = worker.log();
+            let seen = self.seen.entry(worker.id()).or_default();
+            for line in &log[*seen..] {
+                let Some((before, _)) = line.split_once(": caught up after") else { continue };
+                let stream = before.rsplit(' ').next().unwrap();
+                if let Some(at) = self.waiting.iter().position(|(waiting, _)| waiting == stream) {
+                    self.seconds.push(self.waiting.remove(at).1.elapsed().as_secs_f64());
+                }
+            }
+            *seen = log.len();
+        }
+    }
+
+    fn report(&mut self) {
+        self.seconds.sort_by(f64::total_cmp);
+        let at = |share: f64| {
+            self.seconds.get(((self.seconds.len() - 1) as f64 * share).round() as usize).unwrap()
+        };
+        if !self.seconds.is_empty() {
+            let count = self.seconds.len();
+            eprintln!("{count} takeovers: p50 {:.2} s, p99 {:.2} s", at(0.5), at(0.99));
+        }
+    }
+}
+
 /// Name and number of a document.
 fn name_of(document: &Value) -> (String, u64) {
     (document["id"].as_str().unwrap().to_owned(), document["seq"].as_u64().unwrap())
@@ -100,9 +138,11 @@ fn workers_that_die_cost_nothing() {
     let chunks = microphones.chunks();
     let troubles = troubles(chunks, long);
     let mut asleep: Option<(&str, Instant)> = None;
+    let mut takeovers = Takeovers::default();
     let (mut kills, mut slept, mut exits) = (0, BTreeSet::new(), 0);
     for n in 0..chunks {
         runtime.block_on(microphones.publish(&context));
+        takeovers.look(&workers);
         if let Some((node, since)) = asleep.filter(|(_, since)| since.elapsed() >= ASLEEP) {
             workers[node].signal("CONT");
             eprintln!("chunk {n}: {node} wakes after {:.1} s", since.elapsed().as_secs_f64());
@@ -117,6 +157,10 @@ fn workers_that_die_cost_nothing() {
         eprintln!("chunk {n}: {node}: {trouble:?}");
         match trouble {
             Trouble::Kill => {
+                let of_it = owners(home, node, mics.len()).unwrap_or_default();
+                takeovers.look(&workers);
+                let streams = of_it.into_iter().filter(|(_, owner)| owner == node);
+                takeovers.waiting.extend(streams.map(|(stream, _)| (stream, Instant::now())));
                 workers.remove(node).unwrap().kill();
                 workers.insert(node, start(node));
                 kills += 1;
@@ -137,6 +181,7 @@ fn workers_that_die_cost_nothing() {
     if let Some((node, _)) = asleep {
         workers[node].signal("CONT");
     }
+    takeovers.report();
     let last = (chunks * mics.len()) as u64;
     await_end(home, "calm", (last, mics.len()), SOON);
     await_end(home, nodes[0], (last, mics.len()), SOON);
