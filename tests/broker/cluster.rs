@@ -18,21 +18,21 @@ use crate::support::nats::all_of;
 use crate::support::sound;
 
 /// Frames of a chunk.
-pub const CHUNK: usize = 320;
+pub(crate) const CHUNK: usize = 320;
 
 /// What differs between the configurations of workers.
-pub struct Setup<'a> {
-    pub url: String,
+pub(crate) struct Setup<'a> {
+    pub(crate) url: String,
     /// The stream of the sound.
-    pub sound: &'a str,
-    pub mics: &'a [&'a str],
+    pub(crate) sound: &'a str,
+    pub(crate) mics: &'a [&'a str],
     /// More lines of the table `[cluster]`.
-    pub more: &'a str,
-    pub broker: Option<String>,
+    pub(crate) more: &'a str,
+    pub(crate) broker: Option<String>,
 }
 
 /// A worker of the cluster `cluster`. In `calm` one thread analyses all microphones, in others each has its own.
-pub fn worker(home: &Path, setup: &Setup<'_>, cluster: &str, node: &str) -> Daemon {
+pub(crate) fn worker(home: &Path, setup: &Setup<'_>, cluster: &str, node: &str) -> Daemon {
     let home = home.join(node);
     std::fs::create_dir_all(&home).unwrap();
     let threads = if cluster == "calm" { 1 } else { setup.mics.len() };
@@ -54,14 +54,14 @@ pub fn worker(home: &Path, setup: &Setup<'_>, cluster: &str, node: &str) -> Daem
 }
 
 /// The output of `cluster status` with the configuration of `node`.
-pub fn status(home: &Path, node: &str) -> Option<Value> {
+pub(crate) fn status(home: &Path, node: &str) -> Option<Value> {
     let home = home.join(node);
     let output = program(&home).args(["cluster", "status", "--json", "--config", "c.toml"]).output().unwrap();
     serde_json::from_slice(&output.stdout).ok()
 }
 
 /// The worker of each stream, once each of `count` has one.
-pub fn owners(home: &Path, node: &str, count: usize) -> Option<BTreeMap<String, String>> {
+pub(crate) fn owners(home: &Path, node: &str, count: usize) -> Option<BTreeMap<String, String>> {
     let report = status(home, node)?;
     let owner =
         |(stream, line): (&String, &Value)| Some((stream.clone(), line["owner"].as_str()?.to_owned()));
@@ -70,7 +70,7 @@ pub fn owners(home: &Path, node: &str, count: usize) -> Option<BTreeMap<String, 
 }
 
 /// Waits until each stream has been analysed up to chunk `last`, or as far as one chunk of each microphone before it.
-pub fn await_end(home: &Path, node: &str, (last, mics): (u64, usize), limit: Duration) {
+pub(crate) fn await_end(home: &Path, node: &str, (last, mics): (u64, usize), limit: Duration) {
     await_for(&format!("{node} to analyse everything"), limit, || {
         let report = status(home, node)?;
         let streams = report["streams"].as_object()?;
@@ -82,7 +82,7 @@ pub fn await_end(home: &Path, node: &str, (last, mics): (u64, usize), limit: Dur
 }
 
 /// The documents of a cluster by stream, without the times at which they were made.
-pub async fn documents(context: &Context, cluster: &str) -> BTreeMap<String, Vec<Value>> {
+pub(crate) async fn documents(context: &Context, cluster: &str) -> BTreeMap<String, Vec<Value>> {
     let mut found: BTreeMap<String, Vec<Value>> = BTreeMap::new();
     for (subject, payload) in all_of(context, &format!("{cluster}-events")).await {
         let mut document: Value = serde_json::from_slice(&payload).unwrap();
@@ -95,7 +95,7 @@ pub async fn documents(context: &Context, cluster: &str) -> BTreeMap<String, Vec
 }
 
 /// Documents are the expected ones, in their order, and their numbers have no holes.
-pub fn assert_same(told: &BTreeMap<String, Vec<Value>>, expected: &BTreeMap<String, Vec<Value>>) {
+pub(crate) fn assert_same(told: &BTreeMap<String, Vec<Value>>, expected: &BTreeMap<String, Vec<Value>>) {
     for (stream, expected) in expected {
         let told = told.get(stream).map_or(&[][..], Vec::as_slice);
         for (told, expected) in told.iter().zip(expected) {
@@ -109,7 +109,7 @@ pub fn assert_same(told: &BTreeMap<String, Vec<Value>>, expected: &BTreeMap<Stri
 
 /// Makes the stream of the workers' sound, which forgets what is older than `kept`, and one for the worker that nobody disturbs, which
 /// forgets nothing.
-pub async fn make_sound_streams(context: &Context, kept: Duration) {
+pub(crate) async fn make_sound_streams(context: &Context, kept: Duration) {
     let sound = Config {
         name: "sound".to_owned(),
         subjects: vec!["cpc-stream.mic.*.audio".to_owned()],
@@ -128,17 +128,17 @@ pub async fn make_sound_streams(context: &Context, kept: Duration) {
 }
 
 /// Microphones that play sound, so many times as fast as they would.
-pub struct Microphones {
+pub(crate) struct Microphones {
     sounds: Vec<(String, Vec<i16>)>,
     started: Instant,
     haste: u32,
     /// The next chunk.
-    pub next: usize,
+    pub(crate) next: usize,
 }
 
 impl Microphones {
     /// `seconds` of sound each, with whistles from 13 s on.
-    pub fn new(mics: &[&str], seconds: u32, haste: u32) -> Self {
+    pub(crate) fn new(mics: &[&str], seconds: u32, haste: u32) -> Self {
         let sounds = (13..).step_by(2).zip(mics);
         let sounds =
             sounds.map(|(quiet, mic)| ((*mic).to_owned(), sound::whistles(seconds, quiet))).collect();
@@ -146,12 +146,12 @@ impl Microphones {
     }
 
     /// Chunks of each microphone in all.
-    pub fn chunks(&self) -> usize {
+    pub(crate) fn chunks(&self) -> usize {
         self.sounds.iter().map(|(_, samples)| samples.len() / CHUNK).min().unwrap()
     }
 
     /// Publishes the next chunk of each when it is due. While the servers do not answer, it is tried again.
-    pub async fn publish(&mut self, context: &Context) {
+    pub(crate) async fn publish(&mut self, context: &Context) {
         if self.next == 0 {
             self.started = Instant::now();
         }
@@ -177,6 +177,6 @@ async fn stored(context: &Context, subject: String, chunk: Vec<u8>) -> bool {
 }
 
 /// A runtime for the test's own connection.
-pub fn runtime() -> tokio::runtime::Runtime {
+pub(crate) fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
 }

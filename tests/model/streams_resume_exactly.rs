@@ -206,7 +206,7 @@ fn damaged_and_foreign_memories_are_refused() {
         memory.bytes.len(),
         kept.values().map(String::len).sum::<usize>()
     );
-    let mut refused = |engine: &mut Engine, bytes: &[u8], kept: &Calibrations| {
+    let refused = |engine: &mut Engine, bytes: &[u8], kept: &Calibrations| {
         let mut find = |id: &str| serde_json::from_str::<Calibration>(kept.get(id)?).ok();
         engine.resume("s", bytes, &mut find).unwrap_err().to_string()
     };

@@ -41,14 +41,11 @@ impl Nats {
     /// Starts three that know each other.
     pub fn three() -> Vec<Self> {
         let routes = [free_port(), free_port(), free_port()];
-        let mut all: Vec<Self> = (1..=3)
-            .zip(routes)
-            .map(|(number, own)| Self {
-                name: format!("n{number}"),
-                routes: Some((own, routes.to_vec())),
-                ..Self::stopped()
-            })
-            .collect();
+        let mut all: Vec<Self> = routes.iter().map(|_| Self::stopped()).collect();
+        for ((number, own), server) in (1..).zip(routes).zip(&mut all) {
+            server.name = format!("n{number}");
+            server.routes = Some((own, routes.to_vec()));
+        }
         all.iter_mut().for_each(Self::start_again);
         all
     }
