@@ -34,7 +34,6 @@ pub struct PipelineCounters {
 }
 
 exact!(ResamplerMemory { waiting, last, skip, taken, given });
-exact!(PipelineCounters { resampled, scored, shed, lost, gaps });
 
 impl PipelineCounters {
     /// Both together.
@@ -157,7 +156,7 @@ impl StreamPipeline {
     }
 
     /// Writes all that it remembers but for its detector to `out`; none where an operation waits or the resampler cannot be
-    /// resumed. Recent sound for clips and the spectrogram are left out.
+    /// resumed. Counters of samples, recent sound for clips and the spectrogram are left out.
     pub(super) fn write_memory(&self, out: &mut Vec<u8>) -> Option<()> {
         let idle = self.away.is_none() && self.deferred.is_empty();
         idle.then_some(())?;
@@ -165,7 +164,6 @@ impl StreamPipeline {
         self.resampler.memory()?.write(out);
         self.waiting.get(self.taken..).unwrap_or_default().to_vec().write(out);
         (self.received, self.position).write(out);
-        self.counters.write(out);
         (self.model_resets, self.unusable).write(out);
         self.invalid.write(out);
         self.monitor.write(out);
@@ -180,7 +178,8 @@ impl StreamPipeline {
         pipeline.resampler.resume(&Exact::read(from)?).ok()?;
         pipeline.waiting = Exact::read(from)?;
         (pipeline.received, pipeline.position) = Exact::read(from)?;
-        pipeline.counters = Exact::read(from)?;
+        // counters are those of this process
+        pipeline.counters.resampled = pipeline.waiting.len() as u64;
         (pipeline.model_resets, pipeline.unusable) = Exact::read(from)?;
         pipeline.invalid = Exact::read(from)?;
         pipeline.monitor = Exact::read(from)?;

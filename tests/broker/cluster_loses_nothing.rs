@@ -20,6 +20,7 @@ use crate::cluster::{
 use crate::support::broker::await_for;
 use crate::support::daemon::Daemon;
 use crate::support::nats::Nats;
+use crate::support::schema::Document;
 
 const SOON: Duration = Duration::from_secs(60);
 /// A worker that is stopped for so long loses its leases of 1 s.
@@ -212,6 +213,14 @@ fn workers_that_die_cost_nothing() {
     let sound =
         runtime.block_on(async { context.get_stream("sound").await.unwrap().cached_info().state.clone() });
     assert!(sound.first_sequence > last / 2, "the first chunk that is kept is {}", sound.first_sequence);
+
+    // what a worker says of it
+    let health = nats.subscribe("cpc-stream/w1/health").next("/health", SOON).payload;
+    assert_eq!(Document::read().faults("cpc-stream/w1/health", &health), Vec::<String>::new());
+    let health: Value = serde_json::from_str(&health).unwrap();
+    let streams = health["cluster"]["streams"].as_object().unwrap();
+    assert!(health["cluster"]["connected"] == true && streams.len() == mics.len(), "{health}");
+    assert!(streams.values().all(|stream| stream["owner"].is_string()), "{health}");
 
     // on MQTT a document may come twice, with the same id
     let all: BTreeSet<(String, u64)> = expected.values().flatten().map(name_of).collect();

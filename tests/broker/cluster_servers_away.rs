@@ -6,11 +6,13 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use async_nats::jetstream::{self, Context};
+use serde_json::Value;
 
 use crate::cluster::{
     Microphones, Setup, assert_same, await_end, documents, owners, runtime, status, worker,
 };
 use crate::support::broker::await_for;
+use crate::support::daemon::program;
 use crate::support::nats::Nats;
 
 const SOON: Duration = Duration::from_secs(60);
@@ -31,6 +33,16 @@ async fn assert_undisturbed(home: &Path, context: &Context, setup: &Setup<'_>) {
     drop(calm);
 }
 
+/// How `doctor` judges the cluster.
+fn doctor(home: &Path, node: &str) -> Vec<String> {
+    let home = home.join(node);
+    let output = program(&home).args(["doctor", "--json", "--config", "c.toml"]).output().unwrap();
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let findings =
+        report["findings"].as_array().unwrap().iter().filter(|finding| finding["check"] == "cluster");
+    findings.map(|finding| finding["level"].as_str().unwrap().to_owned()).collect()
+}
+
 #[test]
 fn servers_that_are_away_are_waited_for() {
     let mics = ["hall", "porch"];
@@ -42,11 +54,13 @@ fn servers_that_are_away_are_waited_for() {
     let setup = Setup { url: nats.url(), sound: "sound", mics: &mics, more, broker: None };
     let workers = ["w1", "w2"].map(|node| worker(home, &setup, "herd", node));
     workers[0].await_log(&["cluster", "tried again"], SOON);
+    assert_eq!(doctor(home, "w1"), ["fail"]);
     nats.start_again();
     for worker in &workers {
         worker.await_log(&["cluster", "connected"], SOON);
     }
     await_for("each stream to be analysed", SOON, || owners(home, "w1", mics.len()));
+    assert_eq!(doctor(home, "w1"), ["ok", "ok"]);
 
     let context = runtime.block_on(nats.context());
     let mut microphones = Microphones::new(&mics, 48, 3);
