@@ -114,17 +114,21 @@ impl Member {
                     Some(Err(_)) | None => news = None,
                 },
                 _ = ticks.tick() => {
-                    if news.is_none() {
-                        if let Err(reason) = self.jetstream.renew(&self.config).await {
-                            tracing::debug!("cluster: {reason}");
-                        }
-                        news = self.jetstream.leases.watch_with_history(">").await.ok();
-                        settled = Instant::now();
-                    }
                     let connected = self.announce().await;
                     self.show(connected);
                     self.renew().await;
                     self.give_back().await;
+                    if !connected {
+                        // what servers keep in memory alone may be gone, and the watch over it says nothing
+                        news = None;
+                    }
+                    if news.is_none() {
+                        match self.jetstream.renew(&self.config).await {
+                            Ok(()) => news = self.jetstream.leases.watch_with_history(">").await.ok(),
+                            Err(reason) => tracing::debug!("cluster: {reason}"),
+                        }
+                        settled = Instant::now();
+                    }
                     // a live worker announces itself within a renewal
                     if news.is_some() && settled.elapsed() >= self.lease / 2 {
                         self.share().await;
@@ -209,7 +213,9 @@ impl Member {
             let before = held.lease.lost;
             held.lease.renew(store, after).await;
             if held.lease.lost && !before {
-                tracing::warn!("cluster: {stream}: its lease ran out; another worker goes on with it");
+                tracing::warn!(
+                    "cluster: {stream}: its lease ran out; who takes it goes on from its last snapshot"
+                );
                 let _ = held.stop.send(true);
                 return 1;
             }

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use async_nats::jetstream::account::Account;
+use async_nats::Client;
 use async_nats::jetstream::stream::StorageType;
-use async_nats::jetstream::{self, Context};
+use serde::Deserialize;
 
 use super::ClusterConfig;
 use super::jetstream::{JetStream, Names, connect};
@@ -70,9 +70,7 @@ pub fn survey(
         }
         let server = client.server_info();
         let mut found = vec![fine(format!("{} {} answers at {url}", server.server_name, server.version))];
-        let mut context: Context = jetstream::new(client.clone());
-        context.set_timeout(PATIENCE);
-        let account = context.query_account().await.map_err(|e| refused(format!("JetStream: {e}")))?;
+        let account = account(&client).await.map_err(refused)?;
         let names = Names::new(config, prefix);
         let there = JetStream::open(&client, config, &names).await.map_err(refused)?;
         if server.max_payload < LARGEST {
@@ -107,6 +105,39 @@ pub fn survey(
     })
 }
 
+/// What JetStream says of the account. Not by the client's own type: servers of version 2.9 leave out some of its fields.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Account {
+    memory: u64,
+    storage: u64,
+    limits: Limits,
+    error: Option<Refusal>,
+}
+
+/// Bytes; below 0 where there is no limit.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Limits {
+    max_memory: i64,
+    max_storage: i64,
+}
+
+#[derive(Debug, Deserialize)]
+struct Refusal {
+    description: String,
+}
+
+async fn account(client: &Client) -> Result<Account, String> {
+    let answer = client.request("$JS.API.INFO", "".into()).await;
+    let answer = answer.map_err(|e| format!("JetStream does not answer: {e}"))?;
+    let account: Account = serde_json::from_slice(&answer.payload).map_err(|e| format!("JetStream: {e}"))?;
+    match account.error {
+        Some(refusal) => Err(format!("JetStream: {}", refusal.description)),
+        None => Ok(account),
+    }
+}
+
 /// Whether what the account may store is enough.
 fn room(config: &ClusterConfig, account: &Account, mics: u64) -> ClusterFinding {
     let replicas = config.replicas as u64;
@@ -118,7 +149,7 @@ fn room(config: &ClusterConfig, account: &Account, mics: u64) -> ClusterFinding 
     let text = |what: &str, needs: u64, limit: u64| {
         format!("{mics} microphones need {} MiB {what}, the account may have {} MiB", mib(needs), mib(limit))
     };
-    let limit = |limit: Option<i64>| limit.and_then(|limit| u64::try_from(limit).ok());
+    let limit = |limit: i64| u64::try_from(limit).ok().filter(|limit| *limit > 0);
     for (what, needs, limit) in
         [("of memory", memory, limit(limits.max_memory)), ("on disk", disk, limit(limits.max_storage))]
     {

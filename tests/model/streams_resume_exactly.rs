@@ -80,12 +80,12 @@ fn resume(engine: &mut Engine, memory: &StreamMemory, kept: &Calibrations) -> us
     engine.resume("s", &memory.bytes, &mut find).unwrap()
 }
 
-/// The sound in pieces of any length up to 5 s.
+/// The sound in pieces of any length up to 3 s.
 fn in_pieces(sound: &[f32], rate: u32, seed: u64) -> Vec<Step> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let (mut rest, mut steps) = (sound, Vec::new());
     while !rest.is_empty() {
-        let longest = if rng.random_range(0..3) == 0 { rate as usize * 5 } else { 700 };
+        let longest = if rng.random_range(0..3) == 0 { rate as usize * 3 } else { 700 };
         let (piece, after) = rest.split_at(rng.random_range(1..=longest).min(rest.len()));
         steps.push(Step::Samples(piece.to_vec()));
         rest = after;
@@ -160,7 +160,7 @@ fn a_cut_anywhere_changes_nothing() {
     for seed in [1, 2] {
         let (times, said) = check(&place, 16_000, &eventful(seed));
         let events = said.iter().filter(|line| line.contains("phase: End")).count();
-        assert!(times > 30 && events >= 3, "{times} cuts, {events} events");
+        assert!(times > 20 && events >= 3, "{times} cuts, {events} events");
     }
 }
 
@@ -170,7 +170,7 @@ fn other_rates_resume_too() {
     let sound = sound::whistles(24, 12);
     let sound: Vec<f32> = floats(&sound).iter().flat_map(|&x| [x, x, x]).collect();
     let (times, said) = check(&place, 48_000, &in_pieces(&sound, 48_000, 3));
-    assert!(times > 10 && said.iter().any(|line| line.contains("phase: New")), "{times} cuts");
+    assert!(times > 5 && said.iter().any(|line| line.contains("phase: New")), "{times} cuts");
 }
 
 /// The site changes for good: it is learnt anew, and the calibration before is a former one.
@@ -197,9 +197,9 @@ fn damaged_and_foreign_memories_are_refused() {
     let (mut engine, mut kept) = (place.engine(), Calibrations::new());
     engine.add("s", 16_000, None).unwrap();
     let sound = floats(&sound::whistles(16, 11));
-    step(&mut engine, 0, 16_000, &Step::Samples(sound[..8000].to_vec()), &mut Vec::new());
+    step(&mut engine, 0, 16_000, &Step::Samples(sound[..48_000].to_vec()), &mut Vec::new());
     assert!(engine.memory(0).unwrap().is_none(), "while it collects sound for a calibration");
-    step(&mut engine, 0, 16_000, &Step::Samples(sound[8000..].to_vec()), &mut Vec::new());
+    step(&mut engine, 0, 16_000, &Step::Samples(sound[48_000..].to_vec()), &mut Vec::new());
     let memory = save(&engine, 0, &mut kept).unwrap();
     eprintln!(
         "a stream remembers {} bytes besides its calibration of {} as JSON",
