@@ -29,7 +29,7 @@ use crate::capture::{self, MqttAudioInput, Notice, OpenSource, SourceConfig};
 use crate::config::{Config, SnapshotConfig};
 use crate::error::{Error, Result};
 use crate::event_store::EventStore;
-use crate::publish::{DiscoveryConfig, Outgoing, Publisher};
+use crate::publish::{ClusterView, DiscoveryConfig, Outgoing, Publisher};
 use crate::realtime;
 use crate::serve::{NodeInfo, Review, Server, UiEvent, UiSender};
 
@@ -170,12 +170,14 @@ impl Daemon {
         }
         let (seats, handovers) = seats(engines.len(), &ids);
         let progress: Vec<_> = seats.iter().map(|seat| Arc::clone(&seat.progress)).collect();
+        let view = config.cluster.is_on().then(ClusterView::default);
         let desk = HealthReporter::new(
             event_builder.boot(),
             progress.clone(),
             publisher.status(),
             snapshots.counts(),
             &open,
+            view.clone(),
         );
         let desk = Arc::new(desk);
         let about = NodeInfo {
@@ -203,7 +205,7 @@ impl Daemon {
             tracing::info!("the page is at http://{}/", server.address());
         }
         let store = CalibrationStore::new(state);
-        let (cluster, parts) = join_cluster(config, (&open, sources), manifest.short_hash())?;
+        let (cluster, parts) = join_cluster(config, (&open, sources), manifest.short_hash(), view)?;
         let mut parts: HashMap<_, _> = parts.into_iter().collect();
         let shared = cluster.is_none() && air.as_ref().is_some_and(|air| air.shared);
         // the channel has room for a state of each stream, so that none is refused every time
