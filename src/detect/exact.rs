@@ -98,7 +98,7 @@ impl Exact for bool {
 
 impl Exact for String {
     fn write(&self, out: &mut Vec<u8>) {
-        self.as_bytes().len().write(out);
+        self.len().write(out);
         out.extend_from_slice(self.as_bytes());
     }
 

@@ -60,7 +60,7 @@ impl Nats {
         );
         if let Some((own, all)) = &self.routes {
             let all: Vec<String> = all.iter().map(|port| format!("nats://127.0.0.1:{port}")).collect();
-            write!(text, "cluster {{ name: c, listen: 127.0.0.1:{own}, routes: {all:?} }}\n").unwrap();
+            writeln!(text, "cluster {{ name: c, listen: 127.0.0.1:{own}, routes: {all:?} }}").unwrap();
         }
         std::fs::write(&config, text).unwrap();
         let path = ["/usr/sbin/nats-server", "/usr/bin/nats-server"].into_iter().map(PathBuf::from);
