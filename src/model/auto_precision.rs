@@ -13,11 +13,11 @@ use crate::units::HOP;
 const NEAR: f32 = 0.02;
 
 /// Streams and hops that are compared and timed.
-const MEASURED: (usize, usize) = (8, 30);
+const MEASURED: (usize, usize) = (8, 60);
 
 /// Share of the time of a more exact precision that a less exact one may take at most, so that the noise of clocks does
 /// not decide.
-const CLEARLY_FASTER: f64 = 0.95;
+const CLEARLY_FASTER: f64 = 0.9;
 
 /// Scores of noise, quiet and loud, and the duration of the fastest hop.
 #[derive(Debug)]

@@ -92,7 +92,7 @@ pub(super) fn run(args: &BenchArgs) -> Result<()> {
         return out.line(format_args!("{text}"));
     }
     out.line(format_args!(
-        "a hop is 10 ms of every stream, on {}, {} together; real-time streams = streams · 10 ms / p50; the last column \
+        "a hop is 10 ms of every stream, on {}, {} together; real-time streams = streams · 10 ms / p50; max |ΔPMI| \
          compares with the layers in f32 on the CPU",
         args.device, args.hop_batch
     ))
