@@ -107,7 +107,7 @@ fn name_of(document: &Value) -> (String, u64) {
 
 #[test]
 fn workers_that_die_cost_nothing() {
-    let pace = std::env::var("CPC_STREAM_LONG").ok().map(|pace| pace.parse().unwrap());
+    let pace: Option<u32> = std::env::var("CPC_STREAM_LONG").ok().map(|pace| pace.parse().unwrap());
     let long = pace.is_some();
     let (seconds, haste, kept) = pace.map_or((72, 3, 10), |pace| (600, pace, 60 / u64::from(pace)));
     let mics: &[&str] = if long { &["a", "b", "c", "d", "e", "f"] } else { &["hall", "porch", "yard"] };
