@@ -42,9 +42,9 @@ fn troubles(chunks: usize, long: bool) -> BTreeMap<usize, (usize, Trouble)> {
     if !long {
         let at = |share: f64| (chunks as f64 * share) as usize;
         return BTreeMap::from([
-            (at(0.40), (0, Trouble::Kill)),
-            (at(0.55), (1, Trouble::Sleep)),
-            (at(0.80), (2, Trouble::Stop)),
+            (at(0.50), (0, Trouble::Kill)),
+            (at(0.65), (1, Trouble::Sleep)),
+            (at(0.85), (2, Trouble::Stop)),
         ]);
     }
     let mut rng = ChaCha8Rng::seed_from_u64(20);
@@ -107,9 +107,9 @@ fn name_of(document: &Value) -> (String, u64) {
 
 #[test]
 fn workers_that_die_cost_nothing() {
-    let pace = std::env::var("CPC_STREAM_LONG").ok().map(|pace| pace.parse().unwrap());
+    let pace: Option<u32> = std::env::var("CPC_STREAM_LONG").ok().map(|pace| pace.parse().unwrap());
     let long = pace.is_some();
-    let (seconds, haste, kept) = pace.map_or((60, 3, 6), |pace| (600, pace, 60 / u64::from(pace)));
+    let (seconds, haste, kept) = pace.map_or((72, 3, 10), |pace| (600, pace, 60 / u64::from(pace)));
     let mics: &[&str] = if long { &["a", "b", "c", "d", "e", "f"] } else { &["hall", "porch", "yard"] };
     let nodes = ["w1", "w2", "w3"];
     let folder = tempfile::tempdir().unwrap();

@@ -138,9 +138,19 @@ fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
+/// The stream `name`. Servers of which one is dead may take a while to answer.
+pub async fn stream_of(context: &Context, name: &str) -> jetstream::stream::Stream {
+    for _ in 0..5 {
+        if let Ok(stream) = context.get_stream(name).await {
+            return stream;
+        }
+    }
+    context.get_stream(name).await.unwrap()
+}
+
 /// Everything that the stream `name` keeps: subjects and payloads, in its order.
 pub async fn all_of(context: &Context, name: &str) -> Vec<(String, Vec<u8>)> {
-    let stream = context.get_stream(name).await.unwrap();
+    let stream = stream_of(context, name).await;
     let count = stream.cached_info().state.messages as usize;
     let config = pull::OrderedConfig { deliver_policy: DeliverPolicy::All, ..pull::OrderedConfig::default() };
     let messages = stream.create_consumer(config).await.unwrap().messages().await.unwrap();
