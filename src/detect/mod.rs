@@ -54,9 +54,9 @@ mod conformal;
 mod detector;
 mod detector_model;
 mod drift;
+pub(crate) mod exact;
 #[cfg(feature = "lab")]
 mod external_scores;
-pub(crate) mod exact;
 mod feature_rows;
 mod frame_scorer;
 mod gate;
