@@ -5,7 +5,7 @@ mod session;
 
 use std::path::Path;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use cpal::HostId;
 use cpal::traits::{DeviceTrait, HostTrait};
@@ -14,16 +14,13 @@ use super::config::CaptureConfig;
 use super::intake::Intake;
 use super::names::{self, InputInfo};
 use super::rate::RateCheck;
-use super::source::{SourceChange, SourceLink};
+use super::source::{RetryDelay, SourceChange, SourceLink};
 use super::stable;
 use super::timeline::Timeline;
 use crate::error::{Error, Result};
 use session::{CallbackState, DeviceLoss, Session};
 
-/// Waits between attempts to open a device: short enough to capture again within 3 s of its return.
-const FIRST_RETRY: Duration = Duration::from_secs(1);
-const LAST_RETRY: Duration = Duration::from_secs(2);
-/// The same where the device has no steady rate: until this is measured, its sound is analysed.
+/// Delay where the device has no steady rate: until this is measured, its sound is analysed.
 const WRONG_RATE_RETRY: Duration = Duration::from_secs(60);
 
 fn host() -> Result<cpal::Host> {
@@ -115,7 +112,7 @@ pub(super) fn run(name: &str, capture: &CaptureConfig, intake: Intake, link: &So
     let mut callback_state =
         Box::new(CallbackState { intake, timeline: Timeline::default(), rate: RateCheck::default() });
     let mut reported: Option<String> = None;
-    let mut wait = FIRST_RETRY;
+    let mut delay = RetryDelay::default();
     while !link.stopping() {
         silence_libasound();
         link.counters.opening.store(true, Ordering::Relaxed);
@@ -124,11 +121,13 @@ pub(super) fn run(name: &str, capture: &CaptureConfig, intake: Intake, link: &So
         let returned = match attempt {
             Ok(session) => {
                 link.notify(SourceChange::Online { description: session.description().to_owned() });
-                (reported, wait) = (None, FIRST_RETRY);
+                (reported, delay) = (None, RetryDelay::default());
                 let loss = session.watch(link);
                 if let Some(DeviceLoss { reason, wrong_rate }) = loss {
                     link.report_offline(&mut reported, format!("{name}: {reason}"));
-                    wait = if wrong_rate { WRONG_RATE_RETRY } else { wait };
+                    if wrong_rate {
+                        delay.set(WRONG_RATE_RETRY);
+                    }
                 }
                 session.close()
             }
@@ -143,8 +142,7 @@ pub(super) fn run(name: &str, capture: &CaptureConfig, intake: Intake, link: &So
             return;
         };
         callback_state = returned;
-        link.sleep_until(Instant::now() + wait);
-        wait = (wait * 2).min(LAST_RETRY);
+        delay.wait(link);
     }
 }
 

@@ -20,6 +20,9 @@ use crate::ring::{RingReader, ring};
 const PATIENCE: Duration = Duration::from_secs(3);
 /// A notice that is not taken for this long is dropped.
 const NOTICE_TIMEOUT: Duration = Duration::from_secs(1);
+/// Delays between attempts to open a live source: short enough to give sound again within 3 s of its return.
+const FIRST_RETRY: Duration = Duration::from_secs(1);
+pub(super) const LAST_RETRY: Duration = Duration::from_secs(2);
 /// Longest sleep of a source, so that its rounds show that it runs.
 const NAP: Duration = Duration::from_millis(500);
 
@@ -220,6 +223,29 @@ impl SourceHandle {
 impl Drop for SourceHandle {
     fn drop(&mut self) {
         self.end();
+    }
+}
+
+/// The delay until the next attempt to open a live source: it doubles, and begins anew after a success.
+#[derive(Debug)]
+pub(super) struct RetryDelay(Duration);
+
+impl Default for RetryDelay {
+    fn default() -> Self {
+        Self(FIRST_RETRY)
+    }
+}
+
+impl RetryDelay {
+    /// The next one is this long.
+    pub(super) fn set(&mut self, delay: Duration) {
+        self.0 = delay;
+    }
+
+    /// Waits, unless the source is to stop.
+    pub(super) fn wait(&mut self, link: &SourceLink) {
+        link.sleep_until(Instant::now() + self.0);
+        self.0 = (self.0 * 2).min(LAST_RETRY);
     }
 }
 

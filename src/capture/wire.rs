@@ -11,7 +11,7 @@ mod ffmpeg;
 mod receiver;
 mod tcp;
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use address::Address;
 use connection::{Arrival, Connection};
@@ -23,12 +23,8 @@ use super::driver::{Opened, Opening, SourceDriver};
 use super::flow::FlowMonitor;
 use super::ids;
 use super::intake::Intake;
-use super::source::{SourceChange, SourceLink};
+use super::source::{LAST_RETRY, RetryDelay, SourceChange, SourceLink};
 use crate::error::Result;
-
-/// Waits between attempts to open it.
-const FIRST_RETRY: Duration = Duration::from_secs(1);
-const LAST_RETRY: Duration = Duration::from_secs(2);
 
 /// A sender on a network.
 struct WireDriver {
@@ -88,7 +84,7 @@ fn run(address: &Address, (form, transport): (PcmForm, RtspTransport), intake: I
     let measured = !matches!(address, Address::Ffmpeg(_));
     let receiver = PcmReceiver::new(form, intake, link, measured);
     let mut source = NetworkSource { address, form, receiver, link, offline: None, transcoded: None };
-    let mut wait = FIRST_RETRY;
+    let mut delay = RetryDelay::default();
     while !link.stopping() {
         let end = match Connection::open(address, form, transport) {
             Ok(mut connection) => source.listen(&mut connection),
@@ -102,11 +98,12 @@ fn run(address: &Address, (form, transport): (PcmForm, RtspTransport), intake: I
             }
             ConnectionEnd::Lost { reason, received } => {
                 source.report_offline(format!("{address}: {reason}"));
-                wait = if received { FIRST_RETRY } else { wait };
+                if received {
+                    delay = RetryDelay::default();
+                }
             }
         }
-        link.sleep_until(Instant::now() + wait);
-        wait = (wait * 2).min(LAST_RETRY);
+        delay.wait(link);
     }
 }
 

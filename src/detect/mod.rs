@@ -54,6 +54,8 @@ mod conformal;
 mod detector;
 mod detector_model;
 mod drift;
+#[cfg(feature = "lab")]
+mod external_scores;
 mod feature_rows;
 mod frame_scorer;
 mod gate;
@@ -79,7 +81,6 @@ mod state;
 mod surprise;
 mod tail;
 mod terms;
-mod untaught;
 mod whitening;
 
 pub use adwin::Adwin;
@@ -90,6 +91,8 @@ pub use config::DetectConfig;
 pub use conformal::Conformal;
 pub use detector::Detector;
 pub use detector_model::DetectorModel;
+#[cfg(feature = "lab")]
+pub use external_scores::{alarms_of, density_scores};
 pub use feature_rows::{DEPARTURE, FeatureExtractor, HALF, ROW, UNEXPECTED};
 pub use gpd::Gpd;
 pub use input::{Input, InputCounts, InputMonitor, InputState};
@@ -99,7 +102,6 @@ pub use state::{STATE_VERSION, StreamState};
 pub use surprise::Surprise;
 pub use tail::{P_FLOOR, Tail};
 pub use terms::{Allowance, Mahalanobis};
-pub use untaught::{alarms_of, density_scores};
 
 #[cfg(test)]
 mod robustness_tests;

@@ -1,11 +1,11 @@
 //! Storage of detector states over restarts.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::detect::StreamState;
 use crate::error::{Error, Result};
+use crate::output_file::write_whole;
 
 /// Past this age of a file only its calibration is used: budget, windows and cap are out of date.
 pub(super) const FRESH: Duration = Duration::from_secs(24 * 3600);
@@ -59,10 +59,7 @@ impl CalibrationStore {
         };
         let text = serde_json::to_vec(state).map_err(|e| Error::internal(e.to_string()))?;
         std::fs::create_dir_all(&self.folder).map_err(failed)?;
-        let part = path.with_extension("json.part");
-        let mut file = std::fs::File::create(&part).map_err(failed)?;
-        file.write_all(&text).and_then(|()| file.sync_all()).map_err(failed)?;
-        std::fs::rename(&part, &path).map_err(failed)?;
+        write_whole(&path, &text).map_err(failed)?;
         Ok(path)
     }
 }
