@@ -116,6 +116,7 @@ impl Model {
     /// ...     print(round(event["onset_s"]), event["kind"])
     /// 25 foreign
     #[pyo3(signature = (recording, sample_rate=None, *, calibrate_seconds=300.0, events_per_hour=12.0, hold_budget=false))]
+    #[expect(clippy::too_many_arguments, reason = "keyword arguments of Python")]
     fn score<'py>(
         &self,
         py: Python<'py>,
