@@ -55,26 +55,30 @@ fn main() {
     let threads = wanted.get(2).map_or(1, |word| word.parse().expect("a number of threads"));
     for name in ["edge", "256", "512"].into_iter().filter(|name| asked(0, name)) {
         let plan = random(&Architecture::named(name).expect("a known name"));
-        for precision in [Precision::F32, Precision::Bf16, Precision::Int8, Precision::Int7] {
+        for precision in Precision::OF_PROCESSORS {
             if !asked(1, &precision.to_string()) {
                 continue;
             }
             let mut stepper = CpuStepper::new(&plan, precision, threads).expect("the CPU holds it");
             let roofline = stepper.roofline();
             let (bytes, sums) = (stepper.weight_bytes() as f64, plan.multiply_adds() as f64);
+            let exact = stepper.f32_multiply_adds() as f64;
+            let hop = exact / roofline.f32_multiply_adds + (sums - exact) / roofline.multiply_adds;
             println!(
-                "{name} {precision} on {}, {threads} threads: {:.1} MB of weights at {:.1} GB/s, {:.1} M multiply-adds at {:.1} G/s",
-                stepper.registers(),
+                "{name} {precision} on {}, {threads} threads: {:.1} MB of weights at {:.1} GB/s, {:.1} M multiply-adds at {:.1} G/s, \
+                 {:.1} M of them in f32 at {:.1} G/s",
+                stepper.instructions(),
                 bytes / 1e6,
                 roofline.bytes / 1e9,
                 sums / 1e6,
-                roofline.multiply_adds / 1e9
+                roofline.multiply_adds / 1e9,
+                exact / 1e6,
+                roofline.f32_multiply_adds / 1e9
             );
             for streams in [1, 8, 32] {
                 let took = hops(&mut stepper, streams);
                 let at = |share: f64| took[((took.len() - 1) as f64 * share) as usize];
-                let limit =
-                    (bytes / roofline.bytes).max(streams as f64 * sums / roofline.multiply_adds) * 1e6;
+                let limit = (bytes / roofline.bytes).max(streams as f64 * hop) * 1e6;
                 println!(
                     "{streams:4} streams: p1 {:8.1} p50 {:8.1} p99 {:8.1} p99.9 {:8.1} us, {:7.1} real-time streams, \
                      {:.2} of the limit of {limit:.1} us, which is that of the fastest moment; the fastest hundredth {:.2}",

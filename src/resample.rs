@@ -57,6 +57,8 @@ pub struct StreamResampler {
     skip: usize,
     taken: u64,
     given: u64,
+    /// The chunk that was processed last; empty before the first.
+    last: Vec<f32>,
 }
 
 impl std::fmt::Debug for StreamResampler {
@@ -92,11 +94,13 @@ impl StreamResampler {
             skip: 0,
             taken: 0,
             given: 0,
+            last: Vec::new(),
         };
         if rate != MODEL_RATE {
             let (inner, lead) = inner(rate as usize).map_err(|e| refused(e.to_string()))?;
             resampler.chunk = inner.input_frames_next();
             resampler.waiting.reserve_exact(resampler.chunk);
+            resampler.last.reserve_exact(resampler.chunk);
             resampler.produced = vec![0.0; inner.output_frames_max()];
             resampler.waiting.resize(lead.zeros, 0.0);
             (resampler.lead, resampler.skip) = (lead, lead.skip);
@@ -167,12 +171,43 @@ impl StreamResampler {
     /// Forgets all samples, as if new.
     pub fn reset(&mut self) {
         self.waiting.clear();
+        self.last.clear();
         self.waiting.resize(self.lead.zeros, 0.0);
         (self.taken, self.given) = (0, 0);
         if let Some(inner) = &mut self.inner {
             inner.reset();
             self.skip = self.lead.skip;
         }
+    }
+
+    /// All that it remembers: for [`resume`](Self::resume). None for rates that go by windowed sincs, whose position between two
+    /// samples has no copy.
+    #[must_use]
+    pub fn memory(&self) -> Option<ResamplerMemory> {
+        let is_exact = self.inner.is_none() || goes_by_transform(self.rate as usize);
+        let &Self { ref waiting, ref last, skip, taken, given, .. } = self;
+        let (waiting, last) = (waiting.clone(), last.clone());
+        is_exact.then_some(ResamplerMemory { waiting, last, skip, taken, given })
+    }
+
+    /// Goes on where one of the same rate was that had this [`memory`](Self::memory): what a transform adds to the next chunk
+    /// follows from the last one.
+    ///
+    /// # Errors
+    /// When the memory is of another rate.
+    pub fn resume(&mut self, memory: &ResamplerMemory) -> Result<()> {
+        let ResamplerMemory { waiting, last, skip, taken, given } = memory;
+        if waiting.len() > self.chunk || !(last.is_empty() || last.len() == self.chunk) {
+            return Err(Error::internal(format!("the memory of a resampler is not one at {} Hz", self.rate)));
+        }
+        self.reset();
+        if !last.is_empty() {
+            self.waiting.clone_from(last);
+            self.process(&mut Vec::new())?;
+        }
+        self.waiting.clone_from(waiting);
+        (self.skip, self.taken, self.given) = (*skip, *taken, *given);
+        Ok(())
     }
 
     fn process(&mut self, out: &mut Vec<f32>) -> Result<()> {
@@ -184,12 +219,28 @@ impl StreamResampler {
         let input = InterleavedSlice::new(&self.waiting, 1, self.chunk).map_err(|e| fault(&e))?;
         let mut output = InterleavedSlice::new_mut(&mut self.produced, 1, room).map_err(|e| fault(&e))?;
         let (_, count) = inner.process_into_buffer(&input, &mut output, None).map_err(|e| fault(&e))?;
+        std::mem::swap(&mut self.waiting, &mut self.last);
         self.waiting.clear();
         let skipped = self.skip.min(count);
         self.skip -= skipped;
         out.extend_from_slice(&self.produced[skipped..count]);
         Ok(())
     }
+}
+
+/// What a [`StreamResampler`] remembers.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ResamplerMemory {
+    /// Samples that do not fill a chunk yet.
+    pub waiting: Vec<f32>,
+    /// The chunk that was processed last; empty before the first.
+    pub last: Vec<f32>,
+    /// Output samples still to drop.
+    pub skip: usize,
+    /// Samples taken.
+    pub taken: u64,
+    /// Samples given.
+    pub given: u64,
 }
 
 /// Padding before the first sample.
@@ -205,7 +256,7 @@ type Inner = Box<dyn Resampler<f32> + Send>;
 fn inner(rate: usize) -> std::result::Result<(Inner, Lead), ResamplerConstructionError> {
     let (model, chunk, channels) = (MODEL_RATE as usize, chunk_size(rate), 1);
     let window = WindowFunction::BlackmanHarris2;
-    if chunk as f64 <= LONGEST_CHUNK_S * rate as f64 {
+    if goes_by_transform(rate) {
         let sub_chunks = 1;
         let inner = Fft::new_custom(rate, model, chunk, sub_chunks, channels, window, FixedSync::Both)?;
         let lead = Lead { zeros: 0, skip: inner.output_delay() };
@@ -225,6 +276,11 @@ fn inner(rate: usize) -> std::result::Result<(Inner, Lead), ResamplerConstructio
     let off = |zeros: &usize| (steps(*zeros) - steps(*zeros).round()).abs();
     let zeros = (0..chunk).min_by(|a, b| off(a).total_cmp(&off(b))).unwrap_or(0);
     Ok((Box::new(inner), Lead { zeros, skip: steps(zeros).round().max(0.0) as usize }))
+}
+
+/// Whether chunks go by a transform, so that nothing but the last chunk reaches into the next one.
+fn goes_by_transform(rate: usize) -> bool {
+    chunk_size(rate) as f64 <= LONGEST_CHUNK_S * rate as f64
 }
 
 /// Input samples a chunk: whole periods of the ratio of the rates, and even, because the filter of an odd chunk

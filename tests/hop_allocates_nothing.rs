@@ -58,7 +58,7 @@ fn a_hundred_hops_allocate_nothing() {
     assert_eq!(allocations(|| drop(std::hint::black_box(Box::new(1)))), 2, "the count itself works");
     for architecture in [Architecture::edge(), Architecture::spectral()] {
         let plan = plan_of(&model(&architecture)).unwrap().unwrap();
-        for precision in [Precision::F32, Precision::Bf16, Precision::Int8, Precision::Int7] {
+        for precision in Precision::OF_PROCESSORS {
             for threads in [1, 2, 3] {
                 let mut stepper = CpuStepper::new(&plan, precision, threads).unwrap();
                 stepper.reserve(9).unwrap();

@@ -59,24 +59,30 @@ fn print(report: &ClusterReport) -> Result<()> {
     for (node, worker) in &report.workers {
         let figures = &worker.figures;
         out.line(format_args!(
-            "worker {node}: {} of {} streams, model {}; documents stored {}, repeated {}, fenced {}; leases taken {}, lost {}",
+            "worker {node}: {} of {} streams, model {}; documents stored {}, repeated {}; snapshots {}; writes fenced {}; streams taken {}, leases lost {}, inexact {}",
             figures.streams,
             worker.max_streams,
             worker.model,
             figures.stored,
             figures.repeated,
+            figures.snapshots,
             figures.fenced,
             figures.taken,
-            figures.lost
+            figures.lost,
+            figures.inexact
         ))?;
     }
     for (stream, line) in &report.streams {
         let owner = line.owner.as_deref().unwrap_or("nobody");
         let revision = line.revision.map_or_else(|| "-".to_owned(), |revision| revision.to_string());
         let lag = line.lag_s.map_or_else(|| "-".to_owned(), |lag| format!("{lag:.2} s"));
-        let replay = line.replay_s.map_or_else(|| "-".to_owned(), |replay| format!("{replay:.0} s"));
+        let replay = line.replay_s.map_or_else(|| "-".to_owned(), |replay| format!("{replay:.1} s"));
+        let snapshot = match (line.snapshot_age_s, line.snapshot_bytes) {
+            (Some(age), Some(bytes)) => format!("snapshot of {} kB, {age:.1} s old", bytes.div_ceil(1000)),
+            _ => "no snapshot yet".to_owned(),
+        };
         out.line(format_args!(
-            "stream {stream}: heard by {owner} (lease {revision}), {lag} behind; a takeover replays {replay}"
+            "stream {stream}: analysed by {owner} (lease {revision}), {lag} behind; {snapshot}; a takeover replays {replay}"
         ))?;
     }
     let waiting = report.events_waiting.map_or_else(

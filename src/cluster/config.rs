@@ -30,6 +30,8 @@ pub struct ClusterConfig {
     pub max_streams: usize,
     /// Seconds without a renewal after which a worker loses its streams, 1 to 3.
     pub lease_s: f64,
+    /// Seconds from one snapshot of a stream to the next, 1 to 600.
+    pub snapshot_s: f64,
     /// File of credentials (`.creds`), as `nsc` makes it.
     pub credentials_file: Option<PathBuf>,
     /// File with the seed of an NKey.
@@ -54,6 +56,7 @@ impl Default for ClusterConfig {
             replicas: 1,
             max_streams: 64,
             lease_s: 2.0,
+            snapshot_s: 5.0,
             credentials_file: None,
             nkey_file: None,
             username: None,
@@ -100,6 +103,7 @@ impl ClusterConfig {
         range("sound_minutes", f64::from(self.sound_minutes), 1.0, 1440.0)?;
         range("max_streams", self.max_streams as f64, 1.0, 10_000.0)?;
         range("lease_s", self.lease_s, 1.0, 3.0)?;
+        range("snapshot_s", self.snapshot_s, 1.0, 600.0)?;
         if ![1, 3, 5].contains(&self.replicas) {
             return Err(Error::config(
                 format!("cluster.replicas is {}, expected 1, 3 or 5", self.replicas),
@@ -132,6 +136,7 @@ mod tests {
         ClusterConfig::default().validate().unwrap();
         for (text, key) in [
             ("lease_s = 4.0", "lease_s"),
+            ("snapshot_s = 0.5", "snapshot_s"),
             ("replicas = 2", "replicas"),
             ("name = 'a b'", "cluster.name"),
             ("sound_minutes = 0", "sound_minutes"),

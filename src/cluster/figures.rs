@@ -16,6 +16,8 @@ pub(super) struct Counts {
     pub(super) inexact: AtomicU64,
     pub(super) taken: AtomicU64,
     pub(super) lost: AtomicU64,
+    pub(super) snapshots: AtomicU64,
+    pub(super) snapshot_bytes: AtomicU64,
 }
 
 /// The counters as values.
@@ -28,7 +30,7 @@ pub struct Figures {
     pub stored: u64,
     /// Documents that were stored already when a replay made them again.
     pub repeated: u64,
-    /// Documents that were refused, since another worker was ahead.
+    /// Documents and snapshots that were refused, since another worker was ahead.
     pub fenced: u64,
     /// Chunks of sound that did not fit in.
     pub refused: u64,
@@ -36,8 +38,12 @@ pub struct Figures {
     pub taken: u64,
     /// Leases that ran out under this worker.
     pub lost: u64,
-    /// Streams that restarted because their resume point could not be used.
+    /// Streams that restarted because their resume point could not be used, or whose sound since then was kept no longer.
     pub inexact: u64,
+    /// Snapshots that were kept.
+    pub snapshots: u64,
+    /// Their bytes.
+    pub snapshot_bytes: u64,
 }
 
 impl Counts {
@@ -52,15 +58,20 @@ impl Counts {
             taken: of(&self.taken),
             lost: of(&self.lost),
             inexact: of(&self.inexact),
+            snapshots: of(&self.snapshots),
+            snapshot_bytes: of(&self.snapshot_bytes),
         }
     }
 }
 
-/// How far a stream is behind its microphone.
+/// How far a stream is behind its microphone, and its last snapshot.
 #[derive(Debug, Default)]
 pub(super) struct Lag {
-    pub(super) ms: AtomicU64,
-    pub(super) sequence: AtomicU64,
+    ms: AtomicU64,
+    sequence: AtomicU64,
+    /// When the last snapshot was taken, milliseconds since 1970, and its bytes; 0 before the first.
+    taken_ms: AtomicU64,
+    bytes: AtomicU64,
 }
 
 impl Lag {
@@ -68,6 +79,35 @@ impl Lag {
         self.ms.store(u64::try_from(lag.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
         self.sequence.store(sequence, Ordering::Relaxed);
     }
+
+    pub(super) fn snapshot(&self, taken_ms: u64, bytes: u64) {
+        self.taken_ms.store(taken_ms, Ordering::Relaxed);
+        self.bytes.store(bytes, Ordering::Relaxed);
+    }
+
+    pub(super) fn presence(&self, now_ms: u64) -> StreamPresence {
+        let (taken, bytes) = (self.taken_ms.load(Ordering::Relaxed), self.bytes.load(Ordering::Relaxed));
+        StreamPresence {
+            lag_s: self.ms.load(Ordering::Relaxed) as f64 / 1e3,
+            sequence: self.sequence.load(Ordering::Relaxed),
+            snapshot_age_s: (taken > 0).then(|| now_ms.saturating_sub(taken) as f64 / 1e3),
+            snapshot_bytes: (taken > 0).then_some(bytes),
+        }
+    }
+}
+
+/// A stream in the presence document of its worker.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct StreamPresence {
+    /// Seconds of sound that it is behind.
+    pub(super) lag_s: f64,
+    /// Number of its last chunk.
+    pub(super) sequence: u64,
+    /// Age of its last snapshot, if this worker has written one.
+    pub(super) snapshot_age_s: Option<f64>,
+    /// Bytes of that.
+    pub(super) snapshot_bytes: Option<u64>,
 }
 
 /// The presence document of a worker.
@@ -76,8 +116,9 @@ pub(super) struct WorkerPresence {
     pub(super) max_streams: usize,
     pub(super) model: String,
     pub(super) figures: Figures,
-    /// Of each stream the seconds of sound that it is behind, and the number of its last chunk.
-    pub(super) lags: BTreeMap<String, (f64, u64)>,
+    /// The streams that it analyses.
+    #[serde(default)]
+    pub(super) streams: BTreeMap<String, StreamPresence>,
 }
 
 /// The owner of a stream.

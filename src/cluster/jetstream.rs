@@ -64,6 +64,7 @@ impl Names {
 /// The connection, and handles of streams and buckets.
 #[derive(Debug, Clone)]
 pub(super) struct JetStream {
+    client: Client,
     pub(super) context: Context,
     pub(super) names: Names,
     pub(super) sound: Stream,
@@ -169,9 +170,18 @@ impl JetStream {
             events: open_stream(&context, events).await?,
             leases: open_bucket(&context, names.leases(), leases).await?,
             states: open_bucket(&context, names.states(), states).await?,
+            client: client.clone(),
             context,
             names: names.clone(),
         })
+    }
+
+    /// Creates what is there no longer: what servers keep in memory alone is gone when they were away.
+    ///
+    /// # Errors
+    /// Says what the servers refuse, or that they are away.
+    pub(super) async fn renew(&self, config: &ClusterConfig) -> Result<(), String> {
+        Self::open(&self.client, config, &self.names).await.map(drop)
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use async_nats::jetstream::kv::Watch;
 use crossbeam_channel::Sender;
@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::figures::{Counts, Lag, StreamOwner, WorkerPresence};
+use super::figures::{Counts, Figures, Lag, StreamOwner, WorkerPresence};
 use super::jetstream::JetStream;
 use super::lease::{Lease, LeaseTable};
 use super::relay::{self, RelaySetup};
@@ -23,6 +23,7 @@ use super::stream_task::StreamTask;
 use super::worker::{SharedStream, WorkerSetup};
 use super::{ClusterConfig, shares};
 use crate::mqtt::Incoming;
+use crate::publish::{ClusterHealth, ClusterStreamHealth, ClusterView};
 
 /// Prefixes of keys in the bucket of leases.
 pub(super) const STREAM: &str = "stream.";
@@ -67,6 +68,7 @@ pub(super) struct Member {
     relay: Option<RelaySetup>,
     relaying: Option<(Lease, watch::Sender<bool>, JoinHandle<()>)>,
     lease: Duration,
+    view: ClusterView,
 }
 
 impl Member {
@@ -88,6 +90,7 @@ impl Member {
             counts: Arc::default(),
             relay: setup.relay,
             relaying: None,
+            view: setup.view,
         }
     }
 
@@ -111,13 +114,21 @@ impl Member {
                     Some(Err(_)) | None => news = None,
                 },
                 _ = ticks.tick() => {
-                    if news.is_none() {
-                        news = self.jetstream.leases.watch_with_history(">").await.ok();
-                        settled = Instant::now();
-                    }
-                    self.announce().await;
+                    let connected = self.announce().await;
+                    self.show(connected);
                     self.renew().await;
                     self.give_back().await;
+                    if !connected {
+                        // what servers keep in memory alone may be gone, and the watch over it says nothing
+                        news = None;
+                    }
+                    if news.is_none() {
+                        match self.jetstream.renew(&self.config).await {
+                            Ok(()) => news = self.jetstream.leases.watch_with_history(">").await.ok(),
+                            Err(reason) => tracing::debug!("cluster: {reason}"),
+                        }
+                        settled = Instant::now();
+                    }
                     // a live worker announces itself within a renewal
                     if news.is_some() && settled.elapsed() >= self.lease / 2 {
                         self.share().await;
@@ -134,23 +145,62 @@ impl Member {
         self.slots.values().filter(|slot| matches!(slot.state, State::HeldStream(_))).count()
     }
 
-    /// Announces this worker.
-    async fn announce(&self) {
-        let lags = self.slots.iter().filter(|(_, slot)| matches!(slot.state, State::HeldStream(_)));
-        let lags = lags.map(|(stream, slot)| {
-            let seconds = slot.lag.ms.load(Ordering::Relaxed) as f64 / 1e3;
-            (stream.clone(), (seconds, slot.lag.sequence.load(Ordering::Relaxed)))
-        });
+    /// Announces this worker; false where the servers do not answer.
+    async fn announce(&self) -> bool {
+        let held = self.slots.iter().filter(|(_, slot)| matches!(slot.state, State::HeldStream(_)));
+        let now_ms = now_ms();
+        let streams = held.map(|(stream, slot)| (stream.clone(), slot.lag.presence(now_ms)));
         let presence = WorkerPresence {
             max_streams: self.config.max_streams,
             model: self.model.clone(),
             figures: self.counts.figures(self.held()),
-            lags: lags.collect(),
+            streams: streams.collect(),
         };
         let text = serde_json::to_vec(&presence).unwrap_or_default();
-        if let Err(error) = self.jetstream.leases.put(format!("{WORKER}{}", self.node), text.into()).await {
-            tracing::debug!("cluster: the servers do not hear this worker: {error}");
+        let answer = self.jetstream.leases.put(format!("{WORKER}{}", self.node), text.into()).await;
+        if let Err(error) = &answer {
+            tracing::debug!("cluster: the servers do not answer this worker: {error}");
         }
+        answer.is_ok()
+    }
+
+    /// Shows the state in the health document.
+    fn show(&self, connected: bool) {
+        let Figures { stored, repeated, fenced, taken, lost, inexact, snapshots, snapshot_bytes, .. } =
+            self.counts.figures(self.held());
+        let now_ms = now_ms();
+        let of = |(stream, slot): (&String, &StreamSlot)| {
+            let held = matches!(slot.state, State::HeldStream(_)).then(|| slot.lag.presence(now_ms));
+            let health = ClusterStreamHealth {
+                owner: held.map(|_| self.node.clone()).or_else(|| self.owner(stream)),
+                lag_s: held.map(|presence| presence.lag_s),
+                snapshot_age_s: held.and_then(|presence| presence.snapshot_age_s),
+            };
+            (stream.clone(), health)
+        };
+        let streams = self.slots.iter().map(of).collect();
+        let health = ClusterHealth {
+            connected,
+            stored,
+            repeated,
+            fenced,
+            taken,
+            lost,
+            inexact,
+            snapshots,
+            snapshot_bytes,
+            streams,
+        };
+        if let Ok(mut view) = self.view.lock() {
+            *view = health;
+        }
+    }
+
+    /// The worker of a stream, as reported by the servers.
+    fn owner(&self, stream: &str) -> Option<String> {
+        let key = format!("{STREAM}{stream}");
+        let (_, value) = self.table.alive(&key, self.lease).find(|(rest, _)| rest.is_empty())?;
+        Some(serde_json::from_slice::<StreamOwner>(value).ok()?.node)
     }
 
     async fn renew(&mut self) {
@@ -163,7 +213,9 @@ impl Member {
             let before = held.lease.lost;
             held.lease.renew(store, after).await;
             if held.lease.lost && !before {
-                tracing::warn!("cluster: {stream}: its lease ran out; another worker goes on with it");
+                tracing::warn!(
+                    "cluster: {stream}: its lease ran out; who takes it goes on from its last snapshot"
+                );
                 let _ = held.stop.send(true);
                 return 1;
             }
@@ -249,6 +301,8 @@ impl Member {
             channel: slot.channel,
             prefix: self.prefix.clone(),
             model: self.model.clone(),
+            node: self.node.clone(),
+            snapshot_every: Duration::from_secs_f64(self.config.snapshot_s),
             outlet,
             way: slot.way.clone(),
             stop: stopped,
@@ -321,4 +375,10 @@ impl Member {
         }
         let _ = self.jetstream.leases.delete(format!("{WORKER}{}", self.node)).await;
     }
+}
+
+/// Milliseconds since 1970.
+pub(super) fn now_ms() -> u64 {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.as_millis()).unwrap_or_default()
 }

@@ -9,9 +9,8 @@ use serde::Serialize;
 use super::figures::{StreamOwner, WorkerPresence};
 use super::jetstream::{JetStream, Names, connect};
 use super::member::{STREAM, WORKER};
-use super::pack::unpack;
+use super::pack::unpack_parts;
 use super::stream_channel::Resume;
-use super::stream_task::KNOWN;
 use super::{ClusterConfig, Figures};
 use crate::error::{Error, Result};
 use crate::mqtt::link;
@@ -61,6 +60,10 @@ pub struct StreamReport {
     pub resumes_at: Option<u64>,
     /// Seconds of sound since then.
     pub replay_s: Option<f64>,
+    /// Seconds since its last snapshot; none before the first of its session.
+    pub snapshot_age_s: Option<f64>,
+    /// Bytes of that snapshot.
+    pub snapshot_bytes: Option<u64>,
 }
 
 /// Asks the servers.
@@ -96,18 +99,25 @@ async fn read(jetstream: &JetStream) -> Result<ClusterReport, String> {
         Ok(keys) => keys.try_collect().await.map_err(|e| text(&e))?,
         Err(error) => return Err(text(&error)),
     };
-    for stream in keys.into_iter().filter(|key| !key.starts_with(KNOWN)) {
-        let Some(entry) = jetstream.states.get(stream.as_str()).await.map_err(|e| text(&e))? else {
+    for stream in keys.into_iter().filter(|key| !key.contains('.')) {
+        let Some(packed) = jetstream.states.get(stream.as_str()).await.map_err(|e| text(&e))? else {
             continue;
         };
-        let Ok(resume) = unpack::<Resume>(&entry) else { continue };
-        let since = now.saturating_sub(Duration::from_millis(resume.session.started_ms));
-        let (resumes_at, replay_s) = (Some(resume.sequence), Some(since.as_secs_f64()));
-        report.streams.insert(stream, StreamReport { resumes_at, replay_s, ..StreamReport::default() });
+        let Ok((resume, _)) = unpack_parts::<Resume>(&packed) else { continue };
+        let of = |ms: u64| now.saturating_sub(Duration::from_millis(ms)).as_secs_f64();
+        let snapshot = resume.snapshot.as_ref();
+        let line = StreamReport {
+            resumes_at: Some(snapshot.map_or(resume.sequence, |_| resume.sequence + 1)),
+            replay_s: Some(of(snapshot.map_or(resume.session.started_ms, |info| info.taken_ms))),
+            snapshot_age_s: snapshot.map(|info| of(info.taken_ms)),
+            snapshot_bytes: snapshot.map(|_| packed.len() as u64),
+            ..StreamReport::default()
+        };
+        report.streams.insert(stream, line);
     }
     let keys: Vec<String> =
         jetstream.leases.keys().await.map_err(|e| text(&e))?.try_collect().await.map_err(|e| text(&e))?;
-    let mut lags = BTreeMap::new();
+    let mut present = BTreeMap::new();
     for key in keys {
         let Some(entry) = jetstream.leases.entry(key.as_str()).await.map_err(|e| text(&e))? else { continue };
         if let Some(stream) = key.strip_prefix(STREAM) {
@@ -116,14 +126,14 @@ async fn read(jetstream: &JetStream) -> Result<ClusterReport, String> {
             (line.owner, line.revision) = (Some(owner.node), Some(entry.revision));
         } else if let Some(node) = key.strip_prefix(WORKER) {
             let presence: WorkerPresence = serde_json::from_slice(&entry.value).unwrap_or_default();
-            lags.extend(presence.lags);
+            present.extend(presence.streams);
             let WorkerPresence { max_streams, model, figures, .. } = presence;
             report.workers.insert(node.to_owned(), WorkerReport { model, max_streams, figures });
         }
     }
-    for (stream, (lag_s, sequence)) in lags {
+    for (stream, presence) in present {
         let line = report.streams.entry(stream).or_default();
-        (line.lag_s, line.sequence) = (Some(lag_s), Some(sequence));
+        (line.lag_s, line.sequence) = (Some(presence.lag_s), Some(presence.sequence));
     }
     let sound = jetstream.sound.get_info().await.map_err(|e| text(&e))?;
     report.sound = (sound.state.messages, sound.state.bytes);

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::capture::{Chunk, PcmForm};
 
 /// A chunk that does not fit starts a new session once the current one has been silent for so long.
@@ -27,7 +29,7 @@ pub enum ChunkFit {
 }
 
 /// The position of a session.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 struct SessionPosition {
     form: PcmForm,
     session: u32,
@@ -37,7 +39,7 @@ struct SessionPosition {
 }
 
 /// Follows the chunks of one stream.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sequencer {
     place: Option<SessionPosition>,
 }

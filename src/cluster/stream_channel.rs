@@ -36,18 +36,50 @@ impl Session {
     }
 }
 
-/// Where a stream can resume: the chunk with which a session began, and the detector state before it.
+/// Where a stream resumes: the beginning of a session and the detector state before it, or a snapshot in its middle.
 #[cfg(feature = "cluster")]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Resume {
-    /// Number of the chunk in the sound stream.
+    /// Number of a chunk in the sound stream: the one that the session begins with, or the last one that the snapshot stands for.
     pub sequence: u64,
-    /// The session that it begins.
+    /// The session; in a snapshot as it was after that chunk.
     pub session: Session,
     /// The first 12 hex digits of the model's sha256.
     pub model: String,
-    /// JSON of the detector state, if there is one.
+    /// JSON of the detector state before the session, if there is one; none in a snapshot.
     pub known: Option<String>,
+    /// Who wrote it: an id of one run of a worker.
+    #[serde(default)]
+    pub writer: String,
+    /// Ids of the calibrations that are kept for this stream.
+    #[serde(default)]
+    pub calibrations: Vec<String>,
+    /// Set in a snapshot, behind which the bytes of the stream's memory follow.
+    #[serde(default)]
+    pub snapshot: Option<SnapshotInfo>,
+}
+
+/// What a snapshot says of itself.
+#[cfg(feature = "cluster")]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SnapshotInfo {
+    /// How chunks are to follow.
+    pub order: crate::cluster::Sequencer,
+    /// When it was taken, milliseconds since 1970.
+    pub taken_ms: u64,
+}
+
+/// All that a stream remembers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StreamSnapshot {
+    /// Its session, with the number of the next document.
+    pub session: Session,
+    /// Its memory.
+    pub bytes: Vec<u8>,
+    /// Ids of the calibrations that belong to it.
+    pub calibrations: Vec<String>,
+    /// Of these, those that were not reported in this session yet: id and JSON.
+    pub new: Vec<(String, String)>,
 }
 
 /// Commands to the analysis for a shared stream, in this order.
@@ -62,6 +94,10 @@ pub enum StreamCommand {
         /// JSON of the detector state before, if there is one.
         known: Option<String>,
     },
+    /// A session goes on where the snapshot was taken. Answered by [`AnalysisReport::Resumed`].
+    Resume(Box<StreamSnapshot>),
+    /// A snapshot of the stream after what was sent so far, under this number. Answered by [`AnalysisReport::Snapshot`].
+    Snapshot(u64),
     /// The next samples, mono.
     Samples(Vec<f32>),
     /// So many samples are missing.
@@ -79,6 +115,10 @@ pub enum AnalysisReport {
     Event(Box<Event>),
     /// The detector state in the middle of a session: JSON.
     Known(String),
+    /// Whether the analysis goes on with the snapshot that it was given; else why not.
+    Resumed(Result<(), String>),
+    /// The snapshot that was asked for under this number; none while a calibration collects its sound.
+    Snapshot(u64, Option<Box<StreamSnapshot>>),
     /// The session has ended with this detector state: JSON.
     Ended(Option<String>),
     /// The stream was given up.

@@ -1,4 +1,5 @@
-//! The task of one stream while it is analysed here: sound in order to the analysis, and its documents to the journal.
+//! The task of one stream while it is analysed here: sound in order to the analysis, its documents to the journal, and its snapshots
+//! to the resume point.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,10 +16,13 @@ use super::figures::{Counts, Lag};
 use super::ids::session_id;
 use super::jetstream::{JetStream, RETRY_INTERVAL};
 use super::journal::{DocumentLog, Stored};
-use super::pack::{pack, unpack};
+use super::mono::mono;
+use super::pack::unpack;
+use super::resume_point::{ResumePoint, Written};
+use super::snapshots::SnapshotState;
 use super::stream_channel::{AnalysisReport, Resume, Session, StreamCommand, TaskPort};
 use super::{ChunkFit, Sequencer};
-use crate::capture::{Chunk, decode};
+use crate::capture::Chunk;
 use crate::mqtt::Incoming;
 
 /// Prefix of the key of the detector state in the middle of a session; ids of streams have no dot.
@@ -27,6 +31,8 @@ pub(super) const KNOWN: &str = "known.";
 const LAST: Duration = Duration::from_secs(2);
 /// Pause while the channel to the analysis is full.
 const FULL: Duration = Duration::from_millis(2);
+/// A stream whose last chunk is no older has caught up with its microphone.
+const CAUGHT_UP: Duration = Duration::from_millis(500);
 /// How often the source is informed that sound comes.
 const INFORM_EVERY: Duration = Duration::from_millis(500);
 
@@ -39,6 +45,10 @@ pub(super) struct StreamTask {
     pub(super) channel: Option<u16>,
     pub(super) prefix: String,
     pub(super) model: String,
+    /// Name of this worker.
+    pub(super) node: String,
+    /// From one snapshot to the next.
+    pub(super) snapshot_every: Duration,
     pub(super) outlet: TaskPort,
     /// Channel to the source, which shows whether the microphone is analysed.
     pub(super) way: Option<crossbeam_channel::Sender<Incoming>>,
@@ -50,17 +60,21 @@ pub(super) struct StreamTask {
 }
 
 /// A pass over the sound from a resume point on.
-struct ReplayPass {
-    journal: DocumentLog,
-    order: Sequencer,
-    /// Where the stream resumes, and the revision of that; none and 0 where nothing is known.
-    resume: Option<Resume>,
-    resume_revision: u64,
+pub(super) struct ReplayPass {
+    pub(super) journal: DocumentLog,
+    pub(super) order: Sequencer,
+    /// Number of the last chunk that was taken.
+    pub(super) at: u64,
+    pub(super) snapshots: SnapshotState,
     /// Detector state for the next session.
     known: Option<String>,
     /// A session goes on in the analysis.
-    running: bool,
+    pub(super) running: bool,
+    /// Older sound than the oldest that is kept was to be replayed: the next chunk shows whether there was any of this stream.
+    pub(super) sound_lost: bool,
     informed: Option<Instant>,
+    /// Since when it replays, and how many chunks; none once it has caught up with its microphone.
+    replays: Option<(Instant, u64)>,
 }
 
 impl StreamTask {
@@ -82,17 +96,18 @@ impl StreamTask {
     /// Follows the sound until the stream is given away.
     async fn follow(&mut self) -> Result<(), String> {
         let journal = DocumentLog::open(&self.jetstream, &self.stream).await?;
-        let entry = self.jetstream.states.entry(self.stream.as_str()).await.map_err(|e| e.to_string())?;
-        let resume_revision = entry.as_ref().map_or(0, |entry| entry.revision);
-        let resume = entry.and_then(|entry| unpack::<Resume>(&entry.value).ok());
+        let writer = ulid::Ulid::generate().to_string();
+        let point = ResumePoint::claim(&self.jetstream, (&self.stream, &self.node), writer).await?;
         let mut pass = ReplayPass {
             journal,
             order: Sequencer::default(),
-            resume,
-            resume_revision,
+            at: 0,
+            snapshots: SnapshotState::new(point, self.snapshot_every, &self.stream),
             known: None,
             running: false,
+            sound_lost: false,
             informed: None,
+            replays: Some((Instant::now(), 0)),
         };
         let start = self.start_of(&mut pass).await?;
         let config = pull::OrderedConfig {
@@ -111,29 +126,41 @@ impl StreamTask {
                 }
                 report = self.outlet.reports.recv() => {
                     let report = report.ok_or("the analysis has ended")?;
-                    self.hear_report(report, &mut pass).await;
+                    self.hear_report(report, &mut pass).await?;
                 }
+                done = pass.snapshots.written() => self.note_written(&mut pass, done)?,
                 message = messages.next() => {
                     let message = message.ok_or("the sound ended")?.map_err(|e| e.to_string())?;
                     self.take(&message, &mut pass).await?;
+                    self.ask_snapshot(&mut pass).await?;
                 }
             }
         }
     }
 
-    /// Number of the first chunk to be replayed.
-    async fn start_of(&self, pass: &mut ReplayPass) -> Result<u64, String> {
+    /// Number of the first chunk to be replayed: the one after the snapshot, or the one that the session begins with.
+    async fn start_of(&mut self, pass: &mut ReplayPass) -> Result<u64, String> {
         let info = self.jetstream.sound.get_info().await.map_err(|e| e.to_string())?;
         let (first, last) = (info.state.first_sequence.max(1), info.state.last_sequence);
-        let Some(resume) = &pass.resume else { return Ok(first) };
-        if resume.model == self.model && (first..=last).contains(&resume.sequence) {
+        let Some(resume) = pass.snapshots.resume().cloned() else { return Ok(first) };
+        let why = if resume.model != self.model {
+            format!("its model was {}, this one is {}", resume.model, self.model)
+        } else if resume.snapshot.is_some() {
+            let next = resume.sequence.saturating_add(1);
+            // servers that kept sound in memory alone count anew after a restart
+            pass.sound_lost = next < first || resume.sequence > last;
+            match self.resume_snapshot(pass, &resume).await? {
+                Ok(()) => {
+                    pass.at = resume.sequence;
+                    return Ok(if resume.sequence > last { first } else { next.max(first) });
+                }
+                Err(reason) => reason,
+            }
+        } else if (first..=last).contains(&resume.sequence) {
             pass.known.clone_from(&resume.known);
             return Ok(resume.sequence);
-        }
-        let why = if resume.model == self.model {
-            format!("its sound (chunk {}) is kept no longer, the oldest is {first}", resume.sequence)
         } else {
-            format!("its model was {}, this one is {}", resume.model, self.model)
+            format!("its sound (chunk {}) is kept no longer, the oldest is {first}", resume.sequence)
         };
         tracing::warn!(
             "cluster: {}: the resume point cannot be used: {why}; events since then may be missing or have other ids",
@@ -145,15 +172,28 @@ impl StreamTask {
             let later = later.and_then(|packed| unpack::<String>(&packed).ok());
             pass.known = later.or_else(|| resume.known.clone());
         }
-        Ok(first)
+        pass.sound_lost = false;
+        // documents of the sound up to a snapshot are stored
+        let after = resume.snapshot.as_ref().map_or(0, |_| resume.sequence.saturating_add(1));
+        Ok(if after > last { first } else { after.max(first) })
     }
 
     async fn take(&mut self, message: &Message, pass: &mut ReplayPass) -> Result<(), String> {
         let info = message.info().map_err(|e| e.to_string())?;
         let nanos = u64::try_from(info.published.unix_timestamp_nanos()).unwrap_or_default();
         let (sequence, at) = (info.stream_sequence, Duration::from_nanos(nanos));
+        pass.at = sequence;
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        self.lag.set(now.saturating_sub(at), sequence);
+        let lag = now.saturating_sub(at);
+        self.lag.set(lag, sequence);
+        if let Some((since, chunks)) = &mut pass.replays {
+            *chunks += 1;
+            if lag < CAUGHT_UP {
+                let ms = since.elapsed().as_millis();
+                tracing::info!("cluster: {}: caught up after {ms} ms and {chunks} chunks", self.stream);
+                pass.replays = None;
+            }
+        }
         let wanted = self.channel.map_or(1, |channel| channel.saturating_add(1));
         let chunk = match Chunk::read(&message.payload) {
             Ok(chunk) if chunk.pcm.channels >= wanted => chunk,
@@ -169,13 +209,24 @@ impl StreamTask {
             }
             ChunkFit::Begin => self.begin(&chunk, (sequence, at), pass).await?,
             ChunkFit::Follows { lost: 0 } => {}
-            ChunkFit::Follows { lost } => self.send(StreamCommand::Gap(lost)).await?,
+            ChunkFit::Follows { lost } => {
+                if std::mem::take(&mut pass.sound_lost) {
+                    self.counts.inexact.fetch_add(1, Ordering::Relaxed);
+                    let seconds = lost as f64 / f64::from(chunk.pcm.rate.max(1));
+                    tracing::warn!(
+                        "cluster: {}: {seconds:.1} s of sound after its snapshot are kept no longer: a gap",
+                        self.stream
+                    );
+                }
+                self.send(StreamCommand::Gap(lost)).await?;
+            }
         }
+        pass.sound_lost = false;
         if pass.informed.is_none_or(|informed| informed.elapsed() >= INFORM_EVERY) {
             pass.informed = Some(Instant::now());
             self.tell_source(Incoming::ByOtherPath);
         }
-        let samples = self.mono(&chunk);
+        let samples = mono(&chunk, self.channel);
         self.send(StreamCommand::Samples(samples)).await
     }
 
@@ -195,18 +246,19 @@ impl StreamTask {
                     pass.known = known.or_else(|| pass.known.take());
                     break;
                 }
-                self.hear_report(report, pass).await;
+                self.hear_report(report, pass).await?;
             }
             pass.running = false;
         }
-        let here = pass.resume.as_ref().filter(|resume| {
+        let here = pass.snapshots.resume().filter(|resume| {
             resume.sequence == sequence
+                && resume.snapshot.is_none()
                 && resume.model == self.model
                 && (resume.session.number, resume.session.first) == (chunk.session, chunk.first)
         });
         let session = match here {
             Some(resume) => resume.session.clone(),
-            None => self.keep_resume(chunk, (sequence, at), pass).await?,
+            None => self.keep_beginning(chunk, (sequence, at), pass).await?,
         };
         let known = pass.known.clone();
         self.send(StreamCommand::Begin { session, rate: chunk.pcm.rate, known }).await?;
@@ -214,7 +266,7 @@ impl StreamTask {
         Ok(())
     }
 
-    async fn keep_resume(
+    async fn keep_beginning(
         &self,
         chunk: &Chunk<'_>,
         (sequence, at): (u64, Duration),
@@ -230,32 +282,21 @@ impl StreamTask {
             session: session.clone(),
             model: self.model.clone(),
             known: pass.known.clone(),
+            writer: String::new(),
+            calibrations: Vec::new(),
+            snapshot: None,
         };
-        let text = pack(&resume)?;
-        let kept =
-            self.jetstream.states.update(self.stream.as_str(), text.into(), pass.resume_revision).await;
-        pass.resume_revision = kept.map_err(|e| format!("the resume point is not kept: {e}"))?;
-        pass.resume = Some(resume);
-        Ok(session)
-    }
-
-    /// The samples of a chunk as one channel.
-    fn mono(&self, chunk: &Chunk<'_>) -> Vec<f32> {
-        let mut samples = Vec::with_capacity(chunk.bytes.len() / chunk.pcm.format.bytes());
-        decode(chunk.bytes, chunk.pcm.format, &mut samples);
-        let channels = usize::from(chunk.pcm.channels).max(1);
-        if channels == 1 {
-            return samples;
+        let done = pass.snapshots.settle().await;
+        self.note_written(pass, done)?;
+        match pass.snapshots.keep_beginning(resume).await {
+            Written::Kept(_) => Ok(session),
+            Written::Fenced => Err(self.fenced()),
+            Written::Failed(reason) => Err(format!("the resume point is not kept: {reason}")),
         }
-        let of_frame = |frame: &[f32]| match self.channel {
-            Some(channel) => frame.get(usize::from(channel)).copied().unwrap_or_default(),
-            None => frame.iter().sum::<f32>() / frame.len() as f32,
-        };
-        samples.chunks_exact(channels).map(of_frame).collect()
     }
 
     /// Waits for room in the analysis.
-    async fn send(&self, mut sound: StreamCommand) -> Result<(), String> {
+    pub(super) async fn send(&self, mut sound: StreamCommand) -> Result<(), String> {
         loop {
             match self.outlet.sound.try_send(sound) {
                 Ok(()) => return Ok(()),
@@ -266,59 +307,66 @@ impl StreamTask {
         }
     }
 
-    async fn hear_report(&self, report: AnalysisReport, pass: &mut ReplayPass) {
+    pub(super) async fn hear_report(
+        &self,
+        report: AnalysisReport,
+        pass: &mut ReplayPass,
+    ) -> Result<(), String> {
         let event = match report {
             AnalysisReport::Event(event) => event,
-            AnalysisReport::Known(known) => return self.keep_known(&known).await,
-            AnalysisReport::Ended(_) | AnalysisReport::Left => return,
+            AnalysisReport::Known(known) => {
+                self.keep_known(&known).await;
+                return Ok(());
+            }
+            AnalysisReport::Snapshot(asked, snapshot) => {
+                return self.write_snapshot(asked, snapshot, pass).await;
+            }
+            AnalysisReport::Ended(_) | AnalysisReport::Resumed(_) | AnalysisReport::Left => return Ok(()),
         };
         match pass.journal.store(&self.jetstream, &event, self.revision.load(Ordering::Relaxed)).await {
             Stored::Now => drop(self.counts.stored.fetch_add(1, Ordering::Relaxed)),
             Stored::Before => drop(self.counts.repeated.fetch_add(1, Ordering::Relaxed)),
-            Stored::Fenced => {
-                if self.counts.fenced.fetch_add(1, Ordering::Relaxed) == 0 {
-                    tracing::warn!(
-                        "cluster: {}: a document is refused, since another worker is ahead; others are only counted",
-                        self.stream
-                    );
-                }
-            }
+            Stored::Fenced => drop(self.fenced()),
         }
+        Ok(())
     }
 
-    /// Stores the detector state in the middle of a session, for when the session's beginning can be replayed no
-    /// longer.
-    async fn keep_known(&self, known: &str) {
-        let kept = match pack(&known) {
-            Ok(packed) => {
-                self.jetstream.states.put(self.known_key(), packed.into()).await.map_err(|e| e.to_string())
-            }
-            Err(reason) => Err(reason),
-        };
-        if let Err(reason) = kept {
-            tracing::warn!("cluster: {}: its detector state is not stored: {reason}", self.stream);
+    /// Counts a write that is refused; says why this pass ends.
+    pub(super) fn fenced(&self) -> String {
+        if self.counts.fenced.fetch_add(1, Ordering::Relaxed) == 0 {
+            tracing::warn!(
+                "cluster: {}: a write is refused, since another worker is ahead; others are only counted",
+                self.stream
+            );
         }
+        "another worker is ahead".to_owned()
     }
 
-    fn known_key(&self) -> String {
-        format!("{KNOWN}{}", self.stream)
-    }
-
-    /// The analysis gives the stream up as it is; its earlier reports are stored where there is a `pass`.
+    /// The analysis gives the stream up as it is; its earlier reports and a last snapshot are stored where there is a `pass`.
     async fn leave(&mut self, mut pass: Option<&mut ReplayPass>) {
         let leave = async {
+            if let Some(pass) = &mut pass
+                && pass.running
+                && !self.send_snapshot(pass).await
+            {
+                return;
+            }
             if self.send(StreamCommand::Leave).await.is_err() {
                 return;
             }
             while let Some(report) = self.outlet.reports.recv().await {
                 match report {
-                    AnalysisReport::Left => return,
+                    AnalysisReport::Left => break,
                     report => {
                         if let Some(pass) = &mut pass {
-                            self.hear_report(report, pass).await;
+                            let _ = self.hear_report(report, pass).await;
                         }
                     }
                 }
+            }
+            if let Some(pass) = &mut pass {
+                let done = pass.snapshots.settle().await;
+                let _ = self.note_written(pass, done);
             }
         };
         if timeout(LAST, leave).await.is_err() {

@@ -14,6 +14,7 @@ use super::relay::RelaySetup;
 use super::stream_channel::TaskPort;
 use crate::error::{Error, Result};
 use crate::mqtt::{Incoming, link};
+use crate::publish::ClusterView;
 
 /// A stream that workers share.
 #[derive(Debug)]
@@ -45,6 +46,8 @@ pub struct WorkerSetup {
     pub streams: Vec<SharedStream>,
     /// The relay to the MQTT broker, if there is one.
     pub relay: Option<RelaySetup>,
+    /// Where the state is shown.
+    pub view: ClusterView,
 }
 
 /// The thread.

@@ -6,6 +6,7 @@ use super::kept::Bands;
 use super::kind::EventFeatures;
 use super::pitch::{PitchTracker, Tones};
 use super::rhythm::{BeatFault, BeatTracker, Rhythm};
+use crate::detect::exact::exact;
 use crate::frame::Frame;
 use crate::units::FRAME_RATE;
 
@@ -73,6 +74,8 @@ pub(crate) struct ActivityTracker {
     missed: u32,
     pitch: PitchTracker,
 }
+
+exact!(ActivityTracker { powers, next, frames, quiet, runs_from, beats_from, beats, fault, missed, pitch });
 
 impl ActivityTracker {
     pub(crate) fn new() -> Self {

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
+use crate::detect::exact::exact;
 use crate::error::{Error, Result};
 
 /// M, most buckets of one size.
@@ -37,6 +38,8 @@ pub struct Adwin {
     rows: Vec<VecDeque<Moments>>,
 }
 
+exact!(Adwin { delta, clock, since, rows });
+
 /// Count, mean and sum of squared deviations of some values.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -45,6 +48,8 @@ struct Moments {
     mean: f64,
     squares: f64,
 }
+
+exact!(Moments { count, mean, squares });
 
 impl Moments {
     /// The moments of both (Chan, Golub and LeVeque 1979).

@@ -20,6 +20,7 @@ use super::reading::DetectorCounts;
 use super::recurring::{Extent, Repeat};
 use super::state::WatchState;
 use super::terms::AdaptiveState;
+use crate::detect::exact::exact;
 use crate::error::Result;
 use crate::units::FRAME_RATE;
 
@@ -37,6 +38,8 @@ pub(crate) struct Learnt {
     pub(crate) recalibrated: Recalibrated,
     pub(crate) maxima: Maxima,
 }
+
+exact!(Learnt { controller, recalibrated, maxima });
 
 impl Learnt {
     /// Nothing yet.
@@ -99,6 +102,26 @@ pub(crate) struct AlarmController {
     regime: bool,
     counts: DetectorCounts,
 }
+
+exact!(AlarmController {
+    base,
+    held,
+    repeat_after,
+    window,
+    gate,
+    learnt,
+    bucket,
+    capped_before,
+    block,
+    running,
+    drift,
+    declared,
+    medians,
+    changed,
+    frozen,
+    regime,
+    counts
+});
 
 impl AlarmController {
     /// A watch over a stream of which only the calibration is known.

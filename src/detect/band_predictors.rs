@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::background_model::{WARM_UP, too_short};
 use super::kept::Bands;
 use super::linear_predictor::LinearPredictor;
+use crate::detect::exact::exact;
 use crate::error::Result;
 use crate::units::BANDS;
 
@@ -23,6 +24,8 @@ pub(super) struct BandHistory {
     averages: [[f32; BANDS]; 2],
     begun: bool,
 }
+
+exact!(BandHistory { averages, begun });
 
 impl BandHistory {
     /// Of a stream that begins.

@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
+use crate::detect::exact::exact;
 use crate::error::{Error, Result};
 use crate::units::FRAME_RATE;
 
@@ -56,6 +57,8 @@ pub struct Controller {
     recent: VecDeque<Alarm>,
 }
 
+exact!(Controller { events_per_hour, step, offset, recent });
+
 /// An alarm that the operator may judge.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -65,6 +68,8 @@ struct Alarm {
     raised: f64,
     taken_back: bool,
 }
+
+exact!(Alarm { number, raised, taken_back });
 
 impl Controller {
     /// A controller for λ = `events_per_hour`, 0.01 to 3600. `scale` is σ, the scale of the score's tail, above 0
@@ -182,6 +187,8 @@ pub struct TokenBucket {
     /// Alarms refused since the start.
     refused: u64,
 }
+
+exact!(TokenBucket { level, refill, refused });
 
 impl TokenBucket {
     /// A full bucket for λ = `events_per_hour`, 0.01 to 3600, and `cap_factor` 1 to 100.

@@ -1,6 +1,7 @@
 //! What is normal here: the outcome of calibration, kept between runs.
 
 use std::fmt::Write as _;
+use std::sync::OnceLock;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -25,6 +26,16 @@ const PRIOR_SECONDS: f64 = 90.0;
 const SURPRISE_ALONE: f64 = 1.0;
 /// No step of the gain is less probable than this.
 pub(super) const STEP_P: f64 = 0.1;
+
+/// An id that is computed once. It is no part of the content.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct CachedId(OnceLock<String>);
+
+impl PartialEq for CachedId {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
 
 /// What was learnt about normal sound. As JSON it holds about 50,000 numbers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -54,17 +65,22 @@ pub struct Calibration {
     pub(crate) score_tail: Tail,
     /// Level and rhythm, by which the kind of an event is decided.
     pub(crate) activity: Activity,
+    #[serde(skip)]
+    pub(crate) cached_id: CachedId,
 }
 
 impl Calibration {
     /// The first 8 hex digits of the sha256 of the JSON form.
     #[must_use]
     pub fn id(&self) -> String {
-        let json = serde_json::to_vec(self).unwrap_or_default();
-        Sha256::digest(json).iter().take(4).fold(String::new(), |mut hex, byte| {
-            let _ = write!(hex, "{byte:02x}");
-            hex
-        })
+        let of_content = || {
+            let json = serde_json::to_vec(self).unwrap_or_default();
+            Sha256::digest(json).iter().take(4).fold(String::new(), |mut hex, byte| {
+                let _ = write!(hex, "{byte:02x}");
+                hex
+            })
+        };
+        self.cached_id.0.get_or_init(of_content).clone()
     }
 
     /// Hash of the model whose frames it was learnt from.

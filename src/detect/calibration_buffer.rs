@@ -3,7 +3,7 @@
 use super::activity::Activity;
 use super::background_model::{BackgroundModel, GainStep, RawRows};
 use super::band_predictors::BandPredictors;
-use super::calibration::{CALIBRATION_VERSION, Calibration, critic_probability, vote};
+use super::calibration::{CALIBRATION_VERSION, CachedId, Calibration, critic_probability, vote};
 use super::config::DetectConfig;
 use super::detector_model::DetectorModel;
 use super::feature_rows::{RAW, ROW};
@@ -96,6 +96,11 @@ impl CalibrationBuffer {
             self.recent.drain(..TAIL_FRAMES / 2);
         }
         self.recent.push(frame.clone());
+    }
+
+    /// Whether it holds no frame yet.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.frames == 0
     }
 
     /// Share of the wanted seconds that was received, 0 to 1.
@@ -200,6 +205,7 @@ impl CalibrationBuffer {
             terms: fitted.model,
             combination,
             score_tail,
+            cached_id: CachedId::default(),
         })
     }
 

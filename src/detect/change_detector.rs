@@ -14,6 +14,7 @@ use super::frame_scorer::FrameScorer;
 use super::stage::{SinceBreak, Stage};
 use super::surprise::median;
 use super::terms::Adaptive;
+use crate::detect::exact::exact;
 use crate::event::Finding;
 use crate::frame::{Frame, FrameShape};
 use crate::units::FRAME_RATE;
@@ -52,6 +53,8 @@ pub(crate) struct Medians {
     block: Vec<f64>,
     last: VecDeque<f64>,
 }
+
+exact!(Medians { block, last });
 
 impl Medians {
     /// The next frame's p; the median of its block where it is the last one.

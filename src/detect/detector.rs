@@ -34,7 +34,7 @@ pub struct Detector {
     pub(super) instrument: DetectorModel,
     pub(super) stage: Stage,
     /// Index of the last frame.
-    last: Option<u64>,
+    pub(super) last: Option<u64>,
     /// Events begun.
     pub(super) number: u64,
     /// Without those of the present watch.

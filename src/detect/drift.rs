@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::adwin::Adwin;
 use super::surprise::median;
+use crate::detect::exact::exact;
 use crate::units::FRAME_RATE;
 
 /// Frames of a median: 10 s.
@@ -29,6 +30,8 @@ struct Slow {
     #[serde(skip)]
     frames: Vec<f64>,
 }
+
+exact!(Slow { floor, first, scale, window, frames });
 
 impl Slow {
     fn new(floor: f64) -> Self {
@@ -77,6 +80,8 @@ pub(crate) struct Drift {
     novelty: Slow,
     level: Slow,
 }
+
+exact!(Drift { score, novelty, level });
 
 impl Default for Drift {
     fn default() -> Self {

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::band_predictors::{BandHistory, BandPredictors, LAG, TREND};
+use crate::detect::exact::exact;
 use crate::units::BANDS;
 
 /// Frames of a row: 50 ms.
@@ -44,6 +45,8 @@ pub struct FeatureExtractor {
     slow: Vec<f32>,
     frames: usize,
 }
+
+exact!(FeatureExtractor { bands, unexpected, departure, before, trend, slow, frames });
 
 impl Default for FeatureExtractor {
     fn default() -> Self {

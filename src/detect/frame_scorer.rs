@@ -9,6 +9,7 @@ use super::kind::{EventFeatures, STANDS_OUT, TermProbabilities};
 use super::surprise::{MovingAverage, median};
 use super::tail::P_FLOOR;
 use super::terms::{Adaptive, Baseline, Term, TermState, Values};
+use crate::detect::exact::{Exact, exact};
 use crate::event::Evidence;
 use crate::frame::Frame;
 use crate::kernels::CriticMemory;
@@ -35,6 +36,8 @@ struct Verdict {
     bands: Option<BandFigures>,
 }
 
+exact!(Verdict { novelty, p_novelty, p, surprisals, bands });
+
 /// How the bands of the last 0.25 s lie against what is normal.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct BandFigures {
@@ -46,6 +49,8 @@ pub(super) struct BandFigures {
     /// Share of the bands that stand out, 0 to 1.
     pub(super) share: f32,
 }
+
+exact!(BandFigures { loudest, above, below, share });
 
 /// What scores remember of a stream since its last break.
 #[derive(Debug, Clone)]
@@ -66,6 +71,32 @@ pub(super) struct FrameScorer {
     raw: Vec<f32>,
     row: Vec<f32>,
 }
+
+impl Exact for CriticMemory {
+    fn write(&self, out: &mut Vec<u8>) {
+        let [first, hidden] = self.parts();
+        (first.to_vec(), hidden.to_vec()).write(out);
+    }
+
+    fn read(from: &mut &[u8]) -> Option<Self> {
+        let (first, hidden) = Exact::read(from)?;
+        Some(Self::from_parts(first, hidden))
+    }
+}
+
+exact!(FrameScorer {
+    smooth,
+    extractor,
+    terms,
+    baseline,
+    step_rows,
+    critic,
+    verdict,
+    second,
+    p_place,
+    raw,
+    row
+});
 
 /// The scores of a frame.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use super::config::{DetectConfig, ms_to_frames};
 use super::ongoing_event::{OngoingEvent, ScoredFrame};
+use crate::detect::exact::exact;
 use crate::units::FRAME_RATE;
 
 /// Frames after an event for which the context of what follows is that event: 3 s.
@@ -22,6 +23,8 @@ pub(crate) struct Rules {
     hold_off: u64,
     longest: u64,
 }
+
+exact!(Rules { on_below, off_above, severe_below, min_frames, hang, lookback, merge, hold_off, longest });
 
 impl Rules {
     pub(crate) fn new(config: &DetectConfig) -> Self {
@@ -96,6 +99,8 @@ pub(crate) struct Gate {
     /// The last event was cut for length and still goes on.
     exhausted: bool,
 }
+
+exact!(Gate { rules, recent, hot, warm_since, quiet, episode, ready_at, context_ready_at, exhausted });
 
 impl Gate {
     pub(crate) fn new(rules: Rules) -> Self {

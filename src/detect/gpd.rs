@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::detect::exact::exact;
+
 /// Shapes that a fit may give.
 const SHAPE_RANGE: (f64, f64) = (-0.5, 0.5);
 /// Mean and standard deviation of the normal prior on the shape.
@@ -18,6 +20,8 @@ pub struct Gpd {
     /// σ > 0, in units of the score.
     pub scale: f64,
 }
+
+exact!(Gpd { shape, scale });
 
 impl Gpd {
     /// The most probable law of `excesses` (all > 0): profile likelihood over γ in [−0.5, 0.5] with a normal

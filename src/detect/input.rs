@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
+use crate::detect::exact::{exact, exact_names};
 use crate::units::{FRAME_RATE, HOP};
 
 /// Hops in 1 s.
@@ -42,6 +43,8 @@ pub enum InputState {
     /// A sample that is not a number or infinite.
     Invalid,
 }
+
+exact_names!(InputState { Good, Faint, Offset, Clipping, Stuck, Silent, Invalid });
 
 impl std::fmt::Display for InputState {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -105,6 +108,8 @@ pub struct InputCounts {
     pub invalid: u64,
 }
 
+exact!(InputCounts { good, faint, offset, clipping, stuck, silent, invalid });
+
 impl InputCounts {
     fn add(&mut self, state: InputState) {
         let count = match state {
@@ -146,6 +151,8 @@ pub struct InputMonitor {
     /// Mean squares, about the mean, of the last 10 whole seconds.
     seconds: VecDeque<f64>,
 }
+
+exact!(InputMonitor { state, counts, better, nothing, second, part, seconds });
 
 impl Default for InputMonitor {
     fn default() -> Self {
@@ -276,6 +283,8 @@ struct Sums {
     squares: f64,
     clipped: usize,
 }
+
+exact!(Sums { samples, sum, squares, clipped });
 
 impl Sums {
     fn of(samples: &[f32]) -> Self {

@@ -1,6 +1,7 @@
 //! From the terms that decided an event to what it was.
 
 use super::rhythm::BeatFault;
+use crate::detect::exact::exact;
 use crate::event::{Detail, Kind};
 
 /// A tail probability below this says that a term finds the sound improbable.
@@ -33,6 +34,8 @@ pub(crate) struct TermProbabilities {
     /// −PMI: usual by itself, unusual here and now.
     pub(crate) pmi: f64,
 }
+
+exact!(TermProbabilities { density, short_prediction, long_prediction, sequence, pmi });
 
 impl Default for TermProbabilities {
     fn default() -> Self {
@@ -82,6 +85,22 @@ pub(crate) struct EventFeatures {
     /// How much higher the pitch of the background is, percent, at most; none where it is as usual or not known.
     pub(crate) pitch_percent: Option<f64>,
 }
+
+exact!(EventFeatures {
+    p,
+    lasts_s,
+    level_change_db,
+    below_floor_s,
+    ran_s,
+    band_above,
+    band_below,
+    band_share,
+    period_s,
+    beat,
+    missed_beats,
+    tempo_percent,
+    pitch_percent
+});
 
 impl EventFeatures {
     /// Takes the clues of a later frame of the same event in.

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::budget::Verdict;
 use super::recurring::{ALIKE, Direction, Extent, RecurringSounds, Repeat, cosine};
+use crate::detect::exact::exact;
 use crate::event::Nearest;
 
 /// Events that can still be judged, and sounds that are remembered as normal.
@@ -28,6 +29,8 @@ struct Remembered {
     extent: Option<Extent>,
 }
 
+exact!(Remembered { number, direction, blocks, extent });
+
 /// A sound that is normal, and the event that was judged.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -37,6 +40,8 @@ struct NormalSound {
     #[serde(default)]
     extent: Option<Extent>,
 }
+
+exact!(NormalSound { number, direction, extent });
 
 /// The last 64 events, the last 64 sounds that were declared normal, and the last 64 sounds that were reported.
 ///
@@ -54,6 +59,8 @@ pub(crate) struct KnownNormal {
     #[serde(default)]
     recurring: RecurringSounds,
 }
+
+exact!(KnownNormal { background, seen, events, normal, recurring });
 
 impl KnownNormal {
     /// Whether there is any sound of which events may be withheld: one that was declared normal, or, where `repeats` rest,

@@ -1,5 +1,6 @@
 //! Latents z, averaged over a short window.
 
+use crate::detect::exact::exact;
 use crate::frame::Frame;
 use crate::units::HOP;
 
@@ -19,6 +20,8 @@ pub(crate) struct LatentMean {
     next: usize,
     filled: usize,
 }
+
+exact!(LatentMean { rows, width, next, filled });
 
 impl LatentMean {
     pub(crate) fn new(window: usize, width: usize) -> Self {

@@ -6,6 +6,7 @@ use std::ops::RangeInclusive;
 use serde::{Deserialize, Serialize};
 
 use super::tail::Tail;
+use crate::detect::exact::exact;
 
 /// Blocks of 1 s that are remembered: 4 h.
 const MOST: usize = 14_400;
@@ -27,6 +28,8 @@ pub(crate) struct Maxima {
     /// The next block is left out.
     wary: bool,
 }
+
+exact!(Maxima { milli, blocks, since_fit, wary });
 
 impl Maxima {
     /// How many blocks there were; the next one has this number.
@@ -89,6 +92,8 @@ impl Maxima {
 pub(crate) struct Recalibrated {
     tail: Option<Tail>,
 }
+
+exact!(Recalibrated { tail });
 
 impl Recalibrated {
     /// The probability in force of a frame whose probability under the calibration is `p`.

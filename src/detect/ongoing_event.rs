@@ -2,6 +2,7 @@
 
 use super::kind::{EventFeatures, classify};
 use super::recurring::Repeat;
+use crate::detect::exact::{exact, exact_names};
 use crate::event::{Detail, Evidence, Finding, Kind, Phase, Tier};
 use crate::nn::band_edges;
 use crate::units::{BANDS, FRAME_RATE, frame_end, frame_start, samples_to_seconds};
@@ -24,6 +25,9 @@ pub(crate) struct ScoredFrame {
     /// What kind of thing it may be.
     pub(crate) clues: EventFeatures,
 }
+
+exact_names!(Evidence { Surprise, Novelty });
+exact!(ScoredFrame { index, p, p_place, score, evidence, surprise, novelty, band, level_dbfs, pmi, clues });
 
 impl ScoredFrame {
     /// A frame of which nothing is known but that nothing was received.
@@ -62,6 +66,8 @@ struct Totals {
     level_dbfs: f32,
 }
 
+exact!(Totals { score, frames, level_dbfs });
+
 impl Totals {
     const NONE: Self = Self { score: 0.0, frames: 0, level_dbfs: -120.0 };
 
@@ -82,6 +88,8 @@ pub(crate) struct OngoingEvent {
     peak: ScoredFrame,
     clues: EventFeatures,
 }
+
+exact!(OngoingEvent { onset, last_active, sure, quiet, peak, clues });
 
 impl OngoingEvent {
     /// An event that begins with `first`.

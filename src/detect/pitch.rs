@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::kept::Bands;
+use crate::detect::exact::exact;
 use crate::nn::band_edges;
 use crate::units::{BANDS, FRAME_RATE};
 
@@ -73,6 +74,8 @@ pub(crate) struct PitchTracker {
     average: Spectrum,
     frames: u32,
 }
+
+exact!(PitchTracker { average, frames });
 
 impl PitchTracker {
     pub(crate) fn new() -> Self {

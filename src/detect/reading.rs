@@ -1,6 +1,7 @@
 //! What the detector says of every frame, event or not.
 
 use super::input::InputState;
+use crate::detect::exact::exact;
 
 /// What a detector is doing.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -72,3 +73,5 @@ pub struct DetectorCounts {
     /// Times that the site has changed.
     pub regimes: u64,
 }
+
+exact!(DetectorCounts { invalid, capped, known, repeats, drifts, regimes });

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
+use crate::detect::exact::{exact, exact_names};
 use crate::event::Kind;
 use crate::units::FRAME_RATE;
 
@@ -45,6 +46,9 @@ pub(crate) struct Extent {
     /// What it was.
     pub(crate) kind: Kind,
 }
+
+exact_names!(Kind { Foreign, Missing, Early, Late, OutOfOrder, Stopped, Changed });
+exact!(Extent { novelty, score, kind });
 
 impl Extent {
     /// The farther of both, of the later kind.
@@ -91,6 +95,8 @@ pub(crate) struct Repeat {
     pub(crate) since: u64,
 }
 
+exact!(Repeat { of, times, extent, is_frequent, since });
+
 /// A sound that events were of.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -106,6 +112,8 @@ struct Sound {
     /// The operator has called one of them an anomaly: all are reported.
     anomaly: bool,
 }
+
+exact!(Sound { first, direction, heard, reported, extent, anomaly });
 
 impl Sound {
     /// Whether it was reported so often that it is reported only now and then from here on.
@@ -126,6 +134,8 @@ pub(crate) struct RecurringSounds {
     now: u64,
     sounds: VecDeque<Sound>,
 }
+
+exact!(RecurringSounds { now, sounds });
 
 impl RecurringSounds {
     /// A frame passes.

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::kept::Bands;
+use crate::detect::exact::exact;
 use crate::units::{BANDS, FRAME_RATE};
 
 mod onsets;
@@ -44,6 +45,8 @@ pub(crate) struct Rhythm {
     /// Deviation of the rise of each band, `[64]`, above 0.
     scale: Vec<f32>,
 }
+
+exact!(Rhythm { period_s, strength, tolerance_s, threshold, scale });
 
 impl Rhythm {
     /// Finds the rhythm of consecutive frames: log-mel `bands` `[n, 64]` at 100 Hz. At each of `breaks` (frame numbers,

@@ -12,6 +12,7 @@ use super::frame_scorer::FrameScorer;
 use super::latent_mean::{LatentMean, POOL_FRAMES};
 use super::ongoing_event::ScoredFrame;
 use super::terms::Adaptive;
+use crate::detect::exact::exact;
 
 /// What a detector holds while it watches.
 #[derive(Debug, Clone)]
@@ -48,6 +49,8 @@ pub(super) struct SinceBreak {
     /// Level and beats.
     pub(super) activity: ActivityTracker,
 }
+
+exact!(SinceBreak { frames, scorer, pool, activity });
 
 impl SinceBreak {
     pub(super) fn new(config: &DetectConfig, latent: usize) -> Self {

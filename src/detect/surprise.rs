@@ -4,6 +4,8 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
+use crate::detect::exact::exact;
+
 /// Least spread of −PMI that is believed, in nats.
 const LEAST_SPREAD: f64 = 1e-3;
 
@@ -75,6 +77,8 @@ pub(crate) struct MovingAverage {
     last: VecDeque<f64>,
     window: usize,
 }
+
+exact!(MovingAverage { last, window });
 
 impl MovingAverage {
     /// Over `window` frames, 1 or more.

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::gpd::Gpd;
+use crate::detect::exact::exact;
 use crate::error::{Error, Result};
 
 /// No probability is given below this: minutes of sound say nothing about rarer things.
@@ -37,6 +38,8 @@ pub struct Tail {
     /// Law of s − t above the threshold.
     law: Gpd,
 }
+
+exact!(Tail { maxima, discarded, threshold, share, law });
 
 impl Tail {
     /// Fits the tail to block maxima, in any order.

@@ -52,6 +52,9 @@ pub trait Stepper: Debug + Send {
     /// When a row does not exist, lengths do not fit, or the device fails.
     fn step(&mut self, rows: &[u32], samples: &[f32], hops: &mut Hops) -> Result<()>;
 
+    /// The instruction sets that its products use, as logs name them: `AVX-512 with VNNI and AMX`.
+    fn instructions(&self) -> String;
+
     /// Another stepper without rows, for another thread, on the same copy of the weights; none where there can be only one.
     ///
     /// # Errors

@@ -41,6 +41,10 @@ fn append(tensor: &Tensor, into: &mut Vec<f32>) -> Result<()> {
 }
 
 impl Stepper for LayerStepper {
+    fn instructions(&self) -> String {
+        "layers".to_owned()
+    }
+
     fn rows(&self) -> usize {
         self.state.batch()
     }

@@ -186,6 +186,29 @@ impl LiveBatch {
         self.next.get(slot).copied().flatten().ok_or_else(|| slot_is_free(slot))
     }
 
+    /// All that the model remembers of the stream: a copy, as numbers. Their order is that of the model's layers.
+    ///
+    /// # Errors
+    /// When the slot is free, or the device fails.
+    pub fn memory(&self, slot: usize) -> Result<Vec<f32>> {
+        self.next_frame(slot)?;
+        let mut memory = Vec::new();
+        self.stepper.memory(slot, &mut memory)?;
+        Ok(memory)
+    }
+
+    /// Lets the stream go on where one was that had this [`memory`](Self::memory); its next hop will be frame `next`.
+    ///
+    /// # Errors
+    /// When the slot is free, the memory is of another model, or the device fails.
+    pub fn set_memory(&mut self, slot: usize, next: u64, memory: &[f32]) -> Result<()> {
+        self.slot_mut(slot)?;
+        self.stepper.set_memory(slot, memory)?;
+        *self.slot_mut(slot)? = Some(next);
+        self.renew_checkpoint();
+        Ok(())
+    }
+
     /// Steps the streams that have a hop; the memory of streams not named does not change. A slot may have some hops,
     /// in a row, where all slots have as many: the weights are read once for all of them. `frames` receives one frame
     /// for each entry of `hops`, in that order.
@@ -264,6 +287,12 @@ impl LiveBatch {
             self.renew_checkpoint();
         }
         Ok(&self.hops)
+    }
+
+    /// The instruction sets that products use, as [`Stepper::instructions`] names them.
+    #[must_use]
+    pub fn instructions(&self) -> String {
+        self.stepper.instructions()
     }
 
     /// How often a stream's memory was reset because the model's output was not finite.

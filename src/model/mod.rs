@@ -5,6 +5,7 @@
 //! manifest disagree.
 
 mod agreement;
+mod auto_precision;
 mod bank;
 mod cpc;
 mod device;

@@ -34,6 +34,7 @@
 //! are off unless `[publish.embedding] rate_hz` asks for them: no sound can be played from them, but they reveal more
 //! of the sound than events do, to every client that may read the topic.
 
+mod cluster_health;
 mod config;
 mod embedding;
 mod home_assistant;
@@ -55,6 +56,7 @@ mod status;
 mod text;
 mod topics;
 
+pub use cluster_health::{ClusterHealth, ClusterStreamHealth, ClusterView};
 pub use config::{PublishConfig, StdoutForm};
 pub use embedding::{
     EMBEDDING_HEADER, EMBEDDING_MAGIC, EMBEDDING_VERSION, Embedding, EmbeddingConfig, EmbeddingSource,
@@ -71,8 +73,8 @@ pub use payload::{
 pub use progress::{CalibrationProgress, StreamProgress};
 pub use publisher::{EventSender, Outgoing, Publisher, StopReport};
 pub use request::{
-    AckEvent, Budget, Command, Judgement, MAX_MUTE_S, Mute, Request, RequestBody, Response, ResponseStatus,
-    Snapshot, StreamSelector,
+    AckEvent, Budget, Command, DirectRequest, Judgement, MAX_MUTE_S, Mute, Request, RequestBody, Response,
+    ResponseStatus, Snapshot, StreamSelector,
 };
 pub use status::PublisherStatus;
 pub use topics::{Topics, check_id};

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::cluster_health::ClusterHealth;
 use super::progress::CalibrationProgress;
 use crate::event::EVENT_SCHEMA;
 use crate::telemetry::{DurationHistogram, Percentiles};
@@ -292,6 +293,9 @@ pub struct Health {
     pub rss_bytes: u64,
     /// The streams by id.
     pub streams: BTreeMap<String, StreamHealth>,
+    /// The cluster, where this is one of its workers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<ClusterHealth>,
 }
 
 /// Delays within [`Health`].

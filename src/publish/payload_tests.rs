@@ -146,6 +146,7 @@ fn health_document() {
         },
         snapshots_written: 6,
         snapshots_dropped: 4,
+        cluster: None,
         hop_spread: crate::telemetry::DurationHistogram::default(),
         hop_p50_us: 310.0,
         hop_p99_us: 800.5,

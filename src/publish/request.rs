@@ -1,5 +1,6 @@
 //! Requests to the node, and their responses.
 
+use crossbeam_channel::Sender;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -165,6 +166,15 @@ pub struct Request {
     pub ask: RequestBody,
     /// Copied to the response, so that the client can match it.
     pub transaction: Option<String>,
+}
+
+/// A request of a caller in this process, who gets the response in place of the broker.
+#[derive(Debug)]
+pub struct DirectRequest {
+    /// The request.
+    pub request: Request,
+    /// Where its response goes; the caller may have left.
+    pub response_sender: Sender<Response>,
 }
 
 #[cfg(feature = "mqtt")]

@@ -30,6 +30,32 @@ fn snr(out: &[f32], hz: f64) -> f64 {
 }
 
 #[test]
+fn one_that_is_resumed_goes_on_to_the_bit() {
+    for rate in [8_000, 11_025, 16_000, 22_050, 32_000, 44_100, 48_000, 96_000] {
+        let sound = tone(rate, 700.0, 1);
+        let mut whole = Vec::new();
+        let mut first = StreamResampler::new(rate).unwrap();
+        first.push(&sound, &mut whole).unwrap();
+        for cut in [0, 1, 100, 479, 480, 481, 5000, 7777] {
+            let (mut out, mut first) = (Vec::new(), StreamResampler::new(rate).unwrap());
+            first.push(&sound[..cut], &mut out).unwrap();
+            let mut second = StreamResampler::new(rate).unwrap();
+            second.push(&sound[..333], &mut Vec::new()).unwrap();
+            second.resume(&first.memory().unwrap()).unwrap();
+            second.push(&sound[cut..], &mut out).unwrap();
+            assert!(
+                out.iter().map(|x| x.to_bits()).eq(whole.iter().map(|x| x.to_bits())),
+                "{rate} Hz, {cut}"
+            );
+        }
+    }
+    let by_sincs = StreamResampler::new(44_099).unwrap();
+    assert!(by_sincs.memory().is_none());
+    let foreign = ResamplerMemory { waiting: vec![0.0; 100_000], last: vec![], skip: 0, taken: 0, given: 0 };
+    assert!(StreamResampler::new(48_000).unwrap().resume(&foreign).is_err());
+}
+
+#[test]
 fn tones_keep_amplitude_and_place() {
     for rate in [8_000, 11_025, 22_050, 32_000, 44_100, 48_000, 96_000] {
         let worst = [60.0, 1000.0, 3000.0]

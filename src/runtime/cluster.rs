@@ -1,14 +1,17 @@
 //! Streams that the workers of a cluster share: commands of their tasks to the analysis, and its reports.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::inference::Inference;
-use super::{Engine, EventBuilder};
+use super::{Engine, EventBuilder, StreamMemory};
 use crate::capture::{OpenSource, SourceConfig};
-use crate::cluster::{AnalysisPort, AnalysisReport, Session, StreamCommand};
+use crate::cluster::{AnalysisPort, AnalysisReport, Session, StreamCommand, StreamSnapshot};
 use crate::config::Config;
+use crate::detect::{Calibration, Detector};
 use crate::error::Result;
 use crate::event::{Event, Finding};
+use crate::publish::ClusterView;
 use crate::ring::Read;
 
 /// The cluster session of a stream.
@@ -20,11 +23,13 @@ pub(super) struct ClusterSession {
     node: String,
     /// JSON of the detector state at the end of the session.
     known: Option<String>,
+    /// Ids of the calibrations that the task of the stream knows.
+    reported: BTreeSet<String>,
 }
 
 impl ClusterSession {
     fn new(inlet: AnalysisPort, node: &str) -> Self {
-        Self { inlet, session: None, node: node.to_owned(), known: None }
+        Self { inlet, session: None, node: node.to_owned(), known: None, reported: BTreeSet::new() }
     }
 
     /// Makes a document of a finding, and sends it; `None` without a current session.
@@ -49,6 +54,21 @@ impl ClusterSession {
         if let Some(text) = state.and_then(|state| serde_json::to_string(&state).ok()) {
             self.inlet.report(AnalysisReport::Known(text));
         }
+    }
+
+    /// The snapshot of a stream whose memory is `memory`.
+    fn snapshot(&mut self, memory: StreamMemory, detector: &Detector) -> Option<Box<StreamSnapshot>> {
+        let session = self.session.clone()?;
+        let StreamMemory { bytes, calibrations } = memory;
+        self.reported.retain(|id| calibrations.contains(id));
+        let mut new = Vec::new();
+        for id in &calibrations {
+            if !self.reported.contains(id) {
+                new.push((id.clone(), serde_json::to_string(detector.calibration_with(id)?).ok()?));
+            }
+        }
+        self.reported.extend(calibrations.iter().cloned());
+        Some(Box::new(StreamSnapshot { session, bytes, calibrations, new }))
     }
 
     /// Stores the detector state at the end of a session.
@@ -78,6 +98,22 @@ impl Inference {
                 // the task restarted without ending the last session
                 self.discard(index)?;
                 self.begin_session(index, session, rate, known)?;
+            }
+            (StreamCommand::Resume(snapshot), _) => {
+                self.discard(index)?;
+                let resumed = self.resume_session(index, *snapshot)?;
+                if let Some(shared) = self.streams.get_mut(index).and_then(|stream| stream.shared.as_mut()) {
+                    shared.inlet.report(AnalysisReport::Resumed(resumed));
+                }
+            }
+            (StreamCommand::Snapshot(asked), number) => {
+                let snapshot = match number {
+                    Some(number) => self.snapshot_of(index, number)?,
+                    None => None,
+                };
+                if let Some(shared) = self.streams.get_mut(index).and_then(|stream| stream.shared.as_mut()) {
+                    shared.inlet.report(AnalysisReport::Snapshot(asked, snapshot));
+                }
             }
             (StreamCommand::Samples(samples), Some(number)) => {
                 stream.last = Some(Instant::now());
@@ -110,6 +146,44 @@ impl Inference {
         Ok(true)
     }
 
+    /// A snapshot of a stream after all samples that it was given; none while its memory cannot be saved.
+    fn snapshot_of(&mut self, index: usize, number: usize) -> Result<Option<Box<StreamSnapshot>>> {
+        let Some(memory) = self.engine.memory(number)? else { return Ok(None) };
+        let detector = self.engine.pipeline(number).map(super::StreamPipeline::detector);
+        let shared = self.streams.get_mut(index).and_then(|stream| stream.shared.as_mut());
+        Ok(shared.zip(detector).and_then(|(shared, detector)| shared.snapshot(memory, detector)))
+    }
+
+    /// A stream goes on where a snapshot was taken; the reason where it cannot be used.
+    fn resume_session(&mut self, index: usize, snapshot: StreamSnapshot) -> Result<Result<(), String>> {
+        let Some(stream) = self.streams.get_mut(index) else { return Ok(Err("it is not there".into())) };
+        let StreamSnapshot { session, bytes, new, .. } = snapshot;
+        let mut find = |id: &str| {
+            let (_, json) = new.iter().find(|(of, _)| of == id)?;
+            serde_json::from_str::<Calibration>(json).ok()
+        };
+        let number = match self.engine.resume(&stream.feed.id, &bytes, &mut find) {
+            Ok(number) => number,
+            Err(error) => return Ok(Err(error.to_string())),
+        };
+        let started = session.started();
+        let age = SystemTime::now().duration_since(started).unwrap_or(Duration::ZERO);
+        if let Some(shared) = &mut stream.shared {
+            shared.session = Some(session);
+            shared.known = None;
+            shared.reported = new.iter().map(|(id, _)| id.clone()).collect();
+        }
+        stream.owned = true;
+        self.joined(index, number);
+        if let Some(stream) = self.streams.get_mut(index) {
+            stream.started = started;
+            stream.zero = Instant::now().checked_sub(age);
+            stream.anomaly.set(self.engine.in_event(number));
+        }
+        self.publish_anomalies();
+        Ok(Ok(()))
+    }
+
     fn begin_session(
         &mut self,
         index: usize,
@@ -127,6 +201,7 @@ impl Inference {
         if let Some(shared) = &mut stream.shared {
             shared.session = Some(session);
             shared.known = None;
+            shared.reported.clear();
         }
         stream.owned = true;
         self.join(index, rate)?;
@@ -176,6 +251,7 @@ pub(super) fn join_cluster(
     config: &Config,
     (open, sources): (&[OpenSource], &[SourceConfig]),
     model: &str,
+    view: Option<ClusterView>,
 ) -> Result<Joined> {
     use crate::cluster::{RelaySetup, SharedStream, WorkerSetup, stream_channel};
     use crate::publish::Topics;
@@ -210,6 +286,7 @@ pub(super) fn join_cluster(
         model: model.to_owned(),
         streams,
         relay,
+        view: view.unwrap_or_default(),
     };
     Ok((Some(Worker::start(setup)?), parts))
 }
@@ -233,7 +310,12 @@ impl Worker {
 /// None.
 #[cfg(not(feature = "cluster"))]
 #[expect(clippy::unnecessary_wraps, reason = "as with the feature")]
-pub(super) fn join_cluster(_: &Config, _: (&[OpenSource], &[SourceConfig]), _: &str) -> Result<Joined> {
+pub(super) fn join_cluster(
+    _: &Config,
+    _: (&[OpenSource], &[SourceConfig]),
+    _: &str,
+    _: Option<ClusterView>,
+) -> Result<Joined> {
     let _ = ClusterSession::new;
     Ok((None, Vec::new()))
 }

@@ -12,7 +12,7 @@ use crossbeam_channel::{Receiver, bounded, never, select};
 use sd_notify::NotifyState;
 
 use super::cluster::{self, join_cluster};
-use super::dispatch::Dispatch;
+use super::dispatch::{DIRECT_REQUESTS, Dispatch};
 use super::embedding_averager::Embedder;
 use super::failover::start_engine;
 use super::health::HealthReporter;
@@ -29,7 +29,7 @@ use crate::capture::{self, MqttAudioInput, Notice, OpenSource, SourceConfig};
 use crate::config::{Config, SnapshotConfig};
 use crate::error::{Error, Result};
 use crate::event_store::EventStore;
-use crate::publish::{DiscoveryConfig, Outgoing, Publisher};
+use crate::publish::{ClusterView, DiscoveryConfig, Outgoing, Publisher};
 use crate::realtime;
 use crate::serve::{NodeInfo, Review, Server, UiEvent, UiSender};
 
@@ -170,12 +170,14 @@ impl Daemon {
         }
         let (seats, handovers) = seats(engines.len(), &ids);
         let progress: Vec<_> = seats.iter().map(|seat| Arc::clone(&seat.progress)).collect();
+        let view = config.cluster.is_on().then(ClusterView::default);
         let desk = HealthReporter::new(
             event_builder.boot(),
             progress.clone(),
             publisher.status(),
             snapshots.counts(),
             &open,
+            view.clone(),
         );
         let desk = Arc::new(desk);
         let about = NodeInfo {
@@ -189,7 +191,13 @@ impl Daemon {
         };
         let of_desk = Arc::clone(&desk);
         let (store, recorder) = EventStore::start(config.events, lasting.then_some(state))?;
-        let review = Review { store, recorder: recorder.clone(), request_sender: publisher.request_sender() };
+        let (direct_requests, asked) = bounded(DIRECT_REQUESTS);
+        let review = Review {
+            store,
+            recorder: recorder.clone(),
+            request_sender: publisher.request_sender(),
+            direct_requests,
+        };
         let (server, feed) =
             Server::start(&config.http, about, (Arc::new(move || of_desk.health()), review))?;
         let feed = feed.with_recorder(recorder);
@@ -197,7 +205,7 @@ impl Daemon {
             tracing::info!("the page is at http://{}/", server.address());
         }
         let store = CalibrationStore::new(state);
-        let (cluster, parts) = join_cluster(config, (&open, sources), manifest.short_hash())?;
+        let (cluster, parts) = join_cluster(config, (&open, sources), manifest.short_hash(), view)?;
         let mut parts: HashMap<_, _> = parts.into_iter().collect();
         let shared = cluster.is_none() && air.as_ref().is_some_and(|air| air.shared);
         // the channel has room for a state of each stream, so that none is refused every time
@@ -226,7 +234,7 @@ impl Daemon {
                 streams.push(stream);
             }
         }
-        let (dispatch, answers) = Dispatch::new(publisher.requests(), publisher.sender());
+        let (dispatch, answers) = Dispatch::new(publisher.requests(), asked, publisher.sender());
         let wished = config.capture.realtime_priority;
         let common = SharedConfig {
             event_builder,
@@ -314,6 +322,10 @@ impl Daemon {
             recv(self.dispatch.requests) -> request => match request {
                 Ok(request) => self.dispatch.ask(request, &self.shards),
                 Err(_) => self.dispatch.requests = never(),
+            },
+            recv(self.dispatch.direct_requests) -> direct => match direct {
+                Ok(direct) => self.dispatch.ask_directly(direct, &self.shards),
+                Err(_) => self.dispatch.direct_requests = never(),
             },
             recv(self.dispatch.answers) -> answer => match answer {
                 Ok(answer) => self.dispatch.take(answer),

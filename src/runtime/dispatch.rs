@@ -8,8 +8,11 @@ use serde_json::{Value, json};
 
 use super::shard::Shard;
 use crate::error::{Error, Result};
-use crate::publish::{Command, EventSender, Outgoing, Request, RequestBody, Response};
+use crate::publish::{Command, DirectRequest, EventSender, Outgoing, Request, RequestBody, Response};
 use crate::telemetry::LogThrottle;
+
+/// Requests of callers in this process that wait to be taken, at most.
+pub(super) const DIRECT_REQUESTS: usize = 16;
 
 static REFUSED: LogThrottle = LogThrottle::new();
 
@@ -45,10 +48,16 @@ pub(super) struct Answer {
     pub(super) outcome: Outcome,
 }
 
+/// Who gets the response to a request: a caller in this process, or the broker.
+pub(super) struct Requester {
+    transaction: Option<String>,
+    caller: Option<Sender<Response>>,
+}
+
 struct Pending {
     ticket: u64,
     command: Command,
-    transaction: Option<String>,
+    requester: Requester,
     /// The answer of each thread.
     outcomes: Vec<Option<Outcome>>,
 }
@@ -56,28 +65,43 @@ struct Pending {
 /// Dispatches requests to the threads, and their answers to the broker.
 pub(super) struct Dispatch {
     pub(super) requests: Receiver<Request>,
+    pub(super) direct_requests: Receiver<DirectRequest>,
     pub(super) answers: Receiver<Answer>,
     sender: EventSender,
     next: u64,
     pending: Vec<Pending>,
-    /// Transactions of reload requests.
-    reloads: Vec<Option<String>>,
+    /// Who asked for a reload.
+    reloads: Vec<Requester>,
 }
 
 impl Dispatch {
-    /// Reads `requests` and answers by `sender`. Threads answer by the returned channel.
-    pub(super) fn new(requests: Receiver<Request>, sender: EventSender) -> (Self, Sender<Answer>) {
+    /// Reads `requests`, which are answered by `sender`, and `direct_requests`. Threads answer by the returned channel.
+    pub(super) fn new(
+        requests: Receiver<Request>,
+        direct_requests: Receiver<DirectRequest>,
+        sender: EventSender,
+    ) -> (Self, Sender<Answer>) {
         // no more than requests, of which few can wait
         let (give, answers) = unbounded();
         let (next, pending, reloads) = (0, Vec::new(), Vec::new());
-        (Self { requests, answers, sender, next, pending, reloads }, give)
+        (Self { requests, direct_requests, answers, sender, next, pending, reloads }, give)
     }
 
-    /// Gives a request to the threads.
+    /// Gives a request of the broker to the threads.
     pub(super) fn ask(&mut self, request: Request, shards: &[Shard]) {
+        self.ask_for(request, None, shards);
+    }
+
+    /// Gives a request of a caller to the threads.
+    pub(super) fn ask_directly(&mut self, direct: DirectRequest, shards: &[Shard]) {
+        self.ask_for(direct.request, Some(direct.response_sender), shards);
+    }
+
+    fn ask_for(&mut self, request: Request, caller: Option<Sender<Response>>, shards: &[Shard]) {
         let Request { ask, transaction } = request;
+        let requester = Requester { transaction, caller };
         if matches!(ask, RequestBody::Reload) {
-            self.reloads.push(transaction);
+            self.reloads.push(requester);
             return;
         }
         let ticket = self.next;
@@ -92,7 +116,7 @@ impl Dispatch {
             }
         });
         let outcomes = outcomes.collect();
-        self.pending.push(Pending { ticket, command: ask.command(), transaction, outcomes });
+        self.pending.push(Pending { ticket, command: ask.command(), requester, outcomes });
     }
 
     /// Takes the answer of a thread.
@@ -118,31 +142,32 @@ impl Dispatch {
                 pending.outcomes.iter().zip(&over).all(|(outcome, &over)| outcome.is_some() || over)
             });
         self.pending = waiting;
-        for Pending { command, transaction, outcomes, .. } in done {
+        for Pending { command, requester, outcomes, .. } in done {
             let outcomes = outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(|| Err(self::over())));
-            self.answer(command, merged(outcomes), transaction);
+            self.answer(command, merged(outcomes), requester);
         }
     }
 
-    /// The transactions that wait for a reload.
-    pub(super) fn take_reloads(&mut self) -> Vec<Option<String>> {
+    /// Those who wait for a reload.
+    pub(super) fn take_reloads(&mut self) -> Vec<Requester> {
         std::mem::take(&mut self.reloads)
     }
 
     /// Answers a request.
-    pub(super) fn answer(
-        &self,
-        command: Command,
-        result: Result<Option<Value>>,
-        transaction: Option<String>,
-    ) {
+    pub(super) fn answer(&self, command: Command, result: Result<Option<Value>>, requester: Requester) {
         if let Err(error) = &result
             && let Some(held) = REFUSED.allow()
         {
             tracing::warn!(held, "{} was refused: {error}", command.as_str());
         }
-        let response = Response::of(result, transaction);
-        self.sender.try_send(Outgoing::Response { command, response });
+        let response = Response::of(result, requester.transaction);
+        match requester.caller {
+            // it may have left
+            Some(caller) => drop(caller.try_send(response)),
+            None => {
+                self.sender.try_send(Outgoing::Response { command, response });
+            }
+        }
     }
 }
 

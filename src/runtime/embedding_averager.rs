@@ -2,6 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
+use crate::detect::exact::exact;
 use crate::error::{Error, Result};
 use crate::model::Manifest;
 use crate::publish::{Embedding, EmbeddingConfig};
@@ -25,6 +26,8 @@ pub(super) struct EmbeddingAverager {
     frames: u32,
     sum: Vec<f32>,
 }
+
+exact!(EmbeddingAverager { first_frame, frames, sum });
 
 impl EmbeddingAverager {
     /// Takes the context of frame `index`; gives the mean with the last of `every` frames in a row.

@@ -9,7 +9,7 @@ use crate::config::Config;
 use crate::detect::{DetectConfig, Detector};
 use crate::error::{Error, Result};
 use crate::kernels::Precision;
-use crate::model::{self, Cpc, Manifest};
+use crate::model::{self, Cpc, Manifest, Stepping};
 
 /// Difference of a GPU's scores from the CPU's, in nats, up to which it is trusted: rounding of f32 sums, and of
 /// products with fewer bits.
@@ -17,7 +17,7 @@ use crate::model::{self, Cpc, Manifest};
 pub fn trusted_difference(precision: Precision) -> f64 {
     match precision {
         Precision::F32 => 1e-3,
-        Precision::Tf32 | Precision::Bf16 | Precision::Int8 | Precision::Int7 => 0.05,
+        _ => 0.05,
     }
 }
 
@@ -31,7 +31,8 @@ pub(super) fn start_engine(config: &Config) -> Result<(Engine, Manifest)> {
     let stepping = config.model.stepping();
     // analysis threads have their own streams, so that a step needs no further threads
     let alone = stepping.on_processor().by_one_thread();
-    let start = |(manifest, cpc): (Manifest, Arc<Cpc>), stepping| -> Result<(Engine, Manifest)> {
+    let start = |(manifest, cpc): (Manifest, Arc<Cpc>), stepping: Stepping| -> Result<(Engine, Manifest)> {
+        let stepping = stepping.measured(&cpc)?;
         let mut engine = Engine::stepped(cpc, &manifest, config.detect.clone(), stepping)?;
         engine.batch_hops(config.model.hop_batch);
         engine.warm_up()?;

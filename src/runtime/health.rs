@@ -9,7 +9,7 @@ use super::event_builder::{milli, rfc3339};
 use super::progress::{Figures, ThreadProgress};
 use super::snapshot::SnapshotCounts;
 use crate::capture::{OpenSource, SourceCounters};
-use crate::publish::{ChunkHealth, Delays, Health, InputHealth, PublisherStatus, StreamHealth};
+use crate::publish::{ChunkHealth, ClusterView, Delays, Health, InputHealth, PublisherStatus, StreamHealth};
 use crate::ring::RingCounters;
 use crate::telemetry::resident_bytes;
 use crate::units::HOP;
@@ -27,6 +27,8 @@ pub(super) struct HealthReporter {
     firsts: HashSet<String>,
     /// Those of microphones on the broker.
     mics: HashSet<String>,
+    /// Where this is a worker of a cluster.
+    cluster: Option<ClusterView>,
 }
 
 impl HealthReporter {
@@ -36,6 +38,7 @@ impl HealthReporter {
         status: Arc<PublisherStatus>,
         snapshots: Arc<SnapshotCounts>,
         sources: &[OpenSource],
+        cluster: Option<ClusterView>,
     ) -> Self {
         let streams = sources
             .iter()
@@ -58,6 +61,7 @@ impl HealthReporter {
             streams,
             firsts,
             mics,
+            cluster,
         }
     }
 
@@ -133,6 +137,7 @@ impl HealthReporter {
             snapshots_dropped: self.snapshots.dropped(),
             rss_bytes: resident_bytes().unwrap_or(0),
             streams,
+            cluster: self.cluster.as_ref().and_then(|view| Some(view.lock().ok()?.clone())),
             ..Health::default()
         };
         debug_assert_eq!(health.samples_scored % HOP as u64, 0);

@@ -15,6 +15,7 @@
 //! | `http` | the page, metrics and probes, if enabled |
 //! | `main` | [`run`]: signals, device notices, health, the watchdog, the ordered stop |
 
+mod beginnings;
 mod breaks;
 mod calibrations;
 mod cluster;
@@ -47,6 +48,7 @@ mod state_logger;
 mod state_writer;
 mod stopping;
 mod stream;
+mod stream_memory;
 mod stream_pipeline;
 mod tick;
 #[cfg_attr(not(feature = "mqtt"), path = "no_workers.rs")]
@@ -61,5 +63,6 @@ pub use engine_output::EngineOutput;
 pub use event_builder::EventBuilder;
 pub use failover::trusted_difference;
 pub use snapshot::Clip;
+pub use stream_memory::StreamMemory;
 pub use stream_pipeline::{PipelineCounters, PipelineFigures, StreamPipeline};
 pub(crate) use workers::open_microphones;

@@ -168,12 +168,12 @@ impl Daemon {
                 tracing::error!("{error}; the configuration stays as it was. fix: {}", error.fix());
             }
         }
-        for transaction in asked {
+        for requester in asked {
             let result = match &outcome {
                 Ok(changes) => Ok(Some(json!({ "changes": changes }))),
                 Err(error) => Err(Error::new(error.kind(), error.to_string(), error.fix())),
             };
-            self.dispatch.answer(Command::Reload, result, transaction);
+            self.dispatch.answer(Command::Reload, result, requester);
         }
     }
 

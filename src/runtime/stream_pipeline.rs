@@ -7,11 +7,12 @@ use super::embedding_averager::EmbeddingAverager;
 use super::learning::PendingDetector;
 use super::snapshot::RecentAudio;
 use super::spectrogram::SpectrogramBuilder;
+use crate::detect::exact::{Exact, exact};
 use crate::detect::{Detector, DetectorCounts, Input, InputCounts, InputMonitor, InputState};
 use crate::error::Result;
 use crate::event::{Finding, Phase};
 use crate::frame::Frame;
-use crate::resample::{StreamResampler, to_model_samples};
+use crate::resample::{ResamplerMemory, StreamResampler, to_model_samples};
 use crate::units::{FRAME_RATE, HOP, LARGEST_SAMPLE, MODEL_RATE, is_valid_sample, samples_to_seconds};
 
 /// Samples that waiting sound keeps room for: 1 s.
@@ -31,6 +32,8 @@ pub struct PipelineCounters {
     /// Gaps.
     pub gaps: u64,
 }
+
+exact!(ResamplerMemory { waiting, last, skip, taken, given });
 
 impl PipelineCounters {
     /// Both together.
@@ -150,6 +153,40 @@ impl StreamPipeline {
             taken: 0,
             position: 0,
         })
+    }
+
+    /// Writes all that it remembers but for its detector to `out`; none where an operation waits or the resampler cannot be
+    /// resumed. Counters of samples, recent sound for clips and the spectrogram are left out.
+    pub(super) fn write_memory(&self, out: &mut Vec<u8>) -> Option<()> {
+        let idle = self.away.is_none() && self.deferred.is_empty();
+        idle.then_some(())?;
+        self.rate.write(out);
+        self.resampler.memory()?.write(out);
+        self.waiting.get(self.taken..).unwrap_or_default().to_vec().write(out);
+        (self.received, self.position).write(out);
+        (self.model_resets, self.unusable).write(out);
+        self.invalid.write(out);
+        self.monitor.write(out);
+        self.pool.write(out);
+        self.open.as_ref().and_then(|open| serde_json::to_string(open).ok()).write(out);
+        Some(())
+    }
+
+    /// A pipeline that goes on where the one was that [wrote](Self::write_memory) this; none where it is damaged.
+    pub(super) fn resume(id: String, slot: usize, detector: Detector, from: &mut &[u8]) -> Option<Self> {
+        let mut pipeline = Self::new(id, u32::read(from)?, slot, detector).ok()?;
+        pipeline.resampler.resume(&Exact::read(from)?).ok()?;
+        pipeline.waiting = Exact::read(from)?;
+        (pipeline.received, pipeline.position) = Exact::read(from)?;
+        // counters are those of this process
+        pipeline.counters.resampled = pipeline.waiting.len() as u64;
+        (pipeline.model_resets, pipeline.unusable) = Exact::read(from)?;
+        pipeline.invalid = Exact::read(from)?;
+        pipeline.monitor = Exact::read(from)?;
+        pipeline.pool = Exact::read(from)?;
+        let open = Option::<String>::read(from)?;
+        pipeline.open = open.map(|json| serde_json::from_str(&json)).transpose().ok()?;
+        Some(pipeline)
     }
 
     /// Sample rate of the device, Hz.

@@ -14,7 +14,7 @@ use tokio::sync::mpsc::channel;
 use tokio::task::spawn_blocking;
 
 use super::export::{Export, ExportFormat};
-use super::guard::{Peer, Role};
+use super::guard::{Peer, Role, name_of, refuse_viewer};
 use super::live;
 use super::routes::AppState;
 use crate::error::{Error, ErrorKind, Result};
@@ -187,12 +187,8 @@ async fn review(
     Path(id): Path<String>,
     Json(said): Json<ReviewRequest>,
 ) -> Response {
-    if role != Role::Operator {
-        let why = match known.operators {
-            true => "only operators judge events: show the token of http.operator_token_file\n",
-            false => "nobody judges events over HTTP here: set operator_token_file in [http]\n",
-        };
-        return (StatusCode::FORBIDDEN, why).into_response();
+    if let Some(refused) = refuse_viewer(role, known.operators) {
+        return refused;
     }
     let recorder = known.review.recorder.clone();
     let (of, wanted) = (id.clone(), said.verdict.flatten());
@@ -205,7 +201,7 @@ async fn review(
         Ok(None) => return unknown(),
         Err(error) => return failed(&error),
     };
-    let from = peer.map_or_else(|| "somebody".to_owned(), |Extension(peer)| peer.0.to_string());
+    let from = name_of(peer);
     let verdict = kept.verdict.map_or("none", Verdict::as_str);
     tracing::info!(
         "an operator at {from} says of event {id} of {}: verdict {verdict}, label {:?}",

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{Request, State};
+use axum::extract::{Extension, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header, uri::Authority};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -47,6 +47,21 @@ pub(super) enum Role {
     Viewer,
     /// Review events as well.
     Operator,
+}
+
+/// The answer to a client that is no operator.
+pub(super) fn refuse_viewer(role: Role, operators: bool) -> Option<Response> {
+    let why = match operators {
+        _ if role == Role::Operator => return None,
+        true => "only operators may do that: show the token of http.operator_token_file\n",
+        false => "nobody may do that over HTTP here: set operator_token_file in [http]\n",
+    };
+    Some((StatusCode::FORBIDDEN, why).into_response())
+}
+
+/// The address of a client, for the log.
+pub(super) fn name_of(peer: Option<Extension<Peer>>) -> String {
+    peer.map_or_else(|| "somebody".to_owned(), |Extension(peer)| peer.0.to_string())
 }
 
 impl AccessGuard {

@@ -42,6 +42,8 @@ mod live;
 #[cfg(feature = "http")]
 mod metrics;
 #[cfg(feature = "http")]
+mod requests_api;
+#[cfg(feature = "http")]
 mod routes;
 mod server;
 mod ui_sender;

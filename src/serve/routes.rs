@@ -14,12 +14,12 @@ use super::dashboard::DashboardState;
 use super::guard::{AccessGuard, Role};
 use super::server::{HealthSource, Review};
 use super::ui_sender::UiSender;
-use super::{events_api, live, metrics};
+use super::{events_api, live, metrics, requests_api};
 
 const PAGE: &str = include_str!("page/index.html");
 const STYLE: &str = include_str!("page/page.css");
 /// The scripts of the page, which import each other.
-const SCRIPTS: [(&str, &str); 12] = [
+const SCRIPTS: [(&str, &str); 13] = [
     ("/ask.js", include_str!("page/ask.js")),
     ("/draw.js", include_str!("page/draw.js")),
     ("/events.js", include_str!("page/events.js")),
@@ -28,6 +28,7 @@ const SCRIPTS: [(&str, &str); 12] = [
     ("/heatmap.js", include_str!("page/heatmap.js")),
     ("/live.js", include_str!("page/live.js")),
     ("/normal.js", include_str!("page/normal.js")),
+    ("/operate.js", include_str!("page/operate.js")),
     ("/page.js", include_str!("page/page.js")),
     ("/review.js", include_str!("page/review.js")),
     ("/streams.js", include_str!("page/streams.js")),
@@ -65,6 +66,7 @@ pub(super) fn router(known: AppState, guard: &Arc<AccessGuard>) -> Router {
         .route("/api/v1/calibration", get(calibration))
         .route("/api/v1/live", get(live))
         .merge(events_api::routes())
+        .merge(requests_api::routes())
         .with_state(known.clone());
     let open = Router::new()
         .route("/healthz", get(healthz))

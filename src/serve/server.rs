@@ -17,7 +17,7 @@ use super::ui_sender::UiSender;
 use crate::error::Error;
 use crate::error::Result;
 use crate::event_store::{EventStore, Recorder};
-use crate::publish::{Health, Request};
+use crate::publish::{DirectRequest, Health, Request};
 
 /// Returns the current health document; callable from any thread.
 pub type HealthSource = Arc<dyn Fn() -> Health + Send + Sync>;
@@ -41,7 +41,7 @@ pub struct NodeInfo {
     pub streams: Vec<String>,
 }
 
-/// The event store, and the channels of reviews.
+/// The event store, and the channels of reviews and requests.
 #[derive(Debug, Clone)]
 pub struct Review {
     /// The events.
@@ -50,6 +50,8 @@ pub struct Review {
     pub recorder: Recorder,
     /// Reports verdicts to detectors.
     pub request_sender: Sender<Request>,
+    /// Requests of operators, who wait for the response.
+    pub direct_requests: Sender<DirectRequest>,
 }
 
 /// A running server; dropping this stops it.

@@ -37,7 +37,9 @@ pub struct LogConfig {
 /// systemd's journal have its mark of their priority before them, and text no time, which it stamps itself. Later calls
 /// change nothing.
 pub fn init_logs(level: &str, format: LogFormat) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
+    // the client of NATS says of each try that it failed; the cluster says once that the servers are away
+    let usual = if level == "info" { "info,async_nats=warn" } else { level };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(usual));
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

@@ -1,164 +1,228 @@
-//! Workers of a cluster share microphones by way of a real nats-server. Workers are killed in the middle, and the documents of events
-//! are those of one worker that nobody disturbed: none lost, none twice, all figures alike.
+//! Workers of a cluster share microphones by way of a real nats-server. Workers are killed, stopped and woken again in the middle, and
+//! the documents of events are those of one worker that nobody disturbs: none is lost, none comes twice, all figures are alike.
 //!
-//! `CPC_STREAM_LONG=1` kills more workers over more sound.
+//! The servers forget the sound after seconds, so that no worker can replay a session from its beginning.
+//!
+//! `CPC_STREAM_LONG=3` kills 20 workers over ten minutes of six microphones, at three times their pace.
 #![cfg(feature = "cluster")]
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
-use std::path::Path;
-use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use cpc_stream::internal::capture::{Chunk, PcmForm};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
 
+use crate::cluster::{
+    Microphones, Setup, assert_same, await_end, documents, make_sound_streams, owners, runtime, status,
+    worker,
+};
 use crate::support::broker::await_for;
-use crate::support::daemon::{Daemon, program};
-use crate::support::nats::{Nats, all_of};
-use crate::support::sound;
+use crate::support::daemon::Daemon;
+use crate::support::nats::Nats;
+use crate::support::schema::Document;
 
 const SOON: Duration = Duration::from_secs(60);
-/// The sound comes so many times as fast as a microphone gives it.
-const HASTE: u32 = 3;
-const CHUNK: usize = 320;
+/// A worker that is stopped for so long loses its leases of 1 s.
+const ASLEEP: Duration = Duration::from_millis(2500);
 
-/// A worker of the cluster `cluster`, which hears `mics`. In `calm` one thread hears all of them, in others each has its own.
-fn worker(home: &Path, nats: &Nats, cluster: &str, node: &str, mics: &[&str], broker: bool) -> Daemon {
-    let home = home.join(node);
-    std::fs::create_dir_all(&home).unwrap();
-    let threads = if cluster == "calm" { 1 } else { mics.len() };
-    let mut config = format!(
-        "node = \"{node}\"\n[cluster]\nurl = \"{}\"\nname = \"{cluster}\"\nnode = \"herd\"\nsound_stream = \"sound\"\n\
-         lease_s = 1.0\n[model]\nthreads = {threads}\n[detect]\ncalibrate_seconds = 10.0\n",
-        nats.url()
-    );
-    if broker {
-        write!(config, "[publish]\nbroker = \"{}\"\n", nats.mqtt_url()).unwrap();
-    }
-    for mic in mics {
-        writeln!(config, "[[source]]\nmqtt = \"{mic}\"").unwrap();
-    }
-    std::fs::write(home.join("c.toml"), config).unwrap();
-    let mut command = program(&home);
-    command.args(["--config", "c.toml", "--state-dir", "state"]).stdin(Stdio::null());
-    Daemon::start(&mut command)
+/// What happens to a worker.
+#[derive(Debug, Clone, Copy)]
+enum Trouble {
+    /// SIGKILL; it starts again.
+    Kill,
+    /// SIGSTOP, later SIGCONT: when it wakes, another worker has its streams.
+    Sleep,
+    /// SIGTERM; it starts again.
+    Stop,
 }
 
-/// What `cluster status` says.
-fn status(home: &Path, node: &str) -> Option<Value> {
-    let home = home.join(node);
-    let output = program(&home).args(["cluster", "status", "--json", "--config", "c.toml"]).output().unwrap();
-    serde_json::from_slice(&output.stdout).ok()
+/// Trouble at chunks, spread over the sound after calibration.
+fn troubles(chunks: usize, long: bool) -> BTreeMap<usize, (usize, Trouble)> {
+    if !long {
+        let at = |share: f64| (chunks as f64 * share) as usize;
+        return BTreeMap::from([
+            (at(0.40), (0, Trouble::Kill)),
+            (at(0.55), (1, Trouble::Sleep)),
+            (at(0.80), (2, Trouble::Stop)),
+        ]);
+    }
+    let mut rng = ChaCha8Rng::seed_from_u64(20);
+    let (first, every) = (chunks / 10, chunks * 85 / 100 / 30);
+    let mut all = BTreeMap::new();
+    for number in 0..30 {
+        let trouble = match number % 6 {
+            2 => Trouble::Sleep,
+            5 => Trouble::Stop,
+            _ => Trouble::Kill,
+        };
+        let at = first + number * every + rng.random_range(0..every / 3);
+        all.insert(at, (rng.random_range(0..3), trouble));
+    }
+    all
 }
 
-/// The documents of a cluster by stream, without what says when and where they were made.
-async fn documents(nats: &Nats, cluster: &str) -> BTreeMap<String, Vec<Value>> {
-    let mut found: BTreeMap<String, Vec<Value>> = BTreeMap::new();
-    for (subject, payload) in all_of(&nats.context().await, &format!("{cluster}-events")).await {
-        let mut document: Value = serde_json::from_slice(&payload).unwrap();
-        for key in ["emitted", "latency_ms"] {
-            assert!(document.as_object_mut().unwrap().remove(key).is_some(), "{key}");
+/// How long it takes from the death of a worker until its streams have caught up with their microphones.
+#[derive(Default)]
+struct Takeovers {
+    /// Streams that wait for another worker, and since when.
+    waiting: Vec<(String, Instant)>,
+    /// Lines of the log of each process that were looked at.
+    seen: BTreeMap<u32, usize>,
+    seconds: Vec<f64>,
+}
+
+impl Takeovers {
+    fn look(&mut self, workers: &BTreeMap<&str, Daemon>) {
+        for worker in workers.values() {
+            let log = worker.log();
+            let seen = self.seen.entry(worker.id()).or_default();
+            for line in &log[*seen..] {
+                let Some((before, _)) = line.split_once(": caught up after") else { continue };
+                let stream = before.rsplit(' ').next().unwrap();
+                if let Some(at) = self.waiting.iter().position(|(waiting, _)| waiting == stream) {
+                    self.seconds.push(self.waiting.remove(at).1.elapsed().as_secs_f64());
+                }
+            }
+            *seen = log.len();
         }
-        found.entry(subject.rsplit('.').next().unwrap().to_owned()).or_default().push(document);
     }
-    found
+
+    fn report(&mut self) {
+        self.seconds.sort_by(f64::total_cmp);
+        let at = |share: f64| {
+            self.seconds.get(((self.seconds.len() - 1) as f64 * share).round() as usize).unwrap()
+        };
+        if !self.seconds.is_empty() {
+            let count = self.seconds.len();
+            eprintln!("{count} takeovers: p50 {:.2} s, p99 {:.2} s", at(0.5), at(0.99));
+        }
+    }
 }
 
-/// What subscribers tell documents by.
+/// Name and number of a document.
 fn name_of(document: &Value) -> (String, u64) {
     (document["id"].as_str().unwrap().to_owned(), document["seq"].as_u64().unwrap())
 }
 
-/// Publishes chunk `n` of each microphone.
-async fn publish(context: &async_nats::jetstream::Context, sounds: &[(&str, Vec<i16>)], n: usize) {
-    for (session, (mic, samples)) in (7..).zip(sounds) {
-        let piece = &samples[n * CHUNK..(n + 1) * CHUNK];
-        let bytes = sound::bytes(piece);
-        let chunk = Chunk { pcm: PcmForm::default(), session, first: (n * CHUNK) as u64, bytes: &bytes };
-        let stored = context.publish(format!("cpc-stream.mic.{mic}.audio"), chunk.write().into());
-        stored.await.unwrap().await.unwrap();
-    }
-}
-
 #[test]
-fn killed_workers_cost_nothing() {
-    let long = std::env::var_os("CPC_STREAM_LONG").is_some();
-    let (seconds, kills) = if long { (600, 20) } else { (45, 2) };
-    let mics: &[&str] = if long { &["a", "b", "c", "d", "e", "f"] } else { &["hall", "porch"] };
-    let nodes: &[&str] = if long { &["w1", "w2", "w3"] } else { &["w1", "w2"] };
+fn workers_that_die_cost_nothing() {
+    let pace = std::env::var("CPC_STREAM_LONG").ok().map(|pace| pace.parse().unwrap());
+    let long = pace.is_some();
+    let (seconds, haste, kept) = pace.map_or((60, 3, 6), |pace| (600, pace, 60 / u64::from(pace)));
+    let mics: &[&str] = if long { &["a", "b", "c", "d", "e", "f"] } else { &["hall", "porch", "yard"] };
+    let nodes = ["w1", "w2", "w3"];
     let folder = tempfile::tempdir().unwrap();
     let home = folder.path();
     let nats = Nats::start();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let sounds: Vec<(&str, Vec<i16>)> =
-        (13..).step_by(2).zip(mics).map(|(quiet, mic)| (*mic, sound::whistles(seconds, quiet))).collect();
-
-    let mut workers: BTreeMap<&str, Daemon> = BTreeMap::new();
-    for node in nodes {
-        workers.insert(node, worker(home, &nats, "herd", node, mics, *node == "w1"));
-    }
-    let subscriber = nats.subscribe("cpc-stream/herd/+/event");
-    let calm = worker(home, &nats, "calm", "calm", mics, false);
-    let owners = || -> Option<BTreeMap<String, String>> {
-        let report = status(home, nodes[0])?;
-        let streams = report["streams"].as_object()?;
-        let owner =
-            |(stream, line): (&String, &Value)| Some((stream.clone(), line["owner"].as_str()?.to_owned()));
-        streams
-            .iter()
-            .map(owner)
-            .collect::<Option<_>>()
-            .filter(|all: &BTreeMap<_, _>| all.len() == mics.len())
-    };
-    let shared = await_for("each stream to be heard", SOON, owners);
-    eprintln!("at first: {shared:?}");
-    let most = shared.values().filter(|node| *node == shared.values().next().unwrap()).count();
-    assert_eq!(most, mics.len() / nodes.len(), "fair shares: {shared:?}");
-
-    let chunks = seconds as usize * 16_000 / CHUNK;
-    let every = chunks / (kills + 1);
-    let started = Instant::now();
+    let runtime = runtime();
     let context = runtime.block_on(nats.context());
+    runtime.block_on(make_sound_streams(&context, Duration::from_secs(kept)));
+    let setup = |sound, broker: bool| Setup {
+        url: nats.url(),
+        sound,
+        mics,
+        more: "snapshot_s = 1.0",
+        broker: broker.then(|| nats.mqtt_url()),
+    };
+    let start = |node: &str| worker(home, &setup("sound", node == "w1"), "herd", node);
+    let mut workers: BTreeMap<&str, Daemon> = nodes.iter().map(|node| (*node, start(node))).collect();
+    let subscriber = nats.subscribe("cpc-stream/herd/+/event");
+    let calm = worker(home, &setup("calm-sound", false), "calm", "calm");
+    let shared = await_for("each stream to be analysed", SOON, || {
+        let shared = owners(home, nodes[0], mics.len())?;
+        let most = nodes.map(|node| shared.values().filter(|owner| *owner == node).count());
+        most.iter().all(|count| *count == mics.len() / nodes.len()).then_some(shared)
+    });
+    eprintln!("at first: {shared:?}");
+
+    let mut microphones = Microphones::new(mics, seconds, haste);
+    let chunks = microphones.chunks();
+    let troubles = troubles(chunks, long);
+    let mut asleep: Option<(&str, Instant)> = None;
+    let mut takeovers = Takeovers::default();
+    let (mut kills, mut slept, mut exits) = (0, BTreeSet::new(), 0);
     for n in 0..chunks {
-        let due = started + Duration::from_millis(20) * n as u32 / HASTE;
-        std::thread::sleep(due.saturating_duration_since(Instant::now()));
-        runtime.block_on(publish(&context, &sounds, n));
-        if n > 0 && n % every == 0 && n / every <= kills {
-            let node = nodes[(n / every) % nodes.len()];
-            eprintln!("chunk {n}: {node} is killed; so far {:?}", owners());
-            workers.remove(node).unwrap().kill();
-            workers.insert(node, worker(home, &nats, "herd", node, mics, node == "w1"));
+        runtime.block_on(microphones.publish(&context));
+        takeovers.look(&workers);
+        if let Some((node, since)) = asleep.filter(|(_, since)| since.elapsed() >= ASLEEP) {
+            workers[node].signal("CONT");
+            eprintln!("chunk {n}: {node} wakes after {:.1} s", since.elapsed().as_secs_f64());
+            asleep = None;
+        }
+        let Some((number, trouble)) = troubles.get(&n) else { continue };
+        // one that sleeps is left alone, and so is the only one that is left
+        if asleep.is_some() {
+            continue;
+        }
+        let node = nodes[*number];
+        eprintln!("chunk {n}: {node}: {trouble:?}");
+        match trouble {
+            Trouble::Kill => {
+                let of_it = owners(home, node, mics.len()).unwrap_or_default();
+                takeovers.look(&workers);
+                let streams = of_it.into_iter().filter(|(_, owner)| owner == node);
+                takeovers.waiting.extend(streams.map(|(stream, _)| (stream, Instant::now())));
+                workers.remove(node).unwrap().kill();
+                workers.insert(node, start(node));
+                kills += 1;
+            }
+            Trouble::Sleep => {
+                workers[node].signal("STOP");
+                asleep = Some((node, Instant::now()));
+                slept.insert(node);
+            }
+            Trouble::Stop => {
+                let (outcome, _) = workers.remove(node).unwrap().stop(SOON);
+                assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
+                workers.insert(node, start(node));
+                exits += 1;
+            }
         }
     }
-    let last = chunks as u64 * mics.len() as u64;
-    for (node, cluster) in [(nodes[0], "herd"), ("calm", "calm")] {
-        let what = format!("{cluster} to hear all");
-        await_for(&what, SOON, || {
-            let report = status(home, node)?;
-            let streams = report["streams"].as_object()?;
-            let behind =
-                |line: &Value| line["sequence"].as_u64().is_none_or(|at| at + mics.len() as u64 <= last);
-            (!streams.values().any(behind)).then_some(())
-        });
+    if let Some((node, _)) = asleep {
+        workers[node].signal("CONT");
     }
-    // what waits in the analysis
-    std::thread::sleep(Duration::from_secs(2));
-    let (told, expected) =
-        (runtime.block_on(documents(&nats, "herd")), runtime.block_on(documents(&nats, "calm")));
+    takeovers.report();
+    let last = (chunks * mics.len()) as u64;
+    await_end(home, "calm", (last, mics.len()), SOON);
+    await_end(home, nodes[0], (last, mics.len()), SOON);
+    let told = runtime.block_on(documents(&context, "herd"));
+    let expected = runtime.block_on(documents(&context, "calm"));
     let counts: BTreeMap<&String, usize> = expected.iter().map(|(stream, all)| (stream, all.len())).collect();
-    eprintln!("documents: {counts:?}; {:#}", status(home, nodes[0]).unwrap()["workers"]);
+    let report = status(home, nodes[0]).unwrap();
+    eprintln!(
+        "{kills} killed, {exits} stopped, {slept:?} slept; documents: {counts:?}; {:#}",
+        report["workers"]
+    );
+    eprintln!("{:#}", report["streams"]);
     assert_eq!(expected.len(), mics.len());
-    assert!(expected.values().all(|all| all.len() >= 4), "{counts:?}");
-    for (stream, expected) in &expected {
-        let told = &told[stream];
-        assert_eq!(told.len(), expected.len(), "{stream}");
-        for (told, expected) in told.iter().zip(expected) {
-            assert_eq!(told, expected, "{stream}");
-        }
-        let numbers: Vec<u64> = told.iter().map(|document| document["seq"].as_u64().unwrap()).collect();
-        assert!(numbers.iter().copied().eq(0..numbers.len() as u64), "{stream}: {numbers:?}");
+    assert!(expected.values().all(|all| all.len() >= 6), "{counts:?}");
+    assert_same(&told, &expected);
+
+    let sum = |key: &str| -> u64 {
+        report["workers"].as_object().unwrap().values().map(|worker| worker[key].as_u64().unwrap()).sum()
+    };
+    assert_eq!(sum("inexact"), 0, "a session was resumed inexactly");
+    assert!(sum("snapshots") > 0, "no snapshot was kept");
+    if !long {
+        // the one that slept has run ever since: what it wrote when it woke was refused
+        let zombie = &report["workers"]["w2"];
+        assert!(zombie["fenced"].as_u64().unwrap() > 0, "{zombie}");
     }
+    // the sound with which the sessions began was gone long ago
+    let sound =
+        runtime.block_on(async { context.get_stream("sound").await.unwrap().cached_info().state.clone() });
+    assert!(sound.first_sequence > last / 2, "the first chunk that is kept is {}", sound.first_sequence);
+
+    // what a worker says of it
+    let health = nats.subscribe("cpc-stream/w1/health").next("/health", SOON).payload;
+    assert_eq!(Document::read().faults("cpc-stream/w1/health", &health), Vec::<String>::new());
+    let health: Value = serde_json::from_str(&health).unwrap();
+    let streams = health["cluster"]["streams"].as_object().unwrap();
+    assert!(health["cluster"]["connected"] == true && streams.len() == mics.len(), "{health}");
+    assert!(streams.values().all(|stream| stream["owner"].is_string()), "{health}");
+
     // on MQTT a document may come twice, with the same id
     let all: BTreeSet<(String, u64)> = expected.values().flatten().map(name_of).collect();
     let mut heard = BTreeSet::new();

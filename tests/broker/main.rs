@@ -7,7 +7,9 @@ mod support;
 
 mod broker_away_loses_nothing;
 mod brokers_that_refuse;
+mod cluster;
 mod cluster_loses_nothing;
+mod cluster_servers_away;
 mod commands_follow_the_rule;
 mod disk_trouble_stops_nothing;
 mod embedding_topic;

@@ -4,7 +4,7 @@
 use crate::support::models::{kinds, largest, random};
 use candle_core::{Device, Tensor};
 use cpc_stream::internal::kernels::{CpuStepper, Hops, Precision, Stepper};
-use cpc_stream::internal::model::{Cpc, CpcState, plan_of};
+use cpc_stream::internal::model::{Cpc, CpcState, Stepping, max_pmi_difference, plan_of};
 use cpc_stream::internal::nn::BatchState;
 use cpc_stream::internal::units::HOP;
 use rand::{RngExt, SeedableRng};
@@ -81,6 +81,7 @@ fn fewer_bits_stay_near() {
     for (precision, bounds) in [
         (Precision::Bf16, [0.01, 0.03, 0.01]),
         (Precision::Int8, [0.02, 0.06, 0.03]),
+        (Precision::W8a8, [0.02, 0.1, 0.06]),
         (Precision::Int7, [0.1, 0.3, 0.15]),
     ] {
         for (name, architecture) in kinds() {
@@ -112,5 +113,19 @@ fn a_stream_goes_on_with_kernels() {
                 assert!(worst <= 2e-5, "{name}: {worst}");
             }
         }
+    }
+}
+
+/// The choice is made on other noise than this.
+#[test]
+fn a_measured_precision_stays_near() {
+    for (name, architecture) in kinds() {
+        let cpc = random(&architecture);
+        let stepping = Stepping::Kernels { precision: Precision::Auto, threads: 1 }.measured(&cpc).unwrap();
+        let worst = max_pmi_difference(&cpc, stepping, &cpc).unwrap();
+        eprintln!("{name}: {stepping:?}, {worst} nats");
+        let Stepping::Kernels { precision, threads: 1 } = stepping else { panic!("{stepping:?}") };
+        assert!(Precision::OF_PROCESSORS.contains(&precision), "{precision}");
+        assert!(worst <= 0.03, "{name}, {precision}: {worst}");
     }
 }

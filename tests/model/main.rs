@@ -28,6 +28,7 @@ mod replay_is_chunk_invariant;
 mod score_archives;
 #[cfg(feature = "lab")]
 mod soak_stays_bounded;
+mod streams_resume_exactly;
 #[cfg(feature = "lab")]
 mod training_learns;
 #[cfg(feature = "lab")]

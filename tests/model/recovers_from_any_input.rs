@@ -10,7 +10,7 @@ use cpc_stream::internal::runtime::{Engine, EngineOutput};
 use cpc_stream::internal::units::HOP;
 use proptest::prelude::*;
 
-const PRECISIONS: [Precision; 4] = [Precision::F32, Precision::Bf16, Precision::Int8, Precision::Int7];
+const PRECISIONS: [Precision; 5] = Precision::OF_PROCESSORS;
 
 fn built_in() -> (Manifest, Arc<Cpc>) {
     let (manifest, cpc) = embedded(&Device::Cpu).unwrap();

@@ -37,6 +37,9 @@ fn commands_of(line: &str) -> Vec<Vec<String>> {
 
 /// Program and words after its name, where these words call it.
 fn words_of(words: &[&str]) -> Option<Vec<String>> {
+    if words.contains(&"--example") {
+        return None;
+    }
     let (program, behind) = if words.starts_with(&["cargo", "run"]) {
         ("cpc-stream", words.iter().position(|word| *word == "--")?)
     } else {

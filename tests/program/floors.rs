@@ -62,6 +62,7 @@ fn an_import_that_runs_upward_is_found() {
     assert_eq!(at("detect.rs", "use super::publish::Outbox;").len(), 1, "super at the top level");
     assert_eq!(at("detect/gate.rs", "use super::super::publish::Outbox;").len(), 1, "super further down");
     assert_eq!(at("ring.rs", "use cpc_stream::detect;").len(), 1, "by the crate's name");
+    assert_eq!(at("ring.rs", "use cpc_stream::internal::detect;").len(), 1, "from outside");
     assert_eq!(at("ring.rs", "use crate::*;").len(), 1, "globs name no module");
     assert_eq!(at("ring.rs", "use crate::nowhere::X;").len(), 1, "a module without a floor");
     assert_eq!(at("nowhere.rs", "").len(), 1, "a file without a floor");
@@ -163,8 +164,10 @@ fn imports(code: &str, depth: usize) -> Vec<(usize, String)> {
     for top in ["crate::".to_owned(), "cpc_stream::".to_owned(), "super::".repeat(depth)] {
         for (at, _) in code.match_indices(&top) {
             let joined = code[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == ':');
+            // modules are reached by this name from outside of the library
+            let open = if code[at + top.len()..].starts_with("internal::") { "internal::".len() } else { 0 };
             if !joined {
-                names(code, at + top.len(), &mut found);
+                names(code, at + top.len() + open, &mut found);
             }
         }
     }

@@ -21,6 +21,7 @@ mod http_metrics_are_true;
 mod lab;
 #[cfg(feature = "lab")]
 mod numpy_rebuilds;
+mod operators_set_streams;
 mod packages_hold_together;
 mod page_works;
 mod references_equal_their_sources;

@@ -1,5 +1,6 @@
 //! A real nats-server with JetStream and MQTT on free loopback ports.
 
+use std::fmt::Write as _;
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -13,8 +14,11 @@ use super::broker::{Subscriber, await_for, signal};
 
 /// A server. It is killed when this goes.
 pub struct Nats {
+    name: String,
     port: u16,
     mqtt: u16,
+    /// Its own port for other servers, and those of all.
+    routes: Option<(u16, Vec<u16>)>,
     folder: tempfile::TempDir,
     child: Option<Child>,
 }
@@ -22,21 +26,42 @@ pub struct Nats {
 impl Nats {
     /// Starts one and waits until it listens.
     pub fn start() -> Self {
-        let free = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let (port, mqtt) = (free(), free());
-        let mut server = Self { port, mqtt, folder: tempfile::tempdir().unwrap(), child: None };
+        let mut server = Self::stopped();
         server.start_again();
         server
+    }
+
+    /// One that is not started yet.
+    pub fn stopped() -> Self {
+        let (port, mqtt) = (free_port(), free_port());
+        let folder = tempfile::tempdir().unwrap();
+        Self { name: "n1".to_owned(), port, mqtt, routes: None, folder, child: None }
+    }
+
+    /// Starts three that know each other.
+    pub fn three() -> Vec<Self> {
+        let routes = [free_port(), free_port(), free_port()];
+        let mut all: Vec<Self> = routes.iter().map(|_| Self::stopped()).collect();
+        for ((number, own), server) in (1..).zip(routes).zip(&mut all) {
+            server.name = format!("n{number}");
+            server.routes = Some((own, routes.to_vec()));
+        }
+        all.iter_mut().for_each(Self::start_again);
+        all
     }
 
     /// Starts it on the same ports, with what it kept on the disk.
     pub fn start_again(&mut self) {
         let config = self.folder.path().join("nats.conf");
         let store = self.folder.path().join("store");
-        let text = format!(
-            "listen: 127.0.0.1:{}\nserver_name: n1\njetstream {{ store_dir: {store:?} }}\nmqtt {{ listen: \"127.0.0.1:{}\" }}\n",
-            self.port, self.mqtt
+        let mut text = format!(
+            "listen: 127.0.0.1:{}\nserver_name: {}\njetstream {{ store_dir: {store:?} }}\nmqtt {{ listen: \"127.0.0.1:{}\" }}\n",
+            self.port, self.name, self.mqtt
         );
+        if let Some((own, all)) = &self.routes {
+            let all: Vec<String> = all.iter().map(|port| format!("nats://127.0.0.1:{port}")).collect();
+            writeln!(text, "cluster {{ name: c, listen: 127.0.0.1:{own}, routes: {all:?} }}").unwrap();
+        }
         std::fs::write(&config, text).unwrap();
         let path = ["/usr/sbin/nats-server", "/usr/bin/nats-server"].into_iter().map(PathBuf::from);
         let binary = path.into_iter().find(|path| path.exists()).unwrap_or_else(|| "nats-server".into());
@@ -61,6 +86,16 @@ impl Nats {
         let mut child = self.child.take().unwrap();
         child.kill().unwrap();
         child.wait().unwrap();
+    }
+
+    /// SIGSTOP.
+    pub fn freeze(&self) {
+        signal(self.child.as_ref().unwrap(), "STOP");
+    }
+
+    /// SIGCONT.
+    pub fn thaw(&self) {
+        signal(self.child.as_ref().unwrap(), "CONT");
     }
 
     /// Where workers find it.
@@ -97,6 +132,10 @@ impl Drop for Nats {
             let _ = child.wait();
         }
     }
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// Everything that the stream `name` keeps: subjects and payloads, in its order.

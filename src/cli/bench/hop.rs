@@ -26,6 +26,8 @@ struct Row {
     /// `layers` where the kernels did not run.
     stepping: &'static str,
     precision: String,
+    /// Instruction sets of products.
+    instructions: String,
     device: String,
     streams: usize,
     threads: usize,
@@ -54,7 +56,7 @@ pub(super) fn run(args: &BenchArgs) -> Result<()> {
     let mut table = Table { rows: Vec::new() };
     if !args.json {
         out.line(format_args!(
-            "{:>10} {:>8} {:>9} {:>8} {:>8} {:>10} {:>10} {:>10} {:>9} {:>18} {:>10}",
+            "{:>10} {:>8} {:>9} {:>8} {:>8} {:>10} {:>10} {:>10} {:>9} {:>18} {:>10}  instructions",
             "arch",
             "stepping",
             "precision",
@@ -73,7 +75,8 @@ pub(super) fn run(args: &BenchArgs) -> Result<()> {
     let steppings: Vec<Stepping> = kernels.chain(args.layers.then_some(Stepping::Layers)).collect();
     for name in &named(args) {
         let (cpc, reference) = (subject(name, args, &device)?, subject(name, args, &Device::Cpu)?);
-        for &stepping in &steppings {
+        for stepping in &steppings {
+            let stepping = stepping.measured(&cpc)?;
             let difference = max_pmi_difference(&cpc, stepping, &reference)?;
             for &streams in &args.streams {
                 let row = measure(name, &cpc, stepping, streams, difference, args)?;
@@ -98,7 +101,7 @@ pub(super) fn run(args: &BenchArgs) -> Result<()> {
 impl Row {
     fn show(&self, out: &mut Output) -> Result<()> {
         out.line(format_args!(
-            "{:>10} {:>8} {:>9} {:>8} {:>8} {:>10.1} {:>10.1} {:>10.1} {:>9} {:>18.1} {:>10.1e}",
+            "{:>10} {:>8} {:>9} {:>8} {:>8} {:>10.1} {:>10.1} {:>10.1} {:>9} {:>18.1} {:>10.1e}  {}",
             self.arch,
             self.stepping,
             self.precision,
@@ -109,7 +112,8 @@ impl Row {
             self.p999_us,
             self.hops,
             self.real_time_streams,
-            self.largest_difference
+            self.largest_difference,
+            self.instructions
         ))
     }
 }
@@ -179,6 +183,7 @@ fn measure(
         arch: name.to_owned(),
         stepping,
         precision: precision.to_string(),
+        instructions: batch.instructions(),
         device: args.device.clone(),
         streams,
         threads: args.threads,

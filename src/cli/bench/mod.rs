@@ -22,7 +22,7 @@ pub(super) struct BenchArgs {
     /// Streams that share a step.
     #[arg(long, value_delimiter = ',', default_value = "1,8,32")]
     streams: Vec<usize>,
-    /// Numbers that products are made of: f32, tf32 (GPU), bf16, int8, int7 (processor).
+    /// Numbers that products are made of: f32, tf32 (GPU), bf16; int8, w8a8, int7, auto (processor).
     #[arg(long, value_delimiter = ',', default_value = "f32")]
     precision: Vec<Precision>,
     /// The device: cpu, or cuda[:N] in a build with that feature.

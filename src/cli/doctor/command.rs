@@ -2,7 +2,7 @@
 
 use super::super::run::RunArgs;
 use super::finding::{Finding, Report};
-use super::{broker, clock, gpu, http, limits, model, settings, sources, state, unit};
+use super::{broker, clock, cluster, gpu, http, limits, model, settings, sources, state, unit};
 use crate::error::Result;
 
 /// Which install to look over.
@@ -38,6 +38,7 @@ pub(in crate::cli) fn run(args: &DoctorArgs) -> Result<()> {
             gpu::check(&config, model, &mut report)?;
             sources::check(&config, daemon.as_ref(), &mut report)?;
             report.add(broker::check(&config))?;
+            cluster::check(&config, &mut report)?;
             limits::check(&config.capture, &mut report)?;
             http::check(&config.http, daemon.is_some(), &mut report)?;
             if config.source.is_empty() {

@@ -2,6 +2,7 @@
 
 mod broker;
 mod clock;
+mod cluster;
 mod command;
 mod finding;
 mod gpu;

@@ -90,7 +90,7 @@ pub(super) fn time(cpc: &Arc<Cpc>, stepping: Stepping, (count, each): (usize, us
 fn judge(times: Times, count: usize, cores: usize) -> Finding {
     let hop_ms = 1e3 * HOP as f64 / f64::from(MODEL_RATE);
     let text = format!("a hop of {} may take {hop_ms:.0} ms and takes {times}", counted(count, "stream"));
-    let fewer = "fewer streams, precision = \"int8\" or \"int7\" and more threads in [model] make it faster";
+    let fewer = "fewer streams, precision = \"auto\" and more threads in [model] make it faster";
     let busy = SHARE * count as f64;
     if times.quick > hop_ms {
         return Finding::fail(SPEED, &Error::model(format!("{text}: this machine is too slow"), fewer));

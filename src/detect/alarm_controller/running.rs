@@ -1,5 +1,6 @@
 //! What the watch notes of a block and of the event that is going on.
 
+use crate::detect::exact::{exact, exact_names};
 use crate::detect::ongoing_event::OngoingEvent;
 use crate::detect::recurring::{Extent, Repeat};
 use crate::event::Nearest;
@@ -22,6 +23,8 @@ pub(super) enum AlarmFate {
     Repeat,
 }
 
+exact_names!(AlarmFate { Pending, Reported, Withheld, Known, Repeat });
+
 /// Whether an alarm counts against the budget.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Count {
@@ -30,6 +33,8 @@ pub(super) enum Count {
     Due,
     Done,
 }
+
+exact_names!(Count { No, Due, Done });
 
 /// What is known of the event that is going on, beside its [`OngoingEvent`].
 #[derive(Debug, Clone)]
@@ -53,6 +58,8 @@ pub(super) struct Running {
     /// What is known of its sound.
     pub(super) repeat: Option<Repeat>,
 }
+
+exact!(Running { block, frames, number, fate, count, severe, graver, farthest, extent, limit, repeat });
 
 impl Running {
     pub(super) fn new(block: u64) -> Self {
@@ -109,6 +116,8 @@ pub(super) struct Block {
     /// First and last of the blocks that its events keep from the maxima.
     pub(super) left_out: Option<(u64, u64)>,
 }
+
+exact!(Block { frames, highest, alarm, left_out });
 
 impl Block {
     pub(super) fn leave_out(&mut self, first: u64, last: u64) {

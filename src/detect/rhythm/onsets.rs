@@ -1,5 +1,6 @@
 //! How much of the sound begins in a frame.
 
+use crate::detect::exact::exact;
 use crate::detect::kept::Bands;
 use crate::units::BANDS;
 
@@ -20,6 +21,8 @@ pub(super) struct OnsetStrength {
     next: usize,
     filled: usize,
 }
+
+exact!(OnsetStrength { recent, next, filled });
 
 impl OnsetStrength {
     pub(super) fn new() -> Self {

@@ -2,6 +2,7 @@
 
 use super::Rhythm;
 use super::onsets::OnsetStrength;
+use crate::detect::exact::{Exact, exact};
 use crate::units::FRAME_RATE;
 
 /// Onsets a period apart, one after another, from which on beats are followed.
@@ -45,6 +46,29 @@ pub(crate) enum BeatFault {
     },
 }
 
+impl Exact for BeatFault {
+    fn write(&self, out: &mut Vec<u8>) {
+        let (which, due_s, offset_ms) = match *self {
+            Self::Missing { due_s } => (0, due_s, 0.0),
+            Self::Early { due_s, offset_ms } => (1, due_s, offset_ms),
+            Self::Late { due_s, offset_ms } => (2, due_s, offset_ms),
+        };
+        u8::write(&which, out);
+        (due_s, offset_ms).write(out);
+    }
+
+    fn read(from: &mut &[u8]) -> Option<Self> {
+        let which = u8::read(from)?;
+        let (due_s, offset_ms) = Exact::read(from)?;
+        match which {
+            0 => Some(Self::Missing { due_s }),
+            1 => Some(Self::Early { due_s, offset_ms }),
+            2 => Some(Self::Late { due_s, offset_ms }),
+            _ => None,
+        }
+    }
+}
+
 impl BeatFault {
     /// When the beat was due.
     pub(crate) fn due_s(&self) -> f64 {
@@ -81,6 +105,21 @@ pub(crate) struct BeatTracker {
     error: Option<f64>,
 }
 
+exact!(BeatTracker {
+    rhythm,
+    strength,
+    now,
+    candidate,
+    latest,
+    seen,
+    seen_count,
+    beats,
+    missed,
+    intervals,
+    interval_count,
+    error
+});
+
 /// What is known of beats that are followed. Times are in frames.
 #[derive(Debug, Clone)]
 struct Beats {
@@ -96,6 +135,8 @@ struct Beats {
     others: [[f64; OTHERS]; 2],
     counts: [usize; 2],
 }
+
+exact!(Beats { last, due, other_due, awaited, stray, others, counts });
 
 impl BeatTracker {
     /// Of a stream that begins.

@@ -7,6 +7,7 @@ use super::context::{ContextModel, ContextState};
 use super::density::{DENSITIES, Density, DensityState, FORMS};
 use super::model::{MOMENTS, TermModel};
 use super::refit::{Refit, RefitState};
+use crate::detect::exact::exact;
 
 /// The densities and predictions of a stream: those of calibration to begin with, from then on also of what was received since.
 ///
@@ -102,6 +103,8 @@ pub(in crate::detect) struct AdaptiveState {
     contexts: Option<[AdaptiveContextState; 2]>,
     refit: RefitState,
 }
+
+exact!(AdaptiveState { densities, contexts, refit });
 
 #[cfg(test)]
 mod tests {

@@ -6,6 +6,7 @@ use super::context::{ContextModel, ContextState, LAGS};
 use super::density::{LONGEST, weight_at};
 use super::groups::GROUPS;
 use super::levinson::{AUTOCOVARIANCES, BLOCK, Levinson, LevinsonState};
+use crate::detect::exact::exact;
 
 /// Steps from one order of the recursion to the next.
 const EVERY: u64 = 4;
@@ -136,6 +137,8 @@ pub(super) struct AdaptiveContextState {
     weights: Vec<f32>,
     levinson: LevinsonState,
 }
+
+exact!(AdaptiveContextState { sums, weight, entered, steps, weights, levinson });
 
 #[cfg(test)]
 mod tests {

@@ -1,5 +1,7 @@
 //! What the score has been of late.
 
+use crate::detect::exact::exact;
+
 /// Rows of a second.
 const ROWS: usize = 20;
 /// Seconds that are remembered.
@@ -22,6 +24,8 @@ pub(in crate::detect) struct Baseline {
     count: usize,
     level: Option<f64>,
 }
+
+exact!(Baseline { rows, row, seconds, count, level });
 
 impl Baseline {
     /// Of a stream that begins.

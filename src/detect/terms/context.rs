@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::groups::{GROUPS, Groups};
 use super::mahalanobis::Mahalanobis;
+use crate::detect::exact::exact;
 use crate::error::Result;
 
 /// Steps of the past that predict the next one.
@@ -98,6 +99,8 @@ pub(super) struct ContextScores {
     pub(super) ratio: f64,
 }
 
+exact!(ContextScores { residual, ratio });
+
 /// A step of a stream.
 #[derive(Debug, Clone)]
 pub(super) struct Step {
@@ -106,6 +109,8 @@ pub(super) struct Step {
     /// The squared distance of its error (1 is usual); none before there was a prediction.
     pub(super) distance: Option<f64>,
 }
+
+exact!(Step { row, distance });
 
 /// What is remembered of a stream: its last 100 steps, and the errors of the last 0.3 s.
 #[derive(Debug, Clone)]
@@ -127,6 +132,8 @@ pub(super) struct ContextState {
     step: Option<Step>,
     scratch: Vec<f32>,
 }
+
+exact!(ContextState { groups, past, next, steps, errors, predicted, cut, excess, scores, step, scratch });
 
 impl ContextState {
     /// Of a stream that begins.

@@ -6,6 +6,7 @@ use super::mahalanobis::Mahalanobis;
 use super::model::MOMENTS;
 use super::modulation;
 use super::refit::Refit;
+use crate::detect::exact::{exact, exact_names};
 use crate::detect::gram::{Products, Rows, means, variances};
 use crate::error::{Error, Result};
 use crate::units::BANDS;
@@ -34,6 +35,8 @@ pub(super) enum Form {
     /// Spectra of the envelopes.
     Modulation,
 }
+
+exact_names!(Form { Half, Quarter, Short, Modulation });
 
 /// The densities of the bands, in the order of the terms.
 pub(super) const FORMS: [Form; DENSITIES] = [Form::Half, Form::Quarter, Form::Short, Form::Modulation];
@@ -79,6 +82,8 @@ pub(super) struct Moments {
     /// Mean fourth power of the norm of standardised rows.
     pub(super) fourth: f64,
 }
+
+exact!(Moments { form, mean, covariance, weight, fourth });
 
 /// A normal law of rows: its moments follow each new row, its distance follows them some seconds later ([`Refit`]).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -233,6 +238,8 @@ pub(super) struct DensityState {
     moments: Moments,
     metric: Mahalanobis,
 }
+
+exact!(DensityState { moments, metric });
 
 /// Whether these could have come from a fit.
 pub(in crate::detect) fn are_whole(parts: &[Density; DENSITIES]) -> bool {

@@ -1,5 +1,6 @@
 //! Groups of bands at a lower rate: what rhythm is about.
 
+use crate::detect::exact::exact;
 use crate::units::BANDS;
 
 /// Groups of neighbouring bands.
@@ -29,6 +30,8 @@ pub(super) struct Groups {
     /// Steps so far.
     steps: u64,
 }
+
+exact!(Groups { step, sums, frames, average, steps });
 
 impl Groups {
     /// Of a stream that begins, a row in `step` frames, where the groups usually have these powers.

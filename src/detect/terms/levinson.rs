@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::context::LAGS;
 use super::groups::GROUPS;
+use crate::detect::exact::exact;
 
 type Block = SMatrix<f64, GROUPS, GROUPS>;
 
@@ -131,6 +132,8 @@ pub(super) struct LevinsonState {
     ridge: f64,
     order: usize,
 }
+
+exact!(LevinsonState { of, ridge, order });
 
 #[cfg(test)]
 mod tests {

@@ -3,6 +3,7 @@
 use nalgebra::{Cholesky, DMatrix};
 use serde::{Deserialize, Serialize};
 
+use crate::detect::exact::exact;
 use crate::detect::gram::{Products, Rows, means, variances};
 use crate::error::{Error, Result};
 
@@ -33,6 +34,8 @@ pub struct Mahalanobis {
     /// The rows of the inverse Cholesky factor, each up to its diagonal.
     factor: Vec<f32>,
 }
+
+exact!(Mahalanobis { mean, scale, factor });
 
 impl Mahalanobis {
     /// Fits `rows` `[n, width]`. Each standard deviation gets `least` added.

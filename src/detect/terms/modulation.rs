@@ -3,6 +3,7 @@
 use std::sync::OnceLock;
 
 use super::groups::GROUPS;
+use crate::detect::exact::exact;
 
 /// Envelopes: those of the groups of bands, and that of all together.
 const ENVELOPES: usize = GROUPS + 1;
@@ -26,6 +27,8 @@ pub(super) struct Modulation {
     next: usize,
     filled: usize,
 }
+
+exact!(Modulation { ring, next, filled });
 
 /// Cosine and sine under the window, `[bins, 64]`.
 struct Table {

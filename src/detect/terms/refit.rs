@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::density::{DENSITIES, Density, FORMS, Form, Moments, is_level};
 use super::mahalanobis::{JITTER, shrinkage};
 use super::model::MOMENTS;
+use crate::detect::exact::exact;
 
 /// Added to standard deviations.
 pub(super) const LEAST: f32 = 0.02;
@@ -189,6 +190,8 @@ pub(super) struct RefitState {
     /// The next row, and the moments.
     begun: Option<(usize, Moments)>,
 }
+
+exact!(RefitState { density, begun });
 
 /// Where row `i` of a packed lower triangle begins.
 fn start(i: usize) -> usize {

@@ -8,6 +8,7 @@ use super::model::{MOMENTS, TermModel};
 use super::modulation::Modulation;
 use super::{TERMS, Values};
 use crate::detect::band_predictors::{BandHistory, LAG, TREND};
+use crate::detect::exact::exact;
 use crate::detect::feature_rows::ROW;
 use crate::units::BANDS;
 
@@ -48,6 +49,23 @@ pub(in crate::detect) struct TermState {
     features: Features,
 }
 
+exact!(TermState {
+    bands,
+    errors,
+    trend,
+    trends,
+    baseline,
+    rows,
+    is_far,
+    far_rows,
+    distances,
+    modulation,
+    contexts,
+    frames,
+    scratch,
+    features
+});
+
 /// The vectors whose densities are terms.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Features {
@@ -56,6 +74,8 @@ pub(super) struct Features {
     pub(super) short: Vec<f32>,
     pub(super) modulation: Vec<f32>,
 }
+
+exact!(Features { half, quarter, short, modulation });
 
 impl Features {
     /// In the order of the densities.
@@ -219,6 +239,8 @@ struct Window {
     ring: Vec<[f32; BANDS]>,
     frames: usize,
 }
+
+exact!(Window { ring, frames });
 
 impl Window {
     fn new() -> Self {

@@ -31,6 +31,20 @@ pub struct CriticMemory {
     scratch: Scratch,
 }
 
+impl CriticMemory {
+    /// The state as numbers: rows of the first layer, and the recurrence.
+    #[must_use]
+    pub fn parts(&self) -> [&[f32]; 2] {
+        [&self.first, &self.hidden]
+    }
+
+    /// The state that had these [`parts`](Self::parts). A critic to which they do not belong begins anew with it.
+    #[must_use]
+    pub fn from_parts(first: Vec<f32>, hidden: Vec<f32>) -> Self {
+        Self { first, hidden, scratch: Scratch::default() }
+    }
+}
+
 /// Intermediate results; the buffers are reused.
 #[derive(Debug, Clone, Default)]
 struct Scratch {
@@ -166,6 +180,9 @@ impl<S: Simd> CriticKernel for PackedCritic<S> {
     }
 
     fn step(&self, row: &[f32], memory: &mut CriticMemory) -> f32 {
+        if memory.scratch.pairs.is_empty() {
+            self.adopt(memory);
+        }
         self.first_layer(row, memory);
         self.pool_bands(&mut memory.scratch);
         let Scratch { pooled, input_sums, hidden_sums, packing, .. } = &mut memory.scratch;
@@ -182,6 +199,17 @@ impl<S: Simd> CriticKernel for PackedCritic<S> {
 }
 
 impl<S: Simd> PackedCritic<S> {
+    /// Gives a state that was made of its parts the buffers of this critic.
+    fn adopt(&self, memory: &mut CriticMemory) {
+        let fresh = self.fresh();
+        let is_own = (memory.first.len(), memory.hidden.len()) == (fresh.first.len(), fresh.hidden.len());
+        if is_own {
+            memory.scratch = fresh.scratch;
+        } else {
+            *memory = fresh;
+        }
+    }
+
     /// The first layer, of each pair, and what it was two rows ago, as fours.
     fn first_layer(&self, row: &[f32], memory: &mut CriticMemory) {
         let Scratch { packing, pairs, fours, sums, .. } = &mut memory.scratch;

@@ -2,6 +2,7 @@
 #![allow(unsafe_code, reason = "weights are read from unchecked places in the innermost loop")]
 
 use super::simd::Simd;
+use super::tiles::{STEPS, TileProduct};
 
 /// A storage format of weights: what a lane reads of them in a step of depth, and how it is multiplied.
 pub(super) trait Format: Copy + 'static {
@@ -15,6 +16,10 @@ pub(super) trait Format: Copy + 'static {
     const TOGETHER: usize = 1;
     /// Steps that a product takes at a time: with 16 columns 16 KB of weights, half of a level-1 cache.
     const BLOCK: usize = 16 * 1024 / 16 / Self::BYTES;
+    /// The number of steps is a multiple of it, with zeros at the end: tiles take [`STEPS`] at a time.
+    const GROUP: usize = STEPS;
+    /// How tiles multiply weights of this format, where there are any.
+    const TILES: Option<TileProduct> = None;
     /// Largest integer that an input becomes; 0 where inputs stay numbers. Sums of integers are integers, which scales make
     /// numbers of.
     const MAX_INT: u16 = 0;
@@ -61,9 +66,13 @@ pub(super) struct F32;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Bf16;
 
-/// Two weights of 8 bits, for inputs of 15: 127 · 16383 times the depth of a block fits 31 bits.
+/// Four weights of 8 bits, for inputs of 15: 127 · 16383 times the depth of a block fits 31 bits.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Int8;
+
+/// Four weights of 8 bits, for inputs of 8 without a sign: 127 · 255 times the depth of a block fits 31 bits.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct W8a8;
 
 /// Four weights of 7 bits, for inputs of 7 without a sign: four products, at most 4 · 63 · 127, fit the 16 bits that
 /// processors without VNNI add them in, so that two steps share what makes 32 bits of them.
@@ -72,6 +81,7 @@ pub(super) struct Int7;
 
 impl Format for F32 {
     const BYTES: usize = 4;
+    const GROUP: usize = 1;
     const DEPTH: usize = 1;
     const PARTS: usize = 1;
 
@@ -86,6 +96,7 @@ impl Format for Bf16 {
     const BYTES: usize = 4;
     const DEPTH: usize = 2;
     const PARTS: usize = 2;
+    const TILES: Option<TileProduct> = Some(TileProduct::Bf16Halves);
 
     #[inline(always)]
     fn rows<S: Simd>() -> usize {
@@ -101,15 +112,22 @@ impl Format for Bf16 {
 }
 
 impl Format for Int8 {
-    const BYTES: usize = 2;
-    const DEPTH: usize = 2;
-    const PARTS: usize = 1;
+    const BYTES: usize = 4;
+    const DEPTH: usize = 4;
+    const PARTS: usize = 2;
+    const TILES: Option<TileProduct> = Some(TileProduct::SignedHalves);
     const MAX_INT: u16 = 16383;
 
     #[inline(always)]
-    unsafe fn part<S: Simd>(s: S, from: *const u8, _: usize) -> S::Reg {
+    fn rows<S: Simd>() -> usize {
+        S::UNPACKED_ROWS
+    }
+
+    #[inline(always)]
+    unsafe fn part<S: Simd>(s: S, from: *const u8, part: usize) -> S::Reg {
         // SAFETY: the caller's promise.
-        unsafe { s.load_bytes(from) }
+        let word = unsafe { s.load(from.cast()) };
+        if part == 0 { s.even_bytes(word) } else { s.odd_bytes(word) }
     }
 
     #[inline(always)]
@@ -123,11 +141,43 @@ impl Format for Int8 {
     }
 }
 
+impl Format for W8a8 {
+    const BYTES: usize = 4;
+    const DEPTH: usize = 4;
+    const PARTS: usize = 1;
+    const BLOCK: usize = 1024;
+    const TILES: Option<TileProduct> = Some(TileProduct::Unsigned);
+    const MAX_INT: u16 = 255;
+    const OFFSET: u16 = 128;
+
+    #[inline(always)]
+    fn rows<S: Simd>() -> usize {
+        S::UNPACKED_ROWS
+    }
+
+    #[inline(always)]
+    unsafe fn part<S: Simd>(s: S, from: *const u8, _: usize) -> S::Reg {
+        // SAFETY: the caller's promise.
+        unsafe { s.load(from.cast()) }
+    }
+
+    #[inline(always)]
+    fn accumulate<S: Simd>(s: S, x: S::Reg, weights: S::Reg, sum: S::Reg) -> S::Reg {
+        s.dot_bytes(x, weights, sum)
+    }
+
+    #[inline(always)]
+    fn join<S: Simd>(s: S, a: S::Reg, b: S::Reg) -> S::Reg {
+        s.add_integers(a, b)
+    }
+}
+
 impl Format for Int7 {
     const BYTES: usize = 4;
     const DEPTH: usize = 4;
     const PARTS: usize = 1;
     const TOGETHER: usize = 2;
+    const TILES: Option<TileProduct> = Some(TileProduct::Unsigned);
     const MAX_INT: u16 = 127;
     const OFFSET: u16 = 64;
 

@@ -4,7 +4,7 @@ use super::simd::{Kernel, Simd};
 use crate::kernels::Norm;
 
 /// Numbers that are summed side by side.
-const SIDE: usize = 16;
+const SIDE: usize = 32;
 
 /// Added to the variance of a norm.
 const EPSILON: f32 = 1e-5;

@@ -5,7 +5,25 @@
 //! while a block goes by ([`product`]). All streams of a step are rows of the same products; with few rows each
 //! weight is read from memory once. The registers are a type parameter ([`Simd`](simd::Simd)), and so is the form of
 //! the weights ([`Format`](format::Format)): the kernel is written once.
+//!
+//! | weights | inputs | vectors | with VNNI | with AMX | sums |
+//! | --- | --- | --- | --- | --- | --- |
+//! | f32 | f32 | multiply-add | – | – | of 32 bits |
+//! | bf16 | f32 | unpack, multiply-add | – | two products of bf16 | of 32 bits |
+//! | int8 | 15 bits | unpack, `vpmaddwd` | `vpdpwssd` | two products of bytes | exact |
+//! | w8a8 | 8 bits | unpack, `vpmaddwd` | `vpdpbusd` | a product of bytes | exact |
+//! | int7 | 7 bits | `vpmaddubsw` | `vpdpbusd` | a product of bytes | exact |
+//!
+//! Matrix registers ([`Tiles`](tiles::Tiles)) read the same packed weights, and inputs row after row
+//! ([`tile_product`]); they take all products of a format that they know, so that the sums of a row do not depend on how many
+//! rows there are.
 
+#[cfg(target_arch = "x86_64")]
+mod amx;
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
 mod bands;
 mod columns;
 mod critic;
@@ -17,16 +35,19 @@ mod pack;
 mod packed_weights;
 mod product;
 #[cfg(test)]
+mod product_tests;
+#[cfg(test)]
 mod reference;
 mod roofline;
 mod simd;
 mod stepper;
 #[cfg(test)]
 mod tests;
+mod tile_pack;
+mod tile_product;
+mod tiles;
 mod widest;
 mod worker_threads;
-#[cfg(target_arch = "x86_64")]
-mod x86;
 
 pub use columns::{COLUMNS, multiply_symmetric, subtract_products};
 pub use critic::{CpuCritic, CriticMemory};

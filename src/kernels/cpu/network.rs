@@ -78,7 +78,7 @@ impl PackedNetwork {
                 .collect::<Result<_>>()?,
             bank: {
                 check(&plan.bank, "bank", plan.latent(), plan.bank.cols)?;
-                PackedWeights::new(Precision::F32, lanes, &[&plan.bank], &[])
+                PackedWeights::new(of_bank(precision), lanes, &[&plan.bank], &[])
             },
             bands: Bands::new(plan)?,
             site: plan.site,
@@ -97,10 +97,25 @@ impl PackedNetwork {
         self.bank.depth()
     }
 
+    /// Multiply-adds of 32 bits in a hop of one stream.
+    pub(super) fn f32_multiply_adds(&self) -> usize {
+        let layers = self.layers.iter().map(|layer| (&layer.weights, layer.frames));
+        let heads = self.heads.iter().map(|head| (head, 1));
+        let cells = self.cells.iter().flat_map(|cell| [(&cell.input, 1), (&cell.hidden, 1)]);
+        let all = layers.chain(heads).chain(cells).chain([(&self.bank, self.heads.len())]);
+        let exact = all.filter(|(weights, _)| weights.precision() == Precision::F32);
+        exact.map(|(weights, rows)| rows * weights.depth() * weights.cols()).sum()
+    }
+
     /// All weights that a hop reads.
     pub(super) fn weights(&self) -> &[CacheLine] {
         self.bank.everything()
     }
+}
+
+/// The precision of the negatives: weights in 8 bits are near enough, inputs in 8 are not.
+fn of_bank(precision: Precision) -> Precision {
+    if precision.is_integer() { Precision::Int8 } else { Precision::F32 }
 }
 
 fn layers(plan: &Plan, precision: Precision, lanes: usize) -> Result<Vec<Layer>> {

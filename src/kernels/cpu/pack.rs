@@ -5,34 +5,30 @@ use std::ops::Range;
 use super::format::Format;
 use super::product::tiles;
 use super::simd::{Kernel, MAX_ROWS, Simd};
+use super::tile_pack::TilePacking;
+use super::tiles::TileProduct;
 
 /// Adding it rounds a small number to an integer, which then stands in the lowest bits.
-const ROUNDING: f32 = 12_582_912.0;
+pub(super) const ROUNDING: f32 = 12_582_912.0;
+
+/// Values that are looked at side by side.
+const SIDE: usize = 32;
 
 /// Steps that are turned at a time.
 const STEPS: usize = 8;
 
-/// Inputs of a block of depth, tile after tile; in a tile, the words of its rows for each step. It is kept from product
-/// to product, so that nothing is allocated.
+/// The scale of the integers of each row of a product, the offset that is added to them, and its correction for each
+/// unit of weight. Empty where inputs stay numbers.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Packing {
-    words: Vec<u32>,
+pub(super) struct InputScales {
     scales: Vec<f32>,
-    /// The offset added to the integers of each row, and its correction for each unit of weight.
     offsets: Vec<f32>,
     shifts: Vec<f32>,
-    /// A tile row after row.
-    tile: Vec<u32>,
 }
 
-impl Packing {
-    /// Begins with `count` rows.
-    pub(super) fn begin<'a, S: Simd, F: Format>(
-        &mut self,
-        s: S,
-        count: usize,
-        inputs: impl Fn(usize) -> &'a [f32],
-    ) {
+impl InputScales {
+    /// Measures `count` rows.
+    fn measure<'a, S: Simd, F: Format>(&mut self, s: S, count: usize, inputs: impl Fn(usize) -> &'a [f32]) {
         for numbers in [&mut self.scales, &mut self.offsets, &mut self.shifts] {
             numbers.clear();
         }
@@ -50,6 +46,36 @@ impl Packing {
         }
     }
 
+    /// Scale and offset of a row.
+    pub(super) fn of(&self, row: usize) -> (f32, f32) {
+        let number = |numbers: &[f32]| numbers.get(row).copied().unwrap_or_default();
+        (number(&self.scales), number(&self.offsets))
+    }
+}
+
+/// Inputs of a block of depth, tile after tile; in a tile, the words of its rows for each step. It is kept from product
+/// to product, so that nothing is allocated.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Packing {
+    words: Vec<u32>,
+    scales: InputScales,
+    /// A tile row after row.
+    tile: Vec<u32>,
+    /// The same for tiles of matrix registers.
+    matrix: TilePacking,
+}
+
+impl Packing {
+    /// Begins with `count` rows.
+    pub(super) fn begin<'a, S: Simd, F: Format>(
+        &mut self,
+        s: S,
+        count: usize,
+        inputs: impl Fn(usize) -> &'a [f32],
+    ) {
+        self.scales.measure::<S, F>(s, count, inputs);
+    }
+
     /// Packs `depth` of all rows, which takes `steps` steps.
     pub(super) fn pack<'a, S: Simd, F: Format>(
         &mut self,
@@ -64,14 +90,11 @@ impl Packing {
         for (first, rows) in tiles(count, F::rows::<S>()) {
             for (row, into) in self.tile.chunks_exact_mut(words).take(rows).enumerate() {
                 let values = &inputs(first + row)[depth.clone()];
-                if F::MAX_INT > 0 {
-                    let (scale, offset) = (self.scales[first + row], self.offsets[first + row]);
-                    match F::DEPTH {
-                        2 => s.run(PackIntegers::<2> { values, scale, offset, into }),
-                        _ => s.run(PackIntegers::<4> { values, scale, offset, into }),
-                    }
-                } else {
-                    s.run(PackFloats { values, into });
+                let (scale, offset) = self.scales.of(first + row);
+                match (F::MAX_INT, F::PARTS) {
+                    (0, _) => s.run(PackFloats { values, into }),
+                    (_, 1) => s.run(PackBytes { values, scale, offset, into }),
+                    _ => s.run(PackPairs { values, scale, into }),
                 }
             }
             let into = &mut self.words[first * words..(first + rows) * words];
@@ -84,14 +107,27 @@ impl Packing {
         &self.words
     }
 
+    /// Packs `depth` of all rows for tiles of matrix registers, which takes `groups` groups of steps; there is room for
+    /// `room` rows.
+    pub(super) fn pack_matrix<'a, S: Simd>(
+        &mut self,
+        s: S,
+        product: TileProduct,
+        sizes: (usize, usize, usize),
+        inputs: (impl Fn(usize) -> &'a [f32], &Range<usize>),
+    ) -> &TilePacking {
+        self.matrix.pack(s, product, sizes, inputs, &self.scales);
+        &self.matrix
+    }
+
     /// Scale of the integers of each row.
     pub(super) fn scales(&self) -> &[f32] {
-        &self.scales
+        &self.scales.scales
     }
 
     /// Correction of a row's sums for each unit of weight.
     pub(super) fn shifts(&self) -> &[f32] {
-        &self.shifts
+        &self.scales.shifts
     }
 }
 
@@ -103,10 +139,19 @@ impl Kernel for AbsMax<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, _: S) -> (f32, bool) {
-        let bits = self.0.iter().map(|x| x.to_bits());
+        let (chunks, rest) = self.0.as_chunks::<SIDE>();
+        let (mut most, mut all) = ([0; SIDE], [0; SIDE]);
+        let mut take = |values: &[f32]| {
+            for ((most, all), x) in most.iter_mut().zip(&mut all).zip(values) {
+                *most = u32::max(*most, x.to_bits() & i32::MAX as u32);
+                *all |= x.to_bits();
+            }
+        };
+        chunks.iter().for_each(|chunk| take(chunk));
+        take(rest);
+        let most = most.into_iter().fold(0, u32::max);
         // −0 is a negative number too, which does no harm
-        let (most, all) = bits.fold((0, 0), |(most, all), x| (u32::max(most, x & i32::MAX as u32), all | x));
-        (f32::from_bits(most), all >> 31 == 1)
+        (f32::from_bits(most), all.into_iter().fold(0, |all, x| all | x) >> 31 == 1)
     }
 }
 
@@ -129,35 +174,70 @@ impl Kernel for PackFloats<'_> {
     }
 }
 
-/// A row of integers of size `scale` plus `offset`, `DEPTH` a word, then zeros.
-struct PackIntegers<'a, const DEPTH: usize> {
+/// Integers a unit.
+#[inline(always)]
+pub(super) fn per(scale: f32) -> f32 {
+    if scale > 0.0 { 1.0 / scale } else { 0.0 }
+}
+
+/// Four values and their words, for all values; then zeros.
+#[inline(always)]
+fn each_four<const WORDS: usize>(
+    values: &[f32],
+    into: &mut [u32],
+    words: impl Fn(&[f32; 4]) -> [u32; WORDS],
+) {
+    let (whole, rest) = values.as_chunks::<4>();
+    let (many, last) = into.as_chunks_mut::<WORDS>().0.split_at_mut(whole.len());
+    for (into, values) in many.iter_mut().zip(whole) {
+        *into = words(values);
+    }
+    last.fill([0; WORDS]);
+    if let (false, [into, ..]) = (rest.is_empty(), last) {
+        let mut values = [0.0; 4];
+        values[..rest.len()].copy_from_slice(rest);
+        *into = words(&values);
+    }
+}
+
+/// A row of integers of size `scale` plus `offset`, four a word.
+struct PackBytes<'a> {
     values: &'a [f32],
     scale: f32,
     offset: f32,
     into: &'a mut [u32],
 }
 
-impl<const DEPTH: usize> Kernel for PackIntegers<'_, DEPTH> {
+impl Kernel for PackBytes<'_> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, _: S) {
-        let per = if self.scale > 0.0 { 1.0 / self.scale } else { 0.0 };
-        let zero = ROUNDING + self.offset;
-        let (bits, mask) = (32 / DEPTH as u32, u32::MAX >> (32 - 32 / DEPTH as u32));
-        let word = |values: &[f32]| {
-            let integers = values.iter().map(|x| (x * per + zero).to_bits() & mask);
-            integers.enumerate().fold(0, |word, (i, x)| word | x << (i as u32 * bits))
-        };
-        let (whole, rest) = self.values.as_chunks::<DEPTH>();
-        for (into, values) in self.into.iter_mut().zip(whole) {
-            *into = word(values);
-        }
-        let (_, last) = self.into.split_at_mut(whole.len());
-        last.fill(0);
-        if let (false, [into, ..]) = (rest.is_empty(), last) {
-            *into = word(rest);
-        }
+        let (per, zero) = (per(self.scale), ROUNDING + self.offset);
+        each_four(self.values, self.into, |values| {
+            let bytes = values.iter().map(|x| (x * per + zero).to_bits() & 0xff);
+            [bytes.enumerate().fold(0, |word, (i, x)| word | x << (8 * i))]
+        });
+    }
+}
+
+/// A row of integers of size `scale`, the first and third of four in one word, the others in the next.
+struct PackPairs<'a> {
+    values: &'a [f32],
+    scale: f32,
+    into: &'a mut [u32],
+}
+
+impl Kernel for PackPairs<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        let per = per(self.scale);
+        each_four(self.values, self.into, |values| {
+            let [a, b, c, d] = values.map(|x| (x * per + ROUNDING).to_bits() & 0xffff);
+            [a | c << 16, b | d << 16]
+        });
     }
 }
 

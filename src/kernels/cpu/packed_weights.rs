@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::format::{Bf16, F32, Format, Int7, Int8};
+use super::format::{Bf16, F32, Format, Int7, Int8, W8a8};
 use super::simd::SIDE;
 use crate::kernels::{Matrix, Precision};
 
@@ -28,7 +28,7 @@ pub(super) struct PackedWeights {
     width: usize,
     /// Scale of each output's integers, for each column with padding; empty except for integer weights.
     scales: Vec<f32>,
-    /// The sum of an output's weights; empty but for 7 bits.
+    /// The sum of an output's weights; empty but for inputs with an offset.
     totals: Vec<f32>,
     /// Initial value of the sum of each column, with padding.
     bias: Vec<f32>,
@@ -54,37 +54,17 @@ impl PackedWeights {
             totals: Vec::new(),
             bias: bias.to_vec(),
         };
-        let scales = |most: f32| {
-            let largest = |col: usize| rows.iter().map(|row| row[col].abs()).fold(0.0, f32::max);
-            (0..cols).map(|col| largest(col) / most).collect::<Vec<f32>>()
-        };
         match precision {
-            Precision::F32 | Precision::Tf32 => {
+            Precision::F32 | Precision::Tf32 | Precision::Auto => {
                 packed.fill::<F32, 4>(|at, col| rows[at][col].to_le_bytes());
             }
             Precision::Bf16 => packed.fill::<Bf16, 4>(|at, col| {
                 let half = |at: usize| rows.get(at).map_or(0, |row| upper_half(row[col]));
                 (half(at) | half(at + 1) << 16).to_le_bytes()
             }),
-            Precision::Int8 => {
-                let scales = scales(MAX_INT[0]);
-                packed.fill::<Int8, 2>(|at, col| {
-                    [0, 1].map(|i| rows.get(at + i).map_or(0, |row| rounded(row[col], scales[col]) as u8))
-                });
-                packed.scales = scales;
-            }
-            Precision::Int7 => {
-                let scales = scales(MAX_INT[1]);
-                packed.fill::<Int7, 4>(|at, col| {
-                    [0, 1, 2, 3]
-                        .map(|i| rows.get(at + i).map_or(0, |row| rounded(row[col], scales[col]) as u8))
-                });
-                let total = |(col, &scale): (usize, &f32)| {
-                    scale * rows.iter().map(|row| f32::from(rounded(row[col], scale))).sum::<f32>()
-                };
-                packed.totals = scales.iter().enumerate().map(total).collect();
-                packed.scales = scales;
-            }
+            Precision::Int8 => packed.fill_integers::<Int8>(&rows, MAX_INT[0]),
+            Precision::W8a8 => packed.fill_integers::<W8a8>(&rows, MAX_INT[0]),
+            Precision::Int7 => packed.fill_integers::<Int7>(&rows, MAX_INT[1]),
         }
         let padded = packed.padded();
         for each in [&mut packed.scales, &mut packed.totals] {
@@ -94,9 +74,25 @@ impl PackedWeights {
         packed
     }
 
+    /// Writes weights as integers up to `most`, with their scales, and with their sums where inputs have an offset.
+    fn fill_integers<F: Format>(&mut self, rows: &[&[f32]], most: f32) {
+        let largest = |col: usize| rows.iter().map(|row| row[col].abs()).fold(0.0, f32::max);
+        let scales: Vec<f32> = (0..self.cols).map(|col| largest(col) / most).collect();
+        self.fill::<F, 4>(|at, col| {
+            [0, 1, 2, 3].map(|i| rows.get(at + i).map_or(0, |row| rounded(row[col], scales[col]) as u8))
+        });
+        if F::OFFSET > 0 {
+            let total = |(col, &scale): (usize, &f32)| {
+                scale * rows.iter().map(|row| f32::from(rounded(row[col], scale))).sum::<f32>()
+            };
+            self.totals = scales.iter().enumerate().map(total).collect();
+        }
+        self.scales = scales;
+    }
+
     /// Writes the weights; `step(depth, column)` returns those of the step that begins there.
     fn fill<F: Format, const BYTES: usize>(&mut self, step: impl Fn(usize, usize) -> [u8; BYTES]) {
-        let steps = self.depth.div_ceil(F::DEPTH);
+        let steps = self.steps::<F>();
         let mut bytes = Vec::with_capacity(steps * self.padded() * BYTES);
         for from in (0..steps).step_by(F::BLOCK) {
             for panel in (0..self.padded()).step_by(self.width) {
@@ -111,6 +107,11 @@ impl PackedWeights {
         let line = |bytes: &[u8]| CacheLine(std::array::from_fn(|i| bytes.get(i).copied().unwrap_or(0)));
         self.place = (0, bytes.len().div_ceil(64));
         self.lines = Arc::new(bytes.chunks(64).map(line).collect());
+    }
+
+    /// Steps of depth.
+    pub(super) fn steps<F: Format>(&self) -> usize {
+        self.depth.div_ceil(F::DEPTH).next_multiple_of(F::GROUP)
     }
 
     /// Rows of the matrix.
@@ -138,7 +139,7 @@ impl PackedWeights {
         &self.scales
     }
 
-    /// The sum of an output's weights, as their integers give it, where they have 7 bits.
+    /// The sum of an output's weights, as their integers give it, where inputs have an offset.
     pub(super) fn totals(&self) -> &[f32] {
         &self.totals
     }

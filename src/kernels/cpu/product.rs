@@ -3,10 +3,11 @@
 
 use std::marker::PhantomData;
 
-use super::format::{Bf16, F32, Format, Int7, Int8};
+use super::format::{Bf16, F32, Format, Int7, Int8, W8a8};
 use super::pack::Packing;
 use super::packed_weights::PackedWeights;
 use super::simd::{Kernel, MAX_ROWS, SIDE, Simd};
+use super::tile_product::{TiledBlock, Tiling};
 use crate::kernels::Precision;
 
 /// Rows that share a pass over the weights: with a block of depth their packed inputs fit a level-2 cache.
@@ -83,11 +84,17 @@ fn multiply_chunk<S: Simd>(
         &inputs[at..at + weights.depth()]
     };
     match weights.precision() {
-        Precision::F32 | Precision::Tf32 => pass::<S, F32>(s, weights, count, inputs, sums, packing),
+        Precision::F32 | Precision::Tf32 | Precision::Auto => {
+            pass::<S, F32>(s, weights, count, inputs, sums, packing);
+        }
         Precision::Bf16 => pass::<S, Bf16>(s, weights, count, inputs, sums, packing),
         Precision::Int8 => match s.dot() {
             Some(s) => pass::<S::Dot, Int8>(s, weights, count, inputs, sums, packing),
             None => pass::<S, Int8>(s, weights, count, inputs, sums, packing),
+        },
+        Precision::W8a8 => match s.dot() {
+            Some(s) => pass::<S::Dot, W8a8>(s, weights, count, inputs, sums, packing),
+            None => pass::<S, W8a8>(s, weights, count, inputs, sums, packing),
         },
         Precision::Int7 => match s.dot() {
             Some(s) => pass::<S::Dot, Int7>(s, weights, count, inputs, sums, packing),
@@ -114,7 +121,7 @@ fn pass<'a, S: Simd, F: Format>(
     sums: &mut [f32],
     packing: &mut Packing,
 ) {
-    let steps = weights.depth().div_ceil(F::DEPTH);
+    let steps = weights.steps::<F>();
     let step = weights.padded() * F::BYTES;
     assert!(steps * step <= weights.bytes() && sums.len() == count * weights.padded());
     packing.begin::<S, F>(s, count, &inputs);
@@ -122,58 +129,91 @@ fn pass<'a, S: Simd, F: Format>(
     assert!(weights.bias().len() == padded);
     assert!(F::MAX_INT == 0 || packing.scales().len() == count && weights.scales().len() == padded);
     assert!(F::OFFSET == 0 || packing.shifts().len() == count && weights.totals().len() == padded);
+    let tiling = Tiling::of::<S, F>(s, count);
     for from in (0..steps).step_by(F::BLOCK) {
         let block = F::BLOCK.min(steps - from);
         let depth = from * F::DEPTH..weights.depth().min((from + block) * F::DEPTH);
-        packing.pack::<S, F>(s, (count, block), &inputs, &depth);
-        assert!(count * block * F::PARTS <= packing.words().len());
-        s.run(Block::<F> {
-            steps: block,
-            // SAFETY: `steps · step` bytes lie there, which is more than `from · step`.
-            weights: unsafe { weights.start().add(from * step) },
-            inputs: packing.words().as_ptr(),
+        let outputs = Outputs {
+            begin: from == 0,
+            bias: weights.bias().as_ptr(),
+            totals: weights.totals().as_ptr(),
+            shifts: packing.shifts().as_ptr(),
             input_scales: packing.scales().as_ptr(),
             weight_scales: weights.scales().as_ptr(),
-            begin: (from == 0).then(|| InitialSums {
-                bias: weights.bias().as_ptr(),
-                shifts: packing.shifts().as_ptr(),
-                totals: weights.totals().as_ptr(),
-            }),
             sums: sums.as_mut_ptr(),
-            count,
-            padded: weights.padded(),
-            format: PhantomData,
-        });
+            padded,
+        };
+        // SAFETY: `steps · step` bytes lie there, which is more than `from · step`.
+        let weights = unsafe { weights.start().add(from * step) };
+        if let Some(tiling) = tiling {
+            let inputs = packing.pack_matrix(s, tiling.product(), tiling.sizes(block), (&inputs, &depth));
+            let format = PhantomData::<F>;
+            s.run(TiledBlock { tiling, steps: block, weights, inputs, outputs, format });
+            continue;
+        }
+        packing.pack::<S, F>(s, (count, block), &inputs, &depth);
+        assert!(count * block * F::PARTS <= packing.words().len());
+        let inputs = packing.words().as_ptr();
+        s.run(Block::<F> { steps: block, weights, inputs, outputs, count, format: PhantomData });
+    }
+}
+
+/// Where the sums of a product go, and what makes numbers of integers.
+///
+/// There are `count · padded` sums and `padded` biases; of integers `count` and `padded` scales; with an offset `count` shifts
+/// and `padded` totals.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Outputs {
+    /// Whether this is the first block of depth: sums begin with the bias, less the share of the offset of a row's integers.
+    begin: bool,
+    bias: *const f32,
+    shifts: *const f32,
+    totals: *const f32,
+    input_scales: *const f32,
+    weight_scales: *const f32,
+    /// `[count, padded]`, which all blocks but the first add to.
+    sums: *mut f32,
+    pub(super) padded: usize,
+}
+
+impl Outputs {
+    /// Adds the sum of a block of depth, for the columns of a register from `col` on.
+    ///
+    /// # Safety
+    /// What is promised above is there, and `row < count` and `col + LANES <= padded`.
+    #[inline(always)]
+    pub(super) unsafe fn add<S: Simd, F: Format>(&self, s: S, row: usize, col: usize, mut sum: S::Reg) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            if F::MAX_INT > 0 {
+                let scale = s.load(self.weight_scales.add(col).cast());
+                let scale = s.multiply(scale, s.splat(self.input_scales.add(row).cast()));
+                sum = s.scaled(sum, scale);
+            }
+            let into = self.sums.add(row * self.padded + col).cast();
+            let mut before = if self.begin { s.load(self.bias.add(col).cast()) } else { s.load(into) };
+            if self.begin && F::OFFSET > 0 {
+                let shift = s.splat(self.shifts.add(row).cast());
+                // not fused, so that all registers give the same bits
+                before = s.add(before, s.multiply(shift, s.load(self.totals.add(col).cast())));
+            }
+            s.store(into, s.add(before, sum));
+        }
     }
 }
 
 /// A block of depth of a product.
 ///
-/// `steps · padded · BYTES` bytes of weights, `count · steps · PARTS` of inputs and `count · padded` sums lie where it says; of
-/// integers `count` and `padded` scales, and of a beginning `padded` biases, with an offset `count` shifts and `padded` totals.
+/// `steps · padded · BYTES` bytes of weights and `count · steps · PARTS` words of inputs lie where it says.
 struct Block<F> {
     steps: usize,
     /// Panel after panel.
     weights: *const u8,
     /// Tile after tile.
     inputs: *const u32,
-    input_scales: *const f32,
-    weight_scales: *const f32,
-    /// Initial values of the sums, in the first block.
-    begin: Option<InitialSums>,
-    /// `[count, padded]`, which other blocks add to.
-    sums: *mut f32,
+    outputs: Outputs,
     count: usize,
-    padded: usize,
     format: PhantomData<F>,
-}
-
-/// Initial value of the sums: the bias, less the share of the offset of a row's integers.
-#[derive(Debug, Clone, Copy)]
-struct InitialSums {
-    bias: *const f32,
-    shifts: *const f32,
-    totals: *const f32,
 }
 
 /// Prefetch of a tile: the distance in bytes after its weights, and the bytes for each step.
@@ -192,7 +232,7 @@ impl<F: Format> Kernel for Block<F> {
         let width = SIDE * S::LANES;
         let panel = self.steps * width * F::BYTES;
         let together = self.count.div_ceil(F::rows::<S>());
-        for col in (0..self.padded).step_by(width) {
+        for col in (0..self.outputs.padded).step_by(width) {
             for (share, (row, rows)) in tiles(self.count, F::rows::<S>()).enumerate() {
                 // the next panel comes from far memory: each tile prefetches its share
                 let ahead =
@@ -280,25 +320,7 @@ unsafe fn tile<S: Simd, F: Format, const ROWS: usize, const UNROLL: usize>(
                 for more in &sums[1..] {
                     sum = F::join(s, sum, more[r][i]);
                 }
-                if F::MAX_INT > 0 {
-                    let scale = s.load(block.weight_scales.add(col).cast());
-                    let scale = s.multiply(scale, s.splat(block.input_scales.add(row).cast()));
-                    sum = s.scaled(sum, scale);
-                }
-                let into = block.sums.add(row * block.padded + col).cast();
-                let before = match block.begin {
-                    None => s.load(into),
-                    Some(begin) if F::OFFSET > 0 => {
-                        let shift = s.splat(begin.shifts.add(row).cast());
-                        s.multiply_add(
-                            shift,
-                            s.load(begin.totals.add(col).cast()),
-                            s.load(begin.bias.add(col).cast()),
-                        )
-                    }
-                    Some(begin) => s.load(begin.bias.add(col).cast()),
-                };
-                s.store(into, s.add(before, sum));
+                block.outputs.add::<S, F>(s, row, col, sum);
             }
         }
     }

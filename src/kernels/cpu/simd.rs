@@ -6,12 +6,17 @@
 
 use std::fmt::Debug;
 
+use super::tiles::{NoTiles, Tiles};
+
 /// A kind of register; a value of it proves that this processor has them.
 pub(super) trait Simd: Copy + Debug + Send + Sync + 'static {
     /// 32-bit lanes, of numbers or of bits.
     type Reg: Copy;
-    /// The same registers with instructions for [`dot_pairs`](Self::dot_pairs) and [`dot_quads`](Self::dot_quads).
+    /// The same registers with instructions for [`dot_pairs`](Self::dot_pairs), [`dot_quads`](Self::dot_quads) and
+    /// [`dot_bytes`](Self::dot_bytes).
     type Dot: Simd;
+    /// Tiles beside the registers.
+    type Tiles: Tiles;
     /// Its name in logs.
     const NAME: &'static str;
     /// Lanes of a register.
@@ -23,6 +28,11 @@ pub(super) trait Simd: Copy + Debug + Send + Sync + 'static {
 
     /// Whether this processor has them.
     fn dot(self) -> Option<Self::Dot>;
+
+    /// Tiles, where this processor has them and the system permits them.
+    fn tiles(self) -> Option<Self::Tiles> {
+        None
+    }
 
     /// Zeros.
     fn zero(self) -> Self::Reg;
@@ -66,11 +76,11 @@ pub(super) trait Simd: Copy + Debug + Send + Sync + 'static {
     /// The upper 16 bits of each lane as a number with these upper bits.
     fn high_half(self, x: Self::Reg) -> Self::Reg;
 
-    /// Two signed bytes a lane as 16-bit integers.
-    ///
-    /// # Safety
-    /// `2 · LANES` bytes lie at `from`.
-    unsafe fn load_bytes(self, from: *const u8) -> Self::Reg;
+    /// The signed bytes 0 and 2 of each lane as 16-bit integers.
+    fn even_bytes(self, x: Self::Reg) -> Self::Reg;
+
+    /// The signed bytes 1 and 3 of each lane as 16-bit integers.
+    fn odd_bytes(self, x: Self::Reg) -> Self::Reg;
 
     /// `a₀ b₀ + a₁ b₁ + sum` in each lane, over its two 16-bit integers.
     fn dot_pairs(self, a: Self::Reg, b: Self::Reg, sum: Self::Reg) -> Self::Reg;
@@ -84,6 +94,10 @@ pub(super) trait Simd: Copy + Debug + Send + Sync + 'static {
     fn dot_quads_twice(self, a: [Self::Reg; 2], b: [Self::Reg; 2], sum: Self::Reg) -> Self::Reg {
         self.dot_quads(a[1], b[1], self.dot_quads(a[0], b[0], sum))
     }
+
+    /// `a₀ b₀ + a₁ b₁ + a₂ b₂ + a₃ b₃ + sum` in each lane, over its four bytes: those of `a` without a sign, those of `b` with
+    /// one.
+    fn dot_bytes(self, a: Self::Reg, b: Self::Reg, sum: Self::Reg) -> Self::Reg;
 
     /// Asks that what lies there be brought to the level-2 cache; any address will do.
     fn prefetch(self, at: *const u32);
@@ -148,6 +162,7 @@ fn pair(low: i16, high: i16) -> u32 {
 impl<const LANES: usize, const ROWS: usize> Simd for Portable<LANES, ROWS> {
     type Reg = [u32; LANES];
     type Dot = Self;
+    type Tiles = NoTiles;
     const NAME: &'static str = "portable";
     const LANES: usize = LANES;
     const ROWS: usize = ROWS;
@@ -224,10 +239,13 @@ impl<const LANES: usize, const ROWS: usize> Simd for Portable<LANES, ROWS> {
     }
 
     #[inline(always)]
-    unsafe fn load_bytes(self, from: *const u8) -> Self::Reg {
-        // SAFETY: the caller promises two bytes a lane.
-        let bytes = unsafe { from.cast::<[[i8; 2]; LANES]>().read() };
-        lanes(|lane| pair(bytes[lane][0].into(), bytes[lane][1].into()))
+    fn even_bytes(self, x: Self::Reg) -> Self::Reg {
+        lanes(|lane| pair((x[lane] as i8).into(), ((x[lane] >> 16) as i8).into()))
+    }
+
+    #[inline(always)]
+    fn odd_bytes(self, x: Self::Reg) -> Self::Reg {
+        lanes(|lane| pair(((x[lane] >> 8) as i8).into(), ((x[lane] >> 24) as i8).into()))
     }
 
     #[inline(always)]
@@ -245,6 +263,11 @@ impl<const LANES: usize, const ROWS: usize> Simd for Portable<LANES, ROWS> {
             let pairs = a[lane].to_le_bytes().into_iter().zip(b[lane].to_le_bytes());
             pairs.fold(sum[lane], |sum, (a, b)| sum.wrapping_add((i32::from(a) * i32::from(b as i8)) as u32))
         })
+    }
+
+    #[inline(always)]
+    fn dot_bytes(self, a: Self::Reg, b: Self::Reg, sum: Self::Reg) -> Self::Reg {
+        self.dot_quads(a, b, sum)
     }
 
     #[inline(always)]
@@ -280,14 +303,9 @@ mod tests {
             let lanes = |f: &dyn Fn(usize) -> u32| (0..S::LANES).map(f).collect::<Vec<u32>>();
             let [a, b, c] = [0, 1, 2].map(|i| &words[i * S::LANES..(i + 1) * S::LANES]);
             let [x, y, z] = [0, 1, 2].map(|i| &seeds[i * S::LANES..(i + 1) * S::LANES]);
-            // SAFETY: each has as many words as lanes, which is more than two bytes a lane.
-            let ([ra, rb, rc], bytes, splat) = unsafe {
-                (
-                    [a, b, c].map(|words| s.load(words.as_ptr())),
-                    s.load_bytes(a.as_ptr().cast()),
-                    s.splat(&c[1]),
-                )
-            };
+            // SAFETY: each has as many words as lanes.
+            let ([ra, rb, rc], splat) =
+                unsafe { ([a, b, c].map(|words| s.load(words.as_ptr())), s.splat(&c[1])) };
             assert_eq!(all(s, ra), a);
             assert_eq!(all(s, s.zero()), lanes(&|_| 0));
             assert_eq!(all(s, splat), lanes(&|_| c[1]));
@@ -301,8 +319,9 @@ mod tests {
             assert_eq!(all(s, s.scaled(ra, rb)), lanes(&|i| (a[i] as i32 as f32 * y[i]).to_bits()));
             assert_eq!(all(s, s.low_half(ra)), lanes(&|i| a[i] << 16));
             assert_eq!(all(s, s.high_half(ra)), lanes(&|i| a[i] >> 16 << 16));
-            let flat: Vec<i8> = a.iter().flat_map(|word| word.to_le_bytes().map(|byte| byte as i8)).collect();
-            assert_eq!(all(s, bytes), lanes(&|i| pair(flat[2 * i].into(), flat[2 * i + 1].into())));
+            let byte = |i: usize, at: usize| i16::from(a[i].to_le_bytes()[at] as i8);
+            assert_eq!(all(s, s.even_bytes(ra)), lanes(&|i| pair(byte(i, 0), byte(i, 2))));
+            assert_eq!(all(s, s.odd_bytes(ra)), lanes(&|i| pair(byte(i, 1), byte(i, 3))));
             let dot = |i: usize| {
                 let ((a0, a1), (b0, b1)) = (halves(a[i]), halves(b[i]));
                 let wide = |a: i16, b: i16| i32::from(a).wrapping_mul(b.into());
@@ -311,11 +330,13 @@ mod tests {
             assert_eq!(all(s, s.dot_pairs(ra, rb, rc)), lanes(&dot));
             let small: Vec<u32> =
                 b.iter().map(|w| u32::from_le_bytes(w.to_le_bytes().map(|x| (x as i8 / 2) as u8))).collect();
-            let quads = |i: usize| {
-                let bytes = a[i].to_le_bytes().into_iter().zip(small[i].to_le_bytes());
+            let four = |i: usize, b: u32| {
+                let bytes = a[i].to_le_bytes().into_iter().zip(b.to_le_bytes());
                 bytes.fold(c[i] as i32, |sum, (a, b)| sum.wrapping_add(i32::from(a) * i32::from(b as i8)))
                     as u32
             };
+            let (quads, bytes) = (|i: usize| four(i, small[i]), |i: usize| four(i, b[i]));
+            assert_eq!(all(s, s.dot_bytes(ra, rb, rc)), lanes(&bytes));
             // SAFETY: as above.
             let rs = unsafe { s.load(small.as_ptr()) };
             assert_eq!(all(s, s.dot_quads(ra, rs, rc)), lanes(&quads));
@@ -342,6 +363,7 @@ mod tests {
                 assert_eq!(all(s, s.dot_quads_twice([rm, rm], [rl, rl], rc)), lanes(&twice));
                 assert_eq!(all(s, s.dot_pairs(ra, rb, rc)), lanes(&dot));
                 assert_eq!(all(s, s.dot_quads(ra, rs, rc)), lanes(&quads));
+                assert_eq!(all(s, s.dot_bytes(ra, rb, rc)), lanes(&bytes));
             }
         }
     }
@@ -352,7 +374,8 @@ mod tests {
         Portable::<16, MAX_ROWS>.run(Check);
         #[cfg(target_arch = "x86_64")]
         {
-            use crate::kernels::cpu::x86::{Avx2, Avx512};
+            use crate::kernels::cpu::avx2::Avx2;
+            use crate::kernels::cpu::avx512::Avx512;
             if let Some(s) = Avx2::detect() {
                 s.run(Check);
             }

@@ -6,6 +6,7 @@ use super::hop::{Scratch, clear, step};
 use super::network::PackedNetwork;
 use super::roofline::{Roofline, measure};
 use super::simd::Simd;
+use super::tiles::Tiles;
 use super::widest::{Make, for_any, for_widest};
 use super::worker_threads::WorkerThreads;
 use crate::error::{Error, Result};
@@ -22,7 +23,7 @@ pub struct CpuStepper {
 
 /// A stepper without its register type.
 trait DynStepper: Stepper {
-    fn registers(&self) -> &'static str;
+    fn f32_multiply_adds(&self) -> usize;
     fn weight_bytes(&self) -> usize;
     fn roofline(&self) -> Roofline;
 }
@@ -46,9 +47,9 @@ impl CpuStepper {
     /// Packs the weights of `plan`. A step of enough streams is shared by `threads` threads, the caller's among them; 0
     /// counts as 1.
     ///
-    /// Bf16 rounds weights; inputs and sums keep 32 bits. Int8 rounds weights to a scale for each output and inputs to 15
-    /// bits of the largest of their row, int7 both to 7; their sums are exact. First layer, bank, bands and gates keep
-    /// 32 bits always.
+    /// Bf16 rounds weights; sums keep 32 bits and inputs too, or 16 where matrix registers multiply. Int8 rounds weights to a
+    /// scale for each output and inputs to 15 bits of the largest of their row, w8a8 both to 8, int7 both to 7; their sums are
+    /// exact. The bank has 8 bits then and its inputs 15. First layer, bands and gates keep 32 bits always.
     ///
     /// # Errors
     /// When parts of the plan do not fit together, for a precision that processors do not have, or when a thread cannot
@@ -66,9 +67,13 @@ impl CpuStepper {
     }
 
     pub(super) fn with<S: Simd>(s: S, plan: &Plan, precision: Precision, threads: usize) -> Result<Self> {
-        if precision == Precision::Tf32 {
-            let cause = "tf32 is a precision of GPUs, and the model runs on the processor";
-            return Err(Error::config(cause, "choose one of: f32, bf16, int8, int7"));
+        let cause = match precision {
+            Precision::Tf32 => Some("tf32 is a precision of GPUs, and the model runs on the processor"),
+            Precision::Auto => Some("the precision auto has to be chosen before weights are packed"),
+            _ => None,
+        };
+        if let Some(cause) = cause {
+            return Err(Error::config(cause, "choose one of: f32, bf16, int8, w8a8, int7"));
         }
         let network = Arc::new(PackedNetwork::new(plan, precision, S::LANES)?);
         Ok(Self {
@@ -76,10 +81,10 @@ impl CpuStepper {
         })
     }
 
-    /// The registers it uses: `AVX2`, `AVX2 with VNNI`, `AVX-512`, `AVX-512 with VNNI` or `portable`.
+    /// Multiply-adds of a hop of one stream that are of 32 bits in any precision, or in this one.
     #[must_use]
-    pub fn registers(&self) -> &'static str {
-        self.streams.registers()
+    pub fn f32_multiply_adds(&self) -> usize {
+        self.streams.f32_multiply_adds()
     }
 
     /// Bytes of weights that a hop reads, however many streams it steps.
@@ -118,6 +123,10 @@ impl Stepper for CpuStepper {
 
     fn with_same_weights(&self) -> Result<Option<Box<dyn Stepper>>> {
         self.streams.with_same_weights()
+    }
+
+    fn instructions(&self) -> String {
+        self.streams.instructions()
     }
 }
 
@@ -177,8 +186,8 @@ impl<S: Simd> StreamMemories<S> {
 }
 
 impl<S: Simd> DynStepper for StreamMemories<S> {
-    fn registers(&self) -> &'static str {
-        self.s.dot().map_or(S::NAME, |_| S::Dot::NAME)
+    fn f32_multiply_adds(&self) -> usize {
+        self.network.f32_multiply_adds()
     }
 
     fn weight_bytes(&self) -> usize {
@@ -247,5 +256,16 @@ impl<S: Simd> Stepper for StreamMemories<S> {
         let network = Arc::clone(&self.network);
         let streams = Box::new(Self::start(self.s, self.precision, network, self.worker_threads.len())?);
         Ok(Some(Box::new(CpuStepper { streams })))
+    }
+
+    fn instructions(&self) -> String {
+        let vectors = match self.s.dot() {
+            Some(_) if self.precision.is_integer() => S::Dot::NAME,
+            _ => S::NAME,
+        };
+        match self.s.tiles() {
+            Some(_) if self.precision != Precision::F32 => format!("{vectors} and {}", S::Tiles::NAME),
+            _ => vectors.to_owned(),
+        }
     }
 }

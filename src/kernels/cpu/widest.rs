@@ -15,7 +15,8 @@ pub(super) trait Make {
 pub(super) fn for_widest<M: Make>(make: M) -> M::Made {
     #[cfg(target_arch = "x86_64")]
     {
-        use super::x86::{Avx2, Avx512};
+        use super::avx2::Avx2;
+        use super::avx512::Avx512;
         if let Some(s) = Avx512::detect() {
             return make.make(s);
         }

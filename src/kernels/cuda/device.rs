@@ -138,7 +138,7 @@ impl Gpu {
             Precision::F32 => cublasComputeType_t::CUBLAS_COMPUTE_32F,
             Precision::Tf32 => cublasComputeType_t::CUBLAS_COMPUTE_32F_FAST_TF32,
             Precision::Bf16 => cublasComputeType_t::CUBLAS_COMPUTE_32F_FAST_16BF,
-            Precision::Int8 | Precision::Int7 => {
+            Precision::Int8 | Precision::W8a8 | Precision::Int7 | Precision::Auto => {
                 return Err(Error::config(
                     format!("no {precision} on a GPU"),
                     "take f32, tf32 or bf16 there",

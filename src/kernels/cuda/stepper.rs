@@ -105,6 +105,10 @@ fn rearrange(numbers: &[f32], from: &MemoryMap, to: &MemoryMap, into: &mut [f32]
 }
 
 impl Stepper for GpuStepper {
+    fn instructions(&self) -> String {
+        "CUDA".to_owned()
+    }
+
     fn rows(&self) -> usize {
         self.rows
     }

@@ -73,6 +73,6 @@ export function preview() {
     last = past.t_s[i];
   });
   $('budget-text').textContent = `Of the last ${lasting(scored)} of ${state.chosen}, ${count} alarm${count === 1 ? '' : 's'} would have been reported `
-    + `(score ${fixed(limit)} or more by the tail alone; later adaptations of the threshold are not included). Nothing is changed here: set events_per_hour.`;
+    + `(score ${fixed(limit)} or more by the tail alone; later adaptations of the threshold are not included).`;
 }
 $('budget').addEventListener('input', preview);

@@ -6,6 +6,7 @@ import { loadEvents } from './filter.js';
 import { refresh } from './health.js';
 import { connect, frame, linked } from './live.js';
 import { showCalibration } from './normal.js';
+import './operate.js';
 import { followLink } from './review.js';
 import { choose, learn } from './streams.js';
 

@@ -8,9 +8,10 @@ import { make } from './words.js';
 
 function say(text) { $('review-said').textContent = text; }
 
-async function mayReview() {
+/* Whether an operator is here: asks for the token where it was not shown yet. */
+export async function mayReview(refuse = say) {
   if (!state.overview?.review.operators) {
-    say('Nobody judges events over HTTP here: set operator_token_file in [http].');
+    refuse('Nobody may do that over HTTP here: set operator_token_file in [http].');
     return false;
   }
   while (!state.overview.review.allowed) {
