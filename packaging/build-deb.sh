@@ -3,7 +3,7 @@
 #
 #   packaging/build-deb.sh                 for this machine
 #   packaging/build-deb.sh arm64           for arm64: rustup target add aarch64-unknown-linux-gnu, dpkg --add-architecture arm64,
-#                                          apt-get install gcc-aarch64-linux-gnu libasound2-dev:arm64 qemu-user-static
+#                                          apt-get install gcc-aarch64-linux-gnu libc6-dev-arm64-cross libasound2-dev:arm64 qemu-user-static
 #   packaging/build-deb.sh ARCH cuda       cpc-stream-cuda, with the GPU code
 #
 # Needs dpkg-dev. With BINARY=FILE a program that is there already is packed; SOURCE_DATE_EPOCH dates the files.

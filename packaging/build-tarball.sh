@@ -43,7 +43,7 @@ packaging/third-party.sh "$root/licences" "$target"
 list=$root/licences/THIRD-PARTY.txt
 
 # What the machine must have.
-shared=$(objdump -p "$program" | sed -n 's/^ *NEEDED *//p' | tr '\n' ' ')
+shared=$(readelf -d "$program" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p' | tr '\n' ' ')
 glibc=$(grep -ao 'GLIBC_2\.[0-9]*' "$program" | sort -uV | tail -n 1 | tr _ ' ')
 needs="$glibc or later and, of libraries, ${shared% }"
 cat > "$root/INSTALL" << END

@@ -4,10 +4,12 @@
 #   packaging/test-deb.sh target/debian/cpc-stream_*.deb
 #
 # As root, with mmdebstrap or debootstrap (MIRROR=URL for another mirror than theirs, SUITE=bookworm). ROOT=DIR takes a Debian root that
-# is there already, and changes it. At the end stands what could not be tested; test-deb-booted.sh boots a machine.
+# is there already, and changes it. A package for another processor is tested under qemu-user-static. At the end stands what could not be
+# tested; test-deb-booted.sh boots a machine.
 set -eu
 
 deb=${1:?usage: packaging/test-deb.sh FILE.deb}
+architecture=$(dpkg-deb -f "$deb" Architecture)
 . "$(dirname "$0")/debian-root.sh"
 package=$(dpkg-deb -f "$deb" Package)
 

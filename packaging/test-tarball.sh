@@ -7,6 +7,7 @@
 set -eu
 
 tarball=${1:?usage: packaging/test-tarball.sh FILE.tar.gz}
+case "$tarball" in *-aarch64-*) architecture=arm64 ;; esac
 . "$(dirname "$0")/debian-root.sh"
 
 say "the sums"
