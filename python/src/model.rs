@@ -78,7 +78,7 @@ impl Model {
     /// The recording is an array of mono samples with its sample_rate in Hz (floats from -1 to 1, int16 or int32), or the path of an audio
     /// file (WAV, FLAC, OGG, MP3, M4A and more), of which all channels are mixed.
     ///
-    /// Raises OSError for a file that cannot be read, ValueError for a rate that cannot be resampled or samples that are not one-dimensional.
+    /// Raises OSError for a file that cannot be read or a rate that cannot be resampled, ValueError for samples that are not one-dimensional.
     ///
     /// >>> import numpy as np, cpc_stream
     /// >>> tone = 0.1 * np.sin(2 * np.pi * 440 * np.arange(48_000) / 48_000)

@@ -86,7 +86,7 @@ def test_what_cannot_be_read_is_refused(model, tmp_path):
         model.encode(np.zeros(100))
     with pytest.raises(TypeError, match="leave it out"):
         model.encode("recording.wav", RATE)
-    with pytest.raises(ValueError, match="rate"):
+    with pytest.raises(OSError, match="rate|Hz"):
         model.encode(np.zeros(100), 0)
     with pytest.raises(OSError, match="does not exist"):
         model.encode(tmp_path / "missing.wav")
