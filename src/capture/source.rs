@@ -238,6 +238,7 @@ impl Default for RetryDelay {
 
 impl RetryDelay {
     /// The next one is this long.
+    #[cfg(feature = "capture")]
     pub(super) fn set(&mut self, delay: Duration) {
         self.0 = delay;
     }

@@ -70,6 +70,7 @@ mod latent_mean;
 mod linear_predictor;
 mod maxima;
 mod memory;
+#[cfg(feature = "lab")]
 mod novelty;
 mod ongoing_event;
 mod pitch;
@@ -99,6 +100,7 @@ pub use feature_rows::{DEPARTURE, FeatureExtractor, HALF, ROW, UNEXPECTED};
 pub use gpd::Gpd;
 pub use input::{Input, InputCounts, InputMonitor, InputState};
 pub use memory::DetectorMemory;
+#[cfg(feature = "lab")]
 pub use novelty::Novelty;
 pub use reading::{DetectorCounts, DetectorState, Quality, Reading};
 pub use state::{STATE_VERSION, StreamState};

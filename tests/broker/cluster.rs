@@ -42,7 +42,7 @@ pub(crate) fn worker(home: &Path, setup: &Setup<'_>, cluster: &str, node: &str) 
         setup.url, setup.sound, setup.more
     );
     if let Some(broker) = &setup.broker {
-        write!(config, "[publish]\nbroker = \"{broker}\"\n").unwrap();
+        writeln!(config, "[publish]\nbroker = \"{broker}\"\nhealth_s = 1").unwrap();
     }
     for mic in setup.mics {
         writeln!(config, "[[source]]\nmqtt = \"{mic}\"").unwrap();

@@ -216,12 +216,16 @@ fn workers_that_die_cost_nothing() {
     assert!(sound.first_sequence > last / 2, "the first chunk that is kept is {}", sound.first_sequence);
 
     // what a worker says of it
-    let health = nats.subscribe("cpc-stream/w1/health").next("/health", SOON).payload;
-    assert_eq!(Document::read().faults("cpc-stream/w1/health", &health), Vec::<String>::new());
-    let health: Value = serde_json::from_str(&health).unwrap();
-    let streams = health["cluster"]["streams"].as_object().unwrap();
-    assert!(health["cluster"]["connected"] == true && streams.len() == mics.len(), "{health}");
-    assert!(streams.values().all(|stream| stream["owner"].is_string()), "{health}");
+    let of_health = nats.subscribe("cpc-stream/w1/health");
+    let schema = Document::read();
+    await_for("health with the owner of each stream", SOON, || {
+        let text = of_health.next("/health", SOON).payload;
+        assert_eq!(schema.faults("cpc-stream/w1/health", &text), Vec::<String>::new());
+        let health: Value = serde_json::from_str(&text).unwrap();
+        let streams = health["cluster"]["streams"].as_object().unwrap();
+        let owned = streams.values().filter(|stream| stream["owner"].is_string()).count();
+        (health["cluster"]["connected"] == true && owned == mics.len()).then_some(())
+    });
 
     // on MQTT a document may come twice, with the same id
     let all: BTreeSet<(String, u64)> = expected.values().flatten().map(name_of).collect();

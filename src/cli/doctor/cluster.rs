@@ -1,6 +1,8 @@
 //! The servers of a cluster.
 
-use super::finding::{Finding, Report};
+#[cfg(feature = "cluster")]
+use super::finding::Finding;
+use super::finding::Report;
 use crate::config::Config;
 use crate::error::Result;
 
