@@ -83,9 +83,10 @@ impl Inference {
         for index in 0..self.streams.len() {
             let Some(stream) = self.streams.get(index).filter(|stream| stream.live) else { continue };
             let away = stream.last.is_some_and(|last| last.elapsed() >= AWAY);
-            let Some(number) = stream.number.filter(|&number| away && self.engine.in_event(number)) else {
-                continue;
-            };
+            // sound that came before may still wait for its scores
+            let silent =
+                |&number: &usize| away && self.engine.is_idle(number) && self.engine.in_event(number);
+            let Some(number) = stream.number.filter(silent) else { continue };
             tracing::info!(
                 "{}: the event ends, since no sound has come for {} s",
                 stream.feed.id,
