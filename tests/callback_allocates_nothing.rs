@@ -86,29 +86,37 @@ fn a_thousand_callbacks_allocate_nothing() {
     callbacks(ChannelSelection::Each(vec![1]), 2, 3u8);
 }
 
-/// The median counts: a machine with other things to do takes the processor away in the middle of some.
+/// Processor time of this thread so far, in microseconds: time for which other work has the processor does not count.
+fn processor_micros() -> f64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: it writes the time into a value that lives here, and touches nothing else.
+    assert_eq!(unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time) }, 0);
+    time.tv_sec as f64 * 1e6 + time.tv_nsec as f64 / 1e3
+}
+
+/// The machine below may take the processor away in the middle: the best of some rounds counts.
 #[test]
 fn a_callback_takes_less_than_a_tenth_of_its_period() {
     let (period, promised) = (vec![0.1f32; 2 * 960], 2000.0);
-    let rounds = (0..5).map(|_| {
+    let p999 = (0..5).map(|_| {
         let (mut intake, mut readers) = intake(ChannelSelection::Mix, 2);
         let mut out = [0.0; 960];
         let mut micros: Vec<f64> = (0..5000)
             .map(|_| {
-                let start = Instant::now();
-                intake.anchor(start);
+                let start = processor_micros();
+                intake.anchor(Instant::now());
                 intake.take(&period);
-                let took = start.elapsed().as_secs_f64() * 1e6;
+                let took = processor_micros() - start;
                 while readers[0].read(&mut out) != Read::Empty {}
                 took
             })
             .collect();
         micros.sort_by(f64::total_cmp);
-        (micros[2500], micros[4995])
+        micros[4995]
     });
-    let (median, p999) = rounds.reduce(|best, round| if round < best { round } else { best }).unwrap();
+    let best = p999.fold(f64::INFINITY, f64::min);
     println!(
-        "5,000 callbacks of 20 ms, two channels: median {median:.0} µs, p99.9 {p999:.0} µs (promised < {promised} µs), 0 allocations"
+        "5,000 callbacks of 20 ms, two channels: p99.9 {best:.0} µs of processor time (promised < {promised} µs), 0 allocations"
     );
-    assert!(median < promised);
+    assert!(best < promised);
 }
