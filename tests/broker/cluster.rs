@@ -95,14 +95,14 @@ pub(crate) async fn documents(context: &Context, cluster: &str) -> BTreeMap<Stri
 }
 
 /// Documents are the expected ones, in their order, and their numbers have no holes.
-pub(crate) fn assert_same(told: &BTreeMap<String, Vec<Value>>, expected: &BTreeMap<String, Vec<Value>>) {
+pub(crate) fn assert_same(published: &BTreeMap<String, Vec<Value>>, expected: &BTreeMap<String, Vec<Value>>) {
     for (stream, expected) in expected {
-        let told = told.get(stream).map_or(&[][..], Vec::as_slice);
-        for (told, expected) in told.iter().zip(expected) {
-            assert_eq!(told, expected, "{stream}");
+        let published = published.get(stream).map_or(&[][..], Vec::as_slice);
+        for (published, expected) in published.iter().zip(expected) {
+            assert_eq!(published, expected, "{stream}");
         }
-        assert_eq!(told.len(), expected.len(), "{stream}");
-        let numbers: Vec<u64> = told.iter().map(|document| document["seq"].as_u64().unwrap()).collect();
+        assert_eq!(published.len(), expected.len(), "{stream}");
+        let numbers: Vec<u64> = published.iter().map(|document| document["seq"].as_u64().unwrap()).collect();
         assert!(numbers.iter().copied().eq(0..numbers.len() as u64), "{stream}: {numbers:?}");
     }
 }

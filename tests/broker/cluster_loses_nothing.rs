@@ -187,7 +187,7 @@ fn workers_that_die_cost_nothing() {
     let last = (chunks * mics.len()) as u64;
     await_end(home, "calm", (last, mics.len()), SOON);
     await_end(home, nodes[0], (last, mics.len()), SOON);
-    let told = runtime.block_on(documents(&context, "herd"));
+    let published = runtime.block_on(documents(&context, "herd"));
     let expected = runtime.block_on(documents(&context, "calm"));
     let counts: BTreeMap<&String, usize> = expected.iter().map(|(stream, all)| (stream, all.len())).collect();
     let report = status(home, nodes[0]).unwrap();
@@ -198,7 +198,7 @@ fn workers_that_die_cost_nothing() {
     eprintln!("{:#}", report["streams"]);
     assert_eq!(expected.len(), mics.len());
     assert!(expected.values().all(|all| all.len() >= 6), "{counts:?}");
-    assert_same(&told, &expected);
+    assert_same(&published, &expected);
 
     let sum = |key: &str| -> u64 {
         report["workers"].as_object().unwrap().values().map(|worker| worker[key].as_u64().unwrap()).sum()

@@ -22,7 +22,7 @@ async fn assert_undisturbed(home: &Path, context: &Context, setup: &Setup<'_>) {
     let last = stream_of(context, "sound").await.cached_info().state.last_sequence;
     let end = (last, setup.mics.len());
     await_end(home, "w1", end, SOON);
-    let told = documents(context, "herd").await;
+    let published = documents(context, "herd").await;
     let calm = worker(home, setup, "calm", "calm");
     await_end(home, "calm", end, SOON);
     let expected = documents(context, "calm").await;
@@ -30,7 +30,7 @@ async fn assert_undisturbed(home: &Path, context: &Context, setup: &Setup<'_>) {
     // with a server that is dead an answer may take longer than the program waits
     eprintln!("documents: {counts:?}; {:?}", status(home, "w1").map(|report| report["workers"].clone()));
     assert!(counts.len() == end.1 && counts.iter().all(|count| *count >= 6), "{counts:?}");
-    assert_same(&told, &expected);
+    assert_same(&published, &expected);
     drop(calm);
 }
 

@@ -23,8 +23,8 @@ fn home() -> tempfile::TempDir {
 fn refused(home: &Path, arguments: &[&str], code: i32, word: &str) {
     let outcome = lab(home, arguments, LIMIT);
     assert_eq!(outcome.code, Some(code), "{arguments:?}: {outcome:?}");
-    let [told, fix] = [word, "fix: "].map(|part| outcome.stderr.contains(part));
-    assert!(told && fix, "{arguments:?}: {outcome:?}");
+    let [cause, fix] = [word, "fix: "].map(|part| outcome.stderr.contains(part));
+    assert!(cause && fix, "{arguments:?}: {outcome:?}");
 }
 
 #[test]
