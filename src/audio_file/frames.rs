@@ -24,14 +24,23 @@ pub(crate) fn may_begin(start: &[u8]) -> bool {
 }
 
 /// The coding of the frames that `start` begins with, for people; none where it may be raw PCM.
+///
+/// Frames begin at one place only. Where a second chain of headers runs beside the first, the bytes repeat, as raw samples of a constant
+/// or of a short period do.
 pub(crate) fn coding(start: &[u8]) -> Option<&'static str> {
-    let (kind, _) = header(start)?;
+    let (kind, length) = header(start)?;
+    let is_chain = |at: usize| start.get(at..).is_some_and(|rest| are_frames(rest, kind));
+    (is_chain(0) && !(1..length).any(is_chain)).then_some(kind)
+}
+
+/// Whether the bytes are frames of one kind up to their end, and enough of them.
+fn are_frames(bytes: &[u8], kind: &str) -> bool {
     let (mut at, mut found) = (0, 0);
-    while let Some(rest) = start.get(at..).filter(|rest| rest.len() >= HEADER) {
-        let (_, length) = header(rest).filter(|(other, _)| *other == kind)?;
+    while let Some(rest) = bytes.get(at..).filter(|rest| rest.len() >= HEADER) {
+        let Some((_, length)) = header(rest).filter(|(other, _)| *other == kind) else { return false };
         (at, found) = (at + length, found + 1);
     }
-    (found >= FRAMES).then_some(kind)
+    found >= FRAMES
 }
 
 /// The coding of a frame and its bytes.
@@ -114,6 +123,13 @@ mod tests {
         }
     }
 
+    #[test]
+    fn no_constant_is_coded_sound() {
+        for sample in i16::MIN..=i16::MAX {
+            assert_eq!(coding(&sample.to_le_bytes().repeat(2048)), None, "{sample}");
+        }
+    }
+
     proptest! {
         #[test]
         fn raw_samples_are_none(samples in prop::collection::vec(any::<i16>(), 2048), level in 0u32..16) {
@@ -122,8 +138,9 @@ mod tests {
         }
 
         #[test]
-        fn a_constant_is_none(sample in any::<i16>()) {
-            prop_assert_eq!(coding(&sample.to_le_bytes().repeat(2048)), None);
+        fn a_short_period_is_none(period in prop::collection::vec(any::<i16>(), 1..40)) {
+            let bytes: Vec<u8> = period.iter().flat_map(|x| x.to_le_bytes()).collect();
+            prop_assert_eq!(coding(&bytes.repeat(4096 / bytes.len())), None);
         }
     }
 }
