@@ -120,29 +120,41 @@ fn fewer_bits_stay_near() {
     }
 }
 
+/// Rounded to multiples of 1/256, of which small products and sums are exact in any order, fused or not.
+fn coarse(numbers: &mut [f32]) {
+    numbers.iter_mut().for_each(|x| *x = (*x * 256.0).round() / 256.0);
+}
+
+/// Where the numbers of the first layer are exact in all registers, all else is the same to the bit: scores of integers differ by
+/// nothing but what the first layer rounds differently.
 #[test]
 fn all_registers_give_the_same_integers() {
-    let plan = random_plan(&Shape::raw([32, 64, 96, 128, 128], &[64]), 5);
+    let mut plan = random_plan(&Shape::raw([32, 64, 96, 128, 128], &[64]), 5);
+    let first = &mut plan.convolutions[0];
+    for numbers in [&mut first.past.data, &mut first.now.data, &mut first.bias] {
+        coarse(numbers);
+    }
     for precision in ALL.into_iter().filter(|precision| precision.is_integer()) {
         the_same_integers(&plan, precision);
     }
 }
 
 fn the_same_integers(plan: &Plan, precision: Precision) {
-    let [mut a, mut b, _] = every(plan, precision);
+    let bits = |numbers: &[f32]| numbers.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
     let rng = &mut ChaCha8Rng::seed_from_u64(2);
-    let (mut x, mut y) = (Hops::default(), Hops::default());
-    for stepper in [&mut a, &mut b] {
+    let mut all = every(plan, precision);
+    for stepper in &mut all {
         stepper.reserve(3).unwrap();
     }
     for _ in 0..20 {
-        let samples: Vec<f32> = (0..3).flat_map(|_| sound(rng)).collect();
-        a.step(&[0, 1, 2], &samples, &mut x).unwrap();
-        b.step(&[0, 1, 2], &samples, &mut y).unwrap();
-        let most = differences(&x, &y);
-        // products are the same to the bit, but what rounds differently before them can become another integer of w8a8
-        let bound = if precision == Precision::W8a8 { 5e-2 } else { 1e-3 };
-        assert!(most.iter().all(|d| *d <= bound), "{precision}: {most:?}");
+        let mut samples: Vec<f32> = (0..3).flat_map(|_| sound(rng)).collect();
+        coarse(&mut samples);
+        let [widest, plain, wide] = all.each_mut().map(|stepper| {
+            let mut hops = Hops::default();
+            stepper.step(&[0, 1, 2], &samples, &mut hops).unwrap();
+            [bits(&hops.pmi), bits(&hops.latents), bits(&hops.contexts)]
+        });
+        assert!(widest == plain && wide == plain, "{precision}");
     }
 }
 
