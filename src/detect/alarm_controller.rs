@@ -10,7 +10,6 @@ use serde::{Deserialize, Serialize};
 use super::budget::{CALIBRATED_SCALE, Controller, TokenBucket, Verdict};
 use super::change_detector::{CHANGED_BLOCKS, Medians, PreviousCalibration, evidence};
 use super::config::DetectConfig;
-use super::drift::Drift;
 use super::gate::{Change, Gate, Rules};
 use super::known_normal::KnownNormal;
 use super::latent_mean::POOL_FRAMES;
@@ -92,7 +91,6 @@ pub(crate) struct AlarmController {
     capped_before: u64,
     block: Block,
     running: Option<Running>,
-    drift: Drift,
     declared: KnownNormal,
     medians: Medians,
     /// Evidence of another site: see [`evidence`](super::change_detector::evidence).
@@ -114,7 +112,6 @@ exact!(AlarmController {
     capped_before,
     block,
     running,
-    drift,
     declared,
     medians,
     changed,
@@ -138,7 +135,6 @@ impl AlarmController {
             capped_before: 0,
             block: Block::default(),
             running: None,
-            drift: Drift::default(),
             declared: KnownNormal::default(),
             medians: Medians::default(),
             changed: 0.0,
@@ -159,7 +155,6 @@ impl AlarmController {
             learnt: self.learnt.clone(),
             adaptive,
             bucket: self.bucket.clone(),
-            drift: self.drift.snapshot(),
             declared: self.declared.clone(),
             former,
             number,
@@ -168,12 +163,12 @@ impl AlarmController {
 
     /// Goes on with what was kept, at the budget of `config`. False, and nothing has changed, if it is damaged.
     pub(crate) fn restore(&mut self, known: WatchState, config: &DetectConfig) -> Result<bool> {
-        let WatchState { learnt, bucket, drift, declared, .. } = known;
-        if !(learnt.is_whole() && bucket.is_whole() && drift.is_whole() && declared.is_whole()) {
+        let WatchState { learnt, bucket, declared, .. } = known;
+        if !(learnt.is_whole() && bucket.is_whole() && declared.is_whole()) {
             return Ok(false);
         }
         self.capped_before = bucket.refused();
-        (self.learnt, self.bucket, self.drift, self.declared) = (learnt, bucket, drift, declared);
+        (self.learnt, self.bucket, self.declared) = (learnt, bucket, declared);
         self.set_rate(config)?;
         Ok(true)
     }
@@ -184,7 +179,7 @@ impl AlarmController {
         // a budget that was valid before is valid here
         let _ = self.learnt.controller.set_rate(config.events_per_hour);
         self.declared.move_on();
-        (self.drift, self.block, self.running) = (Drift::default(), Block::default(), None);
+        (self.block, self.running) = (Block::default(), None);
         self.gate = Gate::new(self.rules());
         self.thaw();
         before
@@ -227,8 +222,6 @@ impl AlarmController {
     /// where that is fresh; `number` is that of the next event that is reported.
     pub(crate) fn push(&mut self, scored: &mut ScoredFrame, window: Option<&[f32]>, number: u64) -> Decision {
         self.block.highest = self.block.highest.max(scored.score);
-        let level = f64::from(scored.level_dbfs);
-        self.counts.drifts += u64::from(self.drift.push(scored.score, scored.novelty, level));
         scored.p = self.learnt.recalibrated.p(scored.p);
         scored.score = (-scored.p.log10()).max(0.0);
         let mut decision = Decision::default();

@@ -40,7 +40,6 @@
 //! Ledoit and Wolf 2004 (shrinkage).
 
 mod activity;
-mod adwin;
 mod alarm_controller;
 mod background_model;
 mod band_predictors;
@@ -53,7 +52,6 @@ mod config;
 mod conformal;
 mod detector;
 mod detector_model;
-mod drift;
 pub(crate) mod exact;
 #[cfg(feature = "lab")]
 mod external_scores;
@@ -86,7 +84,6 @@ mod tail;
 mod terms;
 mod whitening;
 
-pub use adwin::Adwin;
 pub use background_model::BackgroundModel;
 pub use budget::{CALIBRATED_SCALE, Controller, TokenBucket, Verdict};
 pub use calibration::{CALIBRATION_VERSION, Calibration};

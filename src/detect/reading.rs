@@ -68,10 +68,8 @@ pub struct DetectorCounts {
     pub known: u64,
     /// Events that were not reported because their sound had been reported often, and lately.
     pub repeats: u64,
-    /// Times that score, novelty or level have moved.
-    pub drifts: u64,
     /// Times that the site has changed.
     pub regimes: u64,
 }
 
-exact!(DetectorCounts { invalid, capped, known, repeats, drifts, regimes });
+exact!(DetectorCounts { invalid, capped, known, repeats, regimes });

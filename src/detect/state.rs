@@ -9,7 +9,6 @@ use super::change_detector::{MOST_FORMER, PreviousCalibration};
 use super::config::DetectConfig;
 use super::detector::Detector;
 use super::detector_model::DetectorModel;
-use super::drift::Drift;
 use super::known_normal::KnownNormal;
 use super::reading::DetectorCounts;
 use super::stage::Stage;
@@ -17,7 +16,7 @@ use super::terms::{Adaptive, AdaptiveState};
 use crate::error::Result;
 
 /// Version of the JSON form of [`StreamState`].
-pub const STATE_VERSION: u32 = 2;
+pub const STATE_VERSION: u32 = 3;
 
 /// The calibration of a stream and what watching has taught since. As JSON it takes about a megabyte.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -36,7 +35,6 @@ pub(crate) struct WatchState {
     /// What is usual, with what was received since calibration.
     pub(super) adaptive: AdaptiveState,
     pub(super) bucket: TokenBucket,
-    pub(super) drift: Drift,
     pub(super) declared: KnownNormal,
     /// Former calibrations, the newest first.
     pub(super) former: Vec<PreviousCalibration>,
@@ -140,7 +138,6 @@ impl Detector {
             counts.capped += now.capped;
             counts.known += now.known;
             counts.repeats += now.repeats;
-            counts.drifts += now.drifts;
             counts.regimes += now.regimes;
         }
         counts

@@ -211,8 +211,6 @@ pub struct StreamHealth {
     pub muted: u64,
     /// Times that a calibration failed by a fault of the program or the machine, and restarted.
     pub learning_failed: u64,
-    /// Times that score, novelty or level have moved.
-    pub drifts: u64,
     /// Times that the site has changed.
     pub regimes: u64,
     /// The threshold on -log10 p in force: the budget's and what alarms have taught; null while calibrating.

@@ -108,7 +108,6 @@ impl HealthReporter {
                     repeats: pipeline.detector.repeats,
                     muted: pipeline.muted,
                     learning_failed: pipeline.learning_failed,
-                    drifts: pipeline.detector.drifts,
                     regimes: pipeline.detector.regimes,
                     threshold: pipeline.threshold.map(milli),
                     chunks: chunks(source, self.mics.contains(id)),
