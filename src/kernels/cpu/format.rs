@@ -30,14 +30,18 @@ pub(super) trait Format: Copy + 'static {
     /// Rows of the largest tile whose sums stay in registers, with what it takes to unpack weights.
     #[inline(always)]
     fn rows<S: Simd>() -> usize {
-        S::ROWS
+        if Self::DEPTH == 1 { S::ROWS } else { S::UNPACKED_ROWS }
     }
 
-    /// What the inputs of part `part` are multiplied with.
+    /// What the inputs of part `part` are multiplied with: all that was read, where there is one part.
     ///
     /// # Safety
     /// `LANES · BYTES` bytes lie at `from`.
-    unsafe fn part<S: Simd>(s: S, from: *const u8, part: usize) -> S::Reg;
+    #[inline(always)]
+    unsafe fn part<S: Simd>(s: S, from: *const u8, _part: usize) -> S::Reg {
+        // SAFETY: the caller's promise.
+        unsafe { s.load(from.cast()) }
+    }
 
     /// `x · weights + sum`.
     #[inline(always)]
@@ -54,7 +58,7 @@ pub(super) trait Format: Copy + 'static {
     /// The sum of two sums.
     #[inline(always)]
     fn join<S: Simd>(s: S, a: S::Reg, b: S::Reg) -> S::Reg {
-        s.add(a, b)
+        if Self::MAX_INT > 0 { s.add_integers(a, b) } else { s.add(a, b) }
     }
 }
 
@@ -84,12 +88,6 @@ impl Format for F32 {
     const GROUP: usize = 1;
     const DEPTH: usize = 1;
     const PARTS: usize = 1;
-
-    #[inline(always)]
-    unsafe fn part<S: Simd>(s: S, from: *const u8, _: usize) -> S::Reg {
-        // SAFETY: the caller's promise.
-        unsafe { s.load(from.cast()) }
-    }
 }
 
 impl Format for Bf16 {
@@ -97,11 +95,6 @@ impl Format for Bf16 {
     const DEPTH: usize = 2;
     const PARTS: usize = 2;
     const TILES: Option<TileProduct> = Some(TileProduct::Bf16Halves);
-
-    #[inline(always)]
-    fn rows<S: Simd>() -> usize {
-        S::UNPACKED_ROWS
-    }
 
     #[inline(always)]
     unsafe fn part<S: Simd>(s: S, from: *const u8, part: usize) -> S::Reg {
@@ -119,11 +112,6 @@ impl Format for Int8 {
     const MAX_INT: u16 = 16383;
 
     #[inline(always)]
-    fn rows<S: Simd>() -> usize {
-        S::UNPACKED_ROWS
-    }
-
-    #[inline(always)]
     unsafe fn part<S: Simd>(s: S, from: *const u8, part: usize) -> S::Reg {
         // SAFETY: the caller's promise.
         let word = unsafe { s.load(from.cast()) };
@@ -133,11 +121,6 @@ impl Format for Int8 {
     #[inline(always)]
     fn accumulate<S: Simd>(s: S, x: S::Reg, weights: S::Reg, sum: S::Reg) -> S::Reg {
         s.dot_pairs(x, weights, sum)
-    }
-
-    #[inline(always)]
-    fn join<S: Simd>(s: S, a: S::Reg, b: S::Reg) -> S::Reg {
-        s.add_integers(a, b)
     }
 }
 
@@ -151,24 +134,8 @@ impl Format for W8a8 {
     const OFFSET: u16 = 128;
 
     #[inline(always)]
-    fn rows<S: Simd>() -> usize {
-        S::UNPACKED_ROWS
-    }
-
-    #[inline(always)]
-    unsafe fn part<S: Simd>(s: S, from: *const u8, _: usize) -> S::Reg {
-        // SAFETY: the caller's promise.
-        unsafe { s.load(from.cast()) }
-    }
-
-    #[inline(always)]
     fn accumulate<S: Simd>(s: S, x: S::Reg, weights: S::Reg, sum: S::Reg) -> S::Reg {
         s.dot_bytes(x, weights, sum)
-    }
-
-    #[inline(always)]
-    fn join<S: Simd>(s: S, a: S::Reg, b: S::Reg) -> S::Reg {
-        s.add_integers(a, b)
     }
 }
 
@@ -182,17 +149,6 @@ impl Format for Int7 {
     const OFFSET: u16 = 64;
 
     #[inline(always)]
-    fn rows<S: Simd>() -> usize {
-        S::UNPACKED_ROWS
-    }
-
-    #[inline(always)]
-    unsafe fn part<S: Simd>(s: S, from: *const u8, _: usize) -> S::Reg {
-        // SAFETY: the caller's promise.
-        unsafe { s.load(from.cast()) }
-    }
-
-    #[inline(always)]
     fn accumulate<S: Simd>(s: S, x: S::Reg, weights: S::Reg, sum: S::Reg) -> S::Reg {
         s.dot_quads(x, weights, sum)
     }
@@ -200,10 +156,5 @@ impl Format for Int7 {
     #[inline(always)]
     fn accumulate_twice<S: Simd>(s: S, x: [S::Reg; 2], weights: [S::Reg; 2], sum: S::Reg) -> S::Reg {
         s.dot_quads_twice(x, weights, sum)
-    }
-
-    #[inline(always)]
-    fn join<S: Simd>(s: S, a: S::Reg, b: S::Reg) -> S::Reg {
-        s.add_integers(a, b)
     }
 }
