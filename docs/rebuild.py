@@ -40,7 +40,9 @@ def log_mel(x, bands):
 
 
 def encode(x, model, architecture):
-    statistics = architecture["encoder"]["statistics"]
+    statistics = architecture["encoder"].get("statistics")
+    if statistics is None:
+        sys.exit("the model hears raw samples: this script knows models of bands, as models/cpc-edge.safetensors")
     y = (log_mel(x, architecture["encoder"]["bands"]) - statistics["mean"]) / statistics["deviation"]
     for i in range(len(architecture["encoder"]["channels"])):
         weight = model[f"encoder.conv{i}.weight"]
@@ -65,9 +67,15 @@ def contexts(z, model):
 
 
 def main():
+    if len(sys.argv) < 3:
+        sys.exit(__doc__)
     model, more = tensors(sys.argv[1])
     architecture = json.loads(more["cpc-stream.manifest"])["architecture"]
     with wave.open(sys.argv[2]) as file:
+        form = file.getnchannels(), file.getframerate(), file.getsampwidth()
+        if form != (1, 16000, 2):
+            sys.exit(f"{sys.argv[2]}: {form[0]} channels, {form[1]} Hz, {8 * form[2]} bit; expected mono, 16000 Hz, 16 bit "
+                     "(ffmpeg -i FILE -ac 1 -ar 16000 -c:a pcm_s16le recording.wav)")
         x = np.frombuffer(file.readframes(file.getnframes()), "<i2") / 32768
     z = encode(x, model, architecture)
     c = contexts(z, model)
