@@ -54,6 +54,7 @@ mod conformal;
 mod detector;
 mod detector_model;
 mod drift;
+mod event_latents;
 pub(crate) mod exact;
 #[cfg(feature = "lab")]
 mod external_scores;
