@@ -82,7 +82,8 @@ pub fn row(of: &[Column], cells: &[String], columns: Option<usize>) -> String {
         return in_columns(of, cells);
     }
     let named = of.iter().zip(cells).filter(|(_, cell)| !cell.is_empty());
-    let parts: Vec<String> = named.map(|((title, ..), cell)| format!("{title} {cell}")).collect();
+    let parts: Vec<String> =
+        named.map(|((title, ..), cell)| format!("{} {}", title.trim(), cell.trim())).collect();
     folded(&parts.join(", "), columns)
 }
 

@@ -31,8 +31,8 @@ const COLUMNS: [Column; 12] = [
     ("p99.9 µs", 10, false),
     ("hops", 9, false),
     ("real-time streams", 18, false),
-    ("max |ΔPMI|", 11, false),
-    ("instructions", 12, true),
+    ("max |ΔPMI|", 10, false),
+    (" instructions", 13, true),
 ];
 
 #[derive(Debug, Serialize)]
@@ -114,7 +114,7 @@ impl Row {
             self.hops.to_string(),
             format!("{:.1}", self.real_time_streams),
             format!("{:.1e}", self.largest_difference),
-            self.instructions.clone(),
+            format!(" {}", self.instructions),
         ];
         out.row(&COLUMNS, &cells)
     }

@@ -7,12 +7,12 @@ use crate::telemetry::Column;
 
 const TABLE: [Column; 8] = [
     ("planted", 8, false),
-    ("what", 20, true),
+    (" what", 20, true),
     ("heard", 8, false),
     ("score", 6, false),
     ("severity", 8, false),
     ("decided", 8, false),
-    ("kind", 13, true),
+    (" kind", 14, true),
     ("summary", 7, true),
 ];
 
@@ -50,19 +50,19 @@ fn rows(of: &Microphone<'_>, out: &mut Output) -> Result<(Vec<Kinds>, usize)> {
         let first = of.found.iter().find(|event| planted.explains(event.finding.onset_s));
         let Some(Event { decided_s, finding: f }) = first else {
             let (onset, missed) = (format!("{:.2}s", planted.onset_s), "missed".to_owned());
-            out.row(&TABLE, &[onset, planted.name.to_owned(), missed])?;
+            out.row(&TABLE, &[onset, format!(" {}", planted.name), missed])?;
             continue;
         };
         received.push((planted.kind.as_str(), f.kind.as_str()));
         let delay_s = (decided_s - planted.onset_s).max(0.0);
         let cells = [
             format!("{:.2}s", planted.onset_s),
-            planted.name.to_owned(),
+            format!(" {}", planted.name),
             format!("{:.2}s", f.onset_s),
             format!("{:.1}", f.score),
             f.severity.to_string(),
             format!("{:.0} ms", delay_s * 1e3),
-            f.kind.as_str().to_owned(),
+            format!(" {}", f.kind.as_str()),
             f.summary.clone(),
         ];
         out.row(&TABLE, &cells)?;
