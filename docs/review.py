@@ -134,6 +134,21 @@ def main():
         named = ask(port, "events?label=kettle")["events"]
         check(f"a label is given by keys ({len(named)})", len(named) == 1)
         browser.take(out / "review-event.png")
+        running.stdin.write(whistles(16, 3, 3))
+        running.stdin.flush()
+        until("a sound that is known again", lambda: any(e["label_source"] == "similarity" for e in ask(port, "events?label=kettle")["events"]), 30)
+        pause(3)
+        check("the page says what it sounds like", browser.do("[...document.querySelectorAll('#events .kind')].some((it) => it.textContent === 'kettle?')"))
+        for fold in ["labels-fold", "day-fold"]:
+            browser.do(f"document.getElementById('{fold}').open = true")
+        pause(2)
+        check("the label is listed", browser.do("document.querySelector('#labels input')?.value") == "kettle")
+        text = browser.do("document.getElementById('day-text').textContent")
+        check(f"the day is summed up: {text}", "kettle" in text and "foreign" in text)
+        check("its worst events are named", browser.do("document.querySelectorAll('#day-worst li').length") == 3)
+        check("labels and day fit", browser.take(out / "review-labels.png"))
+        if args.axe:
+            check("axe-core, labels and day", browser.judge(args.axe.read_text(), "light"))
         browser.do("(() => { const f = document.getElementById('of-verdict'); f.value = 'anomaly';"
                    " f.dispatchEvent(new Event('change', { bubbles: true })); })()")
         pause(1)

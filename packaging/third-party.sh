@@ -1,10 +1,10 @@
 #!/bin/sh
 # Writes FOLDER/THIRD-PARTY.txt, the crates in the program for TARGET with their licences, and FOLDER/texts/, the files that came with them.
 #
-#   packaging/third-party.sh FOLDER TARGET
+#   packaging/third-party.sh FOLDER TARGET [FEATURES]
 set -eu
 cd "$(dirname "$0")/.."
-folder=$1 target=$2
+folder=$1 target=$2 features=${3:-}
 list=$folder/THIRD-PARTY.txt
 {
     echo "Crates in this program, their licences (SPDX), and the files of texts/ that came with them."
@@ -12,7 +12,7 @@ list=$folder/THIRD-PARTY.txt
 } > "$list"
 mkdir -p "$folder/texts"
 cargo fetch --locked --target "$target" > /dev/null 2>&1 || true
-cargo tree --locked --target "$target" --edges normal --prefix none --format '{p}|{l}' |
+cargo tree --locked --target "$target" ${features:+--features "$features"} --edges normal --prefix none --format '{p}|{l}' |
     sed 's/ (\*)$//; s/ (proc-macro)//' | sort -u | while IFS='|' read -r crate licence; do
     crate=${crate%% (*}
     case "$crate" in "cpc-stream v"*) continue ;; esac

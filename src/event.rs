@@ -119,6 +119,10 @@ pub struct Finding {
     /// The former event of this stream that it is most like, where one is like it; null until its end.
     #[serde(default)]
     pub nearest: Option<Nearest>,
+    /// The sound of the event in the model's label space, in 32nds: by this labels know it again. Given at the end, where the
+    /// model has such a space; no part of the document.
+    #[serde(skip)]
+    pub embedding: Option<Vec<i8>>,
     /// The false-alarm budget in force, events an hour.
     pub budget_per_hour: f64,
     /// Id of the calibration in force: the first 8 hex digits of its hash.
@@ -191,9 +195,32 @@ pub struct Event {
     /// without their endings. They come up to a second after the document, and go when later ones need the room.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshot: Option<String>,
+    /// The label of earlier events that it sounds like; left out where it is like none, and before its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+    /// Cosine to the mean of the examples of the label, -1 to 1; left out without a label.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub similarity: Option<f64>,
+    /// How many events of the label there were so far, this one included; left out without a label.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub heard: u32,
     /// The finding.
     #[serde(flatten)]
     pub finding: Finding,
+}
+
+impl Event {
+    /// `sounds like kettle (0.87), heard 7 times`, where it has a label.
+    #[must_use]
+    pub fn known_as(&self) -> Option<String> {
+        let label = self.label.as_ref()?;
+        let similarity = self.similarity.unwrap_or_default();
+        let heard = match self.heard {
+            1 => "once".to_owned(),
+            times => format!("{times} times"),
+        };
+        Some(format!("sounds like {label} ({similarity:.2}), heard {heard}"))
+    }
 }
 
 /// Sample documents for tests.
@@ -231,6 +258,7 @@ pub(crate) mod samples {
             background_dbfs: -60.0,
             level_change_db: 39.5,
             nearest: None,
+            embedding: None,
             budget_per_hour: 0.5,
             calibration: "89abcdef".into(),
             regime: false,
@@ -252,6 +280,9 @@ pub(crate) mod samples {
             latency_ms: 12.5,
             model: "0123456789ab".into(),
             snapshot: None,
+            label: None,
+            similarity: None,
+            heard: 0,
             finding: finding(seq),
         }
     }

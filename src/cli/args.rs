@@ -11,6 +11,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{self, Cpc, Manifest};
+use crate::telemetry::{Column, columns, folded, head, row};
 
 /// Lines on stdout. A closed pipe is no failure: whoever read has read enough.
 pub(super) struct Output(std::io::Stdout);
@@ -24,6 +25,21 @@ impl Output {
     /// Writes a line.
     pub(super) fn line(&mut self, line: fmt::Arguments<'_>) -> Result<()> {
         self.text(format_args!("{line}\n"))
+    }
+
+    /// Writes lines for a person, which keep to the width of a terminal.
+    pub(super) fn prose(&mut self, text: fmt::Arguments<'_>) -> Result<()> {
+        self.line(format_args!("{}", folded(&text.to_string(), columns())))
+    }
+
+    /// Writes the titles of a table, where it is as wide as its rows.
+    pub(super) fn head(&mut self, of: &[Column]) -> Result<()> {
+        head(of, columns()).map_or(Ok(()), |head| self.line(format_args!("{head}")))
+    }
+
+    /// Writes a row of a table.
+    pub(super) fn row(&mut self, of: &[Column], cells: &[String]) -> Result<()> {
+        self.line(format_args!("{}", row(of, cells, columns())))
     }
 
     /// Writes text as it is, at once.

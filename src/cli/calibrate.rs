@@ -66,12 +66,12 @@ pub(super) fn run(args: &CalibrateArgs, set: SetThreads) -> Result<()> {
             plot(&path, &calibration, &engine, &mut out)?;
         }
         if args.dry_run {
-            out.line(format_args!("{id}: nothing is kept (--dry-run)"))?;
+            out.prose(format_args!("{id}: nothing is kept (--dry-run)"))?;
         } else if keep {
             let kept = CalibrationStore::new(&config.state_folder()?).save(&id, &calibration.into())?;
-            out.line(format_args!("{id}: kept in {}; `run` watches it at once", kept.display()))?;
+            out.prose(format_args!("{id}: kept in {}; `run` watches it at once", kept.display()))?;
         } else {
-            out.line(format_args!(
+            out.prose(format_args!(
                 "{id}: nothing is kept: `run` learns files and the standard input anew each time"
             ))?;
         }

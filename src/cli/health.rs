@@ -59,9 +59,9 @@ pub(super) fn run(args: &HealthArgs) -> Result<()> {
     if args.json {
         stdout().line(format_args!("{answer:#}"))?;
     } else {
-        stdout().line(format_args!("{}", line(&answer)))?;
+        stdout().prose(format_args!("{}", line(&answer)))?;
         for fault in faults(&answer) {
-            stdout().line(format_args!("fault: {fault}"))?;
+            stdout().prose(format_args!("fault: {fault}"))?;
         }
     }
     judge(&answer, args.strict)
@@ -77,8 +77,10 @@ pub(super) fn line(answer: &Value) -> String {
     let health = &answer["health"];
     let streams = answer["streams"].as_array().map_or(&[][..], Vec::as_slice);
     let with = |key: &str, value: &str| streams.iter().filter(|s| s[key]["state"] == value).count();
+    let give = if streams.len() == 1 { "stream gives" } else { "streams give" };
+    let wait = if health["events_pending"] == 1 { "event waits" } else { "events wait" };
     format!(
-        "{}: {} of {} streams give sound, {} watched; up {:.0} s, load {} %, {} events wait",
+        "{}: {} of {} {give} sound, {} watched; up {:.0} s, load {} %, {} {wait}",
         answer["node"].as_str().unwrap_or("?"),
         with("availability", "online"),
         streams.len(),

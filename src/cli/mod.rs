@@ -13,6 +13,7 @@ mod doctor;
 mod health;
 #[cfg(feature = "lab")]
 pub mod lab;
+mod labels;
 mod man_and_completions;
 mod microphone;
 mod moved;
@@ -70,6 +71,9 @@ enum Command {
     /// Look at the events that wait for the broker, while the daemon does not run.
     #[command(subcommand)]
     Outbox(outbox::OutboxCommand),
+    /// Look at and change the labels by which sounds are known again, while the daemon does not run.
+    #[command(subcommand)]
+    Labels(labels::LabelsCommand),
     /// Try the broker.
     #[command(subcommand)]
     Mqtt(mqtt::MqttCommand),
@@ -182,6 +186,7 @@ fn dispatch(cli: Cli, set: SetThreads) -> Result<()> {
         Some(Command::Score(args)) => score::run(&args, set),
         Some(Command::Bench(args)) => bench::run(&args, set),
         Some(Command::Outbox(command)) => outbox::run(&command),
+        Some(Command::Labels(command)) => labels::run(&command),
         Some(Command::Mqtt(command)) => mqtt::run(&command),
         #[cfg(feature = "cluster")]
         Some(Command::Cluster(command)) => cluster::run(&command),

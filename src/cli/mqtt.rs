@@ -101,10 +101,10 @@ fn show(trial: &Trial, json: bool) -> Result<()> {
     }
     out.line(format_args!("{}", trial.broker))?;
     for step in &trial.steps {
-        out.line(format_args!("  {:<11} {:>8.1} ms  {}", step.what, step.ms, step.detail))?;
+        out.prose(format_args!("  {:<11} {:>8.1} ms  {}", step.what, step.ms, step.detail))?;
     }
     if trial.outcome.is_ok() {
-        out.line(format_args!("ok: a message to ourselves came back, {:.1} ms in all", trial.ms()))?;
+        out.prose(format_args!("ok: a message to ourselves came back, {:.1} ms in all", trial.ms()))?;
     }
     Ok(())
 }

@@ -53,11 +53,17 @@ pub(super) struct ExportArgs {
 
 impl StateDirArgs {
     fn folder(&self) -> Result<PathBuf> {
+        Ok(self.folder_and_config()?.0)
+    }
+
+    /// The state folder, and the configuration of the daemon.
+    pub(super) fn folder_and_config(&self) -> Result<(PathBuf, Config)> {
         let config: Config = load(self.config.as_deref(), figment::value::Dict::new())?.config;
-        match &self.state_dir {
-            Some(dir) => Ok(dir.clone()),
-            None => config.state_folder(),
-        }
+        let folder = match &self.state_dir {
+            Some(dir) => dir.clone(),
+            None => config.state_folder()?,
+        };
+        Ok((folder, config))
     }
 }
 

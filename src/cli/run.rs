@@ -198,7 +198,7 @@ pub(super) fn check(args: &CheckArgs) -> Result<()> {
     if !args.json {
         let (config, manifest) = found?;
         let count = config.source.len();
-        return stdout().line(format_args!(
+        return stdout().prose(format_args!(
             "ok: node {}, {count} source{}, model {} ({}), {}",
             config.node_id(),
             if count == 1 { "" } else { "s" },

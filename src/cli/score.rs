@@ -147,7 +147,7 @@ fn tell(summary: &Summary, job: &ScoreJob) -> Result<()> {
     let mut out = stdout();
     let (scored, files) = (summary.scored, summary.files);
     if summary.stopped {
-        return out.line(format_args!(
+        return out.prose(format_args!(
             "asked to stop: {scored} of {files} files are scored, nothing is written yet; the same command goes on"
         ));
     }
@@ -171,10 +171,11 @@ fn tell(summary: &Summary, job: &ScoreJob) -> Result<()> {
         n => format!(" ({n} of them before)"),
     };
     let plural = if scored == 1 { "" } else { "s" };
-    out.line(format_args!(
-        "wrote {}: {} events in {:.2} h of sound from {scored} file{plural}{earlier}, {} left out, {:.0} × real time",
+    out.prose(format_args!(
+        "wrote {}: {} event{} in {:.2} h of sound from {scored} file{plural}{earlier}, {} left out, {:.0} × real time",
         job.out.display(),
         summary.events,
+        if summary.events == 1 { "" } else { "s" },
         summary.seconds / 3600.0,
         summary.skipped.len(),
         summary.seconds_now / summary.took.as_secs_f64().max(1e-3)

@@ -283,6 +283,11 @@ impl AlarmController {
         Ok(())
     }
 
+    /// The event that is going on, reported or not.
+    pub(crate) fn ongoing(&self) -> Option<&OngoingEvent> {
+        self.gate.episode()
+    }
+
     /// The event that is going on and was reported.
     pub(crate) fn episode(&self) -> Option<&OngoingEvent> {
         let reported = self.running.as_ref().is_some_and(|running| running.fate == AlarmFate::Reported);

@@ -312,6 +312,9 @@ impl Detector {
         let window = fresh.then_some(self.window.as_slice());
         let decision = watch.alarm_controller.push(scored, window, self.number);
         let p = scored.p.min(scored.p_place);
+        if decision.ended.is_none() {
+            self.since_break.latents.push(watch.alarm_controller.ongoing(), frame);
+        }
         (reading.p, reading.score) = (Some(scored.p), Some(scored.score));
         self.tell(&decision, out);
         self.follow_regime(frame, p, out);
@@ -332,7 +335,14 @@ impl Detector {
         }
         if let Some(episode) = &decision.ended {
             let end = self.finding(episode, Phase::End, repeat);
-            out.extend(end.map(|end| Finding { regime: decision.regime, nearest: decision.nearest, ..end }));
+            let pooled = self.since_break.latents.pooled(episode);
+            let embedding = self.instrument.label_space().zip(pooled).and_then(|(space, p)| space.embed(&p));
+            out.extend(end.map(|end| Finding {
+                regime: decision.regime,
+                nearest: decision.nearest,
+                embedding,
+                ..end
+            }));
         }
     }
 

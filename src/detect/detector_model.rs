@@ -7,6 +7,7 @@ use crate::critic::Critic;
 use crate::error::Result;
 use crate::frame::FrameShape;
 use crate::kernels::CpuCritic;
+use crate::nn::LabelSpace;
 
 /// What frames come from.
 #[derive(Debug, Clone)]
@@ -21,6 +22,8 @@ pub struct DetectorModel {
     live: Option<Arc<CpuCritic>>,
     /// The tail of the critic's outputs over many sites.
     usual: Option<Arc<Tail>>,
+    /// The space in which labels compare sounds.
+    label_space: Option<Arc<LabelSpace>>,
 }
 
 impl DetectorModel {
@@ -33,7 +36,25 @@ impl DetectorModel {
         // a critic without enough of them is judged by the site alone
         let usual = maxima.and_then(|maxima| Tail::of_many(maxima).ok()).map(Arc::new);
         let live = critic.map(|critic| CpuCritic::new(&critic.plan()?)).transpose()?.map(Arc::new);
-        Ok(Self { shape, model: model.into(), critic: critic.cloned().map(Arc::new), live, usual })
+        Ok(Self {
+            shape,
+            model: model.into(),
+            critic: critic.cloned().map(Arc::new),
+            live,
+            usual,
+            label_space: None,
+        })
+    }
+
+    /// The same with the space in which labels compare sounds: events get an embedding.
+    #[must_use]
+    pub fn with_label_space(self, space: Option<LabelSpace>) -> Self {
+        Self { label_space: space.map(Arc::new), ..self }
+    }
+
+    /// The space in which labels compare sounds.
+    pub(super) fn label_space(&self) -> Option<&LabelSpace> {
+        self.label_space.as_deref()
     }
 
     /// The critic and its live form, if there is one.

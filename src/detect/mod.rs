@@ -52,6 +52,7 @@ mod config;
 mod conformal;
 mod detector;
 mod detector_model;
+mod event_latents;
 pub(crate) mod exact;
 #[cfg(feature = "lab")]
 mod external_scores;

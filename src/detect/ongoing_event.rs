@@ -181,6 +181,7 @@ impl OngoingEvent {
             background_dbfs: setting.background_dbfs,
             level_change_db: self.sure.level_dbfs - setting.background_dbfs,
             nearest: None,
+            embedding: None,
             budget_per_hour: setting.budget_per_hour,
             calibration: setting.calibration.clone(),
             regime: false,

@@ -8,6 +8,7 @@ use super::calibration::Calibration;
 use super::calibration_buffer::CalibrationBuffer;
 use super::change_detector::{PreviousCalibration, Relearning};
 use super::config::DetectConfig;
+use super::event_latents::EventLatents;
 use super::frame_scorer::FrameScorer;
 use super::latent_mean::{LatentMean, POOL_FRAMES};
 use super::ongoing_event::ScoredFrame;
@@ -48,9 +49,11 @@ pub(super) struct SinceBreak {
     pub(super) pool: LatentMean,
     /// Level and beats.
     pub(super) activity: ActivityTracker,
+    /// Those of the event that is going on.
+    pub(super) latents: EventLatents,
 }
 
-exact!(SinceBreak { frames, scorer, pool, activity });
+exact!(SinceBreak { frames, scorer, pool, activity, latents });
 
 impl SinceBreak {
     pub(super) fn new(config: &DetectConfig, latent: usize) -> Self {
@@ -59,6 +62,7 @@ impl SinceBreak {
             scorer: FrameScorer::new(config.surprise_frames()),
             pool: LatentMean::new(POOL_FRAMES as usize, latent),
             activity: ActivityTracker::new(),
+            latents: EventLatents::default(),
         }
     }
 }

@@ -14,6 +14,7 @@ pub mod detection;
 pub mod features;
 pub mod foreign;
 pub mod frame_pooling;
+pub mod labels;
 pub mod logistic;
 pub mod mfcc;
 pub mod plot;

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
-/// How many events are kept for review: the `[events]` table. Past each limit the oldest go.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// How many events are kept for review, and when one has a label: the `[events]` table. Past each limit the oldest go.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct EventsConfig {
     /// Events, 0 to 1,000,000; 0 keeps none on the disk.
@@ -16,11 +16,17 @@ pub struct EventsConfig {
     pub max_bytes: u64,
     /// Days since their onset, 1 to 36,500.
     pub max_age_days: u32,
+    /// Cosine to the examples of a label from which an event has that label, 0 to 1; at 1 none has.
+    pub label_similarity: f64,
 }
+
+/// At this cosine 5 % of the sounds of 25 kinds of the training recordings get a label of 25 other kinds, with one example
+/// each: `cpc-lab eval labels --split train`.
+const LABEL_SIMILARITY: f64 = 0.5;
 
 impl Default for EventsConfig {
     fn default() -> Self {
-        Self { max_events: 20_000, max_bytes: 64 << 20, max_age_days: 90 }
+        Self { max_events: 20_000, max_bytes: 64 << 20, max_age_days: 90, label_similarity: LABEL_SIMILARITY }
     }
 }
 
@@ -38,6 +44,10 @@ impl EventsConfig {
         let wrong = |key: &str, found: u64, fix: &str| {
             Err(Error::config(format!("events.{key} = {found} is out of range"), fix))
         };
+        if !(0.0..=1.0).contains(&self.label_similarity) {
+            let cause = format!("events.label_similarity = {} is out of range", self.label_similarity);
+            return Err(Error::config(cause, "choose 0 to 1"));
+        }
         match self {
             Self { max_events: n @ 1_000_001.., .. } => {
                 wrong("max_events", u64::from(*n), "choose 0 to 1000000")

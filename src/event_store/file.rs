@@ -7,6 +7,7 @@ use std::sync::Arc;
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, TableError};
 
 use super::config::EventsConfig;
+use super::labels::{LabelExample, LabelRows, StoredLabels};
 use super::row::{Columns, Row};
 use crate::error::{Error, Result};
 use crate::table_file;
@@ -20,6 +21,10 @@ const FORMAT: u64 = 1;
 const EARLIEST_VALID_MS: u64 = 1_704_067_200_000;
 
 const ROWS: TableDefinition<'_, &str, Columns<'static>> = TableDefinition::new("events");
+/// Examples of labels as JSON, by the id of the event.
+const EXAMPLES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("examples");
+/// How often each label was heard.
+const HEARD: TableDefinition<'_, &str, u64> = TableDefinition::new("heard");
 const BOOKS: TableDefinition<'_, &str, u64> = TableDefinition::new("books");
 
 /// Number of events and bytes in the store.
@@ -67,16 +72,51 @@ fn load(path: &Path) -> Result<Opened, redb::Error> {
     Ok(Opened { db: Arc::new(db), size })
 }
 
-/// Writes rows, then removes what is past the limits; gives the new size.
+/// The examples of labels, and how often each label was heard.
+pub(super) fn labels(db: &Database) -> Result<StoredLabels, redb::Error> {
+    let txn = db.begin_read()?;
+    let (mut examples, mut heard) = (Vec::new(), Vec::new());
+    match txn.open_table(EXAMPLES) {
+        Err(TableError::TableDoesNotExist(_)) => return Ok((examples, heard)),
+        Err(error) => return Err(error.into()),
+        Ok(table) => {
+            for entry in table.iter()? {
+                // a later version may have written what this one cannot read
+                examples.extend(serde_json::from_slice::<LabelExample>(entry?.1.value()).ok());
+            }
+        }
+    }
+    for entry in txn.open_table(HEARD)?.iter()? {
+        let (label, times) = entry?;
+        heard.push((label.value().to_owned(), times.value()));
+    }
+    Ok((examples, heard))
+}
+
+/// Writes rows and labels, then removes the rows that are past the limits; gives the new size.
 pub(super) fn write(
     opened: &Opened,
     rows: &BTreeMap<String, Row>,
+    labels: &LabelRows,
     limits: &EventsConfig,
 ) -> Result<Size, redb::Error> {
     let mut size = opened.size;
     let txn = opened.db.begin_write()?;
     {
         txn.open_table(BOOKS)?.insert("format", FORMAT)?;
+        let (mut examples, mut heard) = (txn.open_table(EXAMPLES)?, txn.open_table(HEARD)?);
+        for (id, example) in &labels.examples {
+            match example {
+                Some(json) => examples.insert(id.as_str(), json.as_slice()).map(drop)?,
+                None => examples.remove(id.as_str()).map(drop)?,
+            }
+        }
+        for (label, times) in &labels.heard {
+            match times {
+                Some(times) => heard.insert(label.as_str(), *times).map(drop)?,
+                None => heard.remove(label.as_str()).map(drop)?,
+            }
+        }
         let mut table = txn.open_table(ROWS)?;
         for (id, row) in rows {
             let former = table.insert(id.as_str(), row.columns())?.map(|row| Row::read(row.value()).size());

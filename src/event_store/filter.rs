@@ -6,6 +6,8 @@ use super::row::{Row, Verdict};
 use crate::error::{Error, Result};
 use crate::event::Kind;
 
+const DAY_MS: u64 = 86_400_000;
+
 /// Filter by verdict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum VerdictFilter {
@@ -38,7 +40,8 @@ pub struct Filter {
 
 impl Filter {
     /// Sets the condition of `key`, as in a query: `stream`, `kind`, `severity`, `verdict` (`normal`, `anomaly`,
-    /// `none`), `label`, `since` and `until` (RFC 3339, or Unix seconds), `before`. An empty `value` matches every
+    /// `none`), `label`, `day` (in UTC, or with the difference of its zone: `2026-01-31+01:00`), `since` and `until` (RFC 3339, or Unix
+    /// seconds), `before`. An empty `value` matches every
     /// event.
     ///
     /// # Errors
@@ -72,6 +75,15 @@ impl Filter {
                     _ => return Err(wrong("normal, anomaly or none")),
                 });
             }
+            "day" => {
+                // a plus sign in an address is a blank
+                let (date, zone) = value.split_at_checked(10).unwrap_or((value, ""));
+                let zone = if zone.is_empty() { "Z".to_owned() } else { zone.replace(' ', "+") };
+                let start = format!("{date}T00:00:00{zone}").parse::<Timestamp>();
+                let start = start.ok().and_then(|at| u64::try_from(at.as_millisecond()).ok());
+                let start = start.ok_or_else(|| wrong("a day as 2026-01-31, or 2026-01-31+01:00"))?;
+                (self.since_ms, self.until_ms) = (Some(start), Some(start + DAY_MS));
+            }
             "since" | "until" => {
                 let seconds = value.parse::<u64>().ok().map(|s| s.saturating_mul(1000));
                 let date = || u64::try_from(value.parse::<Timestamp>().ok()?.as_millisecond()).ok();
@@ -82,7 +94,7 @@ impl Filter {
             _ => {
                 return Err(Error::config(
                     format!("events are not found by {key}"),
-                    "ask by stream, kind, severity, verdict, label, since, until, before and limit",
+                    "ask by stream, kind, severity, verdict, label, day, since, until, before and limit",
                 ));
             }
         }

@@ -1,4 +1,4 @@
-//! The store of past events and of their reviews: verdicts and labels.
+//! The store of past events, of their reviews (verdicts and labels), and of the sounds that have a label.
 //!
 //! ```text
 //! inference ─ Recorder ─▶ channel (1024) ─▶ thread `events`: commits ─▶ events.redb ◀─ EventStore: the page, exports
@@ -10,20 +10,28 @@
 //! memory and are written once it takes them again; they and the last 1,024 that it took can be asked for. A daemon without a state folder of its own
 //! keeps only these.
 //!
+//! An event that an operator gave a label is also an *example* of it, by its embedding. Examples outlive their events; by them the
+//! analysis gives later events a label ([`Recorder::label`], which never waits).
+//!
 //! It is no queue: the outbox delivers events, and nothing here waits for a broker.
 
 mod config;
 mod file;
 mod filter;
+mod labels;
+mod recogniser;
 mod row;
 mod store;
 mod writer;
 
 pub use config::EventsConfig;
 pub use filter::{Filter, VerdictFilter};
-pub use row::{StoredEvent, Verdict};
+pub use labels::{LabelAnswer, LabelChange, LabelExample, LabelFile, LabelInfo};
+pub use row::{LabelSource, StoredEvent, Verdict};
 pub use store::{EventStore, HalfHour, Page, Summary};
 pub use writer::{Recorder, StoreHealth};
 
+#[cfg(test)]
+mod label_tests;
 #[cfg(test)]
 mod tests;

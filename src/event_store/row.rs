@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::labels::LabelExample;
 use crate::event::Event;
 
 /// The verdict of a person on an event.
@@ -26,7 +27,18 @@ impl Verdict {
     }
 }
 
-/// A stored event with its review. As JSON it is the event document with two fields more.
+/// Where a label comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LabelSource {
+    /// An operator gave it.
+    Operator,
+    /// The event sounds like one that has this label.
+    Similarity,
+}
+
+/// A stored event with its review. As JSON it is the event document with three fields more; `similarity` and `heard` are
+/// left out where an operator gave the label.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StoredEvent {
     /// The latest document.
@@ -36,6 +48,26 @@ pub struct StoredEvent {
     pub verdict: Option<Verdict>,
     /// Its label; empty without one.
     pub label: String,
+    /// Where the label comes from; null without one.
+    #[serde(default)]
+    pub label_source: Option<LabelSource>,
+}
+
+/// The document of a row: the event, and the embedding of its sound.
+#[derive(Serialize)]
+struct DocumentOut<'a> {
+    #[serde(flatten)]
+    event: &'a Event,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    embedding: Option<&'a [i8]>,
+}
+
+/// The part of a document that makes an example.
+#[derive(Deserialize)]
+struct EmbeddingIn {
+    model: String,
+    #[serde(default)]
+    embedding: Option<Vec<i8>>,
 }
 
 /// Bytes that a row takes beside its texts.
@@ -51,10 +83,15 @@ pub(super) struct Row {
     pub(super) severity: u8,
     pub(super) verdict: Option<Verdict>,
     pub(super) label: String,
+    /// The label was recognised, and no operator gave it.
+    pub(super) recognised: bool,
     pub(super) document: Vec<u8>,
 }
 
-/// As redb has it: the fields of [`Row`] in order, the verdict as a number.
+/// In the number of a verdict: the label was recognised.
+const RECOGNISED: u8 = 4;
+
+/// As redb has it: the fields of [`Row`] in order, the verdict as a number, with [`RECOGNISED`] where that is so.
 pub(super) type Columns<'a> = (u64, &'a str, &'a str, u8, u8, &'a str, &'a [u8]);
 
 impl Row {
@@ -66,15 +103,30 @@ impl Row {
             kind: event.finding.kind.as_str().to_owned(),
             severity: event.finding.severity,
             verdict: None,
-            label: String::new(),
-            document: serde_json::to_vec(event).unwrap_or_default(),
+            label: event.label.clone().unwrap_or_default(),
+            recognised: event.label.is_some(),
+            document: serde_json::to_vec(&DocumentOut {
+                event,
+                embedding: event.finding.embedding.as_deref(),
+            })
+            .unwrap_or_default(),
         }
     }
 
-    /// The row with verdict and label of `former`.
+    /// The row with the verdict of `former`, and with the label that an operator gave it.
     pub(super) fn with_review_of(mut self, former: &Self) -> Self {
-        (self.verdict, self.label) = (former.verdict, former.label.clone());
+        self.verdict = former.verdict;
+        if !former.label.is_empty() && !former.recognised {
+            (self.label, self.recognised) = (former.label.clone(), false);
+        }
         self
+    }
+
+    /// The event as an example of `label`; none where its sound is not known.
+    pub(super) fn example(&self, id: &str, label: &str) -> Option<LabelExample> {
+        let EmbeddingIn { model, embedding } = serde_json::from_slice(&self.document).ok()?;
+        let (id, label, stream) = (id.to_owned(), label.to_owned(), self.stream.clone());
+        Some(LabelExample { id, label, stream, model, embedding: embedding? })
     }
 
     pub(super) fn columns(&self) -> Columns<'_> {
@@ -83,17 +135,19 @@ impl Row {
             Some(Verdict::Normal) => 1,
             Some(Verdict::Anomaly) => 2,
         };
+        let verdict = verdict | if self.recognised { RECOGNISED } else { 0 };
         (self.onset_ms, &self.stream, &self.kind, self.severity, verdict, &self.label, &self.document)
     }
 
     pub(super) fn read((onset_ms, stream, kind, severity, verdict, label, document): Columns<'_>) -> Self {
-        let verdict = match verdict {
+        let recognised = verdict & RECOGNISED != 0;
+        let verdict = match verdict & !RECOGNISED {
             1 => Some(Verdict::Normal),
             2 => Some(Verdict::Anomaly),
             _ => None,
         };
         let (stream, kind, label) = (stream.to_owned(), kind.to_owned(), label.to_owned());
-        Self { onset_ms, stream, kind, severity, verdict, label, document: document.to_vec() }
+        Self { onset_ms, stream, kind, severity, verdict, label, recognised, document: document.to_vec() }
     }
 
     /// Bytes that count towards the limit.
@@ -104,7 +158,14 @@ impl Row {
 
     /// None where a later version wrote a document that this one cannot read.
     pub(super) fn kept(&self) -> Option<StoredEvent> {
-        let event = serde_json::from_slice(&self.document).ok()?;
-        Some(StoredEvent { event, verdict: self.verdict, label: self.label.clone() })
+        let mut event: Event = serde_json::from_slice(&self.document).ok()?;
+        // the label of a stored event is that of the row
+        event.label = None;
+        if !self.recognised {
+            (event.similarity, event.heard) = (None, 0);
+        }
+        let source = if self.recognised { LabelSource::Similarity } else { LabelSource::Operator };
+        let label_source = Some(source).filter(|_| !self.label.is_empty());
+        Some(StoredEvent { event, verdict: self.verdict, label: self.label.clone(), label_source })
     }
 }

@@ -8,11 +8,15 @@ use serde::Serialize;
 
 use super::file::{self, Opened};
 use super::filter::Filter;
+use super::labels::{LabelFile, LabelInfo, Labels};
+use super::recogniser::InForce;
 use super::row::{Row, StoredEvent};
 use crate::error::Result;
 
 /// Half an hour in ms: all but a few time zones of the world differ by multiples of it.
 const HALF_HOUR_MS: u64 = 1_800_000;
+/// Events of the highest severity that a summary names.
+const WORST: usize = 3;
 /// Most events of a page.
 const LONGEST_PAGE: usize = 1000;
 
@@ -37,7 +41,7 @@ pub struct HalfHour {
 }
 
 /// All events that a filter finds, counted.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Summary {
     /// How many.
     pub events: u64,
@@ -51,6 +55,10 @@ pub struct Summary {
     pub kinds: BTreeMap<String, u64>,
     /// Labels that they have.
     pub labels: BTreeSet<String>,
+    /// By label.
+    pub label_counts: BTreeMap<String, u64>,
+    /// The three of the highest severity, the highest first, and of two alike the newer.
+    pub worst: Vec<StoredEvent>,
 }
 
 /// State shared by readers and the writer.
@@ -63,6 +71,8 @@ pub(super) struct SharedState {
     pub(super) waiting: Mutex<BTreeMap<String, Row>>,
     /// The last rows that it has taken, for as long as the file cannot be read: on a full disk it cannot be opened.
     pub(super) written: Mutex<BTreeMap<String, Row>>,
+    pub(super) labels: Mutex<Labels>,
+    pub(super) in_force: InForce,
 }
 
 pub(super) fn record_written<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -70,6 +80,13 @@ pub(super) fn record_written<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl SharedState {
+    /// Puts the labels as they are now into force.
+    pub(super) fn renew_recogniser(&self) {
+        let new = Arc::new(record_written(&self.labels).recogniser());
+        // the lock is held for the exchange alone
+        *record_written(&self.in_force) = new;
+    }
+
     fn opened(&self) -> Option<Opened> {
         record_written(&self.opened).clone()
     }
@@ -86,6 +103,18 @@ pub struct EventStore {
 }
 
 impl EventStore {
+    /// All labels by name.
+    #[must_use]
+    pub fn labels(&self) -> Vec<LabelInfo> {
+        record_written(&self.shared.labels).list()
+    }
+
+    /// All examples of labels, to be kept or taken to another node.
+    #[must_use]
+    pub fn label_file(&self) -> LabelFile {
+        record_written(&self.shared.labels).file()
+    }
+
     /// The event `id`.
     ///
     /// # Errors
@@ -129,19 +158,27 @@ impl EventStore {
     /// As [`get`](Self::get).
     pub fn summary(&self, filter: &Filter) -> Result<Summary> {
         let mut sum = Summary::default();
+        let mut worst = Vec::new();
         let mut half_hours: BTreeMap<u64, (u32, u8)> = BTreeMap::new();
         self.scan(filter, &mut |_, row| {
             sum.events += 1;
             sum.unjudged += u64::from(row.verdict.is_none());
             let (count, severity) = half_hours.entry(row.onset_ms / HALF_HOUR_MS).or_default();
             (*count, *severity) = (*count + 1, row.severity.max(*severity));
-            *sum.streams.entry(row.stream).or_default() += 1;
-            *sum.kinds.entry(row.kind).or_default() += 1;
+            *sum.streams.entry(row.stream.clone()).or_default() += 1;
+            *sum.kinds.entry(row.kind.clone()).or_default() += 1;
             if !row.label.is_empty() {
-                sum.labels.insert(row.label);
+                sum.labels.insert(row.label.clone());
+                *sum.label_counts.entry(row.label.clone()).or_default() += 1;
+            }
+            let place = worst.partition_point(|other: &Row| other.severity >= row.severity);
+            if place < WORST {
+                worst.insert(place, row);
+                worst.truncate(WORST);
             }
             true
         })?;
+        sum.worst = worst.iter().filter_map(Row::kept).collect();
         let of =
             |(place, (events, severity))| HalfHour { start: place * HALF_HOUR_MS / 1000, events, severity };
         sum.half_hours = half_hours.into_iter().map(of).collect();

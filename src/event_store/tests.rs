@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
+use super::labels::LabelRows;
 use super::*;
 use crate::event::{Event, Kind, Phase, samples};
 
@@ -51,7 +52,10 @@ fn the_latest_document_and_the_verdict_outlive_the_process() {
     drop((store, recorder));
     let (store, recorder) = open(dir.path(), EventsConfig::default());
     let kept = store.get(&first.id).unwrap().unwrap();
-    assert_eq!(kept, StoredEvent { event: last, verdict: Some(Verdict::Normal), label: "door".into() });
+    let label_source = Some(LabelSource::Operator);
+    let expected =
+        StoredEvent { event: last, verdict: Some(Verdict::Normal), label: "door".into(), label_source };
+    assert_eq!(kept, expected);
     assert_eq!(recorder.health().events, 1);
     // none takes it back; a label that is not given stays
     let taken_back = recorder.judge(&first.id, None, None).unwrap().unwrap();
@@ -91,7 +95,7 @@ fn the_oldest_go_past_each_limit() {
     for seq in 0..100 {
         let event = event(seq, "hall");
         let rows = [(event.id.clone(), row::Row::of(&event))].into();
-        opened.size = file::write(&opened, &rows, &small).unwrap();
+        opened.size = file::write(&opened, &rows, &LabelRows::default(), &small).unwrap();
         assert!(opened.size.bytes <= small.max_bytes);
     }
     assert!((8..=10).contains(&opened.size.events), "{:?}", opened.size);
@@ -117,9 +121,19 @@ fn filters_and_pages_find_each_event_once() {
     assert_eq!(asked(&[("verdict", "anomaly"), ("label", "bang")]), 1);
     assert_eq!(asked(&[("verdict", "none"), ("label", "")]), 89);
     assert_eq!(asked(&[("since", "2026-03-01T10:00:00Z"), ("until", "2026-03-01T12:00:00Z")]), 2);
-    for (key, value) in
-        [("since", "monday"), ("severity", "101"), ("kind", "odd"), ("verdict", "x"), ("colour", "red")]
+    for (day, count) in
+        [("2026-03-01", 24), ("2026-03-02+01:00", 24), ("2026-03-01 02:00", 22), ("2026-04-01", 0)]
     {
+        assert_eq!(asked(&[("day", day)]), count, "{day}");
+    }
+    for (key, value) in [
+        ("day", "1st of March"),
+        ("since", "monday"),
+        ("severity", "101"),
+        ("kind", "odd"),
+        ("verdict", "x"),
+        ("colour", "red"),
+    ] {
         assert!(Filter::default().set(key, value).is_err(), "{key}");
     }
     let (mut filter, mut walked) = (Filter { stream: Some("yard".into()), ..Filter::default() }, Vec::new());
@@ -136,6 +150,9 @@ fn filters_and_pages_find_each_event_once() {
     let sum = store.summary(&Filter::default()).unwrap();
     assert_eq!((sum.events, sum.unjudged, sum.half_hours.len()), (90, 89, 90));
     assert_eq!((sum.streams["hall"], sum.streams["yard"]), (30, 60));
+    assert_eq!(sum.label_counts, [("bang".to_owned(), 1)].into());
+    let worst: Vec<u8> = sum.worst.iter().map(|kept| kept.event.finding.severity).collect();
+    assert_eq!(worst, [89, 88, 87]);
     assert_eq!(
         sum.half_hours.iter().map(|half| u64::from(half.events)).sum::<u64>(),
         sum.kinds.values().sum::<u64>()

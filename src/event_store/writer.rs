@@ -8,13 +8,18 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use serde_json::Value;
 
 use super::config::EventsConfig;
 use super::file;
+use super::labels::{LabelAnswer, LabelChange, checked};
+use super::recogniser::{InForce, LabelReader};
 use super::row::{Row, StoredEvent, Verdict};
 use super::store::{EventStore, SharedState, record_written};
 use crate::error::{Error, Result};
 use crate::event::Event;
+
+mod labelling;
 
 /// Messages that wait for the thread.
 const QUEUE: usize = 1024;
@@ -24,8 +29,6 @@ pub(super) const WAITING: usize = 1024;
 const RETRY: Duration = Duration::from_secs(5);
 /// Timeout of a review for the thread's answer.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// Longest label, in characters.
-const LONGEST_LABEL: usize = 64;
 
 /// Health of the store.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -57,12 +60,18 @@ enum WriterMessage {
         label: Option<String>,
         answer: Option<Sender<Result<Option<StoredEvent>>>>,
     },
+    Labels {
+        change: LabelChange,
+        ticket: u64,
+        answer: Sender<LabelAnswer>,
+    },
     Flush(Sender<()>),
 }
 
 /// A sender of the result, once the disk has taken the change or has refused it.
 enum ReplySender {
     VerdictFilter(Sender<Result<Option<StoredEvent>>>, Box<Result<Option<StoredEvent>>>),
+    Labels(Sender<LabelAnswer>, u64, Result<Value>),
     Flushed(Sender<()>),
 }
 
@@ -71,9 +80,24 @@ enum ReplySender {
 pub struct Recorder {
     way: Sender<WriterMessage>,
     counts: Arc<Counts>,
+    labels: LabelReader,
 }
 
 impl Recorder {
+    /// Gives an event that is over the label of earlier events that it sounds like, if it is like any. It never waits.
+    pub fn label(&mut self, event: &mut Event) {
+        self.labels.label(event);
+    }
+
+    /// Asks for a change of the labels. The result comes with `ticket` once the disk has taken it.
+    ///
+    /// # Errors
+    /// A configuration error where too many changes wait.
+    pub fn change_labels(&self, change: LabelChange, ticket: u64, answer: Sender<LabelAnswer>) -> Result<()> {
+        let full = |_| Error::config("too many requests wait", "ask again in a second");
+        self.way.try_send(WriterMessage::Labels { change, ticket, answer }).map_err(full)
+    }
+
     /// Stores the latest document of an event.
     pub fn record_event(&self, event: &Event) {
         if self.way.try_send(WriterMessage::Reported(Box::new(event.clone()))).is_err() {
@@ -104,15 +128,7 @@ impl Recorder {
         verdict: Option<Verdict>,
         label: Option<String>,
     ) -> Result<Option<StoredEvent>> {
-        let label = label.map(|label| label.trim().to_owned());
-        if let Some(label) = &label
-            && (label.chars().count() > LONGEST_LABEL || label.chars().any(char::is_control))
-        {
-            return Err(Error::config(
-                format!("the label {label:?} cannot be kept"),
-                format!("give at most {LONGEST_LABEL} characters on one line"),
-            ));
-        }
+        let label = label.map(|label| checked(&label)).transpose()?;
         let (answer, outcome) = bounded(1);
         let note = WriterMessage::VerdictFilter { id: id.to_owned(), verdict, label, answer: Some(answer) };
         let slow =
@@ -154,7 +170,10 @@ impl EventStore {
             opened: Mutex::new(None),
             waiting: Mutex::new(BTreeMap::new()),
             written: Mutex::new(BTreeMap::new()),
+            labels: Mutex::default(),
+            in_force: InForce::default(),
         });
+        let labels = LabelReader::new(Arc::clone(&shared.in_force), config.label_similarity);
         let counts = Arc::new(Counts::default());
         let store = Self { shared };
         let writer = Writer { store: store.clone(), config, counts: Arc::clone(&counts) };
@@ -166,7 +185,7 @@ impl EventStore {
             .name("events".to_owned())
             .spawn(move || writer.run(&notes))
             .map_err(|e| Error::no_thread("events", &e))?;
-        Ok((store, Recorder { way, counts }))
+        Ok((store, Recorder { way, counts, labels }))
     }
 }
 
@@ -195,6 +214,7 @@ impl Writer {
             for answer in answers {
                 let _ = match answer {
                     ReplySender::VerdictFilter(way, outcome) => way.send(*outcome).is_ok(),
+                    ReplySender::Labels(way, ticket, outcome) => way.try_send((ticket, outcome)).is_ok(),
                     ReplySender::Flushed(way) => way.send(()).is_ok(),
                 };
             }
@@ -212,8 +232,13 @@ impl Writer {
                     Ok(Some(former)) => row.with_review_of(&former),
                     _ => row,
                 };
+                self.count_label(&event.id, &row);
                 record_written(&self.store.shared.waiting).insert(event.id, row);
                 None
+            }
+            WriterMessage::Labels { change, ticket, answer } => {
+                let outcome = self.change_labels(change);
+                Some(ReplySender::Labels(answer, ticket, outcome))
             }
             WriterMessage::VerdictFilter { id, verdict, label, answer } => {
                 let outcome = self.judge(&id, verdict, label);
@@ -232,7 +257,7 @@ impl Writer {
         let Some(mut row) = self.store.row(id)? else { return Ok(None) };
         row.verdict = verdict;
         if let Some(label) = label {
-            row.label = label;
+            self.relabel(id, &mut row, label)?;
         }
         let kept = row.kept();
         record_written(&self.store.shared.waiting).insert(id.to_owned(), row);
@@ -252,6 +277,9 @@ impl Writer {
             newest.len() < WAITING
         };
         file::scan(&opened.db, None, &mut { take }).map_err(|e| file::refused(dir, &e))?;
+        let labels = file::labels(&opened.db).map_err(|e| file::refused(dir, &e))?;
+        record_written(&self.store.shared.labels).load(labels);
+        self.store.shared.renew_recogniser();
         *record_written(&self.store.shared.written) = newest;
         *record_written(&self.store.shared.opened) = Some(opened);
         Ok(())
@@ -260,17 +288,19 @@ impl Writer {
     /// Writes waiting rows. After an error the file is opened again.
     fn commit(&self) -> Result<()> {
         let rows = record_written(&self.store.shared.waiting).clone();
-        if rows.is_empty() {
+        let labels = record_written(&self.store.shared.labels).unwritten();
+        if rows.is_empty() && labels.examples.is_empty() && labels.heard.is_empty() {
             return Ok(());
         }
         self.open()?;
         let opened = record_written(&self.store.shared.opened).clone();
         let (Some(mut opened), Some(dir)) = (opened, &self.store.shared.dir) else { return Ok(()) };
-        match file::write(&opened, &rows, &self.config) {
+        match file::write(&opened, &rows, &labels, &self.config) {
             Ok(size) => {
                 opened.size = size;
                 *record_written(&self.store.shared.opened) = Some(opened);
                 record_written(&self.store.shared.waiting).clear();
+                record_written(&self.store.shared.labels).written();
                 self.remember(rows);
                 self.count(size);
                 if self.counts.degraded.swap(false, Relaxed) {

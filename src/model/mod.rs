@@ -13,6 +13,7 @@ mod failover;
 mod file;
 #[cfg(feature = "lab")]
 pub mod import;
+mod label_space;
 mod layers;
 mod live;
 mod manifest;
@@ -26,6 +27,7 @@ pub use bank::bank_of;
 pub use cpc::{BANK, Cpc, CpcOutput, CpcState};
 pub use device::{check_device, compute_device};
 pub use file::{embedded, load, open, parse, read, replace_file, save};
+pub use label_space::{label_space, write_label_space};
 pub use live::LiveBatch;
 pub use manifest::{Architecture, DataCard, Figures, MANIFEST_FORMAT, Manifest, Protocol, TrainingCard};
 pub use measure::{WINDOW, measure};

@@ -11,6 +11,7 @@
 mod block_conv;
 mod channel_norm;
 mod gru;
+mod label_space;
 mod log_mel;
 mod lstm;
 mod recurrent;
@@ -23,6 +24,7 @@ mod weights;
 pub use block_conv::{BlockConv, BlockConvState};
 pub use channel_norm::ChannelNorm;
 pub use gru::{Gru, GruState};
+pub use label_space::LabelSpace;
 pub use log_mel::{LogMel, LogMelState, WINDOW_SAMPLES, band_edges};
 pub use lstm::{Lstm, LstmState};
 pub use running_norm::{RunningNorm, RunningNormState};

@@ -11,6 +11,7 @@ use super::outbox::OutboxCounters;
 use super::publisher::{Inbound, Outgoing, json};
 use super::status::PublisherStatus;
 use super::text;
+use crate::telemetry::{columns, folded};
 
 pub(super) struct StdoutLines<W> {
     pub(super) inbox: Receiver<Inbound>,
@@ -53,7 +54,7 @@ impl<W: Write> StdoutLines<W> {
         };
         let mut line = if self.broken { vec![b'\n'] } else { Vec::new() };
         if self.text {
-            line.extend(text::line(&event).into_bytes());
+            line.extend(folded(&text::line(&event), columns()).into_bytes());
         } else {
             line.extend(json(event.as_ref()));
         }

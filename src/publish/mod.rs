@@ -73,8 +73,8 @@ pub use payload::{
 pub use progress::{CalibrationProgress, StreamProgress};
 pub use publisher::{EventSender, Outgoing, Publisher, StopReport};
 pub use request::{
-    AckEvent, Budget, Command, DirectRequest, Judgement, MAX_MUTE_S, Mute, Request, RequestBody, Response,
-    ResponseStatus, Snapshot, StreamSelector,
+    AckEvent, Budget, Command, DirectRequest, Judgement, LabelRequest, MAX_MUTE_S, Mute, Request,
+    RequestBody, Response, ResponseStatus, Snapshot, StreamSelector,
 };
 pub use status::PublisherStatus;
 pub use topics::{Topics, check_id};

@@ -49,6 +49,7 @@ fn event_document() {
         background_dbfs: -60.0,
         level_change_db: 39.5,
         nearest: Some(Nearest { number: 2, cosine: 0.75 }),
+        embedding: None,
         budget_per_hour: 0.5,
         calibration: "89abcdef".into(),
         regime: false,
@@ -66,6 +67,9 @@ fn event_document() {
         latency_ms: 12.5,
         model: "0123456789ab".into(),
         snapshot: None,
+        label: None,
+        similarity: None,
+        heard: 0,
         finding,
     };
     holds(&event, EVENT);

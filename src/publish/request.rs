@@ -24,14 +24,23 @@ pub enum Command {
     Mute,
     /// Store a picture or clip of the latest sound: [`Snapshot`].
     Snapshot,
+    /// Name the sound of an event, or change such a name: [`LabelRequest`].
+    Label,
     /// Read the configuration file again; no fields.
     Reload,
 }
 
 impl Command {
     /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::AckEvent, Self::Recalibrate, Self::Budget, Self::Mute, Self::Snapshot, Self::Reload];
+    pub const ALL: [Self; 7] = [
+        Self::AckEvent,
+        Self::Recalibrate,
+        Self::Budget,
+        Self::Mute,
+        Self::Snapshot,
+        Self::Label,
+        Self::Reload,
+    ];
 
     /// Its name in topics and in the configuration.
     #[must_use]
@@ -42,6 +51,7 @@ impl Command {
             Self::Budget => "budget",
             Self::Mute => "mute",
             Self::Snapshot => "snapshot",
+            Self::Label => "label",
             Self::Reload => "reload",
         }
     }
@@ -62,6 +72,9 @@ impl Command {
             Self::Budget => r#"send {"stream": "…", "events_per_hour": 2.5}"#,
             Self::Mute => r#"send {"stream": "…", "seconds": 600}; 0 ends it"#,
             Self::Snapshot => r#"send {"stream": "…", "seconds": 10}"#,
+            Self::Label => {
+                r#"send {"id": "…", "label": "kettle"}, {"label": "kettle", "rename": "…"} or {"label": "kettle", "delete": true}"#
+            }
             Self::Reload => "send {}",
         }
     }
@@ -138,6 +151,23 @@ pub struct Snapshot {
     pub seconds: u32,
 }
 
+/// The label of the event `id`, which an empty label takes back; or, with `delete` or `rename`, a change of the label itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LabelRequest {
+    /// The label.
+    pub label: String,
+    /// ULID of the event.
+    #[serde(default)]
+    pub id: Option<String>,
+    /// Its new name; where that exists, both labels become one.
+    #[serde(default)]
+    pub rename: Option<String>,
+    /// Forget the label, with all of its examples.
+    #[serde(default)]
+    pub delete: bool,
+}
+
 fn default_snapshot_seconds() -> u32 {
     10
 }
@@ -155,6 +185,8 @@ pub enum RequestBody {
     Mute(Mute),
     /// A picture or clip.
     Snapshot(Snapshot),
+    /// A label.
+    Label(LabelRequest),
     /// The configuration again.
     Reload,
 }
@@ -269,6 +301,7 @@ impl RequestBody {
             Command::Budget => Self::Budget(read(fields)?),
             Command::Mute => Self::Mute(read(fields)?),
             Command::Snapshot => Self::Snapshot(read(fields)?),
+            Command::Label => Self::Label(read(fields)?),
             Command::Reload => {
                 read::<EmptyBody>(fields)?;
                 Self::Reload
@@ -294,6 +327,9 @@ impl RequestBody {
                 return wrong(format!("seconds is {}, expected 1 to 30", of.seconds));
             }
             Self::Snapshot(of) => Some(&of.stream),
+            Self::Label(LabelRequest { id: Some(_), rename: None, delete: false, .. }) => None,
+            Self::Label(LabelRequest { id: None, rename, delete, .. }) if rename.is_some() != *delete => None,
+            Self::Label(_) => return wrong("the request names not one of id, rename and delete".into()),
             Self::Reload => None,
         };
         stream.map_or(Ok(()), |stream| check_id("stream id", stream))
@@ -308,6 +344,7 @@ impl RequestBody {
             Self::Budget(_) => Command::Budget,
             Self::Mute(_) => Command::Mute,
             Self::Snapshot(_) => Command::Snapshot,
+            Self::Label(_) => Command::Label,
             Self::Reload => Command::Reload,
         }
     }

@@ -52,6 +52,17 @@ fn the_other_commands_are_as_strict() {
         (Command::Mute, r#"{"stream":"mic","seconds":600}"#, r#"{"seconds":86401}"#),
         (Command::Mute, r#"{"seconds":0}"#, r#"{"seconds":-1}"#),
         (Command::Snapshot, r#"{"stream":"mic"}"#, r#"{"stream":"mic","seconds":31}"#),
+        (Command::Label, r#"{"id":"x","label":"kettle"}"#, r#"{"label":"kettle"}"#),
+        (
+            Command::Label,
+            r#"{"label":"kettle","delete":true}"#,
+            r#"{"id":"x","label":"kettle","delete":true}"#,
+        ),
+        (
+            Command::Label,
+            r#"{"label":"kettle","rename":"pot"}"#,
+            r#"{"rename":"pot","delete":true,"label":"a"}"#,
+        ),
         (Command::Reload, "{}", r#"{"file":"/etc/passwd"}"#),
     ] {
         assert_eq!(parse(command, good).unwrap().ask.command(), command, "{good}");

@@ -15,7 +15,8 @@ pub(super) fn line(event: &Event) -> String {
         (Phase::End, None) => "ended".to_owned(),
     };
     let what = if summary.is_empty() { kind.as_str() } else { summary };
-    format!("{time} UTC  {}  severity {severity}{severe}  {what}; {lasts}", event.stream)
+    let known = event.known_as().map_or_else(String::new, |known| format!("; {known}"));
+    format!("{time} UTC  {}  severity {severity}{severe}  {what}; {lasts}{known}", event.stream)
 }
 
 #[cfg(test)]
@@ -32,6 +33,10 @@ mod tests {
         event.finding.offset_s = Some(event.finding.onset_s + 0.456);
         let end = format!("2026-01-02 03:04:05 UTC  mic  severity 64 severe  {what}; ended after 0.46 s");
         assert_eq!(line(&event), end);
+        (event.label, event.similarity, event.heard) = (Some("kettle".into()), Some(0.871), 7);
+        assert_eq!(line(&event), format!("{end}; sounds like kettle (0.87), heard 7 times"));
+        event.heard = 1;
+        assert!(line(&event).ends_with("kettle (0.87), heard once"), "{}", line(&event));
         event.finding.summary = String::new();
         assert!(line(&event).contains("severe  foreign; ended"), "{}", line(&event));
     }

@@ -200,7 +200,7 @@ impl Daemon {
         };
         let (server, feed) =
             Server::start(&config.http, about, (Arc::new(move || of_desk.health()), review))?;
-        let feed = feed.with_recorder(recorder);
+        let feed = feed.with_recorder(recorder.clone());
         if let Some(server) = &server {
             tracing::info!("the page is at http://{}/", server.address());
         }
@@ -234,7 +234,7 @@ impl Daemon {
                 streams.push(stream);
             }
         }
-        let (dispatch, answers) = Dispatch::new(publisher.requests(), asked, publisher.sender());
+        let (dispatch, answers) = Dispatch::new(publisher.requests(), asked, publisher.sender(), recorder);
         let wished = config.capture.realtime_priority;
         let common = SharedConfig {
             event_builder,

@@ -8,7 +8,10 @@ use serde_json::{Value, json};
 
 use super::shard::Shard;
 use crate::error::{Error, Result};
-use crate::publish::{Command, DirectRequest, EventSender, Outgoing, Request, RequestBody, Response};
+use crate::event_store::{LabelAnswer, LabelChange, Recorder};
+use crate::publish::{
+    Command, DirectRequest, EventSender, LabelRequest, Outgoing, Request, RequestBody, Response,
+};
 use crate::telemetry::LogThrottle;
 
 /// Requests of callers in this process that wait to be taken, at most.
@@ -70,6 +73,10 @@ pub(super) struct Dispatch {
     sender: EventSender,
     next: u64,
     pending: Vec<Pending>,
+    /// Changes of labels go there, and not to the threads.
+    recorder: Recorder,
+    /// The results of these, by ticket.
+    labelled: (Sender<LabelAnswer>, Receiver<LabelAnswer>),
     /// Who asked for a reload.
     reloads: Vec<Requester>,
 }
@@ -80,11 +87,14 @@ impl Dispatch {
         requests: Receiver<Request>,
         direct_requests: Receiver<DirectRequest>,
         sender: EventSender,
+        recorder: Recorder,
     ) -> (Self, Sender<Answer>) {
         // no more than requests, of which few can wait
         let (give, answers) = unbounded();
-        let (next, pending, reloads) = (0, Vec::new(), Vec::new());
-        (Self { requests, direct_requests, answers, sender, next, pending, reloads }, give)
+        let (next, pending, reloads, labelled) = (0, Vec::new(), Vec::new(), unbounded());
+        let of =
+            Self { requests, direct_requests, answers, sender, next, pending, recorder, labelled, reloads };
+        (of, give)
     }
 
     /// Gives a request of the broker to the threads.
@@ -106,6 +116,13 @@ impl Dispatch {
         }
         let ticket = self.next;
         self.next += 1;
+        if let RequestBody::Label(label) = ask {
+            let change = label_change(label);
+            let refused = self.recorder.change_labels(change, ticket, self.labelled.0.clone()).err();
+            let outcomes = vec![refused.map(|error| Err(error.into()))];
+            self.pending.push(Pending { ticket, command: Command::Label, requester, outcomes });
+            return;
+        }
         let outcomes = shards.iter().map(|shard| {
             match shard.requests.try_send(ThreadRequest { ticket, ask: ask.clone() }) {
                 Ok(()) => None,
@@ -136,6 +153,10 @@ impl Dispatch {
         // answers from before their end
         while let Ok(answer) = self.answers.try_recv() {
             self.take(answer);
+        }
+        while let Ok((ticket, result)) = self.labelled.1.try_recv() {
+            let outcome = result.map(Some).map_err(Refusal::Failed);
+            self.take(Answer { ticket, thread: 0, outcome });
         }
         let (done, waiting): (Vec<_>, Vec<_>) =
             std::mem::take(&mut self.pending).into_iter().partition(|pending| {
@@ -168,6 +189,15 @@ impl Dispatch {
                 self.sender.try_send(Outgoing::Response { command, response });
             }
         }
+    }
+}
+
+fn label_change(request: LabelRequest) -> LabelChange {
+    let LabelRequest { label, id, rename, .. } = request;
+    match (id, rename) {
+        (Some(id), _) => LabelChange::Event { id, label },
+        (None, Some(to)) => LabelChange::Rename { from: label, to },
+        (None, None) => LabelChange::Delete(label),
     }
 }
 

@@ -145,6 +145,9 @@ impl EventBuilder {
             latency_ms: (latency.as_secs_f64() * 1e5).round() / 100.0,
             model: self.model.clone(),
             snapshot: None,
+            label: None,
+            similarity: None,
+            heard: 0,
             finding: tidy(finding),
         }
     }

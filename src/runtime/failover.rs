@@ -10,6 +10,7 @@ use crate::detect::{DetectConfig, Detector};
 use crate::error::{Error, Result};
 use crate::kernels::Precision;
 use crate::model::{self, Cpc, Manifest, Stepping};
+use crate::nn::LabelSpace;
 
 /// Difference of a GPU's scores from the CPU's, in nats, up to which it is trusted: rounding of f32 sums, and of
 /// products with fewer bits.
@@ -35,6 +36,11 @@ pub(super) fn start_engine(config: &Config) -> Result<(Engine, Manifest)> {
         let stepping = stepping.measured(&cpc)?;
         let mut engine = Engine::stepped(cpc, &manifest, config.detect.clone(), stepping)?;
         engine.batch_hops(config.model.hop_batch);
+        let space = model::label_space(config.model.file(), &manifest)?;
+        if space.is_none() {
+            tracing::info!("the model has no label space: sounds that have a label are not known again");
+        }
+        engine.set_label_space(space);
         engine.warm_up()?;
         Ok((engine, manifest))
     };
@@ -62,6 +68,11 @@ pub(super) fn start_engine(config: &Config) -> Result<(Engine, Manifest)> {
 }
 
 impl Engine {
+    /// Gives events of streams that are added from here on an embedding in `space`, by which labels know them again.
+    pub fn set_label_space(&mut self, space: Option<LabelSpace>) {
+        self.instrument = self.instrument.clone().with_label_space(space);
+    }
+
     /// Sets `fallback`, the same model on the CPU, as the fallback when the device of the model fails. Streams continue
     /// there without a gap.
     ///

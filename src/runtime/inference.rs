@@ -283,7 +283,12 @@ impl Inference {
                 EngineOutput::Finding { finding, .. } if stream.mute.hides(&finding, Instant::now()) => {}
                 EngineOutput::Finding { finding, .. } => {
                     let on = finding.phase != Phase::End;
-                    let Some(event) = stream.document(*finding, event_builder, snapshots) else { return };
+                    let document = stream.document(*finding, event_builder, snapshots);
+                    let Some(mut event) = document else { return };
+                    // the documents of a cluster are the same whatever worker made them
+                    if stream.shared.is_none() {
+                        feed.label(&mut event);
+                    }
                     tracing::debug!(
                         stream = stream.feed.id,
                         id = event.id,

@@ -87,7 +87,9 @@ impl Inference {
                 Ok(Some(self.named(&streams, &format!("muted for {} s", mute.seconds))))
             }
             RequestBody::Snapshot(of) => self.snapshot(&of).map(Some),
-            RequestBody::Reload => Err(Error::internal("a reload came to the wrong place").into()),
+            RequestBody::Label(_) | RequestBody::Reload => {
+                Err(Error::internal("a request came to the wrong place").into())
+            }
         }
     }
 

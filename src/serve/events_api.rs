@@ -40,7 +40,7 @@ pub(super) fn routes() -> Router<AppState> {
 
 type QueryParams = Query<HashMap<String, String>>;
 
-fn failed(error: &Error) -> Response {
+pub(super) fn failed(error: &Error) -> Response {
     let code = match error.kind() {
         ErrorKind::Config => StatusCode::BAD_REQUEST,
         _ => StatusCode::SERVICE_UNAVAILABLE,

@@ -1,6 +1,6 @@
 //! Events as a file for other programs.
 
-use crate::event_store::{StoredEvent, Verdict};
+use crate::event_store::{LabelSource, StoredEvent, Verdict};
 
 /// The form of the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,7 +28,7 @@ impl ExportFormat {
 }
 
 const COLUMNS: &str = "id,onset,offset,node,stream,kind,severity,tier,verdict,label,summary,score,p,level_dbfs,\
-                       background_dbfs,low_hz,high_hz,model,calibration\r\n";
+                       background_dbfs,low_hz,high_hz,model,calibration,label_source,similarity\r\n";
 
 /// A file that is written a piece at a time.
 #[derive(Debug)]
@@ -70,7 +70,12 @@ impl Export {
 }
 
 fn line(kept: &StoredEvent) -> String {
-    let StoredEvent { event, verdict, label } = kept;
+    let StoredEvent { event, verdict, label, label_source } = kept;
+    let source = match label_source {
+        Some(LabelSource::Operator) => "operator",
+        Some(LabelSource::Similarity) => "similarity",
+        None => "",
+    };
     let found = &event.finding;
     let tier = serde_json::to_string(&found.tier).unwrap_or_default();
     let band = found
@@ -96,6 +101,8 @@ fn line(kept: &StoredEvent) -> String {
         band.1,
         event.model.clone(),
         found.calibration.clone(),
+        source.to_owned(),
+        event.similarity.map_or_else(String::new, |similarity| similarity.to_string()),
     ];
     let quoted = cells.map(|cell| {
         if cell.contains([',', '"', '\r', '\n']) {
@@ -122,6 +129,7 @@ mod tests {
             event: samples::event("hall", seq),
             verdict: Some(Verdict::Normal),
             label: label.into(),
+            label_source: Some(LabelSource::Operator),
         }
     }
 

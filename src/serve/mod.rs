@@ -38,6 +38,8 @@ mod guard;
 #[cfg(feature = "http")]
 mod http_thread;
 #[cfg(feature = "http")]
+mod labels_api;
+#[cfg(feature = "http")]
 mod live;
 #[cfg(feature = "http")]
 mod metrics;

@@ -14,18 +14,20 @@ use super::dashboard::DashboardState;
 use super::guard::{AccessGuard, Role};
 use super::server::{HealthSource, Review};
 use super::ui_sender::UiSender;
-use super::{events_api, live, metrics, requests_api};
+use super::{events_api, labels_api, live, metrics, requests_api};
 
 const PAGE: &str = include_str!("page/index.html");
 const STYLE: &str = include_str!("page/page.css");
 /// The scripts of the page, which import each other.
-const SCRIPTS: [(&str, &str); 13] = [
+const SCRIPTS: [(&str, &str); 15] = [
     ("/ask.js", include_str!("page/ask.js")),
+    ("/day.js", include_str!("page/day.js")),
     ("/draw.js", include_str!("page/draw.js")),
     ("/events.js", include_str!("page/events.js")),
     ("/filter.js", include_str!("page/filter.js")),
     ("/health.js", include_str!("page/health.js")),
     ("/heatmap.js", include_str!("page/heatmap.js")),
+    ("/labels.js", include_str!("page/labels.js")),
     ("/live.js", include_str!("page/live.js")),
     ("/normal.js", include_str!("page/normal.js")),
     ("/operate.js", include_str!("page/operate.js")),
@@ -66,6 +68,7 @@ pub(super) fn router(known: AppState, guard: &Arc<AccessGuard>) -> Router {
         .route("/api/v1/calibration", get(calibration))
         .route("/api/v1/live", get(live))
         .merge(events_api::routes())
+        .merge(labels_api::routes())
         .merge(requests_api::routes())
         .with_state(known.clone());
     let open = Router::new()

@@ -124,6 +124,13 @@ impl UiSender {
         Self { recorder: Some(recorder), ..self }
     }
 
+    /// Gives an event that is over the label of earlier events that it sounds like.
+    pub fn label(&mut self, event: &mut Event) {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.label(event);
+        }
+    }
+
     /// Shows an event document, and keeps it.
     pub fn event(&self, event: &Event) {
         if let Some(recorder) = &self.recorder {

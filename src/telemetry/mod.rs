@@ -6,6 +6,7 @@ mod hop_times;
 mod log_throttle;
 mod logs;
 mod process;
+mod terminal;
 mod threads;
 
 pub use hop_times::{DurationHistogram, Durations, HopTimes, Percentiles};
@@ -14,4 +15,5 @@ pub(crate) use logs::mark_of_failure;
 pub use logs::{LogConfig, LogFormat, init_logs};
 pub(crate) use process::give_memory_back;
 pub use process::{cpu_seconds, on_freed_memory, open_files, physical_cores, resident_bytes};
+pub use terminal::{Column, columns, folded, head, row};
 pub use threads::{ThreadActivity, ThreadMonitor};

@@ -17,6 +17,7 @@ mod floors;
 mod hostile_input;
 mod http_keeps_to_itself;
 mod http_metrics_are_true;
+mod keeps_to_the_terminal;
 #[cfg(feature = "lab")]
 mod lab;
 #[cfg(feature = "lab")]

@@ -16,15 +16,18 @@ use crate::support::http::{address, get, listening};
 use crate::support::sound::{bytes, whistles};
 
 const FILES: [&str; 3] = ["/", "/page.css", "/icon.svg"];
-const SCRIPTS: [&str; 12] = [
+const SCRIPTS: [&str; 15] = [
     "/ask.js",
+    "/day.js",
     "/draw.js",
     "/events.js",
     "/filter.js",
     "/health.js",
     "/heatmap.js",
+    "/labels.js",
     "/live.js",
     "/normal.js",
+    "/operate.js",
     "/page.js",
     "/review.js",
     "/streams.js",

@@ -34,6 +34,7 @@ pub fn event(stream: &str, seq: u64) -> Event {
         background_dbfs: -60.0,
         level_change_db: 0.0,
         nearest: None,
+        embedding: None,
         budget_per_hour: 0.5,
         calibration: "89abcdef".into(),
         regime: false,
@@ -51,6 +52,9 @@ pub fn event(stream: &str, seq: u64) -> Event {
         latency_ms: 12.5,
         model: "0123456789ab".into(),
         snapshot: None,
+        label: None,
+        similarity: None,
+        heard: 0,
         finding,
     }
 }

@@ -89,3 +89,26 @@ pub fn whistles(seconds: u32, quiet_s: u32) -> Vec<i16> {
 pub fn bytes(samples: &[i16]) -> Vec<u8> {
     samples.iter().flat_map(|x| x.to_le_bytes()).collect()
 }
+
+/// A room at 16 kHz that hums and hisses, quiet for `quiet_s`, then with a sound every 4 s: `w` whistles, `r` rattles.
+pub fn room_with(quiet_s: u32, sounds: &str) -> Vec<i16> {
+    let sounds: Vec<char> = sounds.chars().collect();
+    let (mut noise, mut random) = (0.0f64, 1u32);
+    let sample = |i: u32| {
+        let t = f64::from(i) / 16_000.0;
+        random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        let white = f64::from(random >> 8) / 8_388_608.0 - 1.0;
+        noise += 0.3 * (white - noise);
+        let hum = 0.02 * (std::f64::consts::TAU * 100.0 * t).sin();
+        let since = t - f64::from(quiet_s);
+        let place = usize::try_from((since / 4.0).floor() as i64).ok();
+        let at = since.rem_euclid(4.0);
+        let sound = match place.and_then(|place| sounds.get(place)).filter(|_| (1.0..1.7).contains(&at)) {
+            Some('w') => 0.4 * (std::f64::consts::TAU * (1500.0 + 600.0 * at) * at).sin(),
+            Some('r') => 0.7 * white * (-40.0 * (at * 18.0).fract() / 18.0).exp(),
+            _ => 0.0,
+        };
+        ((0.03 * noise + hum + sound) * 32_000.0) as i16
+    };
+    (0..(quiet_s + 4 * sounds.len() as u32) * 16_000).map(sample).collect()
+}

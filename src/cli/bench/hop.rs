@@ -14,11 +14,26 @@ use crate::error::{Error, Result};
 use crate::kernels::Precision;
 use crate::model::{self, Architecture, Cpc, LiveBatch, Stepping, compute_device, max_pmi_difference};
 use crate::nn::{Tensors, uniform};
-use crate::telemetry::HopTimes;
+use crate::telemetry::{Column, HopTimes};
 use crate::units::{HOP, MODEL_RATE};
 
 /// Negatives a hop is scored against.
 const NEGATIVES: usize = 128;
+/// Those of a row.
+const COLUMNS: [Column; 12] = [
+    ("arch", 10, false),
+    ("stepping", 8, false),
+    ("precision", 9, false),
+    ("streams", 8, false),
+    ("threads", 8, false),
+    ("p50 µs", 10, false),
+    ("p99 µs", 10, false),
+    ("p99.9 µs", 10, false),
+    ("hops", 9, false),
+    ("real-time streams", 18, false),
+    ("max |ΔPMI|", 10, false),
+    (" instructions", 13, true),
+];
 
 #[derive(Debug, Serialize)]
 struct Row {
@@ -55,20 +70,7 @@ pub(super) fn run(args: &BenchArgs) -> Result<()> {
     let mut out = stdout();
     let mut table = Table { rows: Vec::new() };
     if !args.json {
-        out.line(format_args!(
-            "{:>10} {:>8} {:>9} {:>8} {:>8} {:>10} {:>10} {:>10} {:>9} {:>18} {:>10}  instructions",
-            "arch",
-            "stepping",
-            "precision",
-            "streams",
-            "threads",
-            "p50 µs",
-            "p99 µs",
-            "p99.9 µs",
-            "hops",
-            "real-time streams",
-            "max |ΔPMI|"
-        ))?;
+        out.head(&COLUMNS)?;
     }
     let kernels =
         args.precision.iter().map(|&precision| Stepping::Kernels { precision, threads: args.threads });
@@ -91,7 +93,7 @@ pub(super) fn run(args: &BenchArgs) -> Result<()> {
         let text = serde_json::to_string_pretty(&table).map_err(|e| Error::internal(e.to_string()))?;
         return out.line(format_args!("{text}"));
     }
-    out.line(format_args!(
+    out.prose(format_args!(
         "a hop is 10 ms of every stream, on {}, {} together; real-time streams = streams · 10 ms / p50; max |ΔPMI| \
          compares with the layers in f32 on the CPU",
         args.device, args.hop_batch
@@ -100,21 +102,21 @@ pub(super) fn run(args: &BenchArgs) -> Result<()> {
 
 impl Row {
     fn show(&self, out: &mut Output) -> Result<()> {
-        out.line(format_args!(
-            "{:>10} {:>8} {:>9} {:>8} {:>8} {:>10.1} {:>10.1} {:>10.1} {:>9} {:>18.1} {:>10.1e}  {}",
-            self.arch,
-            self.stepping,
-            self.precision,
-            self.streams,
-            self.threads,
-            self.p50_us,
-            self.p99_us,
-            self.p999_us,
-            self.hops,
-            self.real_time_streams,
-            self.largest_difference,
-            self.instructions
-        ))
+        let cells = [
+            self.arch.clone(),
+            self.stepping.to_owned(),
+            self.precision.clone(),
+            self.streams.to_string(),
+            self.threads.to_string(),
+            format!("{:.1}", self.p50_us),
+            format!("{:.1}", self.p99_us),
+            format!("{:.1}", self.p999_us),
+            self.hops.to_string(),
+            format!("{:.1}", self.real_time_streams),
+            format!("{:.1e}", self.largest_difference),
+            format!(" {}", self.instructions),
+        ];
+        out.row(&COLUMNS, &cells)
     }
 }
 

@@ -20,6 +20,7 @@ use super::super::health::get;
 use super::BenchArgs;
 use crate::error::{Error, Result};
 use crate::publish::{Delay, Delays};
+use crate::telemetry::Column;
 
 /// Rate of the microphones, as most have it.
 const RATE: u32 = 48_000;
@@ -34,6 +35,18 @@ const LEARNING_S: [f64; 2] = [60.0, 3.0];
 const EVERY_S: usize = 5;
 /// How long a daemon may take until it answers.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// Those of a row.
+const COLUMNS: [Column; 9] = [
+    ("streams", 7, false),
+    ("heard", 24, false),
+    ("step", 24, false),
+    ("commit", 24, false),
+    ("load %", 7, false),
+    ("CPU %", 6, false),
+    ("memory", 9, false),
+    ("lost", 6, false),
+    ("events", 7, false),
+];
 
 #[derive(Debug, Serialize)]
 struct Row {
@@ -77,7 +90,7 @@ pub(super) fn run(args: &BenchArgs) -> Result<()> {
         let text = serde_json::to_string_pretty(&serde_json::json!({ "rows": rows }));
         return stdout().line(format_args!("{}", text.map_err(|e| Error::internal(e.to_string()))?));
     }
-    stdout().line(format_args!(
+    stdout().prose(format_args!(
         "ms: median, 99 and 99.9 of 100. heard: from the capture of a hop's last sample to its score (ring, resampler, \
          step, detector); step: the model, all streams; commit: from an event to its place on the disk. A microphone's \
          period ({} ms here) comes before.",
@@ -88,10 +101,7 @@ pub(super) fn run(args: &BenchArgs) -> Result<()> {
 fn measure_all(args: &BenchArgs, folder: &Path) -> Result<Vec<Row>> {
     let mut out = stdout();
     if !args.json {
-        out.line(format_args!(
-            "{:>7} {:>24} {:>24} {:>24} {:>7} {:>6} {:>9} {:>6} {:>7}",
-            "streams", "heard", "step", "commit", "load %", "CPU %", "memory", "lost", "events"
-        ))?;
+        out.head(&COLUMNS)?;
     }
     let sound = folder.join("sound.wav");
     let seconds = args.seconds.unwrap_or(SECONDS).max(1.0);
@@ -126,18 +136,18 @@ fn measure_all(args: &BenchArgs, folder: &Path) -> Result<Vec<Row>> {
 fn show(out: &mut Output, row: &Row) -> Result<()> {
     let triple = |d: Delay| format!("{:.1} {:.1} {:.1}", d.p50_us / 1e3, d.p99_us / 1e3, d.p999_us / 1e3);
     let step = row.delays.step;
-    out.line(format_args!(
-        "{:>7} {:>24} {:>24} {:>24} {:>7.1} {:>6.1} {:>5.1} MiB {:>6} {:>7}",
-        row.streams,
+    let cells = [
+        row.streams.to_string(),
         triple(row.delays.heard),
         format!("{:.2} {:.2} {:.2}", step.p50_us / 1e3, step.p99_us / 1e3, step.p999_us / 1e3),
         triple(row.delays.commit),
-        row.load_percent,
-        row.cpu_percent,
-        row.rss_mib,
-        row.samples_lost,
-        row.events
-    ))
+        format!("{:.1}", row.load_percent),
+        format!("{:.1}", row.cpu_percent),
+        format!("{:.1} MiB", row.rss_mib),
+        row.samples_lost.to_string(),
+        row.events.to_string(),
+    ];
+    out.row(&COLUMNS, &cells)
 }
 
 fn measure(args: &BenchArgs, folder: &Path, sound: &Path, streams: usize, seconds: f64) -> Result<Row> {

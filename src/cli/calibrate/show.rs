@@ -73,7 +73,7 @@ pub(super) fn show(
     budget: f64,
     out: &mut Output,
 ) -> Result<()> {
-    out.line(format_args!(
+    out.prose(format_args!(
         "normal, learnt from {:.0} s of sound at {:.1} dBFS (calibration {})",
         calibration.seconds(),
         calibration.background_dbfs(),
@@ -100,7 +100,7 @@ pub(super) fn show(
         let by = if budget < lowest { "extrapolated tail" } else { "rank among what was heard" };
         out.line(format_args!("{budget:>14}{shown} {above:>24}  {by}"))?;
     }
-    out.line(format_args!(
+    out.prose(format_args!(
         "\nBelow {lowest:.1} events an hour nothing as rare was heard: there the tail is extrapolated, until hours of \
          watching have taught it."
     ))

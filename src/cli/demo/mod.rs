@@ -77,7 +77,7 @@ pub(super) fn run(args: &DemoArgs, set: SetThreads) -> Result<()> {
         calibrate_seconds: QUIET_S - 1.0,
         ..DetectConfig::default()
     };
-    out.line(format_args!(
+    out.prose(format_args!(
         "Two microphones hear machines run for {QUIET_S:.0} s; then {} sounds that do not belong there are planted in the room, \
          and the press goes wrong in {} ways. Model {} ({}), no labels: the first minute is all it learns of these places. \
          Budget {} false alarms an hour each.",
@@ -87,7 +87,7 @@ pub(super) fn run(args: &DemoArgs, set: SetThreads) -> Result<()> {
         manifest.short_hash(),
         args.events_per_hour
     ))?;
-    out.line(format_args!("score = -log10 p, one sign a second: {}\n", chart::LEGEND))?;
+    out.prose(format_args!("score = -log10 p, one sign a second: {}\n", chart::LEGEND))?;
     let mut engine = Engine::new(cpc, &manifest, detect)?;
     let mut microphones = Vec::new();
     for (name, scene) in [("room", &room), ("press", &press)] {
@@ -99,12 +99,12 @@ pub(super) fn run(args: &DemoArgs, set: SetThreads) -> Result<()> {
         summary::show(room, press, heard_s - QUIET_S, &mut out)?;
     }
     let times = engine.hop_times().percentiles();
-    out.line(format_args!(
+    out.prose(format_args!(
         "\nA hop of 10 ms of both took {:.2} ms (p50), {:.2} ms (p99) of one core.",
         times.p50 / 1e3,
         times.p99 / 1e3
     ))?;
-    out.line(format_args!(
+    out.prose(format_args!(
         "Now with your microphone: `cpc-stream devices`, then `cpc-stream --device hw:0 --calibrate-seconds 60`."
     ))
 }

@@ -3,6 +3,18 @@
 use super::super::args::Output;
 use super::{Event, Microphone};
 use crate::error::Result;
+use crate::telemetry::Column;
+
+const TABLE: [Column; 8] = [
+    ("planted", 8, false),
+    (" what", 20, true),
+    ("heard", 8, false),
+    ("score", 6, false),
+    ("severity", 8, false),
+    ("decided", 8, false),
+    (" kind", 14, true),
+    ("summary", 7, true),
+];
 
 /// A row for each planted event of both scenes, and what came of all; `watched_s` seconds were watched.
 pub(super) fn show(
@@ -11,19 +23,17 @@ pub(super) fn show(
     watched_s: f64,
     out: &mut Output,
 ) -> Result<()> {
-    out.line(format_args!(
-        "\n{:>8}  {:<19} {:>8} {:>6} {:>8} {:>8}  {:<13} summary",
-        "planted", "what", "heard", "score", "severity", "decided", "kind"
-    ))?;
+    out.line(format_args!(""))?;
+    out.head(&TABLE)?;
     let (received, false_in_room) = rows(room, out)?;
     let (noticed, false_at_press) = rows(press, out)?;
     let named = noticed.iter().filter(|(planted, said)| planted == said).count();
-    out.line(format_args!(
+    out.prose(format_args!(
         "\nheard {} of {} planted sounds, {false_in_room} false alarms in {watched_s:.0} s after calibration",
         received.len(),
         room.scene.planted.len(),
     ))?;
-    out.line(format_args!(
+    out.prose(format_args!(
         "noticed {} of {} faults of the press, {named} by their kind, {false_at_press} false alarms in {watched_s:.0} s",
         noticed.len(),
         press.scene.planted.len(),
@@ -39,22 +49,23 @@ fn rows(of: &Microphone<'_>, out: &mut Output) -> Result<(Vec<Kinds>, usize)> {
     for planted in &of.scene.planted {
         let first = of.found.iter().find(|event| planted.explains(event.finding.onset_s));
         let Some(Event { decided_s, finding: f }) = first else {
-            out.line(format_args!("{:>7.2}s  {:<19}   missed", planted.onset_s, planted.name))?;
+            let (onset, missed) = (format!("{:.2}s", planted.onset_s), "missed".to_owned());
+            out.row(&TABLE, &[onset, format!(" {}", planted.name), missed])?;
             continue;
         };
         received.push((planted.kind.as_str(), f.kind.as_str()));
         let delay_s = (decided_s - planted.onset_s).max(0.0);
-        out.line(format_args!(
-            "{:>7.2}s  {:<19} {:>7.2}s {:>6.1} {:>8} {:>5.0} ms  {:<13} {}",
-            planted.onset_s,
-            planted.name,
-            f.onset_s,
-            f.score,
-            f.severity,
-            delay_s * 1e3,
-            f.kind.as_str(),
-            f.summary
-        ))?;
+        let cells = [
+            format!("{:.2}s", planted.onset_s),
+            format!(" {}", planted.name),
+            format!("{:.2}s", f.onset_s),
+            format!("{:.1}", f.score),
+            f.severity.to_string(),
+            format!("{:.0} ms", delay_s * 1e3),
+            format!(" {}", f.kind.as_str()),
+            f.summary.clone(),
+        ];
+        out.row(&TABLE, &cells)?;
     }
     let explained = |event: &&Event| of.scene.planted.iter().any(|p| p.explains(event.finding.onset_s));
     Ok((received, of.found.len() - of.found.iter().filter(explained).count()))

@@ -64,7 +64,7 @@ pub(super) fn run(args: &ProbeArgs) -> Result<()> {
                 good += usize::from(sound.level_dbfs() > QUIET_DBFS);
                 show(&mut out, name, &sound)?;
             }
-            Err(error) => out.line(format_args!("{name}: {error} ({})", error.fix()))?,
+            Err(error) => out.prose(format_args!("{name}: {error} ({})", error.fix()))?,
         }
     }
     if good == 0 {
@@ -106,9 +106,9 @@ impl Sound {
 
 fn show(out: &mut Output, name: &str, sound: &Sound) -> Result<()> {
     let peak = 20.0 * f64::from(sound.peak).max(1e-6).log10();
-    out.line(format_args!("{name}: {}", sound.verdict()))?;
-    out.line(format_args!("  {}", sound.description))?;
-    out.line(format_args!(
+    out.prose(format_args!("{name}: {}", sound.verdict()))?;
+    out.prose(format_args!("  {}", sound.description))?;
+    out.prose(format_args!(
         "  level {:.1} dBFS, peak {peak:.1} dBFS, {} samples clipped, {} lost; {:.0} samples a second",
         sound.level_dbfs(),
         sound.clipped,

@@ -81,7 +81,7 @@ impl Report {
 
     pub(super) fn add(&mut self, finding: Finding) -> Result<()> {
         if !self.json {
-            stdout().line(format_args!("{finding}"))?;
+            stdout().prose(format_args!("{finding}"))?;
         }
         self.findings.push(finding);
         Ok(())
@@ -101,9 +101,9 @@ impl Report {
             stdout().line(format_args!("{:#}", self.document(failures, warnings, code)))?;
         } else {
             let well = self.findings.len() - failures - warnings;
-            stdout().line(format_args!("\n{well} ok, {warnings} to look at, {failures} failed"))?;
+            stdout().prose(format_args!("\n{well} ok, {warnings} to look at, {failures} failed"))?;
             if !self.next.is_empty() {
-                stdout().line(format_args!("First steps:\n  {}", self.next.join("\n  ")))?;
+                stdout().prose(format_args!("First steps:\n  {}", self.next.join("\n  ")))?;
             }
         }
         let Some((kind, finding)) = first else { return Ok(()) };

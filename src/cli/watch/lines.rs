@@ -18,8 +18,11 @@ pub(super) fn human(prefix: &str, topic: &str, payload: &str) -> String {
     let reported = match kind {
         "event" if document["phase"] == "gap" => {
             format!(
-                "gap    {} documents lost ({}), {} to {}",
-                document["dropped"],
+                "gap    {} lost ({}), {} to {}",
+                match document["dropped"].as_u64() {
+                    Some(1) => "1 document".to_owned(),
+                    _ => format!("{} documents", document["dropped"]),
+                },
                 text("reason"),
                 text("from"),
                 text("until")
@@ -32,13 +35,21 @@ pub(super) fn human(prefix: &str, topic: &str, payload: &str) -> String {
             };
             // daemons of before say neither kind nor severity
             let what = document["kind"].as_str().map(|kind| format!(" {kind}: {}", text("summary")));
+            let label = document["label"].as_str().map(|label| {
+                let heard = match document["heard"].as_u64() {
+                    Some(1) => "once".to_owned(),
+                    times => format!("{} times", times.unwrap_or(0)),
+                };
+                format!(", sounds like {label} ({}), heard {heard}", number("similarity"))
+            });
             let severity = document["severity"].as_u64().map(|severity| format!(", severity {severity}"));
             format!(
-                "{:<6} {} {length}, {}{}{}, score {} by {}, {} dBFS, id {}",
+                "{:<6} {} {length}, {}{}{}{}, score {} by {}, {} dBFS, id {}",
                 text("phase"),
                 text("onset"),
                 text("tier"),
                 what.unwrap_or_default(),
+                label.unwrap_or_default(),
                 severity.unwrap_or_default(),
                 number("score"),
                 text("evidence"),
@@ -96,6 +107,10 @@ mod tests {
         ] {
             assert!(line.contains(word), "{word}: {line}");
         }
+        let known =
+            event.replace(r#""id":"01J""#, r#""id":"01J","label":"kettle","similarity":0.871,"heard":7"#);
+        let line = human("cpc-stream", "cpc-stream/hall/mic/event", &known);
+        assert!(line.contains(", sounds like kettle (0.87), heard 7 times, severity 42"), "{line}");
         let old = r#"{"phase":"new","onset":"2026-01-02T03:04:05Z","tier":"severe","score":6.5}"#;
         let line = human("cpc-stream", "cpc-stream/hall/mic/event", old);
         assert!(line.contains("going on, severe, score 6.50"), "{line}");

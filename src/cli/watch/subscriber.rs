@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::mqtt::BrokerAddress;
 use crate::mqtt::link::{self, ConnectOptions, Link, LinkEvent, Message};
 use crate::publish::Topics;
+use crate::telemetry::{columns, folded};
 
 /// Time for the first connection.
 const FIRST: Duration = Duration::from_secs(5);
@@ -119,7 +120,7 @@ impl EventSubscriber<'_> {
         let text = String::from_utf8_lossy(&message.payload);
         let line = match self.args.json {
             true => lines::json(&message.topic, message.retained, &text),
-            false => lines::human(&self.args.prefix, &message.topic, &text),
+            false => folded(&lines::human(&self.args.prefix, &message.topic, &text), columns()),
         };
         let mut out = std::io::stdout().lock();
         match writeln!(out, "{line}").and_then(|()| out.flush()) {

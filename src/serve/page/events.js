@@ -32,6 +32,9 @@ function perHorizon(event) {
   return svg;
 }
 
+/* An event that has a label because it sounds like others. */
+const knownAs = (event) => `${event.label} (${fixed(event.similarity, 2)} of 1), heard ${event.heard === 1 ? 'once' : `${event.heard} times`}`;
+
 const shownEvents = new Map();
 function detail(event) {
   const former = (number) => {
@@ -56,6 +59,7 @@ function detail(event) {
   line('lasted', event.offset_s === null ? goesOn(event, 'it goes on') : `${fixed(event.offset_s - event.onset_s, 2)} s`);
   line('reported after', `${fixed(event.emitted_s - event.onset_s, 2)} s of sound`);
   if (event.repeat_of !== undefined) line('repeats', `${former(event.repeat_of)}, ${event.repeats} time${event.repeats === 1 ? '' : 's'} before`);
+  if (event.similarity !== undefined) line('sounds like', knownAs(event));
   if (event.nearest) line('most like', `${former(event.nearest.number)} (${fixed(event.nearest.cosine, 2)} of 1)`);
   line('budget', rate(event.budget_per_hour));
   line('onset', `${day(event.onset)}, ${clock(event.onset)}`);
@@ -107,7 +111,7 @@ export function showEvents() {
       shownEvents.set(event.id, item);
     }
     const date = day(event.onset);
-    const seen = [event.boot, event.seq, event.verdict, event.label].join(' ');
+    const seen = [event.boot, event.seq, event.verdict, event.label, event.similarity].join(' ');
     if (item.seen !== seen) {
       item.event = event;
       item.seen = seen;
@@ -116,7 +120,8 @@ export function showEvents() {
         make('span', { class: 'when' }, clock(event.onset)), make('strong', {}, event.stream),
         make('span', { class: 'kind' }, kindOf(event)),
         event.verdict ? make('span', { class: `pill ${event.verdict === 'normal' ? 'good' : 'bad'}` }, event.verdict) : null,
-        event.label ? make('span', { class: 'kind' }, event.label) : null,
+        event.label ? make('span', { class: 'kind', title: event.similarity === undefined ? 'label' : `sounds like ${knownAs(event)}` },
+          event.similarity === undefined ? event.label : `${event.label}?`) : null,
         event.repeats ? make('span', { class: 'kind', title: `${event.repeats} times before` }, `×${event.repeats + 1}`) : null,
         make('span', { class: 'why', title: event.summary }, event.summary),
         make('span', { class: 'dim' }, event.offset_s === null ? goesOn(event, 'goes on') : `${fixed(event.offset_s - event.onset_s)} s`),

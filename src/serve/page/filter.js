@@ -1,8 +1,10 @@
 /* Which events are listed, and how they come from the store. */
 
 import { $, ask, json, state } from './ask.js';
+import { showDay } from './day.js';
 import { showEvents } from './events.js';
 import { showHeatmap } from './heatmap.js';
+import { loadLabels } from './labels.js';
 import { make, plural } from './words.js';
 
 const KEYS = ['stream', 'kind', 'severity', 'verdict', 'label', 'since', 'until'];
@@ -45,9 +47,10 @@ export async function loadEvents() {
 
 /* How many there are, whatever the time that is chosen. */
 async function count() {
-  const sum = await json(`api/v1/events/summary?${query(['since', 'until'])}`);
+  const [sum] = await Promise.all([json(`api/v1/events/summary?${query(['since', 'until'])}`), loadLabels()]);
   choices('kind', Object.keys(sum.kinds), (kind) => kind.replaceAll('_', ' '));
   choices('label', sum.labels, String);
+  showDay().catch(() => {});
   $('events-count').textContent = `${plural(sum.events, 'event')}, ${sum.unjudged} not judged`;
   showHeatmap(sum);
 }

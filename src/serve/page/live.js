@@ -71,7 +71,7 @@ function take(kind, data) {
     wanted.streams = true;
   } else if (kind === 'event') {
     const former = state.list.findIndex((event) => event.id === data.id);
-    if (former >= 0) state.list[former] = { ...data, verdict: state.list[former].verdict, label: state.list[former].label };
+    if (former >= 0) state.list[former] = { ...data, verdict: state.list[former].verdict, label: state.list[former].label || data.label };
     else if (matches(data)) state.list.unshift(data);
     const at = state.events.findIndex((event) => event.id === data.id);
     const view = state.streams.get(data.stream);

@@ -4,6 +4,7 @@ import { $, ask, askToken, json, state } from './ask.js';
 import { itemOf, showEvents } from './events.js';
 import { countSoon } from './filter.js';
 import { refresh } from './health.js';
+import { loadLabels } from './labels.js';
 import { make } from './words.js';
 
 function say(text) { $('review-said').textContent = text; }
@@ -33,6 +34,7 @@ export async function review(id, said) {
     say(`Kept: ${event.verdict ?? 'not judged'}${event.label ? `, “${event.label}”` : ''}${informed ? '; the detector was informed' : ''}.`);
     showEvents();
     countSoon();
+    if (said.label !== undefined) loadLabels().catch(() => {});
   } catch (error) {
     say(`It was not kept: ${error.message}`);
   }
@@ -46,10 +48,13 @@ export function reviewBox(event) {
     made.addEventListener('click', () => review(event.id, { verdict: pressed ? null : verdict }));
     return made;
   };
-  const label = make('input', { type: 'text', maxlength: '64', value: event.label ?? '', class: 'label' });
+  const guessed = event.similarity !== undefined;
+  const label = make('input', { type: 'text', maxlength: '64', value: guessed ? '' : event.label ?? '', class: 'label', list: 'labels-known' });
+  const right = guessed ? make('button', { type: 'button' }, `It is “${event.label}”`) : null;
+  right?.addEventListener('click', () => review(event.id, { label: event.label }));
   label.addEventListener('change', () => review(event.id, { label: label.value }));
   return make('p', { class: 'review' }, button('normal', 'Normal'), button('anomaly', 'Anomaly'),
-    make('label', {}, 'Label ', label), make('a', { href: `#event=${event.id}` }, 'Link to this event'));
+    make('label', {}, 'Label ', label), right, make('a', { href: `#event=${event.id}` }, 'Link to this event'));
 }
 
 const current = () => state.list.findIndex((event) => event.id === state.open);

@@ -1,6 +1,6 @@
 //! The subcommands of `eval`.
 
-use super::{ablation, budget, detect, infonce, probe, soak};
+use super::{ablation, budget, detect, infonce, labels, probe, soak};
 use crate::cli::args::SetThreads;
 use crate::error::Result;
 
@@ -19,6 +19,8 @@ pub(in crate::cli) enum EvalCommand {
     Detect(detect::DetectArgs),
     /// Linear probes on frozen features: classes, words and speakers, beside MFCC, log-mel and random weights.
     Probe(probe::ProbeArgs),
+    /// Sounds that are known again by one example or five, beside MFCC, log-mel and random weights.
+    Labels(labels::LabelsArgs),
 }
 
 /// Runs it.
@@ -33,5 +35,6 @@ pub(in crate::cli) fn run(command: &EvalCommand, set: SetThreads) -> Result<()> 
         EvalCommand::Budget(args) => budget::run(args, set),
         EvalCommand::Detect(args) => detect::run(args, set),
         EvalCommand::Probe(args) => probe::run(args, set),
+        EvalCommand::Labels(args) => labels::run(args, set),
     }
 }

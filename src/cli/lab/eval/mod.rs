@@ -5,6 +5,7 @@ mod budget;
 mod command;
 mod detect;
 mod infonce;
+mod labels;
 mod material;
 mod probe;
 mod soak;
