@@ -183,6 +183,11 @@ impl StreamTask {
         let nanos = u64::try_from(info.published.unix_timestamp_nanos()).unwrap_or_default();
         let (sequence, at) = (info.stream_sequence, Duration::from_nanos(nanos));
         pass.at = sequence;
+        let wanted = self.channel.map_or(1, |channel| channel.saturating_add(1));
+        let chunk = Chunk::read(&message.payload).ok().filter(|chunk| chunk.pcm.channels >= wanted);
+        // sound may have waited at its microphone
+        let delay = Duration::from_millis(chunk.map_or(0, |chunk| u64::from(chunk.delay_ms)));
+        let at = at.saturating_sub(delay);
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let lag = now.saturating_sub(at);
         self.lag.set(lag, sequence);
@@ -194,13 +199,9 @@ impl StreamTask {
                 pass.replays = None;
             }
         }
-        let wanted = self.channel.map_or(1, |channel| channel.saturating_add(1));
-        let chunk = match Chunk::read(&message.payload) {
-            Ok(chunk) if chunk.pcm.channels >= wanted => chunk,
-            _ => {
-                self.counts.refused.fetch_add(1, Ordering::Relaxed);
-                return Ok(());
-            }
+        let Some(chunk) = chunk else {
+            self.counts.refused.fetch_add(1, Ordering::Relaxed);
+            return Ok(());
         };
         match pass.order.take(&chunk, at) {
             ChunkFit::Repeated | ChunkFit::Refused => {

@@ -17,7 +17,6 @@ use super::reload::Settings;
 use super::snapshot::Snapshots;
 use super::stream::Stream;
 use super::tick::Tick;
-use super::workers::StreamHandover;
 use super::{Engine, EngineOutput, EventBuilder, PipelineFigures};
 use crate::detect::StreamState;
 use crate::error::Result;
@@ -61,8 +60,6 @@ pub(super) struct Inference {
     pub(super) states: Sender<(String, Box<StreamState>)>,
     /// Interval at which detector states are handed over for storage.
     pub(super) keep_every: Duration,
-    /// Shared streams that come and go.
-    pub(super) handovers: Receiver<StreamHandover>,
     /// Its number among the threads of the analysis.
     pub(super) number: usize,
     /// Requests to streams, and the channel of their answers.
@@ -100,7 +97,6 @@ impl Inference {
             let learning = self.engine.longest_calibration().map_or(0, |since| since.as_secs() + 1);
             self.progress.learning_s.store(learning, Ordering::Relaxed);
             self.look_around();
-            self.take_hands()?;
             let mut busy = false;
             self.behind = false;
             let begun = Instant::now();
@@ -173,16 +169,7 @@ impl Inference {
         if stream.shared.is_some() {
             return self.take_shared(index, piece);
         }
-        let found = stream.feed.reader.read(piece);
-        if !stream.owned {
-            // samples in flight during a handover are discarded
-            return match found {
-                Read::Empty => Ok(false),
-                Read::Closed => self.close(index).map(|()| true),
-                _ => Ok(true),
-            };
-        }
-        match (found, stream.number) {
+        match (stream.feed.reader.read(piece), stream.number) {
             (Read::Empty, _) => return Ok(false),
             (Read::Samples(count), number) => {
                 self.behind |= count == piece.len();
@@ -345,8 +332,7 @@ impl Inference {
         for stream in &mut self.streams {
             if let Some(pipeline) = stream.number.and_then(|number| self.engine.pipeline(number)) {
                 let figures = pipeline.figures();
-                let samples = stream.past.plus(figures.samples);
-                stream.figures = PipelineFigures { samples, muted: stream.mute.count, ..figures };
+                stream.figures = PipelineFigures { muted: stream.mute.count, ..figures };
             }
         }
         // the supervisor holds this lock for the time of a copy; a missed refresh is repeated a second later, except

@@ -29,6 +29,5 @@ mod outbox_verify_and_export;
 mod p1_kill_loses_nothing;
 mod p2_power_cut_loses_nothing;
 mod p4_bad_brokers_lose_nothing;
-mod streams_move_between_workers;
 mod traffic_is_as_described;
 mod watch_shows_what_comes;
