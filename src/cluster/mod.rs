@@ -43,6 +43,8 @@ mod resume_point;
 #[cfg(feature = "cluster")]
 mod snapshots;
 #[cfg(feature = "cluster")]
+mod sound_feed;
+#[cfg(feature = "cluster")]
 mod sound_publisher;
 #[cfg(feature = "cluster")]
 mod stream_task;

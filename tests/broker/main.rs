@@ -16,6 +16,7 @@ mod embedding_topic;
 mod events_are_never_retained;
 mod fleet_on_one_broker;
 mod home_assistant_finds_it;
+mod microphones_fill_in;
 mod microphones_on_the_broker;
 mod mqtt_test_says_why;
 mod mqtt_tls_and_version_5;
