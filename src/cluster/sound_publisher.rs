@@ -151,13 +151,13 @@ impl SoundPublisher {
         let (pieces, taken) = unbounded_channel();
         let shared = Arc::new(Shared::default());
         let (done, ended) = bounded(1);
-        let task = PublisherTask {
-            sender: SoundSender::new(client, Names::new(config, prefix).audio(mic), Arc::clone(&shared)),
-            buffer: SoundBuffer::new(most),
-            shared: Arc::clone(&shared),
-        };
+        let (subject, of_task) = (Names::new(config, prefix).audio(mic), Arc::clone(&shared));
         let work = move || {
-            runtime.block_on(task.run(taken));
+            runtime.block_on(async move {
+                let sender = SoundSender::new(client, subject, Arc::clone(&of_task));
+                let task = PublisherTask { sender, buffer: SoundBuffer::new(most), shared: of_task };
+                task.run(taken).await;
+            });
             runtime.shutdown_background();
             drop(done);
         };
