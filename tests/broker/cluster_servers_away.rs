@@ -83,9 +83,11 @@ fn servers_that_are_away_are_waited_for() {
     runtime.block_on(assert_undisturbed(home, &context, &setup));
 }
 
+/// `cargo test --release --test broker one_of_three -- --ignored --nocapture`
+///
 /// Three servers with three copies of everything; the one that leads the sound is killed.
 #[test]
-#[ignore = "three servers take half a minute to find each other"]
+#[ignore = "a minute"]
 fn one_of_three_servers_may_die() {
     let mics = ["hall", "porch"];
     let folder = tempfile::tempdir().unwrap();
