@@ -33,6 +33,8 @@ const PIECE: usize = 4096;
 const IDLE: Duration = Duration::from_millis(50);
 /// The same where streams of a cluster may deliver sound, which does not wake the thread.
 const SHARED_IDLE: Duration = Duration::from_millis(5);
+/// Sound of a stream of a cluster that waits here to be scored at most, seconds.
+const SHARED_WAITING_S: f64 = 1.0;
 /// Patience with a full publish queue where sound can wait (replays).
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Patience with the supervisor at the end of a stream.
@@ -163,7 +165,10 @@ impl Inference {
     /// Takes one piece from a ring; true when there was one.
     fn take(&mut self, index: usize, piece: &mut [f32]) -> Result<bool> {
         let Some(stream) = self.streams.get_mut(index).filter(|s| !s.closing) else { return Ok(false) };
-        if stream.number.is_some_and(|number| self.engine.is_full(number, self.patient)) {
+        let shared = stream.shared.is_some();
+        let (engine, patient) = (&self.engine, self.patient);
+        if stream.number.is_some_and(|number| has_enough(engine, number, (patient, shared))) {
+            self.behind |= shared;
             return Ok(false);
         }
         if stream.shared.is_some() {
@@ -345,6 +350,15 @@ impl Inference {
             figures.heard = self.delays.durations();
             figures.streams = self.streams.iter().map(|s| (s.feed.id.clone(), s.figures)).collect();
         }
+    }
+}
+
+/// Whether the next sound of a stream should wait: in its ring, or at the servers of a cluster, so that snapshots, which include what
+/// is not scored yet, stay small.
+fn has_enough(engine: &Engine, number: usize, (patient, shared): (bool, bool)) -> bool {
+    match shared && !engine.learns(number) {
+        true => engine.waiting_s(number) > SHARED_WAITING_S,
+        false => engine.is_full(number, patient),
     }
 }
 
