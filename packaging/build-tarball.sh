@@ -30,7 +30,7 @@ cp "$out"/papers/man/*.1 "$root/man/man1/"
 cp "$out/papers/completions/bash" "$root/completions/cpc-stream.bash"
 cp "$out/papers/completions/zsh" "$root/completions/_cpc-stream"
 cp "$out/papers/completions/fish" "$root/completions/cpc-stream.fish"
-cp config/minimal.toml config/default.toml config/raspberry-pi.toml config/jetson.toml config/mic-array.toml config/archive.toml config/cluster-worker.toml config/nats-server.conf config/nats-cluster.conf config/nats-leaf.conf config/pool-worker.toml "$root/config/"
+cp config/minimal.toml config/default.toml config/raspberry-pi.toml config/jetson.toml config/mic-array.toml config/archive.toml config/cluster-worker.toml config/nats-server.conf config/nats-cluster.conf config/nats-leaf.conf "$root/config/"
 # what is not from a package lies below /usr/local
 sed 's|/usr/bin/cpc-stream|/usr/local/bin/cpc-stream|' systemd/cpc-stream.service > "$root/systemd/cpc-stream.service"
 cp packaging/udev/60-cpc-stream.rules "$root/udev/"

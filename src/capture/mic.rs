@@ -18,7 +18,7 @@ pub use chunk::{CHUNK_HEADER, CHUNK_MAGIC, CHUNK_VERSION, Chunk, LARGEST_CHUNK};
 pub use mqtt_audio_input::MqttAudioInput;
 use mqtt_audio_input::needed;
 use reorder::{OrderedStep, Piece, ReorderBuffer};
-pub use topics::{MicTopic, MicTopics};
+pub use topics::MicTopics;
 
 use super::config::SourceConfig;
 use super::driver::{Opened, Opening, SourceDriver, USUAL_RATE};

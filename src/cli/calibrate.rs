@@ -107,9 +107,9 @@ fn chosen(config: &Config, named: &[String]) -> Result<Vec<SourceConfig>> {
         ));
     }
     sources.retain(|source| named.is_empty() || named.contains(&source.id()));
-    if (config.pool.enable || config.cluster.is_on()) && sources.iter().any(|source| source.mqtt.is_some()) {
+    if config.cluster.is_on() && sources.iter().any(|source| source.mqtt.is_some()) {
         return Err(Error::config(
-            "workers of a pool share the microphones on the broker, and what one learns the others take",
+            "workers of a cluster share the microphones, and what one learns the others take",
             "let `run` learn them, or name other sources with `--source ID`",
         ));
     }

@@ -1,5 +1,7 @@
 //! `cpc-stream microphone`: a thin microphone. It needs no model; a daemon elsewhere analyses its sound.
 
+use std::path::PathBuf;
+
 use super::access::{AccessArgs, PcmArgs};
 use crate::error::Result;
 
@@ -9,7 +11,8 @@ pub(super) struct MicrophoneArgs {
     /// Id of the microphone; sources name it in `mqtt`
     #[arg(long, value_name = "ID")]
     id: String,
-    /// Broker: mqtt://host, mqtt://host:port or mqtt://user@host; mqtts:// for TLS
+    /// Broker: mqtt://host, mqtt://host:port or mqtt://user@host; mqtts:// for TLS. Or servers of NATS, several with commas:
+    /// nats://host:4222, tls://host:4222
     #[arg(long, value_name = "URL")]
     broker: String,
     /// Input device: hw:0, plughw:CARD=…, default, or any name that `devices` lists
@@ -32,12 +35,18 @@ pub(super) struct MicrophoneArgs {
     /// First level or levels of the topics
     #[arg(long, value_name = "PREFIX", default_value = "cpc-stream")]
     prefix: String,
+    /// With NATS: how many seconds of sound wait here while the servers are away; the oldest goes first
+    #[arg(long, value_name = "S", default_value_t = 120, value_parser = clap::value_parser!(u32).range(1..=3600))]
+    buffer_s: u32,
+    /// With NATS: file of credentials (.creds)
+    #[arg(long, value_name = "FILE")]
+    credentials_file: Option<PathBuf>,
     #[command(flatten)]
     access: AccessArgs,
 }
 
-/// Sends until it is stopped or its input ends. A broker that is away is tried again for ever; sound in the meantime is
-/// dropped.
+/// Sends until it is stopped or its input ends. A broker that is away is tried again for ever; with MQTT sound in the meantime is
+/// dropped, with NATS it waits.
 ///
 /// # Errors
 /// A configuration error for a bad address, id or file; a device error for an input that can never be one.
@@ -59,5 +68,7 @@ pub(super) fn run(args: &MicrophoneArgs) -> Result<()> {
     ))
 }
 
+#[cfg(feature = "mqtt")]
+mod sender;
 #[cfg(feature = "mqtt")]
 mod speaker;

@@ -2,7 +2,7 @@
 //!
 //! | what | by which means |
 //! | --- | --- |
-//! | sound | a JetStream stream keeps what microphones publish over MQTT, each chunk under a number |
+//! | sound | a JetStream stream keeps what microphones publish over MQTT or NATS, each chunk under a number |
 //! | which worker analyses a stream | a lease in a key-value bucket, made and renewed by revision, gone some seconds after its last renewal |
 //! | where a stream resumes | a [`Resume`] in a key-value bucket, written by revision: the number of a chunk, and all that the stream remembers of the sound up to it |
 //! | events | a JetStream stream, written with the number of the last document of the stream: a writer that is behind is refused |
@@ -43,6 +43,10 @@ mod resume_point;
 #[cfg(feature = "cluster")]
 mod snapshots;
 #[cfg(feature = "cluster")]
+mod sound_feed;
+#[cfg(feature = "cluster")]
+mod sound_publisher;
+#[cfg(feature = "cluster")]
 mod stream_task;
 #[cfg(feature = "cluster")]
 mod survey;
@@ -60,6 +64,8 @@ pub use figures::Figures;
 pub use relay::RelaySetup;
 #[cfg(feature = "cluster")]
 pub use report::{ClusterReport, StreamReport, WorkerReport, status};
+#[cfg(feature = "cluster")]
+pub use sound_publisher::{SoundFigures, SoundPiece, SoundPublisher};
 #[cfg(feature = "cluster")]
 pub use stream_channel::{Resume, SnapshotInfo, TaskPort, stream_channel};
 #[cfg(feature = "cluster")]

@@ -19,6 +19,8 @@ use crate::publish::Topics;
 const WINDOW: usize = 16;
 /// Documents without a confirmation for so long are sent again by the current relay.
 const UNCONFIRMED: Duration = Duration::from_secs(4);
+/// The server says that it is there each so often while there is nothing to deliver, within a request of so long.
+const HEARTBEATS: (Duration, Duration) = (Duration::from_secs(3), Duration::from_secs(15));
 /// Name of the consumer that all workers share.
 pub(super) const CONSUMER: &str = "mqtt";
 
@@ -65,7 +67,8 @@ async fn relay(jetstream: &JetStream, setup: &RelaySetup, log_limiter: &mut LogR
         Ok(consumer) => consumer,
         Err(reason) => return reason,
     };
-    let mut messages = match consumer.stream().max_messages_per_batch(WINDOW).messages().await {
+    let stream = consumer.stream().max_messages_per_batch(WINDOW);
+    let mut messages = match stream.heartbeat(HEARTBEATS.0).expires(HEARTBEATS.1).messages().await {
         Ok(messages) => messages,
         Err(error) => return error.to_string(),
     };

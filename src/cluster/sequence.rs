@@ -1,5 +1,5 @@
 //! Chunks of a stream in the order in which JetStream keeps them: their classification is a function of that order and
-//! of the times at which the server took them, so that a replay gives the same.
+//! of the times at which they were captured, so that a replay gives the same.
 
 use std::time::Duration;
 
@@ -34,8 +34,9 @@ struct SessionPosition {
     form: PcmForm,
     session: u32,
     next: u64,
-    /// When the server took the last chunk that fitted, since 1970.
-    received: Duration,
+    /// When the last chunk that fitted was captured, since 1970.
+    #[serde(alias = "received")]
+    captured: Duration,
 }
 
 /// Follows the chunks of one stream.
@@ -45,20 +46,20 @@ pub struct Sequencer {
 }
 
 impl Sequencer {
-    /// The next chunk, which the server took at `at` since 1970.
+    /// The next chunk, which was captured at `at` since 1970: when the server took it, less its delay.
     pub fn take(&mut self, chunk: &Chunk<'_>, at: Duration) -> ChunkFit {
         let (first, end) = (chunk.first, chunk.first.saturating_add(chunk.frames()));
-        let begun = SessionPosition { form: chunk.pcm, session: chunk.session, next: end, received: at };
+        let begun = SessionPosition { form: chunk.pcm, session: chunk.session, next: end, captured: at };
         let Some(place) = &mut self.place else {
             self.place = Some(begun);
             return ChunkFit::Begin;
         };
-        let passed = at.saturating_sub(place.received);
+        let passed = at.saturating_sub(place.captured);
         let same = place.session == chunk.session && place.form == chunk.pcm;
         let ahead = (passed.as_secs_f64() * 1.05 + AHEAD_S) * f64::from(chunk.pcm.rate);
         if same && (place.next..=place.next.saturating_add(ahead as u64)).contains(&first) {
             let lost = first - place.next;
-            (place.next, place.received) = (end, at);
+            (place.next, place.captured) = (end, place.captured.max(at));
             return ChunkFit::Follows { lost };
         }
         if same && end <= place.next && passed < SILENCE {
@@ -79,7 +80,7 @@ mod tests {
     use super::*;
 
     fn take(sequencer: &mut Sequencer, session: u32, first: u64, ms: u64) -> ChunkFit {
-        let chunk = Chunk { pcm: PcmForm::default(), session, first, bytes: &[0; 640] };
+        let chunk = Chunk { pcm: PcmForm::default(), session, first, delay_ms: 0, bytes: &[0; 640] };
         sequencer.take(&chunk, Duration::from_millis(ms))
     }
 

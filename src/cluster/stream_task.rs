@@ -6,9 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use async_nats::jetstream::Message;
-use async_nats::jetstream::consumer::{DeliverPolicy, pull};
 use crossbeam_channel::TrySendError;
-use futures_util::StreamExt;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
@@ -20,6 +18,7 @@ use super::mono::mono;
 use super::pack::unpack;
 use super::resume_point::{ResumePoint, Written};
 use super::snapshots::SnapshotState;
+use super::sound_feed::SoundFeed;
 use super::stream_channel::{AnalysisReport, Resume, Session, StreamCommand, TaskPort};
 use super::{ChunkFit, Sequencer};
 use crate::capture::Chunk;
@@ -33,6 +32,8 @@ const LAST: Duration = Duration::from_secs(2);
 const FULL: Duration = Duration::from_millis(2);
 /// A stream whose last chunk is no older has caught up with its microphone.
 const CAUGHT_UP: Duration = Duration::from_millis(500);
+/// One whose last chunk is older is behind again.
+const STALLED: Duration = Duration::from_secs(2);
 /// How often the source is informed that sound comes.
 const INFORM_EVERY: Duration = Duration::from_millis(500);
 
@@ -110,13 +111,7 @@ impl StreamTask {
             replays: Some((Instant::now(), 0)),
         };
         let start = self.start_of(&mut pass).await?;
-        let config = pull::OrderedConfig {
-            filter_subject: self.jetstream.names.audio(&self.mic),
-            deliver_policy: DeliverPolicy::ByStartSequence { start_sequence: start },
-            ..pull::OrderedConfig::default()
-        };
-        let consumer = self.jetstream.sound.create_consumer(config).await.map_err(|e| e.to_string())?;
-        let mut messages = consumer.messages().await.map_err(|e| e.to_string())?;
+        let mut feed = SoundFeed::new(&self.jetstream, &self.mic, start);
         loop {
             tokio::select! {
                 biased;
@@ -129,9 +124,8 @@ impl StreamTask {
                     self.hear_report(report, &mut pass).await?;
                 }
                 done = pass.snapshots.written() => self.note_written(&mut pass, done)?,
-                message = messages.next() => {
-                    let message = message.ok_or("the sound ended")?.map_err(|e| e.to_string())?;
-                    self.take(&message, &mut pass).await?;
+                message = feed.next() => {
+                    self.take(&message?, &mut pass).await?;
                     self.ask_snapshot(&mut pass).await?;
                 }
             }
@@ -183,9 +177,17 @@ impl StreamTask {
         let nanos = u64::try_from(info.published.unix_timestamp_nanos()).unwrap_or_default();
         let (sequence, at) = (info.stream_sequence, Duration::from_nanos(nanos));
         pass.at = sequence;
+        let wanted = self.channel.map_or(1, |channel| channel.saturating_add(1));
+        let chunk = Chunk::read(&message.payload).ok().filter(|chunk| chunk.pcm.channels >= wanted);
+        // sound may have waited at its microphone
+        let delay = Duration::from_millis(chunk.map_or(0, |chunk| u64::from(chunk.delay_ms)));
+        let at = at.saturating_sub(delay);
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let lag = now.saturating_sub(at);
         self.lag.set(lag, sequence);
+        if lag >= STALLED {
+            pass.replays.get_or_insert((Instant::now(), 0));
+        }
         if let Some((since, chunks)) = &mut pass.replays {
             *chunks += 1;
             if lag < CAUGHT_UP {
@@ -194,13 +196,9 @@ impl StreamTask {
                 pass.replays = None;
             }
         }
-        let wanted = self.channel.map_or(1, |channel| channel.saturating_add(1));
-        let chunk = match Chunk::read(&message.payload) {
-            Ok(chunk) if chunk.pcm.channels >= wanted => chunk,
-            _ => {
-                self.counts.refused.fetch_add(1, Ordering::Relaxed);
-                return Ok(());
-            }
+        let Some(chunk) = chunk else {
+            self.counts.refused.fetch_add(1, Ordering::Relaxed);
+            return Ok(());
         };
         match pass.order.take(&chunk, at) {
             ChunkFit::Repeated | ChunkFit::Refused => {

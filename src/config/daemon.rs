@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{PoolConfig, SnapshotConfig};
+use super::SnapshotConfig;
 use crate::capture::{CaptureConfig, SourceConfig};
 use crate::cluster::ClusterConfig;
 use crate::detect::DetectConfig;
@@ -37,8 +37,6 @@ pub struct Config {
     pub detect: DetectConfig,
     /// Where events go.
     pub publish: PublishConfig,
-    /// Whether this node shares microphones on the broker with others.
-    pub pool: PoolConfig,
     /// Whether this node shares microphones with others by way of NATS JetStream.
     pub cluster: ClusterConfig,
     /// Home Assistant discovery.
@@ -178,22 +176,15 @@ impl Config {
         for source in &self.source {
             source.validate()?;
         }
-        self.pool.validate()?;
         self.cluster.validate()?;
         self.check_cluster()?;
         self.check_microphones()
     }
 
-    /// A cluster replaces a pool, and needs a program with the feature.
+    /// A cluster needs a program with the feature, and workers that compute alike.
     fn check_cluster(&self) -> Result<()> {
         if !self.cluster.is_on() {
             return Ok(());
-        }
-        if self.pool.enable {
-            return Err(Error::config(
-                "both [pool] and [cluster] share microphones",
-                "keep [cluster]; take [pool] out",
-            ));
         }
         if self.model.precision == Precision::Auto {
             return Err(Error::config(
@@ -219,12 +210,12 @@ impl Config {
                 "set `broker` in [publish] to the broker to which the microphone publishes",
             ));
         }
-        if !self.pool.enable && !self.cluster.is_on() {
+        if !self.cluster.is_on() {
             return Ok(());
         }
         if mics.peek().is_none() {
             return Err(Error::config(
-                "[pool] or [cluster] is set, but no source has `mqtt`",
+                "[cluster] is set, but no source has `mqtt`",
                 "list the shared microphones, each as [[source]] with mqtt = \"ID\"; or take the table out",
             ));
         }

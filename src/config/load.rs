@@ -102,9 +102,7 @@ fn unreadable(error: Option<&figment::Error>) -> Error {
     let fix = "see every key with `cpc-stream config show`; variables are CPC_STREAM_SECTION__KEY";
     // figment says: unknown field: found `foo`, expected `one of `a`, `b``
     let plain = what.replace("field: found", "field").replace("expected `one", "expected one");
-    let key = meant(&plain);
-    let fix = key.map_or_else(|| fix.to_owned(), |key| format!("did you mean `{key}`? Else {fix}"));
-    Error::config(what, fix)
+    Error::config(what, advice(&plain, fix))
 }
 
 /// Whether a string was expected where something else was found.
@@ -167,10 +165,23 @@ fn check_file(path: &Path, text: &str) -> Result<()> {
             let fix = "correct that line; `cpc-stream config show` lists every key, and `cpc-stream config schema` says what each is";
             Error::config(
                 format!("config file {} {place}: {reason} (`{excerpt}`)", path.display()),
-                meant(&reason)
-                    .map_or_else(|| fix.to_owned(), |key| format!("did you mean `{key}`? Else {fix}")),
+                advice(&reason, fix),
             )
         })
+}
+
+/// What to do about a message of serde: for a removed table what replaces it, for a misspelt key the one that was meant, else
+/// `general`.
+fn advice(message: &str, general: &str) -> String {
+    if message.contains("unknown field `pool`") && message.contains("`cluster`") {
+        return "the table [pool] is gone: workers share microphones by way of NATS JetStream now. Take it out and write [cluster] \
+                (docs/cluster.md); a daemon that hears microphones alone needs neither"
+            .to_owned();
+    }
+    match meant(message) {
+        Some(key) => format!("did you mean `{key}`? Else {general}"),
+        None => general.to_owned(),
+    }
 }
 
 /// The key that was meant, by a message of serde: ``unknown field `foo`, expected one of `a`, `b` ``.

@@ -7,13 +7,11 @@
 mod critic;
 mod daemon;
 mod load;
-mod pool;
 mod snapshots;
 mod train;
 
 pub use critic::CriticTraining;
 pub use daemon::{Config, ModelConfig};
 pub use load::{Loaded, load};
-pub use pool::PoolConfig;
 pub use snapshots::SnapshotConfig;
 pub use train::{Augment, Compose, Queue, Scale, TrainConfig};

@@ -26,7 +26,7 @@ const GOOD_CONNECTION: Duration = Duration::from_secs(5);
 /// A thread with a connection to the broker, for messages that need no storage: a message that cannot be sent now is
 /// dropped and counted, and so is one that its subscriber does not take in time.
 ///
-/// Subscriptions are renewed after each reconnection, so that retained messages arrive again.
+/// Subscriptions are renewed after each reconnection.
 #[derive(Debug, Clone)]
 pub struct MqttClient {
     orders: UnboundedSender<ClientCommand>,
@@ -44,9 +44,8 @@ struct Shared {
 
 #[derive(Debug)]
 enum ClientCommand {
-    Hear { filter: String, listener: Listener },
-    Forget(String),
-    Say { topic: String, payload: Vec<u8>, travel: Delivery },
+    Hear { topic: String, listener: Listener },
+    Say { topic: String, payload: Vec<u8> },
     Stop,
 }
 
@@ -89,39 +88,20 @@ impl MqttClient {
         Ok(Self { orders, shared, ended })
     }
 
-    /// Subscribes `way` to messages of at most `largest` bytes on topics that match `filter`; several channels may
-    /// subscribe to the same filter. A full channel loses messages.
-    pub fn subscribe(&self, filter: impl Into<String>, largest: usize, way: Sender<Incoming>) {
+    /// Subscribes `way` to messages of at most `largest` bytes on `topic`; several channels may subscribe to the same topic. A
+    /// full channel loses messages.
+    pub fn subscribe(&self, topic: impl Into<String>, largest: usize, way: Sender<Incoming>) {
         let listener = Listener { way, largest };
-        let _ = self.orders.send(ClientCommand::Hear { filter: filter.into(), listener });
-    }
-
-    /// Ends a subscription, for all its subscribers.
-    pub fn unsubscribe(&self, filter: impl Into<String>) {
-        let _ = self.orders.send(ClientCommand::Forget(filter.into()));
+        let _ = self.orders.send(ClientCommand::Hear { topic: topic.into(), listener });
     }
 
     /// Publishes with QoS 0. False where the message is dropped.
     pub fn publish_qos0(&self, topic: String, payload: Vec<u8>) -> bool {
-        self.enqueue(topic, payload, Delivery::Fleeting)
-    }
-
-    /// Publishes with QoS 1, not retained. False where the message is dropped.
-    pub fn publish_qos1(&self, topic: String, payload: Vec<u8>) -> bool {
-        self.enqueue(topic, payload, Delivery::Event)
-    }
-
-    /// Publishes with QoS 1, retained. False where the message is dropped.
-    pub fn publish_retained(&self, topic: String, payload: Vec<u8>) -> bool {
-        self.enqueue(topic, payload, Delivery::State)
-    }
-
-    fn enqueue(&self, topic: String, payload: Vec<u8>, travel: Delivery) -> bool {
         let shared = &self.shared;
         let room = shared.up.load(Ordering::Acquire) && shared.queued.load(Ordering::Acquire) < QUEUE;
         let sent = room && {
             shared.queued.fetch_add(1, Ordering::AcqRel);
-            self.orders.send(ClientCommand::Say { topic, payload, travel }).is_ok()
+            self.orders.send(ClientCommand::Say { topic, payload }).is_ok()
         };
         if !sent {
             shared.unsent.fetch_add(1, Ordering::Relaxed);
@@ -164,9 +144,9 @@ struct ClientTask {
     options: ConnectOptions,
     orders: UnboundedReceiver<ClientCommand>,
     shared: Arc<Shared>,
-    /// By filter, in the order in which they came.
+    /// By topic, in the order in which they came.
     listeners: BTreeMap<String, Vec<Listener>>,
-    /// Filters of subscriptions in the order in which they were asked for, and by packet id.
+    /// Topics of subscriptions in the order in which they were asked for, and by packet id.
     asked: VecDeque<String>,
     sent: BTreeMap<u16, String>,
     log_limiter: LogRateLimiter,
@@ -232,8 +212,8 @@ impl ClientTask {
                         up = true;
                         self.log_limiter.log(false, format!("{}: connected to the broker", self.purpose));
                         (self.asked, self.sent) = (VecDeque::new(), BTreeMap::new());
-                        let filters: Vec<String> = self.listeners.keys().cloned().collect();
-                        if !filters.into_iter().all(|filter| self.subscribe(filter, &link)) {
+                        let topics: Vec<String> = self.listeners.keys().cloned().collect();
+                        if !topics.into_iter().all(|topic| self.subscribe(topic, &link)) {
                             return End::Lost("no room for a subscription".into());
                         }
                         self.shared.up.store(true, Ordering::Release);
@@ -241,8 +221,8 @@ impl ClientTask {
                     }
                     Some(Ok(LinkEvent::Message(message))) => self.deliver(message),
                     Some(Ok(LinkEvent::Asked(id))) => {
-                        if let Some(filter) = self.asked.pop_front() {
-                            self.sent.insert(id, filter);
+                        if let Some(topic) = self.asked.pop_front() {
+                            self.sent.insert(id, topic);
                         }
                     }
                     Some(Ok(LinkEvent::Subscribed { id, refused })) => self.subscribed(id, refused),
@@ -266,29 +246,23 @@ impl ClientTask {
 
     fn execute(&mut self, order: ClientCommand, link: Option<&Link>) -> Result<(), String> {
         match order {
-            ClientCommand::Hear { filter, listener } => {
+            ClientCommand::Hear { topic, listener } => {
                 // a subscriber that arrives while connected gets `Connected`, once
                 let known = self.receivers().any(|known| known.way.same_channel(&listener.way));
                 if link.is_some() && !known {
                     let _ = listener.way.try_send(Incoming::Connected);
                 }
-                let asked = link.is_none_or(|link| self.subscribe(filter.clone(), link));
-                let same = self.listeners.entry(filter).or_default();
+                let asked = link.is_none_or(|link| self.subscribe(topic.clone(), link));
+                let same = self.listeners.entry(topic).or_default();
                 same.retain(|known| !known.way.same_channel(&listener.way));
                 same.push(listener);
                 if !asked {
                     return Err("no room for a subscription".into());
                 }
             }
-            ClientCommand::Forget(filter) => {
-                let known = self.listeners.remove(&filter).is_some();
-                if known && link.is_some_and(|link| !link.client.unsubscribe(&filter)) {
-                    return Err("no room for the end of a subscription".into());
-                }
-            }
-            ClientCommand::Say { topic, payload, travel } => {
+            ClientCommand::Say { topic, payload } => {
                 self.shared.queued.fetch_sub(1, Ordering::AcqRel);
-                if !link.is_some_and(|link| link.client.publish(travel, &topic, payload)) {
+                if !link.is_some_and(|link| link.client.publish(Delivery::Fleeting, &topic, payload)) {
                     self.shared.unsent.fetch_add(1, Ordering::Relaxed);
                 }
             }
@@ -301,24 +275,24 @@ impl ClientTask {
         self.listeners.values().flatten()
     }
 
-    fn subscribe(&mut self, filter: String, link: &Link) -> bool {
-        let asked = link.client.subscribe(&filter);
+    fn subscribe(&mut self, topic: String, link: &Link) -> bool {
+        let asked = link.client.subscribe(&topic);
         if asked {
-            self.asked.push_back(filter);
+            self.asked.push_back(topic);
         }
         asked
     }
 
     /// Reports a refused subscription to its subscribers.
     fn subscribed(&mut self, id: u16, refused: Option<String>) {
-        let Some((filter, reason)) = self.sent.remove(&id).zip(refused) else { return };
+        let Some((topic, reason)) = self.sent.remove(&id).zip(refused) else { return };
         tracing::error!(
-            "{}: the broker refuses the subscription to {filter} ({reason}); allow reading it in its access rules",
+            "{}: the broker refuses the subscription to {topic} ({reason}); allow reading it in its access rules",
             self.purpose
         );
         let post =
-            Incoming::Refused(format!("the broker refuses the subscription to {filter} ({reason})").into());
-        for listener in self.listeners.get(&filter).into_iter().flatten() {
+            Incoming::Refused(format!("the broker refuses the subscription to {topic} ({reason})").into());
+        for listener in self.listeners.get(&topic).into_iter().flatten() {
             let _ = listener.way.try_send(post.clone());
         }
     }
@@ -329,10 +303,7 @@ impl ClientTask {
             let payload = if payload.len() > largest { Vec::new() } else { payload.clone() };
             Incoming::Message(IncomingMessage { topic: topic.clone(), payload, retained, at: Instant::now() })
         };
-        let exact = self.listeners.get(&topic);
-        let wide =
-            self.listeners.iter().filter(|(filter, _)| **filter != topic && filter_matches(filter, &topic));
-        for listener in exact.into_iter().chain(wide.map(|(_, listeners)| listeners)).flatten() {
+        for listener in self.listeners.get(&topic).into_iter().flatten() {
             if listener.way.try_send(letter(listener.largest)).is_err() {
                 self.shared.untaken.fetch_add(1, Ordering::Relaxed);
             }
@@ -343,42 +314,6 @@ impl ClientTask {
         for listener in self.receivers() {
             // a subscriber with a full channel is late anyway
             let _ = listener.way.try_send(post.clone());
-        }
-    }
-}
-
-/// Whether a subscription with `+` in it, shared or not, matches `topic`.
-fn filter_matches(filter: &str, topic: &str) -> bool {
-    let filter = match filter.strip_prefix("$share/") {
-        Some(shared) => shared.split_once('/').map_or("", |(_, filter)| filter),
-        None => filter,
-    };
-    let (mut levels, mut words) = (filter.split('/'), topic.split('/'));
-    loop {
-        match (levels.next(), words.next()) {
-            (None, None) => return true,
-            (Some(level), Some(word)) if level == "+" || level == word => {}
-            _ => return false,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_filter_fits_as_the_broker_sees_it() {
-        for (filter, topic, fit) in [
-            ("a/mic/porch/audio", "a/mic/porch/audio", true),
-            ("a/mic/+/owner", "a/mic/porch/owner", true),
-            ("a/mic/+/owner", "a/mic/porch/state", false),
-            ("a/mic/+/owner", "a/mic/owner", false),
-            ("$share/pool/a/b/mic/+/hello", "a/b/mic/porch/hello", true),
-            ("$share/pool/a/b/mic/+/hello", "a/b/mic/porch/hello/more", false),
-            ("", "a", false),
-        ] {
-            assert_eq!(filter_matches(filter, topic), fit, "{filter} {topic}");
         }
     }
 }

@@ -3,8 +3,8 @@
 use crate::error::{Error, Result};
 use crate::mqtt::TOPIC_WORDS;
 
-/// Topic levels of microphones and workers, which no node may have as its id.
-const RESERVED_NODE_IDS: [&str; 2] = ["mic", "pool"];
+/// The topic level of microphones, which no node may have as its id.
+const RESERVED_NODE_ID: &str = "mic";
 
 /// Checks that `id` can be one level of a topic: 1 to 64 characters of `A-Z a-z 0-9 _ -`.
 ///
@@ -46,10 +46,10 @@ impl Topics {
             check_id("MQTT topic prefix level", level)?;
         }
         check_id("node id", node)?;
-        if RESERVED_NODE_IDS.contains(&node) {
+        if node == RESERVED_NODE_ID {
             return Err(Error::config(
                 format!("node id {node:?} is a word that topics of microphones use"),
-                format!("choose another name than {}", RESERVED_NODE_IDS.join(", ")),
+                format!("choose another name than {RESERVED_NODE_ID}"),
             ));
         }
         Ok(Self { base: format!("{prefix}/{node}"), node: node.to_owned() })

@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::output_file::write_whole;
 
 /// Past this age of a file only its calibration is used: budget, windows and cap are out of date.
-pub(super) const FRESH: Duration = Duration::from_secs(24 * 3600);
+const FRESH: Duration = Duration::from_secs(24 * 3600);
 
 /// The detector states of a daemon's streams, a file each in the state folder.
 #[derive(Debug, Clone)]

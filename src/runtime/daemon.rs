@@ -18,12 +18,13 @@ use super::failover::start_engine;
 use super::health::HealthReporter;
 use super::liveness::{LivenessMonitor, MonitoredParts};
 use super::lock::{is_in_place, lock};
+use super::microphones::open_microphones;
+use super::progress::ThreadProgress;
 use super::scores::score_every;
-use super::shard::{Shard, SharedConfig, engines, seats};
+use super::shard::{Shard, SharedConfig, engines};
 use super::snapshot::{RecentAudioConfig, Writer};
 use super::state_writer::{self, QUEUE, StateWriter};
 use super::stream::Stream;
-use super::workers::{Worker, open_microphones, start_worker};
 use super::{CalibrationStore, EventBuilder};
 use crate::capture::{self, MqttAudioInput, Notice, OpenSource, SourceConfig};
 use crate::config::{Config, SnapshotConfig};
@@ -94,7 +95,6 @@ pub(super) struct Daemon {
     pub(super) sources: Vec<OpenSource>,
     pub(super) notices: Receiver<Notice>,
     pub(super) state_writer: StateWriter,
-    pub(super) worker: Option<Worker>,
     pub(super) cluster: Option<cluster::Worker>,
     /// Keeps the connection to microphones open.
     _air: Option<MqttAudioInput>,
@@ -168,8 +168,7 @@ impl Daemon {
                 "Home Assistant is reached through a broker, and none is configured: it hears nothing"
             );
         }
-        let (seats, handovers) = seats(engines.len(), &ids);
-        let progress: Vec<_> = seats.iter().map(|seat| Arc::clone(&seat.progress)).collect();
+        let progress: Vec<_> = engines.iter().map(|_| Arc::new(ThreadProgress::default())).collect();
         let view = config.cluster.is_on().then(ClusterView::default);
         let desk = HealthReporter::new(
             event_builder.boot(),
@@ -207,25 +206,15 @@ impl Daemon {
         let store = CalibrationStore::new(state);
         let (cluster, parts) = join_cluster(config, (&open, sources), manifest.short_hash(), view)?;
         let mut parts: HashMap<_, _> = parts.into_iter().collect();
-        let shared = cluster.is_none() && air.as_ref().is_some_and(|air| air.shared);
         // the channel has room for a state of each stream, so that none is refused every time
-        let room = QUEUE.max(2 * ids.len());
-        let (others, states) = bounded(room);
-        let (state_writer, keep) = StateWriter::start(store.clone(), shared.then_some(others), room)?;
-        let worker =
-            start_worker(config, air.as_ref(), (&open, sources), (states, handovers), &store, &progress)?;
+        let (state_writer, keep) = StateWriter::start(store.clone(), QUEUE.max(2 * ids.len()))?;
         let mut streams = Vec::new();
         for (source, config) in open.iter_mut().zip(sources) {
             let lasting = config.is_live();
-            let shared = shared && config.mqtt.is_some();
             for feed in source.feeds.drain(..) {
                 let place = streams.len();
                 if let Some(part) = parts.remove(&feed.id) {
                     streams.push(Stream::clustered(place, feed, part));
-                    continue;
-                }
-                if shared {
-                    streams.push(Stream::shared(place, feed));
                     continue;
                 }
                 let known = if lasting { store.load(&feed.id) } else { None };
@@ -244,19 +233,18 @@ impl Daemon {
             embedder: Embedder::new(embeddings, &manifest)?,
             snapshots: handle,
             states: keep,
-            keep_every: state_writer::every(shared || cluster.is_some()),
+            keep_every: state_writer::every(cluster.is_some()),
             // what is read as fast as it goes is not slowed
             tick: if paced { config.model.tick() } else { Duration::ZERO },
             priority: wished.saturating_sub(1).max(wished.min(1)),
             feed: feed.clone(),
         };
-        let shards = Shard::start_all(engines, seats, streams, &common, &answers)?;
+        let shards = Shard::start_all(engines, progress, streams, &common, &answers)?;
         Ok(Self {
             config: config.clone(),
             sources: open,
             notices,
             state_writer,
-            worker,
             cluster,
             _air: air,
             dispatch,

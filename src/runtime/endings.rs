@@ -69,8 +69,7 @@ impl Inference {
                 false => engine.abandon(number, sink),
             })?;
             if let Some(stream) = self.streams.get_mut(index) {
-                stream.past = stream.past.plus(counters);
-                stream.figures.samples = stream.past;
+                stream.figures.samples = counters;
                 stream.number = None;
             }
         }

@@ -17,7 +17,6 @@ use super::reload::Settings;
 use super::snapshot::Snapshots;
 use super::stream::Stream;
 use super::tick::Tick;
-use super::workers::StreamHandover;
 use super::{Engine, EngineOutput, EventBuilder, PipelineFigures};
 use crate::detect::StreamState;
 use crate::error::Result;
@@ -34,6 +33,8 @@ const PIECE: usize = 4096;
 const IDLE: Duration = Duration::from_millis(50);
 /// The same where streams of a cluster may deliver sound, which does not wake the thread.
 const SHARED_IDLE: Duration = Duration::from_millis(5);
+/// Sound of a stream of a cluster that waits here to be scored at most, seconds.
+const SHARED_WAITING_S: f64 = 1.0;
 /// Patience with a full publish queue where sound can wait (replays).
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Patience with the supervisor at the end of a stream.
@@ -61,8 +62,6 @@ pub(super) struct Inference {
     pub(super) states: Sender<(String, Box<StreamState>)>,
     /// Interval at which detector states are handed over for storage.
     pub(super) keep_every: Duration,
-    /// Shared streams that come and go.
-    pub(super) handovers: Receiver<StreamHandover>,
     /// Its number among the threads of the analysis.
     pub(super) number: usize,
     /// Requests to streams, and the channel of their answers.
@@ -100,7 +99,6 @@ impl Inference {
             let learning = self.engine.longest_calibration().map_or(0, |since| since.as_secs() + 1);
             self.progress.learning_s.store(learning, Ordering::Relaxed);
             self.look_around();
-            self.take_hands()?;
             let mut busy = false;
             self.behind = false;
             let begun = Instant::now();
@@ -167,22 +165,16 @@ impl Inference {
     /// Takes one piece from a ring; true when there was one.
     fn take(&mut self, index: usize, piece: &mut [f32]) -> Result<bool> {
         let Some(stream) = self.streams.get_mut(index).filter(|s| !s.closing) else { return Ok(false) };
-        if stream.number.is_some_and(|number| self.engine.is_full(number, self.patient)) {
+        let shared = stream.shared.is_some();
+        let (engine, patient) = (&self.engine, self.patient);
+        if stream.number.is_some_and(|number| has_enough(engine, number, (patient, shared))) {
+            self.behind |= shared;
             return Ok(false);
         }
         if stream.shared.is_some() {
             return self.take_shared(index, piece);
         }
-        let found = stream.feed.reader.read(piece);
-        if !stream.owned {
-            // samples in flight during a handover are discarded
-            return match found {
-                Read::Empty => Ok(false),
-                Read::Closed => self.close(index).map(|()| true),
-                _ => Ok(true),
-            };
-        }
-        match (found, stream.number) {
+        match (stream.feed.reader.read(piece), stream.number) {
             (Read::Empty, _) => return Ok(false),
             (Read::Samples(count), number) => {
                 self.behind |= count == piece.len();
@@ -350,8 +342,7 @@ impl Inference {
         for stream in &mut self.streams {
             if let Some(pipeline) = stream.number.and_then(|number| self.engine.pipeline(number)) {
                 let figures = pipeline.figures();
-                let samples = stream.past.plus(figures.samples);
-                stream.figures = PipelineFigures { samples, muted: stream.mute.count, ..figures };
+                stream.figures = PipelineFigures { muted: stream.mute.count, ..figures };
             }
         }
         // the supervisor holds this lock for the time of a copy; a missed refresh is repeated a second later, except
@@ -364,6 +355,15 @@ impl Inference {
             figures.heard = self.delays.durations();
             figures.streams = self.streams.iter().map(|s| (s.feed.id.clone(), s.figures)).collect();
         }
+    }
+}
+
+/// Whether the next sound of a stream should wait: in its ring, or at the servers of a cluster, so that snapshots, which include what
+/// is not scored yet, stay small.
+fn has_enough(engine: &Engine, number: usize, (patient, shared): (bool, bool)) -> bool {
+    match shared && !engine.learns(number) {
+        true => engine.waiting_s(number) > SHARED_WAITING_S,
+        false => engine.is_full(number, patient),
     }
 }
 

@@ -6,7 +6,7 @@
 //! | scores | samples are scored while some wait | samples come and are not scored |
 //! | learning | a detector is back within 15 minutes | it is not |
 //! | `source ID` | it looks at its device, file or pipe | it hangs, or waits for an audio thread that does |
-//! | `publish`, `mqtt`, `mics`, `pool` | their count of voluntary context switches grows, by themselves or after a ping | they are blocked |
+//! | `publish`, `mqtt`, `mics` | their count of voluntary context switches grows, by themselves or after a ping | they are blocked |
 //!
 //! Waiting for a disk is no hang: the outbox is degraded then, and a restart would not mend the disk.
 
@@ -54,16 +54,14 @@ pub(super) struct LivenessMonitor {
     parts: HashMap<String, (u64, Instant)>,
     publish: ThreadMonitor,
     link: ThreadMonitor,
-    /// The threads of microphones on the broker. They wake at least every 2 s.
-    air: [(ThreadMonitor, &'static str); 2],
+    /// The thread of microphones on the broker. It wakes at least every 2 s.
+    mics: ThreadMonitor,
 }
 
 impl LivenessMonitor {
     pub(super) fn new() -> Self {
         let (publish, link) = (ThreadMonitor::new("publish"), ThreadMonitor::new("mqtt"));
-        let air = [("mics", "the thread mics"), ("pool", "the thread pool")]
-            .map(|(thread, shown)| (ThreadMonitor::new(thread), shown));
-        Self { parts: HashMap::new(), publish, link, air }
+        Self { parts: HashMap::new(), publish, link, mics: ThreadMonitor::new("mics") }
     }
 
     /// The time since `value` of `part` changed last.
@@ -90,14 +88,11 @@ impl LivenessMonitor {
                 found.hangs.get_or_insert(name);
             }
         }
-        if seen.sources.iter().any(|source| source.mic.is_some()) {
-            for at in 0..self.air.len() {
-                let looked = self.air.get_mut(at).map(|(watch, shown)| (watch.activity(), *shown));
-                let Some((Some(movement), shown)) = looked else { continue };
-                if self.still(shown, movement.waits, now) > HANG {
-                    found.hangs.get_or_insert_with(|| shown.to_owned());
-                }
-            }
+        if seen.sources.iter().any(|source| source.mic.is_some())
+            && let Some(movement) = self.mics.activity()
+            && self.still("the thread mics", movement.waits, now) > HANG
+        {
+            found.hangs.get_or_insert_with(|| "the thread mics".to_owned());
         }
         if seen.broker {
             self.check_publisher(seen.publisher, now, &mut found);

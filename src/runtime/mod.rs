@@ -10,7 +10,6 @@
 //! | `snapshots` | writes pictures and clips of events to the disk, if enabled |
 //! | `states` | writes detector states to the disk |
 //! | `mics` | the connection to the broker for microphones, if there are any |
-//! | `pool` | leases of microphones among workers, if `[pool]` is enabled |
 //! | `mqtt` | the connection to the broker, if one is configured |
 //! | `http` | the page, metrics and probes, if enabled |
 //! | `main` | [`run`]: signals, device notices, health, the watchdog, the ordered stop |
@@ -35,6 +34,7 @@ mod learning;
 mod learning_progress;
 mod liveness;
 mod lock;
+mod microphones;
 mod mute;
 mod notices;
 mod progress;
@@ -51,8 +51,6 @@ mod stream;
 mod stream_memory;
 mod stream_pipeline;
 mod tick;
-#[cfg_attr(not(feature = "mqtt"), path = "no_workers.rs")]
-mod workers;
 
 pub use calibrations::CalibrationStore;
 pub(crate) use daemon::no_source;
@@ -62,7 +60,7 @@ pub use engine::Engine;
 pub use engine_output::EngineOutput;
 pub use event_builder::EventBuilder;
 pub use failover::trusted_difference;
+pub(crate) use microphones::open_microphones;
 pub use snapshot::Clip;
 pub use stream_memory::StreamMemory;
 pub use stream_pipeline::{PipelineCounters, PipelineFigures, StreamPipeline};
-pub(crate) use workers::open_microphones;

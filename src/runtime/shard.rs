@@ -1,13 +1,13 @@
 //! Threads of the analysis. Each has a fixed set of streams, and runs them through all stages: ring, resampler, model,
 //! detector. They share the immutable weights, and no lock on the path of the sound.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Sender, bounded};
 
 use super::dispatch::{Answer, ThreadRequest};
 use super::embedding_averager::Embedder;
@@ -15,10 +15,9 @@ use super::inference::Inference;
 use super::progress::{Load, ThreadProgress};
 use super::reload::Settings;
 use super::snapshot::{Snapshots, WriterHandle};
-use super::state_writer::{Known, QUEUE};
+use super::state_writer::Known;
 use super::stream::Stream;
 use super::tick::Tick;
-use super::workers::StreamHandover;
 use super::{Engine, EventBuilder};
 use crate::error::{Error, Result};
 use crate::publish::EventSender;
@@ -28,9 +27,6 @@ use crate::telemetry::HopTimes;
 
 /// Requests that wait for a thread at most.
 const REQUESTS: usize = 16;
-
-/// The channels by which shared streams are handed to their threads, by stream.
-pub(super) type StreamHandovers = HashMap<String, Sender<StreamHandover>>;
 
 /// Arguments that all threads share.
 pub(super) struct SharedConfig {
@@ -49,29 +45,9 @@ pub(super) struct SharedConfig {
     pub(super) feed: UiSender,
 }
 
-/// The slot of a thread that is not started yet.
-pub(super) struct ThreadSlot {
-    pub(super) progress: Arc<ThreadProgress>,
-    handovers: Receiver<StreamHandover>,
-}
-
 /// Which of `count` threads analyses the stream at `place`.
 fn shard_of(place: usize, count: usize) -> usize {
     place % count.max(1)
-}
-
-/// Slots of `count` threads for the streams `ids`, and the channels by which streams are handed to their threads.
-pub(super) fn seats(count: usize, ids: &[String]) -> (Vec<ThreadSlot>, StreamHandovers) {
-    let (ways, seats): (Vec<_>, Vec<_>) = (0..count.max(1))
-        .map(|_| {
-            let (give, handovers) = bounded(QUEUE);
-            (give, ThreadSlot { progress: Arc::new(ThreadProgress::default()), handovers })
-        })
-        .unzip();
-    let of =
-        |(place, id): (usize, &String)| Some((id.clone(), ways.get(shard_of(place, ways.len()))?.clone()));
-    let handovers = ids.iter().enumerate().filter_map(of).collect();
-    (seats, handovers)
 }
 
 /// `first` and copies of it, warmed up, `count` in all, or `first` alone where the device of its model allows no other.
@@ -102,27 +78,28 @@ pub(super) struct Shard {
 }
 
 impl Shard {
-    /// Starts a thread for each of `engines` with its share of `streams`; answers to requests go to `answers`.
+    /// Starts a thread for each of `engines` with its share of `streams`, which reports to its `progress`; answers to requests go
+    /// to `answers`.
     ///
     /// # Errors
     /// When there can be no more threads.
     pub(super) fn start_all(
         engines: Vec<Engine>,
-        seats: Vec<ThreadSlot>,
+        progress: Vec<Arc<ThreadProgress>>,
         streams: Vec<Stream>,
         common: &SharedConfig,
         answers: &Sender<Answer>,
     ) -> Result<Vec<Self>> {
-        let count = seats.len();
+        let count = engines.len();
         let mut shares: Vec<Vec<Stream>> = (0..count).map(|_| Vec::new()).collect();
         for (place, stream) in streams.into_iter().enumerate() {
             if let Some(share) = shares.get_mut(shard_of(place, count)) {
                 share.push(stream);
             }
         }
-        let all = engines.into_iter().zip(seats).zip(shares).enumerate();
-        all.map(|(number, ((engine, seat), streams))| {
-            Self::start(number, engine, seat, streams, common, answers.clone())
+        let all = engines.into_iter().zip(progress).zip(shares).enumerate();
+        all.map(|(number, ((engine, progress), streams))| {
+            Self::start(number, engine, progress, streams, common, answers.clone())
         })
         .collect()
     }
@@ -130,7 +107,7 @@ impl Shard {
     fn start(
         number: usize,
         engine: Engine,
-        seat: ThreadSlot,
+        progress: Arc<ThreadProgress>,
         streams: Vec<Stream>,
         common: &SharedConfig,
         answers: Sender<Answer>,
@@ -151,14 +128,13 @@ impl Shard {
             snapshots: Snapshots::new(common.snapshots.clone()),
             states: common.states.clone(),
             keep_every: common.keep_every,
-            handovers: seat.handovers,
             number,
             requests: asked,
             answers,
             held: VecDeque::new(),
             settings: new_settings,
             priority: common.priority,
-            progress: Arc::clone(&seat.progress),
+            progress: Arc::clone(&progress),
             load: Load::new(Instant::now()),
             tick: Tick::new(common.tick),
             behind: false,
@@ -171,7 +147,7 @@ impl Shard {
             .map_err(|e| Error::no_thread(&name, &e))?;
         Ok(Self {
             shown: format!("the thread {name}"),
-            progress: seat.progress,
+            progress,
             settings,
             requests,
             rings,
@@ -232,25 +208,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn streams_are_dealt_out_evenly_and_stay() {
-        let ids: Vec<String> = (0..7).map(|place| format!("s{place}")).collect();
-        let (seats, handovers) = seats(3, &ids);
-        assert_eq!((seats.len(), handovers.len()), (3, 7));
+    fn streams_are_dealt_out_evenly() {
         let mut shares = [0; 3];
         (0..7).for_each(|place| shares[shard_of(place, 3)] += 1);
         assert_eq!(shares, [3, 2, 2]);
-        for (place, id) in ids.iter().enumerate() {
-            let seat = &seats[shard_of(place, 3)];
-            assert!(seat.handovers.is_empty());
-            #[cfg(feature = "mqtt")]
-            {
-                handovers[id].send(StreamHandover::Leave { stream: id.clone() }).unwrap();
-                assert!(
-                    matches!(seat.handovers.try_recv(), Ok(StreamHandover::Leave { stream }) if stream == *id)
-                );
-            }
-            #[cfg(not(feature = "mqtt"))]
-            assert!(handovers.contains_key(id));
-        }
     }
 }

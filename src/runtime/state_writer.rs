@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 const RETRY: Duration = Duration::from_secs(5);
 /// States that may wait for the disk, or more where there are more streams; of each stream the latest counts.
 pub(super) const QUEUE: usize = 64;
-/// Intervals at which detector states are stored: alone, and where another worker may take over.
+/// Intervals at which detector states are reported: to the disk, and to a cluster, where another worker may take over.
 const KEEP: Duration = Duration::from_secs(300);
 const KEEP_SHARED: Duration = Duration::from_secs(60);
 
@@ -32,17 +32,12 @@ pub(super) struct StateWriter {
 }
 
 impl StateWriter {
-    /// Starts the thread, and returns its sender. It ends when the sender is dropped. All states are forwarded to
-    /// `others` as well. `room` states may wait.
-    pub(super) fn start(
-        store: CalibrationStore,
-        others: Option<Sender<Known>>,
-        room: usize,
-    ) -> Result<(Self, Sender<Known>)> {
+    /// Starts the thread, and returns its sender. It ends when the sender is dropped. `room` states may wait.
+    pub(super) fn start(store: CalibrationStore, room: usize) -> Result<(Self, Sender<Known>)> {
         let (way_in, states) = bounded(room);
         let (ended, done) = bounded(1);
         let work = move || {
-            run(&states, &store, others);
+            run(&states, &store);
             let _ = ended.send(());
         };
         thread::Builder::new()
@@ -58,7 +53,7 @@ impl StateWriter {
     }
 }
 
-fn run(states: &Receiver<Known>, store: &CalibrationStore, mut others: Option<Sender<Known>>) {
+fn run(states: &Receiver<Known>, store: &CalibrationStore) {
     let mut waiting: BTreeMap<String, Box<StreamState>> = BTreeMap::new();
     let mut refused = false;
     loop {
@@ -68,15 +63,7 @@ fn run(states: &Receiver<Known>, store: &CalibrationStore, mut others: Option<Se
         };
         let over = next == Err(RecvTimeoutError::Disconnected);
         for (stream, state) in next.ok().into_iter().chain(states.try_iter()) {
-            if let Some(others) = &others {
-                // a full channel gets the next one
-                let _ = others.try_send((stream.clone(), state.clone()));
-            }
             waiting.insert(stream, state);
-        }
-        if over {
-            // other receivers need not wait for the disk
-            others = None;
         }
         waiting.retain(|stream, state| match store.save(stream, state) {
             Ok(path) => {

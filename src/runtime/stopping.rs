@@ -49,11 +49,6 @@ impl Daemon {
                 "the disk did not take the last events; the page of the next start does not show them"
             );
         }
-        if self.worker.as_ref().is_some_and(|worker| !worker.finish(LAST_WRITE)) {
-            tracing::warn!(
-                "the microphones were not given back in time; other workers take them in some seconds"
-            );
-        }
         self.report();
         let health = self.desk.health();
         let report = self.publisher.stop(self.drain);

@@ -10,7 +10,7 @@ use super::mute::Mute;
 use super::scores::Summary;
 use super::snapshot::Snapshots;
 use super::state_logger::StateLogger;
-use super::{EventBuilder, PipelineCounters, PipelineFigures};
+use super::{EventBuilder, PipelineFigures};
 use crate::capture::StreamFeed;
 use crate::detect::StreamState;
 use crate::event::{Event, Finding};
@@ -43,9 +43,9 @@ pub(super) struct Stream {
     pub(super) number: Option<usize>,
     pub(super) known: Option<StreamState>,
     pub(super) keep: bool,
-    /// It is analysed here; a shared stream may be analysed by another worker.
+    /// It is analysed here; a stream of a cluster may be analysed by another worker.
     pub(super) owned: bool,
-    /// Its cluster session, if it is shared.
+    /// Its cluster session, if workers share it.
     pub(super) shared: Option<ClusterSession>,
     /// It is closed.
     pub(super) closing: bool,
@@ -61,8 +61,6 @@ pub(super) struct Stream {
     pub(super) zero: Option<Instant>,
     pub(super) started: SystemTime,
     pub(super) figures: PipelineFigures,
-    /// Its counters before earlier handovers.
-    pub(super) past: PipelineCounters,
     pub(super) notes: StateLogger,
     pub(super) learned: LearningProgress,
     pub(super) mute: Mute,
@@ -92,7 +90,6 @@ impl Stream {
             zero: None,
             started: SystemTime::now(),
             figures: PipelineFigures::default(),
-            past: PipelineCounters::default(),
             notes: StateLogger::default(),
             learned: LearningProgress::default(),
             mute: Mute::default(),
@@ -102,28 +99,9 @@ impl Stream {
         }
     }
 
-    /// A stream that workers share: it is not analysed here until it is taken.
-    pub(super) fn shared(place: usize, feed: StreamFeed) -> Self {
-        Self { owned: false, ..Self::new(place, feed, None, true) }
-    }
-
-    /// A stream that the workers of a cluster share.
+    /// A stream that the workers of a cluster share: it is not analysed here until it is taken.
     pub(super) fn clustered(place: usize, feed: StreamFeed, shared: ClusterSession) -> Self {
         Self { owned: false, shared: Some(shared), ..Self::new(place, feed, None, false) }
-    }
-
-    /// Starts its analysis here.
-    #[cfg(feature = "mqtt")]
-    pub(super) fn take(&mut self, known: Option<StreamState>) {
-        (self.owned, self.known, self.received, self.zero) = (true, known, 0.0, None);
-    }
-
-    /// Ends its analysis here.
-    #[cfg(feature = "mqtt")]
-    pub(super) fn leave(&mut self) {
-        self.owned = false;
-        (self.summary, self.notes, self.learned) =
-            (Summary::default(), StateLogger::default(), LearningProgress::default());
     }
 
     /// Counts samples from its ring.

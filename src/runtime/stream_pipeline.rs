@@ -35,19 +35,6 @@ pub struct PipelineCounters {
 
 exact!(ResamplerMemory { waiting, last, skip, taken, given });
 
-impl PipelineCounters {
-    /// Both together.
-    pub(super) fn plus(self, other: Self) -> Self {
-        Self {
-            resampled: self.resampled + other.resampled,
-            scored: self.scored + other.scored,
-            shed: self.shed + other.shed,
-            lost: self.lost + other.lost,
-            gaps: self.gaps + other.gaps,
-        }
-    }
-}
-
 /// All counters and figures of a stream.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PipelineFigures {

@@ -160,7 +160,7 @@ impl Microphones {
         for (session, (mic, samples)) in (7..).zip(&self.sounds) {
             let bytes = sound::bytes(&samples[self.next * CHUNK..(self.next + 1) * CHUNK]);
             let first = (self.next * CHUNK) as u64;
-            let chunk = Chunk { pcm: PcmForm::default(), session, first, bytes: &bytes }.write();
+            let chunk = Chunk { pcm: PcmForm::default(), session, first, delay_ms: 0, bytes: &bytes }.write();
             while !stored(context, format!("cpc-stream.mic.{mic}.audio"), chunk.clone()).await {
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }

@@ -5,7 +5,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use async_nats::jetstream::{self, Context};
+use async_nats::jetstream::Context;
 use serde_json::Value;
 
 use crate::cluster::{
@@ -13,7 +13,7 @@ use crate::cluster::{
 };
 use crate::support::broker::await_for;
 use crate::support::daemon::program;
-use crate::support::nats::{Nats, stream_of};
+use crate::support::nats::{Nats, context_of, stream_of};
 
 const SOON: Duration = Duration::from_secs(60);
 
@@ -83,9 +83,11 @@ fn servers_that_are_away_are_waited_for() {
     runtime.block_on(assert_undisturbed(home, &context, &setup));
 }
 
+/// `cargo test --release --test broker one_of_three -- --ignored --nocapture`
+///
 /// Three servers with three copies of everything; the one that leads the sound is killed.
 #[test]
-#[ignore = "three servers take half a minute to find each other"]
+#[ignore = "a minute"]
 fn one_of_three_servers_may_die() {
     let mics = ["hall", "porch"];
     let folder = tempfile::tempdir().unwrap();
@@ -97,28 +99,15 @@ fn one_of_three_servers_may_die() {
     let setup = Setup { url: url.clone(), sound: "sound", mics: &mics, more, broker: None };
     let workers = ["w1", "w2"].map(|node| worker(home, &setup, "herd", node));
     await_for("each stream to be analysed", SOON, || owners(home, "w1", mics.len()));
-    let context = runtime.block_on(async {
-        let urls: Vec<&str> = url.split(',').collect();
-        jetstream::new(async_nats::connect(urls).await.unwrap())
-    });
+    let context = runtime.block_on(context_of(&url));
     let mut microphones = Microphones::new(&mics, 48, 3);
     let chunks = microphones.chunks();
     while microphones.next < chunks {
         runtime.block_on(microphones.publish(&context));
         if microphones.next == chunks / 2 {
-            let leader = runtime.block_on(async {
-                context
-                    .get_stream("sound")
-                    .await
-                    .unwrap()
-                    .cached_info()
-                    .cluster
-                    .as_ref()
-                    .unwrap()
-                    .leader
-                    .clone()
-            });
-            let at: usize = leader.unwrap().trim_start_matches('n').parse().unwrap();
+            let info = runtime.block_on(async { stream_of(&context, "sound").await.cached_info().clone() });
+            let leader = info.cluster.unwrap().leader.unwrap();
+            let at: usize = leader.trim_start_matches('n').parse().unwrap();
             let killed = Instant::now();
             servers[at - 1].kill();
             runtime.block_on(microphones.publish(&context));

@@ -50,7 +50,7 @@ impl Microphone {
         let start = n * PIECE % self.samples.len();
         let piece = &self.samples[start..start + PIECE];
         let (pcm, first) = (PcmForm::default(), (n * PIECE) as u64);
-        Chunk { pcm, session, first, bytes: &sound::bytes(piece) }.write()
+        Chunk { pcm, session, first, delay_ms: 0, bytes: &sound::bytes(piece) }.write()
     }
 
     /// Chunk number `n`.

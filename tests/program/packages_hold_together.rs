@@ -44,16 +44,7 @@ fn every_example_is_taken() {
     names.sort();
     assert_eq!(
         names,
-        [
-            "archive",
-            "cluster-worker",
-            "default",
-            "jetson",
-            "mic-array",
-            "minimal",
-            "pool-worker",
-            "raspberry-pi"
-        ]
+        ["archive", "cluster-worker", "default", "jetson", "mic-array", "minimal", "raspberry-pi"]
     );
 }
 

@@ -120,7 +120,7 @@ impl Nats {
 
     /// A connection of the test.
     pub async fn context(&self) -> Context {
-        jetstream::new(async_nats::connect(self.url()).await.unwrap())
+        context_of(&self.url()).await
     }
 }
 
@@ -138,9 +138,17 @@ fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
+/// A connection of the test to servers, several with commas.
+pub async fn context_of(urls: &str) -> Context {
+    let urls: Vec<&str> = urls.split(',').collect();
+    let mut context = jetstream::new(async_nats::connect(urls).await.unwrap());
+    context.set_timeout(Duration::from_secs(2));
+    context
+}
+
 /// The stream `name`. Servers of which one is dead may take a while to answer.
 pub async fn stream_of(context: &Context, name: &str) -> jetstream::stream::Stream {
-    for _ in 0..5 {
+    for _ in 0..20 {
         if let Ok(stream) = context.get_stream(name).await {
             return stream;
         }
@@ -150,13 +158,31 @@ pub async fn stream_of(context: &Context, name: &str) -> jetstream::stream::Stre
 
 /// Everything that the stream `name` keeps: subjects and payloads, in its order.
 pub async fn all_of(context: &Context, name: &str) -> Vec<(String, Vec<u8>)> {
-    let stream = stream_of(context, name).await;
-    let count = stream.cached_info().state.messages as usize;
-    let config = pull::OrderedConfig { deliver_policy: DeliverPolicy::All, ..pull::OrderedConfig::default() };
-    let messages = stream.create_consumer(config).await.unwrap().messages().await.unwrap();
-    let read = |message: Result<jetstream::Message, _>| {
-        let message = message.map_err(|e: async_nats::jetstream::consumer::pull::OrderedError| e).unwrap();
-        (message.subject.to_string(), message.payload.to_vec())
+    let read = |message: &jetstream::Message| (message.subject.to_string(), message.payload.to_vec());
+    each_of(context, name, read).await
+}
+
+/// When the server took each message of the stream `name`, since 1970.
+pub async fn times_of(context: &Context, name: &str) -> Vec<Duration> {
+    let read = |message: &jetstream::Message| {
+        Duration::from_nanos(message.info().unwrap().published.unix_timestamp_nanos() as u64)
     };
-    messages.take(count).map(read).collect().await
+    each_of(context, name, read).await
+}
+
+async fn each_of<T>(context: &Context, name: &str, read: impl Fn(&jetstream::Message) -> T) -> Vec<T> {
+    // a consumer may be put on a server that has died, from which no answer comes
+    for _ in 0..20 {
+        let stream = stream_of(context, name).await;
+        let count = stream.cached_info().state.messages as usize;
+        let config =
+            pull::OrderedConfig { deliver_policy: DeliverPolicy::All, ..pull::OrderedConfig::default() };
+        let Ok(consumer) = stream.create_consumer(config).await else { continue };
+        let messages = consumer.messages().await.unwrap();
+        let all = messages.take(count).map(|message| read(&message.unwrap())).collect();
+        if let Ok(all) = tokio::time::timeout(Duration::from_secs(10), all).await {
+            return all;
+        }
+    }
+    panic!("the messages of {name} are not delivered");
 }

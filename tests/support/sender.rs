@@ -264,8 +264,13 @@ impl Work {
         match &self.kind {
             Kind::Datagrams(socket, port) => drop(socket.send_to(bytes, ("127.0.0.1", *port))),
             Kind::Microphone(client, topic) => {
-                let chunk =
-                    Chunk { pcm: PcmForm::default(), session: self.session, first: self.first, bytes };
+                let chunk = Chunk {
+                    pcm: PcmForm::default(),
+                    session: self.session,
+                    first: self.first,
+                    delay_ms: 0,
+                    bytes,
+                };
                 let _ = client.try_publish(topic.as_str(), QoS::AtMostOnce, false, chunk.write());
                 self.first += (bytes.len() / self.frame) as u64;
             }

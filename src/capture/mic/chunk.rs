@@ -10,7 +10,7 @@
 //! | 14 | u8 | 0: s16le, 1: f32le |
 //! | 15 | u8 | 0 |
 //! | 16 | u32 | session: another number after each start of the microphone |
-//! | 20 | u32 | 0 |
+//! | 20 | u32 | how long its last frame was captured before it was sent, ms; 0 where it is sent at once |
 //! | 24 | u64 | how many frames the session had before this chunk, lost ones included |
 
 use crate::capture::config::{PcmForm, PcmFormat};
@@ -38,6 +38,8 @@ pub struct Chunk<'a> {
     pub session: u32,
     /// Index of the first frame in the session.
     pub first: u64,
+    /// How long its last frame was captured before it was sent, ms: it waited while the servers were away.
+    pub delay_ms: u32,
     /// Whole frames.
     pub bytes: &'a [u8],
 }
@@ -86,6 +88,7 @@ impl<'a> Chunk<'a> {
             pcm: PcmForm { rate, channels, format },
             session: u32::from_le_bytes(header.take(16)),
             first: u64::from_le_bytes(header.take(24)),
+            delay_ms: u32::from_le_bytes(header.take(20)),
             bytes,
         };
         chunk.first.checked_add(chunk.frames()).map(|_| chunk).ok_or("its place is past the end of numbers")
@@ -108,7 +111,7 @@ impl<'a> Chunk<'a> {
         out.extend(self.pcm.channels.to_le_bytes());
         out.extend([u8::from(self.pcm.format == PcmFormat::F32le), 0]);
         out.extend(self.session.to_le_bytes());
-        out.extend([0; 4]);
+        out.extend(self.delay_ms.to_le_bytes());
         out.extend(self.first.to_le_bytes());
         out.extend(self.bytes);
         out
@@ -136,9 +139,10 @@ mod tests {
     fn the_layout_is_that_of_the_documentation() {
         let pcm = PcmForm { rate: 48_000, channels: 2, format: PcmFormat::S16le };
         let bytes = [1, 2, 3, 4, 5, 6, 7, 8];
-        let chunk = Chunk { pcm, session: 0x0403_0201, first: 0x0102_0304_0506_0708, bytes: &bytes };
+        let chunk =
+            Chunk { pcm, session: 0x0403_0201, first: 0x0102_0304_0506_0708, delay_ms: 9, bytes: &bytes };
         let expected =
-            b"CPCA\x01\0\x20\0\x80\xbb\0\0\x02\0\0\0\x01\x02\x03\x04\0\0\0\0\x08\x07\x06\x05\x04\x03\x02\x01";
+            b"CPCA\x01\0\x20\0\x80\xbb\0\0\x02\0\0\0\x01\x02\x03\x04\x09\0\0\0\x08\x07\x06\x05\x04\x03\x02\x01";
         let written = chunk.write();
         assert_eq!(written[..CHUNK_HEADER], expected[..]);
         assert_eq!(written[CHUNK_HEADER..], bytes);
@@ -149,7 +153,7 @@ mod tests {
     #[test]
     fn a_longer_header_of_a_later_version_is_read_over() {
         let pcm = PcmForm::default();
-        let mut later = Chunk { pcm, session: 1, first: 2, bytes: &[] }.write();
+        let mut later = Chunk { pcm, session: 1, first: 2, delay_ms: 0, bytes: &[] }.write();
         (later[4], later[6]) = (2, 40);
         later.extend([9; 8]);
         later.extend([1, 0, 2, 0]);

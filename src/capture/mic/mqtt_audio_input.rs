@@ -6,40 +6,30 @@ use super::{LARGEST_CHUNK, MicTopics};
 use crate::error::{Error, Result};
 use crate::mqtt::Incoming;
 
-/// The MQTT client of chunks, and the owner of the decision which microphones are subscribed.
+/// The MQTT client of chunks.
 #[derive(Debug, Clone)]
 pub struct MqttAudioInput {
     /// Their topics.
     pub topics: MicTopics,
-    /// Sources do not subscribe by themselves: a worker does it, through
+    /// The client; `None` where a cluster delivers the sound, through
     /// [`OpenSource::mic`](crate::capture::OpenSource::mic).
-    pub shared: bool,
-    /// The client; `None` where a cluster delivers the sound.
     #[cfg(feature = "mqtt")]
     pub client: Option<crate::mqtt::MqttClient>,
 }
 
 impl MqttAudioInput {
-    /// Subscribes `way` to the chunks of the microphone `id`, unless a worker decides that.
-    pub(in crate::capture) fn listen(&self, id: &str, way: &Sender<Incoming>) {
-        if self.shared {
-            let _ = way.try_send(Incoming::Elsewhere(None));
-            return;
-        }
-        self.subscribe(id, way);
-    }
-
-    /// Subscribes `way` to the chunks of the microphone `id`.
+    /// Subscribes `way` to the chunks of the microphone `id`, unless a cluster delivers them.
     #[cfg(feature = "mqtt")]
-    pub fn subscribe(&self, id: &str, way: &Sender<Incoming>) {
-        if let Some(client) = &self.client {
-            client.subscribe(self.topics.audio(id), LARGEST_CHUNK, way.clone());
+    pub(in crate::capture) fn listen(&self, id: &str, way: &Sender<Incoming>) {
+        match &self.client {
+            Some(client) => client.subscribe(self.topics.audio(id), LARGEST_CHUNK, way.clone()),
+            None => drop(way.try_send(Incoming::Elsewhere(None))),
         }
     }
 
     /// Without MQTT there are no microphones.
     #[cfg(not(feature = "mqtt"))]
-    pub fn subscribe(&self, _: &str, _: &Sender<Incoming>) {
+    pub(in crate::capture) fn listen(&self, _: &str, _: &Sender<Incoming>) {
         let _ = LARGEST_CHUNK;
     }
 }

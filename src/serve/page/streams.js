@@ -47,9 +47,12 @@ export function showStreams() {
     const rests = state.overview?.health.streams[view.id]?.repeats ?? 0;
     const more = rests ? `, ${rests} repeat${rests === 1 ? '' : 's'} not reported` : '';
     const until = view.latest?.learning?.until;
+    // of a cluster: how far its worker is behind the microphone
+    const lag = state.overview?.health.cluster?.streams[view.id]?.lag_s ?? null;
+    const behind = lag === null ? '' : ` · ${fixed(lag)} s behind`;
     row.more.textContent = view.availability?.state === 'offline' ? view.availability.reason || 'no sound'
-      : until ? `${fixed(view.latest.level_dbfs, 0)} dBFS · watching from ${clock(until)}`
-      : `${fixed(view.latest?.level_dbfs ?? null, 0)} dBFS · score ${fixed(score)} of ${fixed(limit)} · ${reported} event${reported === 1 ? '' : 's'}${more}`;
+      : until ? `${fixed(view.latest.level_dbfs, 0)} dBFS · watching from ${clock(until)}${behind}`
+      : `${fixed(view.latest?.level_dbfs ?? null, 0)} dBFS · score ${fixed(score)} of ${fixed(limit)} · ${reported} event${reported === 1 ? '' : 's'}${more}${behind}`;
     row.bar.setAttribute('width', score === null || !limit || word === 'offline' ? 0 : Math.min(100, (100 * score) / limit));
     row.box.classList.toggle('over', word !== 'offline' && score !== null && limit !== null && score >= limit);
     row.element.setAttribute('aria-selected', String(view.id === state.chosen));

@@ -1,0 +1,188 @@
+#!/usr/bin/env python3
+"""Load of a cluster on this machine: microphones that play a file at its own pace, one nats-server with JetStream, and workers.
+
+    benches/cluster.py [--program target/release/cpc-stream] [--worker PROGRAM] [--mics 8,32,200] [--workers 1] [--via nats]
+                       [--seconds 30] [--more 'precision = "int8"']
+
+A row for each number of microphones: what JetStream stored a second, the processor time of server, microphones and workers in % of one
+core, the memory of the server, and how far the streams are behind at the end. Without workers the server's part alone is measured.
+`--more` are lines for [model] of the workers. Needs nats-server and Python 3.
+"""
+import argparse
+import json
+import math
+import os
+import random
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+import wave
+
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def write_wav(path, seconds):
+    noise = random.Random(7)
+    samples = (0.02 * math.sin(2 * math.pi * 100 * i / 16000) + 0.01 * noise.uniform(-1, 1) for i in range(16000 * seconds))
+    with wave.open(path, "wb") as file:
+        file.setnchannels(1), file.setsampwidth(2), file.setframerate(16000)
+        file.writeframes(b"".join(struct.pack("<h", int(32767 * x)) for x in samples))
+
+
+def processor_s(processes):
+    """Seconds of processor time of running processes so far."""
+    total = 0
+    for process in processes:
+        with open(f"/proc/{process.pid}/stat") as file:
+            fields = file.read().rsplit(")", 1)[1].split()
+        total += (int(fields[11]) + int(fields[12])) / TICKS
+    return total
+
+
+def resident_mib(process):
+    with open(f"/proc/{process.pid}/status") as file:
+        return next(int(line.split()[1]) for line in file if line.startswith("VmRSS:")) / 1024
+
+
+class Load:
+    def __init__(self, options, folder):
+        self.options, self.folder, self.running = options, folder, []
+        self.port, self.mqtt, self.monitor = free_port(), free_port(), free_port()
+
+    def start(self, command, **more):
+        quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        process = subprocess.Popen(command, **quiet, **more)
+        self.running.append(process)
+        return process
+
+    def server(self):
+        config = f"{self.folder}/nats.conf"
+        with open(config, "w") as file:
+            file.write(
+                f'listen: "127.0.0.1:{self.port}"\nserver_name: "n1"\nhttp: "127.0.0.1:{self.monitor}"\n'
+                f'jetstream {{ store_dir: "{self.folder}/store", max_memory_store: 2GB, max_file_store: 4GB }}\n'
+                f'mqtt {{ listen: "127.0.0.1:{self.mqtt}" }}\n'
+            )
+        return self.start(["nats-server", "-c", config])
+
+    def worker(self, number, mics):
+        home = f"{self.folder}/w{number}"
+        os.makedirs(home)
+        with open(f"{home}/c.toml", "w") as file:
+            file.write(f'node = "w{number}"\n[cluster]\nurl = "nats://127.0.0.1:{self.port}"\nmax_streams = 1000\n')
+            file.write(f"[model]\n{self.options.more}\n[detect]\ncalibrate_seconds = 10.0\n")
+            file.writelines(f'[[source]]\nmqtt = "{mic}"\n' for mic in mics)
+        command = [self.options.worker, "--config", f"{home}/c.toml", "--state-dir", f"{home}/state"]
+        return self.start(command, env={**os.environ, "HOME": home})
+
+    def stored(self):
+        """Messages and bytes that the stream of the sound has stored so far; none while it is not there."""
+        url = f"http://127.0.0.1:{self.monitor}/jsz?streams=true"
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            accounts = json.load(answer).get("account_details", [])
+        for stream in (stream for account in accounts for stream in account.get("stream_detail", [])):
+            if stream["name"] == "cluster-sound":
+                return stream["state"]["last_seq"], stream["state"]["bytes"]
+        return None
+
+    def lags(self):
+        """Seconds of sound that each stream is behind, by its worker."""
+        config = f"{self.folder}/w1/c.toml"
+        command = [self.options.worker, "cluster", "status", "--json", "--config", config]
+        report = json.loads(subprocess.run(command, capture_output=True, check=True, timeout=60).stdout)
+        return sorted(line["lag_s"] for line in report["streams"].values() if line.get("lag_s") is not None)
+
+    def make_stream(self):
+        """A worker that is there for a moment makes the stream of the sound."""
+        worker = self.worker(0, ["nobody"])
+        wait("the stream of the sound", self.stored)
+        worker.send_signal(signal.SIGTERM)
+        worker.wait()
+        self.running.remove(worker)
+
+    def stop(self):
+        for process in reversed(self.running):
+            process.kill()
+            process.wait()
+
+
+def wait(what, done, limit_s=180):
+    end = time.monotonic() + limit_s
+    while time.monotonic() < end:
+        try:
+            if found := done():
+                return found
+        except OSError:
+            pass
+        time.sleep(0.2)
+    sys.exit(f"waited in vain for {what}")
+
+
+def measure(options, count):
+    with tempfile.TemporaryDirectory() as folder:
+        load = Load(options, folder)
+        try:
+            server = load.server()
+            load.make_stream()
+            mics = [f"m{number}" for number in range(count)]
+            workers = [load.worker(number + 1, mics) for number in range(options.workers)]
+            url = f"nats://127.0.0.1:{load.port}" if options.via == "nats" else f"mqtt://127.0.0.1:{load.mqtt}"
+            speak = lambda mic: [options.program, "microphone", "--id", mic, "--broker", url, "--input", options.wav]
+            speakers = [load.start(speak(mic)) for mic in mics]
+            rate = lambda: load.stored()[0]
+            before = rate()
+            # all are there once they give what they should, nearly
+            wait("the microphones", lambda: (time.sleep(2), rate() - before > 20 * count)[1])
+            time.sleep(options.settle)
+            parts = [[server], speakers, workers]
+            begun, first, used = time.monotonic(), load.stored(), [processor_s(part) for part in parts]
+            time.sleep(options.seconds)
+            took, last = time.monotonic() - begun, load.stored()
+            used = [100 * (processor_s(part) - was) / took for part, was in zip(parts, used)]
+            alive = sum(speaker.poll() is None for speaker in speakers)
+            lags = load.lags() if workers else []
+            behind = f"{lags[len(lags) // 2]:.2f}, {lags[-1]:.2f} ({len(lags)})" if lags else "–"
+            print(
+                f"| {alive} | {(last[0] - first[0]) / took:.0f} | {(last[1] - first[1]) / took / 1e6:.2f} | {used[0]:.0f} | "
+                f"{used[1]:.0f} | {used[2]:.0f} | {resident_mib(server):.0f} | {behind} |",
+                flush=True,
+            )
+        finally:
+            load.stop()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--program", default="target/release/cpc-stream")
+    parser.add_argument("--worker", help="another program for the workers")
+    parser.add_argument("--mics", default="8,32,200")
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--via", choices=["nats", "mqtt"], default="nats")
+    parser.add_argument("--seconds", type=float, default=30)
+    parser.add_argument("--settle", type=float, default=20, help="seconds before the measurement: calibrations end")
+    parser.add_argument("--more", default="")
+    options = parser.parse_args()
+    options.program = os.path.abspath(options.program)
+    options.worker = os.path.abspath(options.worker or options.program)
+    with tempfile.TemporaryDirectory() as folder:
+        options.wav = f"{folder}/room.wav"
+        write_wav(options.wav, int(options.seconds + options.settle) + 120)
+        print("| microphones | messages/s | MB/s stored | server, % of a core | microphones, % | workers, % | server, MiB | behind: p50, most (streams), s |")
+        print("| --- | --- | --- | --- | --- | --- | --- | --- |", flush=True)
+        for count in options.mics.split(","):
+            measure(options, int(count))
+
+
+if __name__ == "__main__":
+    main()
