@@ -84,6 +84,14 @@ impl RateCheck {
         self.judge(least)
     }
 
+    /// The slope, or 0 where it is a step: a piece of sound that did not come is late once, a wrong rate in each second.
+    fn steady(&self, slope: f64, oldest: f64) -> f64 {
+        let steps = std::iter::once(oldest).chain(self.past).zip(self.past);
+        let alike =
+            steps.filter(|(before, after)| (after - before) * slope.signum() > slope.abs() / 2.0).count();
+        if alike >= SPAN - 1 { slope } else { 0.0 }
+    }
+
     fn judge(&mut self, least: f64) -> Option<RateStatus> {
         let [oldest, ..] = self.past;
         let full = self.blocks >= SPAN;
@@ -96,7 +104,7 @@ impl RateCheck {
             return None;
         }
         let slope = (least - oldest) / SPAN as f64;
-        self.verdicts = match slope {
+        self.verdicts = match self.steady(slope, oldest) {
             slow if slow > TOLERANCE => self.verdicts.max(0) + 1,
             fast if fast < -TOLERANCE => self.verdicts.min(0) - 1,
             _ => 0,
@@ -177,6 +185,18 @@ mod tests {
             let broken = i % 100 == 99;
             at += 0.02 + if broken { 0.5 } else { 0.0 };
             assert_eq!(check.arrived(960, start + Duration::from_secs_f64(at), broken), None);
+        }
+    }
+
+    #[test]
+    fn pieces_that_nobody_missed_are_no_slowness() {
+        for lost in [&[40][..], &[40, 41, 42], &[40, 95, 150], &[40, 41, 42, 43, 44, 45, 46, 47]] {
+            let (mut check, start) = (RateCheck::default(), Instant::now());
+            check.opened(16_000);
+            for i in (0..2000).filter(|i| !lost.contains(i)) {
+                let at = start + Duration::from_millis(20 * i);
+                assert_eq!(check.arrived(320, at, false), None, "{lost:?}, at {i}");
+            }
         }
     }
 }

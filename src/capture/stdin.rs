@@ -153,7 +153,7 @@ impl Pipe<'_> {
                         return Some(Some(format!("{e} ({})", e.fix())));
                     }
                     self.flow = FlowMonitor::new(SILENT, rate);
-                    let description = format!("stdin, a {kind} file: {rate} Hz {channels} ch");
+                    let description = format!("stdin, {kind}: {rate} Hz {channels} ch");
                     self.link.notify(SourceChange::Online { description });
                 }
                 Ok(Piece::Failed(why)) => return Some(Some(why)),
@@ -267,7 +267,7 @@ fn read_container(
     to: &Sender<Piece>,
 ) -> crate::error::Result<()> {
     let mut reader = AudioReader::from_pipe(input, "stdin")
-        .map_err(|e| e.context(format!("the standard input is a {kind} file, not raw PCM")))?;
+        .map_err(|e| e.context(format!("the standard input is {kind}, not raw PCM")))?;
     let form = Piece::Container { kind, rate: reader.rate(), channels: reader.channels() };
     let mut going = to.send(form).is_ok();
     let mut block = Vec::new();

@@ -7,6 +7,7 @@
 //! thread.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -70,6 +71,8 @@ struct Job {
     detector: Detector,
     frame_job: FrameJob,
     answer: Sender<Finished>,
+    /// When a thread took it.
+    begun: Arc<OnceLock<Instant>>,
 }
 
 /// The work of a calibration thread; tests replace it.
@@ -115,7 +118,8 @@ impl CalibrationPool {
 
 /// A panic ends this task, not the thread.
 fn carry_out(task: Job, learn: Learn) {
-    let Job { mut detector, frame_job, answer } = task;
+    let Job { mut detector, frame_job, answer, begun } = task;
+    begun.get_or_init(Instant::now);
     let done = catch_unwind(AssertUnwindSafe(|| learn(frame_job, &mut detector)));
     let said = match done {
         Ok(outcome) => Ok(Box::new((detector, outcome))),
@@ -134,7 +138,8 @@ fn carry_out(task: Job, learn: Learn) {
 #[derive(Debug)]
 pub(super) struct PendingDetector {
     answer: Receiver<Finished>,
-    since: Instant,
+    /// When a thread took it; until then it waits for other calibrations.
+    begun: Arc<OnceLock<Instant>>,
     /// The detector that the stream continues with if the calibration fails.
     known: Option<StreamState>,
 }
@@ -150,8 +155,9 @@ impl StreamPipeline {
         self.away_figures = (self.detector.counts(), self.detector.threshold());
         let known = self.detector.snapshot();
         let detector = std::mem::replace(&mut self.detector, stand_in);
-        self.away = Some(PendingDetector { answer: answers, since: Instant::now(), known });
-        let sent = learners.tasks.send(Box::new(Job { detector, frame_job, answer }));
+        let begun = Arc::default();
+        self.away = Some(PendingDetector { answer: answers, begun: Arc::clone(&begun), known });
+        let sent = learners.tasks.send(Box::new(Job { detector, frame_job, answer, begun }));
         sent.map_err(|_| Error::internal("the calibration threads have ended"))
     }
 }
@@ -171,11 +177,11 @@ impl Engine {
         Ok(())
     }
 
-    /// Duration of the longest running calibration; `None` without one.
+    /// Duration of the longest running calibration; `None` without one. Waiting for a thread takes none of it.
     #[must_use]
     pub fn longest_calibration(&self) -> Option<Duration> {
-        let since = self.pipelines.iter().flatten().filter_map(|pipeline| pipeline.away.as_ref());
-        since.map(|away| away.since.elapsed()).max()
+        let away = self.pipelines.iter().flatten().filter_map(|pipeline| pipeline.away.as_ref());
+        away.map(|away| away.begun.get().map_or(Duration::ZERO, Instant::elapsed)).max()
     }
 
     /// Steps the detector of a stream by a frame, here or on a calibration thread.

@@ -115,7 +115,12 @@ impl AccessGuard {
     /// The reason to refuse the request, independent of its path.
     fn refuses(&self, headers: &HeaderMap) -> Option<&'static str> {
         let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
-        let host = text(header::HOST).and_then(|host| host.parse::<Authority>().ok());
+        if [header::HOST, header::ORIGIN].iter().any(|name| headers.get_all(name).iter().count() > 1) {
+            return Some("the request names a host or an origin twice\n");
+        }
+        // a user before the host is for URLs alone (RFC 9110, 4.2.4)
+        let host = text(header::HOST).filter(|host| !host.contains('@'));
+        let host = host.and_then(|host| host.parse::<Authority>().ok());
         let Some(host) = host else { return Some("the request names no host\n") };
         // DNS rebinding: a website can point a name of its own at this machine, and would read without a token
         if self.tokens.viewer.is_none() && !self.is_ours(host.host()) {

@@ -85,7 +85,7 @@ fn all_topics_are_described_in_asyncapi() {
     let all = broker.subscribe("#");
     let (ends, answers) = (broker.subscribe("+/+/+/event"), broker.subscribe("+/+/response/+"));
     let home = tempfile::tempdir().unwrap();
-    let config = "[publish]\ncommands = [\"ack-event\", \"mute\", \"budget\", \"recalibrate\", \"snapshot\", \"reload\"]\n\
+    let config = "[publish]\ncommands = [\"ack-event\", \"mute\", \"budget\", \"recalibrate\", \"snapshot\", \"label\", \"reload\"]\n\
                   health_s = 1\n[snapshots]\nclip = true\n[detect]\ncalibrate_seconds = 30.0\n\
                   events_per_hour = 20.0\n[homeassistant]\nenable = true\n";
     let mut daemon = Daemon::of_a_pipe(home.path(), config, &broker.url());
@@ -103,6 +103,7 @@ fn all_topics_are_described_in_asyncapi() {
     answers.next("/budget", SOON);
     for (command, request) in [
         ("ack-event", json!({"id": id, "verdict": "normal", "transaction": "a"})),
+        ("label", json!({"id": id, "label": "bench"})),
         ("mute", json!({"stream": "stdin", "seconds": 60})),
         ("mute", json!({"seconds": 0})),
         ("budget", json!({"events_per_hour": 7.5})),

@@ -92,7 +92,14 @@ fn without_a_token_only_this_machine_asks_and_no_website() {
         assert!(!answer.head.contains("unsafe-inline") && !answer.head.contains("access-control-allow"));
         let rebound = format!("evil.example:{port}");
         assert_eq!(ask(&at, "GET", path, &[("Host", &rebound)]).code, 403, "{path}");
+        for host in ["evil.example@localhost".to_owned(), format!("evil.example@{at}")] {
+            assert_eq!(ask(&at, "GET", path, &[("Host", &host)]).code, 403, "{path}");
+        }
+        assert_eq!(ask(&at, "GET", path, &[("Host", &at), ("Host", &rebound)]).code, 403, "{path}");
         assert_eq!(ask(&at, "GET", path, &[("Origin", "http://evil.example")]).code, 403, "{path}");
+        let own = format!("http://{at}");
+        let twice = [("Origin", own.as_str()), ("Origin", "http://evil.example")];
+        assert_eq!(ask(&at, "GET", path, &twice).code, 403, "{path}");
         assert_eq!(ask(&at, "GET", path, &[("Sec-Fetch-Site", "cross-site")]).code, 403, "{path}");
         assert_eq!(ask(&at, "POST", path, &[("Content-Length", "0")]).code, 405, "{path}");
     }
