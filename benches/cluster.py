@@ -100,7 +100,14 @@ class Load:
         """Seconds of sound that each stream is behind, by its worker."""
         config = f"{self.folder}/w1/c.toml"
         command = [self.options.worker, "cluster", "status", "--json", "--config", config]
-        report = json.loads(subprocess.run(command, capture_output=True, check=True, timeout=60).stdout)
+        for _ in range(5):
+            asked = subprocess.run(command, capture_output=True, timeout=60)
+            if asked.returncode == 0:
+                break
+        else:
+            print(f"no status: {asked.stderr.decode()}", file=sys.stderr)
+            return []
+        report = json.loads(asked.stdout)
         return sorted(line["lag_s"] for line in report["streams"].values() if line.get("lag_s") is not None)
 
     def make_stream(self):
