@@ -81,6 +81,11 @@ fn print(report: &ClusterReport) -> Result<()> {
             (Some(age), Some(bytes)) => format!("snapshot of {} kB, {age:.1} s old", bytes.div_ceil(1000)),
             _ => "no snapshot yet".to_owned(),
         };
+        // its worker writes down what it has received once a session of the microphone has begun
+        if line.owner.is_some() && line.sequence.is_none() {
+            out.line(format_args!("stream {stream}: held by {owner} (lease {revision}); no sound yet"))?;
+            continue;
+        }
         out.line(format_args!(
             "stream {stream}: analysed by {owner} (lease {revision}), {lag} behind; {snapshot}; a takeover replays {replay}"
         ))?;

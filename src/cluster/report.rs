@@ -52,9 +52,9 @@ pub struct StreamReport {
     pub owner: Option<String>,
     /// Revision of the lease.
     pub revision: Option<u64>,
-    /// Seconds of sound that it is behind.
+    /// Seconds of sound that it is behind; `None` before the first.
     pub lag_s: Option<f64>,
-    /// Number of the last chunk that was received.
+    /// Number of the last chunk that was received; `None` before the first.
     pub sequence: Option<u64>,
     /// Number of the chunk from which a worker that takes it replays.
     pub resumes_at: Option<u64>,
@@ -133,7 +133,9 @@ async fn read(jetstream: &JetStream) -> Result<ClusterReport, String> {
     }
     for (stream, presence) in present {
         let line = report.streams.entry(stream).or_default();
-        (line.lag_s, line.sequence) = (Some(presence.lag_s), Some(presence.sequence));
+        // 0: nothing was received
+        let received = (presence.sequence > 0).then_some(presence.sequence);
+        (line.lag_s, line.sequence) = (received.map(|_| presence.lag_s), received);
     }
     let sound = jetstream.sound.get_info().await.map_err(|e| text(&e))?;
     report.sound = (sound.state.messages, sound.state.bytes);
