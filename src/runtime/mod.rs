@@ -35,6 +35,7 @@ mod learning;
 mod learning_progress;
 mod liveness;
 mod lock;
+mod loss;
 mod mute;
 mod notices;
 mod progress;
