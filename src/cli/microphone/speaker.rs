@@ -11,7 +11,7 @@ use ulid::Ulid;
 use super::MicrophoneArgs;
 use crate::capture::{
     CHUNK_HEADER, CaptureConfig, Chunk, LARGEST_CHUNK, MicTopics, Notice, OpenSource, PcmForm, PcmFormat,
-    SourceChange, SourceConfig, open,
+    SourceChange, SourceConfig, open, xruns,
 };
 use crate::cli::args::stop_flag;
 use crate::error::Result;
@@ -225,7 +225,7 @@ fn publish_qos1(notice: &Notice) {
         SourceChange::RateOff { nominal, measured } => {
             tracing::warn!("{source}: {measured} samples a second come where {nominal} are configured");
         }
-        SourceChange::Xrun { count } => tracing::warn!("{source}: {count} overruns of the device"),
+        SourceChange::Xrun { count } => tracing::warn!("{source}: {}", xruns(*count)),
         SourceChange::Ended { frames, failure } => {
             let why = failure.as_deref().unwrap_or("end of the input");
             tracing::info!("{source}: {why} after {frames} samples");
