@@ -13,7 +13,7 @@ mod train;
 
 pub use critic::CriticTraining;
 pub use daemon::{Config, ModelConfig};
-pub use load::{Loaded, load};
+pub use load::{Loaded, load, told_by_flag};
 pub use pool::PoolConfig;
 pub use snapshots::SnapshotConfig;
 pub use train::{Augment, Compose, Queue, Scale, TrainConfig};
