@@ -3,6 +3,7 @@
 use super::super::args::Output;
 use super::{Event, Microphone};
 use crate::error::Result;
+use crate::units::counted;
 
 /// A row for each planted event of both scenes, and what came of all; `watched_s` seconds were watched.
 pub(super) fn show(
@@ -19,14 +20,16 @@ pub(super) fn show(
     let (noticed, false_at_press) = rows(press, out)?;
     let named = noticed.iter().filter(|(planted, said)| planted == said).count();
     out.line(format_args!(
-        "\nheard {} of {} planted sounds, {false_in_room} false alarms in {watched_s:.0} s after calibration",
+        "\nheard {} of {} planted sounds, {} in {watched_s:.0} s after calibration",
         received.len(),
         room.scene.planted.len(),
+        counted(false_in_room, "false alarm"),
     ))?;
     out.line(format_args!(
-        "noticed {} of {} faults of the press, {named} by their kind, {false_at_press} false alarms in {watched_s:.0} s",
+        "noticed {} of {} faults of the press, {named} by their kind, {} in {watched_s:.0} s",
         noticed.len(),
         press.scene.planted.len(),
+        counted(false_at_press, "false alarm"),
     ))
 }
 

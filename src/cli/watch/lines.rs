@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+use crate::units::counted;
+
 /// `{"topic":…,"retained":…,"payload":…}`, the payload as JSON where it is JSON, else as a string.
 pub(super) fn json(topic: &str, retained: bool, payload: &str) -> String {
     let payload = serde_json::from_str(payload).unwrap_or_else(|_| Value::from(payload));
@@ -18,8 +20,8 @@ pub(super) fn human(prefix: &str, topic: &str, payload: &str) -> String {
     let reported = match kind {
         "event" if document["phase"] == "gap" => {
             format!(
-                "gap    {} documents lost ({}), {} to {}",
-                document["dropped"],
+                "gap    {} lost ({}), {} to {}",
+                counted(document["dropped"].as_u64().unwrap_or(0), "document"),
                 text("reason"),
                 text("from"),
                 text("until")
