@@ -57,6 +57,15 @@ impl Error {
         Self::new(ErrorKind::Device, cause, fix)
     }
 
+    /// A failure of a device (exit code 3) of which a notice tells cause and fix in one line, `cause (fix)`; `else_fix` where
+    /// there is none.
+    #[must_use]
+    pub fn of_notice(notice: &str, else_fix: &str) -> Self {
+        let parts = notice.strip_suffix(')').and_then(|notice| notice.rsplit_once(" ("));
+        let (cause, fix) = parts.unwrap_or((notice, else_fix));
+        Self::device(cause, fix)
+    }
+
     /// A failure of a model file (exit code 4).
     pub fn model(cause: impl Into<String>, fix: impl Into<String>) -> Self {
         Self::new(ErrorKind::Model, cause, fix)
@@ -123,3 +132,19 @@ impl From<candle_core::Error> for Error {
 
 /// The result type of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_notice_is_parsed() {
+        let error = Error::of_notice("the device is busy: in use (stop the other program)", "replug it");
+        assert_eq!(
+            (error.to_string().as_str(), error.fix()),
+            ("the device is busy: in use", "stop the other program")
+        );
+        let error = Error::of_notice("gone", "replug it");
+        assert_eq!((error.to_string().as_str(), error.fix()), ("gone", "replug it"));
+    }
+}

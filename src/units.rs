@@ -3,6 +3,8 @@
 //! A *sample* is one mono amplitude in [-1, 1] at [`MODEL_RATE`]. A *hop* is [`HOP`] samples, the stride of
 //! the encoder g_enc. *Frame* `u` is the latent z_u that exists once sample `160 u + 159` has arrived.
 
+use std::fmt;
+
 /// Sample rate of every model, in Hz (CPC paper, section 3.1).
 pub const MODEL_RATE: u32 = 16_000;
 
@@ -54,6 +56,28 @@ pub fn frame_start(frame: u64) -> u64 {
 #[must_use]
 pub fn frame_end(frame: u64) -> u64 {
     (frame + 1) * HOP as u64
+}
+
+/// `1 stream`, `2 streams`.
+#[must_use]
+pub fn counted(count: impl TryInto<u64>, what: &str) -> String {
+    match count.try_into().unwrap_or(u64::MAX) {
+        1 => format!("1 {what}"),
+        count => format!("{count} {what}s"),
+    }
+}
+
+/// Lines of a log that were held back before the one that says so; shown after it, and as nothing where there are none.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct HeldBack(pub u64);
+
+impl fmt::Display for HeldBack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            0 => Ok(()),
+            count => write!(f, " ({} like this held back)", counted(count, "line")),
+        }
+    }
 }
 
 /// Level of a block of samples in dB relative to full scale: 20·log10(RMS); -120 for silence.

@@ -6,12 +6,22 @@ use std::path::PathBuf;
 use crate::corpus::{check_regular, sound_files};
 
 /// A recording or a folder that could not be scored.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Skipped {
     /// Its path.
     pub file: PathBuf,
     /// Why, one line.
     pub reason: String,
+    /// Its seconds, of a folder those of its longest recording, where it is too short; none where it cannot be read.
+    pub short_s: Option<f64>,
+}
+
+impl Skipped {
+    /// What cannot be read.
+    #[must_use]
+    pub(super) fn unread(file: PathBuf, reason: String) -> Self {
+        Self { file, reason, short_s: None }
+    }
 }
 
 /// What there is at the inputs of a job.
@@ -36,12 +46,13 @@ pub fn find(inputs: &[PathBuf]) -> Recordings {
                 Ok(found) => {
                     files.extend(found.files);
                     others.extend(found.others);
-                    skipped.extend(found.unread.into_iter().map(|(file, reason)| Skipped { file, reason }));
+                    skipped
+                        .extend(found.unread.into_iter().map(|(file, reason)| Skipped::unread(file, reason)));
                 }
-                Err(error) => skipped.push(Skipped { file: input.clone(), reason: error.to_string() }),
+                Err(error) => skipped.push(Skipped::unread(input.clone(), error.to_string())),
             }
         } else if let Err(error) = check_regular(input) {
-            skipped.push(Skipped { file: input.clone(), reason: error.to_string() });
+            skipped.push(Skipped::unread(input.clone(), error.to_string()));
         } else {
             files.push(input.clone());
         }

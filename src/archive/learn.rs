@@ -3,9 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::scorer::Scorer;
+use super::scorer::{Scorer, least_taught_s};
 use crate::detect::{Calibration, Detector, DetectorState};
 use crate::error::{ErrorKind, Result};
+use crate::units::counted;
+
+/// Least seconds that can be learnt from: what a detector needs.
+const LEAST_TAUGHT_S: f64 = 9.0;
 
 /// The calibration of a folder.
 #[derive(Debug, Clone)]
@@ -19,8 +23,15 @@ pub(super) struct FolderCalibration {
 #[derive(Debug)]
 pub(super) enum Learning {
     Done(Box<FolderCalibration>),
-    /// The folder is too short; the cause and the fix, one line.
-    TooShort(String),
+    /// The folder is too short.
+    TooShort {
+        /// The cause and the fix, one line.
+        reason: String,
+        /// Seconds of its longest recording.
+        seconds: f64,
+    },
+    /// None of its recordings can be read: why not the first.
+    Unread(String),
     Stopped,
 }
 
@@ -37,7 +48,8 @@ pub(super) fn by_folder(files: &[PathBuf]) -> BTreeMap<PathBuf, Vec<usize>> {
 }
 
 impl Scorer {
-    /// Calibrates over `files`, as one stream with a gap between two files. Unreadable files are skipped. `progress` is
+    /// Calibrates over `files`, as one stream with a gap between two files. Unreadable files are skipped, and such as are too
+    /// short for the windows of the detector. `progress` is
     /// called with the seconds of each file; false ends it.
     ///
     /// # Errors
@@ -45,12 +57,20 @@ impl Scorer {
     pub(super) fn learn(&self, files: &[&Path], mut progress: impl FnMut(f64) -> bool) -> Result<Learning> {
         let mut detector = Detector::new(&self.detect, self.instrument.clone())?;
         let (mut frames, mut findings) = (Vec::new(), Vec::new());
-        let (mut before, mut seconds) = (0, 0.0);
+        let (mut before, mut heard, mut unread) = (0, Heard::default(), None);
         for (place, file) in files.iter().enumerate() {
             let mut recording = match self.open(file) {
-                Err(error) if error.kind() == ErrorKind::Device => continue,
+                Err(error) if error.kind() == ErrorKind::Device => {
+                    unread.get_or_insert(error.to_string());
+                    continue;
+                }
                 opened => opened?,
             };
+            if let Some(length) = recording.duration_s().filter(|&s| s < least_taught_s(&self.detect)) {
+                heard.add(length, 0.0);
+                self.close(recording);
+                continue;
+            }
             loop {
                 match recording.next(&mut frames) {
                     Err(error) if error.kind() == ErrorKind::Device => break,
@@ -69,7 +89,7 @@ impl Scorer {
                 }
             }
             before += recording.frames;
-            seconds += recording.seconds();
+            heard.add(recording.seconds(), recording.seconds() - self.unsettled_s());
             let goes_on = progress(recording.seconds());
             self.close(recording);
             if !goes_on {
@@ -78,22 +98,82 @@ impl Scorer {
             detector.gap(&mut findings);
             findings.clear();
         }
+        if let Some(reason) = unread.filter(|_| heard.recordings == 0) {
+            return Ok(Learning::Unread(reason));
+        }
         let usable = match detector.state() {
             DetectorState::Calibrating { done } => f64::from(done) * self.detect.calibrate_seconds,
             DetectorState::Watching | DetectorState::Relearning { .. } => self.detect.calibrate_seconds,
         };
+        let reason = self.folder_too_short(&heard, usable);
+        Ok(Learning::TooShort { reason, seconds: heard.longest })
+    }
+
+    fn folder_too_short(&self, heard: &Heard, usable: f64) -> String {
+        let recordings = counted(heard.recordings, "recording");
+        if heard.longest < least_taught_s(&self.detect) {
+            return format!(
+                "the longest of its {recordings} has {:.1} s, and each needs {} s: of the first {} s nothing can be learnt. Join them, \
+                 or record longer ones",
+                heard.longest,
+                least_taught_s(&self.detect),
+                self.unsettled_s()
+            );
+        }
+        if heard.taught < LEAST_TAUGHT_S {
+            return format!(
+                "{:.1} s of the {:.1} s in its {recordings} can be learnt from (not the first {} s of each), and {LEAST_TAUGHT_S} s are \
+                 needed; give more recordings, or longer ones",
+                heard.taught,
+                heard.seconds,
+                self.unsettled_s()
+            );
+        }
         let found = format!(
-            "{usable:.1} s of the {seconds:.1} s in its {} recordings are usable sound ({} s at the start of each are not)",
-            files.len(),
+            "{usable:.1} s of the {:.1} s in its {recordings} are usable sound (not the first {} s of each)",
+            heard.seconds,
             self.detect.settle_ms / 1000.0
         );
-        Ok(Learning::TooShort(self.too_short(&found, usable)))
+        self.too_short(&found, usable)
+    }
+}
+
+/// The recordings of a folder that could be read.
+#[derive(Debug, Default)]
+struct Heard {
+    recordings: u64,
+    seconds: f64,
+    longest: f64,
+    /// Seconds that can be learnt from.
+    taught: f64,
+}
+
+impl Heard {
+    fn add(&mut self, seconds: f64, taught: f64) {
+        self.recordings += 1;
+        self.seconds += seconds;
+        self.longest = self.longest.max(seconds);
+        self.taught += taught.max(0.0);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::detect::DetectConfig;
+
+    #[test]
+    fn a_recording_teaches_once_windows_are_full() {
+        let detect = DetectConfig { settle_ms: 1000.0, ..DetectConfig::default() };
+        assert_eq!(least_taught_s(&detect), 2.5);
+        let mut heard = Heard::default();
+        for seconds in [2.0, 12.0] {
+            heard.add(seconds, seconds - 2.0);
+        }
+        assert_eq!((heard.recordings, heard.seconds, heard.longest, heard.taught), (2, 14.0, 12.0, 10.0));
+        heard.add(1.0, -1.0);
+        assert_eq!(heard.taught, 10.0);
+    }
 
     #[test]
     fn folders_are_learnt_apart_and_in_the_order_of_names() {

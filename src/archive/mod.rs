@@ -11,7 +11,8 @@
 //! The calibration part is scored afterwards, by the calibration from it. Events are reported for the rest alone.
 //!
 //! With [`ScoreJob::calibrate_across`] each folder is one stream of short files: the first ones, by name, are the
-//! calibration of all, and each file after them is scored by that alone, for any number of threads.
+//! calibration of all, and each file after them is scored by that alone, for any number of threads. Of each file nothing is learnt
+//! until contexts have settled and windows are full, so that files below [`least_taught_s`] teach nothing.
 //!
 //! Results of finished recordings wait in a folder beside the events (`EVENTS.part`) until all are done. An interrupted
 //! run resumes from there, and its two files equal those of an uninterrupted run, byte for byte.
@@ -27,4 +28,4 @@ mod work;
 pub use find::{Recordings, Skipped, find};
 pub use row::Row;
 pub use run::{ScoreJob, ScoreProgress, Summary, score};
-pub use scorer::{Listener, Outcome, Scorer};
+pub use scorer::{Listener, Outcome, Scorer, least_taught_s};

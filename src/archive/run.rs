@@ -140,8 +140,8 @@ pub fn score(
                 summary.events += done.events;
                 whole.extend(names.get(index).cloned());
             }
-            FileEnd::Skipped(reason) => {
-                skipped.push(Skipped { file: file.clone(), reason: reason.clone() });
+            FileEnd::Skipped(reason, short_s) => {
+                skipped.push(Skipped { file: file.clone(), reason: reason.clone(), short_s: *short_s });
             }
         }
     }
@@ -239,7 +239,10 @@ fn take_learnt(
                     calibrations.push(FileCalibration { folder: Arc::clone(&done), taught });
                 }
             }
-            Learning::TooShort(reason) => skipped.push(Skipped { file: folder, reason }),
+            Learning::TooShort { reason, seconds } => {
+                skipped.push(Skipped { file: folder, reason, short_s: Some(seconds) });
+            }
+            Learning::Unread(reason) => skipped.push(Skipped::unread(folder, reason)),
             Learning::Stopped => {}
         }
     }
@@ -285,7 +288,7 @@ fn longest_first(files: &[PathBuf]) -> Vec<usize> {
 /// The end of a recording.
 enum FileEnd {
     Done { done: FileSummary, earlier: bool },
-    Skipped(String),
+    Skipped(String, Option<f64>),
 }
 
 struct JobQueue<'a> {
@@ -329,7 +332,7 @@ impl JobQueue<'_> {
                 Ok(Some(end)) => ends.push((index, end)),
                 Ok(None) => break,
                 Err(error) if error.kind() == ErrorKind::Device => {
-                    ends.push((index, FileEnd::Skipped(error.to_string())));
+                    ends.push((index, FileEnd::Skipped(error.to_string(), None)));
                 }
                 Err(error) => {
                     self.failed.store(true, Ordering::Relaxed);
@@ -353,7 +356,7 @@ impl JobQueue<'_> {
             Outcome::Scored { seconds } => {
                 Some(FileEnd::Done { done: writer.draft.commit(seconds)?, earlier: false })
             }
-            Outcome::TooShort { reason } => Some(FileEnd::Skipped(reason)),
+            Outcome::TooShort { reason, seconds } => Some(FileEnd::Skipped(reason, Some(seconds))),
             Outcome::Stopped => None,
         })
     }

@@ -18,6 +18,10 @@ use crate::units::{FRAME_RATE, HOP, frame_end, samples_to_seconds};
 const PIECE: usize = 500;
 /// Least seconds to watch in a recording.
 const LEAST_WATCHED_S: f64 = 1.0;
+/// Seconds after the settling of contexts until all windows of the detector are full.
+const WINDOWS_S: f64 = 1.0;
+/// Least seconds of a recording after that, where its folder is learnt as one.
+const LEAST_TAUGHT_S: f64 = 0.5;
 /// The least that `detect.calibrate_seconds` may be.
 const LEAST_CALIBRATION_S: f64 = 10.0;
 
@@ -51,6 +55,8 @@ pub enum Outcome {
     TooShort {
         /// The length found, the length expected and the fix, one line.
         reason: String,
+        /// Its seconds.
+        seconds: f64,
     },
     /// The listener ended it.
     Stopped,
@@ -122,9 +128,9 @@ impl Scorer {
         recording: &mut Recording,
         listener: &mut dyn Listener,
     ) -> Result<Outcome> {
-        if let Some(seconds) = recording.sound.duration_s().filter(|&s| s < self.least_s()) {
+        if let Some(seconds) = recording.duration_s().filter(|&s| s < self.least_s()) {
             let reason = self.too_short(&format!("it is {seconds:.1} s long"), seconds);
-            return Ok(Outcome::TooShort { reason });
+            return Ok(Outcome::TooShort { reason, seconds });
         }
         let mut detector = Detector::new(&self.detect, self.instrument.clone())?;
         let mut watched_from = None;
@@ -164,7 +170,10 @@ impl Scorer {
                 DetectorState::Watching | DetectorState::Relearning { .. } => self.detect.calibrate_seconds,
             };
             let found = format!("{:.1} s of its {:.1} s are usable sound", usable, recording.seconds());
-            return Ok(Outcome::TooShort { reason: self.too_short(&found, usable) });
+            return Ok(Outcome::TooShort {
+                reason: self.too_short(&found, usable),
+                seconds: recording.seconds(),
+            });
         }
         rows.finish().filter(|_| self.rows).map_or(Ok(()), |row| listener.row(&row))?;
         detector.finish(&mut findings);
@@ -204,7 +213,7 @@ impl Scorer {
         let least = self.around(0.0);
         if recording.seconds() < least {
             let reason = format!("it is {:.1} s long, at least {least} s are expected", recording.seconds());
-            return Ok(Outcome::TooShort { reason });
+            return Ok(Outcome::TooShort { reason, seconds: recording.seconds() });
         }
         rows.finish().filter(|_| self.rows).map_or(Ok(()), |row| listener.row(&row))?;
         if reports {
@@ -264,6 +273,11 @@ impl Scorer {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(recording.stepper);
     }
 
+    /// Seconds at the start of a recording of which nothing can be learnt: contexts settle, then windows fill.
+    pub(super) fn unsettled_s(&self) -> f64 {
+        unsettled_s(&self.detect)
+    }
+
     /// Least seconds of a recording.
     fn least_s(&self) -> f64 {
         self.around(self.detect.calibrate_seconds.ceil())
@@ -283,9 +297,19 @@ impl Scorer {
             format!("{expected}; try `--calibrate-seconds {half}`")
         } else {
             let least = self.around(LEAST_CALIBRATION_S);
-            format!("{expected}; no setting helps below {least} s of usable sound")
+            format!("{expected}; no `--calibrate-seconds` helps below {least} s of usable sound")
         }
     }
+}
+
+fn unsettled_s(detect: &DetectConfig) -> f64 {
+    detect.settle_ms / 1000.0 + WINDOWS_S
+}
+
+/// Least seconds of a recording from which anything can be learnt, where its folder is learnt as one.
+#[must_use]
+pub fn least_taught_s(detect: &DetectConfig) -> f64 {
+    unsettled_s(detect) + LEAST_TAUGHT_S
 }
 
 /// The calibration before a recording is scored.
@@ -325,6 +349,11 @@ impl Recording {
         self.samples.drain(..ready);
         self.frames += frames.len() as u64;
         Ok(!frames.is_empty())
+    }
+
+    /// Seconds in all, where its file says so.
+    pub(super) fn duration_s(&self) -> Option<f64> {
+        self.sound.duration_s()
     }
 
     /// Seconds processed.

@@ -73,7 +73,7 @@ impl ChunkCounters {
 }
 
 impl SourceCounters {
-    /// Overruns that the device reported (this process was late).
+    /// Gaps (xruns) that the sound card reported: this process was late.
     #[must_use]
     pub fn xruns(&self) -> u64 {
         self.xruns.load(Ordering::Relaxed)

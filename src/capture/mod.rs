@@ -44,7 +44,7 @@ pub use ids::assign_ids;
 pub use intake::{ChannelSelection, Intake, Pcm};
 pub use mic::{CHUNK_HEADER, CHUNK_MAGIC, CHUNK_VERSION, Chunk, LARGEST_CHUNK, MicTopics, MqttAudioInput};
 pub use names::{InputInfo, suggest};
-pub use source::{Notice, OpenSource, SourceChange, SourceHandle, StreamFeed, open, open_with};
+pub use source::{Notice, OpenSource, SourceChange, SourceHandle, StreamFeed, open, open_with, xruns};
 pub use stdin::decode;
 pub(crate) use wire::{AS_FFMPEG, become_ffmpeg, guard_children};
 

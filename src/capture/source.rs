@@ -15,6 +15,7 @@ use super::mic::MqttAudioInput;
 use crate::error::{Error, Result};
 use crate::mqtt::Incoming;
 use crate::ring::{RingReader, ring};
+use crate::units::counted;
 
 /// A source that does not end within this time is abandoned.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -25,6 +26,16 @@ const FIRST_RETRY: Duration = Duration::from_secs(1);
 pub(super) const LAST_RETRY: Duration = Duration::from_secs(2);
 /// Longest sleep of a source, so that its rounds show that it runs.
 const NAP: Duration = Duration::from_millis(500);
+
+/// A notice of `count` gaps that the sound card reported, in words for the log.
+#[must_use]
+pub fn xruns(count: u64) -> String {
+    format!(
+        "the sound card reported {} (xruns): this machine is too busy to take the sound in time; `realtime_priority` in [capture] \
+         helps",
+        counted(count, "gap")
+    )
+}
 
 /// Something that happened to a source.
 #[derive(Debug, Clone)]
@@ -57,9 +68,9 @@ pub enum SourceChange {
         /// The node.
         node: String,
     },
-    /// The device overran: this process was late. The gap is in the ring.
+    /// The sound card reported gaps (xruns): this process was late. The gap is in the ring.
     Xrun {
-        /// Overruns since the last notice.
+        /// Gaps since the last notice.
         count: u64,
     },
     /// The device gives another number of samples a second than it says, and is taken at its true rate from here on.

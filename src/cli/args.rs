@@ -1,10 +1,13 @@
 //! Helpers that several commands share.
 
 use std::fmt;
-use std::io::Write;
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
 
 use candle_core::Device;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -83,16 +86,35 @@ pub(super) fn use_threads(threads: usize, set: SetThreads) -> Result<()> {
     Ok(())
 }
 
-/// True from the first SIGINT or SIGTERM on.
+/// Exit code of a process that was told to stop twice, and did not wait for its end.
+const TOLD_TWICE: i32 = 130;
+/// A signal that follows the first this soon is the same one: `timeout` sends it to the process and to its group.
+const SAME_SIGNAL: Duration = Duration::from_secs(1);
+
+/// True from the first SIGINT or SIGTERM on. One that comes a second later or more ends the process at once.
 pub(super) fn stop_flag() -> Result<Arc<AtomicBool>> {
-    let flag = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM] {
-        // the second one ends the process at once
-        signal_hook::flag::register_conditional_shutdown(signal, 130, Arc::clone(&flag))
+    stop_flag_of(&[SIGINT, SIGTERM], SAME_SIGNAL)
+}
+
+fn stop_flag_of(signals: &[i32], same: Duration) -> Result<Arc<AtomicBool>> {
+    let (flag, armed) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+    let (mut first, wake) =
+        UnixStream::pair().map_err(|e| Error::internal(format!("no socket pair: {e}")))?;
+    for &signal in signals {
+        signal_hook::flag::register_conditional_shutdown(signal, TOLD_TWICE, Arc::clone(&armed))
             .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&flag)))
+            .and_then(|_| signal_hook::low_level::pipe::register(signal, wake.try_clone()?))
             .map_err(|e| Error::internal(format!("signal {signal} cannot be caught: {e}")))?;
     }
-    Ok(flag)
+    let arm = move || {
+        if first.read_exact(&mut [0]).is_ok() {
+            thread::sleep(same);
+            armed.store(true, Ordering::Relaxed);
+        }
+    };
+    let name = "signals";
+    let thread = thread::Builder::new().name(name.to_owned()).stack_size(64 * 1024);
+    thread.spawn(arm).map(|_| flag).map_err(|e| Error::no_thread(name, &e))
 }
 
 /// Set by each SIGHUP.
@@ -101,4 +123,22 @@ pub(super) fn hang_up_flag() -> Result<Arc<AtomicBool>> {
     signal_hook::flag::register(SIGHUP, Arc::clone(&flag))
         .map_err(|e| Error::internal(format!("SIGHUP cannot be caught: {e}")))?;
     Ok(flag)
+}
+
+#[cfg(test)]
+mod tests {
+    use signal_hook::consts::SIGUSR2;
+    use signal_hook::low_level::raise;
+
+    use super::*;
+
+    #[test]
+    fn a_signal_that_comes_twice_at_once_is_one() {
+        let flag = stop_flag_of(&[SIGUSR2], Duration::from_secs(600)).unwrap();
+        assert!(!flag.load(Ordering::Relaxed));
+        for _ in 0..3 {
+            raise(SIGUSR2).unwrap();
+        }
+        assert!(flag.load(Ordering::Relaxed), "and this process is still here");
+    }
 }

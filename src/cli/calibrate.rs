@@ -52,9 +52,9 @@ pub(super) fn run(args: &CalibrateArgs, set: SetThreads) -> Result<()> {
     bar.finish_and_clear();
     let (mut out, many) = (stdout(), outcomes.len() > 1);
     let mut short = Vec::new();
-    for Outcome { id, keep, learnt } in outcomes {
+    for Outcome { id, keep, learnt, offline } in outcomes {
         let Some(calibration) = learnt else {
-            short.push(id);
+            short.push((id, offline));
             continue;
         };
         if many {
@@ -76,17 +76,19 @@ pub(super) fn run(args: &CalibrateArgs, set: SetThreads) -> Result<()> {
             ))?;
         }
     }
-    if short.is_empty() {
-        return Ok(());
+    if short.is_empty() { Ok(()) } else { Err(not_learnt(&short, config.detect.calibrate_seconds)) }
+}
+
+/// The failure where normal is not known of some streams: their ids, and why they give no sound where they do not.
+fn not_learnt(short: &[(String, Option<String>)], seconds: f64) -> Error {
+    if let Some((id, Some(reason))) = short.iter().find(|(_, offline)| offline.is_some()) {
+        return Error::of_notice(reason, "run `cpc-stream devices`; replug it").context(id);
     }
-    Err(Error::device(
-        format!(
-            "{}: the sound ended before {:.0} s of it were heard",
-            short.join(", "),
-            config.detect.calibrate_seconds
-        ),
+    let ids: Vec<&str> = short.iter().map(|(id, _)| id.as_str()).collect();
+    Error::device(
+        format!("{}: the sound ended before {seconds:.0} s of it were heard", ids.join(", ")),
         "give more sound, or a smaller `--calibrate-seconds` (10 or more)",
-    ))
+    )
 }
 
 /// The sources to hear, with the ids of `run`: those that are named, else all.
@@ -152,6 +154,15 @@ mod tests {
         assert!(error.to_string().contains("\"attic\"") && error.fix().contains(&second), "{error}");
         config.source.clear();
         assert!(chosen(&config, &[]).unwrap_err().to_string().contains("no source"));
+    }
+
+    #[test]
+    fn a_device_that_is_not_there_is_told_as_such() {
+        let away = Some("it is not there (plug it in)".to_owned());
+        let error = not_learnt(&[("yard".into(), None), ("attic".into(), away)], 10.0);
+        assert_eq!((error.to_string().as_str(), error.fix()), ("attic: it is not there", "plug it in"));
+        let error = not_learnt(&[("yard".into(), None), ("attic".into(), None)], 10.0);
+        assert!(error.to_string().starts_with("yard, attic: the sound ended before 10 s"), "{error}");
     }
 
     #[test]

@@ -12,6 +12,7 @@ use super::args::stdout;
 use crate::config::load;
 use crate::error::{Error, ErrorKind, Result};
 use crate::serve::read_tokens;
+use crate::units::counted;
 
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -56,15 +57,18 @@ pub(super) fn run(args: &HealthArgs) -> Result<()> {
     })?;
     let token = read_tokens(&config)?.viewer;
     let answer = get(reachable(address), "/api/v1/overview", token.as_deref())?;
+    let judged = judge(&answer, args.strict);
     if args.json {
         stdout().line(format_args!("{answer:#}"))?;
     } else {
         stdout().prose(format_args!("{}", line(&answer)))?;
-        for fault in faults(&answer) {
+        // the one that is the failure is told as such
+        let told = judged.as_ref().err().map(Error::to_string);
+        for fault in faults(&answer).into_iter().filter(|&fault| told.as_deref() != Some(fault)) {
             stdout().prose(format_args!("fault: {fault}"))?;
         }
     }
-    judge(&answer, args.strict)
+    judged
 }
 
 /// The faults reported by the daemon.
@@ -77,17 +81,17 @@ pub(super) fn line(answer: &Value) -> String {
     let health = &answer["health"];
     let streams = answer["streams"].as_array().map_or(&[][..], Vec::as_slice);
     let with = |key: &str, value: &str| streams.iter().filter(|s| s[key]["state"] == value).count();
-    let give = if streams.len() == 1 { "stream gives" } else { "streams give" };
-    let wait = if health["events_pending"] == 1 { "event waits" } else { "events wait" };
+    let waiting = health["events_pending"].as_u64().unwrap_or(0);
     format!(
-        "{}: {} of {} {give} sound, {} watched; up {:.0} s, load {} %, {} {wait}",
+        "{}: sound from {} of {}, {} watched; up {:.0} s, load {} %, {} {}",
         answer["node"].as_str().unwrap_or("?"),
         with("availability", "online"),
-        streams.len(),
+        counted(streams.len(), "stream"),
         with("latest", "watching"),
         health["uptime_s"].as_f64().unwrap_or(0.0),
         health["load_percent"],
-        health["events_pending"],
+        counted(waiting, "event"),
+        if waiting == 1 { "waits" } else { "wait" },
     )
 }
 

@@ -44,13 +44,31 @@ pub(super) fn completions<C: CommandFactory>(args: &CompletionsArgs) -> Result<(
 /// # Errors
 /// When they cannot be written.
 pub(super) fn man<C: CommandFactory>(args: &ManArgs) -> Result<()> {
-    let mut command = C::command();
-    command.build();
+    let mut command = C::command().disable_help_subcommand(true);
     if let Some(folder) = &args.out {
         std::fs::create_dir_all(folder).map_err(|e| unwritten(&e))?;
         return clap_mangen::generate_to(command, folder).map_err(|e| unwritten(&e));
     }
+    command.build();
     let mut page = Vec::new();
     clap_mangen::Man::new(command).render(&mut page).map_err(|e| unwritten(&e))?;
     stdout().text(format_args!("{}", String::from_utf8_lossy(&page)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::Cli;
+
+    #[test]
+    fn each_command_has_a_page_and_help_has_none() {
+        let folder = tempfile::tempdir().unwrap();
+        man::<Cli>(&ManArgs { out: Some(folder.path().to_owned()) }).unwrap();
+        let names = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name());
+        let names: Vec<String> = names.map(|name| name.into_string().unwrap()).collect();
+        for page in ["cpc-stream.1", "cpc-stream-score.1", "cpc-stream-mqtt-test.1"] {
+            assert!(names.iter().any(|name| name == page), "{page} is not among {names:?}");
+        }
+        assert!(!names.iter().any(|name| name.contains("help")), "{names:?}");
+    }
 }

@@ -39,7 +39,7 @@ use crate::telemetry::{LogFormat, init_logs, mark_of_failure};
 #[derive(Debug, Parser)]
 #[command(name = "cpc-stream", version, max_term_width = 110, args_conflicts_with_subcommands = true)]
 #[command(
-    after_help = "Exit codes: 0 asked to stop, 2 usage or config, 3 device, 4 model, 5 broker, 70 internal."
+    after_help = "Exit codes: 0 asked to stop, 2 usage or config, 3 device, 4 model, 5 broker, 70 internal, 130 told twice to stop."
 )]
 struct Cli {
     #[command(subcommand)]
@@ -81,7 +81,7 @@ enum Command {
     #[cfg(feature = "cluster")]
     #[command(subcommand)]
     Cluster(cluster::ClusterCommand),
-    /// Check a configuration and everything that it names, without listening.
+    /// Check a configuration and the files that it names; `doctor` tries devices and the broker.
     Check(run::CheckArgs),
     /// Look over everything an install needs (configuration, devices, model, broker, limits), and say what to do.
     Doctor(doctor::DoctorArgs),

@@ -10,6 +10,7 @@ use crate::config::{Config, load};
 use crate::error::{Error, Result};
 use crate::output_file::{self, OutputFile};
 use crate::publish::{Inspection, export, inspect};
+use crate::units::counted;
 
 /// Commands of the outbox.
 #[derive(Debug, clap::Subcommand)]
@@ -107,7 +108,11 @@ fn verify(args: &VerifyArgs) -> Result<()> {
         tally.pending(),
         tally.dropped
     ))?;
-    out.line(format_args!("pending: {records} documents ({gaps} of them gaps), {} bytes", tally.bytes))?;
+    out.line(format_args!(
+        "pending: {} ({gaps} of them gaps), {} bytes",
+        counted(records, "document"),
+        tally.bytes
+    ))?;
     if let Some(oldest) = oldest {
         out.line(format_args!("the oldest was accepted at {oldest}"))?;
     }
@@ -152,7 +157,7 @@ fn write(args: &ExportArgs) -> Result<()> {
     let count = export(&folder, &mut out)?;
     out.flush().and_then(|()| output_file::sync(out.get_ref())).map_err(failed)?;
     output.keep().map_err(failed)?;
-    stdout().line(format_args!("{count} documents in {}", path.display()))
+    stdout().line(format_args!("{} in {}", counted(count, "document"), path.display()))
 }
 
 /// A reader that has gone has read enough.

@@ -189,7 +189,7 @@ fn check_files(config: &Config) -> Result<()> {
     config.source.iter().filter_map(|source| source.file.as_ref()).try_for_each(|file| check_regular(file))
 }
 
-/// Checks the configuration, the model and the files it names.
+/// Checks the configuration and the files that it names, the model among them; devices and the broker are not tried.
 ///
 /// # Errors
 /// Checks everything that `run` would refuse to start with.

@@ -11,10 +11,11 @@ use serde::Serialize;
 
 use super::args::{SetThreads, open_model, stdout, stop_flag, use_threads};
 use super::special::{is_special, stopped_at_a_pipe, until_stopped};
-use crate::archive::{ScoreJob, ScoreProgress, Summary, score};
+use crate::archive::{ScoreJob, ScoreProgress, Skipped, Summary, least_taught_s, score};
 use crate::config::load;
 use crate::detect::DetectConfig;
 use crate::error::{Error, Result};
+use crate::units::counted;
 
 /// Find events in recordings. Each is a stream of its own: its first minutes teach what is normal in it, the rest is
 /// watched. A run that was stopped or killed goes on when the same command is given again.
@@ -23,7 +24,7 @@ pub(super) struct ScoreArgs {
     /// Recordings (WAV, FLAC, OGG, MP3, M4A, AIFF, CAF and more, any rate, all channels mixed into one), or folders with recordings.
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// Where to write the events: a JSON object a line.
+    /// Where to write the events: a JSON object a line. An older file there is replaced, once all is scored.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
     /// Where to write scores as CSV, 10 rows a second of every recording, the part that normal is learnt from included.
@@ -116,6 +117,7 @@ pub(super) fn run(args: &ScoreArgs, set: SetThreads) -> Result<()> {
             ScoreProgress::Done => bar.inc(1),
         }
     };
+    let older = std::fs::metadata(&job.out).is_ok_and(|found| found.is_file() && found.len() > 0);
     let special = job.inputs.iter().chain([&job.out]).chain(&job.frames).any(|path| is_special(path));
     let (work, stopped) = (job.clone(), Arc::clone(&stop));
     let summary = until_stopped(&stop, special, move || score(&work, (&manifest, cpc), &stopped, &watch));
@@ -124,10 +126,11 @@ pub(super) fn run(args: &ScoreArgs, set: SetThreads) -> Result<()> {
     if summary.stopped && special {
         return Err(stopped_at_a_pipe());
     }
-    tell(&summary, &job)
+    tell(&summary, &job, older)
 }
 
-fn tell(summary: &Summary, job: &ScoreJob) -> Result<()> {
+/// Says what became of the recordings; `older` where the file of events was there before.
+fn tell(summary: &Summary, job: &ScoreJob, older: bool) -> Result<()> {
     for skipped in &summary.skipped {
         let (file, reason) = (skipped.file.display().to_string(), &skipped.reason);
         // most reasons of a reader name the file already
@@ -137,10 +140,10 @@ fn tell(summary: &Summary, job: &ScoreJob) -> Result<()> {
     }
     if let Some(first) = summary.others.first() {
         let (count, first) = (summary.others.len(), first.display());
-        let plural = if count == 1 { "" } else { "s" };
         drop(writeln!(
             std::io::stderr(),
-            "passed over: {count} file{plural} in folders not named as audio ({first}{})",
+            "passed over: {} in folders not named as audio ({first}{})",
+            counted(count, "file"),
             if count == 1 { "" } else { ", …" }
         ));
     }
@@ -152,32 +155,62 @@ fn tell(summary: &Summary, job: &ScoreJob) -> Result<()> {
         ));
     }
     if scored == 0 {
-        let (given, fix) = if job.calibrate_across {
-            ("folders", "give folders whose recordings are together longer than `--calibrate-seconds`")
-        } else {
-            (
-                "files",
-                "give audio files that are longer than `--calibrate-seconds`, or learn over the short files of a folder with \
-                 `--calibrate-across`",
-            )
-        };
+        let given = if job.calibrate_across { "folders" } else { "files" };
         return Err(Error::device(
             format!("none of the {given} could be scored, and nothing was written"),
-            fix,
+            fix(&summary.skipped, job.calibrate_across, least_taught_s(&job.detect)),
         ));
     }
     let earlier = match summary.earlier {
         0 => String::new(),
         n => format!(" ({n} of them before)"),
     };
-    let plural = if scored == 1 { "" } else { "s" };
     out.prose(format_args!(
-        "wrote {}: {} event{} in {:.2} h of sound from {scored} file{plural}{earlier}, {} left out, {:.0} × real time",
+        "wrote {}{}: {} in {:.2} h of sound from {}{earlier}, {} left out, {:.0} × real time",
         job.out.display(),
-        summary.events,
-        if summary.events == 1 { "" } else { "s" },
+        if older { " over an older one" } else { "" },
+        counted(summary.events, "event"),
         summary.seconds / 3600.0,
+        counted(scored, "file"),
         summary.skipped.len(),
         summary.seconds_now / summary.took.as_secs_f64().max(1e-3)
     ))
+}
+
+/// What to do where none could be scored, by what is wrong with them. `least_s` are the fewest seconds of a file that teaches where
+/// a folder is learnt as one.
+fn fix(skipped: &[Skipped], across: bool, least_s: f64) -> String {
+    let longest = skipped.iter().filter_map(|skipped| skipped.short_s).max_by(f64::total_cmp);
+    match longest {
+        None => "check the path: it must lead to recordings that can be read, or to a folder of them".to_owned(),
+        Some(longest) if longest < least_s => {
+            format!("join the files, or record longer ones: {least_s} s are the least from which anything can be learnt")
+        }
+        Some(_) if across => {
+            "give folders with more sound, or a smaller `--calibrate-seconds` (10 or more); the lines above say what is missing".to_owned()
+        }
+        Some(_) => format!(
+            "give audio files that are longer than `--calibrate-seconds`, or learn over the short files of a folder ({least_s} s or \
+             more each) with `--calibrate-across`"
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_fix_is_that_of_the_cause() {
+        let of = |short_s| Skipped { file: "a.wav".into(), reason: "it is bad".into(), short_s };
+        assert!(fix(&[], false, 2.5).contains("check the path"));
+        for across in [false, true] {
+            assert!(fix(&[of(None)], across, 2.5).contains("check the path"));
+            let short = fix(&[of(Some(2.0)), of(None)], across, 2.5);
+            assert!(short.contains("join the files") && short.contains("2.5 s"), "{short}");
+            let longer = fix(&[of(Some(2.0)), of(Some(20.0))], across, 2.5);
+            assert_eq!(longer.contains("--calibrate-across"), !across, "{longer}");
+            assert!(longer.contains("--calibrate-seconds"), "{longer}");
+        }
+    }
 }

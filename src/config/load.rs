@@ -2,6 +2,7 @@
 
 #![deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use std::ffi::OsString;
 use std::io::Read;
 use std::path::Path;
 
@@ -20,6 +21,8 @@ const MAX_BYTES: u64 = 1 << 20;
 const LIKE: f64 = 0.8;
 
 const ENV_PREFIX: &str = "CPC_STREAM_";
+/// What the flags are called among the origins.
+const FLAG: &str = "flag";
 
 /// The effective configuration, and where each value came from.
 #[derive(Debug, Clone)]
@@ -50,7 +53,10 @@ impl Loaded {
                     || "default".to_owned(),
                     |metadata| match &metadata.source {
                         Some(source) => source.to_string(),
-                        None => metadata.name.to_string(),
+                        None => match variable(metadata, &path) {
+                            Some((name, _)) => format!("variable {name}"),
+                            None => metadata.name.to_string(),
+                        },
                     },
                 );
                 rows.push((path, value.to_string(), origin));
@@ -72,7 +78,7 @@ pub fn load(file: Option<&Path>, flags: impl Serialize) -> Result<Loaded> {
         figment = figment.merge(OfFile { path, provider: Toml::string(&text) });
     }
     figment = figment.merge(Env::prefixed(ENV_PREFIX).split("__"));
-    figment = figment.merge(Named("flag", Serialized::defaults(flags)));
+    figment = figment.merge(Named(FLAG, Serialized::defaults(flags)));
     let config: Config = loop {
         let error = match figment.extract() {
             Ok(config) => break config,
@@ -89,7 +95,7 @@ pub fn load(file: Option<&Path>, flags: impl Serialize) -> Result<Loaded> {
             _ => return Err(unreadable(error.as_ref())),
         }
     };
-    config.validate()?;
+    config.validate().map_err(|error| at_its_origin(error, &figment))?;
     Ok(Loaded { config, figment })
 }
 
@@ -102,7 +108,68 @@ fn unreadable(error: Option<&figment::Error>) -> Error {
     let fix = "see every key with `cpc-stream config show`; variables are CPC_STREAM_SECTION__KEY";
     // figment says: unknown field: found `foo`, expected `one of `a`, `b``
     let plain = what.replace("field: found", "field").replace("expected `one", "expected one");
-    Error::config(what, advice(&plain, fix))
+    let plain = plain_types(&plain);
+    Error::config(plain_types(&what), advice(&plain, fix))
+}
+
+/// A message of serde with the type that it expected in the words of a user.
+fn plain_types(message: &str) -> String {
+    const EXPECTED: &str = "expected ";
+    let Some((before, rest)) = message.split_once(EXPECTED) else { return message.to_owned() };
+    let (found, after) = match rest.strip_prefix("a boolean") {
+        Some(after) => ("bool", after),
+        None => rest.split_at(rest.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(rest.len())),
+    };
+    let plain = match found {
+        "bool" => "true or false",
+        "f32" | "f64" => "a number",
+        "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number, 0 or more",
+        "i8" | "i16" | "i32" | "i64" | "isize" => "a whole number",
+        _ => return message.to_owned(),
+    };
+    format!("{before}{EXPECTED}{plain}{after}")
+}
+
+/// A failure about a key, `section.key is …`, in the words of where its value came from: a flag or a variable.
+fn at_its_origin(error: Error, figment: &Figment) -> Error {
+    let Some(key) = key_of(&error) else { return error };
+    let Some(metadata) = figment.find_metadata(&key) else { return error };
+    match variable(metadata, &key) {
+        Some((name, _)) => renamed(&error, &key, &name, &format!("set {name} to ")),
+        None if metadata.name == FLAG => told_by_flag(error),
+        None => error,
+    }
+}
+
+/// A failure about a key, where its value came from a flag: with the flag in place of the key.
+#[must_use]
+pub fn told_by_flag(error: Error) -> Error {
+    let Some(key) = key_of(&error) else { return error };
+    let flag = match key.as_str() {
+        "model.path" => "--model".to_owned(),
+        "http.listen" => "--http".to_owned(),
+        key => format!("--{}", key.rsplit('.').next().unwrap_or(key).replace('_', "-")),
+    };
+    renamed(&error, &key, &flag, &format!("give `{flag}` "))
+}
+
+/// The key that a failure begins with.
+fn key_of(error: &Error) -> Option<String> {
+    let cause = error.to_string();
+    let key = cause.split_whitespace().next()?.trim_end_matches(':');
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || ".-_".contains(c);
+    (key.contains('.') && key.chars().all(plain)).then(|| key.to_owned())
+}
+
+fn renamed(error: &Error, key: &str, name: &str, give: &str) -> Error {
+    let cause = error.to_string();
+    let cause = format!("{name}{}", cause.strip_prefix(key).unwrap_or_default());
+    let (section, last) = key.rsplit_once('.').unwrap_or(("", key));
+    let fix = match error.fix().strip_prefix(&format!("set {last} in [{section}] to ")) {
+        Some(value) => format!("{give}{value}"),
+        None => error.fix().to_owned(),
+    };
+    Error::new(error.kind(), cause, fix)
 }
 
 /// Whether a string was expected where something else was found.
@@ -114,10 +181,18 @@ fn wants_text(error: &figment::Error) -> bool {
 
 /// The variable that a value came from, and its text.
 fn variable_of(error: &figment::Error) -> Option<(String, String)> {
-    let from_variables = error.metadata.as_ref().is_some_and(|m| m.name.contains("environment"));
-    let wanted = format!("{ENV_PREFIX}{}", error.path.join("__")).to_ascii_uppercase();
-    let mut variables = std::env::vars().filter(|_| from_variables);
-    variables.find(|(name, _)| name.to_ascii_uppercase() == wanted)
+    variable(error.metadata.as_ref()?, &error.path.join("."))
+}
+
+/// The variable that the value of `key` came from, and its text; none where it came from elsewhere.
+fn variable(metadata: &figment::Metadata, key: &str) -> Option<(String, String)> {
+    if !metadata.name.contains("environment") {
+        return None;
+    }
+    let wanted = format!("{ENV_PREFIX}{}", key.replace('.', "__")).to_ascii_uppercase();
+    let text =
+        |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
+    std::env::vars_os().filter_map(text).find(|(name, _)| name.to_ascii_uppercase() == wanted)
 }
 
 /// The text of a variable, still called one.
@@ -159,7 +234,7 @@ fn check_file(path: &Path, text: &str) -> Result<()> {
         .map_err(|message| {
             let mut lines = message.lines().filter(|line| !line.trim().is_empty());
             let place = lines.next().unwrap_or_default().trim_start_matches("TOML parse error ").to_owned();
-            let reason = lines.next_back().unwrap_or_default().to_owned();
+            let reason = plain_types(lines.next_back().unwrap_or_default());
             let excerpt =
                 message.lines().find_map(|l| l.split_once("| ").map(|(_, code)| code.trim())).unwrap_or("");
             let fix = "correct that line; `cpc-stream config show` lists every key, and `cpc-stream config schema` says what each is";
@@ -225,6 +300,50 @@ impl<P: Provider> Provider for Named<P> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn types_are_told_in_words() {
+        for (said, plain) in [
+            ("invalid type: string \"x\", expected f64", "invalid type: string \"x\", expected a number"),
+            (
+                "found string \"two\", expected f64 for key \"a.b\"",
+                "found string \"two\", expected a number for key \"a.b\"",
+            ),
+            (
+                "invalid value: integer `-1`, expected u32",
+                "invalid value: integer `-1`, expected a whole number, 0 or more",
+            ),
+            (
+                "invalid type: integer `1`, expected a boolean",
+                "invalid type: integer `1`, expected true or false",
+            ),
+            ("invalid type: integer `1`, expected a string", "invalid type: integer `1`, expected a string"),
+            ("unknown field `x`, expected one of `a`", "unknown field `x`, expected one of `a`"),
+            ("no such message", "no such message"),
+        ] {
+            assert_eq!(plain_types(said), plain);
+        }
+    }
+
+    #[test]
+    fn a_value_out_of_range_is_told_by_its_flag() {
+        for (section, key, flag) in [
+            ("detect", "events_per_hour", "--events-per-hour"),
+            ("detect", "calibrate_seconds", "--calibrate-seconds"),
+        ] {
+            let flags = toml::Table::from_iter([(
+                section.to_owned(),
+                toml::Value::Table(toml::Table::from_iter([(key.to_owned(), toml::Value::Float(0.0))])),
+            )]);
+            let error = load(None, flags).unwrap_err();
+            assert!(error.to_string().starts_with(&format!("{flag} is 0, expected ")), "{error}");
+            assert!(error.fix().starts_with(&format!("give `{flag}` a number from ")), "{}", error.fix());
+        }
+        let error = told_by_flag(Error::config("model.precision: \"x\" is none", "take f32"));
+        assert_eq!((error.to_string().as_str(), error.fix()), ("--precision: \"x\" is none", "take f32"));
+        let error = told_by_flag(Error::config("the file is away", "look for it"));
+        assert_eq!(error.to_string(), "the file is away");
+    }
 
     #[test]
     fn a_misspelt_key_has_its_neighbour_named() {

@@ -12,6 +12,6 @@ mod train;
 
 pub use critic::CriticTraining;
 pub use daemon::{Config, ModelConfig};
-pub use load::{Loaded, load};
+pub use load::{Loaded, load, told_by_flag};
 pub use snapshots::SnapshotConfig;
 pub use train::{Augment, Compose, Queue, Scale, TrainConfig};

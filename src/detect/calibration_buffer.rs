@@ -1,7 +1,7 @@
 //! What calibration keeps of the sound until it is fitted.
 
 use super::activity::Activity;
-use super::background_model::{BackgroundModel, GainStep, RawRows};
+use super::background_model::{BackgroundModel, GainStep, RawRows, WARM_UP};
 use super::band_predictors::BandPredictors;
 use super::calibration::{CALIBRATION_VERSION, CachedId, Calibration, critic_probability, vote};
 use super::config::DetectConfig;
@@ -23,6 +23,12 @@ const CHUNK: usize = 20 * FRAME_RATE as usize;
 const MOST_CHUNKS: usize = 60;
 /// Pieces of time for cross-fitting.
 const FOLDS: usize = 5;
+/// Frames that calibration needs beyond the first second after each break, of which windows are not full: 9 s, of which a fifth
+/// can be left out of a fit, and what lies far from the rest.
+const LEAST_SETTLED: u64 = 9 * FRAME_RATE as u64;
+/// Where sound breaks off so often that this is not reached, calibration ends after so many frames more than were asked for, or
+/// twice as many, and says what is missing.
+const MOST_MORE: u64 = 60 * FRAME_RATE as u64;
 /// Frames from the end of calibration that the first watched frames build on.
 const TAIL_FRAMES: usize = 600;
 
@@ -38,6 +44,9 @@ pub(crate) struct CalibrationBuffer {
     frames: u64,
     /// Index of the last frame.
     last: Option<u64>,
+    /// Frames since the last break, and those that came later than a second after one.
+    since: u64,
+    settled: u64,
     pmi: Vec<f32>,
     levels: Vec<f64>,
     bands: Kept,
@@ -60,6 +69,8 @@ impl CalibrationBuffer {
             blocks: config.calibrate_seconds.ceil() as u64,
             frames: 0,
             last: None,
+            since: 0,
+            settled: 0,
             pmi: Vec::new(),
             levels: Vec::new(),
             bands: Kept::new(BANDS, CHUNK),
@@ -78,9 +89,11 @@ impl CalibrationBuffer {
             self.thin_out();
         }
         let chunk = self.frames as usize / CHUNK;
+        let follows = self.last.is_some_and(|last| frame.index == last + 1);
+        self.since = if follows { self.since + 1 } else { 1 };
+        self.settled += u64::from(self.since > WARM_UP as u64);
         if chunk.is_multiple_of(self.stride) {
             let at = self.bands.len();
-            let follows = self.last.is_some_and(|last| frame.index == last + 1);
             let first_of_chunk = (self.frames as usize).is_multiple_of(CHUNK) && self.stride > 1;
             if !follows || first_of_chunk {
                 self.breaks.push(at);
@@ -105,16 +118,24 @@ impl CalibrationBuffer {
 
     /// Share of the wanted seconds that was received, 0 to 1.
     pub(crate) fn done(&self) -> f32 {
-        self.frames as f32 / (self.blocks * u64::from(FRAME_RATE)) as f32
+        let missing =
+            self.wanted().saturating_sub(self.frames).max(LEAST_SETTLED.saturating_sub(self.settled));
+        self.frames as f32 / (self.frames + missing).max(1) as f32
     }
 
     pub(crate) fn is_full(&self) -> bool {
-        self.frames >= self.blocks * u64::from(FRAME_RATE)
+        self.is_full_in(0)
     }
 
-    /// Whether `frames` more are enough.
+    /// Whether `frames` more may be enough.
     pub(crate) fn is_full_in(&self, frames: usize) -> bool {
-        self.frames + frames as u64 >= self.blocks * u64::from(FRAME_RATE)
+        let (more, wanted) = (frames as u64, self.wanted());
+        let most = wanted + wanted.max(MOST_MORE);
+        self.frames + more >= wanted && (self.settled + more >= LEAST_SETTLED || self.frames + more >= most)
+    }
+
+    fn wanted(&self) -> u64 {
+        self.blocks * u64::from(FRAME_RATE)
     }
 
     /// Learns what is normal. Takes about a second for 5 minutes.
@@ -301,6 +322,36 @@ fn relative(scores: &[(usize, f64)], combination: &mut Combination) -> (Baseline
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sound_in_short_pieces_is_collected_until_windows_were_full_for_long_enough() {
+        let shape = FrameShape { horizons: 1, latent: 1, context: 1 };
+        let config = DetectConfig { calibrate_seconds: 10.0, ..Default::default() };
+        let frame = |index| Frame {
+            index,
+            pmi: vec![0.0],
+            z: vec![0.0],
+            c: vec![0.0],
+            bands: vec![0.0; BANDS],
+            level_dbfs: -40.0,
+        };
+        // frames of a piece, and how many are needed in all
+        for (piece, needed) in [(10_000, 1000), (200, 1800), (150, 2700), (100, 7000), (50, 7000)] {
+            let mut collector = CalibrationBuffer::new(&config, shape);
+            let mut count = 0u64;
+            while !collector.is_full() {
+                assert!(count < needed, "{piece}: {count}");
+                assert!(
+                    collector.done() < 1.0 && collector.is_full_in((needed - count) as usize),
+                    "{piece}: {count}"
+                );
+                // a second is missing between two pieces
+                collector.push(&frame(count + count / piece * 100));
+                count += 1;
+            }
+            assert_eq!(count, needed, "{piece}");
+        }
+    }
 
     #[test]
     fn an_hour_keeps_whole_chunks_and_bounded_memory() {

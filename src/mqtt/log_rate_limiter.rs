@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use crate::units::HeldBack;
+
 const PERIOD: Duration = Duration::from_secs(10);
 
 /// Logs a line at once, holds back lines that follow within ten seconds, then logs only the latest.
@@ -33,10 +35,10 @@ impl LogRateLimiter {
         }
         let Some((bad, line)) = self.waiting.take() else { return false };
         self.last = Some(now);
-        let held = std::mem::take(&mut self.held);
+        let held = HeldBack(std::mem::take(&mut self.held));
         match bad {
-            true => tracing::warn!(held, "{line}"),
-            false => tracing::info!(held, "{line}"),
+            true => tracing::warn!("{line}{held}"),
+            false => tracing::info!("{line}{held}"),
         }
         true
     }

@@ -176,12 +176,14 @@ pub struct InputHealth {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct StreamHealth {
-    /// Overruns of the ring: episodes in which it was full and refused samples.
+    /// Overruns: episodes in which the ring was full and refused samples.
     pub overruns: u64,
-    /// Times the sound card reported a gap; for a card with several channels counted at its first stream.
+    /// Xruns: times that the sound card reported a gap; for a card with several channels counted at its first stream.
     pub xruns: u64,
     /// Samples that never reached the model.
     pub lost_samples: u64,
+    /// Share of the samples of the last 15 minutes that were lost while the source gave sound, percent; 0 in the first minute.
+    pub lost_percent: f64,
     /// Samples at the model's rate that came in.
     pub samples_in: u64,
     /// Samples that were scored.

@@ -187,7 +187,7 @@ impl Session {
                 pause = shortest;
             }
             let reason = self.explain(reason, was_good);
-            self.log_limiter.log(true, format!("the broker is away ({reason}); events wait in the outbox"));
+            self.log_limiter.log(true, format!("the broker is away ({reason}); events wait in the outbox; `cpc-stream mqtt test` says why"));
             if self.wait(jittered(pause)).await {
                 break;
             }

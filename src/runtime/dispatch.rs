@@ -179,7 +179,7 @@ impl Dispatch {
         if let Err(error) = &result
             && let Some(held) = REFUSED.allow()
         {
-            tracing::warn!(held, "{} was refused: {error}", command.as_str());
+            tracing::warn!("{} was refused: {error}{held}", command.as_str());
         }
         let response = Response::of(result, requester.transaction);
         match requester.caller {

@@ -1,11 +1,12 @@
 //! The health document.
 
 use std::collections::{BTreeMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Instant, SystemTime};
 
 use super::PipelineFigures;
 use super::event_builder::{milli, rfc3339};
+use super::loss::{LossWindow, SoundCounts};
 use super::progress::{Figures, ThreadProgress};
 use super::snapshot::SnapshotCounts;
 use crate::capture::{OpenSource, SourceCounters};
@@ -23,6 +24,8 @@ pub(super) struct HealthReporter {
     status: Arc<PublisherStatus>,
     snapshots: Arc<SnapshotCounts>,
     streams: Vec<(String, Arc<RingCounters>, Arc<SourceCounters>)>,
+    /// What was lost of late of each of them.
+    losses: Mutex<Vec<LossWindow>>,
     /// The first stream of each source: counters of a device are reported once, not for each channel.
     firsts: HashSet<String>,
     /// Those of microphones on the broker.
@@ -40,7 +43,8 @@ impl HealthReporter {
         sources: &[OpenSource],
         cluster: Option<ClusterView>,
     ) -> Self {
-        let streams = sources
+        let started = Instant::now();
+        let streams: Vec<_> = sources
             .iter()
             .flat_map(|source| {
                 let of = |feed: &crate::capture::StreamFeed| {
@@ -54,10 +58,11 @@ impl HealthReporter {
         let firsts = sources.iter().filter_map(|source| Some(source.feeds.first()?.id.clone())).collect();
         Self {
             boot: boot.to_owned(),
-            started: Instant::now(),
+            started,
             progress,
             status,
             snapshots,
+            losses: Mutex::new(streams.iter().map(|_| LossWindow::new(started)).collect()),
             streams,
             firsts,
             mics,
@@ -84,7 +89,10 @@ impl HealthReporter {
         }
         let hop = figures.hop.percentiles();
         let mut streams = BTreeMap::new();
-        for (id, ring, source) in &self.streams {
+        let (now, mut losses) = (Instant::now(), self.losses.lock().unwrap_or_else(PoisonError::into_inner));
+        for ((id, ring, source), loss) in self.streams.iter().zip(losses.iter_mut()) {
+            let counts = SoundCounts { came: ring.pushed(), lost: ring.lost(), opened: source.opened() };
+            let share = loss.share(now, counts);
             let found = figures.streams.iter().find(|(name, _)| name == id);
             let pipeline = found.map(|(_, figures)| *figures).unwrap_or_default();
             let samples = pipeline.samples;
@@ -93,7 +101,8 @@ impl HealthReporter {
                 StreamHealth {
                     overruns: ring.overruns(),
                     xruns: if self.firsts.contains(id) { source.xruns() } else { 0 },
-                    lost_samples: ring.lost(),
+                    lost_samples: counts.lost,
+                    lost_percent: (share * 1e4).round() / 100.0,
                     samples_in: samples.resampled,
                     samples_scored: samples.scored,
                     samples_shed: samples.shed,
@@ -114,6 +123,7 @@ impl HealthReporter {
                 },
             );
         }
+        drop(losses);
         let total = |of: fn(&StreamHealth) -> u64| streams.values().map(of).sum();
         let mut health = Health {
             time: rfc3339(SystemTime::now()),

@@ -371,8 +371,7 @@ pub(super) fn publish(sender: &EventSender, patient: bool, message: Outgoing) ->
     let sent = if patient { sender.send_timeout(message, PATIENCE) } else { sender.try_send(message) };
     if !sent && let Some(held) = FULL.allow() {
         tracing::error!(
-            held,
-            "the publish queue is full or gone; a document was refused (counted in health)"
+            "the publish queue is full or gone; a document was refused (counted in health){held}"
         );
     }
     sent

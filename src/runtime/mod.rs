@@ -34,6 +34,7 @@ mod learning;
 mod learning_progress;
 mod liveness;
 mod lock;
+mod loss;
 mod microphones;
 mod mute;
 mod notices;

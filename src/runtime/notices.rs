@@ -1,7 +1,7 @@
 //! Notices of sources, for the log, the broker and the page.
 
 use super::daemon::Daemon;
-use crate::capture::{Notice, SourceChange};
+use crate::capture::{Notice, SourceChange, xruns};
 use crate::publish::{Availability, Outgoing};
 use crate::serve::UiEvent;
 use crate::telemetry::LogThrottle;
@@ -41,7 +41,7 @@ impl Daemon {
                 return;
             }
             SourceChange::Xrun { count } => {
-                tracing::warn!("{}: {count} overruns of the device", notice.source);
+                tracing::warn!("{}: {}", notice.source, xruns(*count));
                 return;
             }
             SourceChange::Ended { frames, failure } => {
@@ -57,7 +57,7 @@ impl Daemon {
             if !self.publisher.sender().try_send(message)
                 && let Some(held) = FULL.allow()
             {
-                tracing::warn!(held, "{source}: the publish queue is full, availability was not sent");
+                tracing::warn!("{source}: the publish queue is full, availability was not sent{held}");
             }
         }
     }

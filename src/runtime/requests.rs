@@ -72,9 +72,7 @@ impl Inference {
             RequestBody::Budget(budget) => {
                 let streams = self.meant(budget.stream.as_deref())?;
                 self.set_budget(&streams, budget.events_per_hour)?;
-                Ok(Some(
-                    self.named(&streams, &format!("the budget is {} events an hour", budget.events_per_hour)),
-                ))
+                Ok(Some(self.named(&streams, &format!("the budget is {}", an_hour(budget.events_per_hour)))))
             }
             RequestBody::Mute(mute) => {
                 let streams = self.meant(mute.stream.as_deref())?;
@@ -184,4 +182,9 @@ fn unknown_stream(id: &str) -> Refusal {
         format!("there is no stream {id}, or it is over"),
         "name a stream that the health document lists",
     ))
+}
+
+/// `1 event an hour`, `2.5 events an hour`.
+fn an_hour(events: f64) -> String {
+    format!("{events} event{} an hour", if events == 1.0 { "" } else { "s" })
 }

@@ -13,6 +13,7 @@ use super::server::NodeInfo;
 use super::ui_sender::{CalibrationView, SpectrogramColumn, UiEvent};
 use crate::event::{Event, Phase, Tier};
 use crate::publish::{Availability, Health, Presence, Score, Watching};
+use crate::units::counted;
 
 /// Seconds of a stream that are kept.
 const HOUR: usize = 3600;
@@ -234,10 +235,20 @@ impl DashboardState {
                 .any(|view| view.id == *id && state_label(view.latest.as_ref()) == "calibrating");
             if stream.learning_failed > 0 && calibrating {
                 let times = stream.learning_failed;
-                faults.push(format!("{id}: learning what is normal failed {times} times and begins anew"));
+                faults.push(format!(
+                    "{id}: learning what is normal failed {} and begins anew",
+                    counted(times, "time")
+                ));
             }
             if !["good", ""].contains(&stream.input.state.as_str()) {
                 faults.push(format!("{id}: the input is {}", stream.input.state));
+            }
+            if stream.lost_percent >= LOST_PERCENT {
+                faults.push(format!(
+                    "{id}: {:.0} % of its sound of the last 15 minutes is lost: the machine is too slow for its streams (see the load), \
+                     or the device or the network loses it",
+                    stream.lost_percent
+                ));
             }
             if let (Some(measured), Some(configured)) = (stream.measured_hz, stream.configured_hz)
                 && measured.abs_diff(configured) * WRONG_FORM > configured
@@ -284,6 +295,9 @@ impl DashboardState {
     }
 }
 
+/// From so many percent of lost sound on it is a fault; the rule in `config/prometheus-alerts.yaml` has the same limit.
+const LOST_PERCENT: f64 = 1.0;
+
 /// A rate that is off by more than this share of the configured one is a wrong PCM format, not a wrong clock.
 const WRONG_FORM: u32 = 20;
 
@@ -313,6 +327,7 @@ fn column_json(column: &SpectrogramColumn) -> Value {
 mod tests {
     use super::*;
     use crate::event::samples;
+    use crate::publish::StreamHealth;
 
     fn dashboard() -> DashboardState {
         let streams = vec!["hall".to_owned(), "yard".to_owned()];
@@ -335,6 +350,19 @@ mod tests {
             dashboard.take(UiEvent::Event(Box::new(samples::event("hall", seq))));
         }
         assert_eq!(dashboard.events().len(), EVENTS);
+    }
+
+    #[test]
+    fn lost_sound_is_a_fault_from_one_percent_on() {
+        let dashboard = dashboard();
+        let faults = |lost_percent| {
+            let stream = StreamHealth { lost_percent, ..StreamHealth::default() };
+            let streams = [("hall".to_owned(), stream)].into();
+            dashboard.faults(&Health { streams, ..Health::default() })
+        };
+        assert_eq!(faults(0.99), Vec::<String>::new());
+        let found = faults(63.0);
+        assert!(found.len() == 1 && found[0].starts_with("hall: 63 % of its sound"), "{found:?}");
     }
 
     #[test]

@@ -156,7 +156,7 @@ async fn token(State(guard): State<Arc<AccessGuard>>, mut request: Request, next
                 .extensions()
                 .get::<Peer>()
                 .map_or_else(|| "somebody".to_owned(), |peer| peer.0.to_string());
-            tracing::warn!(held, "{peer} shows a wrong token at {}", request.uri().path());
+            tracing::warn!("{peer} shows a wrong token at {}{held}", request.uri().path());
         }
         sleep(WRONG).await;
     }

@@ -3,6 +3,8 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::units::HeldBack;
+
 /// A line of one kind is written this often at most.
 const PERIOD: Duration = Duration::from_secs(10);
 
@@ -17,13 +19,13 @@ impl LogThrottle {
         Self(Mutex::new((None, 0)))
     }
 
-    /// `Some` where a line may be written now, with the number of lines held back since the last one.
+    /// `Some` where a line may be written now, with the lines held back since the last one.
     #[must_use]
-    pub fn allow(&self) -> Option<u64> {
+    pub fn allow(&self) -> Option<HeldBack> {
         self.allow_at(Instant::now())
     }
 
-    fn allow_at(&self, now: Instant) -> Option<u64> {
+    fn allow_at(&self, now: Instant) -> Option<HeldBack> {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (last, held) = &mut *known;
         if last.is_some_and(|last| now < last + PERIOD) {
@@ -31,7 +33,7 @@ impl LogThrottle {
             return None;
         }
         *last = Some(now);
-        Some(std::mem::take(held))
+        Some(HeldBack(std::mem::take(held)))
     }
 }
 
@@ -42,11 +44,11 @@ mod tests {
     #[test]
     fn one_line_in_ten_seconds_and_the_others_are_counted() {
         let (seldom, start) = (LogThrottle::new(), Instant::now());
-        assert_eq!(seldom.allow_at(start), Some(0));
+        assert_eq!(seldom.allow_at(start), Some(HeldBack(0)));
         for _ in 0..900 {
             assert_eq!(seldom.allow_at(start + PERIOD / 2), None);
         }
-        assert_eq!(seldom.allow_at(start + PERIOD), Some(900));
+        assert_eq!(seldom.allow_at(start + PERIOD), Some(HeldBack(900)));
         assert_eq!(seldom.allow_at(start + PERIOD), None);
     }
 }

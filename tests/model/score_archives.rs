@@ -196,6 +196,7 @@ fn whatever_interrupts_it_and_however_many_threads_the_outputs_are_the_same() {
     let outcome = run(home, &with("e.jsonl", "f.csv", "2"), LIMIT);
     assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
     assert!(read("f.csv") != read("whole.csv"));
+    assert!(outcome.stdout.contains("over an older one"), "{}", outcome.stdout);
 }
 
 #[test]
@@ -303,4 +304,32 @@ fn short_files_of_a_folder_are_learnt_as_one_and_the_rest_is_scored() {
         rows(&home.join("f.csv")).into_iter().map(|row| row.file).collect();
     assert!(names[..names.len() - 1].iter().all(|name| scored.contains(&format!("mic/a/{name}"))));
     assert!(scored.iter().all(|file| !file.starts_with("mic/short")));
+}
+
+#[test]
+fn files_of_three_seconds_teach_together_and_shorter_ones_are_refused_with_the_reason() {
+    let home = tempfile::tempdir().unwrap();
+    let home = home.path();
+    let settings = ["--calibrate-across", "--calibrate-seconds", "10", "--events-per-hour", "60"];
+    let (_, names) = record_short(&home.join("three"), (36.0, 6.0, 3), 3);
+    let files = ["three", "--out", "e.jsonl", "--frames", "f.csv"];
+    let outcome = succeed(home, &[files.as_slice(), &settings].concat());
+    assert!(!outcome.stderr.contains("begins anew"), "{}", outcome.stderr);
+    // 9 files have 9 s between them that come after the first two of each
+    let scored = |name: &String| {
+        let file = format!("three/{name}");
+        rows(&home.join("f.csv")).iter().any(|row| row.file == file && row.score > 0.0)
+    };
+    assert!(names[9..names.len() - 1].iter().all(scored), "{names:?}");
+
+    record_short(&home.join("two"), (36.0, 6.0, 3), 2);
+    for across in [&settings[..], &settings[1..]] {
+        let outcome = score(home, &[["two", "--out", "x.jsonl"].as_slice(), across].concat());
+        assert_eq!(outcome.code, Some(3), "{}", outcome.stderr);
+        assert!(!outcome.stderr.contains("begins anew"), "{}", outcome.stderr);
+        assert!(outcome.stderr.contains("2.5 s are the least"), "{}", outcome.stderr);
+    }
+
+    let outcome = score(home, &["nosuch", "--out", "x.jsonl"]);
+    assert!(outcome.code == Some(3) && outcome.stderr.contains("check the path"), "{}", outcome.stderr);
 }

@@ -47,7 +47,7 @@ fn usage() {
     refused(home.path(), &["--frob"], 2, "--frob");
     refused(home.path(), &["--devise", "hw:0"], 2, "--devise");
     refused(home.path(), &["--events-per-hour", "many", "--input", "room.wav"], 2, "many");
-    refused(home.path(), &["--events-per-hour", "0", "--input", "room.wav"], 2, "events_per_hour");
+    refused(home.path(), &["--events-per-hour", "0", "--input", "room.wav"], 2, "--events-per-hour is 0");
     refused(home.path(), &["--input", "-", "--stdin-rate", "5"], 2, "5 Hz");
     for help in ["--help", "--version", "help"] {
         let outcome = run(home.path(), &[help], LIMIT);

@@ -174,7 +174,7 @@ fn flags_beat_the_environment_beats_the_file_beats_the_defaults() {
     for (key, origin) in [
         ("node = ", "c.toml"),
         ("detect.hang_ms = 300.0", "c.toml"),
-        ("detect.events_per_hour = 3.0", "CPC_STREAM_"),
+        ("detect.events_per_hour = 3.0", "# variable CPC_STREAM_DETECT__EVENTS_PER_HOUR"),
         ("detect.calibrate_seconds = 40.0", "# flag"),
         ("detect.skip_k = 2", "# default"),
         ("publish.prefix = ", "# default"),

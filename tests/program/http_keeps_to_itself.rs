@@ -110,7 +110,7 @@ fn without_a_token_only_this_machine_asks_and_no_website() {
 
     let outcome = run(home.path(), &["health", "--http", &at], LIMIT);
     assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
-    assert!(outcome.stdout.contains("1 of 1 stream gives sound"), "{}", outcome.stdout);
+    assert!(outcome.stdout.contains("sound from 1 of 1 stream, "), "{}", outcome.stdout);
     drop(daemon.stdin());
     daemon.finish(LIMIT);
     let outcome = run(home.path(), &["health", "--http", &at], LIMIT);

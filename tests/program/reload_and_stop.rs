@@ -112,3 +112,16 @@ fn a_second_daemon_on_the_folder_is_refused() {
     let third = Daemon::start(program(home.path()).args(arguments).stdin(Stdio::null()));
     third.await_log(&["offline"], LONG);
 }
+
+/// As `timeout` of some shells sends it: to the process, and to its group.
+#[test]
+fn a_signal_that_comes_twice_at_once_is_one() {
+    let home = tempfile::tempdir().unwrap();
+    let mut command = program(home.path());
+    let daemon = Daemon::start(command.args(["--input", "-"]).stdin(Stdio::piped()));
+    daemon.await_log(&["model "], LONG);
+    daemon.signal("TERM");
+    let (outcome, _) = daemon.stop(LONG);
+    assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("stopped: "), "{}", outcome.stderr);
+}

@@ -24,7 +24,7 @@ const SILENT: Duration = Duration::from_secs(2);
 const LOOK: Duration = Duration::from_millis(50);
 /// After a longer interval the process itself was suspended, not the device.
 const STOPPED: Duration = Duration::from_secs(1);
-/// Least time between two notices of overruns: a slow machine has many a second.
+/// Least time between two notices of xruns: a slow machine has many a second.
 const NOTICES: Duration = Duration::from_secs(10);
 /// ALSA's poll timeout: without one the audio thread may never end.
 const POLL: Duration = Duration::from_millis(500);
@@ -229,13 +229,13 @@ impl Session {
 
     /// Watches the callbacks until the device is lost (why) or the source is to stop (`None`).
     pub(super) fn watch(&self, link: &SourceLink) -> Option<DeviceLoss> {
-        let mut overruns = Overruns::default();
-        let loss = self.watch_for(&mut overruns, link);
-        overruns.notify(link);
+        let mut xruns = Xruns::default();
+        let loss = self.watch_for(&mut xruns, link);
+        xruns.notify(link);
         loss
     }
 
-    fn watch_for(&self, overruns: &mut Overruns, link: &SourceLink) -> Option<DeviceLoss> {
+    fn watch_for(&self, xruns: &mut Xruns, link: &SourceLink) -> Option<DeviceLoss> {
         let (mut callbacks, mut received) = (0, Instant::now());
         let (mut warned, mut looked) = (false, Instant::now());
         let lost = |reason: String| Some(DeviceLoss { reason, wrong_rate: false });
@@ -255,7 +255,7 @@ impl Session {
             {
                 tracing::warn!("{}: no real-time priority for the audio thread: {reason}", link.source);
             }
-            overruns.update(self.report.xruns.load(Ordering::Relaxed), link);
+            xruns.update(self.report.xruns.load(Ordering::Relaxed), link);
             let now = self.report.callbacks.load(Ordering::Relaxed);
             if now != callbacks {
                 (callbacks, received) = (now, Instant::now());
@@ -289,15 +289,15 @@ impl Session {
     }
 }
 
-/// Overruns: counted at once; the first is reported at once, later ones at most every [`NOTICES`].
+/// Xruns: counted at once; the first is reported at once, later ones at most every [`NOTICES`].
 #[derive(Debug, Default)]
-struct Overruns {
+struct Xruns {
     counted: u64,
     reported: u64,
     at: Option<Instant>,
 }
 
-impl Overruns {
+impl Xruns {
     fn update(&mut self, now: u64, link: &SourceLink) {
         link.counters.xruns.fetch_add(now - self.counted, Ordering::Relaxed);
         self.counted = now;

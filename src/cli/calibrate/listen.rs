@@ -23,6 +23,8 @@ struct Listening {
     done: f32,
     learnt: Option<Calibration>,
     closed: bool,
+    /// Why it gives no sound now.
+    offline: Option<String>,
 }
 
 /// The result of a stream.
@@ -33,6 +35,8 @@ pub(super) struct Outcome {
     pub(super) keep: bool,
     /// The calibration; `None` where the sound ended before.
     pub(super) learnt: Option<Calibration>,
+    /// Why it gave no sound at the end, where it did not.
+    pub(super) offline: Option<String>,
 }
 
 /// Hears all streams of `sources` until normal is known of each, its sound ends, or the program is asked to stop.
@@ -58,11 +62,12 @@ pub(super) fn listen(
             done: 0.0,
             learnt: None,
             closed: false,
+            offline: None,
         }));
     }
     let (stop, mut piece) = (stop_flag()?, vec![0f32; PIECE]);
     while streams.iter().any(|stream| !stream.is_over()) && !stop.load(std::sync::atomic::Ordering::Relaxed) {
-        tell(&notices, bar);
+        tell(&notices, &mut streams, bar);
         let mut busy = false;
         for stream in streams.iter_mut().filter(|stream| !stream.is_over()) {
             busy |= stream.take(engine, &mut piece)?;
@@ -89,8 +94,13 @@ pub(super) fn listen(
             let _ = wait_any(open.iter().copied(), Duration::from_millis(50));
         }
     }
-    let outcome =
-        |stream: Listening| Outcome { id: stream.feed.id, keep: stream.keep, learnt: stream.learnt };
+    tell(&notices, &mut streams, bar);
+    let outcome = |stream: Listening| Outcome {
+        id: stream.feed.id,
+        keep: stream.keep,
+        learnt: stream.learnt,
+        offline: stream.offline,
+    };
     Ok(streams.into_iter().map(outcome).collect())
 }
 
@@ -122,9 +132,18 @@ impl Listening {
     }
 }
 
-/// Prints the notices of sources.
-fn tell(notices: &Receiver<Notice>, bar: &ProgressBar) {
-    for Notice { source, change, .. } in notices.try_iter() {
+/// Prints the notices of sources, and notes which streams give no sound.
+fn tell(notices: &Receiver<Notice>, streams: &mut [Listening], bar: &ProgressBar) {
+    for Notice { source, streams: concerned, change, .. } in notices.try_iter() {
+        let offline = match &change {
+            SourceChange::Online { .. } => Some(None),
+            SourceChange::Offline { reason } => Some(Some(reason)),
+            _ => None,
+        };
+        if let Some(offline) = offline {
+            let of_these = streams.iter_mut().filter(|stream| concerned.contains(&stream.feed.id));
+            of_these.for_each(|stream| stream.offline = offline.cloned());
+        }
         match change {
             SourceChange::WrongRate { nominal, measured } => {
                 tracing::warn!("{source}: it says {nominal} Hz and gives {measured}; it is taken at that");

@@ -121,8 +121,9 @@ fn histogram(judge: &CalibratedScore<'_>, budget: f64, out: &mut Output) -> Resu
     for row in 0..=HISTOGRAM_ROWS {
         let from = low + row as f64 * width;
         let bar = "█".repeat((count(from) * HISTOGRAM_WIDTH).div_ceil(most));
-        let note = if (from..from + width).contains(&alarm) { "◀ alarm" } else { "" };
-        out.line(format_args!("{from:>9.2} {bar} {note}"))?;
+        let note = if (from..from + width).contains(&alarm) { " ◀ alarm" } else { "" };
+        let line = format!("{from:>9.2} {bar}{note}");
+        out.line(format_args!("{}", line.trim_end()))?;
     }
     Ok(())
 }

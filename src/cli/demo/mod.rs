@@ -13,6 +13,7 @@ pub use scene::{Planted, Scene};
 
 use self::chart::Chart;
 use super::args::{Output, SetThreads, open_model, stdout, stop_flag, use_threads};
+use crate::config::told_by_flag;
 use crate::detect::DetectConfig;
 use crate::error::{Error, Result};
 use crate::event::{Finding, Phase};
@@ -77,15 +78,16 @@ pub(super) fn run(args: &DemoArgs, set: SetThreads) -> Result<()> {
         calibrate_seconds: QUIET_S - 1.0,
         ..DetectConfig::default()
     };
+    detect.validate().map_err(told_by_flag)?;
     out.prose(format_args!(
         "Two microphones hear machines run for {QUIET_S:.0} s; then {} sounds that do not belong there are planted in the room, \
          and the press goes wrong in {} ways. Model {} ({}), no labels: the first minute is all it learns of these places. \
-         Budget {} false alarms an hour each.",
+         Budget {} an hour each.",
         room.planted.len(),
         press.planted.len(),
         manifest.name,
         manifest.short_hash(),
-        args.events_per_hour
+        false_alarms(args.events_per_hour)
     ))?;
     out.prose(format_args!("score = -log10 p, one sign a second: {}\n", chart::LEGEND))?;
     let mut engine = Engine::new(cpc, &manifest, detect)?;
@@ -105,8 +107,13 @@ pub(super) fn run(args: &DemoArgs, set: SetThreads) -> Result<()> {
         times.p99 / 1e3
     ))?;
     out.prose(format_args!(
-        "Now with your microphone: `cpc-stream devices`, then `cpc-stream --device hw:0 --calibrate-seconds 60`."
+        "Now with your microphone: `cpc-stream devices`, then `cpc-stream --device hw:0`; it learns for 5 minutes what is normal."
     ))
+}
+
+/// `1 false alarm`, `0.5 false alarms`.
+fn false_alarms(count: f64) -> String {
+    format!("{count} false alarm{}", if count == 1.0 { "" } else { "s" })
 }
 
 /// Plays all scenes at the same time and draws the scores; returns the seconds of sound.

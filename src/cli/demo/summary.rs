@@ -5,6 +5,8 @@ use super::{Event, Microphone};
 use crate::error::Result;
 use crate::telemetry::Column;
 
+use crate::units::counted;
+
 const TABLE: [Column; 8] = [
     ("planted", 8, false),
     (" what", 20, true),
@@ -29,14 +31,16 @@ pub(super) fn show(
     let (noticed, false_at_press) = rows(press, out)?;
     let named = noticed.iter().filter(|(planted, said)| planted == said).count();
     out.prose(format_args!(
-        "\nheard {} of {} planted sounds, {false_in_room} false alarms in {watched_s:.0} s after calibration",
+        "\nheard {} of {} planted sounds, {} in {watched_s:.0} s after calibration",
         received.len(),
         room.scene.planted.len(),
+        counted(false_in_room, "false alarm"),
     ))?;
     out.prose(format_args!(
-        "noticed {} of {} faults of the press, {named} by their kind, {false_at_press} false alarms in {watched_s:.0} s",
+        "noticed {} of {} faults of the press, {named} by their kind, {} in {watched_s:.0} s",
         noticed.len(),
         press.scene.planted.len(),
+        counted(false_at_press, "false alarm"),
     ))
 }
 

@@ -14,6 +14,9 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// Level of a hiss that is no silence: a last bit of 16 that flickers.
 const QUIET_DBFS: f64 = -90.0;
 
+/// The fix of a failure that names none.
+const NO_FIX: &str = "run `cpc-stream devices`; replug it";
+
 /// Arguments of a probe.
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct ProbeArgs {
@@ -57,23 +60,44 @@ pub(super) fn run(args: &ProbeArgs) -> Result<()> {
             "plug a microphone in; `cpc-stream devices` says more",
         ));
     }
-    let (mut out, mut good) = (stdout(), 0);
+    let (mut out, mut good, mut failures) = (stdout(), 0, Vec::new());
     for name in &names {
         match listen(name, args.seconds, &CaptureConfig::default()) {
             Ok(sound) => {
                 good += usize::from(sound.level_dbfs() > QUIET_DBFS);
                 show(&mut out, name, &sound)?;
             }
-            Err(error) => out.prose(format_args!("{name}: {error} ({})", error.fix()))?,
+            Err(error) => {
+                // of one device alone the failure tells it
+                if names.len() > 1 {
+                    out.prose(format_args!("{name}: {error} ({})", error.fix()))?;
+                }
+                failures.push((name.as_str(), error));
+            }
         }
     }
-    if good == 0 {
-        return Err(Error::device(
-            format!("none of {} devices gives sound", names.len()),
+    if good == 0 { Err(none_gives_sound(&names, failures)) } else { Ok(()) }
+}
+
+/// The failure where none of the devices called `names` gives sound, of which some could not be heard.
+fn none_gives_sound(names: &[String], failures: Vec<(&str, Error)>) -> Error {
+    let heard = failures.len() < names.len();
+    match failures.into_iter().next().filter(|_| !heard) {
+        Some((name, error)) if names.len() == 1 => {
+            Error::device(format!("{name}: {error}"), error.fix().to_owned())
+        }
+        Some((name, error)) => Error::device(
+            format!("none of {} devices gives sound; {name}: {error}", names.len()),
+            error.fix().to_owned(),
+        ),
+        None => Error::device(
+            match names {
+                [name] => format!("{name} gives no sound"),
+                _ => format!("none of {} devices gives sound", names.len()),
+            },
             "unmute and turn up the microphone (`alsamixer -V capture`), or try another input",
-        ));
+        ),
     }
-    Ok(())
 }
 
 impl Sound {
@@ -180,18 +204,11 @@ fn heed(notices: &Receiver<Notice>, sound: &mut Sound) -> Result<()> {
     for notice in notices.try_iter() {
         match notice.change {
             SourceChange::Online { description } => sound.description = description,
-            SourceChange::Offline { reason } => return Err(offline(&reason)),
+            SourceChange::Offline { reason } => return Err(Error::of_notice(&reason, NO_FIX)),
             _ => {}
         }
     }
     Ok(())
-}
-
-/// A notice has cause and fix in one line: `cause (fix)`.
-fn offline(reason: &str) -> Error {
-    let parts = reason.strip_suffix(')').and_then(|reason| reason.rsplit_once(" ("));
-    let (cause, fix) = parts.unwrap_or((reason, "run `cpc-stream devices`; replug it"));
-    Error::device(cause, fix)
 }
 
 #[cfg(test)]
@@ -199,13 +216,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_notice_is_parsed() {
-        let error = offline("the device is busy: in use (stop the other program)");
-        assert_eq!(
-            (error.to_string().as_str(), error.fix()),
-            ("the device is busy: in use", "stop the other program")
-        );
-        assert_eq!(offline("gone").to_string(), "gone");
+    fn the_fix_is_that_of_the_cause() {
+        let names = ["hw:7", "hw:8"].map(str::to_owned);
+        let away = || Error::device("it is not there", "plug it in");
+        let error = none_gives_sound(&names[..1], vec![("hw:7", away())]);
+        assert_eq!((error.to_string().as_str(), error.fix()), ("hw:7: it is not there", "plug it in"));
+        let error = none_gives_sound(&names, vec![("hw:7", away()), ("hw:8", away())]);
+        assert!(error.to_string().starts_with("none of 2 devices gives sound; hw:7: it is not"), "{error}");
+        assert_eq!(error.fix(), "plug it in");
+        let error = none_gives_sound(&names, vec![("hw:7", away())]);
+        assert!(error.fix().contains("unmute"), "one of the two was heard, and is silent: {}", error.fix());
     }
 
     #[test]

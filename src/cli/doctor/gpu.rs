@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use super::finding::{Finding, Report};
 use super::model::time;
-use super::settings::{counted, streams};
+use super::settings::streams;
 use super::shell::ask;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::model::{self, Cpc};
 use crate::runtime::trusted_difference;
+use crate::units::counted;
 
 const CHECK: &str = "GPU";
 

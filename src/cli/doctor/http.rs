@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::super::health;
 use super::finding::{Finding, Report};
 use crate::error::{Error, Result};
-use crate::serve::{HttpConfig, read_tokens};
+use crate::serve::{HttpConfig, Tokens, read_tokens};
 
 const CHECK: &str = "page";
 const DAEMON: &str = "daemon";
@@ -15,10 +15,10 @@ const REACH: Duration = Duration::from_secs(1);
 pub(super) fn check(config: &HttpConfig, runs: bool, report: &mut Report) -> Result<()> {
     // addresses that others reach without a token are refused with the configuration
     let found = config.address().and_then(|address| Ok((address, read_tokens(config)?)));
-    let (address, token) = match found {
+    let (address, tokens) = match found {
         Err(error) => return report.add(Finding::fail(CHECK, &error)),
         Ok((None, _)) => return report.add(Finding::ok(CHECK, "none is asked for ([http] listen)")),
-        Ok((Some(address), token)) => (address, token),
+        Ok((Some(address), tokens)) => (address, tokens),
     };
     let here = health::reachable(address);
     let taken = TcpStream::connect_timeout(&here, REACH).is_ok();
@@ -35,13 +35,18 @@ pub(super) fn check(config: &HttpConfig, runs: bool, report: &mut Report) -> Res
             format!("the daemon runs, and nobody listens at {here}"),
             "it may have been started with another configuration: restart it",
         ),
-        _ => Finding::ok(CHECK, exposure(address, token.viewer.is_some())),
+        _ => Finding::ok(CHECK, exposure(address, &tokens)),
     })?;
-    if taken && runs { of_daemon(here, token.viewer.as_deref(), report) } else { Ok(()) }
+    if taken && runs { of_daemon(here, tokens.viewer.as_deref(), report) } else { Ok(()) }
 }
 
-fn exposure(address: SocketAddr, token: bool) -> String {
-    let token = if token { "a token is asked for" } else { "no token" };
+fn exposure(address: SocketAddr, tokens: &Tokens) -> String {
+    let token = match (&tokens.viewer, &tokens.operator) {
+        (Some(_), Some(_)) => "a token to look, another to operate",
+        (Some(_), None) => "a token to look, and nobody may operate",
+        (None, Some(_)) => "no token to look, a token to operate",
+        (None, None) => "no token",
+    };
     match address.ip().is_loopback() {
         true => format!("http://{address}/, for this machine only, {token}"),
         false => format!("http://{address}/, others can reach it, {token}; it is not encrypted"),
@@ -63,4 +68,22 @@ fn of_daemon(address: SocketAddr, token: Option<&str>, report: &mut Report) -> R
         report.add(Finding::ok(DAEMON, health::line(&answer)))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_token_is_told_with_what_it_is_for() {
+        let of = |viewer: bool, operator: bool| {
+            let token = |set: bool| set.then(|| "0123456789abcdef".to_owned());
+            let tokens = Tokens { viewer: token(viewer), operator: token(operator) };
+            exposure(([127, 0, 0, 1], 8099).into(), &tokens)
+        };
+        assert!(of(false, false).ends_with("for this machine only, no token"));
+        assert!(of(false, true).ends_with("no token to look, a token to operate"));
+        assert!(of(true, true).ends_with("a token to look, another to operate"));
+        assert!(of(true, false).ends_with("a token to look, and nobody may operate"));
+    }
 }

@@ -9,10 +9,11 @@ use rand_chacha::ChaCha8Rng;
 
 use super::super::args::open_model;
 use super::finding::{Finding, Report};
-use super::settings::{counted, streams};
+use super::settings::streams;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::model::{Cpc, LiveBatch, Stepping};
+use crate::units::counted;
 use crate::units::{HOP, MODEL_RATE};
 
 const CHECK: &str = "model";

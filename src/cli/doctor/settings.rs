@@ -6,6 +6,7 @@ use super::super::run::RunArgs;
 use super::finding::Finding;
 use crate::capture;
 use crate::config::Config;
+use crate::units::counted;
 
 const CHECK: &str = "configuration";
 /// Where the package keeps it.
@@ -50,9 +51,4 @@ pub(super) fn check(args: &RunArgs) -> (Finding, Option<Config>) {
 /// Streams that the sources give.
 pub(super) fn streams(config: &Config) -> usize {
     config.source.iter().map(|source| source.channels.as_ref().map_or(1, Vec::len)).sum()
-}
-
-/// `1 stream`, `2 streams`.
-pub(super) fn counted(count: usize, what: &str) -> String {
-    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }

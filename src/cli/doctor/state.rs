@@ -9,10 +9,10 @@ use std::time::Instant;
 use super::super::run::RunArgs;
 use super::finding::{Finding, Report};
 use super::permission;
-use super::settings::counted;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::publish::inspect;
+use crate::units::counted;
 
 const CHECK: &str = "state folder";
 const OUTBOX: &str = "outbox";
@@ -59,9 +59,7 @@ fn writable(folder: &Path, daemon: Option<&str>, config: &Config) -> Finding {
             ),
         )
     };
-    let Some(there) = folder.ancestors().find(|at| at.exists()) else {
-        return refused(folder, &std::io::ErrorKind::NotFound.into());
-    };
+    let there = existing(folder);
     // of a folder that the daemon would make, the one above must take it
     let took = match try_out(there) {
         Ok(took) => took,
@@ -87,6 +85,13 @@ fn writable(folder: &Path, daemon: Option<&str>, config: &Config) -> Finding {
         Ok(free) => Finding::ok(CHECK, format!("{text}, {} MiB free", free >> 20)),
         Err(_) => Finding::ok(CHECK, text),
     }
+}
+
+/// The folder, or of those above it the first that exists.
+fn existing(folder: &Path) -> &Path {
+    let found = folder.ancestors().find(|at| at.exists());
+    // above `st-x` there is an empty path, which is the working directory
+    found.unwrap_or(Path::new("."))
 }
 
 /// Milliseconds for a block that is really written.
@@ -167,6 +172,14 @@ mod tests {
         file.try_lock().unwrap();
         let found = holder(Path::new("/proc"), &path).unwrap();
         assert!(found.contains(&std::process::id().to_string()), "{found}");
+    }
+
+    #[test]
+    fn a_relative_folder_is_made_in_the_working_directory() {
+        assert_eq!(existing(Path::new("no-such-folder")), Path::new("."));
+        assert_eq!(existing(Path::new("no-such-folder/inner")), Path::new("."));
+        assert_eq!(existing(Path::new("src/no-such-folder")), Path::new("src"));
+        assert_eq!(existing(Path::new("/proc/no-such-folder")), Path::new("/proc"));
     }
 
     #[test]

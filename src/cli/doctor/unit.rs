@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::finding::Finding;
 use super::shell::ask;
+use crate::units::counted;
 
 const CHECK: &str = "service";
 const ASKED: [&str; 5] = [
@@ -43,7 +44,10 @@ fn judge(said: &str) -> Finding {
         }
         ("active", watchdog) => Finding::warn(
             CHECK,
-            format!("it runs, watchdog {watchdog}, and was restarted {restarts} times since it was started"),
+            format!(
+                "it runs, watchdog {watchdog}, and was restarted {} since it was started",
+                counted(restarts.parse::<u64>().unwrap_or(0), "time")
+            ),
             "`journalctl -u cpc-stream` says why",
         ),
         ("failed", _) => Finding::warn(

@@ -13,6 +13,7 @@ use crate::cli::special::{is_special, stopped_at_a_pipe, until_stopped};
 use crate::encode::Padding;
 use crate::error::{Error, Result};
 use crate::features::{EncodeJob, EncodeProgress, encode};
+use crate::units::counted;
 
 /// Write z [T, d] and c [T, h] of recordings, a row every 10 ms, with the time at which each frame ends in its own
 /// recording. A last hop that a recording does not fill is left out.
@@ -84,9 +85,10 @@ pub(super) fn run(args: &EncodeArgs, set: SetThreads) -> Result<()> {
     let frames: u64 = card.files.iter().map(|file| file.frames).sum();
     let sound = Duration::from_millis(10 * frames).as_secs_f64();
     out.line(format_args!(
-        "wrote {}: {frames} frames ({sound:.1} s) of {} recordings, model {} ({})",
+        "wrote {}: {} ({sound:.1} s) of {}, model {} ({})",
         args.out.display(),
-        card.files.iter().filter(|file| file.frames > 0).count(),
+        counted(frames, "frame"),
+        counted(card.files.iter().filter(|file| file.frames > 0).count(), "recording"),
         manifest.name,
         manifest.short_hash()
     ))

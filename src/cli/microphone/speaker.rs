@@ -11,7 +11,7 @@ use super::MicrophoneArgs;
 use super::sender::{Piece, Sender};
 use crate::capture::{
     CHUNK_HEADER, CaptureConfig, LARGEST_CHUNK, Notice, OpenSource, PcmForm, PcmFormat, SourceChange,
-    SourceConfig, open,
+    SourceConfig, open, xruns,
 };
 use crate::cli::args::stop_flag;
 use crate::error::Result;
@@ -161,7 +161,7 @@ fn log_notice(notice: &Notice) {
         SourceChange::RateOff { nominal, measured } => {
             tracing::warn!("{source}: {measured} samples a second come where {nominal} are configured");
         }
-        SourceChange::Xrun { count } => tracing::warn!("{source}: {count} overruns of the device"),
+        SourceChange::Xrun { count } => tracing::warn!("{source}: {}", xruns(*count)),
         SourceChange::Ended { frames, failure } => {
             let why = failure.as_deref().unwrap_or("end of the input");
             tracing::info!("{source}: {why} after {frames} samples");

@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+use crate::units::counted;
+
 /// `{"topic":…,"retained":…,"payload":…}`, the payload as JSON where it is JSON, else as a string.
 pub(super) fn json(topic: &str, retained: bool, payload: &str) -> String {
     let payload = serde_json::from_str(payload).unwrap_or_else(|_| Value::from(payload));
@@ -19,10 +21,7 @@ pub(super) fn human(prefix: &str, topic: &str, payload: &str) -> String {
         "event" if document["phase"] == "gap" => {
             format!(
                 "gap    {} lost ({}), {} to {}",
-                match document["dropped"].as_u64() {
-                    Some(1) => "1 document".to_owned(),
-                    _ => format!("{} documents", document["dropped"]),
-                },
+                counted(document["dropped"].as_u64().unwrap_or(0), "document"),
                 text("reason"),
                 text("from"),
                 text("until")

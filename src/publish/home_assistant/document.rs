@@ -93,7 +93,7 @@ impl DocumentBuilder<'_> {
     fn add_stream(&self, stream: &str, components: &mut Map<String, Value>) {
         let mut add = |what: &str, mut entity: Value| {
             let key = format!("{stream}_{what}");
-            entity["name"] = json!(format!("{stream} {what}"));
+            entity["name"] = json!(format!("{stream} {}", what.replace('_', " ")));
             entity["availability_mode"] = json!("all");
             entity["availability"] = json!([
                 self.node_is_there(),

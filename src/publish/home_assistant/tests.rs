@@ -145,6 +145,7 @@ fn the_document_is_one_that_home_assistant_takes() {
     let learning = &all["components"]["kitchen_learning"];
     assert_eq!(learning["state_topic"], "cpc-stream/Hall-3/kitchen/state");
     assert_eq!(all["components"]["kitchen_watching_from"]["device_class"], "timestamp");
+    assert_eq!(all["components"]["kitchen_watching_from"]["name"], "kitchen watching from");
     assert!(all["components"]["kitchen_score"]["expire_after"].as_u64().unwrap() >= 5);
 }
 

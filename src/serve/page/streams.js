@@ -13,8 +13,10 @@ function stateOf(view) {
   if (view.availability?.state === 'offline') return ['offline', 'bad'];
   const doing = view.latest?.state;
   if (!doing) return ['waiting', ''];
-  const input = state.overview.health.streams[view.id]?.input.state;
+  const health = state.overview.health.streams[view.id];
+  const input = health?.input.state;
   if (input && input !== 'good') return [`input ${input}`, 'bad'];
+  if (health?.lost_percent >= 1) return [`loses ${Math.round(health.lost_percent)} %`, 'bad'];
   const learning = view.latest.learning;
   if (learning) return [`learning ${Math.floor(100 * learning.fraction)} %`, ''];
   return doing === 'watching' ? ['watching', 'good'] : [doing, ''];
