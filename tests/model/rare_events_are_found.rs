@@ -109,7 +109,17 @@ fn every_family_has_its_figures() {
         assert!(of(kind) >= 1, "{kind} in {fired:?}");
     }
     let markdown = std::fs::read_to_string(home.path().join("report/report.md")).unwrap();
-    for part in ["| faults, by kind |", "| context, by background |", "without the collection", "| swell |"] {
+    let of_streams = report["by_stream"].as_array().unwrap();
+    let fan = of_streams.iter().find(|s| s["stream"] == "foreign fan 1").unwrap();
+    // 60 s of calibration are 24 s of sound
+    assert_eq!((of_streams.len(), fan["learnt_s"].as_f64()), (4, Some(24.0)), "{text}");
+    for part in [
+        "an hour, by stream |",
+        "| faults, by kind |",
+        "| context, by background |",
+        "without the collection",
+        "| swell |",
+    ] {
         assert!(markdown.contains(part), "{part} in {markdown}");
     }
 }
@@ -192,4 +202,37 @@ fn false_alarms_are_counted_by_the_hour() {
     assert!((hours(&rows[0]["by_hour"][0]) - 0.05).abs() < 1e-3, "{rows}");
     // of 40 s, 24 are learnt from and 16 are new
     assert!((hours(&rows[0]["new"]) - 16.0 / 3600.0).abs() < 1e-4, "{rows}");
+}
+
+/// Without repeats a recording that is short gives a short calibration.
+#[test]
+fn no_sound_is_learnt_from_twice() {
+    let home = tempfile::tempdir().unwrap();
+    let arguments = [
+        "eval",
+        "budget",
+        "--recordings",
+        "--no-repeats",
+        "--hours",
+        "0.02",
+        "--backgrounds",
+        "1",
+        "--minutes",
+        "2",
+        "--budgets",
+        "12",
+        "--json",
+    ];
+    let outcome = lab(home.path(), &arguments, LIMIT);
+    assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
+    let rows: Value = serde_json::from_str(&outcome.stdout).unwrap();
+    // of 40 s, 24 are learnt from, and the last 5 of them are left to settle
+    assert_eq!(rows[0]["learnt_s"].as_array().unwrap(), &[Value::from(19.0)], "{rows}");
+    let outcome =
+        lab(home.path(), &["eval", "detect", "--slice", "--no-repeats", "--write-streams", "streams"], LIMIT);
+    assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
+    let streams = std::fs::read_to_string(home.path().join("streams/streams.csv")).unwrap();
+    let fan = streams.lines().find(|line| line.starts_with("foreign-fan-1.wav")).unwrap();
+    // 90 s are tested on the other 16
+    assert_eq!(fan, "foreign-fan-1.wav,foreign,synthetic,fan,,114.000,24.000,74.000");
 }

@@ -10,10 +10,13 @@ use super::playback::Playback;
 use super::recipe::{Control, Planted, SceneRecipe};
 use super::rhythm::Rhythm;
 use super::{controls, faults, foreign, machine};
-use crate::units::seconds_to_samples;
+use crate::units::{samples_to_seconds, seconds_to_samples};
 
 /// A machine that can stop is this much louder than the ambience behind it, dB.
 const OVER_AMBIENCE_DB: (f32, f32) = (12.0, 25.0);
+
+/// A calibration without repeats that is shorter says nothing of a detector, seconds.
+const LEAST_QUIET_S: f64 = 20.0;
 
 /// A stream and the truth about it.
 #[derive(Debug, Clone)]
@@ -32,6 +35,9 @@ pub struct Stream {
     pub samples: Vec<f32>,
     /// Seconds without anomalies at the start.
     pub quiet_s: f64,
+    /// Seconds of the quiet part that are not played again from a recording that is too short for it. Clips are joined at random, so
+    /// that theirs is the quiet part.
+    pub learnt_s: f64,
     /// Seconds of the background that were played before in the stream.
     pub repeated_s: f64,
     /// Anomalies, in order of time.
@@ -89,6 +95,8 @@ impl SceneRecipe {
                     machines.into_iter().chain(others).map(|b| (Scene::Benign, b)).collect()
                 }
             };
+            let enough = |b: &Background| self.repeat_quiet || self.unrepeated_s(b) >= LEAST_QUIET_S;
+            let scenes: Vec<_> = scenes.into_iter().filter(|(_, background)| enough(background)).collect();
             let takes = scenes.iter().flat_map(|s| (0..self.takes).map(move |take| (s, take)));
             let plans: Vec<StreamPlan<'a>> = takes
                 .enumerate()
@@ -106,6 +114,22 @@ impl SceneRecipe {
             all.extend((0..most).filter_map(|i| plans.get(i * plans.len() / most)).copied());
         }
         all
+    }
+
+    /// Seconds of a quiet part without repeats over a background.
+    fn unrepeated_s(&self, background: &Background) -> f64 {
+        let [quiet, tested] =
+            [self.quiet_s, self.seconds - self.quiet_s].map(|s| seconds_to_samples(s) as usize);
+        samples_to_seconds(background.unrepeated(quiet, tested) as u64).floor()
+    }
+
+    /// The settings of a stream over a background: the part after the quiet one is as long as ever.
+    fn over(&self, background: &Background) -> Self {
+        if self.repeat_quiet {
+            return self.clone();
+        }
+        let quiet_s = self.unrepeated_s(background);
+        Self { quiet_s, seconds: self.seconds - self.quiet_s + quiet_s, ..self.clone() }
     }
 
     /// All streams of `material` at once; [`SceneRecipe::plans`] gives them one by one.
@@ -136,7 +160,7 @@ impl StreamPlan<'_> {
     /// Makes the stream. The same plan gives the same samples.
     #[must_use]
     pub fn stream(&self) -> Stream {
-        let recipe = self.recipe;
+        let recipe = &self.recipe.over(self.background);
         let seed = recipe.seed.wrapping_mul(1_000_003).wrapping_add(self.number as u64);
         let seed = seed ^ (self.family as u64) << 56;
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
@@ -144,7 +168,7 @@ impl StreamPlan<'_> {
             (seconds_to_samples(recipe.quiet_s) as usize, seconds_to_samples(recipe.seconds) as usize);
         let Playback { mut samples, joins, repeated_s, .. } =
             self.background.play(&mut rng, quiet, length, self.take % 2 == 1);
-        let (event_slots, control_slots) = self.slots(&mut rng);
+        let (event_slots, control_slots) = self.slots(recipe, &mut rng);
         let kinds = self.control_kinds();
         let mut controls = controls::plan(&mut rng, &control_slots, &kinds, recipe.seconds, recipe.slot_s);
         if let Some(second) = &self.background.second {
@@ -163,7 +187,7 @@ impl StreamPlan<'_> {
             }
             Scene::Stop => {
                 let events = machine::stop(&mut rng, &mut samples, &event_slots);
-                self.add_ambience(&mut rng, &mut samples);
+                self.add_ambience(recipe.quiet_s, &mut rng, &mut samples);
                 events
             }
             Scene::Fault => faults::plant_all(
@@ -189,6 +213,7 @@ impl StreamPlan<'_> {
             collection: self.background.collection.clone(),
             samples,
             quiet_s: recipe.quiet_s,
+            learnt_s: recipe.unrepeated_s(self.background),
             repeated_s,
             events,
             controls: joins.into_iter().chain(controls).collect(),
@@ -196,8 +221,7 @@ impl StreamPlan<'_> {
     }
 
     /// Times of anomalies and of controls: slots in turn; a benign stream has controls alone.
-    fn slots(&self, rng: &mut ChaCha8Rng) -> (Vec<f64>, Vec<f64>) {
-        let recipe = self.recipe;
+    fn slots(&self, recipe: &SceneRecipe, rng: &mut ChaCha8Rng) -> (Vec<f64>, Vec<f64>) {
         let count = ((recipe.seconds - recipe.quiet_s) / recipe.slot_s) as usize;
         let start = |slot: usize| recipe.quiet_s + slot as f64 * recipe.slot_s;
         let (mut events, mut controls) = (Vec::new(), Vec::new());
@@ -237,11 +261,11 @@ impl StreamPlan<'_> {
     }
 
     /// Adds an ambience that continues while the machine stands still.
-    fn add_ambience(&self, rng: &mut ChaCha8Rng, samples: &mut [f32]) {
+    fn add_ambience(&self, quiet_s: f64, rng: &mut ChaCha8Rng, samples: &mut [f32]) {
         let others: Vec<&Background> = self.material.backgrounds.iter().filter(|b| !b.machine).collect();
         let gain = 10f32.powf(-rng.random_range(OVER_AMBIENCE_DB.0..OVER_AMBIENCE_DB.1) / 20.0);
         if let Some(ambience) = others.get(rng.random_range(0..others.len().max(1))) {
-            let quiet = seconds_to_samples(self.recipe.quiet_s) as usize;
+            let quiet = seconds_to_samples(quiet_s) as usize;
             let playback = ambience.play(rng, quiet, samples.len(), false);
             samples.iter_mut().zip(&playback.samples).for_each(|(to, from)| *to += gain * from);
         } else {
@@ -332,6 +356,19 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn without_repeats_the_quiet_part_is_as_long_as_its_sound() {
+        let material = Material::synthetic(1);
+        let recipe = SceneRecipe { repeat_quiet: false, ..SceneRecipe::slice() };
+        let plans = recipe.plans(&material);
+        let fan = plans.iter().find(|plan| plan.name() == "foreign fan 1").unwrap().stream();
+        // 24 of 40 s are learnt from, and 90 s tested
+        assert_eq!((fan.quiet_s, fan.samples.len()), (24.0, 114 * 16_000));
+        assert!(fan.events.iter().all(|e| e.onset_s >= 24.0 && e.offset_s <= 114.0) && fan.events.len() >= 4);
+        let all = SceneRecipe::slice();
+        assert!(plans.len() <= all.plans(&material).len());
     }
 
     #[test]

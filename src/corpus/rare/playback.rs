@@ -29,6 +29,17 @@ pub(crate) struct Playback {
 }
 
 impl Background {
+    /// The samples of a calibration of `quiet` samples in which no sound comes twice: fewer where the recording is too short for it
+    /// and for `tested` samples after it.
+    pub(crate) fn unrepeated(&self, quiet: usize, tested: usize) -> usize {
+        let held = self.clips.first().map_or(0, Vec::len);
+        match self.continuity {
+            Continuity::Clips => quiet,
+            Continuity::Recording if held >= quiet + tested => quiet,
+            _ => quiet.min(learnt_of(held)),
+        }
+    }
+
     /// Plays it for `length` samples, the first `quiet` of which are the calibration.
     ///
     /// A recording that is long enough is played from one place to another, uninterrupted. One that is not is cut in
@@ -69,7 +80,7 @@ impl Background {
         (quiet, length): (usize, usize),
         turned: bool,
     ) -> Playback {
-        let learnt = quiet.min((LEARNT_SHARE * sound.len() as f64) as usize);
+        let learnt = quiet.min(learnt_of(sound.len()));
         let (learnt, rest) = if turned {
             let (rest, learnt) = sound.split_at(sound.len() - learnt);
             (learnt, rest)
@@ -110,6 +121,11 @@ impl Background {
             new_until_s: shift + samples_to_seconds(rest.len().min(tested) as u64),
         }
     }
+}
+
+/// Of a short recording of so many samples, those that calibration gets.
+fn learnt_of(samples: usize) -> usize {
+    (LEARNT_SHARE * samples as f64) as usize
 }
 
 /// `part` over and over, `length` samples of it, in cross-fades from its end to its beginning. It begins at its
@@ -229,6 +245,18 @@ mod tests {
             assert!((playback.repeated_s - 40.0).abs() < 0.01, "{}", playback.repeated_s);
             assert!((playback.new_until_s - 28.0).abs() < 0.01, "{}", playback.new_until_s);
         }
+    }
+
+    #[test]
+    fn a_calibration_without_repeats_is_as_long_as_the_recording_allows() {
+        let seconds = |held: usize| recording(held).unrepeated(20 * RATE, 40 * RATE) / RATE;
+        assert_eq!([seconds(10), seconds(20), seconds(50), seconds(90)], [6, 12, 20, 20]);
+        let quiet = recording(20).unrepeated(20 * RATE, 40 * RATE);
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        let playback = recording(20).play(&mut rng, quiet, quiet + 40 * RATE, false);
+        assert!(playback.samples[..quiet].windows(2).all(|w| w[1] > w[0]));
+        let clips = Background { continuity: Continuity::Clips, ..recording(10) };
+        assert_eq!(clips.unrepeated(20 * RATE, 40 * RATE), 20 * RATE);
     }
 
     #[test]

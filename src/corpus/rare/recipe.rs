@@ -20,6 +20,9 @@ pub struct SceneRecipe {
     pub seconds: f64,
     /// Seconds at the start without anomalies and controls (joins apart), for the detector's calibration.
     pub quiet_s: f64,
+    /// Whether a recording that is shorter than the quiet part is played again to fill it. Otherwise the quiet part of such a
+    /// stream is as long as the sound that it has.
+    pub repeat_quiet: bool,
     /// Seconds of a slot; slots hold an anomaly or a control in turn, so that anomalies are two slots apart.
     pub slot_s: f64,
     /// Levels of planted sounds over the background beneath them, in dB, taken in turn.
@@ -43,6 +46,7 @@ impl Default for SceneRecipe {
             most_streams: None,
             seconds: 600.0,
             quiet_s: 90.0,
+            repeat_quiet: true,
             slot_s: 15.0,
             ratios_db: vec![6.0, 0.0, -6.0, -12.0],
             fault_ratios_db: vec![0.0, -5.0, -10.0],

@@ -11,10 +11,12 @@ use super::{Alarm, BudgetSetting, Count, drift, run};
 use crate::corpus::rare::{Background, Continuity, Material};
 use crate::error::{Error, Result};
 use crate::model::{Cpc, Manifest};
-use crate::units::{FRAME_RATE, HOP, seconds_to_samples};
+use crate::units::{FRAME_RATE, HOP, samples_to_seconds, seconds_to_samples};
 
 /// Seconds after the calibration that are not counted.
 const SETTLE_S: f64 = 5.0;
+/// Least seconds of a calibration without repeats.
+const LEAST_S: f64 = 15.0;
 
 /// Plan of the measurement.
 #[derive(Debug, Clone)]
@@ -27,6 +29,9 @@ pub struct Plan {
     pub budgets: Vec<f64>,
     /// Lengths of calibration in minutes.
     pub minutes: Vec<f64>,
+    /// Whether a recording that is shorter than its calibration is played again to fill it. Otherwise it is learnt from for as long as
+    /// it has sound, and one that has less than 15 s for that is left out.
+    pub repeat_calibration: bool,
     /// Seed of the streams.
     pub seed: u64,
 }
@@ -38,6 +43,8 @@ pub struct Row {
     pub budget: f64,
     /// Minutes of calibration.
     pub minutes: f64,
+    /// Seconds of calibration of each recording.
+    pub learnt_s: Vec<f64>,
     /// Hour after hour since the end of the calibration.
     pub by_hour: Vec<Count>,
     /// Sound that was not played before, of all hours.
@@ -46,6 +53,19 @@ pub struct Row {
     pub by_recording: Vec<(String, Count)>,
     /// All alarms after the calibration.
     pub alarms: Vec<Alarm>,
+}
+
+impl Plan {
+    /// Seconds of calibration over a recording, where `wanted_s` are asked for.
+    fn calibration_of(&self, recording: &Background, wanted_s: f64) -> f64 {
+        if self.repeat_calibration {
+            return wanted_s;
+        }
+        let [quiet, tested] =
+            [wanted_s + SETTLE_S, self.hours * 3600.0].map(|s| seconds_to_samples(s) as usize);
+        let held_s = samples_to_seconds(recording.unrepeated(quiet, tested) as u64);
+        wanted_s.min((held_s - SETTLE_S).floor())
+    }
 }
 
 /// Runs the detector over uninterrupted recordings of `material`. Their gain drifts by 1 dB from minute to minute;
@@ -64,7 +84,9 @@ pub fn measure(
     progress: &mut dyn FnMut(&str, usize, usize),
 ) -> Result<Vec<Row>> {
     let long = material.backgrounds.iter().filter(|b| b.continuity == Continuity::Recording);
-    let recordings: Vec<&Background> = long.take(plan.recordings).collect();
+    let longest = plan.minutes.iter().copied().fold(0.0, f64::max) * 60.0;
+    let enough = long.filter(|b| plan.calibration_of(b, longest) >= LEAST_S.min(longest));
+    let recordings: Vec<&Background> = enough.take(plan.recordings).collect();
     if recordings.is_empty() || plan.hours <= 0.0 {
         return Err(Error::config(
             format!("{} uninterrupted recordings for {} h", recordings.len(), plan.hours),
@@ -76,6 +98,7 @@ pub fn measure(
         let row = |&budget: &f64| Row {
             budget,
             minutes,
+            learnt_s: Vec::new(),
             by_hour: vec![Count::default(); plan.hours.ceil() as usize],
             new: Count::default(),
             by_recording: Vec::new(),
@@ -103,7 +126,8 @@ fn of_recording(
     rows: &mut [Row],
     progress: &mut dyn FnMut(f64),
 ) -> Result<()> {
-    let calibrate_s = rows.first().map_or(0.0, |row| row.minutes * 60.0);
+    let wanted_s = rows.first().map_or(0.0, |row| row.minutes * 60.0);
+    let calibrate_s = plan.calibration_of(recording, wanted_s);
     let learnt_s = calibrate_s + SETTLE_S;
     let quiet = seconds_to_samples(learnt_s) as usize;
     let length = (quiet + seconds_to_samples(plan.hours * 3600.0) as usize) / HOP * HOP;
@@ -112,7 +136,10 @@ fn of_recording(
     drift(&mut rng, &mut playback.samples, |_| 0.0);
     let settings: Vec<BudgetSetting> =
         rows.iter().map(|row| BudgetSetting { budget: row.budget, calibrate_s }).collect();
-    rows.iter_mut().for_each(|row| row.by_recording.push((recording.name.clone(), Count::default())));
+    for row in &mut *rows {
+        row.by_recording.push((recording.name.clone(), Count::default()));
+        row.learnt_s.push(calibrate_s);
+    }
     let rows = RefCell::new(rows);
     let add = |row: usize, at_s: f64, alarms: usize, hours: f64| {
         if at_s < learnt_s {

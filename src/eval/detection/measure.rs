@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::estimate::Resampler;
 use super::outcome::{Alarm, Outcome};
-use super::summary::{FamilyStreams, Report, Summary};
+use super::summary::{FamilyStreams, Report, StreamAlarms, Summary};
 use crate::corpus::rare::{Family, SceneRecipe, Stream, StreamPlan};
 use crate::detect::{DetectConfig, alarms_of};
 use crate::error::Result;
@@ -84,6 +84,7 @@ pub fn measure(
     let mut seconds = vec![0.0; tested.len()];
     let mut families: BTreeMap<Family, FamilyStreams> = BTreeMap::new();
     let in_all = plans.len() * tested.len();
+    let mut by_stream = Vec::with_capacity(plans.len());
     for (done, plan) in plans.iter().enumerate() {
         let stream = plan.stream();
         count(&mut families, &stream);
@@ -99,6 +100,8 @@ pub fn measure(
             outcomes.push(Outcome::of(&stream, &judged.rows, &judged.alarms));
             all.push((name, judged));
         }
+        let first = outcomes.first().and_then(|own| own.last()?.verdicts.first());
+        by_stream.extend(first.map(|result| StreamAlarms::of(&stream, result)));
         keep(&stream, &all)?;
     }
     let hours: f64 = families.values().map(|f| f.hours).sum();
@@ -110,7 +113,7 @@ pub fn measure(
         first.get_or_insert(estimates);
     }
     let streams = families.into_values().collect();
-    Ok((Report { recipe: recipe.clone(), streams, detectors }, outcomes))
+    Ok((Report { recipe: recipe.clone(), streams, by_stream, detectors }, outcomes))
 }
 
 fn count(families: &mut BTreeMap<Family, FamilyStreams>, stream: &Stream) {

@@ -16,5 +16,7 @@ pub use estimate::{Areas, Interval, Resampler};
 pub use measure::{DetectorOutput, DetectorUnderTest, Keep, Options, measure};
 pub use outcome::{Alarm, Anomaly, BudgetResult, EventOutcome, Outcome, SEGMENT_S, Segment};
 pub use plots::{roc_plot, time_plot};
-pub use summary::{CollectionAreas, FamilyStreams, FamilySummary, KindAreas, RatioAreas, Report, Summary};
+pub use summary::{
+    CollectionAreas, FamilyStreams, FamilySummary, KindAreas, RatioAreas, Report, StreamAlarms, Summary,
+};
 pub use tables::markdown;

@@ -206,6 +206,7 @@ mod tests {
             detail: String::new(),
             samples: vec![0.0; 40 * 16_000],
             quiet_s: 10.0,
+            learnt_s: 10.0,
             repeated_s: 0.0,
             events: vec![event(20.0, 21.1, 21.1), event(35.0, 35.5, 35.5), event(37.35, 37.65, 38.2)],
             controls: vec![step],

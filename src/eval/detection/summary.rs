@@ -6,8 +6,8 @@ use serde::Serialize;
 
 use super::alarms::{AtBudget, budgets};
 use super::estimate::{Areas, Estimate, Interval, Resampler};
-use super::outcome::{Anomaly, Outcome};
-use crate::corpus::rare::{AnomalyKind, Family, SceneRecipe};
+use super::outcome::{Anomaly, BudgetResult, Outcome};
+use crate::corpus::rare::{AnomalyKind, Family, SceneRecipe, Stream};
 
 /// Anomalies of one kind.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -105,6 +105,35 @@ pub struct FamilyStreams {
     pub repeated_hours: f64,
 }
 
+/// The alarms of the daemon's detector on a stream, at the first budget.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct StreamAlarms {
+    /// The stream.
+    pub stream: String,
+    /// Seconds of its calibration that are not played again from a recording that is too short.
+    pub learnt_s: f64,
+    /// Anomalies found, of how many.
+    pub found: (usize, usize),
+    /// Alarms that no anomaly explains.
+    pub false_alarms: usize,
+    /// Hours that are free of anomalies.
+    pub hours: f64,
+}
+
+impl StreamAlarms {
+    /// Of a stream by what became of its alarms.
+    pub(super) fn of(stream: &Stream, result: &BudgetResult) -> Self {
+        let found = result.events.iter().filter(|event| event.found).count();
+        Self {
+            stream: stream.name.clone(),
+            learnt_s: stream.learnt_s,
+            found: (found, result.events.len()),
+            false_alarms: result.false_alarms,
+            hours: result.hours,
+        }
+    }
+}
+
 /// Everything that was measured.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Report {
@@ -112,6 +141,8 @@ pub struct Report {
     pub recipe: SceneRecipe,
     /// The streams by family.
     pub streams: Vec<FamilyStreams>,
+    /// The alarms of the first detector at the first budget, by stream.
+    pub by_stream: Vec<StreamAlarms>,
     /// Detectors; the first is the daemon's.
     pub detectors: Vec<Summary>,
 }

@@ -22,13 +22,34 @@ pub fn markdown(report: &Report) -> String {
         alarms(report, number, &mut out);
     }
     delays(report, &mut out);
+    by_stream(report, &mut out);
     out
 }
 
+fn by_stream(report: &Report, out: &mut String) {
+    let Some(first) = report.detectors.first() else { return };
+    let Some(budget) = first.budgets.first() else { return };
+    let title = format!("{}, {} an hour, by stream", first.name, budget.budget);
+    table(out, &[title.as_str(), "learnt from, s", "found", "false alarms"]);
+    for s in &report.by_stream {
+        let (found, of) = s.found;
+        let _ = writeln!(out, "| {} | {:.0} | {found} of {of} | {} |", s.stream, s.learnt_s, s.false_alarms);
+    }
+    out.push_str(
+        "\nA recording that is shorter than its calibration and its test is learnt from in six tenths of it, played again \
+         and again where that is less than the calibration.\n",
+    );
+}
+
 fn streams(report: &Report, out: &mut String) {
+    let or_less = if report.recipe.repeat_quiet {
+        ""
+    } else {
+        ", or what a recording has without a repeat where that is less,"
+    };
     let _ = writeln!(
         out,
-        "The first {:.0} s of each stream are learnt from. AUC and pAUC (false-positive rate ≤ 0.1, standardised) are \
+        "The first {:.0} s of each stream{or_less} are learnt from. AUC and pAUC (false-positive rate ≤ 0.1, standardised) are \
          over segments of 0.5 s, macro mean over streams, with 95 % intervals; over families, the mean of those with \
          anomalies. A recording that is shorter than a stream goes on from its end to its beginning: `repeated` is \
          sound that was played before in its stream.\n",

@@ -47,6 +47,9 @@ pub(in crate::cli) struct BudgetArgs {
     /// Minutes of calibration: 10 and 30 if left out, with `--recordings` 2 and 10.
     #[arg(long, value_delimiter = ',')]
     minutes: Vec<f64>,
+    /// With `--recordings`: learn from no sound twice. Of a recording that is too short for `--minutes`, six tenths are learnt from.
+    #[arg(long, requires = "recordings")]
+    no_repeats: bool,
     /// Seed of the streams.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -118,6 +121,7 @@ fn of_recordings(
         recordings: args.backgrounds,
         budgets: given(&args.budgets, [1.0, 4.0, 12.0]),
         minutes: given(&args.minutes, [2.0, 10.0]),
+        repeat_calibration: !args.no_repeats,
         seed: args.seed,
     };
     let rows = recordings::measure(model, material, &plan, &mut show_on(progress))?;
@@ -131,10 +135,11 @@ fn of_recordings(
     let hours: f64 = first.by_hour.iter().map(|c| c.hours).sum();
     out.line(format_args!(
         "{} uninterrupted recordings without events, {hours:.1} h after calibration, {:.2} h of it heard for the first \
-         time and the rest played before, each recording from its end to its beginning; false alarms an hour (95 % \
+         time and the rest played before, each recording from its end to its beginning; {}; false alarms an hour (95 % \
          interval, alarms in hours)\n",
         first.by_recording.len(),
-        first.new.hours
+        first.new.hours,
+        learnt(first, args.no_repeats)
     ))?;
     let names: Vec<String> = (1..=first.by_hour.len()).map(|hour| format!("hour {hour}")).collect();
     out.line(format_args!(
@@ -169,6 +174,15 @@ fn of_recordings(
         out.line(format_args!("| {name} | {} |", alarms.collect::<Vec<_>>().join(" | ")))?;
     }
     Ok(())
+}
+
+/// What the recordings were learnt from.
+fn learnt(row: &recordings::Row, no_repeats: bool) -> String {
+    if !no_repeats {
+        return "a calibration that is longer than its recording repeats it".to_owned();
+    }
+    let (least, most) = row.learnt_s.iter().fold((f64::INFINITY, 0.0f64), |(a, b), &s| (a.min(s), b.max(s)));
+    format!("learnt from without repeats, {least:.0} to {most:.0} s of each")
 }
 
 fn shown(count: &Count) -> String {

@@ -57,6 +57,10 @@ pub(in crate::cli) struct DetectArgs {
     /// Seconds of a slot; an anomaly and a control take slots in turn.
     #[arg(long, default_value_t = 15.0)]
     slot_seconds: f64,
+    /// Learn from no sound twice: of a recording that is too short for `--calibrate-seconds`, six tenths are learnt from. Ones
+    /// that give less than 20 s are left out.
+    #[arg(long)]
+    no_repeats: bool,
     /// Share of those seconds that foreign sounds take, untold: 0 to 0.5.
     #[arg(long, default_value_t = 0.0)]
     contaminate: f64,
@@ -105,6 +109,7 @@ pub(super) fn run(args: &DetectArgs, set: SetThreads) -> Result<()> {
         takes: args.takes,
         most_streams: args.most_streams,
         contamination: args.contaminate,
+        repeat_quiet: !args.no_repeats,
         ..if args.slice {
             SceneRecipe::slice()
         } else {
