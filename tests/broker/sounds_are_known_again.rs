@@ -155,8 +155,8 @@ fn a_label_is_known_again_and_what_is_unknown_stays_unknown() {
         let outcome = run(there.path(), &[&["labels"], arguments].concat(), LIMIT);
         format!("{}{}", outcome.stdout, outcome.stderr)
     };
-    assert_eq!(said(&["import", &path(&labels)]), "2 examples added, 0 known before\n");
-    assert_eq!(said(&["list"]), "kettle: 1 example, heard 0 times\nrattle: 1 example, heard 0 times\n");
+    assert_eq!(said(&["import", &path(&labels)]), "2 examples added, 0 known before");
+    assert_eq!(said(&["list"]), "kettle: 1 example, heard 0 times\nrattle: 1 example, heard 0 times");
     assert!(said(&["delete", "horn"]).contains("there is no label \"horn\""));
     let mut other = Node::start(there.path(), &broker, "yard");
     let heard = other.hear(QUIET, "wr");
