@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use crate::corpus::{check_regular, sound_files};
 
 /// A recording or a folder that could not be scored.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Skipped {
     /// Its path.
     pub file: PathBuf,
