@@ -13,8 +13,7 @@ use super::settings::streams;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::model::{Cpc, LiveBatch, Stepping};
-use crate::units::counted;
-use crate::units::{HOP, MODEL_RATE};
+use crate::units::{HOP, MODEL_RATE, counted};
 
 const CHECK: &str = "model";
 const SPEED: &str = "speed";
