@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::io::{Read, Write};
-use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -99,7 +98,7 @@ pub(super) fn stop_flag() -> Result<Arc<AtomicBool>> {
 fn stop_flag_of(signals: &[i32], same: Duration) -> Result<Arc<AtomicBool>> {
     let (flag, armed) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
     let (mut first, wake) =
-        UnixStream::pair().map_err(|e| Error::internal(format!("no socket pair: {e}")))?;
+        std::io::pipe().map_err(|e| Error::internal(format!("no pipe for signals: {e}")))?;
     for &signal in signals {
         signal_hook::flag::register_conditional_shutdown(signal, TOLD_TWICE, Arc::clone(&armed))
             .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&flag)))

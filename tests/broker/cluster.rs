@@ -77,12 +77,26 @@ pub(crate) fn await_end(home: &Path, node: &str, (last, mics): (u64, usize), lim
         let behind = |line: &Value| line["sequence"].as_u64().is_none_or(|at| at + mics as u64 <= last);
         (streams.len() == mics && !streams.values().any(behind)).then_some(())
     });
-    // what waits in the analysis
-    std::thread::sleep(Duration::from_secs(2));
 }
 
-/// The documents of a cluster by stream, without the times at which they were made.
-pub(crate) async fn documents(context: &Context, cluster: &str) -> BTreeMap<String, Vec<Value>> {
+/// The documents of a cluster by stream, without the times at which they were made: those of all sound that was received, once each of so
+/// many streams has some and none has come for a while, since what was received may still wait to be scored.
+pub(crate) async fn settled(context: &Context, cluster: &str, mics: usize) -> BTreeMap<String, Vec<Value>> {
+    const QUIET: Duration = Duration::from_secs(5);
+    const LIMIT: Duration = Duration::from_secs(60);
+    let began = Instant::now();
+    let (mut found, mut since) = (documents(context, cluster).await, Instant::now());
+    while since.elapsed() < QUIET && began.elapsed() < LIMIT {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let now = documents(context, cluster).await;
+        if now.len() < mics || now != found {
+            (found, since) = (now, Instant::now());
+        }
+    }
+    found
+}
+
+async fn documents(context: &Context, cluster: &str) -> BTreeMap<String, Vec<Value>> {
     let mut found: BTreeMap<String, Vec<Value>> = BTreeMap::new();
     for (subject, payload) in all_of(context, &format!("{cluster}-events")).await {
         let mut document: Value = serde_json::from_slice(&payload).unwrap();

@@ -14,8 +14,7 @@ use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
 
 use crate::cluster::{
-    Microphones, Setup, assert_same, await_end, documents, make_sound_streams, owners, runtime, status,
-    worker,
+    Microphones, Setup, assert_same, await_end, make_sound_streams, owners, runtime, settled, status, worker,
 };
 use crate::support::broker::await_for;
 use crate::support::daemon::Daemon;
@@ -187,8 +186,8 @@ fn workers_that_die_cost_nothing() {
     let last = (chunks * mics.len()) as u64;
     await_end(home, "calm", (last, mics.len()), SOON);
     await_end(home, nodes[0], (last, mics.len()), SOON);
-    let published = runtime.block_on(documents(&context, "herd"));
-    let expected = runtime.block_on(documents(&context, "calm"));
+    let published = runtime.block_on(settled(&context, "herd", mics.len()));
+    let expected = runtime.block_on(settled(&context, "calm", mics.len()));
     let counts: BTreeMap<&String, usize> = expected.iter().map(|(stream, all)| (stream, all.len())).collect();
     let report = status(home, nodes[0]).unwrap();
     eprintln!(

@@ -8,9 +8,7 @@ use std::time::{Duration, Instant};
 use async_nats::jetstream::Context;
 use serde_json::Value;
 
-use crate::cluster::{
-    Microphones, Setup, assert_same, await_end, documents, owners, runtime, status, worker,
-};
+use crate::cluster::{Microphones, Setup, assert_same, await_end, owners, runtime, settled, status, worker};
 use crate::support::broker::await_for;
 use crate::support::daemon::program;
 use crate::support::nats::{Nats, context_of, stream_of};
@@ -22,10 +20,10 @@ async fn assert_undisturbed(home: &Path, context: &Context, setup: &Setup<'_>) {
     let last = stream_of(context, "sound").await.cached_info().state.last_sequence;
     let end = (last, setup.mics.len());
     await_end(home, "w1", end, SOON);
-    let published = documents(context, "herd").await;
+    let published = settled(context, "herd", end.1).await;
     let calm = worker(home, setup, "calm", "calm");
     await_end(home, "calm", end, SOON);
-    let expected = documents(context, "calm").await;
+    let expected = settled(context, "calm", end.1).await;
     let counts: Vec<usize> = expected.values().map(Vec::len).collect();
     // with a server that is dead an answer may take longer than the program waits
     eprintln!("documents: {counts:?}; {:?}", status(home, "w1").map(|report| report["workers"].clone()));

@@ -92,6 +92,9 @@ impl Document {
                 "pattern" => value.as_str().is_none_or(|text| {
                     regex_lite::Regex::new(rule.as_str().unwrap()).unwrap().is_match(text)
                 }),
+                "maxLength" => {
+                    value.as_str().is_none_or(|s| s.chars().count() as u64 <= rule.as_u64().unwrap())
+                }
                 "minItems" => value.as_array().is_none_or(|a| a.len() as u64 >= rule.as_u64().unwrap()),
                 "maxItems" => value.as_array().is_none_or(|a| a.len() as u64 <= rule.as_u64().unwrap()),
                 "oneOf" => {
