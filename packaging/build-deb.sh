@@ -71,7 +71,7 @@ cp CHANGELOG.md "$doc/changelog"
 {
     echo "cpc-stream ($version) unstable; urgency=medium"
     echo
-    echo "  * What changes for users is told in changelog.gz beside this file."
+    echo "  * What changes for users stands in changelog.gz beside this file."
     echo
     echo " -- $(sed -n 's/^Maintainer: //p' packaging/debian/control.in)  $(date -R -u -d "@$epoch")"
 } > "$doc/changelog.Debian"

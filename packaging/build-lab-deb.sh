@@ -52,7 +52,7 @@ cp CHANGELOG.md "$doc/changelog"
 {
     echo "cpc-lab ($version) unstable; urgency=medium"
     echo
-    echo "  * What changes for users is told in changelog.gz beside this file."
+    echo "  * What changes for users stands in changelog.gz beside this file."
     echo
     echo " -- $maintainer  $(date -R -u -d "@$epoch")"
 } > "$doc/changelog.Debian"

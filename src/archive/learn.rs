@@ -57,7 +57,7 @@ impl Scorer {
     pub(super) fn learn(&self, files: &[&Path], mut progress: impl FnMut(f64) -> bool) -> Result<Learning> {
         let mut detector = Detector::new(&self.detect, self.instrument.clone())?;
         let (mut frames, mut findings) = (Vec::new(), Vec::new());
-        let (mut before, mut heard, mut unread) = (0, Heard::default(), None);
+        let (mut before, mut lengths, mut unread) = (0, FolderLengths::default(), None);
         for (place, file) in files.iter().enumerate() {
             let mut recording = match self.open(file) {
                 Err(error) if error.kind() == ErrorKind::Device => {
@@ -67,7 +67,7 @@ impl Scorer {
                 opened => opened?,
             };
             if let Some(length) = recording.duration_s().filter(|&s| s < least_taught_s(&self.detect)) {
-                heard.add(length, 0.0);
+                lengths.add(length, 0.0);
                 self.close(recording);
                 continue;
             }
@@ -89,7 +89,7 @@ impl Scorer {
                 }
             }
             before += recording.frames;
-            heard.add(recording.seconds(), recording.seconds() - self.unsettled_s());
+            lengths.add(recording.seconds(), recording.seconds() - self.unsettled_s());
             let goes_on = progress(recording.seconds());
             self.close(recording);
             if !goes_on {
@@ -98,40 +98,40 @@ impl Scorer {
             detector.gap(&mut findings);
             findings.clear();
         }
-        if let Some(reason) = unread.filter(|_| heard.recordings == 0) {
+        if let Some(reason) = unread.filter(|_| lengths.recordings == 0) {
             return Ok(Learning::Unread(reason));
         }
         let usable = match detector.state() {
             DetectorState::Calibrating { done } => f64::from(done) * self.detect.calibrate_seconds,
             DetectorState::Watching | DetectorState::Relearning { .. } => self.detect.calibrate_seconds,
         };
-        let reason = self.folder_too_short(&heard, usable);
-        Ok(Learning::TooShort { reason, seconds: heard.longest })
+        let reason = self.folder_too_short(&lengths, usable);
+        Ok(Learning::TooShort { reason, seconds: lengths.longest })
     }
 
-    fn folder_too_short(&self, heard: &Heard, usable: f64) -> String {
-        let recordings = counted(heard.recordings, "recording");
-        if heard.longest < least_taught_s(&self.detect) {
+    fn folder_too_short(&self, lengths: &FolderLengths, usable: f64) -> String {
+        let recordings = counted(lengths.recordings, "recording");
+        if lengths.longest < least_taught_s(&self.detect) {
             return format!(
                 "the longest of its {recordings} has {:.1} s, and each needs {} s: of the first {} s nothing can be learnt. Join them, \
                  or record longer ones",
-                heard.longest,
+                lengths.longest,
                 least_taught_s(&self.detect),
                 self.unsettled_s()
             );
         }
-        if heard.taught < LEAST_TAUGHT_S {
+        if lengths.taught < LEAST_TAUGHT_S {
             return format!(
                 "{:.1} s of the {:.1} s in its {recordings} can be learnt from (not the first {} s of each), and {LEAST_TAUGHT_S} s are \
                  needed; give more recordings, or longer ones",
-                heard.taught,
-                heard.seconds,
+                lengths.taught,
+                lengths.seconds,
                 self.unsettled_s()
             );
         }
         let found = format!(
             "{usable:.1} s of the {:.1} s in its {recordings} are usable sound (not the first {} s of each)",
-            heard.seconds,
+            lengths.seconds,
             self.detect.settle_ms / 1000.0
         );
         self.too_short(&found, usable)
@@ -140,7 +140,7 @@ impl Scorer {
 
 /// The recordings of a folder that could be read.
 #[derive(Debug, Default)]
-struct Heard {
+struct FolderLengths {
     recordings: u64,
     seconds: f64,
     longest: f64,
@@ -148,7 +148,7 @@ struct Heard {
     taught: f64,
 }
 
-impl Heard {
+impl FolderLengths {
     fn add(&mut self, seconds: f64, taught: f64) {
         self.recordings += 1;
         self.seconds += seconds;
@@ -166,13 +166,16 @@ mod tests {
     fn a_recording_teaches_once_windows_are_full() {
         let detect = DetectConfig { settle_ms: 1000.0, ..DetectConfig::default() };
         assert_eq!(least_taught_s(&detect), 2.5);
-        let mut heard = Heard::default();
+        let mut lengths = FolderLengths::default();
         for seconds in [2.0, 12.0] {
-            heard.add(seconds, seconds - 2.0);
+            lengths.add(seconds, seconds - 2.0);
         }
-        assert_eq!((heard.recordings, heard.seconds, heard.longest, heard.taught), (2, 14.0, 12.0, 10.0));
-        heard.add(1.0, -1.0);
-        assert_eq!(heard.taught, 10.0);
+        assert_eq!(
+            (lengths.recordings, lengths.seconds, lengths.longest, lengths.taught),
+            (2, 14.0, 12.0, 10.0)
+        );
+        lengths.add(1.0, -1.0);
+        assert_eq!(lengths.taught, 10.0);
     }
 
     #[test]

@@ -85,8 +85,8 @@ pub(super) fn use_threads(threads: usize, set: SetThreads) -> Result<()> {
     Ok(())
 }
 
-/// Exit code of a process that was told to stop twice, and did not wait for its end.
-const TOLD_TWICE: i32 = 130;
+/// Exit code of a process that a second signal stops before it has drained.
+const SECOND_SIGNAL: i32 = 130;
 /// A signal that follows the first this soon is the same one: `timeout` sends it to the process and to its group.
 const SAME_SIGNAL: Duration = Duration::from_secs(1);
 
@@ -100,7 +100,7 @@ fn stop_flag_of(signals: &[i32], same: Duration) -> Result<Arc<AtomicBool>> {
     let (mut first, wake) =
         std::io::pipe().map_err(|e| Error::internal(format!("no pipe for signals: {e}")))?;
     for &signal in signals {
-        signal_hook::flag::register_conditional_shutdown(signal, TOLD_TWICE, Arc::clone(&armed))
+        signal_hook::flag::register_conditional_shutdown(signal, SECOND_SIGNAL, Arc::clone(&armed))
             .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&flag)))
             .and_then(|_| signal_hook::low_level::pipe::register(signal, wake.try_clone()?))
             .map_err(|e| Error::internal(format!("signal {signal} cannot be caught: {e}")))?;

@@ -62,9 +62,9 @@ pub(super) fn run(args: &HealthArgs) -> Result<()> {
         stdout().line(format_args!("{answer:#}"))?;
     } else {
         stdout().prose(format_args!("{}", line(&answer)))?;
-        // the one that is the failure is told as such
-        let told = judged.as_ref().err().map(Error::to_string);
-        for fault in faults(&answer).into_iter().filter(|&fault| told.as_deref() != Some(fault)) {
+        // the failure prints its own
+        let printed = judged.as_ref().err().map(Error::to_string);
+        for fault in faults(&answer).into_iter().filter(|&fault| printed.as_deref() != Some(fault)) {
             stdout().prose(format_args!("fault: {fault}"))?;
         }
     }

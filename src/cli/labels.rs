@@ -7,7 +7,7 @@ use crossbeam_channel::bounded;
 use serde_json::{Value, json};
 
 use super::args::stdout;
-use super::outbox::StateDirArgs;
+use super::outbox::{ExportArgs, ShowArgs, StateDirArgs};
 use crate::error::{Error, Result};
 use crate::event_store::{EventStore, LabelChange, LabelFile, Recorder};
 use crate::output_file::write_whole;
@@ -21,7 +21,7 @@ const LARGEST: u64 = 64 << 20;
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum LabelsCommand {
     /// List the labels, their examples, and how often each was heard.
-    List(ListArgs),
+    List(ShowArgs),
     /// Write all examples as a JSON file.
     Export(ExportArgs),
     /// Add the examples of a file to those that are here.
@@ -30,26 +30,6 @@ pub(super) enum LabelsCommand {
     Rename(RenameArgs),
     /// Forget a label with all of its examples.
     Delete(DeleteArgs),
-}
-
-/// Whose labels, and the output format.
-#[derive(Debug, clap::Args)]
-pub(super) struct ListArgs {
-    #[command(flatten)]
-    place: StateDirArgs,
-    /// Print a JSON object in place of lines.
-    #[arg(long)]
-    json: bool,
-}
-
-/// Where to write.
-#[derive(Debug, clap::Args)]
-pub(super) struct ExportArgs {
-    #[command(flatten)]
-    place: StateDirArgs,
-    /// File to write [default: stdout]
-    #[arg(long, value_name = "FILE")]
-    out: Option<PathBuf>,
 }
 
 /// What to read.
@@ -151,7 +131,7 @@ fn change(place: &StateDirArgs, change: LabelChange) -> Result<Value> {
     Ok(done)
 }
 
-fn list(args: &ListArgs) -> Result<()> {
+fn list(args: &ShowArgs) -> Result<()> {
     let (store, _) = open(&args.place)?;
     let labels = store.labels();
     let mut out = stdout();

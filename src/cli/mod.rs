@@ -39,7 +39,7 @@ use crate::telemetry::{LogFormat, init_logs, mark_of_failure};
 #[derive(Debug, Parser)]
 #[command(name = "cpc-stream", version, max_term_width = 110, args_conflicts_with_subcommands = true)]
 #[command(
-    after_help = "Exit codes: 0 asked to stop, 2 usage or config, 3 device, 4 model, 5 broker, 70 internal, 130 told twice to stop."
+    after_help = "Exit codes: 0 asked to stop, 2 usage or config, 3 device, 4 model, 5 broker, 70 internal, 130 stopped by a second signal."
 )]
 struct Cli {
     #[command(subcommand)]

@@ -16,7 +16,7 @@ use crate::units::counted;
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum OutboxCommand {
     /// Count what is in it and check it; exit code 5 where something is wrong.
-    Verify(VerifyArgs),
+    Verify(ShowArgs),
     /// Write the events that wait as JSON lines; nothing is taken out.
     Export(ExportArgs),
 }
@@ -32,24 +32,24 @@ pub(super) struct StateDirArgs {
     config: Option<PathBuf>,
 }
 
-/// The outbox to check, and the output format.
+/// The state folder to look into, and the output format.
 #[derive(Debug, clap::Args)]
-pub(super) struct VerifyArgs {
+pub(super) struct ShowArgs {
     #[command(flatten)]
-    place: StateDirArgs,
+    pub(super) place: StateDirArgs,
     /// Print a JSON object in place of lines.
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
 }
 
 /// Where to write.
 #[derive(Debug, clap::Args)]
 pub(super) struct ExportArgs {
     #[command(flatten)]
-    place: StateDirArgs,
+    pub(super) place: StateDirArgs,
     /// File to write [default: stdout]
     #[arg(long, value_name = "FILE")]
-    out: Option<PathBuf>,
+    pub(super) out: Option<PathBuf>,
 }
 
 impl StateDirArgs {
@@ -79,7 +79,7 @@ pub(super) fn run(command: &OutboxCommand) -> Result<()> {
     }
 }
 
-fn verify(args: &VerifyArgs) -> Result<()> {
+fn verify(args: &ShowArgs) -> Result<()> {
     let folder = args.place.folder()?;
     let Inspection { tally, records, gaps, streams, oldest, faults, moved_aside } = inspect(&folder)?;
     let mut out = stdout();

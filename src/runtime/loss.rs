@@ -23,7 +23,7 @@ pub(super) struct SoundCounts {
 
 /// Follows the counters of a stream over the last minutes.
 ///
-/// What is lost while a source is away is left out: that it gives no sound is told meanwhile.
+/// What is lost while a source is away is left out: meanwhile the fault is that it gives no sound.
 #[derive(Debug)]
 pub(super) struct LossWindow {
     last: SoundCounts,

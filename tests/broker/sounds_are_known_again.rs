@@ -87,10 +87,10 @@ fn a_label_is_known_again_and_what_is_unknown_stays_unknown() {
     let home = tempfile::tempdir().unwrap();
     let mut node = Node::start(home.path(), &broker, "hall");
     let answers = broker.subscribe("cpc-stream/hall/response/label");
-    let told = node.hear(QUIET, "wr");
-    told.iter().for_each(has_none);
+    let events = node.hear(QUIET, "wr");
+    events.iter().for_each(has_none);
 
-    let id = told[0]["id"].as_str().unwrap().to_owned();
+    let id = events[0]["id"].as_str().unwrap().to_owned();
     let ask = |request: &str| -> Value {
         broker.publish("cpc-stream/hall/request/label", request);
         serde_json::from_str(&answers.next("/label", LIMIT).payload).unwrap()

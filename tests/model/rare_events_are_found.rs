@@ -1,11 +1,19 @@
 //! Rare events in long backgrounds: found, and found better than others find them.
 
+use std::path::Path;
 use std::time::Duration;
 
-use crate::support::daemon::lab;
+use crate::support::daemon::{Outcome, lab};
 use serde_json::Value;
 
 const LIMIT: Duration = Duration::from_secs(420);
+
+/// What `cpc-lab` said, which went well.
+fn measured(home: &Path, arguments: &[&str]) -> Outcome {
+    let outcome = lab(home, arguments, LIMIT);
+    assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
+    outcome
+}
 
 /// `eval detect --slice` on synthetic foreign sounds: every baseline is there, and ours is ahead of each.
 #[test]
@@ -24,8 +32,7 @@ fn ours_is_ahead_of_every_baseline() {
         "--out",
         "report",
     ];
-    let outcome = lab(home.path(), &arguments, LIMIT);
-    assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
+    measured(home.path(), &arguments);
     let folder = home.path().join("report");
     let text = std::fs::read_to_string(folder.join("report.json")).unwrap();
     let report: Value = serde_json::from_str(&text).unwrap();
@@ -83,8 +90,7 @@ fn every_family_has_its_figures() {
         "--out",
         "report",
     ];
-    let outcome = lab(home.path(), &arguments, LIMIT);
-    assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
+    measured(home.path(), &arguments);
     let text = std::fs::read_to_string(home.path().join("report/report.json")).unwrap();
     let report: Value = serde_json::from_str(&text).unwrap();
     let families = report["detectors"][0]["families"].as_array().unwrap();
@@ -129,8 +135,7 @@ fn every_family_has_its_figures() {
 fn streams_and_their_truth_are_written() {
     let home = tempfile::tempdir().unwrap();
     let arguments = ["eval", "detect", "--slice", "--write-streams", "streams"];
-    let outcome = lab(home.path(), &arguments, LIMIT);
-    assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
+    measured(home.path(), &arguments);
     let folder = home.path().join("streams");
     let truth = std::fs::read_to_string(folder.join("truth.csv")).unwrap();
     let head = "file,family,collection,background,role,kind,label,ratio_db,onset_s,offset_s,known_from_s,\
@@ -194,8 +199,7 @@ fn false_alarms_are_counted_by_the_hour() {
         "12",
         "--json",
     ];
-    let outcome = lab(home.path(), &arguments, LIMIT);
-    assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
+    let outcome = measured(home.path(), &arguments);
     let rows: Value = serde_json::from_str(&outcome.stdout).unwrap();
     let hours = |count: &Value| count["hours"].as_f64().unwrap();
     assert_eq!(rows[0]["by_hour"].as_array().unwrap().len(), 1);
@@ -223,14 +227,11 @@ fn no_sound_is_learnt_from_twice() {
         "12",
         "--json",
     ];
-    let outcome = lab(home.path(), &arguments, LIMIT);
-    assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
+    let outcome = measured(home.path(), &arguments);
     let rows: Value = serde_json::from_str(&outcome.stdout).unwrap();
     // of 40 s, 24 are learnt from, and the last 5 of them are left to settle
     assert_eq!(rows[0]["learnt_s"].as_array().unwrap(), &[Value::from(19.0)], "{rows}");
-    let outcome =
-        lab(home.path(), &["eval", "detect", "--slice", "--no-repeats", "--write-streams", "streams"], LIMIT);
-    assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
+    measured(home.path(), &["eval", "detect", "--slice", "--no-repeats", "--write-streams", "streams"]);
     let streams = std::fs::read_to_string(home.path().join("streams/streams.csv")).unwrap();
     let fan = streams.lines().find(|line| line.starts_with("foreign-fan-1.wav")).unwrap();
     // 90 s are tested on the other 16
