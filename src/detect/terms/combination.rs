@@ -6,14 +6,16 @@ use super::tail::TermTail;
 use super::{TERMS, Term, Values};
 use crate::error::Result;
 
-/// Predictability from which on context counts as much as density.
+/// Predictability from which on context counts in full.
 const FULL: f64 = 0.1;
-/// What the critic's vote counts, beside 1 of density and up to 1 of context.
+/// What context counts then, beside 1 of density: where the past predicts, it says most.
+const CONTEXT: f64 = 3.0;
+/// What the critic's vote counts.
 const VOTE: f64 = 0.5;
 
 /// The tails of the terms of a site, and what context counts there.
 ///
-/// The score is the weighted mean of −log10 p of the terms: those of density count 1 together, those of context as much as the
+/// The score is the weighted mean of −log10 p of the terms: those of density count 1 together, those of context up to 3, as the
 /// site is predictable, the critic's vote ½. A mean of surprisals is no probability, however the terms depend on each other; it
 /// becomes one by its own tail, learnt from cross-fitted scores of calibration.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -77,8 +79,8 @@ impl Combination {
         };
         let (mut sum, mut weight) = (mean(false)?, 1.0);
         if let Some(context) = mean(true) {
-            sum += self.context * context;
-            weight += self.context;
+            sum += CONTEXT * self.context * context;
+            weight += CONTEXT * self.context;
         }
         if let Some(vote) = critic {
             sum += VOTE * vote;

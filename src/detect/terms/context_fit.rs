@@ -16,8 +16,9 @@ const PENALTIES: [f64; 6] = [0.03, 0.1, 0.3, 1.0, 3.0, 30.0];
 const FIRST_PENALTY: usize = 3;
 /// Folds that a penalty is judged by.
 const JUDGES: [usize; 2] = [1, 3];
-/// Fewest targets of a fit.
+/// Fewest targets of a fit, and folds that hold some: the first seconds of a short calibration are past only.
 const FEWEST: usize = 150;
+const FEWEST_FOLDS: usize = 3;
 /// Frames of the past that the short prediction sees: 160 ms.
 const SHORT_FRAMES: usize = 16;
 /// Added to the deviation of a group.
@@ -48,8 +49,8 @@ pub(super) fn fit(
 ) -> Result<Option<(Vec<ContextModel>, ContextModel)>> {
     let series = Series::of(rows(powers, usual, breaks, step), step, folds, fold_of);
     let received: usize = series.targets.iter().map(|t| t.0.len()).sum();
-    let is_in_each = |fold| series.targets.iter().any(|t| t.1 == fold);
-    if received < FEWEST || !(0..folds).all(is_in_each) {
+    let has_targets = |fold: &usize| series.targets.iter().any(|t| t.1 == *fold);
+    if received < FEWEST || (0..folds).filter(has_targets).count() < FEWEST_FOLDS {
         return Ok(None);
     }
     let Some(long) = series.predict(LAGS, &PENALTIES, FIRST_PENALTY) else { return Ok(None) };

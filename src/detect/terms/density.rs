@@ -15,9 +15,12 @@ use crate::units::BANDS;
 pub(super) const DENSITIES: usize = 4;
 /// Rows that count at most: 10 min. What is older gives way.
 pub(super) const LONGEST: f64 = 12_000.0;
-/// A row at this squared distance (1 is usual) or nearer counts whole, a farther one by the reciprocal of its distance, as in a fit
-/// of Student's t.
+/// A row or a step at this squared distance (1 is usual) or nearer counts whole, a farther step by the reciprocal of its distance, as
+/// in a fit of Student's t, so that another rhythm is learnt ...
 const NEAR: f64 = 2.0;
+/// ... and a farther row by this power of it: a few seconds of another sound hardly move what is usual, and the same sound is
+/// improbable again a minute later.
+const POWER_OF_ROWS: i32 = 3;
 /// Standard deviation of a change of gain that is no sign of anything, in ln of power, of bands and of errors.
 const GAIN: f32 = 0.7;
 const GAIN_OF_ERRORS: f32 = 0.2;
@@ -156,7 +159,7 @@ impl Density {
 
     /// Takes in a row at `distance`; the distances of rows stay until the next renewal. Does not allocate.
     pub(super) fn learn(&mut self, row: &[f32], distance: f64, scratch: &mut Vec<f32>) {
-        let weight = weight_at(distance);
+        let weight = weight_at(distance).powi(POWER_OF_ROWS);
         if !weight.is_finite() {
             return;
         }
@@ -226,7 +229,7 @@ impl From<Density> for Moments {
     }
 }
 
-/// What a row at `distance` counts, 0 to 1.
+/// What a step at `distance` counts, 0 to 1.
 pub(super) fn weight_at(distance: f64) -> f64 {
     if distance > NEAR { NEAR / distance } else { 1.0 }
 }

@@ -60,14 +60,17 @@ fn highest(rows: &[Values], term: Term, seconds: std::ops::Range<f64>) -> f64 {
 }
 
 #[test]
-fn a_missing_stroke_is_found_by_context_at_once() {
-    let calibration = machine(CALIBRATION_S * 100, 1, true, &[], (usize::MAX, 0.0));
-    let after = machine(2000, 2, true, &[20], (usize::MAX, 0.0));
-    let (predictability, rows) = surprisals(&calibration, &after);
-    assert!(predictability > 0.2, "{predictability}");
-    for term in [Term::Residual4, Term::Residual8] {
-        let (before, missing) = (highest(&rows, term, 5.0..9.9), highest(&rows, term, 10.0..10.4));
-        assert!(missing > before + 1.0 && missing > 4.0, "{term:?}: {missing} after {before}");
+fn a_missing_stroke_is_found_by_context_at_once_after_a_short_calibration_too() {
+    for seconds in [CALIBRATION_S, 25] {
+        let calibration = machine(seconds * 100, 1, true, &[], (usize::MAX, 0.0));
+        let after = machine(2000, 2, true, &[20], (usize::MAX, 0.0));
+        let (predictability, rows) = surprisals(&calibration, &after);
+        assert!(predictability > 0.2, "{predictability} after {seconds} s");
+        for term in [Term::Residual4, Term::Residual8] {
+            let (before, missing) = (highest(&rows, term, 5.0..9.9), highest(&rows, term, 10.0..10.4));
+            let found = missing > before + 1.0 && missing > 4.0;
+            assert!(found, "{term:?} after {seconds} s: {missing} after {before}");
+        }
     }
 }
 
