@@ -344,9 +344,13 @@ fn contained<T>(work: impl FnOnce() -> T) -> Option<T> {
 pub fn to_mono(samples: &mut Vec<f32>, channels: u16, channel: Option<u16>) {
     let width = usize::from(channels.max(1));
     let count = samples.len() / width;
+    let clean = |x: f32| if is_valid_sample(x) { x } else { 0.0 };
+    if width == 1 && channel.is_none_or(|channel| channel == 0) {
+        samples.iter_mut().for_each(|x| *x = clean(*x));
+        return;
+    }
     for i in 0..count {
         let Some(frame) = samples.get(i * width..(i + 1) * width) else { break };
-        let clean = |x: f32| if is_valid_sample(x) { x } else { 0.0 };
         let mixed = match channel {
             Some(c) => frame.get(usize::from(c)).map_or(0.0, |&x| clean(x)),
             None => frame.iter().map(|&x| clean(x)).sum::<f32>() / width as f32,

@@ -41,7 +41,22 @@ impl Layout {
     /// Replaces `out` by the amplitudes of the whole samples in `bytes`: in [-1, 1) but for floats.
     pub(super) fn decode(&self, bytes: &[u8], out: &mut Vec<f32>) {
         out.clear();
-        out.extend(bytes.chunks_exact(self.sample_bytes()).map(|sample| self.amplitude(sample)));
+        // most files, in a pass of wide registers
+        match (self.encoding, self.big_endian) {
+            (Encoding::Signed(2), false) => {
+                let samples = bytes.as_chunks::<2>().0.iter();
+                out.extend(samples.map(|bytes| f32::from(i16::from_le_bytes(*bytes)) / 32_768.0));
+            }
+            (Encoding::Signed(3), false) => {
+                let words =
+                    bytes.as_chunks::<3>().0.iter().map(|[a, b, c]| i32::from_le_bytes([0, *a, *b, *c]));
+                out.extend(words.map(|word| word as f32 / 2_147_483_648.0));
+            }
+            (Encoding::Float(4), false) => {
+                out.extend(bytes.as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)));
+            }
+            _ => out.extend(bytes.chunks_exact(self.sample_bytes()).map(|sample| self.amplitude(sample))),
+        }
     }
 
     fn amplitude(&self, sample: &[u8]) -> f32 {

@@ -75,6 +75,22 @@ struct Validity {
 }
 
 impl Validity {
+    /// [`pass`](Self::pass) of each sample of a block; how many are invalid.
+    fn pass_all(&mut self, block: &mut [f32], rate: u32) -> u64 {
+        // nearly always, and in a pass of wide registers
+        let seen = self.seen + block.len() as u64;
+        if seen < u64::from(rate) && block.iter().fold(true, |all, &x| all & is_valid_sample(x)) {
+            self.seen = seen;
+            return 0;
+        }
+        let mut bad = 0;
+        for x in block {
+            bad += u64::from(!is_valid_sample(*x));
+            *x = self.pass(*x, rate);
+        }
+        bad
+    }
+
     /// The sample to pass on. Few invalid samples become 0. Where there are many, the stream is no sound: they become
     /// NaN, which the monitor of the input tells as `invalid`.
     fn pass(&mut self, sample: f32, rate: u32) -> f32 {
@@ -204,14 +220,22 @@ impl Intake {
             for ((stream, writer), validity) in self.writers.iter_mut().enumerate().zip(&mut self.validity) {
                 let frames = piece.chunks_exact(self.channels);
                 let block = &mut self.scratch[..frames.len()];
-                for (out, frame) in block.iter_mut().zip(frames) {
-                    let x = match &self.pick {
-                        ChannelSelection::Each(channels) => frame[usize::from(channels[stream])].amplitude(),
-                        ChannelSelection::Mix => mean(frame),
-                    };
-                    bad += u64::from(!is_valid_sample(x));
-                    *out = validity.pass(x, self.rate);
+                match &self.pick {
+                    _ if self.channels == 1 => {
+                        block.iter_mut().zip(piece).for_each(|(out, x)| *out = x.amplitude());
+                    }
+                    ChannelSelection::Each(channels) => {
+                        let channel = usize::from(channels[stream]);
+                        block
+                            .iter_mut()
+                            .zip(frames)
+                            .for_each(|(out, frame)| *out = frame[channel].amplitude());
+                    }
+                    ChannelSelection::Mix => {
+                        block.iter_mut().zip(frames).for_each(|(out, frame)| *out = mean(frame));
+                    }
                 }
+                bad += validity.pass_all(block, self.rate);
                 going = push(writer, block);
                 if !going {
                     break 'blocks;

@@ -111,9 +111,10 @@ impl BackgroundModel {
         extractor.push(&self.predictors, frame);
     }
 
-    /// A raw row in units of the site, in the order of `channels`: planes of 64 bands, each within ±8, then distances.
-    pub fn row(&self, channels: &[Channel], raw: &[f32], out: &mut Vec<f32>) {
-        let mut white = Vec::with_capacity(2 * BANDS);
+    /// A raw row in units of the site, in the order of `channels`: planes of 64 bands, each within ±8, then distances. Gives the
+    /// [`distance`](Self::distance) of the row where [`Channel::Half`] is among them.
+    pub fn row(&self, channels: &[Channel], raw: &[f32], out: &mut Vec<f32>) -> Option<f64> {
+        let (mut white, mut distance) = (Vec::with_capacity(2 * BANDS), None);
         let mut distances = Vec::new();
         out.clear();
         for channel in channels {
@@ -129,12 +130,16 @@ impl BackgroundModel {
                 Channel::Spread => self.brief.spread(&mut white),
                 Channel::Slow => self.slow.normal(part(SLOW), &mut white),
             }
+            if *channel == Channel::Half {
+                distance = Some(norm(&white));
+            }
             if channel.has_distance() {
                 distances.push((mean_square(&white) + 1e-3).ln());
             }
             out.extend(white.iter().map(|x| x.clamp(-LARGEST, LARGEST)));
         }
         out.extend(distances);
+        distance
     }
 
     /// Mahalanobis distance of means and deviations over 0.5 s from what is normal, about 1 for normal sound.
@@ -142,7 +147,7 @@ impl BackgroundModel {
     pub fn distance(&self, raw: &[f32]) -> f64 {
         let mut white = Vec::with_capacity(2 * BANDS);
         self.half.apply(raw.get(HALF).unwrap_or_default(), &mut white);
-        f64::from(mean_square(&white)).sqrt()
+        norm(&white)
     }
 
     /// Whether the last 0.1 s of a raw row differ from its last seconds by one shift of all bands by up to 9 dB, and the rest is
@@ -186,6 +191,11 @@ impl BackgroundModel {
             && self.unexpected.is_whole(2 * BANDS, true)
             && self.departure.is_whole(2 * BANDS, true)
     }
+}
+
+/// Root of the mean square.
+fn norm(white: &[f32]) -> f64 {
+    f64::from(mean_square(white)).sqrt()
 }
 
 fn mean_square(xs: &[f32]) -> f32 {

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use super::band_predictors::{BandHistory, BandPredictors, LAG, TREND};
 use crate::detect::exact::exact;
+use crate::kernels::moments;
 use crate::units::BANDS;
 
 /// Frames of a row: 50 ms.
@@ -107,11 +108,10 @@ impl FeatureExtractor {
     pub fn row(&mut self, out: &mut Vec<f32>) {
         out.clear();
         out.resize(RAW, 0.0);
-        let mut both = [0f32; 2 * BANDS];
         let mut fill = |ring: &[f32], window: usize, range: Range<usize>| {
-            self.moments(ring, window, &mut both);
+            let both = self.moments(ring, window);
             if let Some(place) = out.get_mut(range) {
-                place.iter_mut().zip(&both).for_each(|(to, x)| *to = *x);
+                place.iter_mut().zip(both.as_flattened()).for_each(|(to, x)| *to = *x);
             }
         };
         fill(&self.bands, BRIEF_FRAMES, BRIEF);
@@ -134,29 +134,13 @@ impl FeatureExtractor {
 
     /// Means of the bands over the frames of the last row, `[64]`.
     pub(super) fn newest(&self) -> [f32; BANDS] {
-        let mut both = [0f32; 2 * BANDS];
-        self.moments(&self.bands, ROW, &mut both);
-        std::array::from_fn(|band| both[band])
+        let [means, _] = self.moments(&self.bands, ROW);
+        means
     }
 
-    /// Means, then deviations, over the last `window` frames of a ring.
-    fn moments(&self, ring: &[f32], window: usize, out: &mut [f32; 2 * BANDS]) {
-        *out = [0.0; 2 * BANDS];
-        let (means, deviations) = out.split_at_mut(BANDS);
+    /// Means and deviations over the last `window` frames of a ring.
+    fn moments(&self, ring: &[f32], window: usize) -> [[f32; BANDS]; 2] {
         let held = window.min(self.frames).max(1);
-        let rows = || {
-            (0..held).filter_map(|back| {
-                let at = (self.frames + HALF_FRAMES - 1 - back) % HALF_FRAMES;
-                ring.get(at * BANDS..(at + 1) * BANDS)
-            })
-        };
-        let share = 1.0 / held as f32;
-        rows().for_each(|row| means.iter_mut().zip(row).for_each(|(m, x)| *m += share * x));
-        for row in rows() {
-            for ((d, m), x) in deviations.iter_mut().zip(means.iter()).zip(row) {
-                *d += share * (x - m) * (x - m);
-            }
-        }
-        deviations.iter_mut().for_each(|d| *d = d.sqrt());
+        moments(ring.as_chunks::<BANDS>().0, (self.frames + HALF_FRAMES - 1) % HALF_FRAMES, held)
     }
 }

@@ -159,12 +159,12 @@ impl FrameScorer {
             let step = known.site.gain_step(&self.raw, &self.extractor.newest());
             let is_step = step == GainStep::Certain;
             self.follow_gain(is_step);
-            let critic = self.critic_vote(known, instrument, is_step);
+            let (critic, novelty) = self.critic_vote(known, instrument, is_step);
             let values = self.terms.values(adaptive);
             self.terms.learn(adaptive);
             let surprisals = known.combination.surprisals(&values);
             if self.extractor.is_full() {
-                let novelty = known.site.distance(&self.raw);
+                let novelty = novelty.unwrap_or_else(|| known.site.distance(&self.raw));
                 self.follow_site(novelty, frame.index, known);
                 let p_novelty = known.novelty_tail.tail_probability(novelty);
                 let usual = known.combination.usual_level();
@@ -212,14 +212,19 @@ impl FrameScorer {
         Some(BandFigures { loudest, above: above.max(0.0), below: below.max(0.0), share })
     }
 
-    /// −log10 p of the critic, where there is one.
-    fn critic_vote(&mut self, known: &Calibration, instrument: &DetectorModel, is_step: bool) -> Option<f64> {
-        let (critic, live) = instrument.live_critic()?;
-        known.site.row(&critic.config().channels, &self.raw, &mut self.row);
+    /// −log10 p of the critic, where there is one, and the novelty of the row, where the critic's input has it.
+    fn critic_vote(
+        &mut self,
+        known: &Calibration,
+        instrument: &DetectorModel,
+        is_step: bool,
+    ) -> (Option<f64>, Option<f64>) {
+        let Some((critic, live)) = instrument.live_critic() else { return (None, None) };
+        let novelty = known.site.row(&critic.config().channels, &self.raw, &mut self.row);
         let memory = self.critic.get_or_insert_with(|| live.fresh());
         let logit = live.step(&self.row, memory);
-        let p = known.critic_probability(logit.into(), instrument.usual())?;
-        Some(vote(p, is_step))
+        let p = known.critic_probability(logit.into(), instrument.usual());
+        (p.map(|p| vote(p, is_step)), novelty)
     }
 
     /// The probability is that of all terms; surprise and novelty say what kind of evidence there is.

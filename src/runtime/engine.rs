@@ -342,7 +342,7 @@ impl Engine {
             let mut frames = std::mem::take(&mut self.frames);
             let hops = std::mem::take(&mut self.hops);
             for ((&(stream, input), frame), (_, hop)) in ready.iter().zip(frames.drain(..)).zip(&hops) {
-                self.score(stream, (frame, *hop), input, sink)?;
+                self.score(stream, (frame, hop), input, sink)?;
             }
             (self.ready, self.frames, self.hops) = (ready, frames, hops);
             self.times.push(started.elapsed());
@@ -353,7 +353,7 @@ impl Engine {
     fn score(
         &mut self,
         stream: usize,
-        (frame, hop): (Frame, [f32; HOP]),
+        (frame, hop): (Frame, &[f32; HOP]),
         input: Input,
         sink: &mut dyn FnMut(EngineOutput),
     ) -> Result<()> {
@@ -369,7 +369,7 @@ impl Engine {
             every => pipeline.pool.push(every, frame.index, &frame.c),
         };
         if let Some(recent) = &mut pipeline.recent {
-            recent.push(frame.index, &frame.bands, &hop);
+            recent.push(frame.index, &frame.bands, hop);
         }
         if let Some(pooled) = pooled {
             sink(EngineOutput::Embedding { stream, pooled: Box::new(pooled) });

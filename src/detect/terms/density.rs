@@ -9,6 +9,7 @@ use super::refit::Refit;
 use crate::detect::exact::{exact, exact_names};
 use crate::detect::gram::{Products, Rows, means, variances};
 use crate::error::{Error, Result};
+use crate::kernels::add_outer;
 use crate::units::BANDS;
 
 /// How many densities there are: of half a second, of a quarter, of errors of the short prediction, of modulation.
@@ -169,13 +170,7 @@ impl Density {
         scratch.clear();
         scratch.extend(row.iter().zip(mean.iter()).map(|(x, m)| x - m));
         mean.iter_mut().zip(scratch.iter()).for_each(|(m, d)| *m += share * d);
-        let mut rest = covariance.as_mut_slice();
-        for (i, d) in scratch.iter().enumerate() {
-            let (line, after) = rest.split_at_mut((i + 1).min(rest.len()));
-            let (kept, added) = (1.0 - share, share * (1.0 - share) * d);
-            line.iter_mut().zip(scratch.iter()).for_each(|(c, e)| *c = kept * *c + added * e);
-            rest = after;
-        }
+        add_outer(covariance, scratch, 1.0 - share, share * (1.0 - share));
     }
 
     /// All of it, to be kept.

@@ -6,11 +6,10 @@ use serde::{Deserialize, Serialize};
 use crate::detect::exact::exact;
 use crate::detect::gram::{Products, Rows, means, variances};
 use crate::error::{Error, Result};
+use crate::kernels::squared_norm;
 
 /// Added to the diagonal of the shrunk correlation matrix, so that it has a Cholesky factor.
 pub(super) const JITTER: f64 = 1e-4;
-/// Products that are summed side by side.
-const SIDE: usize = 8;
 
 /// A direction in which vectors may vary more than calibration shows: a change of gain moves all bands alike.
 #[derive(Debug, Clone)]
@@ -110,13 +109,7 @@ impl Mahalanobis {
         scratch.clear();
         let standardised = vector.iter().zip(&self.mean).zip(&self.scale);
         scratch.extend(standardised.map(|((x, mean), scale)| (x - mean) * scale));
-        let (mut rest, mut sum) = (self.factor.as_slice(), 0.0f32);
-        for i in 0..scratch.len() {
-            let (row, after) = rest.split_at((i + 1).min(rest.len()));
-            rest = after;
-            sum += dot(row, scratch.get(..=i).unwrap_or_default()).powi(2);
-        }
-        f64::from(sum) / scratch.len().max(1) as f64
+        f64::from(squared_norm(&self.factor, scratch)) / scratch.len().max(1) as f64
     }
 
     /// Whether this could have come from a fit to vectors of `width` values.
@@ -143,18 +136,6 @@ fn shrink(covariance: &mut DMatrix<f64>, fourth: f64, n: usize) {
     let weight = shrinkage(width, (covariance.trace(), covariance.norm_squared()), fourth, n as f64);
     *covariance *= 1.0 - weight;
     (0..width).for_each(|i| covariance[(i, i)] += weight * identity + JITTER);
-}
-
-/// Σ aᵢ bᵢ, summed side by side.
-pub(super) fn dot(a: &[f32], b: &[f32]) -> f32 {
-    let n = a.len().min(b.len());
-    let (a, b) = (a.get(..n).unwrap_or_default(), b.get(..n).unwrap_or_default());
-    let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<SIDE>(), b.as_chunks::<SIDE>());
-    let mut sums = [0.0f32; SIDE];
-    for (a, b) in a.iter().zip(b) {
-        sums.iter_mut().zip(a).zip(b).for_each(|((sum, a), b)| *sum += a * b);
-    }
-    sums.iter().sum::<f32>() + a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum::<f32>()
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::sync::OnceLock;
 
 use super::groups::GROUPS;
 use crate::detect::exact::exact;
+use crate::kernels::{COLUMNS, dots};
 
 /// Envelopes: those of the groups of bands, and that of all together.
 const ENVELOPES: usize = GROUPS + 1;
@@ -11,8 +12,11 @@ const ENVELOPES: usize = GROUPS + 1;
 const WINDOW: usize = 64;
 /// First bin of each band of modulation, and the bin after the last: 1.6 Hz apart, 1.6 to 48 Hz.
 const EDGES: [usize; 7] = [1, 3, 5, 8, 12, 18, 32];
+/// Numbers of a spectrum: two of each bin.
+const PARTS: usize = 2 * (EDGES[EDGES.len() - 1] - EDGES[0]);
 /// Values of a row.
 pub(super) const WIDTH: usize = ENVELOPES * (EDGES.len() - 1);
+const _: () = assert!(WINDOW == COLUMNS);
 /// Added to the power of a band of modulation.
 const FLOOR: f32 = 1e-3;
 
@@ -30,26 +34,17 @@ pub(super) struct Modulation {
 
 exact!(Modulation { ring, next, filled });
 
-/// Cosine and sine under the window, `[bins, 64]`.
-struct Table {
-    cosines: Vec<[f32; WINDOW]>,
-    sines: Vec<[f32; WINDOW]>,
-}
-
-fn table() -> &'static Table {
-    static TABLE: OnceLock<Table> = OnceLock::new();
+/// Cosine and sine of each bin under the window, `[bins, 2, 64]`.
+fn waves() -> &'static [[f32; WINDOW]] {
+    static TABLE: OnceLock<Vec<[f32; WINDOW]>> = OnceLock::new();
     TABLE.get_or_init(|| {
-        let of = |wave: fn(f64) -> f64| {
-            (EDGES[0]..EDGES[EDGES.len() - 1])
-                .map(|bin| {
-                    std::array::from_fn(|n| {
-                        let turn = std::f64::consts::TAU * n as f64 / WINDOW as f64;
-                        ((0.5 - 0.5 * turn.cos()) * wave(turn * bin as f64)) as f32
-                    })
-                })
-                .collect()
+        let of = |bin: usize, wave: fn(f64) -> f64| {
+            std::array::from_fn(|n| {
+                let turn = std::f64::consts::TAU * n as f64 / WINDOW as f64;
+                ((0.5 - 0.5 * turn.cos()) * wave(turn * bin as f64)) as f32
+            })
         };
-        Table { cosines: of(f64::cos), sines: of(f64::sin) }
+        (EDGES[0]..EDGES[EDGES.len() - 1]).flat_map(|bin| [of(bin, f64::cos), of(bin, f64::sin)]).collect()
     })
 }
 
@@ -77,8 +72,7 @@ impl Modulation {
     /// Writes ln of the power in each band of modulation of each envelope, `[54]`.
     pub(super) fn row(&self, out: &mut Vec<f32>) {
         out.clear();
-        let table = table();
-        let mut wave = [0f32; WINDOW];
+        let (mut wave, mut parts) = ([0f32; WINDOW], [0f32; PARTS]);
         for envelope in 0..ENVELOPES {
             let (newer, older) = self.ring.split_at(self.next.min(self.ring.len()));
             for (to, row) in wave.iter_mut().zip(older.iter().chain(newer)) {
@@ -86,21 +80,16 @@ impl Modulation {
             }
             let mean = wave.iter().sum::<f32>() / WINDOW as f32;
             wave.iter_mut().for_each(|x| *x -= mean);
+            dots(&wave, waves(), &mut parts);
+            let (mut bins, _) = parts.as_chunks::<2>();
             for edges in EDGES.windows(2) {
-                let bins = edges[0] - EDGES[0]..edges[1] - EDGES[0];
-                let count = bins.len() as f32;
-                let power: f32 = bins
-                    .filter_map(|bin| table.cosines.get(bin).zip(table.sines.get(bin)))
-                    .map(|(c, s)| product(&wave, c).powi(2) + product(&wave, s).powi(2))
-                    .sum();
-                out.push((power / count + FLOOR).ln());
+                let (band, above) = bins.split_at(edges[1] - edges[0]);
+                let power: f32 = band.iter().map(|[c, s]| c * c + s * s).sum();
+                out.push((power / band.len() as f32 + FLOOR).ln());
+                bins = above;
             }
         }
     }
-}
-
-fn product(a: &[f32; WINDOW], b: &[f32; WINDOW]) -> f32 {
-    super::mahalanobis::dot(a, b)
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use super::density::{DENSITIES, Density, FORMS, Form, Moments, is_level};
 use super::mahalanobis::{JITTER, shrinkage};
 use super::model::MOMENTS;
 use crate::detect::exact::exact;
+use crate::kernels::factorise_row;
 
 /// Added to standard deviations.
 pub(super) const LEAST: f32 = 0.02;
@@ -145,31 +146,7 @@ impl Refit {
 
     /// Factorises a row, and inverts it; false where the matrix is not positive definite.
     fn factorise(&mut self, i: usize) -> bool {
-        let Some((before, from_here)) = self.factor.split_at_mut_checked(start(i)) else { return false };
-        let Some((line, [pivot, ..])) = from_here.split_at_mut_checked(i) else { return false };
-        for j in 0..i {
-            let other = before.get(start(j)..start(j) + j + 1).unwrap_or_default();
-            let (done, rest) = line.split_at_mut(j);
-            if let (Some(x), Some(diagonal)) = (rest.first_mut(), other.last()) {
-                *x = (*x - dot(done, other)) / diagonal;
-            }
-        }
-        let left = *pivot - dot(line, line);
-        if left.is_nan() || left <= SMALLEST {
-            return false;
-        }
-        *pivot = left.sqrt();
-        let Some((before, from_here)) = self.inverse.split_at_mut_checked(start(i)) else { return false };
-        let Some((to, [diagonal, ..])) = from_here.split_at_mut_checked(i) else { return false };
-        to.fill(0.0);
-        for (k, factor) in line.iter().enumerate() {
-            let other = before.get(start(k)..start(k) + k + 1).unwrap_or_default();
-            to.iter_mut().zip(other).for_each(|(to, x)| *to -= factor * x);
-        }
-        *diagonal = 1.0 / *pivot;
-        let reciprocal = *diagonal;
-        to.iter_mut().for_each(|x| *x *= reciprocal);
-        true
+        factorise_row(&mut self.factor, &mut self.inverse, i, SMALLEST)
     }
 
     fn finish(&self, density: &mut Density) {
@@ -196,16 +173,4 @@ exact!(RefitState { density, begun });
 /// Where row `i` of a packed lower triangle begins.
 fn start(i: usize) -> usize {
     i * (i + 1) / 2
-}
-
-/// Σ aᵢ bᵢ over the shorter of the two, summed side by side.
-fn dot(a: &[f64], b: &[f64]) -> f64 {
-    let n = a.len().min(b.len());
-    let (a, b) = (a.get(..n).unwrap_or_default(), b.get(..n).unwrap_or_default());
-    let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<8>(), b.as_chunks::<8>());
-    let mut sums = [0.0f64; 8];
-    for (a, b) in a.iter().zip(b) {
-        sums.iter_mut().zip(a).zip(b).for_each(|((sum, a), b)| *sum += a * b);
-    }
-    sums.iter().sum::<f64>() + a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum::<f64>()
 }

@@ -10,6 +10,7 @@ use super::{TERMS, Values};
 use crate::detect::band_predictors::{BandHistory, LAG, TREND};
 use crate::detect::exact::exact;
 use crate::detect::feature_rows::ROW;
+use crate::kernels::moments;
 use crate::units::BANDS;
 
 /// Frames of the windows.
@@ -256,18 +257,10 @@ impl Window {
 
     /// Means, then deviations, over the last `window` frames, `[128]`.
     fn moments(&self, window: usize, out: &mut Vec<f32>) {
-        out.clear();
-        out.resize(MOMENTS, 0.0);
         let held = window.min(self.frames).max(1);
-        let rows = || (0..held).filter_map(|back| self.ring.get((self.frames + HALF - 1 - back) % HALF));
-        let (means, deviations) = out.split_at_mut(BANDS);
-        let share = 1.0 / held as f32;
-        rows().for_each(|row| means.iter_mut().zip(row).for_each(|(m, x)| *m += share * x));
-        for row in rows() {
-            for ((d, m), x) in deviations.iter_mut().zip(means.iter()).zip(row) {
-                *d += share * (x - m) * (x - m);
-            }
+        out.clear();
+        for part in moments(&self.ring, (self.frames + HALF - 1) % HALF, held) {
+            out.extend_from_slice(&part);
         }
-        deviations.iter_mut().for_each(|d| *d = d.sqrt());
     }
 }

@@ -102,9 +102,13 @@ impl Bands {
         scratch: &mut FftScratch,
         bands: &mut [f32],
     ) -> Result<()> {
-        let received = before.iter().chain(samples).skip(self.silent);
-        for ((x, sample), weight) in scratch.windowed.iter_mut().zip(received).zip(&self.window) {
-            *x = sample * weight;
+        // in two runs, each a pass of wide registers
+        let earlier = &before[self.silent.min(before.len())..];
+        let newer = &samples[self.silent.saturating_sub(before.len()).min(samples.len())..];
+        let (now, later) = scratch.windowed.split_at_mut(earlier.len().min(self.window.len()));
+        let (weights, later_weights) = self.window.split_at(now.len());
+        for (to, from, weights) in [(now, earlier, weights), (later, newer, later_weights)] {
+            to.iter_mut().zip(from).zip(weights).for_each(|((x, sample), weight)| *x = sample * weight);
         }
         self.transform
             .process_with_scratch(&mut scratch.windowed, &mut scratch.bins, &mut scratch.scratch)

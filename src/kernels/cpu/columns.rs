@@ -1,4 +1,8 @@
-//! Products with a matrix of one stream alone, which no other stream's step brings into a near cache.
+//! Products with a matrix of one stream alone, which no other stream's step brings into a near cache, and what else a stream
+//! computes over its own rows of 64.
+
+use std::iter::Sum;
+use std::ops::{Add, AddAssign, Mul, MulAssign};
 
 use super::simd::{Kernel, Simd};
 use super::widest::{Make, for_widest};
@@ -64,8 +68,7 @@ impl Kernel for Symmetric<'_> {
             let (Some(&first), Some((own, others))) = (x.get(i), row.split_first()) else { continue };
             let beyond = x.get(i + 1..).unwrap_or_default();
             let Some((to, later)) = out.get_mut(i..).and_then(<[f32]>::split_first_mut) else { continue };
-            *to += own * first + dot(others, beyond);
-            later.iter_mut().zip(others).for_each(|(to, w)| *to += w * first);
+            *to += own * first + dot_and_add((others, beyond), first, later);
         }
     }
 }
@@ -78,16 +81,46 @@ impl Make for Symmetric<'_> {
     }
 }
 
-/// Σ aᵢ bᵢ, summed side by side.
+/// Σ `w[i]` · `x[i]`, summed side by side, while `to[i]` += `w[i]` · `factor`: what `w` is read for once.
 #[inline(always)]
-fn dot(a: &[f32], b: &[f32]) -> f32 {
-    let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<SIDE>(), b.as_chunks::<SIDE>());
+fn dot_and_add((w, x): (&[f32], &[f32]), factor: f32, to: &mut [f32]) -> f32 {
+    let (w, beyond) = w.split_at(w.len().min(x.len()));
+    let (to, later) = to.split_at_mut(w.len().min(to.len()));
+    later.iter_mut().zip(beyond).for_each(|(to, w)| *to += w * factor);
+    let ((w, w_rest), (x, x_rest)) = (w.as_chunks::<SIDE>(), x.as_chunks::<SIDE>());
+    let (to, to_rest) = to.as_chunks_mut::<SIDE>();
     let mut sums = [0.0; SIDE];
-    for (a, b) in a.iter().zip(b) {
-        sums.iter_mut().zip(a).zip(b).for_each(|((sum, a), b)| *sum += a * b);
+    for ((w, x), to) in w.iter().zip(x).zip(to) {
+        sums = std::array::from_fn(|lane| sums[lane] + w[lane] * x[lane]);
+        *to = std::array::from_fn(|lane| to[lane] + w[lane] * factor);
     }
-    let rest: f32 = a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum();
+    to_rest.iter_mut().zip(w_rest).for_each(|(to, w)| *to += w * factor);
+    let rest: f32 = w_rest.iter().zip(x_rest).map(|(w, x)| w * x).sum();
     rest + sums.iter().sum::<f32>()
+}
+
+/// Σ aᵢ bᵢ over the shorter of the two, summed side by side.
+#[inline(always)]
+pub(super) fn dot<T>(a: &[T], b: &[T]) -> T
+where
+    T: Copy + Default + Add<Output = T> + AddAssign + Mul<Output = T> + Sum,
+{
+    let n = a.len().min(b.len());
+    let ((a, a_rest), (b, b_rest)) = (a[..n].as_chunks::<SIDE>(), b[..n].as_chunks::<SIDE>());
+    let mut sums = [T::default(); SIDE];
+    for (a, b) in a.iter().zip(b) {
+        sums.iter_mut().zip(a).zip(b).for_each(|((sum, a), b)| *sum += *a * *b);
+    }
+    let rest: T = a_rest.iter().zip(b_rest).map(|(a, b)| *a * *b).sum();
+    rest + sums.into_iter().sum::<T>()
+}
+
+/// Multiplies each number by `factor`.
+#[inline(always)]
+pub(super) fn multiply_each<T: Copy + MulAssign>(numbers: &mut [T], factor: T) {
+    let (numbers, rest) = numbers.as_chunks_mut::<SIDE>();
+    numbers.iter_mut().for_each(|numbers| numbers.iter_mut().for_each(|x| *x *= factor));
+    rest.iter_mut().for_each(|x| *x *= factor);
 }
 
 /// `out` += M · `x` with a symmetric matrix M of the width of `out`, of which `upper` has the rows from the diagonal on: the
@@ -95,6 +128,85 @@ fn dot(a: &[f32], b: &[f32]) -> f32 {
 pub fn multiply_symmetric(upper: &[f32], x: &[f32], out: &mut [f32]) {
     let x = x.get(..out.len()).unwrap_or(x);
     for_widest(Symmetric { upper, x, out });
+}
+
+struct Dots<'a> {
+    x: &'a [f32; COLUMNS],
+    rows: &'a [[f32; COLUMNS]],
+    out: &'a mut [f32],
+}
+
+impl Kernel for Dots<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        let x = *self.x;
+        for (to, row) in self.out.iter_mut().zip(self.rows) {
+            *to = dot(row, &x);
+        }
+    }
+}
+
+impl Make for Dots<'_> {
+    type Made = ();
+
+    fn make<S: Simd>(self, s: S) {
+        s.run(self);
+    }
+}
+
+/// Writes Σ `rows[i]` · `x` to `out[i]`: the same to the bit on every machine.
+pub fn dots(x: &[f32; COLUMNS], rows: &[[f32; COLUMNS]], out: &mut [f32]) {
+    for_widest(Dots { x, rows, out });
+}
+
+struct Moments<'a> {
+    ring: &'a [[f32; COLUMNS]],
+    newest: usize,
+    count: usize,
+}
+
+impl Kernel for Moments<'_> {
+    type Output = [[f32; COLUMNS]; 2];
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) -> [[f32; COLUMNS]; 2] {
+        let Self { ring, newest, count } = self;
+        let (newer, older) = ring.split_at((newest + 1).min(ring.len()));
+        let newer = &newer[newer.len() - count.min(newer.len())..];
+        let older = &older[older.len() - (count - newer.len()).min(older.len())..];
+        let share = 1.0 / count as f32;
+        let (mut means, mut deviations) = ([0.0f32; COLUMNS], [0.0f32; COLUMNS]);
+        for rows in [newer, older] {
+            for row in rows.iter().rev() {
+                means.iter_mut().zip(row).for_each(|(mean, x)| *mean += share * x);
+            }
+        }
+        for rows in [newer, older] {
+            for row in rows.iter().rev() {
+                for ((deviation, mean), x) in deviations.iter_mut().zip(&means).zip(row) {
+                    *deviation += share * (x - mean) * (x - mean);
+                }
+            }
+        }
+        [means, deviations.map(f32::sqrt)]
+    }
+}
+
+impl Make for Moments<'_> {
+    type Made = [[f32; COLUMNS]; 2];
+
+    fn make<S: Simd>(self, s: S) -> Self::Made {
+        s.run(self)
+    }
+}
+
+/// Means and deviations over the last `count` rows, 1 or more, of a ring whose last one is `newest`: the same to the bit on every
+/// machine.
+#[must_use]
+pub fn moments(ring: &[[f32; COLUMNS]], newest: usize, count: usize) -> [[f32; COLUMNS]; 2] {
+    for_widest(Moments { ring, newest, count: count.max(1) })
 }
 
 #[cfg(test)]
@@ -146,6 +258,32 @@ mod tests {
                 let exact: f64 = x.iter().enumerate().map(|(j, x)| f64::from(at(i, j)) * f64::from(*x)).sum();
                 prop_assert!((f64::from(*sum) - exact).abs() < 1e-3, "{i}: {sum} {exact}");
             }
+        }
+
+        #[test]
+        fn rows_of_a_ring_give_the_same_in_any_registers(
+            ring in proptest::collection::vec(proptest::array::uniform32(-3f32..3.0), 1..30),
+            (newest, count) in (0..30usize, 1..30usize),
+        ) {
+            let ring: Vec<[f32; COLUMNS]> =
+                ring.iter().map(|half| std::array::from_fn(|i| half[i % 32] * (1.0 + (i / 32) as f32))).collect();
+            let (newest, count) = (newest % ring.len(), count.min(ring.len()));
+            let found = moments(&ring, newest, count);
+            prop_assert_eq!(found, for_any(Moments { ring: &ring, newest, count }));
+            let last: Vec<&[f32; COLUMNS]> =
+                (0..count).map(|back| &ring[(newest + ring.len() - back) % ring.len()]).collect();
+            for column in 0..COLUMNS {
+                let mean = last.iter().map(|row| row[column]).sum::<f32>() / count as f32;
+                let square = last.iter().map(|row| (row[column] - mean).powi(2)).sum::<f32>() / count as f32;
+                prop_assert!((found[0][column] - mean).abs() < 1e-5);
+                prop_assert!((found[1][column].powi(2) - square).abs() < 1e-4);
+            }
+            let (mut wide, mut portable) = (vec![0.0; ring.len()], vec![0.0; ring.len()]);
+            dots(&ring[0], &ring, &mut wide);
+            for_any(Dots { x: &ring[0], rows: &ring, out: &mut portable });
+            prop_assert_eq!(&wide, &portable);
+            let squared: f32 = ring[0].iter().map(|x| x * x).sum();
+            prop_assert!((wide[0] - squared).abs() < 1e-4 * squared.max(1.0));
         }
     }
 }

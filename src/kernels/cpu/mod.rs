@@ -46,10 +46,12 @@ mod tests;
 mod tile_pack;
 mod tile_product;
 mod tiles;
+mod triangle;
 mod widest;
 mod worker_threads;
 
-pub use columns::{COLUMNS, multiply_symmetric, subtract_products};
+pub use columns::{COLUMNS, dots, moments, multiply_symmetric, subtract_products};
 pub use critic::{CpuCritic, CriticMemory};
 pub use roofline::Roofline;
 pub use stepper::CpuStepper;
+pub use triangle::{add_outer, factorise_row, squared_norm};
