@@ -199,7 +199,8 @@ mod tests {
             let (mut inverse, mut other) = (vec![0.0; start(width)], vec![0.0; start(width)]);
             for i in 0..width {
                 prop_assert!(factorise_row(&mut wide, &mut inverse, i, 1e-9));
-                prop_assert!(for_any(FactoriseRow { factor: &mut portable, inverse: &mut other, i, least: 1e-9 }));
+                let is_factorised = for_any(FactoriseRow { factor: &mut portable, inverse: &mut other, i, least: 1e-9 });
+                prop_assert!(is_factorised);
             }
             prop_assert_eq!(&wide, &portable);
             prop_assert_eq!(&inverse, &other);
