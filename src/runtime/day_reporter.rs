@@ -71,11 +71,14 @@ impl DayReporter {
         if self.every.is_zero() {
             return;
         }
-        self.take(Duration::ZERO);
+        self.take(Duration::ZERO, false);
         let Some(begins) = self.turn(now) else { return };
         let rests = self.asked.is_some_and(|asked| asked.elapsed() < self.every) && !begins;
-        let idle = self.asked.is_some_and(|asked| asked.elapsed() < AT_LEAST);
-        if self.pending.is_none() && !rests && (self.counted != Some(self.recorder.changes()) || !idle) {
+        let stale = self
+            .published
+            .iter()
+            .any(|((day, _), (_, at))| *day == DayName::Today && at.elapsed() >= AT_LEAST);
+        if self.pending.is_none() && !rests && (stale || self.counted != Some(self.recorder.changes())) {
             self.ask();
         }
     }
@@ -86,7 +89,7 @@ impl DayReporter {
             return;
         }
         self.ask();
-        self.take(limit);
+        self.take(limit, true);
     }
 
     /// Sets the two days; true where another day has begun.
@@ -124,8 +127,8 @@ impl DayReporter {
         }
     }
 
-    /// Publishes the counts that come within `limit`, where they have changed.
-    fn take(&mut self, limit: Duration) {
+    /// Publishes the counts that come within `limit`, where they have changed; those of today in any case where `last` says so.
+    fn take(&mut self, limit: Duration, last: bool) {
         let (Some(pending), Some(days)) = (&self.pending, &self.days) else { return };
         let counted = match pending.recv_timeout(limit) {
             Err(RecvTimeoutError::Timeout) => return,
@@ -149,7 +152,8 @@ impl DayReporter {
                 summary.heard_s = samples.map(|samples| (samples_to_seconds(samples) * 10.0).round() / 10.0);
                 let former = self.published.get(&(day, stream.clone()));
                 let stays = former.is_some_and(|(former, at)| {
-                    former.counts_equal(&summary) && (day == DayName::Yesterday || at.elapsed() < AT_LEAST)
+                    let rests = !last && at.elapsed() < AT_LEAST;
+                    former.counts_equal(&summary) && (day == DayName::Yesterday || rests)
                 });
                 if stays {
                     continue;
