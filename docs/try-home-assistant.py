@@ -36,8 +36,9 @@ URL = "http://127.0.0.1/"
 OF_STREAM = [("event.{}_event", None, True), ("binary_sensor.{}_anomaly", None, True), ("sensor.{}_score", None, True),
              ("sensor.{}_level", "dBFS", True), ("sensor.{}_state", None, True), ("sensor.{}_novelty", None, False),
              ("sensor.{}_surprise", None, False), ("number.{}_budget", "events/h", True), ("switch.{}_mute", None, True),
-             ("button.{}_recalibrate", None, True)]
-EVENT, ANOMALY, SCORE, LEVEL, STATE, NOVELTY, _, BUDGET, MUTE, PRESS = (name.format(ROOM) for name, *_ in OF_STREAM)
+             ("button.{}_recalibrate", None, True), ("sensor.{}_learning", "%", True), ("sensor.{}_watching_from", None, True),
+             ("sensor.{}_events_today", "events", True), ("sensor.{}_events_yesterday", "events", True)]
+EVENT, ANOMALY, SCORE, LEVEL, STATE, NOVELTY, _, BUDGET, MUTE, PRESS, _, _, TODAY, YESTERDAY = (name.format(ROOM) for name, *_ in OF_STREAM)
 LOAD, OUTBOX, HALL = "sensor.kitchen_pi_load", "sensor.kitchen_pi_outbox", "event.kitchen_pi_hall_event"
 ALL = [(name.format(room), *rest) for room in [ROOM, "kitchen_pi_hall"] for name, *rest in OF_STREAM]
 ALL += [(OUTBOX, "events", True), (LOAD, "%", True)]
@@ -112,11 +113,11 @@ class Daemon:
     def start_broker(self):
         self.broker = subprocess.Popen(["mosquitto", "-p", str(self.port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
-    def start(self, rooms=("kitchen", "hall"), commands=("budget", "mute", "recalibrate"), enable="true"):
+    def start(self, rooms=("kitchen", "hall"), commands=("budget", "mute", "recalibrate", "label"), enable="true"):
         sources = "".join(f"[[source]]\nid = '{room}'\nurl = '{self.urls[room]}'\n" for room in rooms)
         (self.folder / "c.toml").write_text(
             f"node = '{NODE}'\nstate_dir = '{self.folder}/state'\n{sources}[detect]\ncalibrate_seconds = 20\nevents_per_hour = 20\nrepeat_after_s = 0\n"
-            f"[publish]\nbroker = 'mqtt://127.0.0.1:{self.port}'\nhealth_s = 2\ncommands = {list(commands)}\n"
+            f"[publish]\nbroker = 'mqtt://127.0.0.1:{self.port}'\nhealth_s = 2\nday_s = 1\ncommands = {list(commands)}\n"
             f"[homeassistant]\nenable = {enable}\nmute_s = 120\n")
         with open(self.folder / "log", "ab") as log:
             self.process = subprocess.Popen([self.program, "--config", str(self.folder / "c.toml")], stdout=log, stderr=log)
@@ -125,6 +126,13 @@ class Daemon:
         """What the broker keeps there."""
         command = ["mosquitto_sub", "-p", str(self.port), "-t", topic, "-C", "1", "-W", "2"]
         return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+
+    def give_label(self, event, label):
+        request = json.dumps({"id": event, "label": label})
+        command = ["mosquitto_rr", "-p", str(self.port), "-t", f"cpc-stream/{NODE}/request/label", "-e", f"cpc-stream/{NODE}/response/label",
+                   "-m", request, "-W", "10"]
+        answer = subprocess.run(command, capture_output=True, text=True, check=False)
+        return json.loads(answer.stdout)["status"] == "ok"
 
     def setting(self, key):
         return float(self.kept(f"cpc-stream/{NODE}/kitchen/state/{key}"))
@@ -137,11 +145,13 @@ class House:
         self.command, self.folder, self.port, self.token = shlex.split(command), folder, free_port(), None
         folder.mkdir()
         page = (Path(__file__).parent / "home-assistant.md").read_text()
-        automation = re.search(r"```yaml\n(triggers:.*?)```", page, re.S)[1].replace("notify.notify", "persistent_notification.create")
+        found = re.findall(r"```yaml\n(triggers:.*?)```", page, re.S)
+        automations = [text.replace("notify.notify", "persistent_notification.create").splitlines() for text in found]
         (folder / "configuration.yaml").write_text(
             f"http: {{ server_host: 127.0.0.1, server_port: {self.port} }}\nfrontend:\nhistory:\nlogger: {{ default: warning }}\n"
             "recorder: { exclude: { entity_globs: [sensor.*_score] } }\n"
-            "automation:\n  - alias: of the page\n" + "".join(f"    {line}\n" for line in automation.splitlines()))
+            "automation:\n" + "".join(f"  - alias: {name}\n" + "".join(f"    {line}\n" for line in lines)
+                                      for name, lines in zip(["of the page", "each morning"], automations, strict=True)))
         self.start()
 
     def start(self):
@@ -214,9 +224,9 @@ class House:
     def entities(self):
         return {entity["entity_id"]: entity for entity in self.ask("config/entity_registry/list") if entity["platform"] == "mqtt"}
 
-    def notes(self):
-        """What the automation of docs/home-assistant.md has said."""
-        return [note["message"] for note in self.ask("persistent_notification/get") if "the kitchen" in note["message"]]
+    def notes(self, about="the kitchen"):
+        """What an automation of docs/home-assistant.md has said."""
+        return [note["message"] for note in self.ask("persistent_notification/get") if about in note["message"]]
 
     def complaints(self):
         bad = re.compile(r" (WARNING|ERROR|CRITICAL) .*(mqtt|kitchen|automation)")
@@ -267,6 +277,26 @@ def it_is_used(house, daemon):
     check(f"it says what it was: {said['summary']}", lambda: said["kind"] == "foreign" and said["summary"].startswith("foreign sound"), 1)
     check("the automation of the page spoke once", lambda: len(house.notes()) == 1, 10)
 
+    def counts():
+        return int(house.state(TODAY)), house.about(TODAY)["labels"]
+
+    check("one event today", lambda: counts() == (1, {}) and house.about(TODAY)["kinds"] == {"foreign": 1}, 10)
+    about = house.about(TODAY)
+    check(f"a total of {about['date']}, since {about['last_reset']}",
+          lambda: about["state_class"] == "total" and about["worst"]["id"] == said["id"] and about["heard_s"] > 20, 1)
+    check("none yesterday", lambda: house.state(YESTERDAY) == "0", 1)
+    house.call("automation/trigger", "automation.each_morning")
+    check("which the report of the page says", lambda: house.notes("yesterday") == ["0 events yesterday"], 10)
+    check("the event gets a label over MQTT", lambda: daemon.give_label(said["id"], "whistle"), 1)
+    check("which the day counts", lambda: counts() == (1, {"whistle": 1}), 10)
+    daemon.room.whistles = True
+    check("the same sound again", lambda: house.state(ANOMALY) == "on", 10)
+    daemon.room.whistles = False
+    check("has the label at its end", lambda: house.about(EVENT)["event_type"] == "end" and house.about(EVENT)["label"] == "whistle")
+    again = house.about(EVENT)
+    check(f"with similarity {again['similarity']}, heard {again['heard']} times", lambda: again["similarity"] >= 0.5 and again["heard"] == 2, 1)
+    check("two events today, both with the label", lambda: counts() == (2, {"whistle": 2}), 10)
+
     house.call("number/set_value", BUDGET, value=7.5)
     check("a budget is set", lambda: daemon.setting("budget") == 7.5 == float(house.state(BUDGET)))
     house.call("switch/turn_on", MUTE)
@@ -302,6 +332,7 @@ def it_goes_and_comes(house, daemon):
     daemon.room.on = False
     check("no microphone: the room is unavailable, the node is not",
           lambda: house.state(EVENT) == house.state(MUTE) == house.state(LEVEL) == "unavailable" != house.state(LOAD))
+    check("nor is the count of today", lambda: house.state(TODAY) == "2", 1)
     daemon.room.on = True
     check("it is back", back)
     quiet(notes)

@@ -7,9 +7,11 @@ use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
 
+mod day;
 mod kind;
 mod severity;
 
+pub use day::{Day, DayName, DaySummary, VerdictCounts, WorstEvent};
 pub use kind::{Detail, Kind, summary};
 pub use severity::Gravity;
 

@@ -29,7 +29,7 @@ pub use filter::{Filter, VerdictFilter};
 pub use labels::{LabelAnswer, LabelChange, LabelExample, LabelFile, LabelInfo};
 pub use row::{LabelSource, StoredEvent, Verdict};
 pub use store::{EventStore, HalfHour, Page, Summary};
-pub use writer::{Recorder, StoreHealth};
+pub use writer::{DayAnswer, Recorder, StoreHealth};
 
 #[cfg(test)]
 mod label_tests;

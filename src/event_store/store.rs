@@ -187,7 +187,7 @@ impl EventStore {
 
     /// Calls `look` with each event that matches `filter`, the newest first, until it returns false. Rows that wait for
     /// the disk take the place of their older versions.
-    fn scan(&self, filter: &Filter, look: &mut dyn FnMut(&str, Row) -> bool) -> Result<()> {
+    pub(super) fn scan(&self, filter: &Filter, look: &mut dyn FnMut(&str, Row) -> bool) -> Result<()> {
         let opened = self.shared.opened();
         let mut waiting = BTreeMap::new();
         if opened.is_none() {

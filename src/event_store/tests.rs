@@ -231,3 +231,37 @@ fn waiting_and_written_rows_are_found_in_order() {
     let rest = store.page(&Filter { before: page.next, ..Filter::default() }, 100).unwrap();
     assert_eq!(rest.events.iter().map(|kept| kept.event.seq).collect::<Vec<_>>(), [4, 3, 1, 0]);
 }
+
+#[test]
+fn days_are_counted_by_stream() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_store, recorder) = open(dir.path(), EventsConfig::default());
+    let start_ms = 1_772_323_200_000;
+    for seq in 0..72 {
+        let mut event = event(seq, if seq % 3 == 0 { "hall" } else { "yard" });
+        event.id = ulid::Ulid::from_parts(start_ms + 3_600_000 * seq + 40, seq.into()).to_string();
+        recorder.record_event(&event);
+        if seq == 27 {
+            let judged = recorder.judge(&event.id, Some(Verdict::Anomaly), Some("bang".into())).unwrap();
+            assert!(judged.is_some());
+        }
+    }
+    assert!(recorder.flush(LIMIT));
+    assert_eq!(recorder.changes(), 73);
+    let day = |number: u64| crate::event::Day {
+        date: format!("2026-03-{:02}", number + 1),
+        since_ms: start_ms + number * 86_400_000,
+        until_ms: start_ms + (number + 1) * 86_400_000,
+    };
+    let streams = ["hall".to_owned(), "attic".to_owned()].into();
+    let answer = recorder.count_days(vec![day(1), day(0), day(9)], streams).unwrap();
+    let days = answer.recv_timeout(LIMIT).unwrap().unwrap();
+    let hall = &days[0]["hall"];
+    assert_eq!((hall.events, hall.labels["bang"], hall.verdicts.anomaly, hall.verdicts.none), (8, 1, 1, 7));
+    assert_eq!(hall.first.as_deref(), Some("2026-03-02T00:00:00.000Z"));
+    assert_eq!(hall.last.as_deref(), Some("2026-03-02T21:00:00.000Z"));
+    assert_eq!(hall.worst.as_ref().map(|worst| worst.severity), Some(45));
+    assert_eq!((days[1]["hall"].events, days[0]["attic"].events, days[2]["hall"].events), (8, 0, 0));
+    assert!(!days[0].contains_key("yard"));
+    assert_eq!(recorder.changes(), 73, "to count is no change");
+}

@@ -17,9 +17,12 @@ use super::recogniser::{InForce, LabelReader};
 use super::row::{Row, StoredEvent, Verdict};
 use super::store::{EventStore, SharedState, record_written};
 use crate::error::{Error, Result};
-use crate::event::Event;
+use crate::event::{Day, Event};
 
+mod days;
 mod labelling;
+
+pub use days::DayAnswer;
 
 /// Messages that wait for the thread.
 const QUEUE: usize = 1024;
@@ -49,6 +52,8 @@ struct Counts {
     bytes: AtomicU64,
     lost: AtomicU64,
     degraded: AtomicBool,
+    /// Messages that changed events.
+    changes: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -64,6 +69,11 @@ enum WriterMessage {
         change: LabelChange,
         ticket: u64,
         answer: Sender<LabelAnswer>,
+    },
+    Days {
+        days: Vec<Day>,
+        streams: Arc<[String]>,
+        answer: Sender<DayAnswer>,
     },
     Flush(Sender<()>),
 }
@@ -225,6 +235,8 @@ impl Writer {
     }
 
     fn take(&self, note: WriterMessage) -> Option<ReplySender> {
+        let reads = matches!(note, WriterMessage::Days { .. } | WriterMessage::Flush(_));
+        self.counts.changes.fetch_add(u64::from(!reads), Relaxed);
         match note {
             WriterMessage::Reported(event) => {
                 let row = Row::of(&event);
@@ -243,6 +255,10 @@ impl Writer {
             WriterMessage::VerdictFilter { id, verdict, label, answer } => {
                 let outcome = self.judge(&id, verdict, label);
                 answer.map(|answer| ReplySender::VerdictFilter(answer, Box::new(outcome)))
+            }
+            WriterMessage::Days { days, streams, answer } => {
+                let _ = answer.try_send(self.store.count_days(&days, &streams));
+                None
             }
             WriterMessage::Flush(answer) => Some(ReplySender::Flushed(answer)),
         }

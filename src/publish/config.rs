@@ -73,6 +73,8 @@ pub struct PublishConfig {
     pub score_hz: f64,
     /// Seconds between two health documents, 1 to 3600.
     pub health_s: u32,
+    /// Seconds between two documents of the counts of a day, 1 to 3600, while events come; 0 for none.
+    pub day_s: u32,
     /// Seconds that a stop waits at most for the broker to take what is pending, 0 to 60; one that is away is tried again
     /// at once.
     pub drain_timeout_s: f64,
@@ -103,6 +105,7 @@ impl Default for PublishConfig {
             backoff_max_s: 4.0,
             score_hz: 1.0,
             health_s: 30,
+            day_s: 60,
             drain_timeout_s: 2.0,
             commands: vec![Command::AckEvent],
             tls: TlsConfig::default(),
@@ -126,6 +129,7 @@ impl PublishConfig {
         range("backoff_max_s", self.backoff_max_s, self.backoff_min_s, 600.0)?;
         range("score_hz", self.score_hz, 0.0, 10.0)?;
         range("health_s", f64::from(self.health_s), 1.0, 3600.0)?;
+        range("day_s", f64::from(self.day_s), 0.0, 3600.0)?;
         range("drain_timeout_s", self.drain_timeout_s, 0.0, 60.0)?;
         range("session_expiry_s", f64::from(self.session_expiry_s), 0.0, 86_400.0)?;
         self.embedding.validate()?;

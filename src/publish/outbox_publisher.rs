@@ -155,6 +155,9 @@ impl State {
             Inbound::Out(Outgoing::Progress { stream, progress }) => {
                 self.state(topics.progress(&stream), json(&progress));
             }
+            Inbound::Out(Outgoing::Day { stream, day, summary }) => {
+                self.state(topics.day(&stream, day), json(summary.as_ref()));
+            }
             Inbound::Out(Outgoing::Health(health)) => self.state(topics.health(), json(health.as_ref())),
             Inbound::Out(Outgoing::Setting { stream, key, value }) => {
                 self.state(topics.state(&stream, key.as_str()), value.into());

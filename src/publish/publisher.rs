@@ -19,7 +19,7 @@ use super::progress::StreamProgress;
 use super::request::{Command, Request, Response};
 use super::status::PublisherStatus;
 use crate::error::{Error, Result};
-use crate::event::Event;
+use crate::event::{DayName, DaySummary, Event};
 
 /// Messages that wait for the publish thread at most.
 const QUEUE: usize = 1024;
@@ -80,6 +80,15 @@ pub enum Outgoing {
         key: Command,
         /// Its value.
         value: String,
+    },
+    /// What was heard on a day: retained, the latest counts.
+    Day {
+        /// Stream id.
+        stream: String,
+        /// The day.
+        day: DayName,
+        /// The counts.
+        summary: Box<DaySummary>,
     },
     /// The answer to a request: nothing where there is no connection.
     Response {

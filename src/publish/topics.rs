@@ -1,6 +1,7 @@
 //! Every topic name, in one place.
 
 use crate::error::{Error, Result};
+use crate::event::DayName;
 use crate::mqtt::TOPIC_WORDS;
 
 /// The topic level of microphones, which no node may have as its id.
@@ -121,6 +122,12 @@ impl Topics {
         format!("{}/{stream}/state", self.base)
     }
 
+    /// Retained, QoS 1: [`DaySummary`](crate::event::DaySummary) of a stream.
+    #[must_use]
+    pub fn day(&self, stream: &str, day: DayName) -> String {
+        format!("{}/{stream}/day/{}", self.base, day.as_str())
+    }
+
     /// A command to the node.
     #[must_use]
     pub fn request(&self, command: &str) -> String {
@@ -180,6 +187,7 @@ mod tests {
             topics.embedding("mic"),
             topics.set("mic", "budget"),
             topics.state("mic", "budget"),
+            topics.day("mic", DayName::Today),
             topics.request("reload"),
             topics.response("reload"),
             topics.test(),
@@ -197,6 +205,7 @@ mod tests {
                 "cpc-stream/hall-3/mic/embedding",
                 "cpc-stream/hall-3/mic/set/budget",
                 "cpc-stream/hall-3/mic/state/budget",
+                "cpc-stream/hall-3/mic/day/today",
                 "cpc-stream/hall-3/request/reload",
                 "cpc-stream/hall-3/response/reload",
                 "cpc-stream/hall-3/test",

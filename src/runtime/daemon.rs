@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use crossbeam_channel::{Receiver, bounded, never, select};
 use sd_notify::NotifyState;
 
 use super::cluster::{self, join_cluster};
+use super::day_reporter::DayReporter;
 use super::dispatch::{DIRECT_REQUESTS, Dispatch};
 use super::embedding_averager::Embedder;
 use super::failover::start_engine;
@@ -111,6 +112,7 @@ pub(super) struct Daemon {
     pub(super) snapshots: Writer,
     pub(super) desk: Arc<HealthReporter>,
     pub(super) feed: UiSender,
+    pub(super) days: DayReporter,
     /// The page, if it is enabled.
     _server: Option<Server>,
     pub(super) health_every: Duration,
@@ -162,7 +164,12 @@ impl Daemon {
         let ids: Vec<String> =
             open.iter().flat_map(|source| source.feeds.iter().map(|feed| feed.id.clone())).collect();
         let discovery = DiscoveryConfig { config: &config.homeassistant, streams: &ids };
-        let publisher = Publisher::start_with(&config.publish, node, state, Some(discovery))?;
+        let mut publish = config.publish.clone();
+        if config.cluster.is_on() {
+            // a worker knows the events of its own part of a day alone
+            publish.day_s = 0;
+        }
+        let publisher = Publisher::start_with(&publish, node, state, Some(discovery))?;
         if config.homeassistant.enable && config.publish.broker.is_none() {
             tracing::warn!(
                 "Home Assistant is reached through a broker, and none is configured: it hears nothing"
@@ -191,6 +198,7 @@ impl Daemon {
         let of_desk = Arc::clone(&desk);
         let (store, recorder) = EventStore::start(config.events, lasting.then_some(state))?;
         let (direct_requests, asked) = bounded(DIRECT_REQUESTS);
+        let days = DayReporter::new(&publish, &ids, recorder.clone(), publisher.sender(), Arc::clone(&desk));
         let review = Review {
             store,
             recorder: recorder.clone(),
@@ -258,6 +266,7 @@ impl Daemon {
             snapshots,
             desk,
             feed,
+            days,
             _server: server,
             health_every: Duration::from_secs(u64::from(config.publish.health_s)),
             drain: Duration::from_secs_f64(config.publish.drain_timeout_s),
@@ -285,6 +294,7 @@ impl Daemon {
             if looked.elapsed() >= LOOK {
                 self.look_at_state_folder();
                 moves = self.everything_moves();
+                self.days.look(SystemTime::now());
                 looked = Instant::now();
             }
             if watchdog.is_some_and(|every| fed.elapsed() >= every) && moves {

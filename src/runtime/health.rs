@@ -80,6 +80,15 @@ impl HealthReporter {
         self.status.lines_lost()
     }
 
+    /// Samples of each stream that were scored so far.
+    pub(super) fn scored(&self) -> BTreeMap<String, u64> {
+        let figures = |progress: &Arc<ThreadProgress>| {
+            progress.figures.lock().map(|figures| figures.streams.clone()).unwrap_or_default()
+        };
+        let streams = self.progress.iter().flat_map(figures);
+        streams.map(|(id, figures)| (id, figures.samples.scored)).collect()
+    }
+
     /// The document as of now.
     pub(super) fn health(&self) -> Health {
         let mut figures = Figures::default();

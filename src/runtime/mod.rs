@@ -20,6 +20,7 @@ mod calibrations;
 mod cluster;
 mod daemon;
 mod dashboard_update;
+mod day_reporter;
 mod deferred;
 mod dispatch;
 mod embedding_averager;

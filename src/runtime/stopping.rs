@@ -49,6 +49,7 @@ impl Daemon {
                 "the disk did not take the last events; the page of the next start does not show them"
             );
         }
+        self.days.finish(LAST_WRITE);
         self.report();
         let health = self.desk.health();
         let report = self.publisher.stop(self.drain);

@@ -80,10 +80,11 @@ fn discovery_entities_appear_work_and_disappear() {
     let listen = |what: &str| broker.subscribe(&format!("cpc-stream/hall/{what}"));
     let (settings, scores, healths) = (listen("+/state/+"), listen("+/score"), listen("health"));
     let (events, anomalies) = (listen("+/event"), listen("+/anomaly"));
+    let days = listen("+/day/today");
     let (statuses, sources) = (listen("status"), listen("+/availability"));
     let home = tempfile::tempdir().unwrap();
     let base = "[[source]]\nid = \"mill\"\nstdin = { format = \"f32le\" }\n[detect]\ncalibrate_seconds = 30.0\n\
-                events_per_hour = 20.0\n[publish]\nhealth_s = 1\n";
+                events_per_hour = 20.0\n[publish]\nhealth_s = 1\nday_s = 1\n";
     let all = "commands = [\"budget\", \"mute\", \"recalibrate\"]\n";
     let on = "[homeassistant]\nenable = true\nmute_s = 120\n";
     let mut daemon = start(home.path(), &broker, &format!("{base}{all}{on}"));
@@ -128,6 +129,13 @@ fn discovery_entities_appear_work_and_disappear() {
     let anomaly = entity("anomaly");
     anomaly.await_state(&anomalies, anomaly.text("payload_on"));
     anomaly.await_state(&anomalies, anomaly.text("payload_off"));
+    let today = entity("events_today");
+    let since = await_for("an event today", SOON, || {
+        let payload = days.next(today.text("state_topic"), SOON).payload;
+        let counted = today.state(&payload).parse::<u64>().unwrap();
+        (counted > 0).then(|| render(today.text("last_reset_value_template"), &payload))
+    });
+    assert!(since.ends_with('Z'), "{since}");
     let score = await_for("a score that is known", SOON, || {
         let payload = scores.next("/score", SOON).payload;
         (entity("state").state(&payload) == "watching").then_some(payload)

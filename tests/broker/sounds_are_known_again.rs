@@ -1,12 +1,13 @@
 //! An event that an operator has labelled is known again: by later documents over MQTT, on HTTP, after a kill, and on another node that
-//! was given the labels as a file. What sounds otherwise has no label.
+//! was given the labels as a file. What sounds otherwise has no label. The counts of the day over MQTT follow.
 #![cfg(all(feature = "mqtt", feature = "http"))]
 
 use std::fs;
 use std::io::Write;
 use std::path::Path;
 use std::process::{ChildStdin, Stdio};
-use std::time::Duration;
+use std::sync::LazyLock;
+use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
 
@@ -40,6 +41,8 @@ impl Node {
             .env("CPC_STREAM_HTTP__OPERATOR_TOKEN_FILE", home.join("operators"))
             .env("CPC_STREAM_DETECT__REPEAT_AFTER_S", "0")
             .env("CPC_STREAM_PUBLISH__COMMANDS", r#"["label"]"#)
+            .env("CPC_STREAM_PUBLISH__DAY_S", "1")
+            .env("TZ", format!("NOON{:+}", *MIDNIGHT))
             .stdin(Stdio::piped());
         let mut daemon = Daemon::start(&mut command);
         let (at, stdin) = (address(&daemon), daemon.stdin());
@@ -71,6 +74,20 @@ impl Node {
     }
 }
 
+/// Hours after midnight in UTC at which days begin here: it is noon now, far from the end of a day.
+static MIDNIGHT: LazyLock<i64> = LazyLock::new(|| {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs() as i64;
+    now % 86_400 / 3600 - 12
+});
+
+/// Waits for the counts of a day with so many events, so many of them with the label.
+fn next_day(days: &Subscriber, events: u64, (label, labelled): (&str, u64)) -> Value {
+    await_for("the counts of the day", LIMIT, || {
+        let day: Value = serde_json::from_str(&days.next("/day/today", LIMIT).payload).unwrap();
+        (day["events"] == events && day["labels"][label] == labelled).then_some(day)
+    })
+}
+
 fn has(event: &Value, label: &str, heard: u64) {
     assert_eq!((event["label"].as_str(), event["heard"].as_u64()), (Some(label), Some(heard)), "{event}");
     let similarity = event["similarity"].as_f64().unwrap();
@@ -87,6 +104,7 @@ fn a_label_is_known_again_and_what_is_unknown_stays_unknown() {
     let home = tempfile::tempdir().unwrap();
     let mut node = Node::start(home.path(), &broker, "hall");
     let answers = broker.subscribe("cpc-stream/hall/response/label");
+    let days = broker.subscribe("cpc-stream/hall/stdin/day/today");
     let events = node.hear(QUIET, "wr");
     events.iter().for_each(has_none);
 
@@ -109,6 +127,27 @@ fn a_label_is_known_again_and_what_is_unknown_stays_unknown() {
     has(&again[0], "whistle", 2);
     has_none(&again[1]);
 
+    let day = next_day(&days, 4, ("whistle", 2));
+    println!("{day}");
+    let start = format!("T{:02}:00:00.000Z", MIDNIGHT.rem_euclid(24));
+    assert!(day["since"].as_str().unwrap().ends_with(&start), "{start}: {day}");
+    assert_eq!(day["verdicts"], serde_json::json!({ "normal": 0, "anomaly": 0, "none": 4 }));
+    assert_eq!((&day["first"], &day["last"]), (&events[0]["onset"], &again[1]["onset"]));
+    let heard: Vec<&Value> = events.iter().chain(&again).collect();
+    let highest = heard.iter().map(|event| event["severity"].as_u64()).max().unwrap();
+    let worst = heard.iter().rev().find(|event| event["severity"].as_u64() == highest).unwrap();
+    for field in ["id", "onset", "severity", "kind", "summary"] {
+        assert_eq!(day["worst"][field], worst[field], "{field}: {day}");
+    }
+    for counts in ["kinds", "severities", "hours"] {
+        let counts = match &day[counts] {
+            Value::Array(hours) => hours.iter().filter_map(Value::as_u64).sum(),
+            counts => counts.as_object().unwrap().values().filter_map(Value::as_u64).sum::<u64>(),
+        };
+        assert_eq!(counts, 4, "{day}");
+    }
+    assert!(day["heard_s"].as_f64().unwrap() > 12.0, "{day}");
+
     // the same by its store, and there is a filter for it
     let found = get(&node.at, "/api/v1/events?label=whistle").json()["events"].clone();
     let sources: Vec<&str> =
@@ -121,6 +160,7 @@ fn a_label_is_known_again_and_what_is_unknown_stays_unknown() {
     let after = node.hear(QUIET, "rw");
     has_none(&after[0]);
     has(&after[1], "whistle", 3);
+    next_day(&days, 6, ("whistle", 3));
 
     // an operator corrects it, and names the other sound
     let other = after[0]["id"].as_str().unwrap();

@@ -86,7 +86,7 @@ fn all_topics_are_described_in_asyncapi() {
     let (ends, answers) = (broker.subscribe("+/+/+/event"), broker.subscribe("+/+/response/+"));
     let home = tempfile::tempdir().unwrap();
     let config = "[publish]\ncommands = [\"ack-event\", \"mute\", \"budget\", \"recalibrate\", \"snapshot\", \"label\", \"reload\"]\n\
-                  health_s = 1\n[snapshots]\nclip = true\n[detect]\ncalibrate_seconds = 30.0\n\
+                  health_s = 1\nday_s = 1\n[snapshots]\nclip = true\n[detect]\ncalibrate_seconds = 30.0\n\
                   events_per_hour = 20.0\n[homeassistant]\nenable = true\n";
     let mut daemon = Daemon::of_a_pipe(home.path(), config, &broker.url());
     let mut pipe = daemon.stdin();

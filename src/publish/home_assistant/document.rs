@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::DiscoveryConfig;
+use crate::event::DayName;
 use crate::publish::config::PublishConfig;
 use crate::publish::request::Command;
 use crate::publish::topics::Topics;
@@ -94,11 +95,14 @@ impl DocumentBuilder<'_> {
         let mut add = |what: &str, mut entity: Value| {
             let key = format!("{stream}_{what}");
             entity["name"] = json!(format!("{stream} {}", what.replace('_', " ")));
-            entity["availability_mode"] = json!("all");
-            entity["availability"] = json!([
-                self.node_is_there(),
-                { "topic": self.topics.availability(stream), "value_template": "{{ value_json.state }}" },
-            ]);
+            // a day has its counts also while no sound comes
+            if !what.starts_with("events_") {
+                entity["availability_mode"] = json!("all");
+                entity["availability"] = json!([
+                    self.node_is_there(),
+                    { "topic": self.topics.availability(stream), "value_template": "{{ value_json.state }}" },
+                ]);
+            }
             let entity = self.named(&key, entity);
             components.insert(key, entity);
         };
@@ -148,6 +152,11 @@ impl DocumentBuilder<'_> {
                 }),
             );
         }
+        if self.publish.day_s > 0 {
+            for day in [DayName::Today, DayName::Yesterday] {
+                add(&format!("events_{}", day.as_str()), self.day(stream, day));
+            }
+        }
         for (command, what) in
             [(Command::Budget, "budget"), (Command::Mute, "mute"), (Command::Recalibrate, "recalibrate")]
         {
@@ -170,6 +179,23 @@ impl DocumentBuilder<'_> {
         });
         if let Some(unit) = unit {
             entity["unit_of_measurement"] = json!(unit);
+        }
+        entity
+    }
+
+    /// The number of events of a day; its other counts are attributes.
+    fn day(&self, stream: &str, day: DayName) -> Value {
+        let topic = self.topics.day(stream, day);
+        let mut entity = json!({
+            "platform": "sensor",
+            "state_topic": topic,
+            "value_template": "{{ value_json.events }}",
+            "json_attributes_topic": topic,
+            "unit_of_measurement": "events",
+        });
+        if day == DayName::Today {
+            entity["state_class"] = json!("total");
+            entity["last_reset_value_template"] = json!("{{ value_json.since }}");
         }
         entity
     }

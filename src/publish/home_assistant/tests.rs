@@ -42,6 +42,8 @@ const PLATFORMS: [(&str, &[&str], &[&str]); 6] = [
             "expire_after",
             "device_class",
             "options",
+            "json_attributes_topic",
+            "last_reset_value_template",
         ],
     ),
     (
@@ -134,8 +136,11 @@ fn check(document: &Value) {
 fn the_document_is_one_that_home_assistant_takes() {
     let all = document(&Command::ALL, &["kitchen", "kitchen_score", "yard-2"]);
     check(&all);
-    // two of the node, twelve of each stream
-    assert_eq!(keys(&all["components"]).len(), 2 + 3 * 12);
+    // two of the node, fourteen of each stream
+    assert_eq!(keys(&all["components"]).len(), 2 + 3 * 14);
+    let today = &all["components"]["kitchen_events_today"];
+    assert_eq!(today["json_attributes_topic"], "cpc-stream/Hall-3/kitchen/day/today");
+    assert!(today["availability"].is_null() && today["state_class"] == "total", "{today}");
     assert_eq!(all["device"]["identifiers"], json!(["cpc-stream-Hall-3"]));
     let budget = &all["components"]["yard-2_budget"];
     assert_eq!(budget["command_topic"], "cpc-stream/Hall-3/yard-2/set/budget");
