@@ -2,7 +2,7 @@
 """Load of a cluster on this machine: microphones that play a file at its own pace, one nats-server with JetStream, and workers.
 
     benches/cluster.py [--program target/release/cpc-stream] [--worker PROGRAM] [--mics 8,32,200] [--workers 1] [--via nats]
-                       [--seconds 30] [--compress none] [--more 'precision = "int8"']
+                       [--seconds 30] [--sound FILE] [--compress none] [--more 'precision = "int8"']
     benches/cluster.py --delay 300 [--program target/release/cpc-stream]
 
 A row for each number of microphones: what JetStream stored a second, the processor time of server, microphones and workers in % of one
@@ -308,6 +308,7 @@ def main():
     parser.add_argument("--via", choices=["nats", "mqtt"], default="nats")
     parser.add_argument("--seconds", type=float, default=30)
     parser.add_argument("--settle", type=float, default=20, help="seconds before the measurement: calibrations end")
+    parser.add_argument("--sound", metavar="FILE", help="what the microphones play, a minute longer than all takes [default: hum and noise]")
     parser.add_argument("--compress", choices=["none", "flac"], default="none")
     parser.add_argument("--delay", type=float, metavar="SECONDS")
     parser.add_argument("--more", default="")
@@ -317,8 +318,9 @@ def main():
     if options.delay:
         return compare_delays(options)
     with tempfile.TemporaryDirectory() as folder:
-        options.wav = f"{folder}/room.wav"
-        write_wav(options.wav, int(options.seconds + options.settle) + 120)
+        options.wav = os.path.abspath(options.sound or f"{folder}/room.wav")
+        if not options.sound:
+            write_wav(options.wav, int(options.seconds + options.settle) + 120)
         print("| microphones | messages/s | MB/s stored | server, % of a core | microphones, % | workers, % | server, MiB | behind: p50, most (streams), s |")
         print("| --- | --- | --- | --- | --- | --- | --- | --- |", flush=True)
         for count in options.mics.split(","):
