@@ -2,11 +2,16 @@
 """Load of a cluster on this machine: microphones that play a file at its own pace, one nats-server with JetStream, and workers.
 
     benches/cluster.py [--program target/release/cpc-stream] [--worker PROGRAM] [--mics 8,32,200] [--workers 1] [--via nats]
-                       [--seconds 30] [--more 'precision = "int8"']
+                       [--seconds 30] [--sound FILE] [--compress none] [--more 'precision = "int8"']
+    benches/cluster.py --delay 300 [--program target/release/cpc-stream]
 
 A row for each number of microphones: what JetStream stored a second, the processor time of server, microphones and workers in % of one
 core, the memory of the server, and how far the streams are behind at the end. Without workers the server's part alone is measured.
 `--more` are lines for [model] of the workers. Needs nats-server and Python 3.
+
+`--delay` compares, for so many seconds, the delay of events by NATS JetStream and a worker with that by mosquitto and a daemon. Two
+microphones read the same sound from pipes at the same time; a delay is the time from the capture of the last sample that an event was
+decided by to a subscriber of the MQTT broker, which is the same one. Needs mosquitto and mosquitto_sub too.
 """
 import argparse
 import json
@@ -19,6 +24,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.request
 import wave
@@ -53,6 +59,11 @@ def processor_s(processes):
 def resident_mib(process):
     with open(f"/proc/{process.pid}/status") as file:
         return next(int(line.split()[1]) for line in file if line.startswith("VmRSS:")) / 1024
+
+
+def microphone(options, mic, url, sound):
+    coding = [] if options.compress == "none" else ["--compress", options.compress]
+    return [options.program, "microphone", "--id", mic, "--broker", url, "--input", sound, *coding]
 
 
 class Load:
@@ -145,7 +156,7 @@ def measure(options, count):
             mics = [f"m{number}" for number in range(count)]
             workers = [load.worker(number + 1, mics) for number in range(options.workers)]
             url = f"nats://127.0.0.1:{load.port}" if options.via == "nats" else f"mqtt://127.0.0.1:{load.mqtt}"
-            speak = lambda mic: [options.program, "microphone", "--id", mic, "--broker", url, "--input", options.wav]
+            speak = lambda mic: microphone(options, mic, url, options.wav)
             speakers = [load.start(speak(mic)) for mic in mics]
             rate = lambda: load.stored()[0]
             before = rate()
@@ -169,6 +180,125 @@ def measure(options, count):
             load.stop()
 
 
+BLOCK = 320
+"""Samples of a block that the microphones read, 20 ms."""
+
+
+class Pump:
+    """Room noise with a burst each three seconds or so, written to two microphones at the pace of time."""
+
+    def __init__(self, speakers):
+        self.speakers, self.random, self.captured, self.low = speakers, random.Random(7), [], 0.0
+        self.burst = (30 * 16000, 0, 0.0)
+
+    def block(self):
+        samples = []
+        for i in range(len(self.captured) * BLOCK, (len(self.captured) + 1) * BLOCK):
+            self.low += 0.3 * (self.random.uniform(-0.5, 0.5) - self.low)
+            x = 0.05 * self.low + 0.02 * math.sin(2 * math.pi * 100 * i / 16000)
+            start, length, hz = self.burst
+            if i >= start + length:
+                start = max(start, i) + self.random.randrange(2 * 16000, 4 * 16000)
+                self.burst = (start, self.random.randrange(3000, 12000), self.random.uniform(600, 4000))
+            elif i >= start:
+                x += 0.4 * math.sin(2 * math.pi * hz * i / 16000)
+            samples.append(int(32000 * x))
+        return struct.pack(f"<{BLOCK}h", *samples)
+
+    def run(self, seconds):
+        begun = time.monotonic()
+        for number in range(int(seconds * 16000 / BLOCK)):
+            block = self.block()
+            time.sleep(max(0.0, begun + (number + 1) * BLOCK / 16000 - time.monotonic()))
+            self.captured.append(time.time())
+            # neither is always the first
+            for speaker in self.speakers[:: -1 if number % 2 else 1]:
+                speaker.stdin.write(block)
+                speaker.stdin.flush()
+
+    def when(self, second):
+        """When the sample at this second of the stream was captured."""
+        block = int(second * 16000) // BLOCK
+        return self.captured[block] - ((block + 1) * BLOCK / 16000 - second)
+
+
+def percentile(values, share):
+    return sorted(values)[min(len(values) - 1, int(share * len(values)))]
+
+
+def compare_delays(options):
+    with tempfile.TemporaryDirectory() as folder:
+        load = Load(options, folder)
+        broker = free_port()
+        try:
+            load.server()
+            with open(f"{folder}/mosquitto.conf", "w") as file:
+                file.write(f"listener {broker} 127.0.0.1\nallow_anonymous true\n")
+            load.start(["mosquitto", "-c", f"{folder}/mosquitto.conf"])
+            load.make_stream()
+            listen = ["mosquitto_sub", "-p", str(broker), "-v", "-t", "cpc-stream/+/porch/event", "-t", "cpc-stream/+/porch/availability"]
+            wait("the broker", lambda: socket.create_connection(("127.0.0.1", broker)).close() or True)
+            subscriber = subprocess.Popen(listen, stdout=subprocess.PIPE, text=True)
+            load.running.append(subscriber)
+            lines = []
+            note = lambda: [lines.append((time.time(), line)) for line in subscriber.stdout]
+            threading.Thread(target=note, daemon=True).start()
+
+            publish = f'[publish]\nbroker = "mqtt://127.0.0.1:{broker}"\n'
+            detect = "[detect]\ncalibrate_seconds = 20.0\nevents_per_hour = 100.0\nrepeat_after_s = 0.0\n"
+            source = '[[source]]\nmqtt = "porch"\n'
+            cluster = f'[cluster]\nurl = "nats://127.0.0.1:{load.port}"\n'
+            daemons = {"plain": "", "w1": cluster}
+            for node, more in daemons.items():
+                home = f"{folder}/{node}"
+                os.makedirs(home)
+                with open(f"{home}/c.toml", "w") as file:
+                    file.write(f'node = "{node}"\n{more}{publish}{detect}{source}')
+                command = [options.worker, "--config", f"{home}/c.toml", "--state-dir", f"{home}/state"]
+                load.start(command, env={**os.environ, "HOME": home})
+            wait("the daemon", lambda: any("cpc-stream/plain/porch/availability" in line for _, line in lines))
+            status = [options.worker, "cluster", "status", "--json", "--config", f"{folder}/w1/c.toml"]
+            asked = lambda: subprocess.run(status, capture_output=True, timeout=60).stdout or "{}"
+            wait("the worker", lambda: json.loads(asked()).get("streams", {}).get("porch", {}).get("owner"))
+            time.sleep(3)
+
+            urls = [f"mqtt://127.0.0.1:{broker}", f"nats://127.0.0.1:{load.port}"]
+            quiet = {"stdin": subprocess.PIPE, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+            speakers = [subprocess.Popen(microphone(options, "porch", url, "-"), **quiet) for url in urls]
+            load.running += speakers
+            time.sleep(3)
+            pump = Pump(speakers)
+            pump.run(options.delay)
+            time.sleep(2)
+            report_delays(pump, lines)
+        finally:
+            load.stop()
+
+
+def report_delays(pump, lines):
+    delays = {"plain": {}, "cluster": {}}
+    for came, line in lines:
+        topic, _, payload = line.partition(" ")
+        if not topic.endswith("/event"):
+            continue
+        event = json.loads(payload)
+        if event.get("phase") == "new":
+            delays[topic.split("/")[1]][event["onset_sample"], event["emitted_s"]] = 1000 * (came - pump.when(event["emitted_s"]))
+    both = sorted(delays["plain"].keys() & delays["cluster"].keys())
+    if not both:
+        sys.exit(f"no event came by both ways: {[len(found) for found in delays.values()]}")
+    rows = {
+        "MQTT: mosquitto, daemon": [delays["plain"][key] for key in both],
+        "NATS JetStream, worker": [delays["cluster"][key] for key in both],
+        "the second less the first, event by event": [delays["cluster"][key] - delays["plain"][key] for key in both],
+    }
+    print("| way | events | p50, ms | p99, ms | most, ms |\n| --- | --- | --- | --- | --- |")
+    for way, values in rows.items():
+        print(f"| {way} | {len(values)} | {percentile(values, 0.5):.1f} | {percentile(values, 0.99):.1f} | {max(values):.1f} |")
+    alone = {way: len(found) - len(both) for way, found in delays.items()}
+    print(f"by one way only: {alone}")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--program", default="target/release/cpc-stream")
@@ -178,13 +308,19 @@ def main():
     parser.add_argument("--via", choices=["nats", "mqtt"], default="nats")
     parser.add_argument("--seconds", type=float, default=30)
     parser.add_argument("--settle", type=float, default=20, help="seconds before the measurement: calibrations end")
+    parser.add_argument("--sound", metavar="FILE", help="what the microphones play, a minute longer than all takes [default: hum and noise]")
+    parser.add_argument("--compress", choices=["none", "flac"], default="none")
+    parser.add_argument("--delay", type=float, metavar="SECONDS")
     parser.add_argument("--more", default="")
     options = parser.parse_args()
     options.program = os.path.abspath(options.program)
     options.worker = os.path.abspath(options.worker or options.program)
+    if options.delay:
+        return compare_delays(options)
     with tempfile.TemporaryDirectory() as folder:
-        options.wav = f"{folder}/room.wav"
-        write_wav(options.wav, int(options.seconds + options.settle) + 120)
+        options.wav = os.path.abspath(options.sound or f"{folder}/room.wav")
+        if not options.sound:
+            write_wav(options.wav, int(options.seconds + options.settle) + 120)
         print("| microphones | messages/s | MB/s stored | server, % of a core | microphones, % | workers, % | server, MiB | behind: p50, most (streams), s |")
         print("| --- | --- | --- | --- | --- | --- | --- | --- |", flush=True)
         for count in options.mics.split(","):

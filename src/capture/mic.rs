@@ -1,4 +1,4 @@
-//! Microphones that publish their sound: chunks of PCM over MQTT.
+//! Microphones that publish their sound: chunks of PCM or FLAC over MQTT.
 //!
 //! Such a source is live, as a device is. A chunk has its position in its session, so that missing frames become a gap
 //! of exactly their length, and repeated or reordered chunks are corrected ([`ReorderBuffer`]).
@@ -6,6 +6,7 @@
 #![deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod chunk;
+mod flac;
 mod mqtt_audio_input;
 mod reorder;
 mod topics;
@@ -14,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
 
-pub use chunk::{CHUNK_HEADER, CHUNK_MAGIC, CHUNK_VERSION, Chunk, LARGEST_CHUNK};
+pub use chunk::{CHUNK_HEADER, CHUNK_MAGIC, CHUNK_VERSION, Chunk, ChunkCoding, LARGEST_CHUNK};
 pub use mqtt_audio_input::MqttAudioInput;
 use mqtt_audio_input::needed;
 use reorder::{OrderedStep, Piece, ReorderBuffer};
@@ -162,7 +163,7 @@ impl ChunkReceiver<'_> {
             }
         };
         let mut samples = Vec::with_capacity(chunk.bytes.len() / chunk.pcm.format.bytes());
-        decode(chunk.bytes, chunk.pcm.format, &mut samples);
+        decode(&chunk.bytes, chunk.pcm.format, &mut samples);
         let piece = Piece { first: chunk.first, frames: chunk.frames(), samples, at: message.at };
         self.reorder.take((chunk.pcm, chunk.session), piece, counts, steps);
     }

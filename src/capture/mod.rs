@@ -42,7 +42,9 @@ pub use counters::{ChunkCounters, SourceCounters};
 pub use device::list_inputs;
 pub use ids::assign_ids;
 pub use intake::{ChannelSelection, Intake, Pcm};
-pub use mic::{CHUNK_HEADER, CHUNK_MAGIC, CHUNK_VERSION, Chunk, LARGEST_CHUNK, MicTopics, MqttAudioInput};
+pub use mic::{
+    CHUNK_HEADER, CHUNK_MAGIC, CHUNK_VERSION, Chunk, ChunkCoding, LARGEST_CHUNK, MicTopics, MqttAudioInput,
+};
 pub use names::{InputInfo, suggest};
 pub use source::{Notice, OpenSource, SourceChange, SourceHandle, StreamFeed, open, open_with, xruns};
 pub use stdin::decode;

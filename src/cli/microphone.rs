@@ -5,6 +5,26 @@ use std::path::PathBuf;
 use super::access::{AccessArgs, PcmArgs};
 use crate::error::Result;
 
+/// The choices of `--compress`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+enum Compression {
+    /// Not at all
+    #[default]
+    None,
+    /// As frames of FLAC
+    Flac,
+}
+
+impl Compression {
+    #[cfg(feature = "mqtt")]
+    fn coding(self) -> crate::capture::ChunkCoding {
+        match self {
+            Self::None => crate::capture::ChunkCoding::Pcm,
+            Self::Flac => crate::capture::ChunkCoding::Flac,
+        }
+    }
+}
+
 /// The source, and the destination of its sound: every subscriber of the topic receives it.
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct MicrophoneArgs {
@@ -29,6 +49,9 @@ pub(super) struct MicrophoneArgs {
     /// Send 32-bit floats instead of 16-bit integers
     #[arg(long)]
     float: bool,
+    /// Compress the samples of a chunk without loss; whoever hears them has to be of this version at least
+    #[arg(long, value_name = "CODING", value_enum, default_value_t, conflicts_with = "float")]
+    compress: Compression,
     /// Length of a chunk, ms
     #[arg(long, value_name = "MS", default_value_t = 20, value_parser = clap::value_parser!(u32).range(5..=100))]
     chunk_ms: u32,

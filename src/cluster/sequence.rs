@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     fn take(sequencer: &mut Sequencer, session: u32, first: u64, ms: u64) -> ChunkFit {
-        let chunk = Chunk { pcm: PcmForm::default(), session, first, delay_ms: 0, bytes: &[0; 640] };
+        let chunk = Chunk { pcm: PcmForm::default(), session, first, delay_ms: 0, bytes: (&[0; 640]).into() };
         sequencer.take(&chunk, Duration::from_millis(ms))
     }
 

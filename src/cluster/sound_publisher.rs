@@ -22,7 +22,7 @@ use tokio::time::sleep;
 
 use super::ClusterConfig;
 use super::jetstream::{Names, connect};
-use crate::capture::{CHUNK_HEADER, Chunk, LARGEST_CHUNK, PcmForm};
+use crate::capture::{CHUNK_HEADER, Chunk, ChunkCoding, LARGEST_CHUNK, PcmForm};
 use crate::error::{Error, Result};
 use crate::mqtt::link;
 
@@ -42,13 +42,15 @@ pub struct SoundPiece {
     pub first: u64,
     /// Whole frames.
     pub bytes: Vec<u8>,
+    /// How they are written.
+    pub coding: ChunkCoding,
     /// When the last frame was captured.
     pub captured: Instant,
 }
 
 impl SoundPiece {
     fn frames(&self) -> u64 {
-        Chunk { pcm: self.pcm, session: 0, first: 0, delay_ms: 0, bytes: &self.bytes }.frames()
+        (self.bytes.len() / self.pcm.frame_bytes().max(1)) as u64
     }
 
     fn length(&self) -> Duration {
@@ -309,9 +311,9 @@ impl SoundSender {
     }
 
     async fn publish(&mut self, message: &SoundPiece, again: bool) -> Result<(), String> {
-        let SoundPiece { pcm, session, first, bytes, captured } = message;
+        let &SoundPiece { pcm, session, first, ref bytes, coding, captured } = message;
         let delay_ms = u32::try_from(captured.elapsed().as_millis()).unwrap_or(u32::MAX);
-        let chunk = Chunk { pcm: *pcm, session: *session, first: *first, delay_ms, bytes }.write();
+        let chunk = Chunk { pcm, session, first, delay_ms, bytes: bytes.into() }.write(coding);
         let mut outgoing =
             PublishMessage::build().payload(chunk.into()).message_id(format!("{session}:{first}"));
         if let Some(last) = self.last {
@@ -355,8 +357,8 @@ mod tests {
     use super::*;
 
     fn piece(session: u32, first: u64, frames: usize) -> SoundPiece {
-        let captured = Instant::now();
-        SoundPiece { pcm: PcmForm::default(), session, first, bytes: vec![1; 2 * frames], captured }
+        let (captured, coding) = (Instant::now(), ChunkCoding::Pcm);
+        SoundPiece { pcm: PcmForm::default(), session, first, bytes: vec![1; 2 * frames], coding, captured }
     }
 
     #[test]

@@ -178,9 +178,11 @@ impl StreamTask {
         let (sequence, at) = (info.stream_sequence, Duration::from_nanos(nanos));
         pass.at = sequence;
         let wanted = self.channel.map_or(1, |channel| channel.saturating_add(1));
-        let chunk = Chunk::read(&message.payload).ok().filter(|chunk| chunk.pcm.channels >= wanted);
+        let chunk = Chunk::read(&message.payload).and_then(|chunk| {
+            (chunk.pcm.channels >= wanted).then_some(chunk).ok_or("it lacks the channel that is wanted")
+        });
         // sound may have waited at its microphone
-        let delay = Duration::from_millis(chunk.map_or(0, |chunk| u64::from(chunk.delay_ms)));
+        let delay = Duration::from_millis(chunk.as_ref().map_or(0, |chunk| u64::from(chunk.delay_ms)));
         let at = at.saturating_sub(delay);
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let lag = now.saturating_sub(at);
@@ -196,9 +198,15 @@ impl StreamTask {
                 pass.replays = None;
             }
         }
-        let Some(chunk) = chunk else {
-            self.counts.refused.fetch_add(1, Ordering::Relaxed);
-            return Ok(());
+        let chunk = match chunk {
+            Ok(chunk) => chunk,
+            Err(why) => {
+                if self.counts.refused.fetch_add(1, Ordering::Relaxed) == 0 {
+                    let stream = &self.stream;
+                    tracing::warn!("cluster: {stream}: a chunk is refused: {why}; others are only counted");
+                }
+                return Ok(());
+            }
         };
         match pass.order.take(&chunk, at) {
             ChunkFit::Repeated | ChunkFit::Refused => {

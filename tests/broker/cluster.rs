@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use async_nats::jetstream::Context;
 use async_nats::jetstream::stream::{Config, Source, StorageType};
-use cpc_stream::internal::capture::{Chunk, PcmForm};
+use cpc_stream::internal::capture::{Chunk, ChunkCoding, PcmForm};
 use serde_json::Value;
 
 use crate::support::broker::await_for;
@@ -96,7 +96,8 @@ pub(crate) async fn settled(context: &Context, cluster: &str, mics: usize) -> BT
     found
 }
 
-async fn documents(context: &Context, cluster: &str) -> BTreeMap<String, Vec<Value>> {
+/// The documents of a cluster by stream, without the times at which they were made.
+pub(crate) async fn documents(context: &Context, cluster: &str) -> BTreeMap<String, Vec<Value>> {
     let mut found: BTreeMap<String, Vec<Value>> = BTreeMap::new();
     for (subject, payload) in all_of(context, &format!("{cluster}-events")).await {
         let mut document: Value = serde_json::from_slice(&payload).unwrap();
@@ -174,7 +175,8 @@ impl Microphones {
         for (session, (mic, samples)) in (7..).zip(&self.sounds) {
             let bytes = sound::bytes(&samples[self.next * CHUNK..(self.next + 1) * CHUNK]);
             let first = (self.next * CHUNK) as u64;
-            let chunk = Chunk { pcm: PcmForm::default(), session, first, delay_ms: 0, bytes: &bytes }.write();
+            let chunk = Chunk { pcm: PcmForm::default(), session, first, delay_ms: 0, bytes: bytes.into() };
+            let chunk = chunk.write(ChunkCoding::Pcm);
             while !stored(context, format!("cpc-stream.mic.{mic}.audio"), chunk.clone()).await {
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }

@@ -1,5 +1,6 @@
 //! A microphone that speaks NATS: what the servers did not take while they were away waits at the microphone, and follows in order once
-//! they are there again, each sample once. So the detector sees no gap. One that speaks MQTT is kept by the same servers.
+//! they are there again, each sample once. So the detector sees no gap. One that speaks MQTT is kept by the same servers. What
+//! they send is compressed: the samples and the events are those of a microphone that sends PCM.
 #![cfg(feature = "cluster")]
 
 use std::process::Stdio;
@@ -7,11 +8,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use async_nats::jetstream::stream::{Config, StorageType};
-use cpc_stream::internal::capture::Chunk;
+use cpc_stream::internal::capture::{Chunk, ChunkCoding, PcmForm};
 use cpc_stream::internal::cluster::{ChunkFit, Sequencer};
 use serde_json::Value;
 
-use crate::cluster::{Setup, owners, runtime, status, worker};
+use crate::cluster::{CHUNK, Setup, documents, owners, runtime, status, worker};
 use crate::support::broker::await_for;
 use crate::support::daemon::{Daemon, program};
 use crate::support::nats::{Nats, all_of, stream_of, times_of};
@@ -45,11 +46,11 @@ fn outage(cut: Duration) {
         ..Config::default()
     };
     runtime.block_on(context.create_stream(config)).unwrap();
-    let mics = ["porch"];
+    let mics = ["plain", "porch"];
     let broker = Some(nats.mqtt_url());
     let setup = Setup { url: nats.url(), sound: "sound", mics: &mics, more: "sound_on_disk = true", broker };
     let detector = worker(home, &setup, "herd", "w1");
-    await_for("the stream to be analysed", SOON, || owners(home, "w1", 1));
+    await_for("the streams to be analysed", SOON, || owners(home, "w1", mics.len()));
 
     let seconds = (cut.as_secs() * 3 / 2 + 20) as u32;
     let samples = sound::whistles(seconds, 13);
@@ -57,7 +58,7 @@ fn outage(cut: Duration) {
     let start = |id: &str, url: &str| {
         let mut command = program(home);
         command
-            .args(["microphone", "--id", id, "--broker", url, "--input", "porch.wav"])
+            .args(["microphone", "--id", id, "--broker", url, "--input", "porch.wav", "--compress", "flac"])
             .stdin(Stdio::null());
         Daemon::start(&mut command)
     };
@@ -88,19 +89,24 @@ fn outage(cut: Duration) {
     let kept = runtime.block_on(all_of(&context, "sound"));
     let times = runtime.block_on(times_of(&context, "sound"));
     let (mut order, mut heard, mut longest, mut of_mqtt) = (Sequencer::default(), Vec::new(), 0, 0);
+    let (played, mut session, mut sent) = (sound::bytes(&samples), 0, 0);
     for ((subject, payload), time) in kept.iter().zip(times) {
         let chunk = Chunk::read(payload).unwrap();
+        let begin = 2 * chunk.first as usize;
+        assert_eq!(*chunk.bytes, played[begin..begin + chunk.bytes.len()], "{subject}");
         if !subject.contains("porch") {
             of_mqtt += 1;
             continue;
         }
+        (session, sent) = (chunk.session, sent + payload.len());
         let captured = time.saturating_sub(Duration::from_millis(u64::from(chunk.delay_ms)));
         let expected = if heard.is_empty() { ChunkFit::Begin } else { ChunkFit::Follows { lost: 0 } };
         assert_eq!(order.take(&chunk, captured), expected, "chunk {} of the session", chunk.first);
-        heard.extend_from_slice(chunk.bytes);
+        heard.extend_from_slice(&chunk.bytes);
         longest = longest.max(chunk.delay_ms);
     }
-    assert!(heard == sound::bytes(&samples), "{} bytes of {}", heard.len(), 2 * samples.len());
+    assert!(heard == played, "{} bytes of {}", heard.len(), played.len());
+    assert!(sent < heard.len(), "{sent} bytes carry {}", heard.len());
     assert!(u128::from(longest) > cut.as_millis() / 2, "the longest delay is {longest} ms");
     assert!(of_mqtt > 50, "{of_mqtt} chunks came by MQTT");
 
@@ -127,5 +133,32 @@ fn outage(cut: Duration) {
         (stream["samples_scored"].as_u64()? > 0).then(|| stream["lost_samples"].as_u64())
     });
     assert_eq!(lost, Some(0));
+
+    // the same sound as PCM
+    runtime.block_on(async {
+        for (n, bytes) in played.chunks(2 * CHUNK).enumerate() {
+            let first = (n * CHUNK) as u64;
+            let chunk = Chunk { pcm: PcmForm::default(), session, first, delay_ms: 0, bytes: bytes.into() }
+                .write(ChunkCoding::Pcm);
+            context.publish("cpc-stream.mic.plain.audio", chunk.into()).await.unwrap().await.unwrap();
+        }
+    });
+    let same = await_for("as many documents of the plain sound", SOON, || {
+        let mut found = runtime.block_on(documents(&context, "herd"));
+        let (plain, porch) = (found.remove("plain")?, found.remove("porch")?);
+        (plain.len() == porch.len()).then(|| (findings(plain), findings(porch)))
+    });
+    assert!(same.0.len() >= 4, "{} documents", same.0.len());
+    assert_eq!(same.0, same.1);
     drop(detector);
+}
+
+/// The documents without what differs between sessions: names, ids and times of the clock.
+fn findings(mut documents: Vec<Value>) -> Vec<Value> {
+    for document in &mut documents {
+        for key in ["stream", "id", "boot", "onset", "offset"] {
+            assert!(document.as_object_mut().unwrap().remove(key).is_some(), "{key}");
+        }
+    }
+    documents
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::support::broker::{Broker, await_for};
 use crate::support::daemon::{Daemon, program};
 use crate::support::sound;
-use cpc_stream::internal::capture::{Chunk, PcmForm};
+use cpc_stream::internal::capture::{Chunk, ChunkCoding, PcmForm};
 use cpc_stream::internal::publish::{ChunkHealth, Health};
 use rumqttc::{Client, Event, MqttOptions, Outgoing, QoS};
 
@@ -50,7 +50,9 @@ impl Microphone {
         let start = n * PIECE % self.samples.len();
         let piece = &self.samples[start..start + PIECE];
         let (pcm, first) = (PcmForm::default(), (n * PIECE) as u64);
-        Chunk { pcm, session, first, delay_ms: 0, bytes: &sound::bytes(piece) }.write()
+        // PCM and FLAC take turns
+        let coding = if n.is_multiple_of(2) { ChunkCoding::Pcm } else { ChunkCoding::Flac };
+        Chunk { pcm, session, first, delay_ms: 0, bytes: sound::bytes(piece).into() }.write(coding)
     }
 
     /// Chunk number `n`.

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use cpc_stream::internal::capture::{Chunk, PcmForm};
+use cpc_stream::internal::capture::{Chunk, ChunkCoding, PcmForm};
 use rumqttc::{Client, Event, MqttOptions, Outgoing, QoS};
 
 use super::camera::Camera;
@@ -269,9 +269,10 @@ impl Work {
                     session: self.session,
                     first: self.first,
                     delay_ms: 0,
-                    bytes,
+                    bytes: bytes.into(),
                 };
-                let _ = client.try_publish(topic.as_str(), QoS::AtMostOnce, false, chunk.write());
+                let chunk = chunk.write(ChunkCoding::Pcm);
+                let _ = client.try_publish(topic.as_str(), QoS::AtMostOnce, false, chunk);
                 self.first += (bytes.len() / self.frame) as u64;
             }
             _ => {

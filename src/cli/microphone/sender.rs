@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::MicrophoneArgs;
-use crate::capture::{Chunk, MicTopics, PcmForm};
+use crate::capture::{Chunk, ChunkCoding, MicTopics, PcmForm};
 #[cfg(feature = "cluster")]
 use crate::cluster::{ClusterConfig, SoundPiece, SoundPublisher};
 use crate::error::{Error, Result};
@@ -23,6 +23,7 @@ pub(super) struct Piece {
     pub(super) session: u32,
     pub(super) first: u64,
     pub(super) bytes: Vec<u8>,
+    pub(super) coding: ChunkCoding,
 }
 
 /// The connection.
@@ -119,11 +120,11 @@ impl Sender {
 
     /// Sends a piece whose last frame was captured at `captured`.
     pub(super) fn send(&mut self, piece: Piece, captured: Instant) {
-        let Piece { pcm, session, first, bytes } = piece;
+        let Piece { pcm, session, first, bytes, coding } = piece;
         match self {
             Self::Mqtt { client, topic, sent, dropped, unreported } => {
-                let chunk = Chunk { pcm, session, first, delay_ms: 0, bytes: &bytes };
-                if !client.publish_qos0(topic.clone(), chunk.write()) {
+                let chunk = Chunk { pcm, session, first, delay_ms: 0, bytes: bytes.into() };
+                if !client.publish_qos0(topic.clone(), chunk.write(coding)) {
                     (*dropped, *unreported) = (*dropped + 1, *unreported + 1);
                     return;
                 }
@@ -134,7 +135,9 @@ impl Sender {
                 }
             }
             #[cfg(feature = "cluster")]
-            Self::Nats(publisher) => publisher.publish(SoundPiece { pcm, session, first, bytes, captured }),
+            Self::Nats(publisher) => {
+                publisher.publish(SoundPiece { pcm, session, first, bytes, coding, captured });
+            }
         }
         #[cfg(not(feature = "cluster"))]
         let _ = captured;

@@ -10,8 +10,8 @@ use ulid::Ulid;
 use super::MicrophoneArgs;
 use super::sender::{Piece, Sender};
 use crate::capture::{
-    CHUNK_HEADER, CaptureConfig, LARGEST_CHUNK, Notice, OpenSource, PcmForm, PcmFormat, SourceChange,
-    SourceConfig, open, xruns,
+    CHUNK_HEADER, CaptureConfig, ChunkCoding, LARGEST_CHUNK, Notice, OpenSource, PcmForm, PcmFormat,
+    SourceChange, SourceConfig, open, xruns,
 };
 use crate::cli::args::stop_flag;
 use crate::error::Result;
@@ -50,6 +50,7 @@ pub(super) fn run(args: &MicrophoneArgs) -> Result<()> {
     let mut speaker = MicrophonePublisher {
         sender,
         format: if args.float { PcmFormat::F32le } else { PcmFormat::S16le },
+        coding: args.compress.coding(),
         chunk_ms: args.chunk_ms,
         rate: 0,
         session: 0,
@@ -66,6 +67,7 @@ pub(super) fn run(args: &MicrophoneArgs) -> Result<()> {
 struct MicrophonePublisher {
     sender: Sender,
     format: PcmFormat,
+    coding: ChunkCoding,
     chunk_ms: u32,
     rate: u32,
     session: u32,
@@ -139,7 +141,7 @@ impl MicrophonePublisher {
             PcmFormat::S16le => samples.flat_map(|x| to_integer(x).to_le_bytes()).collect(),
         };
         let pcm = PcmForm { rate: self.rate, channels: 1, format: self.format };
-        let piece = Piece { pcm, session: self.session, first: self.next, bytes };
+        let piece = Piece { pcm, session: self.session, first: self.next, bytes, coding: self.coding };
         self.next += count as u64;
         self.sender.send(piece, Instant::now());
     }
