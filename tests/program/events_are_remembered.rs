@@ -120,7 +120,9 @@ fn events_outlive_a_kill_and_operators_review_them() {
     daemon.kill();
     let (daemon, at, stdin) = start(home.path(), None);
     let after = events(&at, "?limit=1000");
-    assert_eq!(ids(&after), ids(&before), "what was told before the kill");
+    // one more may have come between the question and the kill
+    let (kept, known) = (ids(&after), ids(&before));
+    assert!(kept.ends_with(&known) && kept.len() <= known.len() + 1, "{kept:?} of {known:?} before the kill");
     assert_eq!(after.last().unwrap()["label"], "whistle, \"high\"");
     // its detector is gone with the run; what people say is kept all the same
     let answer = judge(&at, &ids(&after)[0], r#"{"verdict":"anomaly"}"#, Some(OPERATOR)).json();
