@@ -283,7 +283,7 @@ def it_is_used(house, daemon):
     check("one event today", lambda: counts() == (1, {}) and house.about(TODAY)["kinds"] == {"foreign": 1}, 10)
     about = house.about(TODAY)
     check(f"a total of {about['date']}, since {about['last_reset']}",
-          lambda: about["state_class"] == "total" and about["worst"]["id"] == said["id"] and about["heard_s"] > 20, 1)
+          lambda: about["state_class"] == "total" and about["worst"]["id"] == said["id"] and about["analysed_s"] > 20, 1)
     check("none yesterday", lambda: house.state(YESTERDAY) == "0", 1)
     house.call("automation/trigger", "automation.each_morning")
     check("which the report of the page says", lambda: house.notes("yesterday") == ["0 events yesterday"], 10)

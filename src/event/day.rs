@@ -1,4 +1,4 @@
-//! What was heard on a day: a document of counts.
+//! The events of a day: a document of counts.
 
 use std::collections::BTreeMap;
 
@@ -89,7 +89,7 @@ pub struct DaySummary {
     /// When the events were counted, RFC 3339 in UTC.
     pub time: String,
     /// Seconds of sound that this run of the daemon analysed on the day, until `time`; null where it did not run.
-    pub heard_s: Option<f64>,
+    pub analysed_s: Option<f64>,
     /// How many events.
     pub events: u64,
     /// By kind; kinds without events are left out.
@@ -120,7 +120,7 @@ impl DaySummary {
             since: rfc3339_ms(day.since_ms),
             until: rfc3339_ms(day.until_ms),
             time: String::new(),
-            heard_s: None,
+            analysed_s: None,
             events: 0,
             kinds: BTreeMap::new(),
             severities: SEVERITIES.map(|range| (range_name(range), 0)).into(),
@@ -159,8 +159,8 @@ impl DaySummary {
     /// Whether the counts are those of `other`, whenever they were made.
     #[must_use]
     pub fn counts_equal(&self, other: &Self) -> bool {
-        let (time, heard_s) = (other.time.clone(), other.heard_s);
-        Self { time, heard_s, ..self.clone() } == *other
+        let (time, analysed_s) = (other.time.clone(), other.analysed_s);
+        Self { time, analysed_s, ..self.clone() } == *other
     }
 }
 
@@ -201,7 +201,7 @@ mod tests {
         assert_eq!(sum.first.as_deref(), Some("2026-10-25T01:00:00.005Z"));
         assert_eq!(sum.last.as_deref(), Some("2026-10-25T22:00:00.005Z"));
         assert!(!sum.counts_equal(&before));
-        let later = DaySummary { time: "later".into(), heard_s: Some(3.0), ..sum.clone() };
+        let later = DaySummary { time: "later".into(), analysed_s: Some(3.0), ..sum.clone() };
         assert!(sum.counts_equal(&later) && sum != later);
         assert!(day.contains(since_ms) && !day.contains(day.until_ms));
     }

@@ -81,7 +81,7 @@ pub enum Outgoing {
         /// Its value.
         value: String,
     },
-    /// What was heard on a day: retained, the latest counts.
+    /// The events of a day: retained, the latest counts.
     Day {
         /// Stream id.
         stream: String,

@@ -1,4 +1,4 @@
-//! What was heard today and yesterday, by stream: counts of the event store for the broker.
+//! The events of today and yesterday, by stream: counts of the event store for the broker.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -25,7 +25,7 @@ pub(super) struct DayReporter {
     streams: Arc<[String]>,
     recorder: Recorder,
     sender: EventSender,
-    desk: Arc<HealthReporter>,
+    health: Arc<HealthReporter>,
     days: Option<Days>,
     pending: Option<Receiver<DayAnswer>>,
     asked: Option<Instant>,
@@ -49,7 +49,7 @@ impl DayReporter {
         streams: &[String],
         recorder: Recorder,
         sender: EventSender,
-        desk: Arc<HealthReporter>,
+        health: Arc<HealthReporter>,
     ) -> Self {
         let every = if publish.broker.is_some() { publish.day_s } else { 0 };
         Self {
@@ -57,7 +57,7 @@ impl DayReporter {
             streams: streams.into(),
             recorder,
             sender,
-            desk,
+            health,
             days: None,
             pending: None,
             asked: None,
@@ -102,7 +102,7 @@ impl DayReporter {
         let today = local_day(now, TimeZone::system())?;
         let before = Timestamp::from_millisecond(i64::try_from(today.since_ms).ok()? - 1).ok()?;
         let yesterday = local_day(before, TimeZone::system())?;
-        let scored = self.desk.scored();
+        let scored = self.health.scored();
         let (scored_before, scored_yesterday) = match &self.days {
             None => (BTreeMap::new(), None),
             // the clock may have been set by days
@@ -142,14 +142,15 @@ impl DayReporter {
         self.pending = None;
         let time = rfc3339(SystemTime::now());
         let scored =
-            [Some(differences(&self.desk.scored(), &days.scored_before)), days.scored_yesterday.clone()];
+            [Some(differences(&self.health.scored(), &days.scored_before)), days.scored_yesterday.clone()];
         for ((day, streams), scored) in
             [DayName::Today, DayName::Yesterday].into_iter().zip(counted).zip(scored)
         {
             for (stream, mut summary) in streams {
                 summary.time.clone_from(&time);
                 let samples = scored.as_ref().map(|scored| scored.get(&stream).copied().unwrap_or(0));
-                summary.heard_s = samples.map(|samples| (samples_to_seconds(samples) * 10.0).round() / 10.0);
+                summary.analysed_s =
+                    samples.map(|samples| (samples_to_seconds(samples) * 10.0).round() / 10.0);
                 let former = self.published.get(&(day, stream.clone()));
                 let stays = former.is_some_and(|(former, at)| {
                     let rests = !last && at.elapsed() < AT_LEAST;

@@ -88,7 +88,7 @@ fn outage(cut: Duration) {
     let context = runtime.block_on(nats.context());
     let kept = runtime.block_on(all_of(&context, "sound"));
     let times = runtime.block_on(times_of(&context, "sound"));
-    let (mut order, mut heard, mut longest, mut of_mqtt) = (Sequencer::default(), Vec::new(), 0, 0);
+    let (mut order, mut received, mut longest, mut of_mqtt) = (Sequencer::default(), Vec::new(), 0, 0);
     let (played, mut session, mut sent) = (sound::bytes(&samples), 0, 0);
     for ((subject, payload), time) in kept.iter().zip(times) {
         let chunk = Chunk::read(payload).unwrap();
@@ -100,13 +100,13 @@ fn outage(cut: Duration) {
         }
         (session, sent) = (chunk.session, sent + payload.len());
         let captured = time.saturating_sub(Duration::from_millis(u64::from(chunk.delay_ms)));
-        let expected = if heard.is_empty() { ChunkFit::Begin } else { ChunkFit::Follows { lost: 0 } };
+        let expected = if received.is_empty() { ChunkFit::Begin } else { ChunkFit::Follows { lost: 0 } };
         assert_eq!(order.take(&chunk, captured), expected, "chunk {} of the session", chunk.first);
-        heard.extend_from_slice(&chunk.bytes);
+        received.extend_from_slice(&chunk.bytes);
         longest = longest.max(chunk.delay_ms);
     }
-    assert!(heard == played, "{} bytes of {}", heard.len(), played.len());
-    assert!(sent < heard.len(), "{sent} bytes carry {}", heard.len());
+    assert!(received == played, "{} bytes of {}", received.len(), played.len());
+    assert!(sent < received.len(), "{sent} bytes carry {}", received.len());
     assert!(u128::from(longest) > cut.as_millis() / 2, "the longest delay is {longest} ms");
     assert!(of_mqtt > 50, "{of_mqtt} chunks came by MQTT");
 

@@ -133,9 +133,9 @@ fn a_label_is_known_again_and_what_is_unknown_stays_unknown() {
     assert!(day["since"].as_str().unwrap().ends_with(&start), "{start}: {day}");
     assert_eq!(day["verdicts"], serde_json::json!({ "normal": 0, "anomaly": 0, "none": 4 }));
     assert_eq!((&day["first"], &day["last"]), (&events[0]["onset"], &again[1]["onset"]));
-    let heard: Vec<&Value> = events.iter().chain(&again).collect();
-    let highest = heard.iter().map(|event| event["severity"].as_u64()).max().unwrap();
-    let worst = heard.iter().rev().find(|event| event["severity"].as_u64() == highest).unwrap();
+    let reported: Vec<&Value> = events.iter().chain(&again).collect();
+    let highest = reported.iter().map(|event| event["severity"].as_u64()).max().unwrap();
+    let worst = reported.iter().rev().find(|event| event["severity"].as_u64() == highest).unwrap();
     for field in ["id", "onset", "severity", "kind", "summary"] {
         assert_eq!(day["worst"][field], worst[field], "{field}: {day}");
     }
@@ -146,7 +146,7 @@ fn a_label_is_known_again_and_what_is_unknown_stays_unknown() {
         };
         assert_eq!(counts, 4, "{day}");
     }
-    assert!(day["heard_s"].as_f64().unwrap() > 12.0, "{day}");
+    assert!(day["analysed_s"].as_f64().unwrap() > 12.0, "{day}");
 
     // the same by its store, and there is a filter for it
     let found = get(&node.at, "/api/v1/events?label=whistle").json()["events"].clone();
