@@ -110,7 +110,7 @@ pub(super) struct Daemon {
     pub(super) shards: Vec<Shard>,
     pub(super) publisher: Publisher,
     pub(super) snapshots: Writer,
-    pub(super) desk: Arc<HealthReporter>,
+    pub(super) reporter: Arc<HealthReporter>,
     pub(super) feed: UiSender,
     pub(super) days: DayReporter,
     /// The page, if it is enabled.
@@ -177,7 +177,7 @@ impl Daemon {
         }
         let progress: Vec<_> = engines.iter().map(|_| Arc::new(ThreadProgress::default())).collect();
         let view = config.cluster.is_on().then(ClusterView::default);
-        let desk = HealthReporter::new(
+        let reporter = HealthReporter::new(
             event_builder.boot(),
             progress.clone(),
             publisher.status(),
@@ -185,7 +185,7 @@ impl Daemon {
             &open,
             view.clone(),
         );
-        let desk = Arc::new(desk);
+        let reporter = Arc::new(reporter);
         let about = NodeInfo {
             node: node.to_owned(),
             model: format!("{} ({})", manifest.name, manifest.short_hash()),
@@ -193,12 +193,13 @@ impl Daemon {
             pictures: spectrogram,
             broker: config.publish.broker.is_some(),
             budget_per_hour: config.detect.events_per_hour,
-            streams: desk.streams().map(str::to_owned).collect(),
+            streams: reporter.streams().map(str::to_owned).collect(),
         };
-        let of_desk = Arc::clone(&desk);
+        let of_health = Arc::clone(&reporter);
         let (store, recorder) = EventStore::start(config.events, lasting.then_some(state))?;
         let (direct_requests, asked) = bounded(DIRECT_REQUESTS);
-        let days = DayReporter::new(&publish, &ids, recorder.clone(), publisher.sender(), Arc::clone(&desk));
+        let days =
+            DayReporter::new(&publish, &ids, recorder.clone(), publisher.sender(), Arc::clone(&reporter));
         let review = Review {
             store,
             recorder: recorder.clone(),
@@ -206,7 +207,7 @@ impl Daemon {
             direct_requests,
         };
         let (server, feed) =
-            Server::start(&config.http, about, (Arc::new(move || of_desk.health()), review))?;
+            Server::start(&config.http, about, (Arc::new(move || of_health.health()), review))?;
         let feed = feed.with_recorder(recorder.clone());
         if let Some(server) = &server {
             tracing::info!("the page is at http://{}/", server.address());
@@ -264,7 +265,7 @@ impl Daemon {
             shards,
             publisher,
             snapshots,
-            desk,
+            reporter,
             feed,
             days,
             _server: server,
@@ -382,7 +383,7 @@ impl Daemon {
     }
 
     pub(super) fn report(&self) {
-        self.publisher.sender().try_send(Outgoing::Health(Box::new(self.desk.health())));
+        self.publisher.sender().try_send(Outgoing::Health(Box::new(self.reporter.health())));
     }
 }
 

@@ -51,7 +51,7 @@ impl Daemon {
         }
         self.days.finish(LAST_WRITE);
         self.report();
-        let health = self.desk.health();
+        let health = self.reporter.health();
         let report = self.publisher.stop(self.drain);
         tracing::info!(
             "stopped: {} samples scored, {} shed; events accepted {}, acknowledged {}, pending {}, dropped {}",
@@ -65,7 +65,7 @@ impl Daemon {
         for (stream, figures) in health.streams.iter().filter(|(_, figures)| figures.not_finite > 0) {
             tracing::warn!("{stream}: {} samples were not finite and were taken as 0", figures.not_finite);
         }
-        let lost = self.desk.lines_lost();
+        let lost = self.reporter.lines_lost();
         if !report.clean {
             tracing::error!("events that only memory held are lost; the outbox could not take them");
         }

@@ -1,6 +1,7 @@
 //! Events of the past outlive a kill and a full disk, are found and exported over HTTP, and are judged by operators alone.
 #![cfg(feature = "http")]
 
+use std::collections::HashSet;
 use std::fs;
 use std::io::Write;
 use std::path::Path;
@@ -63,6 +64,17 @@ fn over(at: &str, count: usize) -> Vec<Value> {
     })
 }
 
+fn distinct(ids: &[String]) -> bool {
+    ids.iter().collect::<HashSet<_>>().len() == ids.len()
+}
+
+/// Each event of `before`, the list before a kill, is in `after` once and in its order; newer ones of
+/// the moments between the question and the kill stand before them.
+fn all_outlived(before: &[Value], after: &[Value]) {
+    let (known, kept) = (ids(before), ids(after));
+    assert!(kept.ends_with(&known) && distinct(&kept), "{kept:?} of {known:?} before the kill");
+}
+
 fn judge(at: &str, id: &str, said: &str, token: Option<&str>) -> Answer {
     let bearer = token.map(|token| format!("Bearer {token}"));
     let headers: Vec<(&str, &str)> = bearer.iter().map(|bearer| ("Authorization", bearer.as_str())).collect();
@@ -109,7 +121,7 @@ fn events_outlive_a_kill_and_operators_review_them() {
     let listed = ids(&events(&at, "?limit=1000"));
     let all: Value = get(&at, "/api/v1/events/export").json();
     let exported = ids(all.as_array().unwrap());
-    assert!(exported.ends_with(&listed) && exported.len() <= listed.len() + 2, "{exported:?} {listed:?}");
+    assert!(exported.ends_with(&listed) && distinct(&exported), "{exported:?} {listed:?}");
     let sum = get(&at, "/api/v1/events/summary").json();
     assert_eq!(sum["events"].as_u64(), sum["unjudged"].as_u64().map(|rest| rest + 1));
     assert_eq!(events(&at, "?verdict=none&limit=1").len(), 1);
@@ -120,9 +132,7 @@ fn events_outlive_a_kill_and_operators_review_them() {
     daemon.kill();
     let (daemon, at, stdin) = start(home.path(), None);
     let after = events(&at, "?limit=1000");
-    // one more may have come between the question and the kill
-    let (kept, known) = (ids(&after), ids(&before));
-    assert!(kept.ends_with(&known) && kept.len() <= known.len() + 1, "{kept:?} of {known:?} before the kill");
+    all_outlived(&before, &after);
     assert_eq!(after.last().unwrap()["label"], "whistle, \"high\"");
     // its detector is gone with the run; what people say is kept all the same
     let answer = judge(&at, &ids(&after)[0], r#"{"verdict":"anomaly"}"#, Some(OPERATOR)).json();
@@ -161,9 +171,9 @@ fn events_wait_for_a_full_disk() {
         (figure("cpc_stream_event_store_degraded") == 0.0).then_some(())
     });
     assert_eq!(figure("cpc_stream_event_store_lost_total"), 0.0);
-    let all = events(&at, "?limit=1000");
+    let before = events(&at, "?limit=1000");
     daemon.kill();
     let (daemon, at, _stdin) = start(home.path(), None);
-    assert_eq!(ids(&events(&at, "?limit=1000")), ids(&all));
+    all_outlived(&before, &events(&at, "?limit=1000"));
     daemon.kill();
 }

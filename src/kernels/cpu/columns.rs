@@ -5,7 +5,7 @@ use std::iter::Sum;
 use std::ops::{Add, AddAssign, Mul, MulAssign};
 
 use super::simd::{Kernel, Simd};
-use super::widest::{Make, for_widest};
+use super::widest::run_widest;
 
 /// Columns of such a matrix: as many sums as stay in wide registers.
 pub const COLUMNS: usize = 64;
@@ -32,18 +32,10 @@ impl Kernel for Subtract<'_> {
     }
 }
 
-impl Make for Subtract<'_> {
-    type Made = ();
-
-    fn make<S: Simd>(self, s: S) {
-        s.run(self);
-    }
-}
-
 /// `sums` −= Σ `inputs[i]` · `weights[i]`, with `weights` `[inputs, 64]`, row after row: the same to the bit on every
 /// machine.
 pub fn subtract_products(inputs: &[f32], weights: &[f32], sums: &mut [f32; COLUMNS]) {
-    for_widest(Subtract { inputs, weights, sums });
+    run_widest(Subtract { inputs, weights, sums });
 }
 
 /// Products that are summed side by side.
@@ -70,14 +62,6 @@ impl Kernel for Symmetric<'_> {
             let Some((to, later)) = out.get_mut(i..).and_then(<[f32]>::split_first_mut) else { continue };
             *to += own * first + dot_and_add((others, beyond), first, later);
         }
-    }
-}
-
-impl Make for Symmetric<'_> {
-    type Made = ();
-
-    fn make<S: Simd>(self, s: S) {
-        s.run(self);
     }
 }
 
@@ -127,7 +111,7 @@ pub(super) fn multiply_each<T: Copy + MulAssign>(numbers: &mut [T], factor: T) {
 /// same to the bit on every machine. What `x` or `upper` lack counts as 0.
 pub fn multiply_symmetric(upper: &[f32], x: &[f32], out: &mut [f32]) {
     let x = x.get(..out.len()).unwrap_or(x);
-    for_widest(Symmetric { upper, x, out });
+    run_widest(Symmetric { upper, x, out });
 }
 
 struct Dots<'a> {
@@ -148,17 +132,9 @@ impl Kernel for Dots<'_> {
     }
 }
 
-impl Make for Dots<'_> {
-    type Made = ();
-
-    fn make<S: Simd>(self, s: S) {
-        s.run(self);
-    }
-}
-
 /// Writes Σ `rows[i]` · `x` to `out[i]`: the same to the bit on every machine.
 pub fn dots(x: &[f32; COLUMNS], rows: &[[f32; COLUMNS]], out: &mut [f32]) {
-    for_widest(Dots { x, rows, out });
+    run_widest(Dots { x, rows, out });
 }
 
 struct Moments<'a> {
@@ -194,26 +170,18 @@ impl Kernel for Moments<'_> {
     }
 }
 
-impl Make for Moments<'_> {
-    type Made = [[f32; COLUMNS]; 2];
-
-    fn make<S: Simd>(self, s: S) -> Self::Made {
-        s.run(self)
-    }
-}
-
 /// Means and deviations over the last `count` rows, 1 or more, of a ring whose last one is `newest`: the same to the bit on every
 /// machine.
 #[must_use]
 pub fn moments(ring: &[[f32; COLUMNS]], newest: usize, count: usize) -> [[f32; COLUMNS]; 2] {
-    for_widest(Moments { ring, newest, count: count.max(1) })
+    run_widest(Moments { ring, newest, count: count.max(1) })
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::widest::for_any;
+    use super::super::widest::run_for_any;
     use super::*;
 
     proptest! {
@@ -226,7 +194,7 @@ mod tests {
             let weights: Vec<f32> = rows.iter().flat_map(|(_, half)| [*half, half.map(|w| w * 0.7)].concat()).collect();
             let (mut wide, mut portable) = ([start; COLUMNS], [start; COLUMNS]);
             subtract_products(&inputs, &weights, &mut wide);
-            for_any(Subtract { inputs: &inputs, weights: &weights, sums: &mut portable });
+            run_for_any(Subtract { inputs: &inputs, weights: &weights, sums: &mut portable });
             let mut plain = [start; COLUMNS];
             for (column, sum) in plain.iter_mut().enumerate() {
                 for (row, x) in inputs.iter().enumerate() {
@@ -247,7 +215,7 @@ mod tests {
         ) {
             let (mut wide, mut portable) = (vec![0.0; x.len()], vec![0.0; x.len()]);
             multiply_symmetric(&upper, &x, &mut wide);
-            for_any(Symmetric { upper: &upper, x: &x, out: &mut portable });
+            run_for_any(Symmetric { upper: &upper, x: &x, out: &mut portable });
             let bits = |all: &[f32]| all.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
             prop_assert_eq!(bits(&wide), bits(&portable));
             let at = |i: usize, j: usize| {
@@ -269,7 +237,7 @@ mod tests {
                 ring.iter().map(|half| std::array::from_fn(|i| half[i % 32] * (1.0 + (i / 32) as f32))).collect();
             let (newest, count) = (newest % ring.len(), count.min(ring.len()));
             let found = moments(&ring, newest, count);
-            prop_assert_eq!(found, for_any(Moments { ring: &ring, newest, count }));
+            prop_assert_eq!(found, run_for_any(Moments { ring: &ring, newest, count }));
             let last: Vec<&[f32; COLUMNS]> =
                 (0..count).map(|back| &ring[(newest + ring.len() - back) % ring.len()]).collect();
             for column in 0..COLUMNS {
@@ -280,7 +248,7 @@ mod tests {
             }
             let (mut wide, mut portable) = (vec![0.0; ring.len()], vec![0.0; ring.len()]);
             dots(&ring[0], &ring, &mut wide);
-            for_any(Dots { x: &ring[0], rows: &ring, out: &mut portable });
+            run_for_any(Dots { x: &ring[0], rows: &ring, out: &mut portable });
             prop_assert_eq!(&wide, &portable);
             let squared: f32 = ring[0].iter().map(|x| x * x).sum();
             prop_assert!((wide[0] - squared).abs() < 1e-4 * squared.max(1.0));

@@ -3,7 +3,7 @@
 
 use super::columns::{dot, multiply_each};
 use super::simd::{Kernel, Simd};
-use super::widest::{Make, for_widest};
+use super::widest::run_widest;
 
 /// Numbers that are added side by side.
 const SIDE: usize = 8;
@@ -34,18 +34,10 @@ impl Kernel for SquaredNorm<'_> {
     }
 }
 
-impl Make for SquaredNorm<'_> {
-    type Made = f32;
-
-    fn make<S: Simd>(self, s: S) -> f32 {
-        s.run(self)
-    }
-}
-
 /// |L `x`|² for a triangle L: the same to the bit on every machine. What `factor` lacks counts as 0.
 #[must_use]
 pub fn squared_norm(factor: &[f32], x: &[f32]) -> f32 {
-    for_widest(SquaredNorm { factor, x })
+    run_widest(SquaredNorm { factor, x })
 }
 
 struct AddOuter<'a> {
@@ -74,17 +66,9 @@ impl Kernel for AddOuter<'_> {
     }
 }
 
-impl Make for AddOuter<'_> {
-    type Made = ();
-
-    fn make<S: Simd>(self, s: S) {
-        s.run(self);
-    }
-}
-
 /// `sums` = `kept` · `sums` + `added` · `x` `x`ᵀ, of which the triangle is kept: the same to the bit on every machine.
 pub fn add_outer(sums: &mut [f32], x: &[f32], kept: f32, added: f32) {
-    for_widest(AddOuter { sums, x, kept, added });
+    run_widest(AddOuter { sums, x, kept, added });
 }
 
 struct FactoriseRow<'a> {
@@ -132,28 +116,20 @@ impl Kernel for FactoriseRow<'_> {
     }
 }
 
-impl Make for FactoriseRow<'_> {
-    type Made = bool;
-
-    fn make<S: Simd>(self, s: S) -> bool {
-        s.run(self)
-    }
-}
-
 /// Replaces row `i` of a symmetric matrix A by that of its Cholesky factor L, of which the rows before are there, and writes that of L⁻¹ to
 /// `inverse`: Lᵢⱼ = (Aᵢⱼ − Σₖ LᵢₖLⱼₖ)/Lⱼⱼ and (L⁻¹)ᵢ = (eᵢ − Σₖ Lᵢₖ (L⁻¹)ₖ)/Lᵢᵢ. False where the square of the pivot is not above
 /// `least`, or where either triangle has no such row. The same to the bit on every machine.
 #[must_use]
 pub fn factorise_row(factor: &mut [f64], inverse: &mut [f64], i: usize, least: f64) -> bool {
     let has_row = factor.len().min(inverse.len()) >= start(i + 1);
-    has_row && for_widest(FactoriseRow { factor, inverse, i, least })
+    has_row && run_widest(FactoriseRow { factor, inverse, i, least })
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::widest::for_any;
+    use super::super::widest::run_for_any;
     use super::*;
 
     proptest! {
@@ -166,7 +142,7 @@ mod tests {
             (kept, added) in (0f32..1.0, 0f32..0.5),
         ) {
             let norm = squared_norm(&triangle, &x);
-            prop_assert_eq!(norm.to_bits(), for_any(SquaredNorm { factor: &triangle, x: &x }).to_bits());
+            prop_assert_eq!(norm.to_bits(), run_for_any(SquaredNorm { factor: &triangle, x: &x }).to_bits());
             let at = |i: usize, j: usize| triangle[start(i) + j];
             let product = |i: usize| (0..=i).map(|j| f64::from(at(i, j)) * f64::from(x[j])).sum::<f64>();
             let exact: f64 = (0..x.len()).map(|i| product(i).powi(2)).sum();
@@ -174,7 +150,7 @@ mod tests {
 
             let (mut wide, mut portable) = (triangle.clone(), triangle.clone());
             add_outer(&mut wide, &x, kept, added);
-            for_any(AddOuter { sums: &mut portable, x: &x, kept, added });
+            run_for_any(AddOuter { sums: &mut portable, x: &x, kept, added });
             let plain: Vec<f32> = (0..x.len())
                 .flat_map(|i| (0..=i).map(move |j| (i, j)))
                 .map(|(i, j)| kept * at(i, j) + (added * x[i]) * x[j])
@@ -199,7 +175,7 @@ mod tests {
             let (mut inverse, mut other) = (vec![0.0; start(width)], vec![0.0; start(width)]);
             for i in 0..width {
                 prop_assert!(factorise_row(&mut wide, &mut inverse, i, 1e-9));
-                let is_factorised = for_any(FactoriseRow { factor: &mut portable, inverse: &mut other, i, least: 1e-9 });
+                let is_factorised = run_for_any(FactoriseRow { factor: &mut portable, inverse: &mut other, i, least: 1e-9 });
                 prop_assert!(is_factorised);
             }
             prop_assert_eq!(&wide, &portable);
