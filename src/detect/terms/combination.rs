@@ -9,15 +9,18 @@ use crate::error::Result;
 /// Predictability from which on context counts in full.
 const FULL: f64 = 0.1;
 /// What context counts then, beside 1 of density: where the past predicts, it says most.
-const CONTEXT: f64 = 3.0;
+const CONTEXT: f64 = 2.0;
+/// What −PMI counts beside 1 of the residual of the same past, most of which density sees too.
+const RATIO: f64 = 4.0;
 /// What the critic's vote counts.
 const VOTE: f64 = 0.5;
 
 /// The tails of the terms of a site, and what context counts there.
 ///
-/// The score is the weighted mean of −log10 p of the terms: those of density count 1 together, those of context up to 3, as the
-/// site is predictable, the critic's vote ½. A mean of surprisals is no probability, however the terms depend on each other; it
-/// becomes one by its own tail, learnt from cross-fitted scores of calibration.
+/// The score is made of −log10 p of the terms. Density is their mean, the critic's vote counting ½; context is the weighted mean of
+/// its terms. The score is the root of the weighted mean of squares of both, so that the one that says more decides: density counts
+/// 1 (and the vote ½), context up to 2, as the site is predictable. Such a mean is no probability, however the terms depend on each
+/// other; it becomes one by its own tail, learnt from cross-fitted scores of calibration.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Combination {
@@ -71,22 +74,18 @@ impl Combination {
 
     /// The score of surprisals and of that of the critic; none where the windows of density are not full.
     pub(in crate::detect) fn score(&self, surprisals: &Values, critic: Option<f64>) -> Option<f64> {
-        let mean = |wanted: bool| {
-            let of = Term::ALL.iter().zip(surprisals).filter(|(term, _)| term.needs_context() == wanted);
-            let (sum, count) =
-                of.filter_map(|(_, s)| *s).fold((0.0, 0u32), |(sum, count), s| (sum + s, count + 1));
-            (count > 0).then(|| sum / f64::from(count))
+        let of = |context: bool| {
+            let known = Term::ALL.iter().zip(surprisals).filter_map(|(term, s)| Some((*term, (*s)?)));
+            known.filter(move |(term, _)| term.needs_context() == context)
         };
-        let (mut sum, mut weight) = (mean(false)?, 1.0);
-        if let Some(context) = mean(true) {
-            sum += CONTEXT * self.context * context;
-            weight += CONTEXT * self.context;
-        }
-        if let Some(vote) = critic {
-            sum += VOTE * vote;
-            weight += VOTE;
-        }
-        Some(sum / weight)
+        let vote = critic.map(|vote| (VOTE, vote));
+        let density = weighted_mean(of(false).map(|(_, s)| (1.0, s)))?;
+        let density = weighted_mean(std::iter::once((1.0, density)).chain(vote))?;
+        let weigh = |(term, s)| (if matches!(term, Term::Ratio4 | Term::Ratio8) { RATIO } else { 1.0 }, s);
+        let Some(context) = weighted_mean(of(true).map(weigh)) else { return Some(density) };
+        let weight = 1.0 + vote.map_or(0.0, |vote| vote.0);
+        let both = [(weight, density.powi(2)), (CONTEXT * self.context, context.powi(2))];
+        weighted_mean(both.into_iter()).map(f64::sqrt)
     }
 
     /// Whether this could have come from a fit.
@@ -99,5 +98,59 @@ impl Combination {
                 .iter()
                 .zip(Term::ALL)
                 .all(|(tail, term)| tail.as_ref().map_or(term.needs_context(), TermTail::is_whole))
+    }
+}
+
+/// The mean of values with their weights; none of nothing.
+fn weighted_mean(values: impl Iterator<Item = (f64, f64)>) -> Option<f64> {
+    let (sum, weight) =
+        values.fold((0.0, 0.0), |(sum, all), (weight, value)| (sum + weight * value, all + weight));
+    (weight > 0.0).then(|| sum / weight)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn of_site(context: f64) -> Combination {
+        Combination { tails: Vec::new(), context, usual_level: 0.0 }
+    }
+
+    fn values(density: f64, context: Option<f64>) -> Values {
+        Term::ALL.map(|term| if term.needs_context() { context } else { Some(density) })
+    }
+
+    #[test]
+    fn the_one_that_says_more_decides() {
+        let score = |site: f64, density, context, critic| {
+            of_site(site).score(&values(density, context), critic).unwrap()
+        };
+        assert_eq!(score(0.0, 1.0, Some(4.0), None), 1.0, "a site that is not predictable");
+        assert_eq!(score(1.0, 1.0, None, None), 1.0);
+        assert!((score(1.0, 1.0, Some(4.0), None) - 11f64.sqrt()).abs() < 1e-12);
+        assert!((score(1.0, 4.0, Some(1.0), None) - 6f64.sqrt()).abs() < 1e-12);
+        assert!((score(0.0, 1.0, Some(4.0), Some(2.5)) - 1.5).abs() < 1e-12, "the vote counts half");
+        assert_eq!(of_site(1.0).score(&[None; TERMS], Some(3.0)), None);
+    }
+
+    proptest! {
+        #[test]
+        fn more_surprise_is_no_lower_score(
+            terms in prop::array::uniform8(0.0..30.0f64),
+            at in 0..TERMS,
+            more in 0.0..10.0f64,
+            site in 0.0..1.0f64,
+            critic in prop::option::of(0.0..12.0f64),
+        ) {
+            let mut values = terms.map(Some);
+            let before = of_site(site).score(&values, critic).unwrap();
+            values[at] = Some(terms[at] + more);
+            let after = of_site(site).score(&values, critic).unwrap();
+            prop_assert!(after >= before - 1e-12);
+            let largest = terms.into_iter().chain(critic).fold(0.0, f64::max);
+            prop_assert!(before <= largest + 1e-12);
+        }
     }
 }
