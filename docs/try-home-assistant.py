@@ -28,7 +28,7 @@ OF_STREAM = [("event.{}_event", None, True), ("binary_sensor.{}_anomaly", None, 
              ("sensor.{}_surprise", None, False), ("number.{}_budget", "events/h", True), ("switch.{}_mute", None, True),
              ("button.{}_recalibrate", None, True), ("sensor.{}_learning", "%", True), ("sensor.{}_watching_from", None, True),
              ("sensor.{}_events_today", "events", True), ("sensor.{}_events_yesterday", "events", True)]
-(EVENT, ANOMALY, SCORE, LEVEL, STATE, NOVELTY, _, BUDGET, MUTE, RECALIBRATE, _, _, TODAY, YESTERDAY) = (
+(EVENT, ANOMALY, SCORE, LEVEL, STATE, NOVELTY, _, BUDGET, MUTE, RECALIBRATE, LEARNING, WATCHING_FROM, TODAY, YESTERDAY) = (
     name.format(KITCHEN) for name, *_ in OF_STREAM)
 LOAD, OUTBOX, HALL_EVENT = "sensor.kitchen_pi_load", "sensor.kitchen_pi_outbox", "event.kitchen_pi_hall_event"
 ALL = [(name.format(stream), *rest) for stream in [KITCHEN, "kitchen_pi_hall"] for name, *rest in OF_STREAM]
@@ -101,6 +101,10 @@ def check_days(hass, daemon, said):
     about = hass.attributes(TODAY)
     check(f"a total of {about['date']}, since {about['last_reset']}",
           lambda: about["state_class"] == "total" and about["worst"]["id"] == said["id"] and about["analysed_s"] > 20, 1)
+    check("an hour has it, and no verdict",
+          lambda: sum(about["hours"]) == 1 and about["verdicts"] == {"normal": 0, "anomaly": 0, "none": 1}, 1)
+    check("statistics are kept of it",
+          lambda: TODAY in [statistic["statistic_id"] for statistic in hass.ask("recorder/list_statistic_ids")])
     check("none yesterday", lambda: hass.state(YESTERDAY) == "0", 1)
     hass.call("automation/trigger", "automation.each_morning")
     check("which the report of the page says", lambda: hass.notifications("yesterday") == ["0 events yesterday"], 10)
@@ -131,8 +135,11 @@ def check_commands(hass, daemon):
     check("no longer muted", lambda: daemon.setting("mute") == 0 and hass.state(MUTE) == "off")
     hass.call("button/press", RECALIBRATE)
     check("normal is learnt anew", lambda: hass.state(STATE) in ("calibrating", "relearning"))
+    check("of which a part is done, with a time for the rest",
+          lambda: 0 <= float(hass.state(LEARNING)) < 100 and hass.state(WATCHING_FROM).startswith("20"))
     hass.ask("config/entity_registry/update", entity_id=NOVELTY, disabled_by=None)
     check("and known", lambda: hass.state(STATE) == "watching", 120)
+    check("all of it", lambda: hass.state(LEARNING) == "100" and hass.state(WATCHING_FROM) == "unknown")
     check(f"{NOVELTY}, switched on, is a number", lambda: math.isfinite(float(hass.state(NOVELTY))), 120)
 
 
