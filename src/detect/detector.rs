@@ -316,7 +316,7 @@ impl Detector {
         let decision = watch.alarm_controller.push(scored, window, self.number);
         let p = scored.p.min(scored.p_place);
         if decision.ended.is_none() {
-            self.since_break.latents.push(watch.alarm_controller.ongoing(), frame);
+            self.since_break.latents.push(watch.alarm_controller.ongoing(), frame, !improbable);
         }
         (reading.p, reading.score) = (Some(scored.p), Some(scored.score));
         self.tell(&decision, out);
@@ -338,8 +338,8 @@ impl Detector {
         }
         if let Some(episode) = &decision.ended {
             let end = self.finding(episode, Phase::End, repeat);
-            let pooled = self.since_break.latents.pooled(episode);
-            let embedding = self.instrument.label_space().zip(pooled).and_then(|(space, p)| space.embed(&p));
+            let space = self.instrument.label_space();
+            let embedding = space.and_then(|space| self.since_break.latents.embedding(episode, space));
             out.extend(end.map(|end| Finding {
                 regime: decision.regime,
                 nearest: decision.nearest,
@@ -357,7 +357,9 @@ impl Detector {
             self.tell(&decision, out);
         }
         if self.since_break.frames > 0 {
-            self.since_break = SinceBreak::new(&self.config, self.instrument.shape.latent);
+            let latents = std::mem::take(&mut self.since_break.latents).after_break();
+            let begun = SinceBreak::new(&self.config, self.instrument.shape.latent);
+            self.since_break = SinceBreak { latents, ..begun };
         }
     }
 

@@ -40,6 +40,9 @@ pub enum Features {
     Spectral,
 }
 
+/// Values, frame after frame, and width of each kind of feature of a source.
+pub type Kinds = Vec<(Vec<f32>, usize)>;
+
 type FramesOf = dyn Fn(&Tensor) -> Result<Vec<Tensor>>;
 
 impl Features {
@@ -54,6 +57,35 @@ impl Features {
                 vec![format!("MFCC-{COEFFICIENTS} + Δ + ΔΔ"), format!("log-mel ({BANDS} bands)")]
             }
         }
+    }
+
+    /// The rows that labels compare by: z, c and bands together for a model, else each kind by itself.
+    #[must_use]
+    pub fn label_rows(&self) -> Vec<String> {
+        match self {
+            Self::Cpc { name, .. } | Self::RandomInit { name, .. } => vec![format!("{name} z, c, bands")],
+            Self::Spectral => self.rows(),
+        }
+    }
+
+    /// A function from samples to the values and the width of each kind of feature, frame after frame; of a model z, c and bands.
+    ///
+    /// # Errors
+    /// When the model cannot be made.
+    pub fn frames_of(&self, seed: u64) -> Result<impl Fn(&[f32]) -> Result<Kinds> + use<>> {
+        let frames_of = self.ready(seed)?;
+        let bands = match self {
+            Self::Spectral => None,
+            _ => Some(LogMel::new(BANDS, &Device::Cpu)?),
+        };
+        Ok(move |samples: &[f32]| {
+            let samples = Tensor::from_slice(samples, (1, samples.len()), &Device::Cpu)?;
+            let mut kinds = frames_of(&samples)?;
+            if let Some(bands) = &bands {
+                kinds.push(bands.forward(&samples)?);
+            }
+            kinds.iter().map(|kind| Ok((kind.flatten_all()?.to_vec1::<f32>()?, kind.dim(2)?))).collect()
+        })
     }
 
     /// Whether the seed changes them.

@@ -1,7 +1,7 @@
 //! Few-shot labels: how well sounds are known again by one example or five, and whether unknown ones stay unknown.
 
 use nalgebra::{DMatrix, SymmetricEigen};
-use ndarray::{Array2, ArrayView1, Axis, concatenate};
+use ndarray::{Array2, ArrayView1, Axis, concatenate, s};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
@@ -11,12 +11,13 @@ use super::columns::{Column, ColumnCard, Example};
 use super::features::Features;
 use super::probe::Progress;
 use super::roc::Roc;
+use super::sounds_in_sites::{Scene, SitesTable, occurrences};
 use super::table::{Cell, Row, Table};
 use crate::corpus::{Clip, Selection};
 use crate::error::{Error, Result};
 use crate::nn::LabelSpace;
 
-/// Coordinates of a space.
+/// Coordinates of a block of a space.
 const COORDINATES: usize = 96;
 /// Share of the largest variance that is added to each, so that directions without sound are not blown up.
 const FLOOR: f64 = 1e-3;
@@ -53,13 +54,17 @@ pub struct LabelsTable {
     pub mislabelled: Table,
     /// Cosine at which 5 % of the unknown sounds get a label.
     pub thresholds: Table,
+    /// Sounds in sites, where there are any.
+    pub sites: SitesTable,
 }
 
-/// The space of the rows of `pooled` (mean and standard deviation of features, a clip a row): whitened principal components.
+/// The space of the rows of `pooled` (mean and standard deviation of features, a clip a row): whitened principal components of each
+/// block of columns, which end at `ends`, side by side. A cosine is then the mean over blocks, as long as a sound is as far out in one as in
+/// another.
 ///
 /// # Errors
 /// When there are too few rows, or they are all alike.
-pub fn fit(pooled: &Array2<f64>) -> Result<LabelSpace> {
+pub fn fit(pooled: &Array2<f64>, ends: &[usize]) -> Result<LabelSpace> {
     let (rows, width) = pooled.dim();
     let few = || {
         Error::config("too few clips for a label space", "give a manifest with more clips of split = train")
@@ -67,39 +72,52 @@ pub fn fit(pooled: &Array2<f64>) -> Result<LabelSpace> {
     let mean = pooled.mean_axis(Axis(0)).filter(|_| rows > 1).ok_or_else(few)?;
     let deviation = pooled.std_axis(Axis(0), 0.0).mapv(|x| x + 1e-6);
     let scaled = (pooled - &mean) / &deviation;
-    let covariance = scaled.t().dot(&scaled) / (rows - 1) as f64;
-    let eigen = SymmetricEigen::new(DMatrix::from_fn(width, width, |i, j| covariance[[i, j]]));
-    let mut order: Vec<(f64, usize)> = eigen.eigenvalues.iter().copied().zip(0..).collect();
-    order.sort_by(|a, b| b.0.total_cmp(&a.0));
-    let floor = FLOOR * order.first().map_or(0.0, |(largest, _)| *largest);
-    let axes = order.iter().take(COORDINATES.min(rows - 1)).flat_map(|&(variance, at)| {
-        let length = (variance.max(0.0) + floor).sqrt().max(1e-9);
-        eigen
-            .eigenvectors
-            .column(at)
-            .iter()
-            .zip(&deviation)
-            .map(move |(x, d)| (x / length / d) as f32)
-            .collect::<Vec<_>>()
-    });
-    let axes = axes.collect();
+    let mut axes: Vec<f32> = Vec::new();
+    for (at, &end) in ends.iter().enumerate() {
+        let block = at.checked_sub(1).and_then(|before| ends.get(before)).copied().unwrap_or(0)..end;
+        let part = scaled.slice(s![.., block.clone()]);
+        let covariance = part.t().dot(&part) / (rows - 1) as f64;
+        let eigen =
+            SymmetricEigen::new(DMatrix::from_fn(block.len(), block.len(), |i, j| covariance[[i, j]]));
+        let mut order: Vec<(f64, usize)> = eigen.eigenvalues.iter().copied().zip(0..).collect();
+        order.sort_by(|a, b| b.0.total_cmp(&a.0));
+        let floor = FLOOR * order.first().map_or(0.0, |(largest, _)| *largest);
+        for &(variance, at) in order.iter().take(COORDINATES.min(rows - 1)) {
+            let length = (variance.max(0.0) + floor).sqrt().max(1e-9);
+            let mut axis = vec![0.0; width];
+            let own = axis.get_mut(block.clone()).unwrap_or_default().iter_mut();
+            let of_block = eigen.eigenvectors.column(at);
+            let deviations = deviation.iter().skip(block.start);
+            own.zip(of_block.iter()).zip(deviations).for_each(|((to, x), d)| *to = (x / length / d) as f32);
+            axes.extend(axis);
+        }
+    }
     LabelSpace::new(mean.iter().map(|&x| x as f32).collect(), axes).ok_or_else(few)
 }
 
-/// Mean and standard deviation of z and c of each clip for a model, in the order of the daemon; else the single rows of `source`.
-fn named(
-    source: &Features,
-    clips: &[Clip],
-    report: &mut dyn FnMut(usize),
-) -> Result<Vec<(String, Array2<f64>)>> {
-    let pooled = source.pooled(clips, 0, report)?;
-    match (source, pooled.as_slice()) {
-        (Features::Cpc { name, .. } | Features::RandomInit { name, .. }, [z, c]) => {
-            let both = concatenate(Axis(1), &[z.view(), c.view()]);
-            Ok(vec![(format!("{name} z, c"), both.map_err(|e| Error::internal(e.to_string()))?)])
-        }
-        _ => Ok(source.rows().into_iter().zip(pooled).collect()),
+/// A row of the tables: its features of each clip, and where its blocks of columns end.
+struct LabelFeatures {
+    name: String,
+    pooled: Array2<f64>,
+    ends: Vec<usize>,
+}
+
+/// Mean and standard deviation of z, c and bands of each clip for a model, in the order of the daemon, z and c being a block and bands
+/// another; else the single rows of `source`.
+fn named(source: &Features, clips: &[Clip], report: &mut dyn FnMut(usize)) -> Result<Vec<LabelFeatures>> {
+    let mut pooled = source.pooled(clips, 0, report)?;
+    let mut from = None;
+    if !matches!(source, Features::Spectral) {
+        from = Some(pooled.iter().map(Array2::ncols).sum());
+        pooled.extend(Features::Spectral.pooled(clips, 0, &mut |_| ())?.pop());
+        let parts: Vec<_> = pooled.iter().map(Array2::view).collect();
+        pooled = vec![concatenate(Axis(1), &parts).map_err(|e| Error::internal(e.to_string()))?];
     }
+    let rows = source.label_rows().into_iter().zip(pooled).map(|(name, pooled)| {
+        let width = pooled.ncols();
+        LabelFeatures { name, pooled, ends: from.into_iter().chain([width]).collect() }
+    });
+    Ok(rows.collect())
 }
 
 /// Rows of the clips that spaces are fitted to.
@@ -108,19 +126,19 @@ fn taught(clips: &[Clip]) -> Vec<usize> {
     train.map(|(row, _)| row).collect()
 }
 
-/// The space of a model's z and c over the clips with split = train.
+/// The space of a model's z, c and bands over the clips with split = train.
 ///
 /// # Errors
 /// When the model fails or there are too few clips.
 pub fn space_of(source: &Features, clips: &[Clip], progress: Progress<'_>) -> Result<LabelSpace> {
     let frames = clips.iter().map(Clip::frames).sum();
     let rows = named(source, clips, &mut |done| progress("label space", done, frames))?;
-    let (_, pooled) = rows.first().ok_or_else(|| Error::internal("a source without features"))?;
-    fit(&pooled.select(Axis(0), &taught(clips)))
+    let row = rows.first().ok_or_else(|| Error::internal("a source without features"))?;
+    fit(&row.pooled.select(Axis(0), &taught(clips)), &row.ends)
 }
 
 /// Figures of each of `features` (rows) for each of `columns`, whose indices point into `clips`. Every row has a space of its own, fitted
-/// to the clips with split = train without their labels. In each episode half of the labels are known, by examples of
+/// to the clips with split = train without their labels; the same spaces tell the sounds of `scenes` apart. In each episode half of the labels are known, by examples of
 /// split = train; sounds of all labels are asked for. With [`Selection::Train`] these are of other groups (folds, speakers)
 /// of split = train.
 ///
@@ -129,7 +147,7 @@ pub fn space_of(source: &Features, clips: &[Clip], progress: Progress<'_>) -> Re
 pub fn measure(
     clips: &[Clip],
     columns: &[Column],
-    features: &[Features],
+    (features, scenes): (&[Features], &[Scene]),
     options: &Options,
     progress: Progress<'_>,
 ) -> Result<LabelsTable> {
@@ -138,8 +156,11 @@ pub fn measure(
     for source in features {
         let shown = source.rows().join(", ");
         let rows = named(source, clips, &mut |done| progress(&format!("features: {shown}"), done, frames))?;
-        for (name, pooled) in rows {
-            let space = fit(&pooled.select(Axis(0), &taught(clips)))?;
+        let in_sites =
+            occurrences(source, scenes, &mut |n| progress(&format!("sites: {shown}"), n, scenes.len()))?;
+        for (LabelFeatures { name, pooled, ends }, (_, in_sites)) in rows.into_iter().zip(in_sites) {
+            let space = fit(&pooled.select(Axis(0), &taught(clips)), &ends)?;
+            table.sites.add(&name, &space, &in_sites, options.least);
             let directions = directions(&space, &pooled);
             let mut cells: [Vec<Option<Cell>>; 5] = Default::default();
             for column in columns {
@@ -171,7 +192,7 @@ pub fn measure(
 /// Each clip as the daemon keeps an example, of length 1.
 fn directions(space: &LabelSpace, pooled: &Array2<f64>) -> Vec<Vec<f64>> {
     let of = |row: ArrayView1<'_, f64>| {
-        let embedding = space.embed(&row.to_vec()).unwrap_or_default();
+        let embedding = space.embed(&row.to_vec(), &[]).unwrap_or_default();
         unit(embedding.into_iter().map(f64::from).collect())
     };
     pooled.rows().into_iter().map(of).collect()
@@ -265,6 +286,7 @@ fn empty(columns: &[Column], options: &Options) -> LabelsTable {
         labelled: start(format!("Known sounds that get their label at a cosine of {least}, %")),
         mislabelled: start(format!("Unknown sounds that get a label at a cosine of {least}, %")),
         thresholds: start("Cosine at which 5 % of the unknown sounds get a label".to_owned()),
+        sites: SitesTable::new(least),
     }
 }
 
@@ -290,7 +312,7 @@ mod tests {
 
     fn mean_of(apart: f64, split: Selection) -> [f64; 5] {
         let (x, column) = column(apart);
-        let space = fit(&x.slice(ndarray::s![..24, ..]).to_owned()).unwrap();
+        let space = fit(&x.slice(s![..24, ..]).to_owned(), &[8]).unwrap();
         let directions = directions(&space, &x);
         let options = Options { episodes: 20, split, least: 0.5 };
         let mut sum = [0.0; 5];
@@ -315,13 +337,13 @@ mod tests {
     #[test]
     fn a_space_is_white() {
         let (x, _) = column(0.0);
-        let space = fit(&x).unwrap();
+        let space = fit(&x, &[5, 8]).unwrap();
         let z: Vec<Vec<f64>> =
             x.rows().into_iter().map(|row| space.project(&row.to_vec()).unwrap()).collect();
         for at in 0..8 {
             let variance = z.iter().map(|z| z[at] * z[at]).sum::<f64>() / 47.0;
             assert!((0.9..1.01).contains(&variance), "{at}: {variance}");
         }
-        assert!(fit(&x.slice(ndarray::s![..1, ..]).to_owned()).is_err());
+        assert!(fit(&x.slice(s![..1, ..]).to_owned(), &[8]).is_err());
     }
 }

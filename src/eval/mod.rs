@@ -21,5 +21,6 @@ pub mod plot;
 pub mod probe;
 pub mod roc;
 pub mod soak;
+pub mod sounds_in_sites;
 pub mod supervised;
 pub mod table;

@@ -85,6 +85,7 @@ fn parse(bytes: &[u8]) -> Result<(String, LabelSpace)> {
 mod tests {
     use super::*;
     use crate::model::embedded;
+    use crate::units::BANDS;
     use candle_core::Device;
 
     #[test]
@@ -92,7 +93,7 @@ mod tests {
         let (manifest, _) = embedded(&Device::Cpu).unwrap();
         let space = label_space(None, &manifest).unwrap().unwrap();
         let shape = manifest.frame_shape();
-        assert_eq!(space.mean().len(), 2 * (shape.latent + shape.context));
+        assert_eq!(space.mean().len(), 2 * (shape.latent + shape.context + BANDS));
     }
 
     #[test]

@@ -10,11 +10,16 @@ use super::probe::{clips_and_columns, write};
 use crate::cli::args::{SetThreads, open_model, stdout, use_threads};
 use crate::cli::lab::bar::{bar, show_on};
 use crate::corpus::Selection;
+use crate::corpus::rare::Material;
 use crate::error::{Error, Result};
 use crate::eval::features::Features;
 use crate::eval::labels::{LabelsTable, Options, measure, space_of};
+use crate::eval::sounds_in_sites::scenes;
 use crate::event_store::EventsConfig;
 use crate::model::write_label_space;
+
+/// Which sounds come where.
+const SEED: u64 = 2;
 
 /// Measure how well sounds are known again by one example or five, and whether unknown ones stay unknown, beside MFCC, log-mel and
 /// random weights; or write the label space that the daemon uses.
@@ -88,7 +93,14 @@ pub(super) fn run(args: &LabelsArgs, set: SetThreads) -> Result<()> {
     let split = if args.split == "eval" { Selection::Eval } else { Selection::Train };
     let least = EventsConfig::default().label_similarity;
     let options = Options { episodes: args.episodes, split, least };
-    let table = measure(&clips, &columns, &features, &options, &mut show)?;
+    let scenes = match Material::read(&args.data, split, &[], |n, all| show("reading sites", n, all)) {
+        Ok(material) => scenes(&material, SEED),
+        Err(error) => {
+            tracing::warn!("{error}: the tables of sounds in sites are empty");
+            Vec::new()
+        }
+    };
+    let table = measure(&clips, &columns, (&features, &scenes), &options, &mut show)?;
     bar.finish_and_clear();
     let report = Report {
         table,
@@ -108,7 +120,8 @@ pub(super) fn run(args: &LabelsArgs, set: SetThreads) -> Result<()> {
 }
 
 fn markdown(report: &Report) -> String {
-    let LabelsTable { columns, episodes, accuracy, auroc, labelled, mislabelled, thresholds } = &report.table;
+    let LabelsTable { columns, episodes, accuracy, auroc, labelled, mislabelled, thresholds, sites } =
+        &report.table;
     let tables = [accuracy, auroc, labelled, mislabelled].map(|table| table.markdown(1));
     let mut text = format!("{}\n{}\n", tables.join("\n"), thresholds.markdown(2));
     let _ = writeln!(
@@ -117,6 +130,14 @@ fn markdown(report: &Report) -> String {
          sounds of all labels of split = {} are asked for. Each row is mean and standard deviation over the frames with sound, whitened by \
          the clips of split = train.\n",
         report.split
+    );
+    let _ = writeln!(
+        text,
+        "{}\n{}\n{}\nForeign sounds at −3 to +21 dB over a site, each twice: compared as the daemon compares, without what they have in common \
+         with quiet seconds of the site, and with it.\n",
+        sites.auroc.markdown(1),
+        sites.alike.markdown(1),
+        sites.with_site.markdown(1),
     );
     for column in columns {
         let _ = writeln!(
