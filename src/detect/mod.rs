@@ -1,7 +1,7 @@
 //! From frames to findings: what is normal here is learnt, and what is improbable under it is reported.
 //!
 //! ```text
-//! Frame ─▶ bands ─▶ terms of the site ─▶ −log10 p each ─▶ weighted mean ─▶ p ─▶ gate ─▶ Finding
+//! Frame ─▶ bands ─▶ terms of the site ─▶ −log10 p each ─▶ one score ────▶ p ─▶ gate ─▶ Finding
 //!       │    └▶ rows in units of the site ─▶ critic: a vote ──┘            ▲
 //!       └▶ surprise S(u) = mean over k of (−PMI_k − m_k)/a_k ──────────────┘ alone where it has never been
 //! ```
@@ -10,9 +10,10 @@
 //!    the site, how bands and what contexts do not predict of them vary over 0.1 to 0.5 s ([`BackgroundModel`]), and the tail of each
 //!    score ([`Tail`]). Scores of calibration are cross-fitted in five folds. A few events in these minutes do no harm:
 //!    seconds that lie far from the rest are no part of the fit.
-//! 2. Each term has a surprisal, −log10 p under its own tail. The score is their weighted mean: those of density count 1, those
-//!    of context as much as it predicts here, the *critic* of the model ([`Critic`](crate::critic::Critic)) ½. The tail of
-//!    that mean is learnt from the same calibration and tempered by how often sites exceed theirs.
+//! 2. Each term has a surprisal, −log10 p under its own tail. Those of density with the vote of the *critic*
+//!    of the model ([`Critic`](crate::critic::Critic)), and those of context, have a mean each; the score is a weighted mean of the
+//!    squares of both, in which context counts as much as it predicts here. Its tail is learnt from the same calibration and
+//!    tempered by how often sites exceed theirs.
 //! 3. The *gate* begins an event where p stays below q = `events_per_hour`/3600 and ends it where p stays above
 //!    10·q: one knob, [`DetectConfig::events_per_hour`].
 //! 4. The *alarm controller* keeps the budget while it lasts: [`Controller`] moves the threshold with every alarm that no operator
