@@ -62,8 +62,8 @@ def check_discovery(hass, daemon):
     check(f"{len(ALL)} entities, no other", lambda: set(hass.entities()) == {name for name, *_ in ALL})
     check("novelty and surprise are off, no other",
           lambda: all((hass.entities()[name]["disabled_by"] is None) == shown for name, _, shown in ALL))
-    heard = [(name, unit) for name, unit, shown in ALL if shown and "hall" not in name]
-    check("units are right", lambda: all(hass.attributes(name).get("unit_of_measurement") == unit for name, unit in heard))
+    shown = [(name, unit) for name, unit, on in ALL if on and "hall" not in name]
+    check("units are right", lambda: all(hass.attributes(name).get("unit_of_measurement") == unit for name, unit in shown))
     return device["id"]
 
 
@@ -74,7 +74,7 @@ def check_sensors(hass):
     for name in [SCORE, LEVEL, LOAD, OUTBOX]:
         check(f"{name} is a number", lambda name=name: math.isfinite(float(hass.state(name))))
     check("the hall, where nobody speaks, is unavailable", lambda: hass.state(HALL_EVENT) == "unavailable")
-    check("nothing is heard", lambda: hass.state(ANOMALY) == "off")
+    check("no anomaly", lambda: hass.state(ANOMALY) == "off")
 
 
 def check_event(hass, daemon):
@@ -186,12 +186,12 @@ def check_interruptions(hass, daemon):
     check("Home Assistant restarts: it is back", back, 120)
     no_event(0)
 
-    def heard():
+    def received():
         daemon.microphone.whistle()
         time.sleep(3)
         return hass.attributes(EVENT)["event_type"] == "end" and hass.notifications()
 
-    check("and hears", heard)
+    check("and receives events", received)
 
 
 def check_removal(hass, daemon):

@@ -315,7 +315,7 @@ impl Detector {
         let window = fresh.then_some(self.window.as_slice());
         let decision = watch.alarm_controller.push(scored, window, self.number);
         let p = scored.p.min(scored.p_place);
-        if decision.ended.is_none() {
+        if decision.ended.is_none() && self.instrument.label_space().is_some() {
             self.since_break.latents.push(watch.alarm_controller.ongoing(), frame, !improbable);
         }
         (reading.p, reading.score) = (Some(scored.p), Some(scored.score));

@@ -160,6 +160,7 @@ mod tests {
         latents.push(Some(&other), &frame(20, 1.0), false);
         assert_eq!((latents.pooled(&event), latents.pooled(&other)), (None, None), "one frame is too few");
     }
+
     #[test]
     fn the_background_is_the_mean_of_quiet_seconds_and_outlives_a_break() {
         let mut latents = EventLatents::default();

@@ -11,7 +11,7 @@ use super::columns::{Column, ColumnCard, Example};
 use super::features::Features;
 use super::probe::Progress;
 use super::roc::Roc;
-use super::sounds_in_sites::{Scene, SitesTable, occurrences};
+use super::sounds_in_sites::{Scene, SitesTable, direction, occurrences, unit};
 use super::table::{Cell, Row, Table};
 use crate::corpus::{Clip, Selection};
 use crate::error::{Error, Result};
@@ -138,8 +138,8 @@ pub fn space_of(source: &Features, clips: &[Clip], progress: Progress<'_>) -> Re
 }
 
 /// Figures of each of `features` (rows) for each of `columns`, whose indices point into `clips`. Every row has a space of its own, fitted
-/// to the clips with split = train without their labels; the same spaces tell the sounds of `scenes` apart. In each episode half of the labels are known, by examples of
-/// split = train; sounds of all labels are asked for. With [`Selection::Train`] these are of other groups (folds, speakers)
+/// to the clips with split = train without their labels; the sounds of `scenes` are compared by the same spaces. In each episode half of
+/// the labels are known, by examples of split = train; sounds of all labels are asked for. With [`Selection::Train`] these are of other groups (folds, speakers)
 /// of split = train.
 ///
 /// # Errors
@@ -191,17 +191,8 @@ pub fn measure(
 
 /// Each clip as the daemon keeps an example, of length 1.
 fn directions(space: &LabelSpace, pooled: &Array2<f64>) -> Vec<Vec<f64>> {
-    let of = |row: ArrayView1<'_, f64>| {
-        let embedding = space.embed(&row.to_vec(), &[]).unwrap_or_default();
-        unit(embedding.into_iter().map(f64::from).collect())
-    };
+    let of = |row: ArrayView1<'_, f64>| direction(space, &row.to_vec(), &[]);
     pooled.rows().into_iter().map(of).collect()
-}
-
-fn unit(mut x: Vec<f64>) -> Vec<f64> {
-    let length = x.iter().map(|x| x * x).sum::<f64>().sqrt().max(1e-9);
-    x.iter_mut().for_each(|x| *x /= length);
-    x
 }
 
 /// Accuracy, area, share of known sounds that get their label, share of unknown ones that get one, and threshold. None where nothing

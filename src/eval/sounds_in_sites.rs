@@ -1,4 +1,4 @@
-//! Sounds in sites: how well a space of labels tells them apart in one site and across sites.
+//! Sounds in sites: how well a space of labels distinguishes them in one site and across sites.
 
 use std::ops::Range;
 
@@ -11,7 +11,7 @@ use super::features::Features;
 use super::frame_pooling::pool;
 use super::roc::Roc;
 use super::table::{Cell, Row, Table};
-use crate::corpus::rare::Material;
+use crate::corpus::rare::{Material, rms};
 use crate::error::Result;
 use crate::nn::LabelSpace;
 use crate::units::{FRAME_RATE, HOP};
@@ -25,6 +25,8 @@ const PAUSE: usize = 180;
 const SOUNDS: usize = 8;
 /// Levels of a sound over its site, dB.
 const RATIOS_DB: [f64; 5] = [-3.0, 3.0, 9.0, 15.0, 21.0];
+/// Root mean square below which a sound counts as silent.
+const SILENT: f64 = 1e-6;
 /// Scenes in which a sound comes, on the average, and most sounds.
 const TIMES: usize = 3;
 const MOST: usize = 240;
@@ -77,12 +79,12 @@ pub fn scenes(material: &Material, seed: u64) -> Vec<Scene> {
 fn scene(material: &Material, site: usize, chosen: &[usize], rng: &mut ChaCha8Rng) -> Scene {
     let pieces = material.backgrounds.get(site).map(|b| b.clips.as_slice()).unwrap_or_default();
     let mut samples: Vec<f32> = pieces.iter().flatten().copied().cycle().take(FRAMES * HOP).collect();
-    let level = root_mean_square(&samples);
+    let level = rms(&samples).max(SILENT);
     let (mut sounds, mut at) = (Vec::new(), QUIET);
     for &sound in chosen.iter().chain(chosen) {
         let Some((_, active)) = material.foreign.get(sound) else { continue };
         let ratio = RATIOS_DB.get(rng.random_range(0..RATIOS_DB.len())).copied().unwrap_or_default();
-        let gain = level / root_mean_square(active) * 10f32.powf(ratio as f32 / 20.0);
+        let gain = (level / rms(active).max(SILENT) * 10f64.powf(ratio / 20.0)) as f32;
         let end = at + active.len() / HOP;
         let Some(place) = samples.get_mut(at * HOP..end * HOP).filter(|_| end + LATE <= FRAMES) else {
             break;
@@ -92,11 +94,6 @@ fn scene(material: &Material, site: usize, chosen: &[usize], rng: &mut ChaCha8Rn
         at = end + PAUSE;
     }
     Scene { site, samples, sounds }
-}
-
-fn root_mean_square(samples: &[f32]) -> f32 {
-    let sum: f64 = samples.iter().map(|&x| f64::from(x).powi(2)).sum();
-    ((sum / samples.len().max(1) as f64).sqrt() as f32).max(1e-6)
 }
 
 /// The sounds of `scenes` by the features of `source`: z, c and bands together for a model, else each kind by itself. `progress` is
@@ -151,7 +148,7 @@ fn mean(rows: impl Iterator<Item = Vec<f64>>) -> Vec<f64> {
     sum
 }
 
-/// How well sounds are told apart, %.
+/// How well sounds are distinguished, %.
 #[derive(Debug, Clone, Serialize)]
 pub struct SitesTable {
     /// Area under the curve of one sound against others, in one site and across sites.
@@ -204,18 +201,27 @@ impl SitesTable {
     }
 }
 
+/// The embedding as the daemon keeps it, of length 1.
+pub(super) fn direction(space: &LabelSpace, pooled: &[f64], background: &[f64]) -> Vec<f64> {
+    let embedding = space.embed(pooled, background).unwrap_or_default();
+    unit(embedding.into_iter().map(f64::from).collect())
+}
+
+/// To length 1.
+pub(super) fn unit(mut x: Vec<f64>) -> Vec<f64> {
+    let length = x.iter().map(|x| x * x).sum::<f64>().sqrt().max(1e-9);
+    x.iter_mut().for_each(|x| *x /= length);
+    x
+}
+
 /// The cosines of all pairs: of one sound and of two in one site, then the same in two sites. `site` is what is taken off.
 fn cosines(
     space: &LabelSpace,
     occurrences: &[Occurrence],
     site: impl Fn(&Occurrence) -> &[f64],
 ) -> [Vec<f64>; 4] {
-    let direction = |it: &Occurrence| -> Vec<f64> {
-        let embedding = space.embed(&it.pooled, site(it)).unwrap_or_default();
-        let length = embedding.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>().sqrt().max(1e-9);
-        embedding.into_iter().map(|x| f64::from(x) / length).collect()
-    };
-    let directions: Vec<(&Occurrence, Vec<f64>)> = occurrences.iter().map(|it| (it, direction(it))).collect();
+    let directions: Vec<(&Occurrence, Vec<f64>)> =
+        occurrences.iter().map(|it| (it, direction(space, &it.pooled, site(it)))).collect();
     let mut cosines: [Vec<f64>; 4] = Default::default();
     for (n, (a, x)) in directions.iter().enumerate() {
         for (b, y) in directions.iter().take(n) {

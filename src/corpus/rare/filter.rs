@@ -76,7 +76,7 @@ fn angle(hz: f64, q: f64) -> (f64, f64) {
 }
 
 /// Root of the mean square.
-pub(super) fn rms(xs: &[f32]) -> f64 {
+pub(crate) fn rms(xs: &[f32]) -> f64 {
     let power = xs.iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>() / xs.len().max(1) as f64;
     power.sqrt()
 }

@@ -31,6 +31,7 @@ mod synthetic;
 
 pub(crate) use cut::{active_part, to_level, without_padding};
 pub use family::{AnomalyKind, ControlKind, Family};
+pub(crate) use filter::rms;
 pub(crate) use foreign::plant;
 pub use material::{Background, Continuity, Material};
 pub use mixer::{Stream, StreamPlan};
