@@ -111,6 +111,11 @@ impl BackgroundModel {
         extractor.push(&self.predictors, frame);
     }
 
+    /// The raw row that ends with the last frame. To be called once in [`ROW`](super::ROW) frames: a slow average moves on.
+    pub fn raw_row(&self, extractor: &mut FeatureExtractor, out: &mut Vec<f32>) {
+        extractor.row(&self.predictors, out);
+    }
+
     /// A raw row in units of the site, in the order of `channels`: planes of 64 bands, each within ±8, then distances. Gives the
     /// [`distance`](Self::distance) of the row where [`Channel::Half`] is among them.
     pub fn row(&self, channels: &[Channel], raw: &[f32], out: &mut Vec<f32>) -> Option<f64> {
@@ -238,7 +243,7 @@ impl RawRows {
             extractor.push(predictors, (&bands, &now));
             since += 1;
             if (frame + 1) % super::feature_rows::ROW == 0 {
-                extractor.row(&mut values);
+                extractor.row(predictors, &mut values);
                 if since >= WARM_UP {
                     rows.frames.push(frame);
                     rows.values.push(&values);
@@ -316,7 +321,7 @@ mod tests {
             site.push(frame, &mut extractor);
             if (i + 1) % ROW == 0 {
                 let mut row = Vec::new();
-                extractor.row(&mut row);
+                site.raw_row(&mut extractor, &mut row);
                 out.push(row);
             }
         }

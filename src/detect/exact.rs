@@ -6,6 +6,8 @@
 
 use std::collections::VecDeque;
 
+use crate::kernels::Triangle;
+
 /// What can be written and read back without a difference.
 pub(crate) trait Exact: Sized {
     /// Appends the value to `out`.
@@ -144,6 +146,16 @@ impl<T: Exact> Exact for Vec<T> {
         // a value takes a byte at least: damaged lengths ask for no memory
         (length <= from.len()).then_some(())?;
         (0..length).map(|_| T::read(from)).collect()
+    }
+}
+
+impl<T: Exact + Copy + Default> Exact for Triangle<T> {
+    fn write(&self, out: &mut Vec<u8>) {
+        self.numbers().collect::<Vec<_>>().write(out);
+    }
+
+    fn read(from: &mut &[u8]) -> Option<Self> {
+        Self::from_packed(&Vec::read(from)?)
     }
 }
 

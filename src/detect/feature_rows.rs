@@ -2,7 +2,8 @@
 
 use std::ops::Range;
 
-use super::band_predictors::{BandHistory, BandPredictors, LAG, TREND};
+use super::band_predictors::{BandHistory, BandPredictors, LAG};
+use super::lagged_inputs::LaggedInputs;
 use crate::detect::exact::exact;
 use crate::kernels::moments;
 use crate::units::BANDS;
@@ -36,18 +37,20 @@ const SLOW_ROWS: f32 = 60.0;
 /// Makes the rows of a stream: remembers its last half second.
 #[derive(Debug, Clone)]
 pub struct FeatureExtractor {
-    /// The last 50 frames, `[64]` each, a ring: bands, and what was not predicted of them by contexts and by trends.
-    bands: Vec<f32>,
-    unexpected: Vec<f32>,
-    departure: Vec<f32>,
-    /// Contexts and trends of the last frames, a ring.
-    before: Vec<(Vec<f32>, [f32; TREND])>,
+    /// The last 50 frames, a ring: bands, and what was not predicted of them by contexts and by trends.
+    bands: Vec<[f32; BANDS]>,
+    unexpected: Vec<[f32; BANDS]>,
+    departure: Vec<[f32; BANDS]>,
+    /// The last frames, of which predictions are not subtracted yet.
+    pending: usize,
+    contexts: LaggedInputs,
+    trends: LaggedInputs,
     trend: BandHistory,
     slow: Vec<f32>,
     frames: usize,
 }
 
-exact!(FeatureExtractor { bands, unexpected, departure, before, trend, slow, frames });
+exact!(FeatureExtractor { bands, unexpected, departure, pending, contexts, trends, trend, slow, frames });
 
 impl Default for FeatureExtractor {
     fn default() -> Self {
@@ -60,10 +63,12 @@ impl FeatureExtractor {
     #[must_use]
     pub fn new() -> Self {
         Self {
-            bands: vec![0.0; HALF_FRAMES * BANDS],
-            unexpected: vec![0.0; HALF_FRAMES * BANDS],
-            departure: vec![0.0; HALF_FRAMES * BANDS],
-            before: Vec::new(),
+            bands: vec![[0.0; BANDS]; HALF_FRAMES],
+            unexpected: vec![[0.0; BANDS]; HALF_FRAMES],
+            departure: vec![[0.0; BANDS]; HALF_FRAMES],
+            pending: 0,
+            contexts: LaggedInputs::new(),
+            trends: LaggedInputs::new(),
             trend: BandHistory::new(),
             slow: Vec::new(),
             frames: 0,
@@ -77,38 +82,46 @@ impl FeatureExtractor {
     }
 
     pub(super) fn push(&mut self, predictors: &BandPredictors, (bands, context): (&[f32], &[f32])) {
-        let at = self.frames % HALF_FRAMES;
-        let range = at * BANDS..(at + 1) * BANDS;
-        if let Some(place) = self.bands.get_mut(range.clone()) {
+        if self.pending == ROW {
+            self.subtract_predictions(predictors);
+        }
+        if let Some(place) = self.bands.get_mut(self.frames % HALF_FRAMES) {
             place.iter_mut().zip(bands).for_each(|(to, x)| *to = *x);
         }
-        if let (Some(unexpected), Some(departure)) =
-            (self.unexpected.get_mut(range.clone()), self.departure.get_mut(range))
-        {
-            match self.before.get(self.frames % LAG) {
-                Some((context, trend)) if self.before.len() == LAG => {
-                    predictors.from_context.residual(context, bands, unexpected);
-                    predictors.from_trend.residual(trend, bands, departure);
-                }
-                _ => unexpected.iter_mut().chain(departure).for_each(|x| *x = 0.0),
+        self.contexts.push(context);
+        self.trends.push(&self.trend.push(bands));
+        self.frames += 1;
+        self.pending += 1;
+    }
+
+    /// Makes the predictions of the last frames.
+    fn subtract_predictions(&mut self, predictors: &BandPredictors) {
+        let oldest = self.frames - self.pending;
+        let mut unexpected = [[0.0; BANDS]; ROW];
+        for (at, to) in unexpected.iter_mut().enumerate().take(self.pending) {
+            *to = self.bands.get((oldest + at) % HALF_FRAMES).copied().unwrap_or(*to);
+        }
+        let mut departure = unexpected;
+        let both = [
+            (&mut unexpected, &self.contexts, &predictors.from_context, &mut self.unexpected),
+            (&mut departure, &self.trends, &predictors.from_trend, &mut self.departure),
+        ];
+        for (left, inputs, predictor, ring) in both {
+            let left = left.get_mut(..self.pending).unwrap_or_default();
+            inputs.subtract_predictions(predictor, left);
+            for (at, left) in left.iter().enumerate() {
+                ring.get_mut((oldest + at) % HALF_FRAMES).into_iter().for_each(|place| *place = *left);
             }
         }
-        let trend = self.trend.push(bands);
-        if self.before.len() < LAG {
-            self.before.push((context.to_vec(), trend));
-        } else if let Some((oldest, place)) = self.before.get_mut(self.frames % LAG) {
-            oldest.clear();
-            oldest.extend_from_slice(context);
-            *place = trend;
-        }
-        self.frames += 1;
+        self.pending = 0;
     }
 
     /// The raw row that ends with the last frame. To be called once in [`ROW`] frames: the slow average moves on.
-    pub fn row(&mut self, out: &mut Vec<f32>) {
+    pub(super) fn row(&mut self, predictors: &BandPredictors, out: &mut Vec<f32>) {
+        self.subtract_predictions(predictors);
         out.clear();
         out.resize(RAW, 0.0);
-        let mut fill = |ring: &[f32], window: usize, range: Range<usize>| {
+        let mut fill = |ring: &[[f32; BANDS]], window: usize, range: Range<usize>| {
             let both = self.moments(ring, window);
             if let Some(place) = out.get_mut(range) {
                 place.iter_mut().zip(both.as_flattened()).for_each(|(to, x)| *to = *x);
@@ -139,8 +152,8 @@ impl FeatureExtractor {
     }
 
     /// Means and deviations over the last `window` frames of a ring.
-    fn moments(&self, ring: &[f32], window: usize) -> [[f32; BANDS]; 2] {
+    fn moments(&self, ring: &[[f32; BANDS]], window: usize) -> [[f32; BANDS]; 2] {
         let held = window.min(self.frames).max(1);
-        moments(ring.as_chunks::<BANDS>().0, (self.frames + HALF_FRAMES - 1) % HALF_FRAMES, held)
+        moments(ring, (self.frames + HALF_FRAMES - 1) % HALF_FRAMES, held)
     }
 }

@@ -155,12 +155,12 @@ impl FrameScorer {
         known.site.push((&frame.bands, &frame.c), &mut self.extractor);
         self.terms.push(&known.terms, adaptive, &frame.bands);
         if (frame.index + 1).is_multiple_of(ROW as u64) {
-            self.extractor.row(&mut self.raw);
+            known.site.raw_row(&mut self.extractor, &mut self.raw);
             let step = known.site.gain_step(&self.raw, &self.extractor.newest());
             let is_step = step == GainStep::Certain;
             self.follow_gain(is_step);
             let (critic, novelty) = self.critic_vote(known, instrument, is_step);
-            let values = self.terms.values(adaptive);
+            let values = self.terms.values(&known.terms, adaptive);
             self.terms.learn(adaptive);
             let surprisals = known.combination.surprisals(&values);
             if self.extractor.is_full() {

@@ -55,12 +55,13 @@ impl LinearPredictor {
         })
     }
 
-    /// Writes bands − prediction to `out`, `[64]`.
-    pub(super) fn residual(&self, input: &[f32], bands: &[f32], out: &mut [f32]) {
-        out.iter_mut().zip(bands).zip(&self.offset).for_each(|((o, x), b)| *o = x - b);
-        for out in out.as_chunks_mut::<COLUMNS>().0 {
-            subtract_products(input, &self.weights, out);
+    /// Subtracts the prediction from `inputs`, one a frame, of the bands of each frame. Of several frames together the weights are
+    /// read once; the results are the same to the bit.
+    pub(super) fn subtract(&self, inputs: &[&[f32]], bands: &mut [[f32; BANDS]]) {
+        for bands in &mut *bands {
+            bands.iter_mut().zip(&self.offset).for_each(|(x, b)| *x -= b);
         }
+        subtract_products(inputs, &self.weights, bands);
     }
 
     /// Whether this could have come from a fit to `inputs` values.
@@ -90,9 +91,9 @@ mod tests {
         }
         let prediction = LinearPredictor::fit(&|take| pairs.iter().for_each(|(x, y)| take(x, y)), 6).unwrap();
         let mut left = vec![0f64; BANDS];
-        let mut out = vec![0f32; BANDS];
         for (input, bands) in &pairs {
-            prediction.residual(input, bands, &mut out);
+            let mut out = *bands;
+            prediction.subtract(&[input], std::slice::from_mut(&mut out));
             left.iter_mut().zip(&out).for_each(|(l, x)| *l += f64::from(x * x) / 4000.0);
         }
         assert!(left[0] < 0.1 * 4.0 / 3.0, "{}", left[0]);

@@ -66,6 +66,7 @@ mod input;
 mod kept;
 mod kind;
 mod known_normal;
+mod lagged_inputs;
 mod latent_mean;
 mod linear_predictor;
 mod maxima;

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::gram::{Products, Rows, means, variances};
 use crate::error::{Error, Result};
-use crate::kernels::multiply_symmetric;
+use crate::kernels::{Triangle, multiply_symmetric};
 
 /// Shrinkage of the correlation matrix towards the identity.
 const SHRINKAGE: f64 = 0.1;
@@ -18,8 +18,9 @@ const SHRINKAGE: f64 = 0.1;
 pub(super) struct Whitening {
     mean: Vec<f32>,
     deviation: Vec<f32>,
-    /// The rows of the matrix from the diagonal on; empty where the vector is standardised alone.
-    upper: Vec<f32>,
+    /// The matrix, kept by its rows from the diagonal on; without rows where the vector is standardised alone.
+    #[serde(rename = "upper", with = "rows_from_diagonal")]
+    matrix: Triangle<f32>,
 }
 
 impl Whitening {
@@ -43,8 +44,8 @@ impl Whitening {
         let eigen = SymmetricEigen::new(covariance);
         let roots = eigen.eigenvalues.map(|v| 1.0 / v.max(1e-6).sqrt());
         let matrix = &eigen.eigenvectors * DMatrix::from_diagonal(&roots) * eigen.eigenvectors.transpose();
-        fitted.upper =
-            (0..width).flat_map(|i| (i..width).map(move |j| (i, j))).map(|at| matrix[at] as f32).collect();
+        // as its upper triangle has it: the other may be rounded otherwise
+        fitted.matrix = Triangle::of(width, |i, j| matrix[(j, i)] as f32);
         Ok(fitted)
     }
 
@@ -59,7 +60,7 @@ impl Whitening {
         let fitted = Self {
             mean: means.iter().map(|&m| m as f32).collect(),
             deviation: squares.iter().enumerate().map(|(i, q)| q.sqrt() as f32 + least(i)).collect(),
-            upper: Vec::new(),
+            matrix: Triangle::zeros(0),
         };
         (n, fitted)
     }
@@ -94,16 +95,43 @@ impl Whitening {
         self.normal(raw, &mut normal);
         out.clear();
         out.resize(width, 0.0);
-        multiply_symmetric(&self.upper, &normal, out);
+        multiply_symmetric(&self.matrix, &normal, out);
     }
 
     /// Whether this could have come from a fit to vectors of `width` values, `white` or only standardised.
     pub(super) fn is_whole(&self, width: usize, white: bool) -> bool {
         self.mean.len() == width
             && self.deviation.len() == width
-            && self.upper.len() == if white { width * (width + 1) / 2 } else { 0 }
-            && self.mean.iter().chain(&self.upper).all(|x| x.is_finite())
+            && self.matrix.width() == if white { width } else { 0 }
+            && self.mean.iter().copied().chain(self.matrix.numbers()).all(f32::is_finite)
             && self.deviation.iter().all(|d| d.is_finite() && *d > 0.0)
+    }
+}
+
+/// How the matrix is kept: its rows, each from the diagonal on.
+mod rows_from_diagonal {
+    use serde::de::Error as _;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use crate::kernels::Triangle;
+
+    /// Its rows from the diagonal on are the columns of the lower triangle.
+    fn transposed(width: usize) -> impl Iterator<Item = (usize, usize)> {
+        (0..width).flat_map(move |j| (j..width).map(move |i| (i, j)))
+    }
+
+    pub(super) fn serialize<S: Serializer>(matrix: &Triangle<f32>, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_seq(transposed(matrix.width()).filter_map(|(i, j)| matrix.row(i).get(j)))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Triangle<f32>, D::Error> {
+        let kept = Vec::<f32>::deserialize(from)?;
+        let no_triangle = || D::Error::custom(format!("{} numbers make no triangle", kept.len()));
+        let mut matrix = Triangle::from_packed(&kept).ok_or_else(no_triangle)?;
+        for ((i, j), x) in transposed(matrix.width()).zip(kept) {
+            matrix.row_mut(i).get_mut(j).into_iter().for_each(|to| *to = x);
+        }
+        Ok(matrix)
     }
 }
 

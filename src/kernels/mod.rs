@@ -13,8 +13,8 @@ mod precision;
 mod stepper;
 
 pub use cpu::{
-    COLUMNS, CpuCritic, CpuStepper, CriticMemory, Roofline, add_outer, dots, factorise_row, moments,
-    multiply_symmetric, squared_norm, subtract_products,
+    COLUMNS, CpuCritic, CpuStepper, CriticMemory, Roofline, Triangle, add_outer, dots, factorise_row,
+    moments, multiply_symmetric, squared_norm, subtract_products,
 };
 pub use critic::CriticPlan;
 #[cfg(feature = "cuda")]

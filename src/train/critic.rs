@@ -182,7 +182,7 @@ fn scene_features(
         if (i + 1) % ROW > 0 {
             continue;
         }
-        maker.row(&mut raw);
+        site.raw_row(&mut maker, &mut raw);
         if i >= quiet {
             site.row(channels, &raw, &mut row);
             features.extend(row.iter().map(|x| (x * STEPS_A_UNIT).round().clamp(-127.0, 127.0) as i8));

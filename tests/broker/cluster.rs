@@ -29,6 +29,8 @@ pub(crate) struct Setup<'a> {
     /// More lines of the table `[cluster]`.
     pub(crate) more: &'a str,
     pub(crate) broker: Option<String>,
+    /// The budget.
+    pub(crate) events_per_hour: f64,
 }
 
 /// A worker of the cluster `cluster`. In `calm` one thread analyses all microphones, in others each has its own.
@@ -38,8 +40,8 @@ pub(crate) fn worker(home: &Path, setup: &Setup<'_>, cluster: &str, node: &str) 
     let threads = if cluster == "calm" { 1 } else { setup.mics.len() };
     let mut config = format!(
         "node = \"{node}\"\n[cluster]\nurl = \"{}\"\nname = \"{cluster}\"\nnode = \"herd\"\nsound_stream = \"{}\"\n\
-         lease_s = 1.0\n{}\n[model]\nthreads = {threads}\n[detect]\ncalibrate_seconds = 10.0\n",
-        setup.url, setup.sound, setup.more
+         lease_s = 1.0\n{}\n[model]\nthreads = {threads}\n[detect]\ncalibrate_seconds = 10.0\nevents_per_hour = {}\n",
+        setup.url, setup.sound, setup.more, setup.events_per_hour
     );
     if let Some(broker) = &setup.broker {
         writeln!(config, "[publish]\nbroker = \"{broker}\"\nhealth_s = 1").unwrap();
@@ -154,9 +156,13 @@ pub(crate) struct Microphones {
 impl Microphones {
     /// `seconds` of sound each, with whistles from 13 s on.
     pub(crate) fn new(mics: &[&str], seconds: u32, haste: u32) -> Self {
+        Self::of(mics, haste, &|quiet| sound::whistles(seconds, quiet))
+    }
+
+    /// Sound that begins to whistle after so many seconds.
+    pub(crate) fn of(mics: &[&str], haste: u32, whistles: &dyn Fn(u32) -> Vec<i16>) -> Self {
         let sounds = (13..).step_by(2).zip(mics);
-        let sounds =
-            sounds.map(|(quiet, mic)| ((*mic).to_owned(), sound::whistles(seconds, quiet))).collect();
+        let sounds = sounds.map(|(quiet, mic)| ((*mic).to_owned(), whistles(quiet))).collect();
         Self { sounds, started: Instant::now(), haste, next: 0 }
     }
 

@@ -1,9 +1,11 @@
-//! Workers of a cluster share microphones by way of a real nats-server. Workers are killed, stopped and woken again in the middle, and
-//! the documents of events are those of one worker that nobody disturbs: none is lost, none comes twice, all figures are alike.
+//! Workers of a cluster share microphones by way of a real nats-server. Workers are killed, stopped, frozen and cut off from the server in
+//! the middle, and the documents of events are those of one worker that nobody disturbs: none is lost, none comes twice, all figures are
+//! alike.
 //!
 //! The servers forget the sound after seconds, so that no worker can replay a session from its beginning.
 //!
-//! `CPC_STREAM_LONG=3` kills 20 workers over ten minutes of six microphones, at three times their pace.
+//! `CPC_STREAM_LONG=3` kills 20 workers over ten minutes of six microphones, at three times their pace; with `CPC_STREAM_KILLS=100`, 100
+//! over fifty minutes. Then no two whistles are alike, and the budget is large, so that there are many documents.
 #![cfg(feature = "cluster")]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,10 +21,12 @@ use crate::cluster::{
 use crate::support::broker::await_for;
 use crate::support::daemon::Daemon;
 use crate::support::nats::Nats;
+use crate::support::proxy::{Mood, Proxy};
 use crate::support::schema::Document;
+use crate::support::sound;
 
 const SOON: Duration = Duration::from_secs(60);
-/// A worker that is stopped for so long loses its leases of 1 s.
+/// A worker that is frozen or cut off for so long loses its leases of 1 s.
 const ASLEEP: Duration = Duration::from_millis(2500);
 
 /// What happens to a worker.
@@ -32,31 +36,34 @@ enum Trouble {
     Kill,
     /// SIGSTOP, later SIGCONT: when it wakes, another worker has its streams.
     Sleep,
+    /// Nothing passes between it and the server in either direction; later its connections are closed, and new ones pass.
+    Cut,
     /// SIGTERM; it starts again.
     Stop,
 }
 
-/// Trouble at chunks, spread over the sound after calibration.
-fn troubles(chunks: usize, long: bool) -> BTreeMap<usize, (usize, Trouble)> {
-    if !long {
+/// Trouble at chunks, spread over the sound after calibration: with so many kills, or the short form.
+fn troubles(chunks: usize, kills: Option<usize>) -> BTreeMap<usize, (usize, Trouble)> {
+    const ROUND: [Trouble; 7] = {
+        use Trouble::{Cut, Kill, Sleep, Stop};
+        [Kill, Kill, Sleep, Kill, Cut, Kill, Stop]
+    };
+    let Some(kills) = kills else {
         let at = |share: f64| (chunks as f64 * share) as usize;
         return BTreeMap::from([
-            (at(0.50), (0, Trouble::Kill)),
-            (at(0.65), (1, Trouble::Sleep)),
+            (at(0.38), (2, Trouble::Cut)),
+            (at(0.55), (0, Trouble::Kill)),
+            (at(0.68), (1, Trouble::Sleep)),
             (at(0.85), (2, Trouble::Stop)),
         ]);
-    }
+    };
     let mut rng = ChaCha8Rng::seed_from_u64(20);
-    let (first, every) = (chunks / 10, chunks * 85 / 100 / 30);
+    let count = kills * ROUND.len() / 4;
+    let (first, every) = (chunks / 10, chunks * 85 / 100 / count);
     let mut all = BTreeMap::new();
-    for number in 0..30 {
-        let trouble = match number % 6 {
-            2 => Trouble::Sleep,
-            5 => Trouble::Stop,
-            _ => Trouble::Kill,
-        };
+    for number in 0..count {
         let at = first + number * every + rng.random_range(0..every / 3);
-        all.insert(at, (rng.random_range(0..3), trouble));
+        all.insert(at, (rng.random_range(0..3), ROUND[number % ROUND.len()]));
     }
     all
 }
@@ -106,9 +113,12 @@ fn name_of(document: &Value) -> (String, u64) {
 
 #[test]
 fn workers_that_die_cost_nothing() {
-    let pace: Option<u32> = std::env::var("CPC_STREAM_LONG").ok().map(|pace| pace.parse().unwrap());
+    let of_environment = |name: &str| std::env::var(name).ok().map(|number| number.parse::<u32>().unwrap());
+    let pace = of_environment("CPC_STREAM_LONG");
+    let kills = pace.map(|_| of_environment("CPC_STREAM_KILLS").unwrap_or(20));
     let long = pace.is_some();
-    let (seconds, haste, kept) = pace.map_or((72, 3, 10), |pace| (600, pace, 60 / u64::from(pace)));
+    let (haste, kept) = pace.map_or((3, 10), |pace| (pace, 60 / u64::from(pace)));
+    let seconds = kills.map_or(72, |kills| 30 * kills);
     let mics: &[&str] = if long { &["a", "b", "c", "d", "e", "f"] } else { &["hall", "porch", "yard"] };
     let nodes = ["w1", "w2", "w3"];
     let folder = tempfile::tempdir().unwrap();
@@ -117,17 +127,23 @@ fn workers_that_die_cost_nothing() {
     let runtime = runtime();
     let context = runtime.block_on(nats.context());
     runtime.block_on(make_sound_streams(&context, Duration::from_secs(kept)));
-    let setup = |sound, broker: bool| Setup {
-        url: nats.url(),
+    let setup = |url, sound, broker: bool| Setup {
+        url,
         sound,
         mics,
         more: "snapshot_s = 1.0",
         broker: broker.then(|| nats.mqtt_url()),
+        events_per_hour: if long { 120.0 } else { 1.0 },
     };
-    let start = |node: &str| worker(home, &setup("sound", node == "w1"), "herd", node);
+    let lines = nodes.map(|node| (node, Proxy::to_any(nats.address())));
+    let lines = BTreeMap::from(lines);
+    let start = |node: &str| {
+        let url = format!("nats://127.0.0.1:{}", lines[node].port());
+        worker(home, &setup(url, "sound", node == "w1"), "herd", node)
+    };
     let mut workers: BTreeMap<&str, Daemon> = nodes.iter().map(|node| (*node, start(node))).collect();
     let subscriber = nats.subscribe("cpc-stream/herd/+/event");
-    let calm = worker(home, &setup("calm-sound", false), "calm", "calm");
+    let calm = worker(home, &setup(nats.url(), "calm-sound", false), "calm", "calm");
     let shared = await_for("each stream to be analysed", SOON, || {
         let shared = owners(home, nodes[0], mics.len())?;
         let most = nodes.map(|node| shared.values().filter(|owner| *owner == node).count());
@@ -135,18 +151,26 @@ fn workers_that_die_cost_nothing() {
     });
     eprintln!("at first: {shared:?}");
 
-    let mut microphones = Microphones::new(mics, seconds, haste);
+    let mut microphones = if long {
+        Microphones::of(mics, haste, &|quiet| sound::different_whistles(seconds, quiet))
+    } else {
+        Microphones::new(mics, seconds, haste)
+    };
     let chunks = microphones.chunks();
-    let troubles = troubles(chunks, long);
-    let mut asleep: Option<(&str, Instant)> = None;
+    let troubles = troubles(chunks, kills.map(|kills| kills as usize));
+    let mut asleep: Option<(&str, Trouble, Instant)> = None;
     let mut takeovers = Takeovers::default();
-    let (mut kills, mut slept, mut exits) = (0, BTreeSet::new(), 0);
+    let (mut kills, mut slept, mut cuts, mut exits) = (0, 0, 0, 0);
+    let wake = |workers: &BTreeMap<&str, Daemon>, node: &str, trouble: Trouble| match trouble {
+        Trouble::Cut => lines[node].cut(),
+        _ => workers[node].signal("CONT"),
+    };
     for n in 0..chunks {
         runtime.block_on(microphones.publish(&context));
         takeovers.look(&workers);
-        if let Some((node, since)) = asleep.filter(|(_, since)| since.elapsed() >= ASLEEP) {
-            workers[node].signal("CONT");
-            eprintln!("chunk {n}: {node} wakes after {:.1} s", since.elapsed().as_secs_f64());
+        if let Some((node, trouble, since)) = asleep.filter(|(_, _, since)| since.elapsed() >= ASLEEP) {
+            wake(&workers, node, trouble);
+            eprintln!("chunk {n}: {node} is back after {:.1} s", since.elapsed().as_secs_f64());
             asleep = None;
         }
         let Some((number, trouble)) = troubles.get(&n) else { continue };
@@ -168,8 +192,13 @@ fn workers_that_die_cost_nothing() {
             }
             Trouble::Sleep => {
                 workers[node].signal("STOP");
-                asleep = Some((node, Instant::now()));
-                slept.insert(node);
+                asleep = Some((node, *trouble, Instant::now()));
+                slept += 1;
+            }
+            Trouble::Cut => {
+                lines[node].set(Mood::Mute);
+                asleep = Some((node, *trouble, Instant::now()));
+                cuts += 1;
             }
             Trouble::Stop => {
                 let (outcome, _) = workers.remove(node).unwrap().stop(SOON);
@@ -179,8 +208,8 @@ fn workers_that_die_cost_nothing() {
             }
         }
     }
-    if let Some((node, _)) = asleep {
-        workers[node].signal("CONT");
+    if let Some((node, trouble, _)) = asleep {
+        wake(&workers, node, trouble);
     }
     takeovers.report();
     let last = (chunks * mics.len()) as u64;
@@ -191,7 +220,7 @@ fn workers_that_die_cost_nothing() {
     let counts: BTreeMap<&String, usize> = expected.iter().map(|(stream, all)| (stream, all.len())).collect();
     let report = status(home, nodes[0]).unwrap();
     eprintln!(
-        "{kills} killed, {exits} stopped, {slept:?} slept; documents: {counts:?}; {:#}",
+        "{kills} killed, {exits} stopped, {slept} frozen, {cuts} cut off; documents: {counts:?}; {:#}",
         report["workers"]
     );
     eprintln!("{:#}", report["streams"]);

@@ -50,7 +50,8 @@ fn servers_that_are_away_are_waited_for() {
     let mut nats = Nats::stopped();
     let runtime = runtime();
     let more = "snapshot_s = 1.0\nsound_on_disk = true";
-    let setup = Setup { url: nats.url(), sound: "sound", mics: &mics, more, broker: None };
+    let setup =
+        Setup { url: nats.url(), sound: "sound", mics: &mics, more, broker: None, events_per_hour: 1.0 };
     let workers = ["w1", "w2"].map(|node| worker(home, &setup, "herd", node));
     workers[0].await_log(&["cluster", "tried again"], SOON);
     assert_eq!(doctor(home, "w1"), ["fail"]);
@@ -94,7 +95,8 @@ fn one_of_three_servers_may_die() {
     let url = servers.iter().map(Nats::url).collect::<Vec<_>>().join(",");
     let runtime = runtime();
     let more = "snapshot_s = 1.0\nsound_on_disk = true\nreplicas = 3";
-    let setup = Setup { url: url.clone(), sound: "sound", mics: &mics, more, broker: None };
+    let setup =
+        Setup { url: url.clone(), sound: "sound", mics: &mics, more, broker: None, events_per_hour: 1.0 };
     let workers = ["w1", "w2"].map(|node| worker(home, &setup, "herd", node));
     await_for("each stream to be analysed", SOON, || owners(home, "w1", mics.len()));
     let context = runtime.block_on(context_of(&url));

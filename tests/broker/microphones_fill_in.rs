@@ -48,7 +48,14 @@ fn outage(cut: Duration) {
     runtime.block_on(context.create_stream(config)).unwrap();
     let mics = ["plain", "porch"];
     let broker = Some(nats.mqtt_url());
-    let setup = Setup { url: nats.url(), sound: "sound", mics: &mics, more: "sound_on_disk = true", broker };
+    let setup = Setup {
+        url: nats.url(),
+        sound: "sound",
+        mics: &mics,
+        more: "sound_on_disk = true",
+        broker,
+        events_per_hour: 1.0,
+    };
     let detector = worker(home, &setup, "herd", "w1");
     await_for("the streams to be analysed", SOON, || owners(home, "w1", mics.len()));
 

@@ -1,7 +1,7 @@
 //! A real nats-server with JetStream and MQTT on free loopback ports.
 
 use std::fmt::Write as _;
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -101,6 +101,11 @@ impl Nats {
     /// Where workers find it.
     pub fn url(&self) -> String {
         format!("nats://127.0.0.1:{}", self.port)
+    }
+
+    /// Where a proxy finds it.
+    pub fn address(&self) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], self.port))
     }
 
     /// Port of its MQTT.

@@ -1,4 +1,6 @@
 //! A TCP proxy before a broker that does what networks and brokers do on bad days.
+//!
+//! What comes from a broker is passed on packet by packet, since moods concern packets of MQTT; what comes from another server as it is.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -35,8 +37,17 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// Before `target`, fair at first.
+    /// Before the MQTT broker at `target`, fair at first.
     pub fn to(target: SocketAddr) -> Self {
+        Self::start(target, downward)
+    }
+
+    /// Before a server of any protocol at `target`, fair at first. Moods that concern receipts change nothing.
+    pub fn to_any(target: SocketAddr) -> Self {
+        Self::start(target, upward)
+    }
+
+    fn start(target: SocketAddr, down: fn(TcpStream, TcpStream, &Mutex<Mood>)) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let mood = Arc::new(Mutex::new(Mood::Fair));
@@ -50,10 +61,10 @@ impl Proxy {
                 }
                 let Ok(server) = TcpStream::connect(target) else { continue };
                 links.extend([client.try_clone().unwrap(), server.try_clone().unwrap()]);
-                let (up, down) = (mine.clone(), mine.clone());
+                let (of_up, of_down) = (mine.clone(), mine.clone());
                 let (to, from) = (server.try_clone().unwrap(), client.try_clone().unwrap());
-                thread::spawn(move || upward(from, to, &up));
-                thread::spawn(move || downward(server, client, &down));
+                thread::spawn(move || upward(from, to, &of_up));
+                thread::spawn(move || down(server, client, &of_down));
             }
         });
         Self { port, mood, links }
@@ -87,7 +98,7 @@ impl Proxy {
     }
 }
 
-/// From the client to the broker, in chunks as they come.
+/// From one end to the other, in chunks as they come.
 fn upward(mut from: TcpStream, mut to: TcpStream, mood: &Mutex<Mood>) {
     let mut buffer = [0; 65_536];
     loop {

@@ -68,6 +68,20 @@ pub fn teachable(number: u32) -> Vec<i16> {
 
 /// A room at 16 kHz that hums and hisses; from `quiet_s` on, a loud whistle every 4 s.
 pub fn whistles(seconds: u32, quiet_s: u32) -> Vec<i16> {
+    whistles_of(seconds, quiet_s, |_| (1500.0, 1200.0))
+}
+
+/// The same, no two whistles alike.
+pub fn different_whistles(seconds: u32, quiet_s: u32) -> Vec<i16> {
+    let part = |number: u32, of: u32| f64::from(number.wrapping_mul(of) >> 16) / 65_536.0;
+    whistles_of(seconds, quiet_s, |number| {
+        let number = number + 100 * quiet_s;
+        (400.0 + 4600.0 * part(number, 2_654_435_761), 2400.0 * part(number, 1_597_334_677) - 1200.0)
+    })
+}
+
+/// The whistle of each number begins about this frequency in Hz, and glides with this many Hz a second.
+fn whistles_of(seconds: u32, quiet_s: u32, of: impl Fn(u32) -> (f64, f64)) -> Vec<i16> {
     let mut noise = 0.0f64;
     let sample = |i: u32| {
         let t = f64::from(i) / 16_000.0;
@@ -78,7 +92,8 @@ pub fn whistles(seconds: u32, quiet_s: u32) -> Vec<i16> {
         let hum = 0.02 * (std::f64::consts::TAU * 100.0 * t).sin();
         let since = (t - f64::from(quiet_s)).rem_euclid(4.0);
         let whistles = t >= f64::from(quiet_s) && (1.0..1.6).contains(&since);
-        let glide = std::f64::consts::TAU * (1500.0 + 1200.0 * since) * t;
+        let (low, rise) = of((t / 4.0) as u32);
+        let glide = std::f64::consts::TAU * (low + rise * since) * t;
         let whistle = if whistles { 0.5 * glide.sin() } else { 0.0 };
         ((0.05 * noise + hum + whistle) * 32_000.0) as i16
     };

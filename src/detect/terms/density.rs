@@ -9,7 +9,7 @@ use super::refit::Refit;
 use crate::detect::exact::{exact, exact_names};
 use crate::detect::gram::{Products, Rows, means, variances};
 use crate::error::{Error, Result};
-use crate::kernels::add_outer;
+use crate::kernels::{Triangle, add_outer};
 use crate::units::BANDS;
 
 /// How many densities there are: of half a second, of a quarter, of errors of the short prediction, of modulation.
@@ -79,8 +79,7 @@ impl Form {
 pub(super) struct Moments {
     pub(super) form: Form,
     pub(super) mean: Vec<f32>,
-    /// The lower triangle, row by row.
-    pub(super) covariance: Vec<f32>,
+    pub(super) covariance: Triangle<f32>,
     /// Rows that it stands for.
     pub(super) weight: f64,
     /// Mean fourth power of the norm of standardised rows.
@@ -128,12 +127,10 @@ impl Density {
             products.add(z(), z());
         });
         let correlation = products.sum() / n as f64;
-        let lower = (0..width).flat_map(|i| (0..=i).map(move |j| (i, j)));
-        let raw = |(i, j): (usize, usize)| {
+        let covariance = Triangle::of(width, |i, j| {
             let product = deviations.get(i).zip(deviations.get(j)).map_or(0.0, |(a, b)| a * b);
             (correlation[(i, j)] * product) as f32
-        };
-        let covariance = lower.map(raw).collect();
+        });
         let mean = means.iter().map(|&x| x as f32).collect();
         Self::of(Moments { form, mean, covariance, weight: n as f64, fourth: fourth / n as f64 })
     }
@@ -194,7 +191,7 @@ impl Moments {
     pub(super) fn take(&mut self, other: &Self) {
         self.form = other.form;
         self.mean.clone_from(&other.mean);
-        self.covariance.clone_from(&other.covariance);
+        self.covariance.take(&other.covariance);
         (self.weight, self.fourth) = (other.weight, other.fourth);
     }
 
@@ -202,8 +199,8 @@ impl Moments {
         let width = form.width();
         self.form == form
             && self.mean.len() == width
-            && self.covariance.len() == width * (width + 1) / 2
-            && self.mean.iter().chain(&self.covariance).all(|x| x.is_finite())
+            && self.covariance.width() == width
+            && self.mean.iter().copied().chain(self.covariance.numbers()).all(f32::is_finite)
             && self.weight >= 1.0
             && self.weight.is_finite()
             && self.fourth.is_finite()
@@ -299,7 +296,7 @@ pub(super) mod tests {
         rows[600..].iter().for_each(|row| learnt.learn(row, 1.0, &mut scratch));
         let all = Density::fit(&rows.concat(), FORMS[3]).unwrap();
         assert_eq!(learnt.moments.weight, 900.0);
-        for (a, b) in learnt.moments.covariance.iter().zip(&all.moments.covariance) {
+        for (a, b) in learnt.moments.covariance.numbers().zip(all.moments.covariance.numbers()) {
             assert!((a - b).abs() < 2e-3, "{a} {b}");
         }
     }

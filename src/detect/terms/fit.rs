@@ -40,7 +40,8 @@ pub(in crate::detect) fn fit(
     fine: &dyn Fn(usize) -> bool,
 ) -> Result<Calibrated> {
     let n = bands.count();
-    let fold_of = |frame: usize| (frame * FOLDS / n.max(1)).min(FOLDS - 1);
+    // the predictions of a row are made together
+    let fold_of = |frame: usize| (frame / ROW * ROW * FOLDS / n.max(1)).min(FOLDS - 1);
     let level = mean_bands(bands, fine);
     let sampled = Sampled::of(bands, breaks);
     let predictors = (0..FOLDS).map(|fold| sampled.fit(|frame| fold_of(frame) != fold));
@@ -94,7 +95,7 @@ pub(in crate::detect) fn fit(
         state.push_with(unaware, unaware.contexts.as_ref().map(<[_; 2]>::each_ref), &bands);
         since += 1;
         if (frame + 1).is_multiple_of(ROW) {
-            let values = state.values_with(&unaware.densities);
+            let values = state.values_with(unaware, &unaware.densities);
             if since >= SETTLING {
                 rows.push((frame, values));
             }
@@ -131,7 +132,7 @@ fn feature_rows<'a>(
         state.push_short(predictor(frame), &bands);
         since += 1;
         if (frame + 1).is_multiple_of(ROW) {
-            let features = state.update_features();
+            let features = state.update_features(predictor(frame));
             if since >= SETTLING {
                 rows.push((frame, features.clone()));
             }

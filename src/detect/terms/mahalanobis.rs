@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::detect::exact::exact;
 use crate::detect::gram::{Products, Rows, means, variances};
 use crate::error::{Error, Result};
-use crate::kernels::squared_norm;
+use crate::kernels::{Triangle, squared_norm};
 
 /// Added to the diagonal of the shrunk correlation matrix, so that it has a Cholesky factor.
 pub(super) const JITTER: f64 = 1e-4;
@@ -30,8 +30,8 @@ pub struct Mahalanobis {
     mean: Vec<f32>,
     /// Reciprocal of each standard deviation.
     scale: Vec<f32>,
-    /// The rows of the inverse Cholesky factor, each up to its diagonal.
-    factor: Vec<f32>,
+    /// The inverse Cholesky factor.
+    factor: Triangle<f32>,
 }
 
 exact!(Mahalanobis { mean, scale, factor });
@@ -85,21 +85,20 @@ impl Mahalanobis {
                 "check the input, and run `calibrate` again",
             ));
         };
-        let factor = (0..width).flat_map(|i| (0..=i).map(move |j| (i, j)));
-        Ok(Self { mean, scale, factor: factor.map(|at| inverse[at] as f32).collect() })
+        Ok(Self { mean, scale, factor: Triangle::of(width, |i, j| inverse[(i, j)] as f32) })
     }
 
     /// The distance under which all coordinates are alike.
     pub(super) fn identity(width: usize) -> Self {
-        let factor = (0..width).flat_map(|i| (0..=i).map(move |j| if i == j { 1.0 } else { 0.0 })).collect();
+        let factor = Triangle::of(width, |i, j| if i == j { 1.0 } else { 0.0 });
         Self { mean: vec![0.0; width], scale: vec![1.0; width], factor }
     }
 
-    /// Takes a mean, reciprocal deviations and an inverse factor of the same width. Does not allocate.
-    pub(super) fn renew(&mut self, mean: &[f32], scale: &[f32], factor: &[f64]) {
+    /// Takes a mean, reciprocal deviations and an inverse factor that are as wide or wider. Does not allocate.
+    pub(super) fn renew(&mut self, mean: &[f32], scale: &[f32], factor: &Triangle<f64>) {
         self.mean.iter_mut().zip(mean).for_each(|(to, x)| *to = *x);
         self.scale.iter_mut().zip(scale).for_each(|(to, x)| *to = *x);
-        self.factor.iter_mut().zip(factor).for_each(|(to, x)| *to = *x as f32);
+        self.factor.convert(factor, |x| x as f32);
     }
 
     /// Squared distance of a vector over its width: about 1 for vectors like those of the fit. Does not allocate;
@@ -116,8 +115,9 @@ impl Mahalanobis {
     pub(in crate::detect) fn is_whole(&self, width: usize) -> bool {
         self.mean.len() == width
             && self.scale.len() == width
-            && self.factor.len() == width * (width + 1) / 2
-            && self.mean.iter().chain(&self.scale).chain(&self.factor).all(|x| x.is_finite())
+            && self.factor.width() == width
+            && self.mean.iter().chain(&self.scale).all(|x| x.is_finite())
+            && self.factor.numbers().all(f32::is_finite)
     }
 }
 

@@ -6,7 +6,7 @@ use super::density::{DENSITIES, Density, FORMS, Form, Moments, is_level};
 use super::mahalanobis::{JITTER, shrinkage};
 use super::model::MOMENTS;
 use crate::detect::exact::exact;
-use crate::kernels::factorise_row;
+use crate::kernels::{Triangle, factorise_row};
 
 /// Added to standard deviations.
 pub(super) const LEAST: f32 = 0.02;
@@ -26,15 +26,13 @@ pub(super) struct Refit {
     /// The moments that it began with.
     of: Moments,
     scale: Vec<f32>,
-    /// Packed lower triangles.
-    factor: Vec<f64>,
-    inverse: Vec<f64>,
+    factor: Triangle<f64>,
+    inverse: Triangle<f64>,
 }
 
 impl Refit {
     /// Of densities of rows of up to `most` numbers.
     pub(super) fn new(most: usize) -> Self {
-        let packed = most * (most + 1) / 2;
         Self {
             density: 0,
             row: None,
@@ -42,13 +40,13 @@ impl Refit {
             of: Moments {
                 form: Form::Half,
                 mean: Vec::with_capacity(most),
-                covariance: Vec::with_capacity(packed),
+                covariance: Triangle::zeros(most),
                 weight: 1.0,
                 fourth: 0.0,
             },
             scale: vec![0.0; most],
-            factor: vec![0.0; packed],
-            inverse: vec![0.0; packed],
+            factor: Triangle::zeros(most),
+            inverse: Triangle::zeros(most),
         }
     }
 
@@ -111,16 +109,14 @@ impl Refit {
         self.of.take(moments);
         (self.width, self.row) = (width, Some(0));
         for (i, scale) in self.scale.iter_mut().enumerate().take(width) {
-            let variance = moments.covariance.get(start(i) + i).copied().unwrap_or(0.0);
+            let variance = moments.covariance.row(i).last().copied().unwrap_or(0.0);
             *scale = 1.0 / (variance.max(0.0).sqrt() + LEAST);
         }
         let (mut trace, mut squared) = (0.0, 0.0);
         for i in 0..width {
-            let line = start(i)..start(i) + i + 1;
-            let from = moments.covariance.get(line.clone()).unwrap_or_default();
-            let to = self.factor.get_mut(line).unwrap_or_default();
+            let both = self.factor.row_mut(i).iter_mut().zip(moments.covariance.row(i));
             let own = self.scale.get(i).copied().unwrap_or(0.0);
-            for (j, ((to, c), scale)) in to.iter_mut().zip(from).zip(&self.scale).enumerate() {
+            for (j, ((to, c), scale)) in both.zip(&self.scale).enumerate() {
                 *to = f64::from(*c) * f64::from(own) * f64::from(*scale);
                 squared += if i == j { *to * *to } else { 2.0 * *to * *to };
                 trace += if i == j { *to } else { 0.0 };
@@ -131,8 +127,7 @@ impl Refit {
         for i in 0..width {
             let own =
                 if is_level(i) { gain * f64::from(self.scale.get(i).copied().unwrap_or(0.0)) } else { 0.0 };
-            let to = self.factor.get_mut(start(i)..start(i) + i + 1).unwrap_or_default();
-            for (j, (to, scale)) in to.iter_mut().zip(&self.scale).enumerate() {
+            for (j, (to, scale)) in self.factor.row_mut(i).iter_mut().zip(&self.scale).enumerate() {
                 *to *= 1.0 - shrunk;
                 if is_level(j) {
                     *to += own * f64::from(*scale);
@@ -150,12 +145,7 @@ impl Refit {
     }
 
     fn finish(&self, density: &mut Density) {
-        let packed = start(self.width);
-        density.metric.renew(
-            &self.of.mean,
-            self.scale.get(..self.width).unwrap_or_default(),
-            self.inverse.get(..packed).unwrap_or_default(),
-        );
+        density.metric.renew(&self.of.mean, &self.scale, &self.inverse);
     }
 }
 
@@ -169,8 +159,3 @@ pub(super) struct RefitState {
 }
 
 exact!(RefitState { density, begun });
-
-/// Where row `i` of a packed lower triangle begins.
-fn start(i: usize) -> usize {
-    i * (i + 1) / 2
-}

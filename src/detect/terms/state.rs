@@ -7,9 +7,11 @@ use super::groups::{GROUPS, powers};
 use super::model::{MOMENTS, TermModel};
 use super::modulation::Modulation;
 use super::{TERMS, Values};
-use crate::detect::band_predictors::{BandHistory, LAG, TREND};
+use crate::detect::band_predictors::{BandHistory, LAG};
 use crate::detect::exact::exact;
 use crate::detect::feature_rows::ROW;
+use crate::detect::lagged_inputs::LaggedInputs;
+use crate::detect::linear_predictor::LinearPredictor;
 use crate::kernels::moments;
 use crate::units::BANDS;
 
@@ -35,8 +37,9 @@ pub(in crate::detect) struct TermState {
     bands: Window,
     errors: Window,
     trend: BandHistory,
-    /// Trends of the last frames, a ring.
-    trends: [[f32; TREND]; LAG],
+    trends: LaggedInputs,
+    /// The last frames, whose errors are not known yet.
+    pending: usize,
     baseline: [f32; BANDS],
     rows: u64,
     /// The last 0.5 s were far from what is usual, and for how many rows.
@@ -55,6 +58,7 @@ exact!(TermState {
     errors,
     trend,
     trends,
+    pending,
     baseline,
     rows,
     is_far,
@@ -92,7 +96,8 @@ impl TermState {
             bands: Window::new(),
             errors: Window::new(),
             trend: BandHistory::new(),
-            trends: [[0.0; TREND]; LAG],
+            trends: LaggedInputs::new(),
+            pending: 0,
             baseline: [0.0; BANDS],
             rows: 0,
             is_far: false,
@@ -145,23 +150,27 @@ impl TermState {
     }
 
     /// The same without contexts; gives the mean powers of the groups.
-    pub(super) fn push_short(
-        &mut self,
-        predictor: &crate::detect::linear_predictor::LinearPredictor,
-        bands: &[f32],
-    ) -> [f32; GROUPS] {
-        let mut error = [0.0; BANDS];
-        let at = self.frames % LAG;
-        if self.frames >= LAG {
-            predictor.residual(&self.trends[at], bands, &mut error);
+    pub(super) fn push_short(&mut self, predictor: &LinearPredictor, bands: &[f32]) -> [f32; GROUPS] {
+        if self.pending == ROW {
+            self.push_errors(predictor);
         }
         self.bands.push(bands);
-        self.errors.push(&error);
-        self.trends[at] = self.trend.push(bands);
+        self.trends.push(&self.trend.push(bands));
+        self.pending += 1;
         let powers = powers(bands);
         self.modulation.push(&powers);
         self.frames += 1;
         powers
+    }
+
+    /// Makes the predictions of the last frames.
+    fn push_errors(&mut self, predictor: &LinearPredictor) {
+        let mut errors = [[0.0; BANDS]; ROW];
+        let errors = errors.get_mut(..self.pending).unwrap_or_default();
+        self.bands.newest(errors);
+        self.trends.subtract_predictions(predictor, errors);
+        errors.iter().for_each(|error| self.errors.push(error));
+        self.pending = 0;
     }
 
     /// The gain has changed for good: moves what terms compare with by the common shift of `now`, the bands `[64]` of the last
@@ -181,13 +190,13 @@ impl TermState {
     }
 
     /// The values that end with the last frame. To be called once in 5 frames: the baseline moves on.
-    pub(in crate::detect) fn values(&mut self, adaptive: &Adaptive) -> Values {
-        self.values_with(adaptive.densities())
+    pub(in crate::detect) fn values(&mut self, model: &TermModel, adaptive: &Adaptive) -> Values {
+        self.values_with(model, adaptive.densities())
     }
 
     /// The same by these densities.
-    pub(super) fn values_with(&mut self, densities: &[Density; DENSITIES]) -> Values {
-        self.update_features();
+    pub(super) fn values_with(&mut self, model: &TermModel, densities: &[Density; DENSITIES]) -> Values {
+        self.update_features(&model.predictor);
         let mut values = [None; TERMS];
         if !self.is_full() {
             return values;
@@ -212,7 +221,8 @@ impl TermState {
     }
 
     /// The vectors that end with the last frame, and moves the baseline on.
-    pub(super) fn update_features(&mut self) -> &Features {
+    pub(super) fn update_features(&mut self, predictor: &LinearPredictor) -> &Features {
+        self.push_errors(predictor);
         let follows = self.follows();
         let Features { half, quarter, short, modulation } = &mut self.features;
         self.bands.moments(HALF, half);
@@ -253,6 +263,14 @@ impl Window {
             place.iter_mut().zip(bands).for_each(|(to, x)| *to = *x);
         }
         self.frames += 1;
+    }
+
+    /// Writes the newest frames to `out`, the last one last.
+    fn newest(&self, out: &mut [[f32; BANDS]]) {
+        let oldest = self.frames - out.len().min(self.frames);
+        for (at, to) in out.iter_mut().enumerate() {
+            *to = self.ring.get((oldest + at) % HALF).copied().unwrap_or(*to);
+        }
     }
 
     /// Means, then deviations, over the last `window` frames, `[128]`.

@@ -46,7 +46,7 @@ fn surprisals(calibration: &[f32], after: &[f32]) -> (f64, Vec<Values>) {
     for (frame, bands) in after.chunks_exact(BANDS).enumerate() {
         state.push(&fitted.model, &mut adaptive, bands);
         if (frame + 1).is_multiple_of(ROW) {
-            out.push(combination.surprisals(&state.values(&adaptive)));
+            out.push(combination.surprisals(&state.values(&fitted.model, &adaptive)));
             state.learn(&mut adaptive);
         }
     }
@@ -105,7 +105,7 @@ fn a_sound_in_one_band_is_far_by_density_and_a_louder_machine_is_near_again_once
                 state.follow_gain(bands);
             }
             if (frame + 1).is_multiple_of(ROW) {
-                let values = state.values_with(&fitted.model.densities);
+                let values = state.values_with(&fitted.model, &fitted.model.densities);
                 if frame == 599 {
                     last = values[0].unwrap();
                 }

@@ -97,7 +97,7 @@ fn raw(stream_frames: &StreamFrames, quiet: usize, parts: &[Range<usize>]) -> Re
     for (i, frame) in stream_frames.frames.iter().enumerate() {
         site.push((&frame.bands, &frame.c), &mut maker);
         if (i + 1) % ROW == 0 {
-            maker.row(&mut raw);
+            site.raw_row(&mut maker, &mut raw);
             parts
                 .iter()
                 .for_each(|part| vectors.extend_from_slice(raw.get(part.clone()).unwrap_or_default()));

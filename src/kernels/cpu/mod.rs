@@ -41,6 +41,7 @@ mod reference;
 mod roofline;
 mod simd;
 mod stepper;
+mod sums;
 #[cfg(test)]
 mod tests;
 mod tile_pack;
@@ -50,8 +51,8 @@ mod triangle;
 mod widest;
 mod worker_threads;
 
-pub use columns::{COLUMNS, dots, moments, multiply_symmetric, subtract_products};
+pub use columns::{COLUMNS, dots, moments, subtract_products};
 pub use critic::{CpuCritic, CriticMemory};
 pub use roofline::Roofline;
 pub use stepper::CpuStepper;
-pub use triangle::{add_outer, factorise_row, squared_norm};
+pub use triangle::{Triangle, add_outer, factorise_row, multiply_symmetric, squared_norm};
