@@ -4,6 +4,7 @@
     benches/cluster.py [--program target/release/cpc-stream] [--worker PROGRAM] [--mics 8,32,200] [--workers 1] [--via nats]
                        [--seconds 30] [--sound FILE] [--compress none] [--more 'precision = "int8"']
     benches/cluster.py --delay 300 [--program target/release/cpc-stream]
+    benches/cluster.py --shares [--mics 12]
 
 A row for each number of microphones: what JetStream stored a second, the processor time of server, microphones and workers in % of one
 core, the memory of the server, and how far the streams are behind at the end. Without workers the server's part alone is measured.
@@ -12,6 +13,9 @@ core, the memory of the server, and how far the streams are behind at the end. W
 `--delay` compares, for so many seconds, the delay of events by NATS JetStream and a worker with that by mosquitto and a daemon. Two
 microphones read the same sound from pipes at the same time; a delay is the time from the capture of the last sample that an event was
 decided by to a subscriber of the MQTT broker, which is the same one. Needs mosquitto and mosquitto_sub too.
+
+`--shares` measures how long it takes until each worker has its fair share of the microphones: after a second and a third have joined, and
+after one was stopped and another killed.
 """
 import argparse
 import json
@@ -299,6 +303,47 @@ def report_delays(pump, lines):
     print(f"by one way only: {alone}")
 
 
+def measure_shares(options):
+    count = int(options.mics.split(",")[0])
+    mics = [f"m{number}" for number in range(count)]
+    with tempfile.TemporaryDirectory() as folder:
+        load = Load(options, folder)
+        status = [options.worker, "cluster", "status", "--json", "--config", f"{folder}/w1/c.toml"]
+
+        def owners():
+            report = json.loads(subprocess.run(status, capture_output=True, timeout=60).stdout or "{}")
+            return [line.get("owner") for line in report.get("streams", {}).values()]
+
+        def report(what, nodes, begun):
+            fair = lambda: sorted(owners().count(node) for node in nodes) == sorted((count + i) // len(nodes) for i in range(len(nodes)))
+            wait(what, fair)
+            print(f"| {what} | {time.monotonic() - begun:.1f} |", flush=True)
+
+        try:
+            load.server()
+            load.make_stream()
+            for mic in mics:
+                load.start(microphone(options, mic, f"nats://127.0.0.1:{load.port}", options.wav))
+            print("| what | seconds |\n| --- | --- |")
+            workers = []
+            for number in range(1, 4):
+                begun = time.monotonic()
+                workers.append(load.worker(number, mics))
+                report(f"worker {number} starts, until each has its share", [f"w{i + 1}" for i in range(number)], begun)
+                time.sleep(15)
+            begun = time.monotonic()
+            workers[2].send_signal(signal.SIGTERM)
+            workers[2].wait()
+            print(f"| one is stopped, until it has ended | {time.monotonic() - begun:.1f} |")
+            report("the same, until the others have its share", ["w1", "w2"], begun)
+            time.sleep(5)
+            begun = time.monotonic()
+            workers[1].kill()
+            report("one is killed, until the last one has all", ["w1"], begun)
+        finally:
+            load.stop()
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--program", default="target/release/cpc-stream")
@@ -311,6 +356,7 @@ def main():
     parser.add_argument("--sound", metavar="FILE", help="what the microphones play, a minute longer than all takes [default: hum and noise]")
     parser.add_argument("--compress", choices=["none", "flac"], default="none")
     parser.add_argument("--delay", type=float, metavar="SECONDS")
+    parser.add_argument("--shares", action="store_true")
     parser.add_argument("--more", default="")
     options = parser.parse_args()
     options.program = os.path.abspath(options.program)
@@ -321,6 +367,8 @@ def main():
         options.wav = os.path.abspath(options.sound or f"{folder}/room.wav")
         if not options.sound:
             write_wav(options.wav, int(options.seconds + options.settle) + 120)
+        if options.shares:
+            return measure_shares(options)
         print("| microphones | messages/s | MB/s stored | server, % of a core | microphones, % | workers, % | server, MiB | behind: p50, most (streams), s |")
         print("| --- | --- | --- | --- | --- | --- | --- | --- |", flush=True)
         for count in options.mics.split(","):

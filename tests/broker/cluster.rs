@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 use std::process::Stdio;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use async_nats::jetstream::Context;
 use async_nats::jetstream::stream::{Config, Source, StorageType};
@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use crate::support::broker::await_for;
 use crate::support::daemon::{Daemon, program};
-use crate::support::nats::all_of;
+use crate::support::nats::{all_of, times_of};
 use crate::support::sound;
 
 /// Frames of a chunk.
@@ -188,6 +188,32 @@ impl Microphones {
             }
         }
         self.next += 1;
+    }
+
+    /// Says how long it took from the onset of each event, by the pace of the microphones, until its first document was stored.
+    pub(crate) async fn report_delays(&self, context: &Context, cluster: &str) {
+        let stream = format!("{cluster}-events");
+        let began = SystemTime::now() - self.started.elapsed();
+        let began = began.duration_since(SystemTime::UNIX_EPOCH).unwrap();
+        let stored = times_of(context, &stream).await;
+        let mut delays = Vec::new();
+        for ((_, payload), stored) in all_of(context, &stream).await.into_iter().zip(stored) {
+            let document: Value = serde_json::from_slice(&payload).unwrap();
+            if document["phase"] == "new" {
+                let onset = document["onset_sample"].as_u64().unwrap() as usize / CHUNK;
+                let due = began + Duration::from_millis(20) * onset as u32 / self.haste;
+                delays.push(stored.as_secs_f64() - due.as_secs_f64());
+            }
+        }
+        delays.sort_by(f64::total_cmp);
+        let at = |share: f64| delays[((delays.len() - 1) as f64 * share).round() as usize];
+        eprintln!(
+            "{} events, told after their onset: p50 {:.2} s, p99 {:.2} s, {:.2} s at most",
+            delays.len(),
+            at(0.5),
+            at(0.99),
+            at(1.0)
+        );
     }
 }
 

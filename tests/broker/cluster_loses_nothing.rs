@@ -217,6 +217,7 @@ fn workers_that_die_cost_nothing() {
     await_end(home, nodes[0], (last, mics.len()), SOON);
     let published = runtime.block_on(settled(&context, "herd", mics.len()));
     let expected = runtime.block_on(settled(&context, "calm", mics.len()));
+    runtime.block_on(microphones.report_delays(&context, "herd"));
     let counts: BTreeMap<&String, usize> = expected.iter().map(|(stream, all)| (stream, all.len())).collect();
     let report = status(home, nodes[0]).unwrap();
     eprintln!(

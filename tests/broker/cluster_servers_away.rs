@@ -1,5 +1,7 @@
 //! Servers of a cluster that are away: at the start, frozen, killed and started again. Workers wait for them for as long as it takes,
 //! and of the sound that the servers have accepted no document is lost.
+//!
+//! `CPC_STREAM_AWAY=300` leaves the server away for so many seconds, at the start and in the middle.
 #![cfg(feature = "cluster")]
 
 use std::path::Path;
@@ -54,6 +56,9 @@ fn servers_that_are_away_are_waited_for() {
         Setup { url: nats.url(), sound: "sound", mics: &mics, more, broker: None, events_per_hour: 1.0 };
     let workers = ["w1", "w2"].map(|node| worker(home, &setup, "herd", node));
     workers[0].await_log(&["cluster", "tried again"], SOON);
+    let away = std::env::var("CPC_STREAM_AWAY").ok().map(|seconds| seconds.parse().unwrap());
+    let away = away.map(Duration::from_secs);
+    std::thread::sleep(away.unwrap_or_default());
     assert_eq!(doctor(home, "w1"), ["fail"]);
     nats.start_again();
     for worker in &workers {
@@ -75,7 +80,7 @@ fn servers_that_are_away_are_waited_for() {
         if microphones.next == chunks * 70 / 100 {
             nats.kill();
             workers[1].await_log(&["cluster", "are away"], SOON);
-            std::thread::sleep(Duration::from_secs(2));
+            std::thread::sleep(away.unwrap_or(Duration::from_secs(2)));
             nats.start_again();
         }
     }
@@ -115,5 +120,6 @@ fn one_of_three_servers_may_die() {
         }
     }
     runtime.block_on(assert_undisturbed(home, &context, &setup));
+    runtime.block_on(microphones.report_delays(&context, "herd"));
     drop(workers);
 }
