@@ -25,6 +25,7 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 mod bands;
+mod cholesky;
 mod columns;
 mod critic;
 mod format;
@@ -51,8 +52,9 @@ mod triangle;
 mod widest;
 mod worker_threads;
 
+pub use cholesky::factorise_row;
 pub use columns::{COLUMNS, dots, moments, subtract_products};
 pub use critic::{CpuCritic, CriticMemory};
 pub use roofline::Roofline;
 pub use stepper::CpuStepper;
-pub use triangle::{Triangle, add_outer, factorise_row, multiply_symmetric, squared_norm};
+pub use triangle::{Triangle, add_outer, multiply_symmetric, squared_norm};

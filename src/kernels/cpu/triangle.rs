@@ -1,11 +1,11 @@
-//! Lower triangles of symmetric matrices, and their factors. Each stream has its own, which no other stream's step brings into a near
+//! Lower triangles of symmetric matrices. Each stream has its own, which no other stream's step brings into a near
 //! cache, so that they are read once, in the order in which they lie.
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::simd::{Kernel, Simd};
-use super::sums::{SIDE, Sums, first, total};
+use super::sums::{SIDE, Sums, first};
 use super::widest::run_widest;
 
 /// Rows whose sums are made together.
@@ -18,8 +18,8 @@ const MOST_ROWS: usize = 256;
 /// so many rows, so that nothing is left over; what fills up is not part of what is kept.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Triangle<T> {
-    width: usize,
-    registers: Vec<[T; SIDE]>,
+    pub(super) width: usize,
+    pub(super) registers: Vec<[T; SIDE]>,
 }
 
 /// Registers before block `block` of rows.
@@ -28,7 +28,7 @@ const fn before(block: usize) -> usize {
 }
 
 /// Where row `i` lies: its first register, and how many it has.
-const fn place(i: usize) -> (usize, usize) {
+pub(super) const fn place(i: usize) -> (usize, usize) {
     let length = i / SIDE + 1;
     (before(i / SIDE) + i % SIDE * length, length)
 }
@@ -259,79 +259,6 @@ pub fn add_outer(sums: &mut Triangle<f32>, x: &[f32], kept: f32, added: f32) {
     run_widest(AddOuter { sums: &mut sums.registers, x, kept, added });
 }
 
-/// `sums` += `a` · `b`, lane by lane.
-#[inline(always)]
-fn add_products(sums: &mut [f64; SIDE], a: &[f64; SIDE], b: &[f64; SIDE]) {
-    sums.iter_mut().zip(a).zip(b).for_each(|((sum, a), b)| *sum += a * b);
-}
-
-struct FactoriseRow<'a> {
-    factor: &'a mut [[f64; SIDE]],
-    inverse: &'a mut [[f64; SIDE]],
-    i: usize,
-    least: f64,
-}
-
-impl Kernel for FactoriseRow<'_> {
-    type Output = bool;
-
-    #[inline(always)]
-    fn run<S: Simd>(self, _: S) -> bool {
-        let Self { factor, inverse, i, least } = self;
-        let (start, length) = place(i);
-        let (above, from_here) = factor.split_at_mut(start);
-        let line = &mut from_here[..length];
-        for j in 0..i {
-            let (start, length) = place(j);
-            let (other, lane) = (&above[start..][..length], j % SIDE);
-            let mut sums = [0.0; SIDE];
-            for (line, other) in line.iter().zip(&other[..length - 1]) {
-                add_products(&mut sums, line, other);
-            }
-            let last = &other[length - 1];
-            add_products(&mut sums, &line[length - 1], &first(last, lane));
-            line[length - 1][lane] = (line[length - 1][lane] - total(&mut sums)) / last[lane];
-        }
-        let (last, lane) = (length - 1, i % SIDE);
-        let mut sums = [0.0; SIDE];
-        for register in &line[..last] {
-            add_products(&mut sums, register, register);
-        }
-        let rest = first(&line[last], lane);
-        add_products(&mut sums, &rest, &rest);
-        let left = line[last][lane] - total(&mut sums);
-        if left.is_nan() || left <= least {
-            return false;
-        }
-        let pivot = left.sqrt();
-        line[last][lane] = pivot;
-
-        let (above, from_here) = inverse.split_at_mut(start);
-        let to = &mut from_here[..length];
-        to.fill([0.0; SIDE]);
-        for (k, factor) in line.as_flattened()[..i].iter().enumerate() {
-            let (start, length) = place(k);
-            for (to, x) in to.iter_mut().zip(&above[start..][..length]) {
-                to.iter_mut().zip(x).for_each(|(to, x)| *to -= factor * x);
-            }
-        }
-        let reciprocal = 1.0 / pivot;
-        to.as_flattened_mut().iter_mut().for_each(|to| *to *= reciprocal);
-        to[last][lane] = reciprocal;
-        true
-    }
-}
-
-/// Replaces row `i` of a symmetric matrix A by that of its Cholesky factor L, of which the rows before are there, and writes that of L⁻¹ to
-/// `inverse`: Lᵢⱼ = (Aᵢⱼ − Σₖ LᵢₖLⱼₖ)/Lⱼⱼ and (L⁻¹)ᵢ = (eᵢ − Σₖ Lᵢₖ (L⁻¹)ₖ)/Lᵢᵢ. False where the square of the pivot is not above
-/// `least`, or where either triangle has no such row. The same to the bit on every machine.
-#[must_use]
-pub fn factorise_row(factor: &mut Triangle<f64>, inverse: &mut Triangle<f64>, i: usize, least: f64) -> bool {
-    let has_row = i < factor.width.min(inverse.width);
-    let (factor, inverse) = (&mut factor.registers, &mut inverse.registers);
-    has_row && run_widest(FactoriseRow { factor, inverse, i, least })
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::collection::vec;
@@ -397,39 +324,6 @@ mod tests {
                 let exact: f64 = x.iter().enumerate().map(|(j, x)| f64::from(at(i, j)) * f64::from(*x)).sum();
                 prop_assert!((f64::from(*sum) - exact).abs() < 2e-3, "{i}: {sum} {exact}");
             }
-        }
-
-        #[test]
-        fn a_factor_and_its_inverse_are_the_same_in_any_registers(
-            root in (1..40usize).prop_flat_map(|width| vec(vec(-1f64..1.0, width), width)),
-        ) {
-            let width = root.len();
-            let product = |i: usize, j: usize| {
-                let sum: f64 = root[i].iter().zip(&root[j]).map(|(a, b)| a * b).sum();
-                if i == j { sum + 1.0 } else { sum }
-            };
-            let mut wide = Triangle::of(width, product);
-            let mut portable = wide.clone();
-            // what a factorisation before has left is written over
-            let (mut inverse, mut other) = (Triangle::of(width, |_, _| 7.0), Triangle::zeros(width));
-            for i in 0..width {
-                prop_assert!(factorise_row(&mut wide, &mut inverse, i, 1e-9));
-                let (factor, inverse) = (&mut portable.registers, &mut other.registers);
-                let row = FactoriseRow { factor, inverse, i, least: 1e-9 };
-                prop_assert!(run_for_any(row));
-            }
-            prop_assert_eq!(&wide, &portable);
-            prop_assert_eq!(&inverse, &other);
-            for i in 0..width {
-                for j in 0..=i {
-                    let sum: f64 = (0..=j).map(|k| wide.row(i)[k] * wide.row(j)[k]).sum();
-                    prop_assert!((sum - product(i, j)).abs() < 1e-9);
-                    let unit: f64 = (j..=i).map(|k| inverse.row(i)[k] * wide.row(k)[j]).sum();
-                    prop_assert!((unit - f64::from(u8::from(i == j))).abs() < 1e-9);
-                }
-            }
-            prop_assert!(!factorise_row(&mut wide, &mut inverse, width, 1e-9));
-            prop_assert!(!factorise_row(&mut Triangle::of(1, |_, _| -1.0), &mut Triangle::zeros(1), 0, 1e-9));
         }
     }
 }
