@@ -102,7 +102,9 @@ impl Scorer {
             return Ok(Learning::Unread(reason));
         }
         let usable = match detector.state() {
-            DetectorState::Calibrating { done } => f64::from(done) * self.detect.calibrate_seconds,
+            DetectorState::Calibrating { done } | DetectorState::Provisional { done } => {
+                f64::from(done) * self.detect.calibrate_seconds
+            }
             DetectorState::Watching | DetectorState::Relearning { .. } => self.detect.calibrate_seconds,
         };
         let reason = self.folder_too_short(&lengths, usable);

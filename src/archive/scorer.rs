@@ -166,7 +166,9 @@ impl Scorer {
         let watched = recording.frames - watched_from.unwrap_or(recording.frames);
         if (watched as f64) < LEAST_WATCHED_S * f64::from(FRAME_RATE) {
             let usable = match detector.state() {
-                DetectorState::Calibrating { done } => f64::from(done) * self.detect.calibrate_seconds,
+                DetectorState::Calibrating { done } | DetectorState::Provisional { done } => {
+                    f64::from(done) * self.detect.calibrate_seconds
+                }
                 DetectorState::Watching | DetectorState::Relearning { .. } => self.detect.calibrate_seconds,
             };
             let found = format!("{:.1} s of its {:.1} s are usable sound", usable, recording.seconds());

@@ -13,7 +13,7 @@ use super::args::{Output, SetThreads, open_model, stdout, use_threads};
 use super::run::RunArgs;
 use crate::capture::{self, SourceConfig};
 use crate::config::Config;
-use crate::detect::Calibration;
+use crate::detect::{Calibration, DetectConfig};
 use crate::error::{Error, Result};
 use crate::runtime::{CalibrationStore, Engine, open_microphones};
 
@@ -42,7 +42,9 @@ pub(super) fn run(args: &CalibrateArgs, set: SetThreads) -> Result<()> {
     use_threads(config.model.threads(), set)?;
     let sources = chosen(&config, &args.source)?;
     let (manifest, cpc) = open_model(config.model.file())?;
-    let mut engine = Engine::new(cpc, &manifest, config.detect.clone())?;
+    // nothing is reported, so that a provisional calibration is of no use
+    let detect = DetectConfig { provisional_seconds: 0.0, ..config.detect.clone() };
+    let mut engine = Engine::new(cpc, &manifest, detect)?;
     // a name of its own, so that the broker does not take it for the daemon
     let air = open_microphones(&config, &sources, &format!("{}-calibrate", config.node_id()))?;
     let style = ProgressStyle::with_template("learning {bar:20} {percent}%  {wide_msg}")

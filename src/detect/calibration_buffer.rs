@@ -15,7 +15,7 @@ use super::tail::Tail;
 use super::terms::{self, Baseline, Combination, TermState};
 use crate::error::Result;
 use crate::frame::{Frame, FrameShape};
-use crate::units::{BANDS, FRAME_RATE};
+use crate::units::{BANDS, FRAME_RATE, seconds_to_frames};
 
 /// Frames of a chunk: what is kept or dropped together, 20 s.
 const CHUNK: usize = 20 * FRAME_RATE as usize;
@@ -41,6 +41,8 @@ const TAIL_FRAMES: usize = 600;
 pub(crate) struct CalibrationBuffer {
     shape: FrameShape,
     blocks: u64,
+    /// Frames of the next provisional fit; none where there is no further one.
+    provisional: Option<u64>,
     frames: u64,
     /// Index of the last frame.
     last: Option<u64>,
@@ -67,6 +69,7 @@ impl CalibrationBuffer {
         Self {
             shape,
             blocks: config.calibrate_seconds.ceil() as u64,
+            provisional: config.first_provisional().map(|seconds| seconds_to_frames(seconds) as u64),
             frames: 0,
             last: None,
             since: 0,
@@ -132,6 +135,29 @@ impl CalibrationBuffer {
         let (more, wanted) = (frames as u64, self.wanted());
         let most = wanted + wanted.max(MOST_MORE);
         self.frames + more >= wanted && (self.settled + more >= LEAST_SETTLED || self.frames + more >= most)
+    }
+
+    /// Whether a fit, provisional or not, may be due `frames` from now.
+    pub(crate) fn is_due_in(&self, frames: usize) -> bool {
+        let due = self.provisional.is_some_and(|at| self.frames + frames as u64 >= at && self.settled > 0);
+        due || self.is_full_in(frames)
+    }
+
+    /// A fit of what is held now, to go on from; the next is due when there is twice as much.
+    ///
+    /// # Errors
+    /// As [`fit`](Self::fit).
+    pub(crate) fn fit_provisionally(
+        &mut self,
+        config: &DetectConfig,
+        instrument: &DetectorModel,
+    ) -> Result<(FrameScorer, Calibration)> {
+        let doubled = 2 * self.frames;
+        let seconds = doubled as f64 / f64::from(FRAME_RATE);
+        self.provisional = config.is_worth_while(seconds).then_some(doubled);
+        let mut held = self.clone();
+        let known = held.fit(config, instrument)?;
+        Ok((held.scorer(&known, instrument), known))
     }
 
     fn wanted(&self) -> u64 {

@@ -128,8 +128,11 @@ enum Outcome {
 
 impl Relearning {
     fn new(config: &DetectConfig, shape: FrameShape, former: usize) -> Self {
-        let config =
-            DetectConfig { calibrate_seconds: config.calibrate_seconds.max(SHORTEST_S), ..config.clone() };
+        let config = DetectConfig {
+            calibrate_seconds: config.calibrate_seconds.max(SHORTEST_S),
+            provisional_seconds: 0.0,
+            ..config.clone()
+        };
         let collector = CalibrationBuffer::new(&config, shape);
         let asides = (0..former).map(|_| StandbyCalibration::new(&config)).collect();
         Self { config, collector, current: Medians::default(), asides }
@@ -181,6 +184,10 @@ impl Detector {
     /// What a change of the site asks for after a good frame whose p in force is `p`.
     pub(super) fn follow_regime(&mut self, frame: &Frame, p: f64, out: &mut Vec<Finding>) {
         let Stage::Watching(watch) = &mut self.stage else { return };
+        // a provisional calibration gives way to the next one, which begins with all alarms again
+        if watch.first.is_some() {
+            return;
+        }
         if watch.alarm_controller.takes_regime_change() {
             let former = watch.former.len();
             watch.relearning = Some(Box::new(Relearning::new(&self.config, self.instrument.shape, former)));
@@ -221,15 +228,9 @@ impl Detector {
 
     /// Puts another calibration in force; the present one becomes a former one. A running event ends.
     fn move_to(&mut self, new: PreviousCalibration, out: &mut Vec<Finding>) {
+        let Some(former) = self.replace_calibration(new, out) else { return };
         let Stage::Watching(watch) = &mut self.stage else { return };
-        let reported = watch.alarm_controller.finish(self.number);
-        self.tell(&reported, out);
-        let Stage::Watching(watch) = &mut self.stage else { return };
-        let learnt = watch.alarm_controller.adopt(new.learnt, &self.config);
-        watch.id = new.calibration.id();
-        watch.adaptive = new.calibration.terms.adaptive();
-        let calibration = std::mem::replace(&mut watch.calibration, new.calibration);
-        watch.former.push_front(PreviousCalibration { calibration, learnt });
+        watch.former.push_front(former);
         watch.former.truncate(MOST_FORMER);
         watch.relearning = None;
         // surprise was smoothed and novelty held in units of the other calibration

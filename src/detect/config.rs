@@ -5,6 +5,9 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::units::seconds_to_frames;
 
+/// Fewer seconds of sound say too little of a site.
+const SHORTEST_PROVISIONAL_S: f64 = 30.0;
+
 /// How findings are made from frames. One knob matters, [`events_per_hour`](Self::events_per_hour); the rest is
 /// timing.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -23,6 +26,10 @@ pub struct DetectConfig {
     pub repeat_after_s: f64,
     /// Seconds of usable sound that calibration listens to before anything is reported. 10 to 3600.
     pub calibrate_seconds: f64,
+    /// Seconds of usable sound after which a provisional calibration is in force, so that what is far from it is reported while
+    /// calibration goes on; it is fitted anew whenever the sound has doubled. Only with `hold_budget`. 0 reports nothing before
+    /// calibration is complete. 0, or 30 to 3600.
+    pub provisional_seconds: f64,
     /// Horizons k = 1..=skip_k are left out of the surprise: for k ≤ 2 the receptive fields of z_u and z_{u−k}
     /// (465 samples at a stride of 160) overlap. Less than the model's number of horizons.
     pub skip_k: usize,
@@ -59,6 +66,7 @@ impl Default for DetectConfig {
             hold_budget: true,
             repeat_after_s: 3600.0,
             calibrate_seconds: 300.0,
+            provisional_seconds: 60.0,
             skip_k: 2,
             surprise_window_ms: 100.0,
             min_duration_ms: 30.0,
@@ -83,6 +91,7 @@ impl DetectConfig {
             ("cap_factor", self.cap_factor, 1.0, 100.0),
             ("repeat_after_s", self.repeat_after_s, 0.0, 86_400.0),
             ("calibrate_seconds", self.calibrate_seconds, 10.0, 3600.0),
+            ("provisional_seconds", self.provisional_seconds, 0.0, 3600.0),
             ("surprise_window_ms", self.surprise_window_ms, 10.0, 1000.0),
             ("min_duration_ms", self.min_duration_ms, 10.0, 1000.0),
             ("hang_ms", self.hang_ms, 10.0, 10_000.0),
@@ -100,7 +109,25 @@ impl DetectConfig {
                 ));
             }
         }
+        let provisional = self.provisional_seconds;
+        if provisional > 0.0 && provisional < SHORTEST_PROVISIONAL_S {
+            return Err(Error::config(
+                format!("detect.provisional_seconds is {provisional}, expected 0, or 30 to 3600"),
+                "set provisional_seconds in [detect] to 0, or to a number from 30 to 3600",
+            ));
+        }
         Ok(())
+    }
+
+    /// Seconds of the first provisional calibration; none where there is none, or the complete one has not half as many again.
+    pub(crate) fn first_provisional(&self) -> Option<f64> {
+        let wanted = self.hold_budget && self.provisional_seconds > 0.0;
+        (wanted && self.is_worth_while(self.provisional_seconds)).then_some(self.provisional_seconds)
+    }
+
+    /// Whether a provisional calibration of so many seconds of sound is in force long enough before the complete one.
+    pub(crate) fn is_worth_while(&self, seconds: f64) -> bool {
+        1.5 * seconds <= self.calibrate_seconds
     }
 
     /// Frames that surprise averages over, 1 or more.
@@ -145,6 +172,7 @@ mod tests {
             (DetectConfig { events_per_hour: 0.0, ..Default::default() }, "events_per_hour"),
             (DetectConfig { events_per_hour: f64::NAN, ..Default::default() }, "events_per_hour"),
             (DetectConfig { calibrate_seconds: 9.0, ..Default::default() }, "calibrate_seconds"),
+            (DetectConfig { provisional_seconds: 12.0, ..Default::default() }, "provisional_seconds"),
             (DetectConfig { max_event_s: 0.0, ..Default::default() }, "max_event_s"),
         ] {
             let error = config.validate().unwrap_err();

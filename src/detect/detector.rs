@@ -125,6 +125,7 @@ impl Detector {
         self.last = Some(frame.index);
         let settled = self.since_break.frames >= ms_to_frames(self.config.settle_ms);
         self.since_break.frames += 1;
+        let calm = !self.in_event();
         let fresh = self.silent_run == 0 && {
             self.since_break.pool.push(frame);
             frame.index.is_multiple_of(EVERY) && self.since_break.pool.mean(&mut self.window)
@@ -132,17 +133,14 @@ impl Detector {
         if !settled {
             reading.quality = Quality::Settling;
         }
-        match &mut self.stage {
-            Stage::Calibrating(collector) => {
-                if settled && self.silent_run == 0 {
-                    self.since_break.activity.hear(frame);
-                    collector.push(frame);
-                    self.end_calibration();
-                    reading.state = self.state();
-                }
-            }
-            Stage::Watching(_) => self.score(frame, fresh, &mut reading, out),
+        let collects = settled && self.silent_run == 0;
+        let was_fitted = collects && self.collect(frame, calm, out);
+        if matches!(self.stage, Stage::Watching(_)) && !was_fitted {
+            self.score(frame, fresh, &mut reading, out);
+        } else if collects {
+            self.since_break.activity.hear(frame);
         }
+        reading.state = self.state();
         reading
     }
 
@@ -191,9 +189,10 @@ impl Detector {
     pub fn state(&self) -> DetectorState {
         match &self.stage {
             Stage::Calibrating(collector) => DetectorState::Calibrating { done: collector.done() },
-            Stage::Watching(watch) => match &watch.relearning {
-                None => DetectorState::Watching,
-                Some(relearning) => DetectorState::Relearning { done: relearning.done() },
+            Stage::Watching(watch) => match (&watch.first, &watch.relearning) {
+                (Some(first), _) => DetectorState::Provisional { done: first.done() },
+                (None, None) => DetectorState::Watching,
+                (None, Some(relearning)) => DetectorState::Relearning { done: relearning.done() },
             },
         }
     }
@@ -203,17 +202,21 @@ impl Detector {
     #[must_use]
     pub fn learns_within(&self, frames: usize) -> bool {
         match &self.stage {
-            Stage::Calibrating(collector) => collector.is_full_in(frames),
-            Stage::Watching(watch) => watch.relearning.as_ref().is_some_and(|it| it.is_full_in(frames)),
+            Stage::Calibrating(collector) => collector.is_due_in(frames),
+            Stage::Watching(watch) => match &watch.first {
+                // it waits for the end of an event
+                Some(first) => first.is_due_in(frames) && (frames > 1 || !self.in_event()),
+                None => watch.relearning.as_ref().is_some_and(|it| it.is_full_in(frames)),
+            },
         }
     }
 
-    /// What is normal here, once it is known.
+    /// What is normal here, once it is known; a provisional calibration is not given.
     #[must_use]
     pub fn calibration(&self) -> Option<&Calibration> {
         match &self.stage {
             Stage::Calibrating(_) => None,
-            Stage::Watching(watch) => Some(&watch.calibration),
+            Stage::Watching(watch) => watch.first.is_none().then_some(&watch.calibration),
         }
     }
 
@@ -245,29 +248,12 @@ impl Detector {
             && frame.pmi.iter().enumerate().all(|(k, x)| sound(x) || (x.is_nan() && young(k)))
     }
 
-    fn end_calibration(&mut self) {
-        let Stage::Calibrating(collector) = &mut self.stage else { return };
-        if !collector.is_full() {
-            return;
-        }
-        let learnt = collector.fit(&self.config, &self.instrument);
-        let learnt = learnt.map(|known| (collector.scorer(&known, &self.instrument), known));
-        let watching = learnt.and_then(|(scorer, known)| {
-            self.since_break.scorer = scorer;
-            self.watch(known)
-        });
-        if let Err(error) = watching {
-            tracing::warn!(%error, "calibration failed and begins anew");
-            self.stage =
-                Stage::Calibrating(Box::new(CalibrationBuffer::new(&self.config, self.instrument.shape)));
-        }
-    }
-
-    fn watch(&mut self, calibration: Calibration) -> Result<()> {
+    pub(super) fn watch(&mut self, calibration: Calibration) -> Result<()> {
         let (id, alarm_controller) = (calibration.id(), AlarmController::new(&self.config)?);
         self.stage = Stage::Watching(Box::new(Watch {
             adaptive: calibration.terms.adaptive(),
             calibration,
+            first: None,
             id,
             alarm_controller,
             former: VecDeque::new(),

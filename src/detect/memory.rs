@@ -47,9 +47,17 @@ impl Detector {
                 false.write(out);
             }
             Stage::Watching(watch) => {
-                let Watch { calibration, id, alarm_controller, adaptive, former, relearning, scored: _ } =
-                    watch.as_ref();
-                relearning.is_none().then_some(())?;
+                let Watch {
+                    calibration,
+                    first,
+                    id,
+                    alarm_controller,
+                    adaptive,
+                    former,
+                    relearning,
+                    scored: _,
+                } = watch.as_ref();
+                (first.is_none() && relearning.is_none()).then_some(())?;
                 true.write(out);
                 id.write(out);
                 alarm_controller.write(out);
@@ -114,8 +122,16 @@ impl Detector {
                 former.push_back(PreviousCalibration { calibration: known(&id)?, learnt });
             }
             let scored = ScoredFrame::quiet(0);
-            let watch =
-                Watch { calibration, id, alarm_controller, adaptive, former, relearning: None, scored };
+            let watch = Watch {
+                calibration,
+                first: None,
+                id,
+                alarm_controller,
+                adaptive,
+                former,
+                relearning: None,
+                scored,
+            };
             detector.stage = Stage::Watching(Box::new(watch));
         }
         Ok(detector)

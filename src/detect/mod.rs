@@ -58,6 +58,7 @@ pub(crate) mod exact;
 #[cfg(feature = "lab")]
 mod external_scores;
 mod feature_rows;
+mod first_calibration;
 mod frame_scorer;
 mod gate;
 mod gpd;

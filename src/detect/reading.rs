@@ -11,6 +11,11 @@ pub enum DetectorState {
         /// Share of the wanted seconds that was received, 0 to 1.
         done: f32,
     },
+    /// Still learning, and reporting what is far from what was learnt so far.
+    Provisional {
+        /// Share of the wanted seconds that was received, 0 to 1.
+        done: f32,
+    },
     /// Reporting what is not.
     Watching,
     /// The site has changed: reporting only what is severe, and learning what is normal now.
@@ -18,6 +23,17 @@ pub enum DetectorState {
         /// Share of the wanted seconds that was received, 0 to 1.
         done: f32,
     },
+}
+
+impl DetectorState {
+    /// Share of the wanted seconds that was received, 0 to 1, while it learns.
+    #[must_use]
+    pub fn done(self) -> Option<f32> {
+        match self {
+            Self::Calibrating { done } | Self::Provisional { done } | Self::Relearning { done } => Some(done),
+            Self::Watching => None,
+        }
+    }
 }
 
 /// Whether a frame could be used.

@@ -87,7 +87,7 @@ pub(super) fn calibrated(noise: &mut Noise, config: &DetectConfig) -> Detector {
     let mut detector = Detector::new(config, instrument()).unwrap();
     let seconds = config.calibrate_seconds as usize;
     assert_eq!(hear(&mut detector, &noise.frames(seconds * 100 + 99)), []);
-    assert!(matches!(detector.state(), DetectorState::Calibrating { done } if done > 0.99 && done < 1.0));
+    assert!(detector.state().done().is_some_and(|done| done > 0.99 && done < 1.0));
     assert_eq!(hear(&mut detector, &noise.frames(1)), []);
     assert_eq!(detector.state(), DetectorState::Watching);
     detector
@@ -220,7 +220,7 @@ fn a_calibration_that_does_not_fit_is_refused_with_its_reason() {
 #[test]
 fn events_during_calibration_do_not_blind_it() {
     let mut noise = Noise::new(6);
-    let config = DetectConfig { calibrate_seconds: 120.0, ..Default::default() };
+    let config = DetectConfig { calibrate_seconds: 120.0, repeat_after_s: 0.0, ..Default::default() };
     let mut detector = Detector::new(&config, instrument()).unwrap();
     let mut out = Vec::new();
     while detector.state() != DetectorState::Watching {

@@ -19,6 +19,8 @@ use crate::detect::exact::exact;
 #[derive(Debug, Clone)]
 pub(super) struct Watch {
     pub(super) calibration: Calibration,
+    /// The sound of the first calibration while that goes on: the calibration in force is provisional.
+    pub(super) first: Option<Box<CalibrationBuffer>>,
     /// That of the calibration.
     pub(super) id: String,
     pub(super) alarm_controller: AlarmController,

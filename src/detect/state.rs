@@ -115,6 +115,7 @@ impl Detector {
     #[must_use]
     pub fn snapshot(&self) -> Option<StreamState> {
         let Stage::Watching(watch) = &self.stage else { return None };
+        watch.first.is_none().then_some(())?;
         let former = watch.former.iter().cloned().collect();
         let known = watch.alarm_controller.snapshot(self.number, former, watch.adaptive.snapshot());
         Some(StreamState { watch: Some(known), ..watch.calibration.clone().into() })

@@ -1,7 +1,7 @@
 //! What a listener gives.
 
 use super::StreamId;
-use crate::detect::{DetectorState, Reading};
+use crate::detect::Reading;
 use crate::event::Finding;
 use crate::frame::Frame;
 use crate::units::{frame_end, samples_to_seconds};
@@ -59,10 +59,6 @@ pub struct ScoredFrame {
 
 impl ScoredFrame {
     pub(super) fn new(stream: StreamId, frame: Frame, reading: &Reading) -> Self {
-        let learning = match reading.state {
-            DetectorState::Calibrating { done } | DetectorState::Relearning { done } => Some(done),
-            DetectorState::Watching => None,
-        };
         Self {
             stream,
             index: frame.index,
@@ -74,7 +70,7 @@ impl ScoredFrame {
             novelty: reading.novelty,
             p: reading.p,
             level_dbfs: reading.level_dbfs,
-            learning,
+            learning: reading.state.done(),
         }
     }
 }

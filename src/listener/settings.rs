@@ -14,10 +14,18 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Seconds of usable sound from which a stream learns what is normal, 10 to 3600; 300 by default. Nothing is found before.
+    /// Seconds of usable sound from which a stream learns what is normal, 10 to 3600; 300 by default.
     #[must_use]
     pub fn calibrate_seconds(mut self, seconds: f64) -> Self {
         self.detect.calibrate_seconds = seconds;
+        self
+    }
+
+    /// Seconds of usable sound after which what is far from normal is found already, by a provisional calibration: 30 to 3600; 60 by
+    /// default. With 0, or without [`hold_budget`](Self::hold_budget), nothing is found before calibration is complete.
+    #[must_use]
+    pub fn provisional_seconds(mut self, seconds: f64) -> Self {
+        self.detect.provisional_seconds = seconds;
         self
     }
 

@@ -94,6 +94,8 @@ pub fn anomaly(on: bool) -> &'static str {
 pub enum Watching {
     /// Calibrating; there is no probability yet.
     Calibrating,
+    /// Still calibrating, and watching by what is known so far: what is far from it is reported.
+    Provisional,
     /// Watching with a calibration.
     Watching,
     /// The site has changed: calibrating again; only severe events are reported.

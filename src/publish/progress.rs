@@ -9,7 +9,8 @@ use super::payload::Watching;
 pub struct CalibrationProgress {
     /// Share of the calibration sound received so far, 0 to 1.
     pub fraction: f64,
-    /// When events are reported from, if sound goes on without gaps, RFC 3339 in UTC; null where sound is not heard as it happens.
+    /// When events are reported from, or in state `provisional` when calibration is complete, if sound goes on without gaps, RFC 3339 in
+    /// UTC; null where sound is not heard as it happens.
     pub until: Option<String>,
 }
 
@@ -20,7 +21,7 @@ pub struct StreamProgress {
     pub state: Watching,
     /// Share of the calibration sound received so far, 0 to 1; null while watching.
     pub fraction: Option<f64>,
-    /// When events are reported from, RFC 3339 in UTC; null while watching, while relearning (severe events are reported) and where
-    /// sound is not heard as it happens.
+    /// When events are reported from, or in state `provisional` when calibration is complete, RFC 3339 in UTC; null while watching, while
+    /// relearning (severe events are reported) and where sound is not heard as it happens.
     pub until: Option<String>,
 }

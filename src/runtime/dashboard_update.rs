@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use super::inference::Inference;
-use super::learning_progress::learning;
+use super::learning_progress::{CalibrationLength, learning};
 use super::scores::Summary;
 use crate::detect::{Calibration, Reading, Tail};
 use crate::serve::{CalibrationView, SpectrogramColumn, TailView, UiEvent, UiSender};
@@ -29,7 +29,7 @@ impl DashboardUpdate {
         feed: &UiSender,
         place: usize,
         of: (SystemTime, u64, Reading),
-        wanted_s: Option<f64>,
+        wanted: Option<CalibrationLength>,
     ) {
         if !feed.is_on() {
             return;
@@ -37,7 +37,7 @@ impl DashboardUpdate {
         let (zero, frame, reading) = of;
         if let Some(score) = self
             .summary
-            .take(zero, frame, reading, FRAME_RATE, |state| learning(state, wanted_s, SystemTime::now()))
+            .take(zero, frame, reading, FRAME_RATE, |state| learning(state, wanted, SystemTime::now()))
         {
             feed.send(UiEvent::Second { stream: place, score });
         }

@@ -110,12 +110,15 @@ impl Inference {
 /// Warns where sound ended during its calibration.
 fn warn_unfinished(engine: &Engine, number: usize) {
     let Some(pipeline) = engine.pipeline(number) else { return };
-    if let DetectorState::Calibrating { done } = pipeline.detector().state() {
-        tracing::warn!(
-            "{}: the sound ended when calibration was {:.0} % done, so nothing was reported; give more of it, or a \
-             smaller calibrate_seconds",
-            pipeline.id,
-            done * 100.0
-        );
-    }
+    let (done, reported) = match pipeline.detector().state() {
+        DetectorState::Calibrating { done } => (done, "nothing was reported"),
+        DetectorState::Provisional { done } => (done, "only what is far from normal was reported"),
+        DetectorState::Watching | DetectorState::Relearning { .. } => return,
+    };
+    tracing::warn!(
+        "{}: the sound ended when calibration was {:.0} % done, so {reported}; give more of it, or a smaller \
+         calibrate_seconds",
+        pipeline.id,
+        done * 100.0
+    );
 }

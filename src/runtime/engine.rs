@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::learning::{CalibrationPool, FrameJob, FrameOutcome};
+use super::learning_progress::CalibrationLength;
 use super::snapshot::{RecentAudio, RecentAudioConfig};
 use super::{Clip, EngineOutput, StreamPipeline};
 use crate::detect::{DetectConfig, Detector, DetectorModel, Input, StreamState, Verdict};
@@ -238,10 +239,10 @@ impl Engine {
         self.detect.events_per_hour
     }
 
-    /// Seconds of calibration of streams that join.
-    #[must_use]
-    pub fn calibrate_seconds(&self) -> f64 {
-        self.detect.calibrate_seconds
+    /// Seconds of sound that streams learn from which join.
+    pub(super) fn calibration_length(&self) -> CalibrationLength {
+        let provisional_s = self.detect.first_provisional();
+        CalibrationLength { complete_s: self.detect.calibrate_seconds, provisional_s }
     }
 
     /// Sets the false-alarm budget of a stream ([`Detector::set_events_per_hour`]), of a pending one when it returns.

@@ -226,7 +226,7 @@ impl Inference {
             ..
         } = self;
         let mut calibrated = Vec::new();
-        let calibrate_s = engine.calibrate_seconds();
+        let length = engine.calibration_length();
         let result = work(engine, &mut |output| {
             let number = output.stream();
             let stream = of_number.get(number).and_then(|&at| streams.get_mut(at));
@@ -242,18 +242,17 @@ impl Inference {
                         delays.push(zero.elapsed().saturating_sub(Duration::from_millis(10 * (frame + 1))));
                     }
                     let zero = stream.wall_zero();
-                    let wanted_s = stream.zero.map(|_| calibrate_s);
-                    let reported =
-                        stream.learned.take(&stream.feed.id, &reading, wanted_s, SystemTime::now());
+                    let wanted = stream.zero.map(|_| length);
+                    let reported = stream.learned.take(&stream.feed.id, &reading, wanted, SystemTime::now());
                     if let Some(progress) = reported {
                         let stream = stream.feed.id.clone();
                         sender.try_send(Outgoing::Progress { stream, progress });
                     }
-                    let until = |state| learning(state, wanted_s, SystemTime::now());
+                    let until = |state| learning(state, wanted, SystemTime::now());
                     if let Some(score) = stream.summary.take(zero, frame, reading, *score_every, until) {
                         sender.try_send(Outgoing::Score { stream: stream.feed.id.clone(), score });
                     }
-                    stream.shown.second(feed, place, (zero, frame, reading), wanted_s);
+                    stream.shown.second(feed, place, (zero, frame, reading), wanted);
                 }
                 EngineOutput::Calibrated { .. } => calibrated.push(number),
                 EngineOutput::Embedding { pooled, .. } => {

@@ -55,6 +55,7 @@ impl Summary {
 pub(super) fn watching(state: DetectorState) -> Watching {
     match state {
         DetectorState::Calibrating { .. } => Watching::Calibrating,
+        DetectorState::Provisional { .. } => Watching::Provisional,
         DetectorState::Watching => Watching::Watching,
         DetectorState::Relearning { .. } => Watching::Relearning,
     }

@@ -306,6 +306,7 @@ pub(super) fn state_label(score: Option<&Score>) -> &'static str {
     match score.map(|score| score.state) {
         None => "waiting",
         Some(Watching::Calibrating) => "calibrating",
+        Some(Watching::Provisional) => "provisional",
         Some(Watching::Watching) => "watching",
         Some(Watching::Relearning) => "relearning",
     }

@@ -369,7 +369,7 @@ fn views(page: &mut PrometheusText, dashboard: &DashboardState) {
     page.head(name, "gauge", "1 for the state of the stream.");
     for view in &dashboard.streams {
         let now = state_label(view.latest.as_ref());
-        for state in ["waiting", "calibrating", "watching", "relearning"] {
+        for state in ["waiting", "calibrating", "provisional", "watching", "relearning"] {
             page.row(name, &[("stream", &view.id), ("state", state)], f64::from(u8::from(state == now)));
         }
     }

@@ -7,7 +7,7 @@ use indicatif::ProgressBar;
 
 use crate::capture::{self, CaptureConfig, MqttAudioInput, Notice, SourceChange, SourceConfig, StreamFeed};
 use crate::cli::args::stop_flag;
-use crate::detect::{Calibration, Detector, DetectorState};
+use crate::detect::{Calibration, Detector};
 use crate::error::Result;
 use crate::ring::{Read, RingReader, wait_any};
 use crate::runtime::{Engine, EngineOutput, StreamPipeline};
@@ -74,7 +74,7 @@ pub(super) fn listen(
         }
         engine.run(&mut |received| {
             if let EngineOutput::Reading { stream, reading, .. } = received
-                && let DetectorState::Calibrating { done } = reading.state
+                && let Some(done) = reading.state.done()
                 && let Some(of) = streams.iter_mut().find(|it| it.number == Some(stream))
             {
                 of.done = done;

@@ -106,6 +106,7 @@ fn run(
         let config = DetectConfig {
             events_per_hour: setting.budget,
             calibrate_seconds: setting.calibrate_s,
+            provisional_seconds: 0.0,
             ..DetectConfig::default()
         };
         Detector::new(&config, instrument.clone())

@@ -146,7 +146,7 @@ impl DocumentBuilder<'_> {
                     "state_topic": self.topics.score(stream),
                     "value_template": "{{ value_json.state }}",
                     "device_class": "enum",
-                    "options": ["calibrating", "watching", "relearning"],
+                    "options": ["calibrating", "provisional", "watching", "relearning"],
                     "entity_category": "diagnostic",
                     "expire_after": expiry as u64,
                 }),

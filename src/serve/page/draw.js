@@ -135,5 +135,5 @@ export function draw() {
   if (!latest) { $('live-text').textContent = 'Waiting for sound.'; return; }
   $('live-text').textContent = latest.state === 'calibrating'
     ? `Learning what is normal; nothing is reported yet. Level ${fixed(latest.level_dbfs, 0)} dBFS.`
-    : `Score ${fixed(latest.score)}, threshold ${fixed(threshold(state.chosen))}; surprise ${fixed(latest.surprise)}, novelty ${fixed(latest.novelty)}, level ${fixed(latest.level_dbfs, 0)} dBFS.`;
+    : `${latest.state === 'provisional' ? 'Still learning what is normal; what is far from it is reported. ' : ''}Score ${fixed(latest.score)}, threshold ${fixed(threshold(state.chosen))}; surprise ${fixed(latest.surprise)}, novelty ${fixed(latest.novelty)}, level ${fixed(latest.level_dbfs, 0)} dBFS.`;
 }

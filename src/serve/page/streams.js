@@ -53,7 +53,8 @@ export function showStreams() {
     const lag = state.overview?.health.cluster?.streams[view.id]?.lag_s ?? null;
     const behind = lag === null ? '' : ` · ${fixed(lag)} s behind`;
     row.more.textContent = view.availability?.state === 'offline' ? view.availability.reason || 'no sound'
-      : until ? `${fixed(view.latest.level_dbfs, 0)} dBFS · watching from ${clock(until)}${behind}`
+      : until && view.latest.state === 'calibrating' ? `${fixed(view.latest.level_dbfs, 0)} dBFS · watching from ${clock(until)}${behind}`
+      : until ? `${fixed(view.latest.level_dbfs, 0)} dBFS · watching with caution until ${clock(until)}${behind}`
       : `${fixed(view.latest?.level_dbfs ?? null, 0)} dBFS · score ${fixed(score)} of ${fixed(limit)} · ${reported} event${reported === 1 ? '' : 's'}${more}${behind}`;
     row.bar.setAttribute('width', score === null || !limit || word === 'offline' ? 0 : Math.min(100, (100 * score) / limit));
     row.box.classList.toggle('over', word !== 'offline' && score !== null && limit !== null && score >= limit);
