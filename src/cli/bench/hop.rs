@@ -36,20 +36,20 @@ const COLUMNS: [Column; 12] = [
 ];
 
 #[derive(Debug, Serialize)]
-struct Row {
+pub(super) struct Row {
     arch: String,
     /// `layers` where the kernels did not run.
     stepping: &'static str,
-    precision: String,
+    pub(super) precision: String,
     /// Instruction sets of products.
-    instructions: String,
+    pub(super) instructions: String,
     device: String,
-    streams: usize,
+    pub(super) streams: usize,
     threads: usize,
     hop_batch: u32,
-    p50_us: f64,
-    p99_us: f64,
-    p999_us: f64,
+    pub(super) p50_us: f64,
+    pub(super) p99_us: f64,
+    pub(super) p999_us: f64,
     hops: u64,
     real_time_streams: f64,
     /// Largest difference of a PMI from that of the layers in f32 on the CPU, in nats.
@@ -66,9 +66,28 @@ struct Table {
 /// # Errors
 /// When the model cannot be read, or the device not opened.
 pub(super) fn run(args: &BenchArgs) -> Result<()> {
+    let rows = rows(args)?;
+    let mut out = stdout();
+    if args.json {
+        let text =
+            serde_json::to_string_pretty(&Table { rows }).map_err(|e| Error::internal(e.to_string()))?;
+        return out.line(format_args!("{text}"));
+    }
+    out.prose(format_args!(
+        "a hop is 10 ms of every stream, on {}, {} together; real-time streams = streams · 10 ms / p50; max |ΔPMI| \
+         compares with the layers in f32 on the CPU",
+        args.device, args.hop_batch
+    ))
+}
+
+/// Measures each row, and shows it unless JSON is asked for.
+///
+/// # Errors
+/// As [`run`].
+pub(super) fn rows(args: &BenchArgs) -> Result<Vec<Row>> {
     let device = compute_device(&args.device)?;
     let mut out = stdout();
-    let mut table = Table { rows: Vec::new() };
+    let mut rows = Vec::new();
     if !args.json {
         out.head(&COLUMNS)?;
     }
@@ -85,19 +104,11 @@ pub(super) fn run(args: &BenchArgs) -> Result<()> {
                 if !args.json {
                     row.show(&mut out)?;
                 }
-                table.rows.push(row);
+                rows.push(row);
             }
         }
     }
-    if args.json {
-        let text = serde_json::to_string_pretty(&table).map_err(|e| Error::internal(e.to_string()))?;
-        return out.line(format_args!("{text}"));
-    }
-    out.prose(format_args!(
-        "a hop is 10 ms of every stream, on {}, {} together; real-time streams = streams · 10 ms / p50; max |ΔPMI| \
-         compares with the layers in f32 on the CPU",
-        args.device, args.hop_batch
-    ))
+    Ok(rows)
 }
 
 impl Row {

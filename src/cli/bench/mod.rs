@@ -3,6 +3,8 @@
 mod hop;
 #[cfg(feature = "http")]
 mod pipeline;
+#[cfg(feature = "http")]
+mod share;
 
 use std::path::PathBuf;
 
@@ -11,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::kernels::Precision;
 
 /// Measure a hop (samples in, z_t, c_t and scores against 128 negatives out), or the whole daemon.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 pub(super) struct BenchArgs {
     /// Shapes to measure, with random weights: spectral, edge, 256, 512.
     #[arg(long, value_delimiter = ',', default_value = "spectral,edge,256,512")]
@@ -62,6 +64,9 @@ pub(super) struct BenchArgs {
     /// Real-time priority of the daemon's audio and analysis, for the pipeline; 0 for none.
     #[arg(long, value_name = "P", default_value_t = 0)]
     realtime_priority: u8,
+    /// Print what this machine is and how fast, hops and the daemon, as Markdown to paste: about two minutes.
+    #[arg(long, conflicts_with_all = ["pipeline", "json"])]
+    share: bool,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -80,11 +85,11 @@ pub(super) fn run(args: &BenchArgs, set: SetThreads) -> Result<()> {
             "for example: cpc-stream bench --streams 1,8,32 --seconds 2",
         ));
     }
-    if !args.pipeline {
+    if !args.pipeline && !args.share {
         return hop::run(args);
     }
     #[cfg(feature = "http")]
-    return pipeline::run(args);
+    return if args.share { share::run(args) } else { pipeline::run(args) };
     #[cfg(not(feature = "http"))]
     Err(Error::config("this build asks no daemon for its figures", "build with the feature `http`"))
 }

@@ -49,19 +49,19 @@ const COLUMNS: [Column; 9] = [
 ];
 
 #[derive(Debug, Serialize)]
-struct Row {
-    streams: usize,
+pub(super) struct Row {
+    pub(super) streams: usize,
     period_ms: u32,
     hogs: usize,
     realtime_priority: u8,
     #[serde(flatten)]
-    delays: Delays,
+    pub(super) delays: Delays,
     /// Time of a hop of all streams over the time that a hop lasts.
     load_percent: f64,
     /// Processor time of all threads over the time that went by.
-    cpu_percent: f64,
-    rss_mib: f64,
-    samples_lost: u64,
+    pub(super) cpu_percent: f64,
+    pub(super) rss_mib: f64,
+    pub(super) samples_lost: u64,
     events: u64,
 }
 
@@ -80,12 +80,7 @@ impl Drop for Daemon {
 /// # Errors
 /// When it does not come up, or does not answer.
 pub(super) fn run(args: &BenchArgs) -> Result<()> {
-    let folder = std::env::temp_dir().join(format!("cpc-stream-bench-{}", std::process::id()));
-    let io = |e: std::io::Error| Error::internal(format!("{}: {e}", folder.display()));
-    fs::create_dir_all(&folder).map_err(io)?;
-    let rows = measure_all(args, &folder);
-    fs::remove_dir_all(&folder).map_err(io)?;
-    let rows = rows?;
+    let rows = rows(args)?;
     if args.json {
         let text = serde_json::to_string_pretty(&serde_json::json!({ "rows": rows }));
         return stdout().line(format_args!("{}", text.map_err(|e| Error::internal(e.to_string()))?));
@@ -96,6 +91,19 @@ pub(super) fn run(args: &BenchArgs) -> Result<()> {
          period ({} ms here) comes before.",
         args.period_ms
     ))
+}
+
+/// Measures the daemon with each number of microphones, and shows each row unless JSON is asked for.
+///
+/// # Errors
+/// As [`run`].
+pub(super) fn rows(args: &BenchArgs) -> Result<Vec<Row>> {
+    let folder = std::env::temp_dir().join(format!("cpc-stream-bench-{}", std::process::id()));
+    let io = |e: std::io::Error| Error::internal(format!("{}: {e}", folder.display()));
+    fs::create_dir_all(&folder).map_err(io)?;
+    let rows = measure_all(args, &folder);
+    fs::remove_dir_all(&folder).map_err(io)?;
+    rows
 }
 
 fn measure_all(args: &BenchArgs, folder: &Path) -> Result<Vec<Row>> {
