@@ -103,12 +103,15 @@ mod frame;
 mod units;
 
 mod audio_file;
+mod backoff;
 mod kernels;
 mod mqtt;
 mod nn;
 mod output_file;
 mod realtime;
 mod ring;
+#[cfg(feature = "lab")]
+mod roc;
 mod table_file;
 mod telemetry;
 #[cfg(feature = "lab")]

@@ -28,6 +28,18 @@ pub fn is_valid_sample(sample: f32) -> bool {
     sample.abs() <= LARGEST_SAMPLE
 }
 
+/// A sample as an integer of 16 bits: the nearest of 32,768 steps to full scale, which is as far as it goes.
+#[must_use]
+pub fn to_i16(sample: f32) -> i16 {
+    (sample * 32_768.0).round().clamp(-32_768.0, 32_767.0) as i16
+}
+
+/// An integer of 16 bits as a sample in [-1, 1): the inverse of [`to_i16`].
+#[must_use]
+pub fn from_i16(sample: i16) -> f32 {
+    f32::from(sample) / 32_768.0
+}
+
 /// Seconds from the first sample of the stream to sample `index`.
 #[must_use]
 pub fn samples_to_seconds(index: u64) -> f64 {

@@ -5,7 +5,7 @@ mod session;
 
 use std::path::Path;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cpal::HostId;
 use cpal::traits::{DeviceTrait, HostTrait};
@@ -14,7 +14,7 @@ use super::config::CaptureConfig;
 use super::intake::Intake;
 use super::names::{self, InputInfo};
 use super::rate::RateCheck;
-use super::source::{RetryDelay, SourceChange, SourceLink};
+use super::source::{SourceChange, SourceLink, retries};
 use super::stable;
 use super::timeline::Timeline;
 use crate::error::{Error, Result};
@@ -112,7 +112,7 @@ pub(super) fn run(name: &str, capture: &CaptureConfig, intake: Intake, link: &So
     let mut callback_state =
         Box::new(CallbackState { intake, timeline: Timeline::default(), rate: RateCheck::default() });
     let mut reported: Option<String> = None;
-    let mut delay = RetryDelay::default();
+    let mut delay = retries();
     while !link.stopping() {
         silence_libasound();
         link.counters.opening.store(true, Ordering::Relaxed);
@@ -121,7 +121,8 @@ pub(super) fn run(name: &str, capture: &CaptureConfig, intake: Intake, link: &So
         let returned = match attempt {
             Ok(session) => {
                 link.notify(SourceChange::Online { description: session.description().to_owned() });
-                (reported, delay) = (None, RetryDelay::default());
+                reported = None;
+                delay.reset();
                 let loss = session.watch(link);
                 if let Some(DeviceLoss { reason, wrong_rate }) = loss {
                     link.report_offline(&mut reported, format!("{name}: {reason}"));
@@ -142,7 +143,7 @@ pub(super) fn run(name: &str, capture: &CaptureConfig, intake: Intake, link: &So
             return;
         };
         callback_state = returned;
-        delay.wait(link);
+        link.sleep_until(Instant::now() + delay.pause());
     }
 }
 

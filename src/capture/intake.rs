@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::counters::SourceCounters;
 use crate::error::{Error, Result};
 use crate::ring::RingWriter;
-use crate::units::is_valid_sample;
+use crate::units::{from_i16, is_valid_sample};
 
 /// Samples of one stream that are converted at a time.
 const BLOCK: usize = 1024;
@@ -29,7 +29,7 @@ macro_rules! pcm {
 pcm! {
     i8 => |x| f32::from(x) / 128.0,
     u8 => |x| (f32::from(x) - 128.0) / 128.0,
-    i16 => |x| f32::from(x) / 32_768.0,
+    i16 => |x| from_i16(x),
     u16 => |x| (f32::from(x) - 32_768.0) / 32_768.0,
     i32 => |x| (f64::from(x) / 2_147_483_648.0) as f32,
     f32 => |x| x,

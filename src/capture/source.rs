@@ -12,6 +12,7 @@ use super::counters::SourceCounters;
 use super::driver::{Opened, Opening};
 use super::intake::{ChannelSelection, Intake};
 use super::mic::MqttAudioInput;
+use crate::backoff::Backoff;
 use crate::error::{Error, Result};
 use crate::mqtt::Incoming;
 use crate::ring::{RingReader, ring};
@@ -237,28 +238,9 @@ impl Drop for SourceHandle {
     }
 }
 
-/// The delay until the next attempt to open a live source: it doubles, and begins anew after a success.
-#[derive(Debug)]
-pub(super) struct RetryDelay(Duration);
-
-impl Default for RetryDelay {
-    fn default() -> Self {
-        Self(FIRST_RETRY)
-    }
-}
-
-impl RetryDelay {
-    /// The next one is this long.
-    #[cfg(feature = "capture")]
-    pub(super) fn set(&mut self, delay: Duration) {
-        self.0 = delay;
-    }
-
-    /// Waits, unless the source is to stop.
-    pub(super) fn wait(&mut self, link: &SourceLink) {
-        link.sleep_until(Instant::now() + self.0);
-        self.0 = (self.0 * 2).min(LAST_RETRY);
-    }
+/// The pauses between attempts to open a live source.
+pub(super) fn retries() -> Backoff {
+    Backoff::new((FIRST_RETRY, LAST_RETRY))
 }
 
 /// The connection of a source's thread to the rest of the program.

@@ -15,6 +15,7 @@ use super::intake::Intake;
 use super::source::{SourceChange, SourceLink};
 use crate::audio_file::{AudioReader, container, frames};
 use crate::error::Result;
+use crate::units::from_i16;
 
 /// Bytes read at once at most.
 const BUFFER: usize = 16 * 1024;
@@ -304,7 +305,7 @@ pub fn decode(bytes: &[u8], format: PcmFormat, samples: &mut Vec<f32>) {
     match format {
         PcmFormat::S16le => {
             let integers = bytes.as_chunks().0.iter().map(|&b| i16::from_le_bytes(b));
-            samples.extend(integers.map(|x| f32::from(x) / 32_768.0));
+            samples.extend(integers.map(from_i16));
         }
         PcmFormat::F32le => samples.extend(bytes.as_chunks().0.iter().map(|&b| f32::from_le_bytes(b))),
     }

@@ -23,7 +23,7 @@ use super::driver::{Opened, Opening, SourceDriver};
 use super::flow::FlowMonitor;
 use super::ids;
 use super::intake::Intake;
-use super::source::{LAST_RETRY, RetryDelay, SourceChange, SourceLink};
+use super::source::{LAST_RETRY, SourceChange, SourceLink, retries};
 use crate::error::Result;
 
 /// A sender on a network.
@@ -84,7 +84,7 @@ fn run(address: &Address, (form, transport): (PcmForm, RtspTransport), intake: I
     let measured = !matches!(address, Address::Ffmpeg(_));
     let receiver = PcmReceiver::new(form, intake, link, measured);
     let mut source = NetworkSource { address, form, receiver, link, offline: None, transcoded: None };
-    let mut delay = RetryDelay::default();
+    let mut delay = retries();
     while !link.stopping() {
         let end = match Connection::open(address, form, transport) {
             Ok(mut connection) => source.listen(&mut connection),
@@ -99,11 +99,11 @@ fn run(address: &Address, (form, transport): (PcmForm, RtspTransport), intake: I
             ConnectionEnd::Lost { reason, received } => {
                 source.report_offline(format!("{address}: {reason}"));
                 if received {
-                    delay = RetryDelay::default();
+                    delay.reset();
                 }
             }
         }
-        delay.wait(link);
+        link.sleep_until(Instant::now() + delay.pause());
     }
 }
 

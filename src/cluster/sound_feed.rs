@@ -11,6 +11,7 @@ use futures_util::StreamExt;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::jetstream::{JetStream, RETRY_INTERVAL};
+use crate::backoff::Backoff;
 
 /// How long a consumer may deliver nothing, at first and at most: a microphone may be silent.
 const PATIENCE: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(30));
@@ -24,7 +25,7 @@ pub(super) struct SoundFeed {
     messages: Option<Ordered>,
     /// When the servers are asked, if nothing comes.
     due: Instant,
-    patience: Duration,
+    patience: Backoff,
 }
 
 impl SoundFeed {
@@ -36,7 +37,7 @@ impl SoundFeed {
             next: start,
             messages: None,
             due: Instant::now(),
-            patience: PATIENCE.0,
+            patience: Backoff::new(PATIENCE),
         }
     }
 
@@ -61,8 +62,8 @@ impl SoundFeed {
                         continue;
                     }
                     self.next = number + 1;
-                    self.patience = PATIENCE.0;
-                    self.due = Instant::now() + self.patience;
+                    self.patience.reset();
+                    self.due = Instant::now() + self.patience.upcoming();
                     return Ok(message);
                 }
                 Some(other) => {
@@ -108,8 +109,7 @@ impl SoundFeed {
                 }
             }
         }
-        self.due = Instant::now() + self.patience;
-        self.patience = (self.patience * 2).min(PATIENCE.1);
+        self.due = Instant::now() + self.patience.pause();
         Ok(())
     }
 }

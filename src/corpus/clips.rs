@@ -8,7 +8,7 @@ use super::Selection;
 use crate::audio_file::read_mono;
 use crate::error::{Error, Result};
 use crate::resample::resample_clip;
-use crate::units::{HOP, MODEL_RATE};
+use crate::units::{HOP, MODEL_RATE, from_i16, to_i16};
 
 /// Seconds of a clip that are kept; a longer one ends here.
 pub const LONGEST_CLIP_S: usize = 60;
@@ -65,8 +65,7 @@ impl Clip {
     #[must_use]
     pub fn up_to(row: ClipRow, samples: &[f32], longest_s: usize) -> Option<Self> {
         let whole = samples.len().min(longest_s * MODEL_RATE as usize) / HOP * HOP;
-        let to_integer = |x: &f32| (x * 32768.0).round().clamp(-32768.0, 32767.0) as i16;
-        let samples: Vec<i16> = samples.iter().take(whole).map(to_integer).collect();
+        let samples: Vec<i16> = samples.iter().take(whole).map(|&x| to_i16(x)).collect();
         if samples.is_empty() { None } else { Some(Self { row, samples }) }
     }
 
@@ -78,7 +77,7 @@ impl Clip {
 
     /// Samples in [-1, 1].
     pub fn samples(&self) -> impl Iterator<Item = f32> + '_ {
-        self.samples.iter().map(|&x| f32::from(x) / 32768.0)
+        self.samples.iter().map(|&x| from_i16(x))
     }
 
     /// For each frame whether it holds sound: a sample beyond two steps of 16 bit. Padding does not.

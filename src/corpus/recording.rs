@@ -1,6 +1,6 @@
 //! One recording and the windows that can be cut from it.
 
-use crate::units::HOP;
+use crate::units::{HOP, from_i16, to_i16};
 
 /// Sound from one source at 16 kHz, digital silence taken out.
 #[derive(Debug, Clone)]
@@ -35,8 +35,7 @@ impl Recording {
     pub fn push_piece(&mut self, samples: &[f32]) {
         for hop in samples.chunks(HOP) {
             if hop.iter().any(|x| x.abs() > 2.0 / 32768.0) {
-                self.samples
-                    .extend(hop.iter().map(|x| (x * 32767.0).round().clamp(-32768.0, 32767.0) as i16));
+                self.samples.extend(hop.iter().map(|&x| to_i16(x)));
             }
         }
     }
@@ -71,7 +70,7 @@ impl Recording {
             return false;
         };
         for (to, &from) in out.iter_mut().zip(piece) {
-            *to = (f32::from(from) / 32768.0 * gain).clamp(-1.0, 1.0);
+            *to = (from_i16(from) * gain).clamp(-1.0, 1.0);
         }
         true
     }

@@ -3,10 +3,10 @@
 use candle_core::Tensor;
 use serde::Serialize;
 
-use super::roc::Roc;
 use crate::error::{Error, Result};
 use crate::model::{Cpc, WINDOW};
 use crate::predict::mixtures;
+use crate::roc::Roc;
 use crate::units::HOP;
 
 /// Frames of a window.

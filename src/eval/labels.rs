@@ -10,12 +10,12 @@ use serde::Serialize;
 use super::columns::{Column, ColumnCard, Example};
 use super::features::Features;
 use super::probe::Progress;
-use super::roc::Roc;
 use super::sounds_in_sites::{Scene, SitesTable, direction, occurrences, unit};
 use super::table::{Cell, Row, Table};
 use crate::corpus::{Clip, Selection};
 use crate::error::{Error, Result};
 use crate::nn::LabelSpace;
+use crate::roc::Roc;
 
 /// Coordinates of a block of a space.
 const COORDINATES: usize = 96;

@@ -19,7 +19,6 @@ pub mod logistic;
 pub mod mfcc;
 pub mod plot;
 pub mod probe;
-pub mod roc;
 pub mod soak;
 pub mod sounds_in_sites;
 pub mod supervised;

@@ -9,11 +9,11 @@ use serde::Serialize;
 
 use super::features::Features;
 use super::frame_pooling::pool;
-use super::roc::Roc;
 use super::table::{Cell, Row, Table};
 use crate::corpus::rare::{Material, rms};
 use crate::error::Result;
 use crate::nn::LabelSpace;
+use crate::roc::Roc;
 use crate::units::{FRAME_RATE, HOP};
 
 /// Frames of a scene, and those at its beginning that hold the site alone.

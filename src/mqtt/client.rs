@@ -14,6 +14,7 @@ use tokio::time::sleep;
 
 use super::link::{self, ConnectOptions, Delivery, Link, LinkEvent, Message};
 use super::{Incoming, IncomingMessage, LogRateLimiter};
+use crate::backoff::Backoff;
 use crate::error::{Error, Result};
 
 /// Most messages in the queue to the thread; others are dropped and counted.
@@ -155,7 +156,7 @@ struct ClientTask {
 
 impl ClientTask {
     async fn run(&mut self) {
-        let mut pause = PAUSES.0;
+        let mut backoff = Backoff::new(PAUSES);
         loop {
             let started = Instant::now();
             let end = self.connection().await;
@@ -172,12 +173,11 @@ impl ClientTask {
             }
             self.log_limiter.log(true, format!("{}: the broker is away ({reason})", self.purpose));
             if started.elapsed() >= GOOD_CONNECTION {
-                pause = PAUSES.0;
+                backoff.reset();
             }
-            if self.wait(pause).await {
+            if self.wait(backoff.jittered()).await {
                 return;
             }
-            pause = (pause * 2).min(PAUSES.1);
         }
     }
 

@@ -10,7 +10,6 @@ mod refused;
 mod request_check;
 
 use std::collections::{BTreeMap, VecDeque};
-use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
@@ -26,6 +25,7 @@ use super::publisher::json;
 use super::request_handler::RequestHandler;
 use super::selfcheck::SelfCheck;
 use super::status::{LinkState, PublisherStatus};
+use crate::backoff::Backoff;
 use crate::mqtt::LogRateLimiter;
 use crate::mqtt::Protocol;
 use crate::mqtt::link::{ConnectOptions, Delivery, Link, LinkEvent, Message, is_takeover, is_too_large};
@@ -172,8 +172,7 @@ impl Session {
 
     /// Runs until it is stopped.
     pub(super) async fn run(mut self) {
-        let (shortest, longest) = self.settings.backoff;
-        let mut pause = shortest;
+        let mut backoff = Backoff::new(self.settings.backoff);
         loop {
             let started = Instant::now();
             self.link(LinkState::Connecting);
@@ -184,14 +183,13 @@ impl Session {
             let SessionEnd::Lost(reason) = end else { break };
             let was_good = started.elapsed() >= GOOD_CONNECTION;
             if was_good {
-                pause = shortest;
+                backoff.reset();
             }
             let reason = self.explain(reason, was_good);
             self.log_limiter.log(true, format!("the broker is away ({reason}); events wait in the outbox; `cpc-stream mqtt test` says why"));
-            if self.wait(jittered(pause)).await {
+            if self.wait(backoff.jittered()).await {
                 break;
             }
-            pause = (pause * 2).min(longest);
         }
         let _ = self.receipts.send(SessionEvent::Stopped);
     }
@@ -383,10 +381,4 @@ impl Session {
         ];
         due.into_iter().flatten().fold(far, Instant::min)
     }
-}
-
-/// Between three quarters of `pause` and all of it, so that a fleet does not reconnect at the same moment.
-fn jittered(pause: Duration) -> Duration {
-    let fraction = (RandomState::new().hash_one(0u8) >> 11) as f64 / (1u64 << 53) as f64;
-    pause.mul_f64(0.75 + 0.25 * fraction)
 }

@@ -15,6 +15,7 @@ use crate::detect::{BackgroundModel, FeatureExtractor, ROW};
 use crate::error::{Error, Result};
 use crate::model::{Cpc, Manifest};
 use crate::nn::{StreamingModule, Tensors, WeightSource};
+use crate::roc::Roc;
 use crate::units::{BANDS, FRAME_RATE, HOP, seconds_to_frames};
 
 /// Rows of a second.
@@ -277,24 +278,18 @@ fn reference_maxima(critic: &Critic, plain: &[SceneFeatures], shape: &CriticConf
 
 /// Mean loss and AUC over rows of held-out scenes.
 fn evaluate(critic: &Critic, held: &[(u64, SceneFeatures)], shape: &CriticConfig) -> Result<(f64, f64)> {
-    let (mut losses, mut scores) = (Vec::new(), Vec::new());
+    let (mut losses, mut foreign, mut normal) = (Vec::new(), Vec::new(), Vec::new());
     for (_, notes) in held {
         let batch = batch_of(&[(notes, 0, notes.labels.len())], shape)?;
         losses.push(f64::from(loss_of(critic, &batch)?.to_scalar::<f32>()?));
         let logits = critic.forward(&batch.features)?.flatten_all()?.to_vec1::<f32>()?;
-        let known = notes.labels.iter().zip(logits).skip(LEAD);
-        scores.extend(known.filter_map(|(answer, logit)| answer.map(|a| (logit, a > 0.5))));
-    }
-    scores.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let (mut below, mut won, mut strange) = (0f64, 0f64, 0f64);
-    for (_, foreign) in &scores {
-        if *foreign {
-            won += below;
-            strange += 1.0;
-        } else {
-            below += 1.0;
+        for (answer, logit) in notes.labels.iter().zip(logits).skip(LEAD) {
+            if let Some(answer) = answer {
+                let of = if *answer > 0.5 { &mut foreign } else { &mut normal };
+                of.push(f64::from(logit));
+            }
         }
     }
     let mean = losses.iter().sum::<f64>() / losses.len().max(1) as f64;
-    Ok((mean, won / (strange * below).max(1.0)))
+    Ok((mean, Roc::of(&foreign, &normal).map_or(0.0, |roc| roc.auc())))
 }

@@ -19,7 +19,7 @@ use crate::error::{Error, Result};
 use crate::event::{Finding, Phase};
 use crate::output_file::write_whole;
 use crate::runtime::{Engine, EngineOutput};
-use crate::units::{HOP, MODEL_RATE};
+use crate::units::{HOP, MODEL_RATE, to_i16};
 
 /// Seconds of the machines alone, on which the demo calibrates (the first second settles).
 const QUIET_S: f64 = 61.0;
@@ -193,7 +193,7 @@ fn save(scenes: [&Scene; 2], path: &Path, out: &mut Output) -> Result<()> {
     let mut write = || -> hound::Result<()> {
         let mut file = hound::WavWriter::new(&mut wav, spec)?;
         for sample in left.iter().zip(right).flat_map(|(left, right)| [left, right]) {
-            file.write_sample((sample * 32767.0).round() as i16)?;
+            file.write_sample(to_i16(*sample))?;
         }
         file.finalize()
     };

@@ -17,6 +17,7 @@ use crate::cli::args::stop_flag;
 use crate::error::Result;
 use crate::publish::check_id;
 use crate::ring::Read;
+use crate::units::to_i16;
 
 /// Longest wait for sound.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
@@ -138,18 +139,13 @@ impl MicrophonePublisher {
         let samples = self.samples.drain(..count);
         let bytes: Vec<u8> = match self.format {
             PcmFormat::F32le => samples.flat_map(f32::to_le_bytes).collect(),
-            PcmFormat::S16le => samples.flat_map(|x| to_integer(x).to_le_bytes()).collect(),
+            PcmFormat::S16le => samples.flat_map(|x| to_i16(x).to_le_bytes()).collect(),
         };
         let pcm = PcmForm { rate: self.rate, channels: 1, format: self.format };
         let piece = Piece { pcm, session: self.session, first: self.next, bytes, coding: self.coding };
         self.next += count as u64;
         self.sender.send(piece, Instant::now());
     }
-}
-
-/// A sample as an integer of 16 bits, the inverse of how it is read.
-fn to_integer(x: f32) -> i16 {
-    (x * 32_768.0).round().clamp(-32_768.0, 32_767.0) as i16
 }
 
 fn log_notice(notice: &Notice) {

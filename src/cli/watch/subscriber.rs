@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::time::{sleep, timeout_at};
 
 use super::{WatchArgs, lines};
+use crate::backoff::Backoff;
 use crate::error::{Error, Result};
 use crate::mqtt::BrokerAddress;
 use crate::mqtt::link::{self, ConnectOptions, Link, LinkEvent, Message};
@@ -45,13 +46,13 @@ pub(super) fn run(args: &WatchArgs) -> Result<()> {
     let result = runtime.block_on(async {
         let by = Instant::now() + FIRST;
         let mut connected = false;
-        let mut pause = PAUSES.0;
+        let mut backoff = Backoff::new(PAUSES);
         loop {
             let mut link = Link::start(&options);
             let session = watch.session(&mut link, &mut connected, by);
             match session.await? {
                 SessionEnd::Done => return Ok(()),
-                SessionEnd::Lost(reason) if !connected && Instant::now() + pause >= by => {
+                SessionEnd::Lost(reason) if !connected && Instant::now() + backoff.upcoming() >= by => {
                     return Err(unreachable(&address, &reason));
                 }
                 SessionEnd::Lost(reason) => {
@@ -60,8 +61,7 @@ pub(super) fn run(args: &WatchArgs) -> Result<()> {
                     }
                 }
             }
-            sleep(pause).await;
-            pause = (pause * 2).min(PAUSES.1);
+            sleep(backoff.pause()).await;
         }
     });
     runtime.shutdown_background();

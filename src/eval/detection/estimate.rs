@@ -5,7 +5,7 @@ use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
 
 use super::outcome::{Anomaly, Outcome, Segment};
-use crate::eval::roc::Roc;
+use crate::roc::Roc;
 
 /// Normal segments within so many seconds go together: neighbours are alike.
 const BLOCK_S: f64 = 10.0;

@@ -7,7 +7,7 @@ use super::outcome::Outcome;
 use crate::corpus::rare::{ControlKind, Stream};
 use crate::error::{Error, Result};
 use crate::eval::baselines::ROW;
-use crate::eval::roc::Roc;
+use crate::roc::Roc;
 use crate::units::FRAME_RATE;
 
 const INK: RGBColor = RGBColor(40, 40, 40);

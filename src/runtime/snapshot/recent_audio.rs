@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use crate::event::{Finding, Phase};
-use crate::units::{BANDS, FRAME_RATE, HOP, seconds_to_samples};
+use crate::units::{BANDS, FRAME_RATE, HOP, seconds_to_samples, to_i16};
 
 /// Frames that are kept: enough for the longest event of the defaults with its pre-roll, and the delay until its end is
 /// reported.
@@ -81,7 +81,7 @@ impl RecentAudio {
             self.bands.push_back(row);
         }
         if self.keep.samples {
-            self.hops.push_back(hop.map(|x| (x.clamp(-1.0, 1.0) * f32::from(i16::MAX)).round() as i16));
+            self.hops.push_back(hop.map(to_i16));
         }
         self.count += 1;
         self.next = index + 1;

@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::cli::args::stdout;
 use crate::corpus::rare::{Stream, StreamPlan};
 use crate::error::{Error, Result};
-use crate::units::{MODEL_RATE, samples_to_seconds};
+use crate::units::{MODEL_RATE, samples_to_seconds, to_i16};
 
 const TRUTH: &str = "file,family,collection,background,role,kind,label,ratio_db,onset_s,offset_s,known_from_s,\
                      unclear_until_s\n";
@@ -73,7 +73,7 @@ fn write_wav(path: &Path, samples: &[f32]) -> Result<()> {
     let write = || -> std::result::Result<(), hound::Error> {
         let mut wav = hound::WavWriter::create(path, spec)?;
         for x in samples {
-            wav.write_sample((x * 32767.0).round() as i16)?;
+            wav.write_sample(to_i16(*x))?;
         }
         wav.finalize()
     };

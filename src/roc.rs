@@ -3,20 +3,20 @@
 use serde::Serialize;
 
 /// False-positive rate up to which [`Roc::partial_auc`] looks.
-pub const MAX_FPR: f64 = 0.1;
+pub(crate) const MAX_FPR: f64 = 0.1;
 
 /// How well a score sets positives above negatives.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Roc {
+pub(crate) struct Roc {
     /// (false-positive rate, true-positive rate) from (0, 0) to (1, 1), one for each distinct score from the highest
     /// down.
-    pub points: Vec<(f64, f64)>,
+    pub(crate) points: Vec<(f64, f64)>,
 }
 
 impl Roc {
     /// Of the scores of positives and of negatives; none where one of them is empty.
     #[must_use]
-    pub fn of(positives: &[f64], negatives: &[f64]) -> Option<Self> {
+    pub(crate) fn of(positives: &[f64], negatives: &[f64]) -> Option<Self> {
         if positives.is_empty() || negatives.is_empty() {
             return None;
         }
@@ -38,21 +38,21 @@ impl Roc {
 
     /// Area under the curve: 0.5 for a guess, 1 for a perfect score.
     #[must_use]
-    pub fn auc(&self) -> f64 {
+    pub(crate) fn auc(&self) -> f64 {
         self.area(1.0)
     }
 
     /// Area up to a false-positive rate of [`MAX_FPR`], brought to 0.5 for a guess and 1 for a perfect score:
     /// ½·(1 + (A − min)/(max − min)) with min = fpr²/2 and max = fpr (McClish, Medical Decision Making 9, 1989).
     #[must_use]
-    pub fn partial_auc(&self) -> f64 {
+    pub(crate) fn partial_auc(&self) -> f64 {
         let (least, most) = (MAX_FPR * MAX_FPR / 2.0, MAX_FPR);
         0.5 * (1.0 + (self.area(MAX_FPR) - least) / (most - least))
     }
 
     /// True-positive rate at a false-positive rate.
     #[must_use]
-    pub fn at(&self, fpr: f64) -> f64 {
+    pub(crate) fn at(&self, fpr: f64) -> f64 {
         let mut last = (0.0, 0.0);
         for &(x, y) in &self.points {
             if x > fpr {
