@@ -138,18 +138,19 @@ mod tests {
     proptest! {
         #[test]
         fn more_surprise_is_no_lower_score(
-            terms in prop::array::uniform8(0.0..30.0f64),
+            terms in prop::collection::vec(0.0..30.0f64, TERMS),
             at in 0..TERMS,
             more in 0.0..10.0f64,
             site in 0.0..1.0f64,
             critic in prop::option::of(0.0..12.0f64),
         ) {
-            let mut values = terms.map(Some);
+            let mut values = [None; TERMS];
+            values.iter_mut().zip(&terms).for_each(|(value, &term)| *value = Some(term));
             let before = of_site(site).score(&values, critic).unwrap();
             values[at] = Some(terms[at] + more);
             let after = of_site(site).score(&values, critic).unwrap();
             prop_assert!(after >= before - 1e-12);
-            let largest = terms.into_iter().chain(critic).fold(0.0, f64::max);
+            let largest = terms.iter().copied().chain(critic).fold(0.0, f64::max);
             prop_assert!(before <= largest + 1e-12);
         }
     }
