@@ -12,4 +12,4 @@ if [ "$(uname -m)" != aarch64 ]; then
     export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER="qemu-aarch64-static -L /usr/aarch64-linux-gnu"
 fi
 [ $# -gt 0 ] || set -- kernels:: nn:: encode:: context:: predict::
-cargo test --release --locked --lib --no-default-features --target $target -- "$@"
+cargo test --release --locked --lib --no-default-features --features mqtt,http --target $target -- "$@"
