@@ -1,8 +1,7 @@
 //! Access rules of requests.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{Extension, Request, State};
@@ -10,9 +9,9 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header, uri::Authority};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use subtle::ConstantTimeEq;
-use tokio::time::sleep;
 
 use super::config::Tokens;
+use super::guesses::GuessLimiter;
 use crate::telemetry::LogThrottle;
 
 /// Content security policy: own files only, nothing inline.
@@ -23,8 +22,8 @@ const CONTENT: &str = "default-src 'none'; script-src 'self'; style-src 'self'; 
 const CONTENT_IN_A_FRAME: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src \
                                   'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'";
 
-/// Delay of the answer to a wrong token, against guessing.
-const WRONG: Duration = Duration::from_secs(1);
+/// Addresses that each proxy on the way has added, the nearest one last.
+const FORWARDED_FOR: &str = "x-forwarded-for";
 
 /// The rules.
 pub(super) struct AccessGuard {
@@ -32,8 +31,9 @@ pub(super) struct AccessGuard {
     hosts: Vec<String>,
     /// Trusted proxies: they authenticate their users; host names and origins are those of the proxy.
     proxies: Vec<IpAddr>,
+    guesses: Arc<GuessLimiter>,
     /// Throttle of log lines about wrong tokens.
-    guesses: LogThrottle,
+    log: LogThrottle,
 }
 
 /// Address of the client.
@@ -67,7 +67,8 @@ pub(super) fn name_of(peer: Option<Extension<Peer>>) -> String {
 impl AccessGuard {
     pub(super) fn new(tokens: Tokens, hosts: &[String], proxies: &[IpAddr]) -> Arc<Self> {
         let hosts = hosts.iter().map(|host| host.to_ascii_lowercase()).collect();
-        Arc::new(Self { tokens, hosts, proxies: proxies.to_vec(), guesses: LogThrottle::new() })
+        let (guesses, log) = (GuessLimiter::new(), LogThrottle::new());
+        Arc::new(Self { tokens, hosts, proxies: proxies.to_vec(), guesses, log })
     }
 
     /// Routes behind the token, where there is one.
@@ -85,26 +86,45 @@ impl AccessGuard {
         self.tokens.operator.is_some()
     }
 
-    /// The role of a request by its token. Without a configured token everybody may read.
-    fn role(&self, headers: &HeaderMap, trusted: bool) -> Option<Role> {
-        let shown = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let shown = shown.and_then(|value| value.split_once(' ')).filter(|(scheme, _)| {
-            // Prometheus and curl write `Bearer`, other clients in lower case
-            scheme.eq_ignore_ascii_case("bearer")
-        });
+    /// The token that a request shows, where there are tokens at all. Other schemes are for proxies.
+    fn shown(&self, headers: &HeaderMap) -> Option<String> {
+        if self.tokens.viewer.is_none() && self.tokens.operator.is_none() {
+            return None;
+        }
+        let shown = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+        let (scheme, token) = shown.split_once(' ')?;
+        // Prometheus and curl write `Bearer`, other clients in lower case
+        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned())
+    }
+
+    /// The role of those who have this token.
+    fn role(&self, shown: &str) -> Option<Role> {
         let is = |token: &Option<String>| {
-            let known = shown.zip(token.as_ref());
-            known.is_some_and(|((_, shown), token)| {
-                bool::from(shown.trim().as_bytes().ct_eq(token.as_bytes()))
-            })
+            token.as_ref().is_some_and(|token| bool::from(shown.as_bytes().ct_eq(token.as_bytes())))
         };
         if is(&self.tokens.operator) {
             Some(Role::Operator)
-        } else if trusted || self.tokens.viewer.is_none() || is(&self.tokens.viewer) {
-            Some(Role::Viewer)
         } else {
-            None
+            is(&self.tokens.viewer).then_some(Role::Viewer)
         }
+    }
+
+    /// The role of those who show no token. Without a configured one everybody may read.
+    fn role_without(&self, trusted: bool) -> Option<Role> {
+        (trusted || self.tokens.viewer.is_none()).then_some(Role::Viewer)
+    }
+
+    /// The address of whoever asks: behind a trusted proxy the one that it names.
+    fn client(&self, request: &Request) -> IpAddr {
+        let peer =
+            request.extensions().get::<Peer>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0);
+        if !self.proxies.contains(&peer) {
+            return peer;
+        }
+        let named = request.headers().get_all(FORWARDED_FOR).iter().filter_map(|value| value.to_str().ok());
+        let named: Vec<&str> = named.flat_map(|value| value.split(',')).collect();
+        let addresses = named.iter().rev().map_while(|text| text.trim().parse::<IpAddr>().ok());
+        addresses.into_iter().find(|address| !self.proxies.contains(address)).unwrap_or(peer)
     }
 
     /// Whether it comes from a trusted proxy.
@@ -146,23 +166,40 @@ impl AccessGuard {
 }
 
 async fn token(State(guard): State<Arc<AccessGuard>>, mut request: Request, next: Next) -> Response {
-    if let Some(role) = guard.role(request.headers(), guard.trusts(&request)) {
+    let mut why = "show the token of http.token_file: Authorization: Bearer TOKEN\n";
+    let role = match guard.shown(request.headers()) {
+        None => guard.role_without(guard.trusts(&request)),
+        Some(shown) => {
+            let client = guard.client(&request);
+            let attempt = match guard.guesses.admit(client).await {
+                Ok(attempt) => attempt,
+                Err(seconds) => return too_many(seconds),
+            };
+            let role = guard.role(&shown);
+            if role.is_some() {
+                attempt.succeed();
+            } else {
+                if let Some(held) = guard.log.allow() {
+                    tracing::warn!("{client} shows a wrong token at {}{held}", request.uri().path());
+                }
+                why = "this is no token of this daemon: show that of http.token_file or of http.operator_token_file\n";
+                attempt.fail().await;
+            }
+            role
+        }
+    };
+    if let Some(role) = role {
         request.extensions_mut().insert(role);
         return next.run(request).await;
     }
-    if request.headers().contains_key(header::AUTHORIZATION) {
-        if let Some(held) = guard.guesses.allow() {
-            let peer = request
-                .extensions()
-                .get::<Peer>()
-                .map_or_else(|| "somebody".to_owned(), |peer| peer.0.to_string());
-            tracing::warn!("{peer} shows a wrong token at {}{held}", request.uri().path());
-        }
-        sleep(WRONG).await;
-    }
     let ask = [(header::WWW_AUTHENTICATE, "Bearer realm=\"cpc-stream\"")];
-    (StatusCode::UNAUTHORIZED, ask, "show the token of http.token_file: Authorization: Bearer TOKEN\n")
-        .into_response()
+    (StatusCode::UNAUTHORIZED, ask, why).into_response()
+}
+
+/// The answer to a token that is not compared.
+fn too_many(seconds: u64) -> Response {
+    let why = format!("too many wrong tokens came; show yours again in {seconds} s\n");
+    (StatusCode::TOO_MANY_REQUESTS, [(header::RETRY_AFTER, seconds.to_string())], why).into_response()
 }
 
 async fn rules(State(guard): State<Arc<AccessGuard>>, request: Request, next: Next) -> Response {
@@ -197,7 +234,10 @@ mod tests {
         let token = |text: &str| Some(text.to_owned());
         let viewer = Tokens { viewer: token("0123456789abcdef"), operator: None };
         let guard = AccessGuard::new(viewer.clone(), &[], &[]);
-        let knows = |value: &'static str| guard.role(&headers(&[("authorization", value)]), false).is_some();
+        let role = |guard: &AccessGuard, value: &'static str| {
+            guard.shown(&headers(&[("authorization", value)])).and_then(|shown| guard.role(&shown))
+        };
+        let knows = |value: &'static str| role(&guard, value).is_some();
         assert!(knows("Bearer 0123456789abcdef") && knows("bearer 0123456789abcdef"));
         for wrong in
             ["Bearer 0123456789abcdeg", "Bearer 0123456789abcde", "Bearer ", "Basic 0123456789abcdef", "x"]
@@ -205,16 +245,33 @@ mod tests {
             assert!(!knows(wrong), "{wrong}");
         }
         let open = AccessGuard::new(Tokens::default(), &[], &[]);
-        assert!(
-            guard.role(&HeaderMap::new(), false).is_none()
-                && guard.role(&HeaderMap::new(), true) == Some(Role::Viewer)
-                && open.role(&HeaderMap::new(), false) == Some(Role::Viewer)
+        let without = [guard.role_without(false), guard.role_without(true), open.role_without(false)];
+        assert_eq!(without, [None, Some(Role::Viewer), Some(Role::Viewer)]);
+        assert_eq!(
+            open.shown(&headers(&[("authorization", "Bearer left-over")])),
+            None,
+            "nothing is guessed"
         );
         let both = AccessGuard::new(Tokens { operator: token("fedcba9876543210"), ..viewer }, &[], &[]);
-        let role = |value: &'static str| both.role(&headers(&[("authorization", value)]), false);
-        assert_eq!(role("Bearer fedcba9876543210"), Some(Role::Operator));
-        assert_eq!(role("Bearer 0123456789abcdef"), Some(Role::Viewer));
-        assert_eq!((role("Bearer fedcba9876543211"), both.role(&HeaderMap::new(), false)), (None, None));
+        assert_eq!(role(&both, "Bearer fedcba9876543210"), Some(Role::Operator));
+        assert_eq!(role(&both, "Bearer 0123456789abcdef"), Some(Role::Viewer));
+        assert_eq!(role(&both, "Bearer fedcba9876543211"), None);
+    }
+
+    #[test]
+    fn behind_a_trusted_proxy_the_client_is_the_one_that_it_names() {
+        let of = |text: &str| text.parse::<IpAddr>().unwrap();
+        let guard = AccessGuard::new(Tokens::default(), &[], &[of("10.0.0.1"), of("10.0.0.2")]);
+        let client = |peer: &str, forwarded: &'static str| {
+            let mut request = Request::new(axum::body::Body::empty());
+            request.extensions_mut().insert(Peer(of(peer)));
+            *request.headers_mut() = headers(&[(FORWARDED_FOR, forwarded)]);
+            guard.client(&request).to_string()
+        };
+        assert_eq!(client("10.0.0.1", "1.2.3.4, 192.168.1.7"), "192.168.1.7");
+        assert_eq!(client("10.0.0.1", "192.168.1.7, 10.0.0.2"), "192.168.1.7");
+        assert_eq!(client("10.0.0.1", "192.168.1.7, unknown"), "10.0.0.1");
+        assert_eq!(client("192.168.1.9", "1.2.3.4"), "192.168.1.9", "nobody else may name one");
     }
 
     #[test]

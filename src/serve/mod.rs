@@ -23,6 +23,9 @@
 //! an address. One that others can reach needs a token; on the own machine without one, names of foreign hosts are
 //! refused, so that no website can read through the browser.
 //!
+//! A wrong token is refused, also where none is needed to read; guesses are delayed and limited, for each address and for all
+//! together (`guesses`).
+//!
 //! The spectrum of a stream is made only while a page looks at it. A client that does not take what it asked for is
 //! dropped: neither the analysis nor other clients wait for it.
 
@@ -35,6 +38,8 @@ mod events_api;
 mod export;
 #[cfg(feature = "http")]
 mod guard;
+#[cfg(feature = "http")]
+mod guesses;
 #[cfg(feature = "http")]
 mod http_thread;
 #[cfg(feature = "http")]

@@ -77,6 +77,36 @@ fn a_trusted_proxy_looks_without_the_token() {
     }
 }
 
+/// Each address has its own share of guesses; also where reading needs no token, a wrong one is refused.
+#[test]
+fn guesses_in_parallel_are_limited_and_lock_nobody_else_out() {
+    let home = tempfile::tempdir().unwrap();
+    std::fs::write(home.path().join("token"), format!("{TOKEN}\n")).unwrap();
+    let text = "[http]\nlisten = \"127.0.0.1:0\"\noperator_token_file = \"token\"\ntrusted_proxies = [\"127.0.0.1\"]\n";
+    std::fs::write(home.path().join("c.toml"), text).unwrap();
+    let mut daemon = start(home.path(), &["--config", "c.toml"]);
+    let at = address(&daemon);
+    let show = |client: &str, token: &str| {
+        let bearer = format!("Bearer {token}");
+        ask(&at, "GET", "/api/v1/overview", &[("Authorization", &bearer), ("X-Forwarded-For", client)])
+    };
+    std::thread::scope(|scope| {
+        let guess = |n: usize| show("10.0.0.1", &format!("guess-{n:016}"));
+        let guesses: Vec<_> = (0..40).map(|n| scope.spawn(move || guess(n))).collect();
+        daemon.await_log(&["10.0.0.1 shows a wrong token at /api/v1/overview"], LIMIT);
+        let other = show("10.0.0.2", TOKEN);
+        assert_eq!((other.code, &other.json()["review"]["allowed"]), (200, &true.into()), "another address");
+        let answers: Vec<_> = guesses.into_iter().map(|guess| guess.join().unwrap()).collect();
+        let of = |code: u16| answers.iter().filter(|answer| answer.code == code).count();
+        assert!((1..=8).contains(&of(401)) && of(401) + of(429) == 40, "{answers:?}");
+        assert!(answers.iter().all(|answer| answer.code == 401 || answer.head.contains("retry-after: ")));
+    });
+    // no guess, no limit; and who looks without a token does not become an operator by that
+    assert_eq!(get(&at, "/api/v1/overview").json()["review"]["allowed"], false);
+    drop(daemon.stdin());
+    daemon.finish(LIMIT);
+}
+
 #[test]
 fn without_a_token_only_this_machine_asks_and_no_website() {
     let home = tempfile::tempdir().unwrap();
