@@ -2,6 +2,7 @@
 
 mod listen;
 mod picture;
+mod place;
 mod show;
 
 use std::path::PathBuf;
@@ -9,6 +10,7 @@ use std::path::PathBuf;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use self::listen::Outcome;
+use self::place::Place;
 use super::args::{Output, SetThreads, open_model, stdout, use_threads};
 use super::run::RunArgs;
 use crate::capture::{self, SourceConfig};
@@ -41,6 +43,12 @@ pub(super) fn run(args: &CalibrateArgs, set: SetThreads) -> Result<()> {
     let config = args.run.load()?.config;
     use_threads(config.model.threads(), set)?;
     let sources = chosen(&config, &args.source)?;
+    let place =
+        if args.dry_run { None } else { Place::locked(&config, &sources, args.run.config.as_deref())? };
+    let mut out = stdout();
+    if let Some(warning) = place.as_ref().and_then(Place::warning) {
+        out.prose(format_args!("{warning}"))?;
+    }
     let (manifest, cpc) = open_model(config.model.file())?;
     // nothing is reported, so that a provisional calibration is of no use
     let detect = DetectConfig { provisional_seconds: 0.0, ..config.detect.clone() };
@@ -52,7 +60,7 @@ pub(super) fn run(args: &CalibrateArgs, set: SetThreads) -> Result<()> {
     let bar = ProgressBar::new(100).with_style(style);
     let outcomes = listen::listen(&mut engine, &sources, &config.capture, air.as_ref(), &bar)?;
     bar.finish_and_clear();
-    let (mut out, many) = (stdout(), outcomes.len() > 1);
+    let many = outcomes.len() > 1;
     let mut short = Vec::new();
     for Outcome { id, keep, learnt, offline } in outcomes {
         let Some(calibration) = learnt else {
@@ -69,9 +77,9 @@ pub(super) fn run(args: &CalibrateArgs, set: SetThreads) -> Result<()> {
         }
         if args.dry_run {
             out.prose(format_args!("{id}: nothing is kept (--dry-run)"))?;
-        } else if keep {
-            let kept = CalibrationStore::new(&config.state_folder()?).save(&id, &calibration.into())?;
-            out.prose(format_args!("{id}: kept in {}; `run` watches it at once", kept.display()))?;
+        } else if let Some(place) = place.as_ref().filter(|_| keep) {
+            let kept = CalibrationStore::new(&place.folder).save(&id, &calibration.into())?;
+            out.prose(format_args!("{id}: kept in {}; {}", kept.display(), place.reader()))?;
         } else {
             out.prose(format_args!(
                 "{id}: nothing is kept: `run` learns files and the standard input anew each time"

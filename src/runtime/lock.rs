@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 ///
 /// # Errors
 /// When another process holds it.
-pub(super) fn lock(state: &Path) -> Result<Option<File>> {
+pub(crate) fn lock(state: &Path) -> Result<Option<File>> {
     let open = || {
         std::fs::create_dir_all(state)?;
         OpenOptions::new().create(true).truncate(false).write(true).open(state.join("lock"))

@@ -62,6 +62,7 @@ pub use engine::Engine;
 pub use engine_output::EngineOutput;
 pub use event_builder::EventBuilder;
 pub use failover::trusted_difference;
+pub(crate) use lock::lock as lock_state;
 pub(crate) use microphones::open_microphones;
 pub use snapshot::Clip;
 pub use stream_memory::StreamMemory;

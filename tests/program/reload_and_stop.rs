@@ -106,6 +106,15 @@ fn a_second_daemon_on_the_folder_is_refused() {
         "{}",
         second.stderr
     );
+    // what is learnt beside it would be lost, so that nobody listens for minutes
+    let calibrate = run(home.path(), &[&["calibrate"], &arguments[..]].concat(), LONG);
+    assert_eq!(calibrate.code, Some(2), "{}", calibrate.stderr);
+    assert!(
+        calibrate.stderr.contains("a daemon uses the state folder")
+            && calibrate.stderr.contains("`recalibrate`"),
+        "{}",
+        calibrate.stderr
+    );
     assert!(first.runs());
     let (_, took) = first.stop(LONG);
     assert!(took <= PROMISED, "{took:?}");

@@ -17,3 +17,4 @@ mod state;
 mod unit;
 
 pub(super) use command::{DoctorArgs, run};
+pub(super) use state::OF_UNIT;

@@ -17,7 +17,7 @@ use crate::units::counted;
 const CHECK: &str = "state folder";
 const OUTBOX: &str = "outbox";
 /// The folder of the unit, which systemd names to the daemon alone.
-const OF_UNIT: &str = "/var/lib/cpc-stream";
+pub(in crate::cli) const OF_UNIT: &str = "/var/lib/cpc-stream";
 /// A disk that takes longer for one block delays events.
 const SLOW_MS: f64 = 500.0;
 
