@@ -110,9 +110,25 @@ impl Inference {
         let found: Vec<usize> =
             self.streams.iter().enumerate().filter(|(_, stream)| fits(stream)).map(|(at, _)| at).collect();
         if found.is_empty() {
-            return Err(unknown_stream(id.unwrap_or("at all")));
+            return Err(self.absent(id));
         }
         Ok(found)
+    }
+
+    /// Why a request finds no stream: it has given no sound yet, or there is none.
+    fn absent(&self, id: Option<&str>) -> Refusal {
+        let waits =
+            self.streams.iter().filter(|stream| stream.number.is_none() && !stream.closing && stream.owned);
+        let mut waiting = waits.map(|stream| stream.feed.id.as_str());
+        match id {
+            // where one is named, no other thread has it
+            Some(id) if waiting.any(|waiting| waiting == id) => Refusal::Failed(not_connected(id)),
+            Some(id) => unknown_stream(id),
+            None => match waiting.collect::<Vec<_>>().as_slice() {
+                [] => unknown_stream("at all"),
+                ids => Refusal::Elsewhere(not_connected(&ids.join(", "))),
+            },
+        }
     }
 
     /// Logs the change of the streams, and names them for the answer.
@@ -135,7 +151,7 @@ impl Inference {
     }
 
     fn snapshot(&mut self, of: &Snapshot) -> Result<Value, Refusal> {
-        let number = self.number_of(&of.stream).ok_or_else(|| unknown_stream(&of.stream))?;
+        let number = self.number_of(&of.stream).ok_or_else(|| self.absent(Some(&of.stream)))?;
         let excerpt = self.engine.last(number, of.seconds)?.filter(|_| self.snapshots.are_kept());
         let excerpt = excerpt.ok_or_else(|| {
             Error::config(
@@ -157,7 +173,7 @@ impl Inference {
         let Some((id, number)) = named.or(by_id) else {
             return Err(Refusal::Elsewhere(unknown("no event of that id is remembered".to_owned())));
         };
-        let stream = self.number_of(id).ok_or_else(|| unknown_stream(id))?;
+        let stream = self.number_of(id).ok_or_else(|| self.absent(Some(id)))?;
         let (verdict, id) = match request.verdict {
             Judgement::Normal => (Verdict::Normal, id.to_owned()),
             Judgement::Anomaly => (Verdict::Anomaly, id.to_owned()),
@@ -182,6 +198,13 @@ fn unknown_stream(id: &str) -> Refusal {
         format!("there is no stream {id}, or it is over"),
         "name a stream that the health document lists",
     ))
+}
+
+fn not_connected(ids: &str) -> Error {
+    Error::config(
+        format!("{ids}: configured, but not connected yet"),
+        "ask again once there is sound; the availability document and the page say why there is none",
+    )
 }
 
 /// `1 event an hour`, `2.5 events an hour`.
