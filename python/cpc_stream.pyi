@@ -37,6 +37,7 @@ class Event(TypedDict):
     offset_sample: int | None
     offset_s: float | None
     emitted_s: float
+    reported_s: float
     peak_s: float
     score: float
     score_mean: float

@@ -71,6 +71,9 @@ pub struct Finding {
     /// Audio time of this report, in seconds from the start of the stream: `emitted_s -
     /// onset_s` is the decision delay, free of pacing and clock effects.
     pub emitted_s: f64,
+    /// Audio time of the first report of the event, the same in all of them; none in documents of before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reported_s: Option<f64>,
     /// Time of the highest score, seconds from the start of the stream.
     pub peak_s: f64,
     /// Highest score so far: -log10 of the tail probability.
@@ -240,6 +243,7 @@ pub(crate) mod samples {
             offset_sample: None,
             offset_s: None,
             emitted_s: number as f64 + 0.5,
+            reported_s: Some(number as f64 + 0.5),
             peak_s: number as f64 + 0.25,
             score: 6.5,
             score_mean: 4.25,

@@ -37,6 +37,8 @@ pub struct Detector {
     pub(super) last: Option<u64>,
     /// Events begun.
     pub(super) number: u64,
+    /// Frame in which the last one was first reported.
+    pub(super) reported: Option<u64>,
     /// Without those of the present watch.
     pub(super) counts: DetectorCounts,
     pub(super) silent_run: u64,
@@ -67,6 +69,7 @@ impl Detector {
             stage: Stage::Calibrating(Box::new(CalibrationBuffer::new(config, shape))),
             last: None,
             number: 0,
+            reported: None,
             counts: DetectorCounts::default(),
             silent_run: 0,
             since_break: SinceBreak::new(config, shape.latent),
@@ -313,6 +316,9 @@ impl Detector {
     /// Makes findings of what the watch has to tell.
     pub(super) fn tell(&mut self, decision: &Decision, out: &mut Vec<Finding>) {
         self.number += u64::from(decision.began);
+        if decision.began {
+            self.reported = self.last;
+        }
         let Stage::Watching(watch) = &self.stage else { return };
         let phase = if decision.began { Phase::New } else { Phase::Update };
         let reported_now = decision.began || (decision.graver && decision.ended.is_none());
@@ -353,6 +359,7 @@ impl Detector {
         let (Stage::Watching(watch), Some(now)) = (&self.stage, self.last) else { return None };
         let setting = EventContext {
             number: self.number.saturating_sub(1),
+            reported: self.reported,
             background_dbfs: watch.calibration.background_dbfs,
             budget_per_hour: self.config.events_per_hour,
             calibration: watch.id.clone(),

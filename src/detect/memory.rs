@@ -31,12 +31,23 @@ impl Detector {
     /// All that it remembers now; none while it collects sound for a calibration, which is tens of megabytes.
     #[must_use]
     pub fn memory(&self) -> Option<DetectorMemory> {
-        let Self { config, instrument: _, stage, last, number, counts, silent_run, since_break, window } =
-            self;
+        let Self {
+            config,
+            instrument: _,
+            stage,
+            last,
+            number,
+            reported,
+            counts,
+            silent_run,
+            since_break,
+            window,
+        } = self;
         let mut memory = DetectorMemory::default();
         let out = &mut memory.bytes;
         config.events_per_hour.write(out);
         (*last, *number).write(out);
+        reported.write(out);
         counts.write(out);
         silent_run.write(out);
         since_break.write(out);
@@ -98,6 +109,7 @@ impl Detector {
         detector.config.events_per_hour = f64::read(from).ok_or_else(damaged)?;
         detector.config.validate()?;
         (detector.last, detector.number) = Exact::read(from).ok_or_else(damaged)?;
+        detector.reported = Exact::read(from).ok_or_else(damaged)?;
         detector.counts = Exact::read(from).ok_or_else(damaged)?;
         detector.silent_run = Exact::read(from).ok_or_else(damaged)?;
         detector.since_break = SinceBreak::read(from).ok_or_else(damaged)?;

@@ -52,6 +52,8 @@ impl ScoredFrame {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct EventContext {
     pub(crate) number: u64,
+    /// Frame of its first report; none where this is it.
+    pub(crate) reported: Option<u64>,
     pub(crate) background_dbfs: f32,
     pub(crate) budget_per_hour: f64,
     pub(crate) calibration: String,
@@ -161,6 +163,7 @@ impl OngoingEvent {
             offset_sample: offset,
             offset_s: offset.map(samples_to_seconds),
             emitted_s: samples_to_seconds(frame_end(now)),
+            reported_s: Some(samples_to_seconds(frame_end(setting.reported.unwrap_or(now)))),
             peak_s: samples_to_seconds(frame_start(self.peak.index)),
             score: self.peak.score,
             score_mean: (self.sure.score / self.sure.frames as f64).min(self.peak.score),

@@ -391,6 +391,7 @@ proptest! {
             prop_assert!(end_of_last <= new.onset_sample && new.onset_sample < offset);
             prop_assert!(offset <= noise.index * 160);
             prop_assert!(new.emitted_s > new.onset_s && end.emitted_s >= end.offset_s.unwrap());
+            prop_assert_eq!([new.reported_s, end.reported_s], [Some(new.emitted_s); 2]);
             prop_assert!(end.p <= new.p && end.score >= end.score_mean && end.score.is_finite());
             let json = serde_json::to_string(end).unwrap();
             prop_assert_eq!(&serde_json::from_str::<Finding>(&json).unwrap(), end);

@@ -93,6 +93,7 @@ fn events_and_frames_of_each_recording_are_those_of_a_stream_of_its_own() {
             assert!(finding.onset_s > 30.0 && offset <= scene.seconds(), "{finding:?}");
             assert!((finding.score + finding.p.log10()).abs() < 1e-9, "{finding:?}");
             assert!(finding.emitted_s - finding.onset_s < 1.0, "it is told when it begins");
+            assert_eq!(finding.reported_s, Some(finding.emitted_s));
         }
         assert!(found.iter().any(|f| f.tier == Tier::Severe), "{found:?}");
         agrees_with_the_daemon(home, file, &settings, &found);

@@ -86,6 +86,10 @@ fn metrics_are_valid_balance_and_say_what_happened() {
         })
         .collect();
     let listed = get(&at, "/api/v1/events").json();
+    let over = listed["events"].as_array().unwrap().iter().find(|event| event["phase"] == "end").unwrap();
+    let [onset, reported, emitted] =
+        ["onset_s", "reported_s", "emitted_s"].map(|key| over[key].as_f64().unwrap());
+    assert!(onset < reported && reported < emitted, "the first report came before the end: {over}");
     let listed: BTreeSet<String> =
         listed["events"].as_array().unwrap().iter().map(|e| e["id"].as_str().unwrap().to_owned()).collect();
     let told: f64 = ["alarm", "severe"]

@@ -14,6 +14,7 @@ pub fn event(stream: &str, seq: u64) -> Event {
         offset_sample: None,
         offset_s: None,
         emitted_s: seq as f64 + 0.5,
+        reported_s: Some(seq as f64 + 0.5),
         peak_s: seq as f64 + 0.25,
         score: 6.5,
         score_mean: 4.25,

@@ -191,6 +191,7 @@ fn phases_of_a_reported_event_are_whole() {
     assert_eq!(stream.alarm_controller.episode(), None);
     let setting = crate::detect::ongoing_event::EventContext {
         number: 0,
+        reported: None,
         background_dbfs: 0.0,
         budget_per_hour: 1.0,
         calibration: String::new(),

@@ -57,7 +57,8 @@ function detail(event) {
   line('decided by', event.evidence);
   line('level, background', `${fixed(event.level_dbfs)}, ${fixed(event.background_dbfs)} dBFS`);
   line('lasted', event.offset_s === null ? goesOn(event, 'it goes on') : `${fixed(event.offset_s - event.onset_s, 2)} s`);
-  line('reported after', `${fixed(event.emitted_s - event.onset_s, 2)} s of sound`);
+  // documents of before tell the time of their last report alone
+  if (event.reported_s !== undefined) line('reported after', `${fixed(event.reported_s - event.onset_s, 2)} s of sound`);
   if (event.repeat_of !== undefined) line('repeats', `${former(event.repeat_of)}, ${event.repeats} time${event.repeats === 1 ? '' : 's'} before`);
   if (event.similarity !== undefined) line('sounds like', knownAs(event));
   if (event.nearest) line('most like', `${former(event.nearest.number)} (${fixed(event.nearest.cosine, 2)} of 1)`);
