@@ -2,7 +2,7 @@
 
 import { $, state } from './ask.js';
 import { kindOf } from './events.js';
-import { threshold } from './streams.js';
+import { isOffline, offlineSince, threshold } from './streams.js';
 import { colour, fixed, lasting } from './words.js';
 
 export function canvas(element) {
@@ -26,6 +26,17 @@ const PALETTE = Array.from({ length: 256 }, (_, level) => {
   return VIRIDIS[below].map((x, i) => Math.round(x + (place - below) * (VIRIDIS[below + 1][i] - x)));
 });
 
+/* Sound that is late by less is that of now, s. */
+const LATE = 3;
+
+/* Now, in seconds of the chosen stream, of which `last` was heard last. */
+function present(last) {
+  const latest = state.streams.get(state.chosen)?.latest;
+  if (!latest) return last;
+  const late = (Date.now() + state.ahead_ms - Date.parse(latest.time)) / 1000;
+  return late > LATE ? Math.max(last, latest.t_s + late) : last;
+}
+
 function drawSpectrum() {
   const element = $('spectrum');
   const pen = element.getContext('2d');
@@ -42,7 +53,9 @@ function drawSpectrum() {
     const [r, g, b] = PALETTE[Math.max(0, Math.min(255, Math.round((255 * (level - low)) / span)))];
     image.data.set([r, g, b, 255], 4 * ((63 - band) * bands.length + x));
   }));
-  pen.putImageData(image, across - bands.length, 0);
+  // 20 columns a second
+  const last = state.columns.at(-1).t_s;
+  pen.putImageData(image, across - bands.length - Math.round(20 * (present(last) - last)), 0);
 }
 
 function series() {
@@ -65,7 +78,7 @@ export function drawScores() {
   const past = series();
   const limit = threshold(state.chosen);
   const [left, right, top, bottom] = [30, width - 6, 8, height - 20];
-  const end = past.t_s.at(-1) ?? 0;
+  const end = present(past.t_s.at(-1) ?? 0);
   const x = (t) => right - ((end - t) / past.span) * (right - left);
   const highest = Math.max(6, limit ?? 0, ...past.score.map((v) => v ?? 0)) * 1.08;
   const y = (v) => bottom - (Math.max(0, Math.min(v, highest)) / highest) * (bottom - top);
@@ -132,6 +145,10 @@ export function draw() {
   spoken = Date.now();
   const view = state.streams.get(state.chosen);
   const latest = view?.latest;
+  if (view && isOffline(view)) {
+    $('live-text').textContent = `${offlineSince(view)}: ${view.availability.reason || 'no sound'}. There is no current score.`;
+    return;
+  }
   if (!latest) { $('live-text').textContent = 'Waiting for sound.'; return; }
   $('live-text').textContent = latest.state === 'calibrating'
     ? `Learning what is normal; nothing is reported yet. Level ${fixed(latest.level_dbfs, 0)} dBFS.`

@@ -83,12 +83,13 @@ function take(kind, data) {
     } else {
       state.events[at] = data;
     }
-    wanted.events = true;
+    wanted.events = wanted.streams = true;
     countSoon();
   } else if (kind === 'presence') {
     const view = state.streams.get(data.stream);
     if (view) view.availability = data.availability;
     wanted.streams = true;
+    if (data.stream === state.chosen) wanted.live = true;
   } else if (kind === 'calibration' && data.stream === state.chosen) {
     learn(data.stream).catch(() => {});
   }

@@ -5,12 +5,22 @@ import { draw } from './draw.js';
 import { loadEvents } from './filter.js';
 import { connect } from './live.js';
 import { setBudget, showCalibration } from './normal.js';
-import { clock, fixed, make, shape } from './words.js';
+import { clock, fixed, make, minute, shape } from './words.js';
 
 export const threshold = (id) => state.overview?.health.streams[id]?.threshold ?? null;
 
+export const isOffline = (view) => view.availability?.state === 'offline';
+export function offlineSince(view) {
+  const last = view.latest && Math.min(Date.parse(view.latest.time), Date.now() + state.ahead_ms);
+  return last ? `Offline since ${minute(last)}` : 'Offline since the daemon started';
+}
+
+/* Whether an event of this run goes on there. */
+const isOngoing = (view) => state.events.some((event) => event.stream === view.id && event.phase !== 'end'
+  && event.boot === state.overview?.health.boot);
+
 function stateOf(view) {
-  if (view.availability?.state === 'offline') return ['offline', 'bad'];
+  if (isOffline(view)) return ['offline', 'bad'];
   const doing = view.latest?.state;
   if (!doing) return ['waiting', ''];
   const health = state.overview.health.streams[view.id];
@@ -22,12 +32,18 @@ function stateOf(view) {
   return doing === 'watching' ? ['watching', 'good'] : [doing, ''];
 }
 
+/* Where an event goes on comes first, then what is offline or faulty, then the others; each as configured. */
+function byUrgency() {
+  const rank = (view) => (isOngoing(view) ? 0 : stateOf(view)[1] === 'bad' ? 1 : 2);
+  return [...state.streams.values()].map((view) => [rank(view), view]).sort(([a], [b]) => a - b).map(([, view]) => view);
+}
+
 const rows = new Map();
 export function showStreams() {
   const list = $('streams');
   const find = $('find').value.trim().toLowerCase();
-  const views = [...state.streams.values()];
-  for (const view of views) {
+  const views = byUrgency();
+  views.forEach((view, at) => {
     let row = rows.get(view.id);
     if (!row) {
       row = { pill: make('span', { class: 'pill' }), more: make('span', { class: 'more' }), bar: shape('rect', { height: 3, x: 0, y: 0 }) };
@@ -38,9 +54,9 @@ export function showStreams() {
         make('span', { class: 'name' }, view.id), row.pill, row.more, row.box);
       row.element.onclick = () => choose(view.id);
       rows.set(view.id, row);
-      list.append(row.element);
     }
-    const [word, kind] = stateOf(view);
+    if (list.children[at] !== row.element) list.insertBefore(row.element, list.children[at] ?? null);
+    const [word, kind] = isOngoing(view) ? ['event goes on', 'bad'] : stateOf(view);
     const score = view.latest?.score ?? null;
     const limit = threshold(view.id);
     row.pill.textContent = word;
@@ -52,15 +68,15 @@ export function showStreams() {
     // of a cluster: how far its worker is behind the microphone
     const lag = state.overview?.health.cluster?.streams[view.id]?.lag_s ?? null;
     const behind = lag === null ? '' : ` · ${fixed(lag)} s behind`;
-    row.more.textContent = view.availability?.state === 'offline' ? view.availability.reason || 'no sound'
+    row.more.textContent = isOffline(view) ? `${offlineSince(view)}: ${view.availability.reason || 'no sound'}`
       : until && view.latest.state === 'calibrating' ? `${fixed(view.latest.level_dbfs, 0)} dBFS · watching from ${clock(until)}${behind}`
-      : until ? `${fixed(view.latest.level_dbfs, 0)} dBFS · watching with caution until ${clock(until)}${behind}`
+      : until ? `score ${fixed(score)} of ${fixed(limit)} · watching with caution until ${clock(until)}${behind}`
       : `${fixed(view.latest?.level_dbfs ?? null, 0)} dBFS · score ${fixed(score)} of ${fixed(limit)} · ${reported} event${reported === 1 ? '' : 's'}${more}${behind}`;
-    row.bar.setAttribute('width', score === null || !limit || word === 'offline' ? 0 : Math.min(100, (100 * score) / limit));
-    row.box.classList.toggle('over', word !== 'offline' && score !== null && limit !== null && score >= limit);
+    row.bar.setAttribute('width', score === null || !limit || isOffline(view) ? 0 : Math.min(100, (100 * score) / limit));
+    row.box.classList.toggle('over', !isOffline(view) && score !== null && limit !== null && score >= limit);
     row.element.setAttribute('aria-selected', String(view.id === state.chosen));
     row.element.hidden = !view.id.toLowerCase().includes(find);
-  }
+  });
   if (state.chosen) list.setAttribute('aria-activedescendant', `stream-${state.chosen}`);
   // many in little room: what they say more stands in the line of the chosen one alone
   list.classList.toggle('many', views.length > 12);
@@ -71,7 +87,7 @@ export function showStreams() {
 
 $('find').addEventListener('input', showStreams);
 $('streams').addEventListener('keydown', (event) => {
-  const shown = [...state.streams.keys()].filter((id) => !rows.get(id)?.element.hidden);
+  const shown = byUrgency().map((view) => view.id).filter((id) => !rows.get(id)?.element.hidden);
   const at = shown.indexOf(state.chosen);
   const to = { ArrowDown: at + 1, ArrowUp: at - 1, Home: 0, End: shown.length - 1 }[event.key];
   if (to === undefined || !shown[to]) return;

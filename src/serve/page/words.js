@@ -19,6 +19,7 @@ export const shape = (tag, of, text) => {
 };
 export const fixed = (x, n = 1) => (x === null || x === undefined || Number.isNaN(x) ? '–' : x.toFixed(n));
 export const clock = (text) => new Date(text).toLocaleTimeString([], { hour12: false });
+export const minute = (at) => new Date(at).toLocaleTimeString([], { hour: '2-digit', minute: '2-digit', hour12: false });
 export const day = (text) => new Date(text).toLocaleDateString([], { weekday: 'short', day: 'numeric', month: 'short', year: 'numeric' });
 export const plural = (n, word) => `${whole(n)} ${word}${n === 1 ? '' : 's'}`;
 export const whole = (x) => Math.round(x).toLocaleString();
