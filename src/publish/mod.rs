@@ -34,9 +34,11 @@
 //! are off unless `[publish.embedding] rate_hz` asks for them: no sound can be played from them, but they reveal more
 //! of the sound than events do, to every client that may read the topic.
 
+mod absence;
 mod cluster_health;
 mod config;
 mod embedding;
+mod gap;
 mod home_assistant;
 mod lines;
 mod outbox;
@@ -62,13 +64,14 @@ pub use embedding::{
     EMBEDDING_HEADER, EMBEDDING_MAGIC, EMBEDDING_VERSION, Embedding, EmbeddingConfig, EmbeddingSource,
     EmbeddingType,
 };
+pub use gap::{Gap, GapPhase, GapReason};
 pub use home_assistant::{DiscoveryConfig, HomeAssistantConfig};
 pub use outbox::{
     Inspection, MAX_PAYLOAD, Message, Outbox, OutboxCounters, OutboxLimits, Record, export, inspect,
 };
 pub use payload::{
-    Availability, BrokerHealth, ChunkHealth, Delay, Delays, Gap, GapPhase, GapReason, Health, InputHealth,
-    OutboxHealth, Presence, Score, Status, StreamHealth, Watching, anomaly,
+    Availability, BrokerHealth, ChunkHealth, Delay, Delays, Health, InputHealth, OutboxHealth, Presence,
+    Score, Status, StreamHealth, Watching, anomaly,
 };
 pub use progress::{CalibrationProgress, StreamProgress};
 pub use publisher::{EventSender, Outgoing, Publisher, StopReport};

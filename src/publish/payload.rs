@@ -8,7 +8,6 @@ use serde::{Deserialize, Serialize};
 
 use super::cluster_health::ClusterHealth;
 use super::progress::CalibrationProgress;
-use crate::event::EVENT_SCHEMA;
 use crate::telemetry::{DurationHistogram, Percentiles};
 
 /// The daemon as a whole, as plain text on the status topic.
@@ -145,13 +144,20 @@ pub struct OutboxHealth {
 }
 
 /// The broker within [`Health`].
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct BrokerHealth {
     /// The broker is there.
     pub connected: bool,
-    /// Its faults: refused or dropped topics, and a second node of this name, a line each.
+    /// Its faults: it is away, it refuses or drops topics, or there is a second node of this name; a line each.
     pub faults: Vec<String>,
+    /// Why it is away; null while it is connected, and where none is configured.
+    pub reason: Option<String>,
+    /// Since when it has been away, RFC 3339 in UTC; null as `reason`.
+    pub since: Option<String>,
+    /// Seconds since then, 0 while it is connected; for `/metrics`.
+    #[serde(skip)]
+    pub away_s: f64,
 }
 
 /// The input of a stream within [`Health`]: hops of 10 ms in each state but the good one.
@@ -219,6 +225,8 @@ pub struct StreamHealth {
     pub regimes: u64,
     /// The threshold on -log10 p in force: the budget's and what alarms have taught; null while calibrating.
     pub threshold: Option<f64>,
+    /// The false-alarm budget in force, events an hour; null in the first moments of the daemon.
+    pub budget_per_hour: Option<f64>,
     /// Counters of the chunks of a microphone on the broker.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub chunks: Option<ChunkHealth>,
@@ -329,63 +337,6 @@ pub struct Delay {
 impl From<Percentiles> for Delay {
     fn from(p: Percentiles) -> Self {
         Self { p50_us: p.p50.round(), p99_us: p.p99.round(), p999_us: p.p999.round(), spread: p.spread }
-    }
-}
-
-/// Why documents were given up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum GapReason {
-    /// The outbox was full.
-    Size,
-    /// They were too old.
-    Age,
-}
-
-/// Takes the place of dropped event documents in the queue: an event document with phase `gap`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Gap {
-    /// [`EVENT_SCHEMA`].
-    pub schema: u32,
-    /// Always `gap`.
-    pub phase: GapPhase,
-    /// ULID of this gap.
-    pub id: String,
-    /// Stream id.
-    pub stream: String,
-    /// Number of documents given up.
-    pub dropped: u64,
-    /// When the first of them was accepted, RFC 3339 in UTC.
-    pub from: String,
-    /// When the last of them was accepted, RFC 3339 in UTC.
-    pub until: String,
-    /// Why.
-    pub reason: GapReason,
-}
-
-/// The one phase of a [`Gap`].
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum GapPhase {
-    /// Documents are missing here.
-    #[default]
-    Gap,
-}
-
-impl Gap {
-    /// A gap of `dropped` documents of `stream`, accepted between `from` and `until`.
-    #[must_use]
-    pub fn new(stream: &str, dropped: u64, from: String, until: String, reason: GapReason) -> Self {
-        Self {
-            schema: EVENT_SCHEMA,
-            phase: GapPhase::Gap,
-            id: ulid::Ulid::generate().to_string(),
-            stream: stream.to_owned(),
-            dropped,
-            from,
-            until,
-            reason,
-        }
     }
 }
 

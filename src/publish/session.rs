@@ -136,6 +136,7 @@ impl Session {
         status: Arc<PublisherStatus>,
     ) -> Self {
         settings.options.will = Some((settings.status_topic.clone(), Status::Offline.as_str()));
+        status.expect_broker(&settings.options.address);
         let window = settings.window;
         let check = SelfCheck::new(settings.status_topic.clone(), handler.topics.health());
         let test = (!handler.allowed.is_empty()).then(|| handler.topics.request("test"));
@@ -186,6 +187,7 @@ impl Session {
                 backoff.reset();
             }
             let reason = self.explain(reason, was_good);
+            self.status.explain_absence(&reason);
             self.log_limiter.log(true, format!("the broker is away ({reason}); events wait in the outbox; `cpc-stream mqtt test` says why"));
             if self.wait(backoff.jittered()).await {
                 break;

@@ -2,12 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 #[cfg(feature = "mqtt")]
 use std::time::Duration;
+use std::time::{Instant, SystemTime};
 
+use super::absence::Absence;
 use super::outbox::OutboxCounters;
 use super::payload::{BrokerHealth, Health, OutboxHealth};
+#[cfg(feature = "mqtt")]
+use crate::mqtt::BrokerAddress;
 use crate::telemetry::{HopTimes, Percentiles};
 
 /// The link to the broker.
@@ -24,6 +28,10 @@ pub(super) enum LinkState {
 #[derive(Debug, Default)]
 pub struct PublisherStatus {
     link: AtomicU8,
+    /// Host and port of the broker, where one is configured.
+    broker: OnceLock<String>,
+    /// While the broker is away.
+    absence: Mutex<Option<Absence>>,
     #[cfg(feature = "mqtt")]
     losses: AtomicU64,
     accepted: AtomicU64,
@@ -170,7 +178,12 @@ impl PublisherStatus {
         health.events_refused = self.refused();
         health.requests_done = self.requests_done();
         health.requests_refused = self.requests_refused();
-        health.broker = BrokerHealth { connected: self.connected(), faults: self.faults() };
+        health.broker =
+            BrokerHealth { connected: self.connected(), faults: self.faults(), ..BrokerHealth::default() };
+        if let (Some(broker), Some(absence)) = (self.broker.get(), self.absence().as_ref()) {
+            let now = (Instant::now(), SystemTime::now());
+            absence.fill(broker, health.events_pending, now, &mut health.broker);
+        }
         health.outbox = OutboxHealth {
             pending: self.pending(),
             bytes: self.pending_bytes(),
@@ -181,9 +194,32 @@ impl PublisherStatus {
         };
     }
 
+    fn absence(&self) -> MutexGuard<'_, Option<Absence>> {
+        self.absence.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A broker is configured, and away until it is connected.
+    #[cfg(feature = "mqtt")]
+    pub(super) fn expect_broker(&self, address: &BrokerAddress) {
+        let _ = self.broker.set(format!("{}:{}", address.host, address.port));
+        *self.absence() = Some(Absence::new(Instant::now()));
+    }
+
+    /// Sets the reason why the broker is away.
+    #[cfg(feature = "mqtt")]
+    pub(super) fn explain_absence(&self, reason: &str) {
+        self.absence().iter_mut().for_each(|absence| absence.explain(reason));
+    }
+
     #[cfg(feature = "mqtt")]
     pub(super) fn set_link(&self, link: LinkState) {
         self.link.store(link as u8, Relaxed);
+        match link {
+            LinkState::Connected => *self.absence() = None,
+            LinkState::Away | LinkState::Connecting => {
+                self.absence().get_or_insert_with(|| Absence::new(Instant::now()));
+            }
+        }
         if link == LinkState::Away {
             self.losses.fetch_add(1, Relaxed);
         }

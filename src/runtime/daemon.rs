@@ -192,7 +192,6 @@ impl Daemon {
             state: state.to_owned(),
             pictures: spectrogram,
             broker: config.publish.broker.is_some(),
-            budget_per_hour: config.detect.events_per_hour,
             streams: reporter.streams().map(str::to_owned).collect(),
         };
         let of_health = Arc::clone(&reporter);

@@ -32,6 +32,13 @@ pub(super) struct PendingSettings {
     settings: Option<(DetectConfig, /* the budget alone differs */ bool)>,
 }
 
+impl PendingSettings {
+    /// The budget among them, events an hour.
+    pub(super) fn budget(&self) -> Option<f64> {
+        self.budget.or(self.settings.as_ref().map(|(detect, _)| detect.events_per_hour))
+    }
+}
+
 impl StreamPipeline {
     /// Whether all sound is scored, so that an operation can be done at once.
     pub(super) fn is_idle(&self) -> bool {

@@ -128,6 +128,7 @@ impl HealthReporter {
                     learning_failed: pipeline.learning_failed,
                     regimes: pipeline.detector.regimes,
                     threshold: pipeline.threshold.map(milli),
+                    budget_per_hour: pipeline.budget_per_hour,
                     chunks: chunks(source, self.mics.contains(id)),
                 },
             );

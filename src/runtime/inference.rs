@@ -342,6 +342,9 @@ impl Inference {
             if let Some(pipeline) = stream.number.and_then(|number| self.engine.pipeline(number)) {
                 let figures = pipeline.figures();
                 stream.figures = PipelineFigures { muted: stream.mute.count, ..figures };
+            } else if stream.figures.samples.resampled == 0 {
+                // it begins with the budget of all
+                stream.figures.budget_per_hour = Some(self.engine.events_per_hour());
             }
         }
         // the supervisor holds this lock for the time of a copy; a missed refresh is repeated a second later, except

@@ -152,7 +152,7 @@ impl StreamPipeline {
 
     fn send_to(&mut self, learners: &CalibrationPool, frame_job: FrameJob, stand_in: Detector) -> Result<()> {
         let (answer, answers) = bounded(1);
-        self.away_figures = (self.detector.counts(), self.detector.threshold());
+        self.away_figures = self.detector_figures();
         let known = self.detector.snapshot();
         let detector = std::mem::replace(&mut self.detector, stand_in);
         let begun = Arc::default();

@@ -50,6 +50,8 @@ pub struct PipelineFigures {
     pub detector: DetectorCounts,
     /// Its threshold on −log10 p, once there is one.
     pub threshold: Option<f64>,
+    /// Its budget in force, events an hour.
+    pub budget_per_hour: Option<f64>,
     /// Event documents that were not reported, since the stream was muted.
     pub muted: u64,
     /// Times that a calibration failed and restarted.
@@ -65,6 +67,7 @@ impl Default for PipelineFigures {
             hops: InputCounts::default(),
             detector: DetectorCounts::default(),
             threshold: None,
+            budget_per_hour: None,
             muted: 0,
             learning_failed: 0,
         }
@@ -81,7 +84,7 @@ pub struct StreamPipeline {
     pub(super) detector: Detector,
     /// The channel of its return during a background calibration, and its figures at the start of it.
     pub(super) away: Option<PendingDetector>,
-    pub(super) away_figures: (DetectorCounts, Option<f64>),
+    pub(super) away_figures: (DetectorCounts, Option<f64>, Option<f64>),
     pub(super) learning_failed: u64,
     /// Operations that wait until the sound before them is scored.
     pub(super) deferred: VecDeque<Deferred>,
@@ -120,7 +123,7 @@ impl StreamPipeline {
             slot,
             detector,
             away: None,
-            away_figures: (DetectorCounts::default(), None),
+            away_figures: (DetectorCounts::default(), None, None),
             learning_failed: 0,
             deferred: VecDeque::new(),
             due: PendingSettings::default(),
@@ -197,11 +200,8 @@ impl StreamPipeline {
     /// All figures.
     #[must_use]
     pub fn figures(&self) -> PipelineFigures {
-        let (detector, threshold) = if self.learns() {
-            self.away_figures
-        } else {
-            (self.detector.counts(), self.detector.threshold())
-        };
+        let (detector, threshold, budget) =
+            if self.learns() { self.away_figures } else { self.detector_figures() };
         PipelineFigures {
             samples: self.counters,
             input: if self.unusable > 0 { InputState::Invalid } else { self.monitor.state() },
@@ -209,9 +209,16 @@ impl StreamPipeline {
             hops: self.monitor.counts(),
             detector,
             threshold,
+            budget_per_hour: self.due.budget().or(budget),
             muted: 0,
             learning_failed: self.learning_failed,
         }
+    }
+
+    /// Counters, threshold and budget of its detector.
+    pub(super) fn detector_figures(&self) -> (DetectorCounts, Option<f64>, Option<f64>) {
+        let detector = &self.detector;
+        (detector.counts(), detector.threshold(), Some(detector.events_per_hour()))
     }
 
     /// Stores the ongoing event.

@@ -212,7 +212,6 @@ impl DashboardState {
             "faults": self.faults(health),
             "pictures": self.about.pictures,
             "broker": self.about.broker,
-            "budget_per_hour": self.about.budget_per_hour,
             "streams": streams,
             "health": health,
         })

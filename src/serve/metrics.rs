@@ -3,11 +3,13 @@
 //! They are the health document, so that the two cannot disagree; counters count from the start of the daemon, those of
 //! event documents from the making of the outbox.
 
+mod cluster;
+
 use std::fmt::Write as _;
 
 use super::dashboard::{DashboardState, StreamView, state_label};
 use crate::event_store::StoreHealth;
-use crate::publish::{ChunkHealth, ClusterHealth, ClusterStreamHealth, Delays, Health, StreamHealth};
+use crate::publish::{ChunkHealth, Delays, Health, StreamHealth};
 use crate::telemetry::{DurationHistogram, cpu_seconds, open_files};
 
 /// Text format 0.0.4.
@@ -151,7 +153,7 @@ pub(super) fn text(health: &Health, dashboard: &DashboardState, store: StoreHeal
     }
     streams(&mut page, health);
     if let Some(health) = &health.cluster {
-        cluster(&mut page, health);
+        cluster::write(&mut page, health);
     }
     views(&mut page, dashboard);
     past(&mut page, store);
@@ -159,56 +161,6 @@ pub(super) fn text(health: &Health, dashboard: &DashboardState, store: StoreHeal
     page.one(name, "counter", "Messages that found no room on their way to the page.", refused as f64);
     page.one("cpc_stream_http_pages", "gauge", "Pages that look right now.", dashboard.clients() as f64);
     page.0
-}
-
-fn cluster(page: &mut PrometheusText, health: &ClusterHealth) {
-    let name = "cpc_stream_cluster_connected";
-    page.one(
-        name,
-        "gauge",
-        "1 while the servers of the cluster answer.",
-        f64::from(u8::from(health.connected)),
-    );
-    for (name, help, value) in [
-        ("cpc_stream_cluster_documents_stored_total", "Documents that this worker stored.", health.stored),
-        (
-            "cpc_stream_cluster_documents_repeated_total",
-            "Documents that were stored already when a replay made them again.",
-            health.repeated,
-        ),
-        (
-            "cpc_stream_cluster_writes_fenced_total",
-            "Documents and snapshots that were refused, since another worker was ahead.",
-            health.fenced,
-        ),
-        ("cpc_stream_cluster_takeovers_total", "Streams that this worker took.", health.taken),
-        ("cpc_stream_cluster_leases_lost_total", "Leases that ran out under this worker.", health.lost),
-        ("cpc_stream_cluster_inexact_total", "Streams that could not be resumed exactly.", health.inexact),
-        ("cpc_stream_cluster_snapshots_total", "Snapshots of streams that were kept.", health.snapshots),
-        ("cpc_stream_cluster_snapshot_bytes_total", "Their bytes.", health.snapshot_bytes),
-    ] {
-        page.one(name, "counter", help, value as f64);
-    }
-    type Gauge = (&'static str, &'static str, fn(&ClusterStreamHealth) -> Option<f64>);
-    const GAUGES: [Gauge; 2] = [
-        ("cpc_stream_cluster_lag_seconds", "Sound that a stream of this worker is behind.", |s| s.lag_s),
-        ("cpc_stream_cluster_snapshot_age_seconds", "Age of its last snapshot.", |s| s.snapshot_age_s),
-    ];
-    for (name, help, of) in GAUGES {
-        page.head(name, "gauge", help);
-        for (id, stream) in &health.streams {
-            if let Some(value) = of(stream) {
-                page.row(name, &[("stream", id)], value);
-            }
-        }
-    }
-    let name = "cpc_stream_cluster_owner";
-    page.head(name, "gauge", "Always 1; the label worker names the one that analyses the stream.");
-    for (id, stream) in &health.streams {
-        if let Some(owner) = &stream.owner {
-            page.row(name, &[("stream", id), ("worker", owner)], 1.0);
-        }
-    }
 }
 
 fn past(page: &mut PrometheusText, store: StoreHealth) {
@@ -273,8 +225,13 @@ fn node(page: &mut PrometheusText, health: &Health, dashboard: &DashboardState) 
         ("cpc_stream_broker_connected", "1 while the broker is there.", flag(health.broker.connected)),
         (
             "cpc_stream_broker_faults",
-            "Topics and subscriptions that the broker refuses or drops, and a second node of this name.",
+            "The broker is away, topics and subscriptions that it refuses or drops, a second node of this name.",
             health.broker.faults.len() as f64,
+        ),
+        (
+            "cpc_stream_broker_away_seconds",
+            "Seconds for which the configured broker has been away; 0 while it is there, or none is configured.",
+            health.broker.away_s,
         ),
         ("cpc_stream_outbox_bytes", "Their size.", health.outbox.bytes as f64),
         ("cpc_stream_outbox_degraded", "1 while the disk refuses events.", flag(health.outbox.degraded)),
@@ -287,13 +244,6 @@ fn node(page: &mut PrometheusText, health: &Health, dashboard: &DashboardState) 
     ] {
         page.one(name, "gauge", help, value);
     }
-    let name = "cpc_stream_budget_events_per_hour";
-    page.one(
-        name,
-        "gauge",
-        "The false-alarm budget at the start, events an hour.",
-        dashboard.about.budget_per_hour,
-    );
     if let Some(seconds) = cpu_seconds() {
         let help = "Processor time of user and system, in seconds.";
         page.one("process_cpu_seconds_total", "counter", help, seconds);
@@ -350,11 +300,19 @@ fn streams(page: &mut PrometheusText, health: &Health) {
         }
         page.row(name, &[("stream", id)], f64::from(measured));
     }
-    let name = "cpc_stream_threshold";
-    page.head(name, "gauge", "Threshold on the score that is in force.");
-    for (id, stream) in &health.streams {
-        if let Some(threshold) = stream.threshold {
-            page.row(name, &[("stream", id)], threshold);
+    type Setting = (&'static str, &'static str, fn(&StreamHealth) -> Option<f64>);
+    const SETTINGS: [Setting; 2] = [
+        ("cpc_stream_threshold", "Threshold on the score that is in force.", |s| s.threshold),
+        ("cpc_stream_budget_events_per_hour", "The false-alarm budget in force, events an hour.", |s| {
+            s.budget_per_hour
+        }),
+    ];
+    for (name, help, of) in SETTINGS {
+        page.head(name, "gauge", help);
+        for (id, stream) in &health.streams {
+            if let Some(value) = of(stream) {
+                page.row(name, &[("stream", id)], value);
+            }
         }
     }
 }

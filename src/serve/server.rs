@@ -35,8 +35,6 @@ pub struct NodeInfo {
     pub pictures: bool,
     /// Whether events go to a broker.
     pub broker: bool,
-    /// The false-alarm budget at the start, events an hour.
-    pub budget_per_hour: f64,
     /// Ids of the streams, in the order by which a [`UiSender`] counts them.
     pub streams: Vec<String>,
 }

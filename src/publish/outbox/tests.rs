@@ -3,7 +3,7 @@ use std::collections::VecDeque;
 use proptest::prelude::*;
 
 use super::*;
-use crate::publish::payload::{Gap, GapReason};
+use crate::publish::{Gap, GapReason};
 
 const CAPS: OutboxLimits = OutboxLimits { max_bytes: 64 << 20, max_age: Duration::from_secs(3600) };
 

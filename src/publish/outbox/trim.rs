@@ -6,7 +6,7 @@ use redb::{ReadableTable, Table};
 
 use super::file::{EVENT, GAP, Row, size};
 use super::{OutboxCounters, OutboxLimits};
-use crate::publish::payload::{Gap, GapReason};
+use crate::publish::gap::{Gap, GapReason};
 
 /// 2024-01-01: a record older than this was accepted before the clock was set, and its age means nothing.
 const EARLIEST_VALID_MS: u64 = 1_704_067_200_000;

@@ -1,10 +1,25 @@
 /* Health, and the overview that it comes with. */
 
 import { $, json, state } from './ask.js';
+import { draw } from './draw.js';
 import { loadEvents, showStreamChoices } from './filter.js';
-import { preview } from './normal.js';
+import { preview, setBudget } from './normal.js';
 import { learn, showStreams } from './streams.js';
-import { bytes, fixed, lasting, make, whole } from './words.js';
+import { bytes, clock, day, fixed, lasting, make, plural, whole } from './words.js';
+
+/* The daemon's connection to its broker; the pill beside it is that of this page to the daemon. */
+function showBroker() {
+  const { health, broker } = state.overview;
+  const pill = $('broker');
+  const { connected, reason, since } = health.broker;
+  pill.hidden = !broker;
+  const word = connected ? 'broker connected' : `broker away, ${plural(health.events_pending, 'document')} waiting`;
+  pill.title = connected ? '' : `${reason}, since ${day(since)}, ${clock(since)}`;
+  // screen readers announce changes alone
+  if (pill.textContent === word) return;
+  pill.textContent = word;
+  pill.className = `pill ${connected ? 'good' : 'bad'}`;
+}
 
 function showHealth() {
   const { health, broker, ready } = state.overview;
@@ -46,6 +61,7 @@ export async function refresh() {
   const overview = await json('api/v1/overview');
   const again = state.overview && state.overview.health.boot !== overview.health.boot;
   state.overview = overview;
+  state.ahead_ms = Date.parse(overview.health.time) - Date.now();
   $('node').textContent = overview.node;
   document.title = `${overview.node} · cpc-stream`;
   state.streams = new Map(overview.streams.map((view) => [view.id, view]));
@@ -55,8 +71,11 @@ export async function refresh() {
     state.columns = [];
     if (state.chosen) await learn(state.chosen);
   }
+  showBroker();
   showHealth();
+  setBudget();
   showStreams();
   showStreamChoices();
   preview();
+  draw();
 }

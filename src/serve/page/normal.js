@@ -51,10 +51,16 @@ export function showCalibration() {
 }
 $('cal-score').addEventListener('change', showCalibration);
 
+const inForce = () => state.overview?.health.streams[state.chosen]?.budget_per_hour ?? null;
+
+/* The slider follows the budget of the chosen stream, whoever changes it; what is tried in between stays. */
 export function setBudget() {
-  const last = state.events.find((event) => event.stream === state.chosen)?.budget_per_hour;
-  const now = last ?? state.overview?.budget_per_hour;
-  if (now && !setBudget.done) { $('budget').value = Math.log10(now); setBudget.done = true; }
+  const now = inForce();
+  const seen = `${state.chosen} ${now}`;
+  if (now === null || setBudget.seen === seen) return;
+  setBudget.seen = seen;
+  $('budget').value = Math.log10(now);
+  preview();
 }
 
 /* Seconds at or above the score that the budget allows by the tail alone; neighbours within 2 s are one alarm. */
@@ -63,6 +69,8 @@ export function preview() {
   const limit = -Math.log10(budget / 3600);
   $('budget-is').textContent = rate(budget);
   $('budget').setAttribute('aria-valuetext', rate(budget));
+  const now = inForce();
+  $('budget-now').textContent = now === null ? '' : `In force for ${state.chosen}: ${rate(now)}.`;
   const past = state.history;
   const scored = past?.score.filter((v) => v !== null && !Number.isNaN(v)).length ?? 0;
   if (!scored) { $('budget-text').textContent = 'There are no scores yet to try it on.'; return; }
