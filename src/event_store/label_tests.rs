@@ -18,7 +18,8 @@ fn event(seq: u64, embedding: &[i8]) -> Event {
 
 fn example(id: &str, label: &str, embedding: &[i8]) -> LabelExample {
     let (stream, model) = ("hall".to_owned(), samples::event("hall", 0).model);
-    LabelExample { id: id.into(), label: label.into(), stream, model, embedding: embedding.to_vec() }
+    let embedding = embedding.to_vec();
+    LabelExample { id: id.into(), label: label.into(), stream, model, embedding, labelled_ms: 0 }
 }
 
 fn heard(store: &EventStore, label: &str) -> Option<(usize, u64)> {
@@ -118,6 +119,40 @@ fn labels_and_examples_are_bounded() {
     labels.change(LabelChange::Delete("l7".into())).unwrap();
     labels.add(example("y", "one more", &[1])).unwrap();
     assert_eq!(labels.list().len(), 200);
+    // the only example of a label may become that of another
+    labels.add(example("y", "another", &[1])).unwrap();
+    assert_eq!((labels.list().len(), labels.has("one more")), (200, false));
+}
+
+#[test]
+fn what_was_labelled_last_stays_however_old_its_event() {
+    let mut labels = Labels::default();
+    for number in 0..20 {
+        labels.add(example(&format!("x{number:02}"), "bell", &[100, number])).unwrap();
+    }
+    labels.add(example("an old event", "bell", &[1])).unwrap();
+    let ids: Vec<String> = labels.file().examples.into_iter().map(|example| example.id).collect();
+    assert!(ids.len() == 20 && ids[0] == "an old event" && ids[1] == "x01", "{ids:?}");
+    // the end of an event that is an example already does not make it newer
+    labels.add(example("x01", "bell", &[2])).unwrap();
+    labels.add(example("y", "bell", &[3])).unwrap();
+    assert!(labels.file().examples.iter().all(|example| example.id != "x01"));
+}
+
+#[test]
+fn as_many_labels_as_there_can_be_are_renamed_and_merged_whole_or_not_at_all() {
+    let mut labels = Labels::default();
+    for number in 0..200 {
+        labels.add(example(&format!("x{number}"), &format!("l{number}"), &[1])).unwrap();
+    }
+    labels.change(LabelChange::Rename { from: "l7".into(), to: "seven".into() }).unwrap();
+    assert!(labels.file().examples.iter().any(|example| example.id == "x7" && example.label == "seven"));
+    assert_eq!((labels.list().len(), labels.file().examples.len()), (200, 200));
+    let before = labels.file();
+    let file = LabelFile { schema: 1, examples: vec![example("a", "l1", &[1]), example("b", "new", &[1])] };
+    let error = labels.change(LabelChange::Merge(file)).unwrap_err();
+    assert!(error.to_string().contains("200 labels"), "{error}");
+    assert_eq!(labels.file(), before);
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -14,7 +15,7 @@ use crate::error::{Error, Result};
 
 /// Labels at most.
 const MOST: usize = 200;
-/// Examples of one label at most; the oldest go first.
+/// Examples of one label at most; those that were labelled first go first.
 const MOST_EXAMPLES: usize = 20;
 /// Longest label, in characters.
 const LONGEST: usize = 64;
@@ -39,6 +40,9 @@ pub struct LabelExample {
     pub model: String,
     /// As [`Finding::embedding`](crate::event::Finding::embedding).
     pub embedding: Vec<i8>,
+    /// When it got its label, Unix time in ms; 0 where that is not known.
+    #[serde(default)]
+    pub labelled_ms: u64,
 }
 
 /// Examples as a file, to keep or to take to another node.
@@ -62,8 +66,8 @@ pub struct LabelInfo {
     pub heard: u64,
 }
 
-/// The result of a change of the labels, with the ticket that it was asked under.
-pub type LabelAnswer = (u64, Result<Value>);
+/// The result of a change of the labels or of a verdict, with the ticket that it was asked under.
+pub type ReviewAnswer = (u64, Result<Value>);
 
 /// A change of the labels.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,6 +105,13 @@ pub(super) fn checked(label: &str) -> Result<String> {
         ));
     }
     Ok(label.to_owned())
+}
+
+fn too_many() -> Error {
+    Error::config(
+        format!("there are {MOST} labels already, or would be more"),
+        "delete a label, or use one of those that there are",
+    )
 }
 
 impl LabelFile {
@@ -200,31 +211,54 @@ impl Labels {
         }
     }
 
-    /// Makes an event an example of its label, in place of what it was.
+    /// Makes an event an example of its label, in place of what it was. Where the label has too many examples then, that goes
+    /// which was labelled first.
     ///
     /// # Errors
     /// A configuration error where there are too many labels.
-    pub(super) fn add(&mut self, example: LabelExample) -> Result<()> {
-        let label = example.label.clone();
-        if !self.heard.contains_key(&label) && self.heard.len() >= MOST {
-            return Err(Error::config(
-                format!("there are {MOST} labels already"),
-                "delete a label, or use one of those that there are",
-            ));
+    pub(super) fn add(&mut self, mut example: LabelExample) -> Result<()> {
+        let (id, label) = (example.id.clone(), example.label.clone());
+        let before = self.examples.get(&id);
+        let given = before.filter(|before| before.label == label).map(|before| before.labelled_ms);
+        let frees = before.is_some_and(|before| before.label != label && self.of_label(&before.label) == 1);
+        if !self.has(&label) && self.heard.len() - usize::from(frees) >= MOST {
+            return Err(too_many());
         }
-        if self.examples.get(&example.id).is_some_and(|before| before.label != label) {
-            self.remove(&example.id);
+        example.labelled_ms = given.unwrap_or_else(|| self.now_ms());
+        if given.is_none() {
+            self.remove(&id);
         }
-        self.heard.entry(label.clone()).or_default();
-        self.dirty.1.insert(label.clone());
+        self.put(example);
+        self.drop_oldest(&label);
+        Ok(())
+    }
+
+    /// The present time, later than that of any example.
+    fn now_ms(&self) -> u64 {
+        let now = u64::try_from(Timestamp::now().as_millisecond()).unwrap_or_default();
+        let newest = self.examples.values().map(|example| example.labelled_ms).max();
+        now.max(newest.map_or(0, |newest| newest.saturating_add(1)))
+    }
+
+    fn of_label(&self, label: &str) -> usize {
+        self.examples.values().filter(|example| example.label == label).count()
+    }
+
+    fn put(&mut self, example: LabelExample) {
+        self.heard.entry(example.label.clone()).or_default();
+        self.dirty.1.insert(example.label.clone());
         self.dirty.0.insert(example.id.clone());
         self.examples.insert(example.id.clone(), example);
-        let of_label = |example: &&LabelExample| example.label == label;
-        while self.examples.values().filter(of_label).count() > MOST_EXAMPLES {
-            let Some(oldest) = self.examples.values().find(of_label).map(|e| e.id.clone()) else { break };
-            self.remove(&oldest);
+    }
+
+    /// Removes the examples that were labelled first, where there are too many.
+    fn drop_oldest(&mut self, label: &str) {
+        while self.of_label(label) > MOST_EXAMPLES {
+            let of_label = self.examples.values().filter(|example| example.label == label);
+            let oldest = of_label.min_by_key(|example| (example.labelled_ms, example.id.clone()));
+            let Some(id) = oldest.map(|example| example.id.clone()) else { break };
+            self.remove(&id);
         }
-        Ok(())
     }
 
     /// The event `id` is no example any more. A label without examples is forgotten.
@@ -259,27 +293,32 @@ impl Labels {
                     return Err(Error::config("the new label is empty or the old one", "give another label"));
                 }
                 let times = self.heard.get(&from).map_or(0, |heard| heard.load(Relaxed));
-                for id in &ids {
-                    if let Some(example) = self.examples.remove(id) {
-                        self.add(LabelExample { label: to.clone(), ..example })?;
-                    }
-                }
+                let moved: Vec<_> = ids.iter().filter_map(|id| self.examples.remove(id)).collect();
+                // which makes room for the new one
                 self.forget(&from);
+                for example in moved {
+                    self.put(LabelExample { label: to.clone(), ..example });
+                }
+                self.drop_oldest(&to);
                 if let Some(heard) = self.heard.get(&to) {
                     heard.fetch_add(times, Relaxed);
                 }
                 Ok(json!({ "renamed": from, "to": to, "examples": ids.len() }))
             }
             LabelChange::Merge(file) => {
-                let (mut added, mut known) = (0, 0);
-                for example in file.examples {
-                    if self.examples.contains_key(&example.id) {
-                        known += 1;
-                        continue;
-                    }
-                    self.add(example)?;
-                    added += 1;
+                let all = file.examples.len();
+                let mut new = file.examples;
+                new.retain(|example| !self.examples.contains_key(&example.id));
+                let known = all - new.len();
+                let labels: BTreeSet<String> = new.iter().map(|example| example.label.clone()).collect();
+                let more = labels.iter().filter(|label| !self.has(label)).count();
+                if self.heard.len() + more > MOST {
+                    return Err(too_many());
                 }
+                let added: Vec<String> = new.iter().map(|example| example.id.clone()).collect();
+                new.into_iter().for_each(|example| self.put(example));
+                labels.iter().for_each(|label| self.drop_oldest(label));
+                let added = added.iter().filter(|id| self.examples.contains_key(*id)).count();
                 Ok(json!({ "added": added, "known": known }))
             }
         }
@@ -301,7 +340,7 @@ impl Labels {
     pub(super) fn list(&self) -> Vec<LabelInfo> {
         let info = |(label, heard): (&String, &Arc<AtomicU64>)| LabelInfo {
             label: label.clone(),
-            examples: self.examples.values().filter(|example| example.label == *label).count(),
+            examples: self.of_label(label),
             heard: heard.load(Relaxed),
         };
         self.heard.iter().map(info).collect()

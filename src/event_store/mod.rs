@@ -26,10 +26,10 @@ mod writer;
 
 pub use config::EventsConfig;
 pub use filter::{Filter, VerdictFilter};
-pub use labels::{LabelAnswer, LabelChange, LabelExample, LabelFile, LabelInfo};
+pub use labels::{LabelChange, LabelExample, LabelFile, LabelInfo, ReviewAnswer};
 pub use row::{LabelSource, StoredEvent, Verdict};
 pub use store::{EventStore, HalfHour, Page, Summary};
-pub use writer::{DayAnswer, Recorder, StoreHealth};
+pub use writer::{DayAnswer, EventName, Recorder, StoreHealth};
 
 #[cfg(test)]
 mod label_tests;

@@ -126,7 +126,7 @@ impl Row {
     pub(super) fn example(&self, id: &str, label: &str) -> Option<LabelExample> {
         let EmbeddingIn { model, embedding } = serde_json::from_slice(&self.document).ok()?;
         let (id, label, stream) = (id.to_owned(), label.to_owned(), self.stream.clone());
-        Some(LabelExample { id, label, stream, model, embedding: embedding? })
+        Some(LabelExample { id, label, stream, model, embedding: embedding?, labelled_ms: 0 })
     }
 
     pub(super) fn columns(&self) -> Columns<'_> {

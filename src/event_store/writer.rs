@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::config::EventsConfig;
 use super::file;
-use super::labels::{LabelAnswer, LabelChange, checked};
+use super::labels::{LabelChange, ReviewAnswer, checked};
 use super::recogniser::{InForce, LabelReader};
 use super::row::{Row, StoredEvent, Verdict};
 use super::store::{EventStore, SharedState, record_written};
@@ -21,8 +21,10 @@ use crate::event::{Day, Event};
 
 mod days;
 mod labelling;
+mod verdicts;
 
 pub use days::DayAnswer;
+pub use verdicts::EventName;
 
 /// Messages that wait for the thread.
 const QUEUE: usize = 1024;
@@ -68,7 +70,13 @@ enum WriterMessage {
     Labels {
         change: LabelChange,
         ticket: u64,
-        answer: Sender<LabelAnswer>,
+        answer: Sender<ReviewAnswer>,
+    },
+    Verdict {
+        event: EventName,
+        verdict: Verdict,
+        ticket: u64,
+        answer: Sender<ReviewAnswer>,
     },
     Days {
         days: Vec<Day>,
@@ -81,7 +89,7 @@ enum WriterMessage {
 /// A sender of the result, once the disk has taken the change or has refused it.
 enum ReplySender {
     VerdictFilter(Sender<Result<Option<StoredEvent>>>, Box<Result<Option<StoredEvent>>>),
-    Labels(Sender<LabelAnswer>, u64, Result<Value>),
+    Review(Sender<ReviewAnswer>, u64, Result<Value>),
     Flushed(Sender<()>),
 }
 
@@ -103,7 +111,12 @@ impl Recorder {
     ///
     /// # Errors
     /// A configuration error where too many changes wait.
-    pub fn change_labels(&self, change: LabelChange, ticket: u64, answer: Sender<LabelAnswer>) -> Result<()> {
+    pub fn change_labels(
+        &self,
+        change: LabelChange,
+        ticket: u64,
+        answer: Sender<ReviewAnswer>,
+    ) -> Result<()> {
         let full = |_| Error::config("too many requests wait", "ask again in a second");
         self.way.try_send(WriterMessage::Labels { change, ticket, answer }).map_err(full)
     }
@@ -224,7 +237,7 @@ impl Writer {
             for answer in answers {
                 let _ = match answer {
                     ReplySender::VerdictFilter(way, outcome) => way.send(*outcome).is_ok(),
-                    ReplySender::Labels(way, ticket, outcome) => way.try_send((ticket, outcome)).is_ok(),
+                    ReplySender::Review(way, ticket, outcome) => way.try_send((ticket, outcome)).is_ok(),
                     ReplySender::Flushed(way) => way.send(()).is_ok(),
                 };
             }
@@ -250,7 +263,11 @@ impl Writer {
             }
             WriterMessage::Labels { change, ticket, answer } => {
                 let outcome = self.change_labels(change);
-                Some(ReplySender::Labels(answer, ticket, outcome))
+                Some(ReplySender::Review(answer, ticket, outcome))
+            }
+            WriterMessage::Verdict { event, verdict, ticket, answer } => {
+                let outcome = self.judge_named(&event, verdict);
+                Some(ReplySender::Review(answer, ticket, outcome))
             }
             WriterMessage::VerdictFilter { id, verdict, label, answer } => {
                 let outcome = self.judge(&id, verdict, label);

@@ -66,7 +66,7 @@ impl Command {
     fn example(self) -> &'static str {
         match self {
             Self::AckEvent => {
-                r#"send {"id": "…", "verdict": "normal"} or {"stream": "…", "number": 0, "verdict": "anomaly"}"#
+                r#"send {"id": "…", "verdict": "normal"}, {"stream": "…", "number": 0, "verdict": "anomaly"} or {"stream": "…", "last": true, "verdict": "normal"}"#
             }
             Self::Recalibrate => r#"send {"stream": "…"}, or {} for all streams"#,
             Self::Budget => r#"send {"stream": "…", "events_per_hour": 2.5}"#,
@@ -90,7 +90,7 @@ pub enum Judgement {
     Anomaly,
 }
 
-/// A verdict on an event, named by `id`, or by `stream` and `number`.
+/// A verdict on an event, named by `id`, by `stream` and `number`, or by `stream` and `last`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AckEvent {
@@ -103,6 +103,9 @@ pub struct AckEvent {
     /// Number of the event in its stream.
     #[serde(default)]
     pub number: Option<u64>,
+    /// It is the last one of its stream.
+    #[serde(default)]
+    pub last: bool,
     /// The verdict.
     pub verdict: Judgement,
 }
@@ -312,9 +315,9 @@ impl RequestBody {
     fn check(&self, fix: &str) -> Result<()> {
         let wrong = |cause: String| Err(Error::config(cause, fix));
         let stream = match self {
-            Self::AckEvent(request) => match (&request.id, &request.stream, request.number) {
-                (Some(_), None, None) => None,
-                (None, Some(stream), Some(_)) => Some(stream),
+            Self::AckEvent(request) => match (&request.id, &request.stream, request.number, request.last) {
+                (Some(_), None, None, false) => None,
+                (None, Some(stream), Some(_), false) | (None, Some(stream), None, true) => Some(stream),
                 _ => return wrong("the request names no event, or two".into()),
             },
             Self::Recalibrate(of) => of.stream.as_ref(),

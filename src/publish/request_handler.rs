@@ -6,6 +6,9 @@ use super::request::{Command, Request, Response, transaction};
 use super::topics::{Topics, check_id};
 use crate::error::{Error, Result};
 use crate::mqtt::link::Message;
+use crate::telemetry::LogThrottle;
+
+static REFUSED: LogThrottle = LogThrottle::new();
 
 /// The access rule, and the channel to the executor of requests.
 #[derive(Debug)]
@@ -18,16 +21,25 @@ pub(super) struct RequestHandler {
 }
 
 impl RequestHandler {
-    /// Hands a request on; returns topic and answer where that is not possible. A retained message is stale and is
-    /// ignored.
+    /// Hands a request on, and logs it; returns topic and answer where that is not possible. A retained message is stale and
+    /// is ignored.
     pub(super) fn take(&self, message: &Message) -> Option<(String, Response)> {
         let (name, stream) = self.topics.parse_request(&message.topic)?;
         // an unknown topic has no response topic
         if message.retained || check_id("command", name).is_err() {
             return None;
         }
-        let error = self.pass(name, stream, &message.payload).err()?;
-        let answer = Response::of(Err(error), transaction(&message.payload));
+        let (topic, transaction) = (&message.topic, transaction(&message.payload));
+        let by = transaction.as_deref().map_or_else(String::new, |id| format!(", transaction {id:?}"));
+        let Err(error) = self.pass(name, stream, &message.payload) else {
+            let payload = String::from_utf8_lossy(&message.payload);
+            tracing::info!("somebody asks on {topic}{by}: {}", payload.escape_debug());
+            return None;
+        };
+        if let Some(held) = REFUSED.allow() {
+            tracing::warn!("a request on {topic}{by} was refused: {error}{held}");
+        }
+        let answer = Response::of(Err(error), transaction);
         Some((self.topics.response(name), answer))
     }
 

@@ -23,6 +23,7 @@ fn verdicts_name_one_event_and_nothing_unknown() {
     assert_eq!(transaction.as_deref(), Some("a"));
     assert_eq!((ack.stream.as_deref(), ack.number, ack.verdict), (Some("mic"), Some(3), Judgement::Normal));
     assert!(parse(Command::AckEvent, r#"{"id":"01J00000000000000000000000","verdict":"anomaly"}"#).is_ok());
+    assert!(parse(Command::AckEvent, r#"{"stream":"mic","last":true,"verdict":"normal"}"#).is_ok());
     for bad in [
         "",
         "{}",
@@ -31,6 +32,9 @@ fn verdicts_name_one_event_and_nothing_unknown() {
         r#"{"stream":"mic","verdict":"normal"}"#,
         r#"{"id":"x","stream":"mic","number":1,"verdict":"normal"}"#,
         r#"{"stream":"a/b","number":1,"verdict":"normal"}"#,
+        r#"{"last":true,"verdict":"normal"}"#,
+        r#"{"stream":"mic","last":false,"verdict":"normal"}"#,
+        r#"{"stream":"mic","number":1,"last":true,"verdict":"normal"}"#,
         r#"{"stream":"mic","number":-1,"verdict":"normal"}"#,
         r#"{"id":"x","verdict":"perhaps"}"#,
         r#"{"id":"x","verdict":"normal","budget":3}"#,

@@ -8,9 +8,10 @@ use serde_json::{Value, json};
 
 use super::shard::Shard;
 use crate::error::{Error, Result};
-use crate::event_store::{LabelAnswer, LabelChange, Recorder};
+use crate::event_store::{EventName, LabelChange, Recorder, ReviewAnswer, Verdict};
 use crate::publish::{
-    Command, DirectRequest, EventSender, LabelRequest, Outgoing, Request, RequestBody, Response,
+    AckEvent, Command, DirectRequest, EventSender, Judgement, LabelRequest, Outgoing, Request, RequestBody,
+    Response,
 };
 use crate::telemetry::LogThrottle;
 
@@ -31,6 +32,8 @@ pub(super) struct ThreadRequest {
 pub(super) enum Refusal {
     /// The request names no stream and no event of this thread.
     Elsewhere(Error),
+    /// The detector has forgotten the event of this id, which the event store may have.
+    Forgotten(String),
     /// The request failed.
     Failed(Error),
 }
@@ -61,8 +64,12 @@ struct Pending {
     ticket: u64,
     command: Command,
     requester: Requester,
-    /// The answer of each thread.
+    /// The answer of each thread, or of the event store alone.
     outcomes: Vec<Option<Outcome>>,
+    /// The event store answers, not the threads.
+    of_store: bool,
+    /// A verdict, for the event store where no thread knows the event.
+    verdict: Option<AckEvent>,
 }
 
 /// Dispatches requests to the threads, and their answers to the broker.
@@ -73,10 +80,10 @@ pub(super) struct Dispatch {
     sender: EventSender,
     next: u64,
     pending: Vec<Pending>,
-    /// Changes of labels go there, and not to the threads.
+    /// Changes of labels, and verdicts on events of earlier runs, go there, and not to the threads.
     recorder: Recorder,
     /// The results of these, by ticket.
-    labelled: (Sender<LabelAnswer>, Receiver<LabelAnswer>),
+    reviewed: (Sender<ReviewAnswer>, Receiver<ReviewAnswer>),
     /// Who asked for a reload.
     reloads: Vec<Requester>,
 }
@@ -91,9 +98,9 @@ impl Dispatch {
     ) -> (Self, Sender<Answer>) {
         // no more than requests, of which few can wait
         let (give, answers) = unbounded();
-        let (next, pending, reloads, labelled) = (0, Vec::new(), Vec::new(), unbounded());
+        let (next, pending, reloads, reviewed) = (0, Vec::new(), Vec::new(), unbounded());
         let of =
-            Self { requests, direct_requests, answers, sender, next, pending, recorder, labelled, reloads };
+            Self { requests, direct_requests, answers, sender, next, pending, recorder, reviewed, reloads };
         (of, give)
     }
 
@@ -114,13 +121,11 @@ impl Dispatch {
             self.reloads.push(requester);
             return;
         }
-        let ticket = self.next;
-        self.next += 1;
+        let ticket = self.next_ticket();
         if let RequestBody::Label(label) = ask {
             let change = label_change(label);
-            let refused = self.recorder.change_labels(change, ticket, self.labelled.0.clone()).err();
-            let outcomes = vec![refused.map(|error| Err(error.into()))];
-            self.pending.push(Pending { ticket, command: Command::Label, requester, outcomes });
+            let refused = self.recorder.change_labels(change, ticket, self.reviewed.0.clone()).err();
+            self.await_store(ticket, Command::Label, requester, refused);
             return;
         }
         let outcomes = shards.iter().map(|shard| {
@@ -133,7 +138,20 @@ impl Dispatch {
             }
         });
         let outcomes = outcomes.collect();
-        self.pending.push(Pending { ticket, command: ask.command(), requester, outcomes });
+        let command = ask.command();
+        let verdict = if let RequestBody::AckEvent(ack) = ask { Some(ack) } else { None };
+        self.pending.push(Pending { ticket, command, requester, outcomes, of_store: false, verdict });
+    }
+
+    fn next_ticket(&mut self) -> u64 {
+        self.next += 1;
+        self.next
+    }
+
+    /// Waits for the event store, unless it has `refused` the request already.
+    fn await_store(&mut self, ticket: u64, command: Command, requester: Requester, refused: Option<Error>) {
+        let outcomes = vec![refused.map(|error| Err(error.into()))];
+        self.pending.push(Pending { ticket, command, requester, outcomes, of_store: true, verdict: None });
     }
 
     /// Takes the answer of a thread.
@@ -154,18 +172,28 @@ impl Dispatch {
         while let Ok(answer) = self.answers.try_recv() {
             self.take(answer);
         }
-        while let Ok((ticket, result)) = self.labelled.1.try_recv() {
+        while let Ok((ticket, result)) = self.reviewed.1.try_recv() {
             let outcome = result.map(Some).map_err(Refusal::Failed);
             self.take(Answer { ticket, thread: 0, outcome });
         }
         let (done, waiting): (Vec<_>, Vec<_>) =
             std::mem::take(&mut self.pending).into_iter().partition(|pending| {
-                pending.outcomes.iter().zip(&over).all(|(outcome, &over)| outcome.is_some() || over)
+                let gone = |over: bool| over && !pending.of_store;
+                pending.outcomes.iter().zip(&over).all(|(outcome, &over)| outcome.is_some() || gone(over))
             });
         self.pending = waiting;
-        for Pending { command, requester, outcomes, .. } in done {
+        for Pending { command, requester, outcomes, verdict, .. } in done {
             let outcomes = outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(|| Err(self::over())));
-            self.answer(command, merged(outcomes), requester);
+            let outcomes: Vec<Outcome> = outcomes.collect();
+            match verdict.and_then(|verdict| for_store(&outcomes, verdict)) {
+                Some((event, verdict)) => {
+                    let ticket = self.next_ticket();
+                    let answer = self.reviewed.0.clone();
+                    let refused = self.recorder.judge_later(event, verdict, ticket, answer).err();
+                    self.await_store(ticket, command, requester, refused);
+                }
+                None => self.answer(command, merged(outcomes.into_iter()), requester),
+            }
         }
     }
 
@@ -201,12 +229,39 @@ fn label_change(request: LabelRequest) -> LabelChange {
     }
 }
 
+/// The event and the verdict for the event store, where no thread knows the event, or its detector has forgotten it.
+fn for_store(outcomes: &[Outcome], ack: AckEvent) -> Option<(EventName, Verdict)> {
+    let mut forgotten = None;
+    for outcome in outcomes {
+        match outcome {
+            Ok(_) | Err(Refusal::Failed(_)) => return None,
+            Err(Refusal::Forgotten(id)) => forgotten = Some(id.clone()),
+            Err(Refusal::Elsewhere(_)) => {}
+        }
+    }
+    let event = match (forgotten.or(ack.id), ack.stream) {
+        (Some(id), _) => EventName::Id(id),
+        (None, Some(stream)) if ack.last => EventName::LastOf(stream),
+        // numbers begin anew with each run
+        _ => return None,
+    };
+    let verdict = match ack.verdict {
+        Judgement::Normal => Verdict::Normal,
+        Judgement::Anomaly => Verdict::Anomaly,
+    };
+    Some((event, verdict))
+}
+
 /// The answer in place of a thread that has ended.
 fn over() -> Refusal {
-    Refusal::Elsewhere(Error::config(
+    Refusal::Elsewhere(elsewhere())
+}
+
+fn elsewhere() -> Error {
+    Error::config(
         "there is no such stream or event, or it is over",
         "name a stream that the health document lists",
-    ))
+    )
 }
 
 /// Combines the answers: an error of a thread concerned, else the results, else the reason why no thread is concerned.
@@ -217,6 +272,7 @@ fn merged(outcomes: impl Iterator<Item = Outcome>) -> Result<Option<Value>> {
             Ok(value) => done = Some(joined(done.flatten(), value)),
             Err(Refusal::Failed(error)) => return Err(error),
             Err(Refusal::Elsewhere(error)) => elsewhere = elsewhere.or(Some(error)),
+            Err(Refusal::Forgotten(_)) => elsewhere = elsewhere.or_else(|| Some(self::elsewhere())),
         }
     }
     let nobody = || Error::internal("no thread of the analysis runs");
@@ -235,7 +291,7 @@ fn joined(one: Option<Value>, other: Option<Value>) -> Option<Value> {
 mod tests {
     use super::*;
 
-    fn elsewhere() -> Outcome {
+    fn nowhere() -> Outcome {
         Err(over())
     }
 
@@ -243,14 +299,32 @@ mod tests {
     fn the_answer_is_that_of_the_threads_concerned() {
         let streams = |ids: &[&str]| Ok(Some(json!({ "streams": ids })));
         let of = |outcomes: Vec<Outcome>| merged(outcomes.into_iter());
-        let all = of(vec![streams(&["a", "c"]), elsewhere(), streams(&["b"])]).unwrap();
+        let all = of(vec![streams(&["a", "c"]), nowhere(), streams(&["b"])]).unwrap();
         assert_eq!(all, Some(json!({ "streams": ["a", "c", "b"] })));
-        assert_eq!(of(vec![elsewhere(), Ok(None), elsewhere()]).unwrap(), None);
+        assert_eq!(of(vec![nowhere(), Ok(None), nowhere()]).unwrap(), None);
         let one = json!({ "snapshot": "events/a/1" });
-        assert_eq!(of(vec![elsewhere(), Ok(Some(one.clone()))]).unwrap(), Some(one));
+        assert_eq!(of(vec![nowhere(), Ok(Some(one.clone()))]).unwrap(), Some(one));
         let failed = || Err(Refusal::Failed(Error::config("out of range", "take another")));
-        let error = of(vec![streams(&["a"]), failed(), elsewhere()]).unwrap_err();
+        let error = of(vec![streams(&["a"]), failed(), nowhere()]).unwrap_err();
         assert_eq!(error.to_string(), "out of range");
-        assert!(of(vec![elsewhere(), elsewhere()]).unwrap_err().to_string().contains("no such stream"));
+        assert!(of(vec![nowhere(), nowhere()]).unwrap_err().to_string().contains("no such stream"));
+    }
+    #[test]
+    fn verdicts_on_events_that_no_detector_knows_go_to_the_store() {
+        let ack = |text: &str| -> AckEvent { serde_json::from_str(text).unwrap() };
+        let (by_id, last, number) = (
+            ack(r#"{"id":"a","verdict":"normal"}"#),
+            ack(r#"{"stream":"mic","last":true,"verdict":"anomaly"}"#),
+            ack(r#"{"stream":"mic","number":3,"verdict":"normal"}"#),
+        );
+        let unknown = [nowhere(), nowhere()];
+        assert_eq!(for_store(&unknown, by_id.clone()), Some((EventName::Id("a".into()), Verdict::Normal)));
+        assert_eq!(for_store(&unknown, last), Some((EventName::LastOf("mic".into()), Verdict::Anomaly)));
+        assert_eq!(for_store(&unknown, number.clone()), None);
+        let forgotten = [nowhere(), Err(Refusal::Forgotten("b".into()))];
+        assert_eq!(for_store(&forgotten, number), Some((EventName::Id("b".into()), Verdict::Normal)));
+        assert_eq!(for_store(&[nowhere(), Ok(None)], by_id.clone()), None);
+        let failed = Err(Refusal::Failed(Error::config("out of range", "take another")));
+        assert_eq!(for_store(&[failed], by_id), None);
     }
 }

@@ -73,6 +73,13 @@ impl EventBuilder {
         newest_first.find(|(_, of, n)| of == stream && *n == number).map(|(id, ..)| id.as_str())
     }
 
+    /// Id and number of the last event of the stream, if it is one of the last 256 of this run.
+    #[must_use]
+    pub fn last_of(&self, stream: &str) -> Option<(&str, u64)> {
+        let (id, _, number) = self.recent.iter().rev().find(|(_, of, _)| of == stream)?;
+        Some((id, *number))
+    }
+
     /// The event of a finding in a `session` that workers share: every worker derives the same event from the same
     /// sound, except for the times at which it is made.
     pub(super) fn shared_event(
@@ -232,6 +239,7 @@ mod tests {
             (Some(("mic", 0)), Some(("mic", 1)))
         );
         assert_eq!((event_builder.find(&other.id), event_builder.find("x")), (Some(("door", 0)), None));
+        assert_eq!((event_builder.last_of("mic"), event_builder.last_of("x")), (Some((&*c.id, 1)), None));
         assert_eq!(event_builder.recent.len(), 3);
         assert_eq!(a.onset, "1970-01-01T00:16:41.000Z");
         assert_eq!((a.offset, b.offset.as_deref()), (None, Some("1970-01-01T00:16:41.500Z")));

@@ -59,7 +59,7 @@ impl Inference {
 
     fn carry_out(&mut self, ask: RequestBody) -> Outcome {
         match ask {
-            RequestBody::AckEvent(ack) => self.acknowledge(&ack).map(|()| None),
+            RequestBody::AckEvent(ack) => self.acknowledge(&ack),
             RequestBody::Recalibrate(of) => {
                 let streams = self.meant(of.stream.as_deref())?;
                 for &index in &streams {
@@ -164,33 +164,50 @@ impl Inference {
         Ok(json!({ "snapshot": name }))
     }
 
-    fn acknowledge(&mut self, request: &AckEvent) -> Result<(), Refusal> {
-        let unknown = |what: String| {
-            Error::config(what, "name one of the last events, by its `id` or by `stream` and `number`")
+    /// Brings a verdict to the detector and into the event store.
+    fn acknowledge(&mut self, request: &AckEvent) -> Outcome {
+        let (stream, number, id) = self.event_of(request)?;
+        let of_engine = self.number_of(&stream).ok_or_else(|| self.absent(Some(&stream)))?;
+        let (verdict, kept) = match request.verdict {
+            Judgement::Normal => (Verdict::Normal, event_store::Verdict::Normal),
+            Judgement::Anomaly => (Verdict::Anomaly, event_store::Verdict::Anomaly),
         };
-        let named = request.stream.as_deref().zip(request.number);
-        let by_id = request.id.as_deref().and_then(|id| self.event_builder.find(id));
-        let Some((id, number)) = named.or(by_id) else {
-            return Err(Refusal::Elsewhere(unknown("no event of that id is remembered".to_owned())));
-        };
-        let stream = self.number_of(id).ok_or_else(|| self.absent(Some(id)))?;
-        let (verdict, id) = match request.verdict {
-            Judgement::Normal => (Verdict::Normal, id.to_owned()),
-            Judgement::Anomaly => (Verdict::Anomaly, id.to_owned()),
-        };
-        if !self.engine.judge(stream, number, verdict)? {
-            return Err(unknown(format!("{id} does not remember event {number}")).into());
+        if !self.engine.judge(of_engine, number, verdict)? {
+            return Err(id.map_or_else(
+                || unknown_event(format!("{stream} does not remember event {number}")).into(),
+                Refusal::Forgotten,
+            ));
         }
-        if let Some(known) = request.id.as_deref().or_else(|| self.event_builder.id_of(&id, number)) {
-            let kept = match verdict {
-                Verdict::Normal => event_store::Verdict::Normal,
-                Verdict::Anomaly => event_store::Verdict::Anomaly,
-            };
-            self.feed.verdict(known, kept);
+        if let Some(id) = &id {
+            self.feed.verdict(id, kept);
         }
-        tracing::info!("{id}: event {number} was judged: {verdict:?}");
-        Ok(())
+        tracing::info!("{stream}: event {number} was judged: {verdict:?}");
+        Ok(Some(json!({ "id": id, "detector_informed": true })))
     }
+
+    /// Stream, number and, where it is known, id of the event that a verdict names.
+    fn event_of(&self, request: &AckEvent) -> Result<(String, u64, Option<String>), Refusal> {
+        let known = &self.event_builder;
+        let found = match (&request.id, &request.stream, request.number) {
+            (Some(id), ..) => {
+                known.find(id).map(|(stream, number)| (stream.to_owned(), number, Some(id.clone())))
+            }
+            (None, Some(stream), Some(number)) => {
+                Some((stream.clone(), number, known.id_of(stream, number).map(str::to_owned)))
+            }
+            (None, Some(stream), None) => {
+                known.last_of(stream).map(|(id, number)| (stream.clone(), number, Some(id.to_owned())))
+            }
+            (None, None, _) => None,
+        };
+        found.ok_or_else(|| {
+            Refusal::Elsewhere(unknown_event("no event of that name is remembered".to_owned()))
+        })
+    }
+}
+
+fn unknown_event(cause: String) -> Error {
+    Error::config(cause, "name one of the last events, by its `id` or by `stream` and `number`")
 }
 
 fn unknown_stream(id: &str) -> Refusal {

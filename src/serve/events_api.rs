@@ -218,7 +218,7 @@ fn inform_detector(known: &AppState, kept: &StoredEvent, verdict: Verdict) -> bo
         Verdict::Normal => Judgement::Normal,
         Verdict::Anomaly => Judgement::Anomaly,
     };
-    let ack = AckEvent { id: Some(kept.event.id.clone()), stream: None, number: None, verdict };
+    let ack = AckEvent { id: Some(kept.event.id.clone()), stream: None, number: None, last: false, verdict };
     let this_run = (known.health)().boot == kept.event.boot;
     this_run
         && known
