@@ -22,6 +22,8 @@ from screenshots import free_port
 
 RATE = 16_000
 NODE = "kitchen-pi"
+PAGE = "http://kitchen-pi.lan:8099/"
+BLUEPRINT = "cpc-stream/event.yaml"
 # the client that signs in at Home Assistant is known by an address
 CLIENT = "http://127.0.0.1/"
 # what Home Assistant says of a broker that is away, as it should
@@ -89,14 +91,16 @@ class Daemon:
     def start_broker(self):
         self.broker = run(["mosquitto", "-p", str(self.broker_port)])
 
-    def start(self, streams=("kitchen", "hall"), commands=("budget", "mute", "recalibrate", "label"), enable="true"):
-        """Starts the daemon with a configuration of these streams and commands, and with or without discovery."""
+    def start(self, streams=("kitchen", "hall"), commands=("ack-event", "budget", "mute", "recalibrate", "label"), enable="true",
+              pictures="true"):
+        """Starts the daemon with a configuration of these streams and commands, and with or without discovery and pictures."""
         sources = "".join(f"[[source]]\nid = '{stream}'\nurl = '{self.urls[stream]}'\n" for stream in streams)
         (self.folder / "c.toml").write_text(
             f"node = '{NODE}'\nstate_dir = '{self.folder}/state'\n{sources}"
             "[detect]\ncalibrate_seconds = 20\nevents_per_hour = 20\nrepeat_after_s = 0\n"
             f"[publish]\nbroker = 'mqtt://127.0.0.1:{self.broker_port}'\nhealth_s = 2\nday_s = 1\ncommands = {list(commands)}\n"
-            f"[homeassistant]\nenable = {enable}\nmute_s = 120\n")
+            f"[snapshots]\nspectrogram = true\npublish = {pictures}\n"
+            f"[homeassistant]\nenable = {enable}\nmute_s = 120\npage_url = '{PAGE}'\n")
         with open(self.folder / "log", "ab") as log:
             self.process = run([self.program, "--config", str(self.folder / "c.toml")], log)
 
@@ -124,14 +128,18 @@ class HomeAssistant:
     def __init__(self, command, folder):
         self.command, self.folder, self.port, self.token = shlex.split(command), folder, free_port(), None
         folder.mkdir()
-        page = (Path(__file__).parent / "home-assistant.md").read_text()
-        found = re.findall(r"```yaml\n(triggers:.*?)```", page, re.S)
+        here = Path(__file__).parent
+        page = (here / "home-assistant.md").read_text()
+        found = re.findall(r"```yaml\n((?:triggers|use_blueprint):.*?)```", page, re.S)
+        blueprint = folder / "blueprints" / "automation" / BLUEPRINT
+        blueprint.parent.mkdir(parents=True)
+        blueprint.write_text((here.parent / "config" / "home-assistant-blueprint.yaml").read_text())
         automations = [text.replace("notify.notify", "persistent_notification.create").splitlines() for text in found]
         (folder / "configuration.yaml").write_text(
             f"http: {{ server_host: 127.0.0.1, server_port: {self.port} }}\nfrontend:\nhistory:\nlogger: {{ default: warning }}\n"
             "recorder: { exclude: { entity_globs: [sensor.*_score] } }\n"
             "automation:\n" + "".join(f"  - alias: {name}\n" + "".join(f"    {line}\n" for line in lines)
-                                      for name, lines in zip(["of the page", "each morning"], automations, strict=True)))
+                                      for name, lines in zip(["of the page", "of the blueprint", "each morning"], automations, strict=True)))
         self.start()
 
     def start(self):
@@ -207,6 +215,12 @@ class HomeAssistant:
     def entities(self):
         """What the registry has of entities by MQTT, disabled ones too."""
         return {entity["entity_id"]: entity for entity in self.ask("config/entity_registry/list") if entity["platform"] == "mqtt"}
+
+    def picture(self, name):
+        """The bytes of an image entity, as its page gets them."""
+        path = self.attributes(name)["entity_picture"]
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=30) as answer:
+            return answer.read()
 
     def notifications(self, about="the kitchen"):
         """What automations of docs/home-assistant.md have said with these words in it."""

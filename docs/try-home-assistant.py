@@ -18,7 +18,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from home_assistant import CLIENT, NODE, Daemon, HomeAssistant, stop
+from home_assistant import BLUEPRINT, CLIENT, NODE, PAGE, Daemon, HomeAssistant, stop
 from screenshots import Browser
 
 # entities of a stream: name, unit, whether it is enabled from the start
@@ -27,8 +27,10 @@ OF_STREAM = [("event.{}_event", None, True), ("binary_sensor.{}_anomaly", None, 
              ("sensor.{}_level", "dBFS", True), ("sensor.{}_state", None, True), ("sensor.{}_novelty", None, False),
              ("sensor.{}_surprise", None, False), ("number.{}_budget", "events/h", True), ("switch.{}_mute", None, True),
              ("button.{}_recalibrate", None, True), ("sensor.{}_learning", "%", True), ("sensor.{}_watching_from", None, True),
-             ("sensor.{}_events_today", "events", True), ("sensor.{}_events_yesterday", "events", True)]
-(EVENT, ANOMALY, SCORE, LEVEL, STATE, NOVELTY, _, BUDGET, MUTE, RECALIBRATE, LEARNING, WATCHING_FROM, TODAY, YESTERDAY) = (
+             ("sensor.{}_events_today", "events", True), ("sensor.{}_events_yesterday", "events", True),
+             ("image.{}_picture", None, True), ("button.{}_last_event_was_normal", None, True)]
+(EVENT, ANOMALY, SCORE, LEVEL, STATE, NOVELTY, _, BUDGET, MUTE, RECALIBRATE, LEARNING, WATCHING_FROM, TODAY, YESTERDAY,
+ PICTURE, WAS_NORMAL) = (
     name.format(KITCHEN) for name, *_ in OF_STREAM)
 LOAD, OUTBOX, HALL_EVENT = "sensor.kitchen_pi_load", "sensor.kitchen_pi_outbox", "event.kitchen_pi_hall_event"
 ALL = [(name.format(stream), *rest) for stream in [KITCHEN, "kitchen_pi_hall"] for name, *rest in OF_STREAM]
@@ -59,12 +61,22 @@ def check_discovery(hass, daemon):
     version = subprocess.run([daemon.program, "--version"], capture_output=True, text=True, check=True).stdout.split()[1]
     said = [device[key] for key in ["name", "manufacturer", "model", "sw_version"]]
     check(f"it is {said}", lambda: said == [NODE, "cpc-stream", "audio anomaly detector", version], 1)
+    check(f"it links to the page, {PAGE}", lambda: device["configuration_url"] == PAGE, 1)
     check(f"{len(ALL)} entities, no other", lambda: set(hass.entities()) == {name for name, *_ in ALL})
     check("novelty and surprise are off, no other",
           lambda: all((hass.entities()[name]["disabled_by"] is None) == shown for name, _, shown in ALL))
     shown = [(name, unit) for name, unit, on in ALL if on and "hall" not in name]
+    # the icon of a device class is of the browser's making
+    check("each has an icon", lambda: all("icon" in hass.attributes(name) for name, _ in shown if name not in (ANOMALY, WATCHING_FROM)))
     check("units are right", lambda: all(hass.attributes(name).get("unit_of_measurement") == unit for name, unit in shown))
     return device["id"]
+
+
+def check_blueprint(hass):
+    """Home Assistant takes the blueprint, and has an automation of it."""
+    blueprint = hass.ask("blueprint/list", domain="automation").get(BLUEPRINT, {})
+    check(f"the blueprint is valid: {blueprint.get('metadata', blueprint).get('name')}", lambda: "metadata" in blueprint, 1)
+    check("an automation uses it", lambda: hass.state("automation.of_the_blueprint") == "on")
 
 
 def check_sensors(hass):
@@ -89,6 +101,11 @@ def check_event(hass, daemon):
           lambda: said["band_hz"][0] <= 1900 <= said["band_hz"][1] and said["stream"] == "kitchen", 1)
     check(f"it says what it was: {said['summary']}", lambda: said["kind"] == "foreign" and said["summary"].startswith("foreign sound"), 1)
     check("the automation of the page spoke once", lambda: len(hass.notifications()) == 1, 10)
+    check(f"that of the blueprint too: {hass.notifications('kitchen: foreign')}",
+          lambda: len(hass.notifications("kitchen: foreign sound")) == 1, 10)
+    check("its severity is at least the chosen one, 40",
+          lambda: int(hass.notifications("kitchen: foreign sound")[0].rsplit(" ", 1)[1]) >= 40, 1)
+    check("its picture is a PNG", lambda: hass.picture(PICTURE).startswith(b"\x89PNG"), 10)
     return said
 
 
@@ -194,12 +211,24 @@ def check_interruptions(hass, daemon):
     check("and receives events", received)
 
 
+def check_verdict(hass, daemon):
+    """The button by which an event was normal."""
+    check("no verdict yet", lambda: hass.attributes(TODAY)["verdicts"]["normal"] == 0, 1)
+    hass.call("button/press", WAS_NORMAL)
+    check("the last event was normal", lambda: hass.attributes(TODAY)["verdicts"]["normal"] == 1, 10)
+    check("which the detector knows", lambda: "was judged: Normal" in (daemon.folder / "log").read_text(), 10)
+    at = hass.state(EVENT)
+    daemon.microphone.whistle()
+    time.sleep(3)
+    check("such a sound is no event any more", lambda: hass.state(EVENT) == at, 1)
+
+
 def check_removal(hass, daemon):
     """What is taken out of the configuration goes."""
     stop(daemon.process)
-    daemon.start(streams=["kitchen"], commands=["mute"])
-    stays = {name for name, *_ in ALL if "hall" not in name} - {BUDGET, RECALIBRATE}
-    check("a room and two commands, taken out of the configuration, are out", lambda: set(hass.entities()) == stays)
+    daemon.start(streams=["kitchen"], commands=["mute"], pictures="false")
+    stays = {name for name, *_ in ALL if "hall" not in name} - {BUDGET, RECALIBRATE, WAS_NORMAL, PICTURE}
+    check("a room, pictures and three commands, taken out of the configuration, are out", lambda: set(hass.entities()) == stays)
     check("the others stay", lambda: hass.state(STATE) == "watching" and hass.state(MUTE) == "off")
     stop(daemon.process)
     daemon.start(streams=["kitchen"], enable="false")
@@ -232,12 +261,14 @@ def main():
     daemon, hass = Daemon(args.program, folder), HomeAssistant(args.hass, folder / "home-assistant")
     try:
         device = check_discovery(hass, daemon)
+        check_blueprint(hass)
         check_sensors(hass)
         check_days(hass, daemon, check_event(hass, daemon))
         check_commands(hass, daemon)
         if args.picture:
             take_picture(hass, device, args.picture)
         check_interruptions(hass, daemon)
+        check_verdict(hass, daemon)
         doubts = [doubt for of in hass.ask("recorder/validate_statistics").values() for doubt in of]
         check_removal(hass, daemon)
         mine = [issue for issue in hass.ask("repairs/list_issues")["issues"] if issue["domain"] == "mqtt"]

@@ -160,6 +160,13 @@ impl Default for ModelConfig {
 }
 
 impl Config {
+    /// Address of the page for people elsewhere, where it is known.
+    #[must_use]
+    pub fn page_url(&self) -> Option<String> {
+        let said = self.homeassistant.page_url.trim();
+        if said.is_empty() { self.http.url() } else { Some(said.to_owned()) }
+    }
+
     /// Checks every part.
     ///
     /// # Errors

@@ -11,6 +11,8 @@ use crate::error::{Error, Result};
 pub struct SnapshotConfig {
     /// A PNG of the log-mel bands over time.
     pub spectrogram: bool,
+    /// The picture goes to the broker as well.
+    pub publish: bool,
     /// A WAV of the sound, 16 kHz, mono, 16 bit.
     pub clip: bool,
     /// Seconds before the onset that are in them, 0 to 10.
@@ -21,7 +23,7 @@ pub struct SnapshotConfig {
 
 impl Default for SnapshotConfig {
     fn default() -> Self {
-        Self { spectrogram: false, clip: false, pre_roll_s: 1.0, max_bytes: 100 << 20 }
+        Self { spectrogram: false, publish: false, clip: false, pre_roll_s: 1.0, max_bytes: 100 << 20 }
     }
 }
 
@@ -41,6 +43,12 @@ impl SnapshotConfig {
             return Err(Error::config(
                 format!("snapshots.pre_roll_s = {} is out of range", self.pre_roll_s),
                 "choose seconds from 0 to 10",
+            ));
+        }
+        if self.publish && !self.spectrogram {
+            return Err(Error::config(
+                "snapshots.publish is true, but no picture is drawn",
+                "set spectrogram in [snapshots] to true, or publish to false",
             ));
         }
         if self.max_bytes < 1 << 20 {
@@ -67,6 +75,7 @@ mod tests {
             ("pre_roll_s = 10.5", "pre_roll_s"),
             ("pre_roll_s = nan", "pre_roll_s"),
             ("max_bytes = 1048575", "max_bytes"),
+            ("publish = true", "snapshots.publish"),
         ] {
             let error = toml::from_str::<SnapshotConfig>(text).unwrap().validate().unwrap_err();
             assert!(error.to_string().contains(key), "{text}: {error}");

@@ -8,7 +8,8 @@ use std::time::Instant;
 use crossbeam_channel::{Receiver, select};
 
 use super::outbox::OutboxCounters;
-use super::publisher::{Inbound, Outgoing, json};
+use super::outgoing::Outgoing;
+use super::publisher::{Inbound, json};
 use super::status::PublisherStatus;
 use super::text;
 use crate::telemetry::{columns, folded};

@@ -44,6 +44,7 @@ mod lines;
 mod outbox;
 #[cfg(feature = "mqtt")]
 mod outbox_publisher;
+mod outgoing;
 mod payload;
 mod progress;
 mod publisher;
@@ -69,12 +70,13 @@ pub use home_assistant::{DiscoveryConfig, HomeAssistantConfig};
 pub use outbox::{
     Inspection, MAX_PAYLOAD, Message, Outbox, OutboxCounters, OutboxLimits, Record, export, inspect,
 };
+pub use outgoing::Outgoing;
 pub use payload::{
     Availability, BrokerHealth, ChunkHealth, Delay, Delays, Health, InputHealth, OutboxHealth, Presence,
     Score, Status, StreamHealth, Watching, anomaly,
 };
 pub use progress::{CalibrationProgress, StreamProgress};
-pub use publisher::{EventSender, Outgoing, Publisher, StopReport};
+pub use publisher::{EventSender, Publisher, StopReport};
 pub use request::{
     AckEvent, Budget, Command, DirectRequest, Judgement, LabelRequest, MAX_MUTE_S, Mute, Request,
     RequestBody, Response, ResponseStatus, Snapshot, StreamSelector,

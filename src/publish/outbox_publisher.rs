@@ -9,8 +9,9 @@ use crossbeam_channel::{Receiver, after, select};
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::outbox::{MAX_PAYLOAD, Message, Outbox};
+use super::outgoing::Outgoing;
 use super::payload::anomaly;
-use super::publisher::{Inbound, Outgoing, json};
+use super::publisher::{Inbound, json};
 use super::request::ResponseStatus;
 use super::session::{SessionCommand, SessionEvent};
 use super::status::PublisherStatus;
@@ -162,6 +163,7 @@ impl State {
             Inbound::Out(Outgoing::Setting { stream, key, value }) => {
                 self.state(topics.state(&stream, key.as_str()), value.into());
             }
+            Inbound::Out(Outgoing::Picture { stream, png }) => self.state(topics.picture(&stream), png),
             Inbound::Out(Outgoing::Response { command, response }) => {
                 let status = &self.outbox_publisher.status;
                 match response.status {

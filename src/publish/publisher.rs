@@ -11,15 +11,12 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use serde::Serialize;
 
 use super::config::PublishConfig;
-use super::embedding::Embedding;
 use super::home_assistant::DiscoveryConfig;
 use super::lines::StdoutLines;
-use super::payload::{Availability, Health, Score};
-use super::progress::StreamProgress;
-use super::request::{Command, Request, Response};
+use super::outgoing::Outgoing;
+use super::request::Request;
 use super::status::PublisherStatus;
 use crate::error::{Error, Result};
-use crate::event::{DayName, DaySummary, Event};
 
 /// Messages that wait for the publish thread at most.
 const QUEUE: usize = 1024;
@@ -29,75 +26,6 @@ const QOS0_QUEUE: usize = QUEUE / 2;
 const REQUESTS: usize = 16;
 /// Time beyond its deadline after which a stop gives the publish thread up (a disk that hangs).
 const GIVE_UP: Duration = Duration::from_millis(1500);
-
-/// Something to publish.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Outgoing {
-    /// An event document: kept until the broker has confirmed it.
-    Event(Box<Event>),
-    /// Whether an event goes on: retained, the latest counts.
-    Anomaly {
-        /// Stream id.
-        stream: String,
-        /// An event goes on.
-        on: bool,
-    },
-    /// The figures of a moment: nothing where there is no connection.
-    Score {
-        /// Stream id.
-        stream: String,
-        /// The figures.
-        score: Score,
-    },
-    /// The mean of some contexts: nothing where there is no connection.
-    Embedding {
-        /// Stream id.
-        stream: String,
-        /// The mean.
-        embedding: Box<Embedding>,
-    },
-    /// Whether a source delivers sound: retained, the latest counts.
-    Availability {
-        /// Stream id.
-        stream: String,
-        /// The availability.
-        availability: Availability,
-    },
-    /// The state of a stream: retained, the latest counts.
-    Progress {
-        /// Stream id.
-        stream: String,
-        /// The state.
-        progress: StreamProgress,
-    },
-    /// The state of the node: retained, the latest counts.
-    Health(Box<Health>),
-    /// A setting of a stream that can be changed over the broker, as it is: retained, the latest counts.
-    Setting {
-        /// Stream id.
-        stream: String,
-        /// The setting.
-        key: Command,
-        /// Its value.
-        value: String,
-    },
-    /// The events of a day: retained, the latest counts.
-    Day {
-        /// Stream id.
-        stream: String,
-        /// The day.
-        day: DayName,
-        /// The counts.
-        summary: Box<DaySummary>,
-    },
-    /// The answer to a request: nothing where there is no connection.
-    Response {
-        /// The command.
-        command: Command,
-        /// The answer.
-        response: Response,
-    },
-}
 
 pub(super) enum Inbound {
     Out(Outgoing),
@@ -370,7 +298,7 @@ fn start_outbox_publisher(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::publish::{EmbeddingSource, EmbeddingType};
+    use crate::publish::{Embedding, EmbeddingSource, EmbeddingType};
 
     fn embedding() -> Outgoing {
         let embedding = Embedding {

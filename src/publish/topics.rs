@@ -128,6 +128,12 @@ impl Topics {
         format!("{}/{stream}/day/{}", self.base, day.as_str())
     }
 
+    /// Retained, QoS 1, only where asked for: the picture of the last event of a stream, a PNG.
+    #[must_use]
+    pub fn picture(&self, stream: &str) -> String {
+        format!("{}/{stream}/picture", self.base)
+    }
+
     /// A command to the node.
     #[must_use]
     pub fn request(&self, command: &str) -> String {

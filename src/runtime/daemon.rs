@@ -153,7 +153,6 @@ impl Daemon {
         if engines.len() > 1 {
             tracing::info!("{} threads share {count} streams", engines.len());
         }
-        let (snapshots, handle) = Writer::start(&config.snapshots, state, patient)?;
         let event_builder = EventBuilder::new(node, manifest.short_hash());
         let (notify, notices) = bounded(256);
         let air = open_microphones(config, sources, node)?;
@@ -163,13 +162,17 @@ impl Daemon {
         }
         let ids: Vec<String> =
             open.iter().flat_map(|source| source.feeds.iter().map(|feed| feed.id.clone())).collect();
-        let discovery = DiscoveryConfig { config: &config.homeassistant, streams: &ids };
+        let (page, pictures) = (config.page_url(), config.snapshots.publish);
+        let discovery =
+            DiscoveryConfig { config: &config.homeassistant, streams: &ids, page: page.as_deref(), pictures };
         let mut publish = config.publish.clone();
         if config.cluster.is_on() {
             // a worker knows the events of its own part of a day alone
             publish.day_s = 0;
         }
         let publisher = Publisher::start_with(&publish, node, state, Some(discovery))?;
+        let sender = Some(publisher.sender());
+        let (snapshots, handle) = Writer::start(&config.snapshots, state, patient, sender)?;
         if config.homeassistant.enable && config.publish.broker.is_none() {
             tracing::warn!(
                 "Home Assistant is reached through a broker, and none is configured: it hears nothing"

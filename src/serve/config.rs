@@ -53,6 +53,14 @@ impl HttpConfig {
         })
     }
 
+    /// Its address for people elsewhere; none where it is not one that they reach.
+    #[must_use]
+    pub fn url(&self) -> Option<String> {
+        let at = self.address().ok()??;
+        let reached = at.port() != 0 && !at.ip().is_loopback() && !at.ip().is_unspecified();
+        reached.then(|| format!("http://{at}/"))
+    }
+
     /// Checks every value.
     ///
     /// # Errors
@@ -146,6 +154,11 @@ mod tests {
             of(listen, Some("/t")).validate().unwrap();
         }
         assert_eq!(HttpConfig::default().address().unwrap(), None);
+        for (listen, url) in
+            [("10.0.0.7:8099", Some("http://10.0.0.7:8099/")), ("0.0.0.0:8099", None), ("8099", None)]
+        {
+            assert_eq!(of(listen, Some("/t")).url().as_deref(), url, "{listen}");
+        }
         for wrong in ["ear", "ear:80", "127.0.0.1", "70000"] {
             assert!(of(wrong, None).validate().unwrap_err().to_string().contains("http.listen"), "{wrong}");
         }

@@ -81,18 +81,21 @@ fn discovery_entities_appear_work_and_disappear() {
     let (settings, scores, healths) = (listen("+/state/+"), listen("+/score"), listen("health"));
     let (events, anomalies) = (listen("+/event"), listen("+/anomaly"));
     let days = listen("+/day/today");
+    let pictures = broker.subscribe_hex("cpc-stream/hall/+/picture");
     let (statuses, sources) = (listen("status"), listen("+/availability"));
     let home = tempfile::tempdir().unwrap();
     let base = "[[source]]\nid = \"mill\"\nstdin = { format = \"f32le\" }\n[detect]\ncalibrate_seconds = 30.0\n\
                 events_per_hour = 20.0\n[publish]\nhealth_s = 1\nday_s = 1\n";
-    let all = "commands = [\"budget\", \"mute\", \"recalibrate\"]\n";
-    let on = "[homeassistant]\nenable = true\nmute_s = 120\n";
+    let all = "commands = [\"ack-event\", \"budget\", \"mute\", \"recalibrate\"]\n\
+               [snapshots]\nspectrogram = true\npublish = true\n";
+    let on = "[homeassistant]\nenable = true\nmute_s = 120\npage_url = \"http://hall.lan:8099/\"\n";
     let mut daemon = start(home.path(), &broker, &format!("{base}{all}{on}"));
 
     // it is found
     let document = discovery(&house);
     let entity = |what: &str| Entity::of(&document, &format!("mill_{what}"));
     assert_eq!(document["device"]["name"], "hall");
+    assert_eq!(document["device"]["configuration_url"], "http://hall.lan:8099/");
     let kept = broker.subscribe(CONFIG).next(CONFIG, SOON);
     assert!(kept.retained && serde_json::from_str::<Value>(&kept.payload).unwrap() == document);
 
@@ -150,6 +153,15 @@ fn discovery_entities_appear_work_and_disappear() {
         assert!(state.parse::<f64>().is_ok(), "{key}: {state}");
     }
 
+    // its picture, which the broker keeps, and the verdict of who has seen it
+    let picture = entity("picture");
+    let png = pictures.next(picture.text("image_topic"), SOON).payload;
+    assert!(png.to_ascii_lowercase().starts_with("89504e470d0a1a0a"), "{png:.40}");
+    let button = entity("last_event_was_normal");
+    button.command(&broker, button.text("payload_press"));
+    daemon.await_log(&["somebody asks on cpc-stream/hall/request/ack-event: {", "last"], SOON);
+    daemon.await_log(&["mill: event", "was judged: Normal"], SOON);
+
     let button = entity("recalibrate");
     button.command(&broker, button.text("payload_press"));
     daemon.await_log(&["mill: calibrating again, on request"], SOON);
@@ -186,6 +198,7 @@ fn discovery_entities_appear_work_and_disappear() {
     let named = |what: &str| last["components"].get(what).is_some();
     assert!(named("saw_event") && named("saw_mute") && named("load"));
     assert!(!named("mill_event") && !named("saw_budget") && !named("saw_recalibrate"));
+    assert!(!named("saw_picture") && !named("saw_last_event_was_normal"));
     daemon.stop(SOON);
 
     // switched off, it is taken out

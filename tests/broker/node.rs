@@ -46,7 +46,7 @@ impl Node {
         };
         let homes = HomeAssistantConfig { enable: true, ..HomeAssistantConfig::default() };
         let streams = ["yard".to_owned(), "porch".to_owned()];
-        let discovery = DiscoveryConfig { config: &homes, streams: &streams };
+        let discovery = DiscoveryConfig { config: &homes, streams: &streams, page: None, pictures: false };
         let publisher = Publisher::start_with(&config, "hall", state.path(), Some(discovery)).unwrap();
         let status = publisher.status();
         await_for("a connection", LONG, || status.connected().then_some(()));

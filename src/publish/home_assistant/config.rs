@@ -16,11 +16,13 @@ pub struct HomeAssistantConfig {
     pub prefix: String,
     /// Seconds for which the switch mutes, 1 to 86400; it switches itself off after that.
     pub mute_s: u32,
+    /// Address of the page, to which the device links. Empty: that of `[http] listen`, where others reach it.
+    pub page_url: String,
 }
 
 impl Default for HomeAssistantConfig {
     fn default() -> Self {
-        Self { enable: false, prefix: "homeassistant".into(), mute_s: 3600 }
+        Self { enable: false, prefix: "homeassistant".into(), mute_s: 3600, page_url: String::new() }
     }
 }
 
@@ -39,6 +41,14 @@ impl HomeAssistantConfig {
                 format!("choose a value from 1 to {MAX_MUTE_S}"),
             ));
         }
+        let url = self.page_url.trim();
+        let rest = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
+        if !url.is_empty() && rest.is_none_or(|rest| rest.is_empty() || rest.contains(char::is_whitespace)) {
+            return Err(Error::config(
+                format!("homeassistant.page_url = {url:?} is no address of a page"),
+                "write one as http://kitchen-pi.lan:8099/, or leave it empty",
+            ));
+        }
         Ok(())
     }
 }
@@ -50,4 +60,8 @@ pub struct DiscoveryConfig<'a> {
     pub config: &'a HomeAssistantConfig,
     /// The ids of all streams.
     pub streams: &'a [String],
+    /// Address of the page.
+    pub page: Option<&'a str>,
+    /// Whether pictures of events are published.
+    pub pictures: bool,
 }

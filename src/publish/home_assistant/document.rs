@@ -28,6 +28,28 @@ const LEARNT: &str =
 const WATCHING_FROM: &str = "{{ value_json.until }}";
 const MUTED: &str = "{{ 'ON' if value | int(0) > 0 else 'OFF' }}";
 
+/// Icons of entities, by what they show or do; others have the icon of their device class.
+const ICONS: [(&str, &str); 16] = [
+    ("outbox", "mdi:tray-full"),
+    ("load", "mdi:gauge"),
+    ("event", "mdi:ear-hearing"),
+    ("picture", "mdi:waveform"),
+    ("learning", "mdi:progress-clock"),
+    ("watching_from", "mdi:clock-start"),
+    ("score", "mdi:chart-line"),
+    ("level", "mdi:volume-high"),
+    ("novelty", "mdi:chart-bell-curve"),
+    ("surprise", "mdi:chart-bell-curve-cumulative"),
+    ("state", "mdi:state-machine"),
+    ("events_today", "mdi:calendar-today"),
+    ("events_yesterday", "mdi:calendar-arrow-left"),
+    ("budget", "mdi:speedometer"),
+    ("mute", "mdi:volume-off"),
+    ("recalibrate", "mdi:school"),
+];
+/// The button by which the last event was normal.
+const WAS_NORMAL: (&str, &str) = ("last_event_was_normal", "mdi:check-circle-outline");
+
 /// The sensors of score documents: field, unit, decimals, and whether they are enabled by default.
 const SENSORS: [(&str, &str, Option<&str>, u32, bool); 4] = [
     ("score", "score", None, 1, true),
@@ -52,14 +74,18 @@ impl DocumentBuilder<'_> {
             self.add_stream(stream, &mut components);
         }
         let (node, version) = (self.topics.node(), env!("CARGO_PKG_VERSION"));
+        let mut device = json!({
+            "identifiers": [format!("{ORIGIN}-{node}")],
+            "name": node,
+            "manufacturer": ORIGIN,
+            "model": "audio anomaly detector",
+            "sw_version": version,
+        });
+        if let Some(page) = self.discovery.page {
+            device["configuration_url"] = json!(page);
+        }
         json!({
-            "device": {
-                "identifiers": [format!("{ORIGIN}-{node}")],
-                "name": node,
-                "manufacturer": ORIGIN,
-                "model": "audio anomaly detector",
-                "sw_version": version,
-            },
+            "device": device,
             "origin": { "name": ORIGIN, "sw_version": version },
             "qos": 1,
             "availability": [self.node_is_there()],
@@ -87,7 +113,7 @@ impl DocumentBuilder<'_> {
                 "entity_category": "diagnostic",
                 "expire_after": expiry,
             });
-            components.insert(key.to_owned(), self.named(key, entity));
+            components.insert(key.to_owned(), self.named(key, key, entity));
         }
     }
 
@@ -95,15 +121,15 @@ impl DocumentBuilder<'_> {
         let mut add = |what: &str, mut entity: Value| {
             let key = format!("{stream}_{what}");
             entity["name"] = json!(format!("{stream} {}", what.replace('_', " ")));
-            // a day has its counts also while no sound comes
-            if !what.starts_with("events_") {
+            // a day has its counts, and an event its picture and verdict, also while no sound comes
+            if !what.starts_with("events_") && what != "picture" && what != WAS_NORMAL.0 {
                 entity["availability_mode"] = json!("all");
                 entity["availability"] = json!([
                     self.node_is_there(),
                     { "topic": self.topics.availability(stream), "value_template": "{{ value_json.state }}" },
                 ]);
             }
-            let entity = self.named(&key, entity);
+            let entity = self.named(&key, what, entity);
             components.insert(key, entity);
         };
         add(
@@ -157,9 +183,19 @@ impl DocumentBuilder<'_> {
                 add(&format!("events_{}", day.as_str()), self.day(stream, day));
             }
         }
-        for (command, what) in
-            [(Command::Budget, "budget"), (Command::Mute, "mute"), (Command::Recalibrate, "recalibrate")]
-        {
+        if self.discovery.pictures {
+            let (platform, topic) = ("image", self.topics.picture(stream));
+            add(
+                "picture",
+                json!({ "platform": platform, "image_topic": topic, "content_type": "image/png" }),
+            );
+        }
+        for (command, what) in [
+            (Command::AckEvent, WAS_NORMAL.0),
+            (Command::Budget, "budget"),
+            (Command::Mute, "mute"),
+            (Command::Recalibrate, "recalibrate"),
+        ] {
             if self.publish.commands.contains(&command) {
                 add(what, self.command(stream, command));
             }
@@ -225,6 +261,12 @@ impl DocumentBuilder<'_> {
                 "state_on": "ON",
                 "state_off": "OFF",
             }),
+            Command::AckEvent => json!({
+                "platform": "button",
+                "command_topic": self.topics.request(command.as_str()),
+                "payload_press":
+                    json!({ "stream": stream, "last": true, "verdict": "normal" }).to_string(),
+            }),
             other => json!({
                 "platform": "button",
                 "command_topic": self.topics.request(other.as_str()),
@@ -234,8 +276,11 @@ impl DocumentBuilder<'_> {
         }
     }
 
-    /// Adds the unique id of Home Assistant, and the default entity id.
-    fn named(&self, key: &str, mut entity: Value) -> Value {
+    /// Adds the unique id of Home Assistant, the default entity id and the icon.
+    fn named(&self, key: &str, what: &str, mut entity: Value) -> Value {
+        if let Some((_, icon)) = ICONS.iter().chain([&WAS_NORMAL]).find(|(of, _)| *of == what) {
+            entity["icon"] = json!(icon);
+        }
         let node = self.topics.node();
         let platform = entity["platform"].as_str().unwrap_or_default();
         let id = format!("{platform}.{node}_{key}").to_ascii_lowercase().replace('-', "_");

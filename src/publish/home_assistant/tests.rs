@@ -8,7 +8,7 @@ use super::document::DocumentBuilder;
 use super::{DiscoveryConfig, HomeAssistant, HomeAssistantConfig, HomeAssistantMessage};
 use crate::mqtt::link::Message;
 use crate::publish::topics::Topics;
-use crate::publish::{Command, PublishConfig};
+use crate::publish::{Command, Judgement, PublishConfig, Request, RequestBody};
 
 /// Keys that every entity may have (`MQTT_ENTITY_COMMON_SCHEMA`), as far as they are of use here.
 const COMMON: [&str; 9] = [
@@ -24,7 +24,7 @@ const COMMON: [&str; 9] = [
 ];
 
 /// Platform, the keys it must have, the keys it may have.
-const PLATFORMS: [(&str, &[&str], &[&str]); 6] = [
+const PLATFORMS: [(&str, &[&str], &[&str]); 7] = [
     ("event", &["state_topic", "event_types"], &["value_template", "device_class", "qos"]),
     (
         "binary_sensor",
@@ -57,6 +57,7 @@ const PLATFORMS: [(&str, &[&str], &[&str]); 6] = [
         &["state_topic", "payload_on", "payload_off", "value_template", "state_on", "state_off"],
     ),
     ("button", &["command_topic"], &["payload_press"]),
+    ("image", &["image_topic"], &["content_type"]),
 ];
 
 const DEVICE: [&str; 11] = [
@@ -81,7 +82,9 @@ fn document(commands: &[Command], streams: &[&str]) -> Value {
     let streams: Vec<String> = streams.iter().map(|&id| id.to_owned()).collect();
     let publish = PublishConfig { commands: commands.to_vec(), ..PublishConfig::default() };
     let config = HomeAssistantConfig { enable: true, ..HomeAssistantConfig::default() };
-    let discovery = DiscoveryConfig { config: &config, streams: &streams };
+    let page = Some("http://10.0.0.7:8099/");
+    let discovery =
+        DiscoveryConfig { config: &config, streams: &streams, page, pictures: !commands.is_empty() };
     DocumentBuilder { topics: &Topics::new("cpc-stream", "Hall-3").unwrap(), publish: &publish, discovery }
         .document()
 }
@@ -136,8 +139,21 @@ fn check(document: &Value) {
 fn the_document_is_one_that_home_assistant_takes() {
     let all = document(&Command::ALL, &["kitchen", "kitchen_score", "yard-2"]);
     check(&all);
-    // two of the node, fourteen of each stream
-    assert_eq!(keys(&all["components"]).len(), 2 + 3 * 14);
+    // two of the node, sixteen of each stream
+    assert_eq!(keys(&all["components"]).len(), 2 + 3 * 16);
+    for (key, entity) in all["components"].as_object().unwrap() {
+        let icon = entity["icon"].as_str().unwrap_or_default();
+        assert!(icon.starts_with("mdi:") || entity["device_class"] == "sound", "{key}: {icon:?}");
+    }
+    assert_eq!(all["device"]["configuration_url"], "http://10.0.0.7:8099/");
+    assert_eq!(all["components"]["yard-2_picture"]["image_topic"], "cpc-stream/Hall-3/yard-2/picture");
+    let press = all["components"]["yard-2_last_event_was_normal"]["payload_press"].as_str().unwrap();
+    let asked = Request::parse(Command::AckEvent, None, press.as_bytes()).unwrap().ask;
+    let RequestBody::AckEvent(asked) = asked else { panic!("{asked:?}") };
+    assert_eq!(
+        (asked.stream.as_deref(), asked.last, asked.verdict),
+        (Some("yard-2"), true, Judgement::Normal)
+    );
     let today = &all["components"]["kitchen_events_today"];
     assert_eq!(today["json_attributes_topic"], "cpc-stream/Hall-3/kitchen/day/today");
     assert!(today["availability"].is_null() && today["state_class"] == "total", "{today}");
@@ -159,16 +175,22 @@ fn a_command_that_is_not_allowed_has_no_entity() {
     for allowed in [&[][..], &[Command::Mute], &[Command::AckEvent, Command::Budget, Command::Recalibrate]] {
         let document = document(allowed, &["mic"]);
         check(&document);
-        for command in [Command::Budget, Command::Mute, Command::Recalibrate] {
-            let key = format!("mic_{}", command.as_str());
+        for (command, what) in [
+            (Command::Budget, "budget"),
+            (Command::Mute, "mute"),
+            (Command::Recalibrate, "recalibrate"),
+            (Command::AckEvent, "last_event_was_normal"),
+        ] {
+            let key = format!("mic_{what}");
             assert_eq!(document["components"].get(&key).is_some(), allowed.contains(&command), "{key}");
         }
+        assert_eq!(document["components"].get("mic_picture").is_some(), !allowed.is_empty());
     }
 }
 
 fn home(enable: bool, streams: &[String]) -> HomeAssistant {
     let config = HomeAssistantConfig { enable, ..HomeAssistantConfig::default() };
-    let discovery = DiscoveryConfig { config: &config, streams };
+    let discovery = DiscoveryConfig { config: &config, streams, page: None, pictures: false };
     HomeAssistant::new(&Topics::new("cpc-stream", "hall").unwrap(), &PublishConfig::default(), discovery)
 }
 
@@ -217,7 +239,11 @@ fn only_a_fresh_birth_counts() {
 
 #[test]
 fn wrong_settings_name_their_key() {
-    for (text, key) in [("prefix = 'a/#'", "homeassistant.prefix"), ("mute_s = 0", "homeassistant.mute_s")] {
+    for (text, key) in [
+        ("prefix = 'a/#'", "homeassistant.prefix"),
+        ("mute_s = 0", "homeassistant.mute_s"),
+        ("page_url = 'ear:8099'", "homeassistant.page_url"),
+    ] {
         let error = toml::from_str::<HomeAssistantConfig>(text).unwrap().validate().unwrap_err();
         assert!(error.to_string().contains(key), "{error}");
     }

@@ -49,7 +49,7 @@ impl Snapshots {
     /// Hands over sound that belongs to no event; returns the names of its files, without their extensions.
     pub(super) fn keep(&self, stream: &str, id: &str, excerpt: Box<Clip>) -> String {
         if let Some(handle) = &self.handle {
-            handle.write(stream, id.to_owned(), excerpt);
+            handle.write(stream, id.to_owned(), excerpt, false);
         }
         format!("{FOLDER}/{stream}/{id}")
     }
@@ -58,7 +58,7 @@ impl Snapshots {
     pub(super) fn take(&mut self, stream: &str, excerpt: Box<Clip>) {
         let id = self.due.remove(&(stream.to_owned(), excerpt.number));
         if let (Some(handle), Some(id)) = (&self.handle, id) {
-            handle.write(stream, id, excerpt);
+            handle.write(stream, id, excerpt, true);
         }
     }
 }

@@ -13,9 +13,12 @@ use super::clip_store::ClipStore;
 use super::picture::{clip, spectrogram};
 use crate::config::SnapshotConfig;
 use crate::error::{Error, Result};
+use crate::publish::{EventSender, Outgoing};
 
 /// Most clips that wait. Each is up to 2 MB.
 const PLACES: usize = 8;
+/// Largest picture that is published, bytes; one of 32 s has a few hundred thousand.
+const LARGEST_PICTURE: usize = 768 << 10;
 /// Patience with a full channel where sound can wait (replays).
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -52,6 +55,8 @@ struct Job {
     stream: String,
     id: String,
     excerpt: Box<Clip>,
+    /// It shows an event.
+    of_event: bool,
 }
 
 /// The sender to the thread.
@@ -65,8 +70,8 @@ pub(crate) struct WriterHandle {
 
 impl WriterHandle {
     /// Hands a clip over; it is dropped and counted where the thread is too far behind.
-    pub(super) fn write(&self, stream: &str, id: String, excerpt: Box<Clip>) {
-        let job = Job { stream: stream.to_owned(), id, excerpt };
+    pub(super) fn write(&self, stream: &str, id: String, excerpt: Box<Clip>, of_event: bool) {
+        let job = Job { stream: stream.to_owned(), id, excerpt, of_event };
         let refused = if self.patient {
             self.jobs.send_timeout(job, PATIENCE).err().map(crossbeam_channel::SendTimeoutError::into_inner)
         } else {
@@ -86,7 +91,7 @@ pub(crate) struct Writer {
 
 impl Writer {
     /// Starts the thread on the folder in `state_dir`; without a kind of snapshot in `config` there is neither thread
-    /// nor handle. `patient` sound waits for the disk.
+    /// nor handle. `patient` sound waits for the disk. Pictures of events go to `pictures` as well, where `config` says so.
     ///
     /// # Errors
     /// When the folder cannot be read, or no thread can be started.
@@ -94,6 +99,7 @@ impl Writer {
         config: &SnapshotConfig,
         state_dir: &Path,
         patient: bool,
+        pictures: Option<EventSender>,
     ) -> Result<(Self, Option<WriterHandle>)> {
         let counts = Arc::new(SnapshotCounts::default());
         if !config.any() {
@@ -104,7 +110,7 @@ impl Writer {
         let (config, of_thread) = (*config, Arc::clone(&counts));
         let thread = thread::Builder::new()
             .name("snapshots".to_owned())
-            .spawn(move || work(&queue, shelf, &config, &of_thread))
+            .spawn(move || work(&queue, shelf, &config, (&of_thread, pictures.as_ref())))
             .map_err(|e| Error::internal(format!("cannot start the snapshots thread: {e}")))?;
         let handle = WriterHandle { jobs, patient, counts: Arc::clone(&counts) };
         Ok((Self { thread: Some(thread), counts }, Some(handle)))
@@ -123,10 +129,23 @@ impl Writer {
     }
 }
 
-/// Stores clips until all handles are gone.
-fn work(queue: &Receiver<Job>, mut shelf: ClipStore, config: &SnapshotConfig, counts: &SnapshotCounts) {
-    for Job { stream, id, excerpt } in queue {
-        match encode(config, &excerpt).and_then(|files| shelf.put(&stream, &id, &files)) {
+/// Stores clips, and publishes pictures, until all handles are gone.
+fn work(
+    queue: &Receiver<Job>,
+    mut shelf: ClipStore,
+    config: &SnapshotConfig,
+    (counts, pictures): (&SnapshotCounts, Option<&EventSender>),
+) {
+    let pictures = pictures.filter(|_| config.publish);
+    for Job { stream, id, excerpt, of_event } in queue {
+        let files = encode(config, &excerpt);
+        if let (Some(pictures), Ok(files), true) = (pictures, &files, of_event) {
+            for (_, png) in files.iter().filter(|(kind, png)| *kind == "png" && png.len() <= LARGEST_PICTURE)
+            {
+                pictures.try_send(Outgoing::Picture { stream: stream.clone(), png: png.clone() });
+            }
+        }
+        match files.and_then(|files| shelf.put(&stream, &id, &files)) {
             Ok(()) => drop(counts.written.fetch_add(1, Relaxed)),
             Err(error) => counts.drop_one(&stream, &id, &format!("{error} ({})", error.fix())),
         }
@@ -162,9 +181,9 @@ mod tests {
     fn everything_handed_over_is_written_by_the_end() {
         let state = tempfile::tempdir().unwrap();
         let config = SnapshotConfig { spectrogram: true, clip: true, ..SnapshotConfig::default() };
-        let (mut writer, handle) = Writer::start(&config, state.path(), true).unwrap();
+        let (mut writer, handle) = Writer::start(&config, state.path(), true, None).unwrap();
         let handle = handle.unwrap();
-        (1..=30).for_each(|number| handle.write("mic", id(number), excerpt()));
+        (1..=30).for_each(|number| handle.write("mic", id(number), excerpt(), true));
         drop(handle);
         writer.finish();
         assert_eq!((writer.counts().written(), writer.counts().dropped()), (30, 0));
@@ -175,23 +194,24 @@ mod tests {
     fn a_refusal_of_the_disk_or_a_full_channel_is_counted() {
         let state = tempfile::tempdir().unwrap();
         let config = SnapshotConfig { clip: true, ..SnapshotConfig::default() };
-        let (mut writer, handle) = Writer::start(&config, state.path(), true).unwrap();
+        let (mut writer, handle) = Writer::start(&config, state.path(), true, None).unwrap();
         std::fs::write(state.path().join("events"), "in the way").unwrap();
-        handle.unwrap().write("mic", id(1), excerpt());
+        handle.unwrap().write("mic", id(1), excerpt(), true);
         writer.finish();
         assert_eq!((writer.counts().written(), writer.counts().dropped()), (0, 1));
 
         let (jobs, queue) = bounded(1);
         let counts = Arc::new(SnapshotCounts::default());
         let handle = WriterHandle { jobs, patient: false, counts: Arc::clone(&counts) };
-        (1..=3).for_each(|number| handle.write("mic", id(number), excerpt()));
+        (1..=3).for_each(|number| handle.write("mic", id(number), excerpt(), true));
         assert_eq!((counts.dropped(), queue.len()), (2, 1));
     }
 
     #[test]
     fn without_a_kind_there_is_no_thread_and_no_folder() {
         let state = tempfile::tempdir().unwrap();
-        let (mut writer, handle) = Writer::start(&SnapshotConfig::default(), state.path(), false).unwrap();
+        let (mut writer, handle) =
+            Writer::start(&SnapshotConfig::default(), state.path(), false, None).unwrap();
         assert!(handle.is_none() && writer.thread.is_none());
         writer.finish();
         assert_eq!(std::fs::read_dir(state.path()).unwrap().count(), 0);
