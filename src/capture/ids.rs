@@ -32,8 +32,14 @@ pub(super) fn is_topic_word(id: &str) -> bool {
 /// Gives every source an id such that all stream ids differ: configured ids stay, made ones get `_2`, `_3`, …
 ///
 /// # Errors
-/// A config error when configured ids collide.
+/// A config error when configured ids collide, or when two sources read the standard input.
 pub fn assign_ids(sources: &mut [SourceConfig]) -> Result<()> {
+    if sources.iter().filter(|source| source.stdin.is_some()).count() > 1 {
+        return Err(Error::config(
+            "two sources read the standard input, of which each would get a part",
+            "keep one source with `stdin`; others can have a `file`, a `url` or a `device`",
+        ));
+    }
     let mut taken = HashSet::new();
     for source in sources.iter().filter(|s| s.id.is_some()) {
         for id in source.stream_ids() {

@@ -68,6 +68,14 @@ fn configuration() {
     refused(home.path(), &with_file, 2, "line 2");
     file("[detect]\nevents_per_hour = -1\n");
     refused(home.path(), &with_file, 2, "detect.events_per_hour is -1");
+    for (text, told) in [
+        ("[[source]]\nstdin = true\n", "expected a table"),
+        ("source = 3\n", "expected a list"),
+        ("[detect]\nhold_budget = 3\n", "expected true or false"),
+    ] {
+        file(text);
+        refused(home.path(), &["check", "--config", "c.toml"], 2, told);
+    }
     file("node = \n");
     refused(home.path(), &with_file, 2, "line 1");
     refused(home.path(), &["--config", "missing.toml"], 2, "missing.toml");
@@ -140,6 +148,11 @@ fn check_refuses_what_run_refuses_and_says_it_as_json() {
     let twice = "[[source]]\nid = \"a\"\ndevice = \"hw:0\"\n[[source]]\nid = \"a\"\ndevice = \"hw:1\"\n";
     std::fs::write(home.path().join("twice.toml"), twice).unwrap();
     refused(home.path(), &["check", "--config", "twice.toml"], 2, "two streams have the id");
+    let pipes = "[[source]]\nid = \"a\"\nstdin = {}\n[[source]]\nid = \"b\"\nstdin = {}\n";
+    std::fs::write(home.path().join("pipes.toml"), pipes).unwrap();
+    for command in ["check", "run"] {
+        refused(home.path(), &[command, "--config", "pipes.toml"], 2, "two sources read the standard input");
+    }
     let said = |arguments: &[&str]| {
         let outcome = run(home.path(), &[&["check", "--json"], arguments].concat(), LIMIT);
         (outcome.code, serde_json::from_str::<serde_json::Value>(&outcome.stdout).unwrap())
