@@ -109,9 +109,11 @@ fn metrics_are_valid_balance_and_say_what_happened() {
         [include_str!("../../config/grafana.json"), include_str!("../../config/prometheus-alerts.yaml")]
             .concat();
     let known: BTreeSet<&str> = figures.keys().map(|key| key.split('{').next().unwrap()).collect();
-    for rest in dashboard.split("cpc_stream_").skip(1) {
-        let word: String = rest.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
-        assert!(known.contains(format!("cpc_stream_{word}").as_str()), "cpc_stream_{word}");
+    for prefix in ["cpc_stream_", "process_"] {
+        for rest in dashboard.split(prefix).skip(1) {
+            let word: String = rest.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
+            assert!(known.contains(format!("{prefix}{word}").as_str()), "{prefix}{word}");
+        }
     }
 
     // the past and the calibration
@@ -146,6 +148,68 @@ fn metrics_are_valid_balance_and_say_what_happened() {
     drop(stdin);
     let outcome = daemon.finish(LIMIT);
     assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
+}
+
+/// Panels that have no limit; all others show one.
+const NO_LIMIT: [&str; 13] = [
+    "Events in the last day",
+    "Oldest calibration",
+    "Score and threshold",
+    "Events an hour and budget",
+    "Surprise and novelty",
+    "Level",
+    "Event documents in an hour",
+    "Event store",
+    "Event store, size",
+    "Age of the calibrations",
+    "Processor",
+    "Memory",
+    "Requests in an hour",
+];
+
+#[test]
+fn each_panel_has_a_title_a_unit_a_query_a_place_and_its_limits() {
+    let text = include_str!("../../config/grafana.json");
+    let dashboard: serde_json::Value = serde_json::from_str(text).unwrap();
+    assert!(dashboard["schemaVersion"].as_u64().unwrap() >= 39 && dashboard["uid"].is_string());
+    let variables = dashboard["templating"]["list"].as_array().unwrap();
+    let names: BTreeSet<&str> = variables.iter().map(|one| one["name"].as_str().unwrap()).collect();
+    assert_eq!(names, BTreeSet::from(["source", "node", "instance", "stream"]));
+    let (mut ids, mut titles, mut taken) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+    for panel in dashboard["panels"].as_array().unwrap() {
+        let title = panel["title"].as_str().unwrap();
+        assert!(!title.is_empty() && titles.insert(title), "{title:?} stands twice");
+        assert!(ids.insert(panel["id"].as_u64().unwrap()), "{title}: its id stands twice");
+        assert!(["stat", "timeseries"].contains(&panel["type"].as_str().unwrap()), "{title}");
+        let [x, y, w, h] = ["x", "y", "w", "h"].map(|key| panel["gridPos"][key].as_u64().unwrap());
+        assert!(w > 0 && h > 0 && x + w <= 24, "{title}: {}", panel["gridPos"]);
+        for cell in (x..x + w).flat_map(|x| (y..y + h).map(move |y| (x, y))) {
+            assert!(taken.insert(cell), "{title} lies over another panel at {cell:?}");
+        }
+        let defaults = &panel["fieldConfig"]["defaults"];
+        assert!(defaults["unit"].as_str().is_some_and(|unit| !unit.is_empty()), "{title} has no unit");
+        let targets = panel["targets"].as_array().unwrap();
+        let letters: BTreeSet<&str> = targets.iter().map(|one| one["refId"].as_str().unwrap()).collect();
+        assert!(!targets.is_empty() && letters.len() == targets.len(), "{title}");
+        for target in targets {
+            let query = target["expr"].as_str().unwrap();
+            let selects = query.matches("{instance=~\"$instance\"").count();
+            let figures = query.matches("cpc_stream_").count() + query.matches("process_").count();
+            assert!(figures > 0 && selects == figures, "{title}: {query}");
+            let open = ["(", "{", "["].map(|bracket| query.matches(bracket).count());
+            let shut = [")", "}", "]"].map(|bracket| query.matches(bracket).count());
+            assert_eq!(open, shut, "{title}: {query}");
+        }
+        let steps: Vec<Option<f64>> = defaults["thresholds"]["steps"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(|step| step["value"].as_f64())
+            .collect();
+        assert_eq!(steps.len() >= 2, !NO_LIMIT.contains(&title), "{title}: {steps:?}");
+        assert!(steps.is_sorted() && steps.iter().skip(1).all(Option::is_some), "{title}: {steps:?}");
+    }
+    assert!(NO_LIMIT.iter().all(|title| titles.contains(title)), "{titles:?}");
 }
 
 /// The same linter on the alert rules.
