@@ -32,6 +32,16 @@ try "everything" '{"sources": [{"id": "hall", "device": "usb:0d8c:0014"}, {"id":
     "operator_token": "0123456789abcdef", "log": "debug"}'
 grep -qx 'p"w' "$work/data/broker-password"
 [ "$(stat -c %a "$work/data/broker-password")" = 600 ]
+# the commands of the options are those of the program
+python3 - "$here/config.yaml" "$program" << 'END'
+import json, re, subprocess, sys, yaml
+named = re.fullmatch(r"list\((.*)\)", yaml.safe_load(open(sys.argv[1]))["schema"]["commands"][0]).group(1).split("|")
+schema = json.loads(subprocess.run([sys.argv[2], "config", "schema"], capture_output=True, check=True).stdout)
+known = schema["properties"]["publish"]["properties"]["commands"]["items"]["enum"]
+if sorted(named) != sorted(known):
+    sys.exit(f"FAILED: config.yaml has the commands {named}, the program {known}")
+print(f"ok: all {len(known)} commands of the program")
+END
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' "$here/../../../Cargo.toml" | head -n 1)
 grep -qx "version: $version" "$here/config.yaml" || { echo "FAILED: config.yaml does not say version $version" >&2; exit 1; }
 if [ -n "$schema" ]; then

@@ -56,7 +56,7 @@ pub fn survey(
     let refused = |reason: String| {
         Error::broker(
             format!("{url}: {reason}"),
-            "give nats-server a `jetstream { store_dir: … }` block (config/nats-server.conf), and this user the rights of docs/cluster.md",
+            "give nats-server a `jetstream { store_dir: … }` block (/usr/share/doc/cpc-stream/examples/nats-server.conf), and this user the rights of /usr/share/doc/cpc-stream/docs/cluster.md",
         )
     };
     let runtime = link::runtime()?;

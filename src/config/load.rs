@@ -116,12 +116,18 @@ fn unreadable(error: Option<&figment::Error>) -> Error {
 fn plain_types(message: &str) -> String {
     const EXPECTED: &str = "expected ";
     let Some((before, rest)) = message.split_once(EXPECTED) else { return message.to_owned() };
-    let (found, after) = match rest.strip_prefix("a boolean") {
-        Some(after) => ("bool", after),
-        None => rest.split_at(rest.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(rest.len())),
+    let word = |text: &str| text.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(text.len());
+    let (found, after) = match ["struct ", "a "].iter().find_map(|article| rest.strip_prefix(article)) {
+        Some(named) if rest.starts_with("struct ") => {
+            ("struct", named.get(word(named)..).unwrap_or_default())
+        }
+        Some(named) => named.split_at(word(named)),
+        None => rest.split_at(word(rest)),
     };
     let plain = match found {
-        "bool" => "true or false",
+        "struct" | "map" => "a table",
+        "sequence" => "a list",
+        "bool" | "boolean" => "true or false",
         "f32" | "f64" => "a number",
         "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number, 0 or more",
         "i8" | "i16" | "i32" | "i64" | "isize" => "a whole number",

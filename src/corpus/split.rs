@@ -13,8 +13,9 @@ use crate::error::{Error, Result};
 /// With fewer than four recordings.
 pub fn hold_out(recordings: Vec<Recording>, share: f64) -> Result<(Vec<Recording>, Vec<Recording>)> {
     if recordings.len() < 4 {
+        let (found, s) = (recordings.len(), if recordings.len() == 1 { "" } else { "s" });
         return Err(Error::config(
-            format!("{} recordings with sound found; training needs 4 or more", recordings.len()),
+            format!("{found} recording{s} with sound found; training needs 4 or more"),
             "give `--data` a folder with more audio files (each file is one recording)",
         ));
     }

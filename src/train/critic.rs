@@ -143,7 +143,7 @@ pub fn train_critic(
     let Some((mark, mut tensors)) = best else {
         return Err(Error::config(
             "no step was taken",
-            "give at least one step (config/train.toml: critic.steps)",
+            "give at least one step: steps in [critic] of the file of --config",
         ));
     };
     let usual = reference_maxima(&Critic::load(WeightSource::new(&tensors), &shape)?, &plain, &shape)?;

@@ -9,6 +9,7 @@ use crate::support::daemon::{Daemon, program};
 use cpc_stream::internal::capture::{CaptureConfig, SourceConfig};
 use cpc_stream::internal::config::Config;
 use cpc_stream::internal::publish::PublishConfig;
+use serde_json::{Value, json};
 
 const DEFAULT: &str = include_str!("../../config/default.toml");
 const MINIMAL: &str = include_str!("../../config/minimal.toml");
@@ -111,6 +112,98 @@ fn the_schema_takes_every_example() {
     ] {
         assert_eq!(faults(text).len(), 1, "{text}");
     }
+}
+
+/// Numbers and words of a schema, with the tables that they stand in.
+fn leaves(schema: &Value, place: &[&str], found: &mut Vec<(Vec<String>, Value)>) {
+    for (key, property) in schema["properties"].as_object().unwrap() {
+        let place = [place, &[key.as_str()]].concat();
+        if property.get("properties").is_some() {
+            leaves(property, &place, found);
+        } else if property["items"].get("properties").is_some() {
+            leaves(&property["items"], &place, found);
+        } else {
+            found.push((place.iter().map(|&key| key.to_owned()).collect(), property.clone()));
+        }
+    }
+}
+
+/// Whether the program takes a configuration where this key has that value.
+fn taken(place: &[String], value: Value) -> Result<(), String> {
+    let inner = place.iter().rev().fold(value, |inner, key| {
+        if key == "source" { json!({ key: [inner] }) } else { json!({ key: inner }) }
+    });
+    let mut table = toml::Table::try_from(inner).unwrap();
+    let mut set = |section: &str, key: &str, value: toml::Value| {
+        let section = table.entry(section).or_insert_with(|| toml::Table::new().into());
+        section.as_table_mut().unwrap().entry(key).or_insert(value);
+    };
+    // what other keys must be for these
+    if place.iter().any(|key| key.ends_with("_expiry_s")) {
+        set("publish", "protocol", "5".into());
+    }
+    if place.iter().any(|key| key == "backoff_min_s") {
+        set("publish", "backoff_max_s", 600.0.into());
+    }
+    if place.iter().any(|key| key == "backoff_max_s") {
+        set("publish", "backoff_min_s", 0.01.into());
+    }
+    if place.iter().any(|key| key == "publish") && place.iter().any(|key| key == "commands") {
+        set("publish", "commands", toml::Value::Array(Vec::new()));
+    }
+    let config: Config = table.try_into().map_err(|error: toml::de::Error| error.to_string())?;
+    config.validate().map_err(|error| error.to_string())
+}
+
+/// The ranges and choices of the schema are those of the checks: each is held at its limits and just beyond.
+#[test]
+fn the_schema_has_the_ranges_and_choices_of_the_checks() {
+    let home = tempfile::tempdir().unwrap();
+    let printed = crate::support::daemon::run(home.path(), &["config", "schema"], Duration::from_secs(30));
+    let schema: Value = serde_json::from_str(&printed.stdout).unwrap();
+    let mut found = Vec::new();
+    leaves(&schema, &[], &mut found);
+    let (mut ranges, mut choices) = (0, 0);
+    for (place, property) in found {
+        let name = place.join(".");
+        // of a source a key alone is no source
+        if place[0] == "source" && property["type"] != "string" {
+            continue;
+        }
+        let whole = property["type"] == "integer";
+        let next = |limit: f64, step: f64| {
+            let value = if whole { limit + step } else { limit + step * limit.abs().max(1.0) * 1e-6 };
+            if whole { json!(value as i64) } else { json!(value) }
+        };
+        if let Some(all) = property["enum"].as_array().or_else(|| property["items"]["enum"].as_array()) {
+            let several = property.get("items").is_some();
+            let of = |value: &Value| if several { json!([value]) } else { value.clone() };
+            let beyond = if whole { json!(all.last().unwrap().as_i64().unwrap() + 1) } else { json!("?") };
+            if place[0] != "source" {
+                // some choices need a build or another key; none is unknown
+                let unknown = |value: &Value| taken(&place, of(value)).err().unwrap_or_default();
+                assert!(all.iter().all(|value| !unknown(value).contains("unknown variant")), "{name}");
+                assert!(!whole || all.iter().all(|value| taken(&place, of(value)).is_ok()), "{name}");
+            }
+            assert!(taken(&place, of(&beyond)).is_err(), "{name} takes {beyond}");
+            choices += 1;
+        } else if ["integer", "number"].iter().any(|kind| property["type"] == *kind) {
+            let [low, high] = ["minimum", "maximum"].map(|key| property[key].as_f64());
+            let low = low.unwrap();
+            for (limit, step) in [(Some(low), -1.0), (high, 1.0)] {
+                let Some(limit) = limit else { continue };
+                assert_eq!(taken(&place, next(limit, 0.0)), Ok(()), "{name} at {limit}");
+                assert!(taken(&place, next(limit, step)).is_err(), "{name} takes {}", next(limit, step));
+                ranges += 1;
+            }
+            // a key without an upper limit takes any number of its type
+            assert!(high.is_some() || taken(&place, next(4e9, 0.0)).is_ok(), "{name} has an upper limit");
+        } else if property["type"] == "string" {
+            let told = taken(&place, json!("?")).err().unwrap_or_default();
+            assert!(!told.contains("unknown variant"), "{name} is a choice: {told}");
+        }
+    }
+    assert!(ranges >= 50 && choices >= 9, "{ranges} limits, {choices} choices");
 }
 
 #[test]

@@ -39,7 +39,7 @@ fn bad_input() {
     refused(home, &["tarin"], 2, "tarin");
     refused(home, &["train", "--data", "nothing", "--out", "m"], 2, "no audio");
     refused(home, &["train", "--data", "missing", "--out", "m"], 2, "missing");
-    refused(home, &["train", "--data", ".", "--out", "m"], 2, "1 recordings");
+    refused(home, &["train", "--data", ".", "--out", "m"], 2, "1 recording with sound");
     refused(home, &["train", "--data", ".", "--out", "m", "--config", "t.toml"], 2, "batches");
     refused(home, &["eval", "infonce", "--data", ".", "--model", "text"], 4, "text");
     refused(home, &["encode", "pipe.wav", "--out", "f.npy"], 3, "is no regular file");

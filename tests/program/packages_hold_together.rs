@@ -130,6 +130,73 @@ fn paths_in_the_docs_are_installed() {
     }
 }
 
+/// What the programs tell people to read is where a package puts it: a repository they may not have.
+#[test]
+fn the_programs_name_files_that_are_installed() {
+    let list = fs::read_to_string(root().join("packaging/debian/install")).unwrap();
+    let lab = fs::read_to_string(root().join("packaging/build-lab-deb.sh")).unwrap();
+    let (mut folders, mut named, mut wrong) = (vec![root().join("src")], 0, Vec::new());
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let shown = path.display().to_string();
+            if path.extension().is_none_or(|ending| ending != "rs") || shown.ends_with("tests.rs") {
+                continue;
+            }
+            let text = fs::read_to_string(&path).unwrap();
+            for line in text.split("#[cfg(test)]\nmod tests").next().unwrap().lines().map(str::trim_start) {
+                if line.starts_with("//") || line.contains("include_") || line.contains("CARGO_MANIFEST_DIR")
+                {
+                    continue;
+                }
+                // every second piece lies between quotes
+                for word in line.split('"').skip(1).step_by(2).flat_map(str::split_whitespace) {
+                    let word = word.trim_matches(|c: char| "()[],;:.`".contains(c));
+                    let installed = match word.strip_prefix("/usr/share/doc/") {
+                        Some(file) if file.starts_with("cpc-lab/examples/") => {
+                            lab.contains(&file.replace("cpc-lab/examples/", "config/"))
+                        }
+                        Some(file) => {
+                            let (folder, name) = file.rsplit_once('/').unwrap();
+                            let place = format!("/{name} usr/share/doc/{folder}/");
+                            list.lines().any(|line| line.ends_with(&place))
+                        }
+                        None if word.starts_with("config/") || word.starts_with("docs/") => false,
+                        None => continue,
+                    };
+                    named += 1;
+                    if !installed {
+                        wrong.push(format!("{shown}: {word}"));
+                    }
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty() && named >= 4, "{named} named, of which are not installed: {wrong:#?}");
+}
+
+/// A release runs every test of what it holds.
+#[test]
+fn a_release_runs_the_tests_of_packages() {
+    let script = fs::read_to_string(root().join("packaging/release.sh")).unwrap();
+    let mut tests = vec!["python/test.sh".to_owned()];
+    for entry in fs::read_dir(root().join("packaging")).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        if name.starts_with("test-") {
+            tests.push(format!("packaging/{name}"));
+        }
+    }
+    assert!(tests.len() >= 7, "{tests:?}");
+    for test in tests {
+        let run = |line: &str| !line.starts_with('#') && line.contains(&format!("{test} "));
+        assert!(script.lines().any(|line| run(&format!("{line} "))), "{test} is not run");
+    }
+}
+
 /// The same of the tarball, whose script copies by name.
 #[test]
 fn files_of_the_tarball_exist() {

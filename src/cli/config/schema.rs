@@ -1,12 +1,15 @@
 //! The JSON Schema of the configuration, from the file that documents every key.
 
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
+
+use crate::config::Config;
 
 /// The documentation of every key.
 const DOCUMENTED: &str = include_str!("../../../config/default.toml");
 
-/// A JSON Schema (2020-12) of configuration files: keys, types, what they mean, built-in defaults. Ranges are told in the
-/// descriptions and checked by `cpc-stream check`.
+/// A JSON Schema (2020-12) of configuration files: keys, types, what they mean, built-in defaults, ranges and choices. The ranges
+/// are those that the descriptions tell, the choices those that the program takes; a test holds both against `cpc-stream check`.
 pub(super) fn schema() -> Value {
     let mut root = Table::default();
     let (mut place, mut comment): (Vec<String>, String) = (Vec::new(), String::new());
@@ -31,6 +34,7 @@ pub(super) fn schema() -> Value {
         }
     }
     let mut schema = root.schema();
+    name_choices(&mut schema, &mut Vec::new());
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema".into();
     schema["title"] = format!("Configuration of cpc-stream {}", env!("CARGO_PKG_VERSION")).into();
     schema
@@ -55,7 +59,81 @@ fn property(value: &toml::Value, words: &str, built_in: bool) -> Value {
     if built_in {
         schema["default"] = json!(value);
     }
+    if let (toml::Value::Integer(_) | toml::Value::Float(_), Some(fields)) = (value, schema.as_object_mut()) {
+        fields.extend(limits(words, value.is_integer()));
+    }
     schema
+}
+
+/// The range of numbers that a description tells (`1 to 10`, `0 (none) to 10`, `1 or more`), or the numbers (`1, 3 or 5`).
+fn limits(words: &str, whole: bool) -> Map<String, Value> {
+    let mut plain = words.to_owned();
+    while let Some((open, shut)) =
+        plain.find(" (").and_then(|at| Some((at, at + plain.get(at..)?.find(')')?)))
+    {
+        plain.replace_range(open..=shut, "");
+    }
+    let words: Vec<&str> = plain.split_whitespace().collect();
+    let number = |word: &str| word.trim_end_matches([',', ';', ':', '.']).parse::<f64>().ok();
+    let json_of = |number: f64| if whole { json!(number as i64) } else { json!(number) };
+    let limit = |key: &str, number: f64| (key.to_owned(), json_of(number));
+    for (at, window) in words.windows(3).enumerate() {
+        let &[first, between, last] = window else { continue };
+        let (Some(low), last_number) = (number(first), number(last)) else { continue };
+        match (between, last_number) {
+            ("to", Some(high)) => return Map::from_iter([limit("minimum", low), limit("maximum", high)]),
+            ("or", None) if last.starts_with("more") => return Map::from_iter([limit("minimum", low)]),
+            ("or", Some(high)) => {
+                let before = words.iter().take(at).rev().map_while(|word| number(word.strip_suffix(',')?));
+                let mut all: Vec<Value> = before.map(json_of).collect();
+                all.reverse();
+                all.extend([low, high].map(json_of));
+                return Map::from_iter([("enum".to_owned(), Value::Array(all))]);
+            }
+            _ => {}
+        }
+    }
+    // no number of a configuration is negative
+    Map::from_iter([limit("minimum", 0.0)])
+}
+
+/// Gives keys for one of several words these words, as the program names them where it refuses another.
+fn name_choices(schema: &mut Value, place: &mut Vec<String>) {
+    let Some(keys) = schema.get_mut("properties").and_then(Value::as_object_mut) else { return };
+    for (key, property) in keys {
+        place.push(key.clone());
+        let text = |property: &Value| property["type"] == "string";
+        if text(property) {
+            set_choices(property, choices(place, json!("?")));
+        } else if let Some(item) = property.get_mut("items") {
+            if text(item) {
+                set_choices(item, choices(place, json!(["?"])));
+            } else {
+                name_choices(item, place);
+            }
+        } else {
+            name_choices(property, place);
+        }
+        place.pop();
+    }
+}
+
+fn set_choices(property: &mut Value, choices: Vec<String>) {
+    if !choices.is_empty() {
+        property["enum"] = choices.into();
+    }
+}
+
+/// The words that the key of that place takes; none where it takes any.
+fn choices(place: &[String], value: Value) -> Vec<String> {
+    let config = place.iter().rev().fold(value, |inner, key| {
+        let table = json!({ key: inner });
+        if key == "source" { json!({ key: [table[key]] }) } else { table }
+    });
+    let Err(error) = Config::deserialize(config) else { return Vec::new() };
+    let told = error.to_string();
+    let Some((_, known)) = told.split_once("unknown variant `?`, expected ") else { return Vec::new() };
+    known.split('`').skip(1).step_by(2).map(str::to_owned).collect()
 }
 
 fn of_type(value: &toml::Value) -> Value {
@@ -118,6 +196,12 @@ mod tests {
         let budget = of("/properties/detect/properties/events_per_hour");
         assert_eq!((&budget["type"], &budget["default"]), (&json!("number"), &json!(1.0)));
         assert!(budget["description"].as_str().unwrap().contains("0.01 to 3600"));
+        assert_eq!((&budget["minimum"], &budget["maximum"]), (&json!(0.01), &json!(3600.0)));
+        assert_eq!(of("/properties/cluster/properties/replicas/enum"), json!([1, 3, 5]));
+        assert_eq!(of("/properties/publish/properties/score_hz/minimum"), json!(0.0));
+        assert_eq!(of("/properties/log/properties/format/enum"), json!(["text", "json"]));
+        assert_eq!(of("/properties/publish/properties/commands/items/enum").as_array().unwrap().len(), 7);
+        assert_eq!(of("/properties/source/items/properties/stdin/properties/format/enum/0"), "s16le");
         let device = of("/properties/source/items/properties/device");
         assert!(device["type"] == "string" && device.get("default").is_none());
         assert_eq!(of("/properties/source/items/properties/channels/items/type"), "integer");

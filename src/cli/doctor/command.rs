@@ -20,7 +20,7 @@ const FIRST_STEPS: [&str; 5] = [
     "cpc-stream devices                            the inputs of this machine, and their names",
     "cpc-stream --device NAME                      listen, events as JSON lines",
     "cpc-stream mqtt test --broker mqtt://HOST     try the broker",
-    "cpc-stream doctor --config FILE               look over it all; config/minimal.toml is a file to begin with",
+    "cpc-stream doctor --config FILE               look over it all; /usr/share/doc/cpc-stream/examples/minimal.toml is one to begin with",
 ];
 
 /// Looks at everything, prints a line each, and what to do.

@@ -251,7 +251,10 @@ pub(super) fn figures(out: &mut Output, figures: &Figures) -> Result<()> {
 pub(super) fn read_settings(path: Option<&Path>) -> Result<TrainConfig> {
     let Some(path) = path else { return Ok(TrainConfig::default()) };
     let cause = |what: String| {
-        Error::config(format!("{}: {what}", path.display()), "config/train.toml documents every key")
+        Error::config(
+            format!("{}: {what}", path.display()),
+            "/usr/share/doc/cpc-lab/examples/train.toml documents every key",
+        )
     };
     let text = std::fs::read_to_string(path).map_err(|e| cause(e.to_string()))?;
     toml::from_str(&text).map_err(|e| cause(e.to_string().lines().collect::<Vec<_>>().join(" ")))

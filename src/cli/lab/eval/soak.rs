@@ -117,7 +117,7 @@ fn verdict(report: &SoakReport) -> Result<()> {
     }
     Err(Error::model(
         format!("contexts drift: {}", reported(report)),
-        "train with contexts carried over between windows (config/train.toml: reset_probability)",
+        "train with contexts carried over between windows (reset_probability in the file of --config)",
     ))
 }
 
