@@ -143,13 +143,10 @@ fn taken(place: &[String], value: Value) -> Result<(), String> {
         set("publish", "protocol", "5".into());
     }
     if place.iter().any(|key| key == "backoff_min_s") {
-        set("publish", "backoff_max_s", 600.0.into());
+        set("publish", "backoff_max_s", toml::Value::Float(600.0));
     }
     if place.iter().any(|key| key == "backoff_max_s") {
-        set("publish", "backoff_min_s", 0.01.into());
-    }
-    if place.iter().any(|key| key == "publish") && place.iter().any(|key| key == "commands") {
-        set("publish", "commands", toml::Value::Array(Vec::new()));
+        set("publish", "backoff_min_s", toml::Value::Float(0.01));
     }
     let config: Config = table.try_into().map_err(|error: toml::de::Error| error.to_string())?;
     config.validate().map_err(|error| error.to_string())

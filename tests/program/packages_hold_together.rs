@@ -153,8 +153,7 @@ fn the_programs_name_files_that_are_installed() {
                 {
                     continue;
                 }
-                // every second piece lies between quotes
-                for word in line.split('"').skip(1).step_by(2).flat_map(str::split_whitespace) {
+                for word in line.split(|c: char| c.is_whitespace() || c == '"') {
                     let word = word.trim_matches(|c: char| "()[],;:.`".contains(c));
                     let installed = match word.strip_prefix("/usr/share/doc/") {
                         Some(file) if file.starts_with("cpc-lab/examples/") => {
