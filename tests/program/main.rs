@@ -20,6 +20,7 @@ mod http_metrics_are_true;
 mod keeps_to_the_terminal;
 #[cfg(feature = "lab")]
 mod lab;
+mod model_card;
 #[cfg(feature = "lab")]
 mod numpy_rebuilds;
 mod operators_set_streams;
@@ -29,5 +30,6 @@ mod references_equal_their_sources;
 mod reload_and_stop;
 mod snapshots_stay_within_their_cap;
 mod speaks_systemd;
+mod training_data;
 mod unit_file;
 mod words;
