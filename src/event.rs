@@ -31,7 +31,7 @@ pub enum Phase {
 }
 
 /// How improbable the event is under the calibration: the smallest tail probability against the budget's, which is
-/// `budget_per_hour`/3600 a second. For how grave an event is, see [`Gravity::severity`].
+/// `budget_per_hour`/3600 a second. For how grave an event is, see [`Finding::severity`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Tier {
@@ -84,7 +84,16 @@ pub struct Finding {
     pub p: f64,
     /// Tier of the smallest tail probability.
     pub tier: Tier,
-    /// How grave the event is so far, 0 to 100 ([`Gravity::severity`]); 0 in documents of before.
+    /// How grave the event is so far, 0 to 100; 0 in documents of before. It is the sum, to the nearest, of
+    ///
+    /// - 5 for each factor of 10 by which [`p`](Self::p) is below the probability of the budget,
+    ///   [`budget_per_hour`](Self::budget_per_hour)/3600, at most 40,
+    /// - 1 for each dB of [`level_change_db`](Self::level_change_db), louder or quieter, at most 25,
+    /// - 7·log10(1 + duration/0.1 s), at most 20, where the duration is that from [`onset_s`](Self::onset_s) to
+    ///   [`offset_s`](Self::offset_s), or to [`emitted_s`](Self::emitted_s) while the event is ongoing,
+    /// - 15/(1 + [`repeats`](Self::repeats)).
+    ///
+    /// Figures that are not finite add nothing.
     #[serde(default)]
     pub severity: u8,
     /// The less probable of surprise and novelty at the peak.
