@@ -58,7 +58,7 @@
 //! 4  config                                                                   the file, the environment and the flags as one value
 //! 3  model, corpus, detect, serve, cluster                                      the network with its file format; recordings to learn from; scores, calibration, events; the page; workers that share microphones
 //! 2  capture, resample, encode, context, predict, critic, publish, event_store   the stages, in the order of the data
-//! 1  ring, nn, kernels, audio_file, output_file, torch_file, table_file, telemetry, realtime, mqtt     machinery that knows no stage
+//! 1  ring, nn, kernels, audio_file, output_file, onnx_file, torch_file, table_file, telemetry, realtime, mqtt     machinery that knows no stage
 //! 0  units, frame, event, error                                               the words
 //! ```
 //!
@@ -107,6 +107,8 @@ mod backoff;
 mod kernels;
 mod mqtt;
 mod nn;
+#[cfg(feature = "lab")]
+mod onnx_file;
 mod output_file;
 mod realtime;
 mod ring;

@@ -16,6 +16,7 @@ use crate::error::{Error, Result};
 use crate::nn::Tensors;
 use crate::output_file::write_whole;
 
+const BUILT_IN: &[u8] = include_bytes!("../../models/cpc-edge.safetensors");
 const MANIFEST_KEY: &str = "cpc-stream.manifest";
 const MAX_BYTES: u64 = 512 << 20;
 const RETRAIN: &str = "use another model file, or leave `--model` out to run the built-in one";
@@ -25,8 +26,7 @@ const RETRAIN: &str = "use another model file, or leave `--model` out to run the
 /// # Errors
 /// Only when the binary itself is damaged.
 pub fn embedded(device: &Device) -> Result<(Manifest, Cpc)> {
-    parse(include_bytes!("../../models/cpc-edge.safetensors"), device)
-        .map_err(|error| error.context("the built-in model"))
+    parse(BUILT_IN, device).map_err(|error| error.context("the built-in model"))
 }
 
 /// The model at `path`, or the one inside this binary, on `device`, shared.
@@ -67,6 +67,15 @@ pub fn read(path: &Path, device: &Device) -> Result<(Manifest, Tensors)> {
     let bytes = std::fs::read(path).map_err(unreadable)?;
     let read = parse_tensors(&bytes, device).map_err(|error| error.context(format!("model file {name}")))?;
     Ok((read.0, read.1))
+}
+
+/// The manifest and the tensors of the model inside this binary.
+///
+/// # Errors
+/// As [`embedded`].
+pub fn read_embedded(device: &Device) -> Result<(Manifest, Tensors)> {
+    let (manifest, tensors, _) = parse_tensors(BUILT_IN, device)?;
+    Ok((manifest, tensors))
 }
 
 /// Reads a model from the bytes of its file.

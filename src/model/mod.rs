@@ -9,6 +9,8 @@ mod auto_precision;
 mod bank;
 mod cpc;
 mod device;
+#[cfg(feature = "lab")]
+pub mod export;
 mod failover;
 mod file;
 #[cfg(feature = "lab")]
@@ -26,7 +28,7 @@ pub use agreement::max_pmi_difference;
 pub use bank::bank_of;
 pub use cpc::{BANK, Cpc, CpcOutput, CpcState};
 pub use device::{check_device, compute_device};
-pub use file::{embedded, load, open, parse, read, replace_file, save};
+pub use file::{embedded, load, open, parse, read, read_embedded, replace_file, save};
 pub use label_space::{label_space, write_label_space};
 pub use live::LiveBatch;
 pub use manifest::{Architecture, DataCard, Figures, MANIFEST_FORMAT, Manifest, Protocol, TrainingCard};

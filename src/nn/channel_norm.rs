@@ -4,8 +4,6 @@ use candle_core::{D, Device, Result, Tensor, Var};
 
 use super::WeightSource;
 
-const EPSILON: f64 = 1e-5;
-
 /// `y = (x - μ) / sqrt(v + 1e-5) · gain + bias` over the channels of each frame, with the *unbiased* variance
 /// `v = Σ (x - μ)² / (C - 1)` (the default of `torch.var`, which CPC_audio's ChannelNorm uses).
 ///
@@ -19,6 +17,9 @@ pub struct ChannelNorm {
 }
 
 impl ChannelNorm {
+    /// Added to the variance.
+    pub const EPSILON: f64 = 1e-5;
+
     /// Reads `{name}.weight` and `{name}.bias`, `[channels]` each.
     ///
     /// # Errors
@@ -53,7 +54,7 @@ impl ChannelNorm {
         let centred = xs.broadcast_sub(&xs.mean_keepdim(D::Minus1)?)?;
         let scale = 1.0 / (self.channels as f64 - 1.0);
         let variance = (centred.sqr()?.sum_keepdim(D::Minus1)? * scale)?;
-        let deviation = (variance + EPSILON)?.sqrt()?;
+        let deviation = (variance + Self::EPSILON)?.sqrt()?;
         centred.broadcast_div(&deviation)?.broadcast_mul(&self.gain)?.broadcast_add(&self.bias)
     }
 }

@@ -9,9 +9,6 @@ use crate::units::{HOP, MODEL_RATE};
 pub const WINDOW_SAMPLES: usize = 400;
 /// Hops that hold the window.
 const BLOCKS: usize = 3;
-/// Power below which a band counts as silent: what the rounding of 16 bit sound leaves.
-const FLOOR: f64 = 1e-6;
-
 /// `ln(Σ_f m_{b,f} |X_f|² + 1e-6)` over triangular mel bands b: `[batch, samples]` to
 /// `[batch, samples / 160, bands]`, each number between -13.8 and about 10.
 ///
@@ -45,6 +42,9 @@ impl BatchState for LogMelState {
 }
 
 impl LogMel {
+    /// Power below which a band counts as silent: what the rounding of 16 bit sound leaves.
+    pub const FLOOR: f64 = 1e-6;
+
     /// A filterbank of `bands` bands, 2 to 128.
     ///
     /// # Errors
@@ -142,7 +142,7 @@ impl StreamingModule for LogMel {
         let squares = windows.matmul(&self.fourier)?.sqr()?;
         let power =
             (squares.narrow(D::Minus1, 0, self.bins)? + squares.narrow(D::Minus1, self.bins, self.bins)?)?;
-        let bands = (power.matmul(&self.mel)? + FLOOR)?.log()?;
+        let bands = (power.matmul(&self.mel)? + Self::FLOOR)?.log()?;
         bands.reshape((batch, frames, self.mel.dim(1)?))
     }
 }

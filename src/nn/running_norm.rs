@@ -63,6 +63,9 @@ impl RunningNorm {
 }
 
 impl RunningNorm {
+    /// Added to a running variance.
+    pub const LEAST_VARIANCE: f64 = 1e-4;
+
     /// Least weight of a new frame; 0 where nothing is learnt.
     #[must_use]
     pub fn least(&self) -> f64 {
@@ -104,7 +107,7 @@ impl StreamingModule for RunningNorm {
             state.mean = (&state.mean + off.broadcast_mul(&weight)?)?;
             let grown = (&state.variance + off.sqr()?.broadcast_mul(&weight)?)?;
             state.variance = grown.broadcast_mul(&(1.0 - &weight)?)?;
-            frames.push(((x - &state.mean)? / (&state.variance + 1e-4)?.sqrt()?)?);
+            frames.push(((x - &state.mean)? / (&state.variance + Self::LEAST_VARIANCE)?.sqrt()?)?);
         }
         Tensor::stack(&frames, 1)
     }

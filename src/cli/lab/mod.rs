@@ -3,6 +3,7 @@
 mod bar;
 mod encode;
 mod eval;
+mod export;
 mod import;
 mod train;
 
@@ -14,7 +15,7 @@ use super::{exit_code, parse};
 use crate::error::Result;
 use crate::telemetry::{LogFormat, init_logs};
 
-/// Trains models, imports and measures them, and writes their features of recordings.
+/// Trains models, imports, exports and measures them, and writes their features of recordings.
 #[derive(Debug, clap::Parser)]
 #[command(name = "cpc-lab", version, max_term_width = 110)]
 #[command(after_help = "Exit codes: 0 done, 2 usage or config, 3 recordings, 4 model, 70 internal.")]
@@ -32,6 +33,8 @@ enum Command {
     Eval(eval::EvalCommand),
     /// Make a model of a PyTorch checkpoint of CPC_audio.
     Import(import::ImportArgs),
+    /// Write a model as ONNX graphs, for programs without this one.
+    Export(export::ExportArgs),
     /// Write z and c of recordings, for other programs.
     Encode(encode::EncodeArgs),
     /// Print what a shell reads to complete commands (bash, zsh, fish, elvish, powershell).
@@ -54,6 +57,7 @@ fn parse_and_run(set: SetThreads) -> Result<()> {
         Command::Train(args) => train::run(&args, set),
         Command::Eval(command) => eval::run(&command, set),
         Command::Import(args) => import::run(&args, set),
+        Command::Export(args) => export::run(&args),
         Command::Encode(args) => encode::run(&args, set),
         Command::Completions(args) => man_and_completions::completions::<Lab>(&args),
         Command::Man(args) => man_and_completions::man::<Lab>(&args),
