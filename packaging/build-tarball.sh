@@ -36,7 +36,7 @@ sed 's|/usr/bin/cpc-stream|/usr/local/bin/cpc-stream|' systemd/cpc-stream.servic
 cp packaging/udev/60-cpc-stream.rules "$root/udev/"
 cp README.md SECURITY.md CHANGELOG.md LICENSE-APACHE LICENSE-MIT "$root/"
 cp config/grafana.json config/prometheus-alerts.yaml config/home-assistant-blueprint.yaml "$root/config/"
-cp docs/*.md docs/*.yaml docs/*.png docs/*.svg docs/kitchen.py docs/rebuild.py "$root/docs/"
+cp docs/*.md docs/*.yaml docs/*.png docs/*.svg docs/kitchen.py docs/rebuild.py docs/onnx_check.py "$root/docs/"
 cp models/ATTRIBUTION.md "$root/licences/MODEL-ATTRIBUTION.md"
 
 packaging/third-party.sh "$root/licences" "$target"

@@ -31,15 +31,15 @@ pub(super) fn run(args: &ExportArgs) -> Result<()> {
         model.map_or_else(|| read_embedded(&Device::Cpu), |path| read(path, &Device::Cpu))?;
     let whole = target(&args.onnx, model, &manifest)?;
     let mut out = stdout();
-    for (path, form, inputs, outputs) in [
-        (whole.clone(), Form::Whole, "samples", "z, c"),
-        (whole.with_extension("step.onnx"), Form::Step, "samples, state", "z, c, next_state"),
+    let predictions = if manifest.architecture.heads.is_some() { ", predictions" } else { "" };
+    for (path, form, inputs, state) in [
+        (whole.clone(), Form::Whole, "samples", ""),
+        (whole.with_extension("step.onnx"), Form::Step, "samples, state", ", next_state"),
     ] {
         let bytes = onnx(&manifest, &tensors, form)?;
         replace_file(&path, &bytes)?;
-        let heads = if manifest.architecture.heads.is_some() { ", predictions" } else { "" };
         let (path, megabytes) = (path.display(), bytes.len() as f64 / 1e6);
-        out.line(format_args!("wrote {path}: {megabytes:.1} MB, {inputs} to {outputs}{heads}"))?;
+        out.line(format_args!("wrote {path}: {megabytes:.1} MB, {inputs} to z, c{predictions}{state}"))?;
     }
     out.line(format_args!(
         "model {} ({}), licence {}",
