@@ -9,6 +9,8 @@ mod support;
 mod critic_learns;
 #[cfg(feature = "lab")]
 mod encode_gives_features;
+#[cfg(feature = "lab")]
+mod exports_onnx;
 mod false_alarms;
 #[cfg(feature = "lab")]
 mod heads_for_a_model_without;

@@ -43,9 +43,11 @@ fn bad_input() {
     refused(home, &["train", "--data", ".", "--out", "m", "--config", "t.toml"], 2, "batches");
     refused(home, &["eval", "infonce", "--data", ".", "--model", "text"], 4, "text");
     refused(home, &["encode", "pipe.wav", "--out", "f.npy"], 3, "is no regular file");
+    refused(home, &["export", "--onnx", "m.pt"], 2, "neither a folder");
+    refused(home, &["export", "--onnx", "m.onnx", "--model", "text"], 4, "text");
     let Outcome { code, stdout, .. } = lab(home, &["--help"], LIMIT);
     assert_eq!(code, Some(0));
-    for command in ["train", "eval", "import", "encode"] {
+    for command in ["train", "eval", "import", "export", "encode"] {
         assert!(stdout.contains(&format!("\n  {command} ")), "{stdout}");
     }
 }

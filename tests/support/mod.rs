@@ -14,6 +14,8 @@ pub mod microphone;
 pub mod models;
 #[cfg(feature = "cluster")]
 pub mod nats;
+#[cfg(feature = "lab")]
+pub mod onnx;
 pub mod proxy;
 pub mod schema;
 pub mod sender;
