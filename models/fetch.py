@@ -13,6 +13,7 @@ again. Ends with 1 where a set is missing.
 import argparse
 import csv
 import hashlib
+import http.client
 import json
 import os
 import pathlib
@@ -84,7 +85,7 @@ def download(url, path):
             part.unlink()
             return download(url, path)
         raise Failure(f"{url}: {error}") from error
-    except OSError as error:
+    except (OSError, http.client.HTTPException) as error:
         raise Failure(f"{url}: {error}") from error
     with answer:
         goes_on = answer.status == 206 and answer.headers.get("Content-Range", "").startswith(f"bytes {had}-")
@@ -102,7 +103,7 @@ def download(url, path):
                 start = file.tell()
                 shutil.copyfileobj(answer, file, BLOCK)
                 got = file.tell() - start
-        except OSError as error:
+        except (OSError, http.client.HTTPException) as error:
             raise Failure(f"{url}: broken off: {error}; run it again to go on") from error
     if length is not None and got != int(length):
         raise Failure(f"{url}: broken off after {got} of {length} bytes; run it again to go on")

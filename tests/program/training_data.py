@@ -52,6 +52,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.send_error(404)
             return
         etag = '"' + hashlib.sha256(data).hexdigest()[:8] + '"'
+        if self.path == "/chunks":
+            # ends before its last chunk
+            self.send_response(200)
+            self.send_header("Transfer-Encoding", "chunked")
+            self.end_headers()
+            self.wfile.write(b"%x\r\n" % len(data) + data[:10])
+            return
         start = 0
         if ranged and self.headers.get("If-Range") == etag:
             start = int(ranged.removeprefix("bytes=").removesuffix("-"))
@@ -181,6 +188,7 @@ class Fetch(unittest.TestCase):
             ('[[set]]\nname = "f"\nurl = "file:///etc/passwd"\ntake = []\n', "only https"),
             (self.of_archive("/none.tgz", tar({"a/x.flac": b"x"}), name="two"), "nothing in the archive"),
             (self.of_archive("/text.tgz", b"no archive" * 99, name="three"), "damaged or not readable"),
+            (self.of_archive("/chunks", tar({"a/x.wav": b"x" * 100}), name="chunks"), "broken off"),
             (f'[[set]]\nname = "gone"\nurl = "{self.base}/gone"\ntake = []\n', "404"),
             ('[[set]]\nname = "page"\npage = "https://example.invalid/"\nnote = "ask there"\n', "ask there"),
         ]:
