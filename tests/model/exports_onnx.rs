@@ -108,7 +108,7 @@ fn check(what: &str, manifest: &Manifest, tensors: &Tensors) {
         assert!(sizes.clone().skip(2).all(|(dim, size)| dim == &Ok(*size as i64)), "{what}: {dims:?}");
         assert_eq!(dims[..2], [Err("batch".to_owned()), Err("frames".to_owned())]);
     }
-    assert_same(what, &whole.graph.run(&[samples.clone()]), &against);
+    assert_same(what, &whole.graph.run(std::slice::from_ref(&samples)), &against);
     let unfilled = samples.pad_with_zeros(1, 0, 3).unwrap();
     assert_same(what, &whole.graph.run(&[unfilled]), &against);
     assert_same(what, &in_pieces(&step.graph, &samples, &[1, 1, 3, 2, 1]), &against);
