@@ -200,3 +200,39 @@ fn files_of_labels_are_checked() {
         assert!(LabelFile::read(text.as_bytes()).is_err(), "{text}");
     }
 }
+
+#[test]
+fn events_that_sound_alike_are_found_most_similar_first() {
+    let config = EventsConfig { label_similarity: 0.8, ..EventsConfig::default() };
+    let dir = tempfile::tempdir().unwrap();
+    let (store, mut recorder) = EventStore::start(config, Some(dir.path())).unwrap();
+    let asked = hear(&mut recorder, event(0, &[100, 0, 10]));
+    let near = hear(&mut recorder, event(1, &[100, 20, 10]));
+    let nearest = hear(&mut recorder, event(2, &[50, 0, 5]));
+    for unlike in [event(3, &[0, 100, 0]), event(4, &[-100, 0, -10]), event(5, &[0, 0, 0])] {
+        hear(&mut recorder, unlike);
+    }
+    let mut goes_on = event(6, &[100, 0, 10]);
+    (goes_on.finding.phase, goes_on.finding.embedding) = (Phase::New, None);
+    let goes_on = hear(&mut recorder, goes_on);
+    for other_space in
+        [Event { model: "ffffffffffff".into(), ..event(7, &[100, 0, 10]) }, event(8, &[100, 0])]
+    {
+        hear(&mut recorder, other_space);
+    }
+    recorder.judge(&near.id, Some(Verdict::Anomaly), Some("bell".into())).unwrap().unwrap();
+
+    let found = store.similar(&asked.id, 10).unwrap().unwrap();
+    let ids: Vec<&str> = found.events.iter().map(|event| event.id.as_str()).collect();
+    assert_eq!(ids, [nearest.id.as_str(), near.id.as_str()]);
+    assert_eq!((found.least, found.compared, found.complete, found.reason), (0.8, 5, true, None));
+    let [first, second] = &found.events[..] else { panic!("{found:?}") };
+    assert!(first.similarity == 1.0 && (0.97..0.99).contains(&second.similarity), "{found:?}");
+    assert_eq!((second.verdict, second.label.as_str()), (Some(Verdict::Anomaly), "bell"));
+    assert_eq!((&second.onset, second.label_source), (&near.onset, Some(LabelSource::Operator)));
+    assert_eq!(store.similar(&asked.id, 1).unwrap().unwrap().events.len(), 1);
+
+    let unknown = store.similar(&goes_on.id, 10).unwrap().unwrap();
+    assert!(unknown.events.is_empty() && unknown.reason.unwrap().contains("not known"), "{unknown:?}");
+    assert_eq!(store.similar("01J00000000000000000000000", 10).unwrap(), None);
+}

@@ -21,6 +21,7 @@ mod filter;
 mod labels;
 mod recogniser;
 mod row;
+mod similar;
 mod store;
 mod writer;
 
@@ -28,6 +29,7 @@ pub use config::EventsConfig;
 pub use filter::{Filter, VerdictFilter};
 pub use labels::{LabelChange, LabelExample, LabelFile, LabelInfo, ReviewAnswer};
 pub use row::{LabelSource, StoredEvent, Verdict};
+pub use similar::{Similar, SimilarEvent};
 pub use store::{EventStore, HalfHour, Page, Summary};
 pub use writer::{DayAnswer, EventName, Recorder, StoreHealth};
 

@@ -51,7 +51,7 @@ impl Recogniser {
     }
 }
 
-fn direction(embedding: &[i8]) -> Vec<f32> {
+pub(super) fn direction(embedding: &[i8]) -> Vec<f32> {
     let mut direction: Vec<f32> = embedding.iter().map(|&x| f32::from(x)).collect();
     shorten(&mut direction);
     direction

@@ -122,11 +122,23 @@ impl Row {
         self
     }
 
+    /// The model, and the embedding of the sound of the event; none where that is not known.
+    pub(super) fn embedding(&self) -> Option<(String, Vec<i8>)> {
+        let EmbeddingIn { model, embedding } = serde_json::from_slice(&self.document).ok()?;
+        Some((model, embedding?))
+    }
+
     /// The event as an example of `label`; none where its sound is not known.
     pub(super) fn example(&self, id: &str, label: &str) -> Option<LabelExample> {
-        let EmbeddingIn { model, embedding } = serde_json::from_slice(&self.document).ok()?;
+        let (model, embedding) = self.embedding()?;
         let (id, label, stream) = (id.to_owned(), label.to_owned(), self.stream.clone());
-        Some(LabelExample { id, label, stream, model, embedding: embedding?, labelled_ms: 0 })
+        Some(LabelExample { id, label, stream, model, embedding, labelled_ms: 0 })
+    }
+
+    /// Where its label comes from, if it has one.
+    pub(super) fn label_source(&self) -> Option<LabelSource> {
+        let source = if self.recognised { LabelSource::Similarity } else { LabelSource::Operator };
+        Some(source).filter(|_| !self.label.is_empty())
     }
 
     pub(super) fn columns(&self) -> Columns<'_> {
@@ -164,8 +176,7 @@ impl Row {
         if !self.recognised {
             (event.similarity, event.heard) = (None, 0);
         }
-        let source = if self.recognised { LabelSource::Similarity } else { LabelSource::Operator };
-        let label_source = Some(source).filter(|_| !self.label.is_empty());
-        Some(StoredEvent { event, verdict: self.verdict, label: self.label.clone(), label_source })
+        let (label, label_source) = (self.label.clone(), self.label_source());
+        Some(StoredEvent { event, verdict: self.verdict, label, label_source })
     }
 }

@@ -73,6 +73,8 @@ pub(super) struct SharedState {
     pub(super) written: Mutex<BTreeMap<String, Row>>,
     pub(super) labels: Mutex<Labels>,
     pub(super) in_force: InForce,
+    /// Cosine from which one event sounds like another.
+    pub(super) least: f64,
 }
 
 pub(super) fn record_written<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -195,6 +195,7 @@ impl EventStore {
             written: Mutex::new(BTreeMap::new()),
             labels: Mutex::default(),
             in_force: InForce::default(),
+            least: config.label_similarity,
         });
         let labels = LabelReader::new(Arc::clone(&shared.in_force), config.label_similarity);
         let counts = Arc::new(Counts::default());
