@@ -92,6 +92,21 @@ pub fn band_edges(bands: usize, band: usize) -> [f32; 2] {
     [band, band + 2].map(|i| edge_hz(bands, i) as f32)
 }
 
+/// The frequencies in Hz at which the triangles of `bands` bands have their peaks.
+#[must_use]
+pub fn band_centres(bands: usize) -> Vec<f32> {
+    (1..=bands).map(|i| edge_hz(bands, i) as f32).collect()
+}
+
+/// Level of a band in dB, from its log power: that of a tone at the centre of the band which has this power, as
+/// [`level_dbfs`](crate::units::level_dbfs) gives it.
+#[must_use]
+pub fn band_dbfs(log_power: f64) -> f64 {
+    // a tone of amplitude 1 has the power (400 / 4)² under the Hann window, and a level of 1/√2
+    let tone = WINDOW_SAMPLES as f64 / 4.0;
+    10.0 * (log_power * std::f64::consts::LOG10_E - (2.0 * tone * tone).log10())
+}
+
 /// The i-th of the `bands + 2` points that triangles span.
 fn edge_hz(bands: usize, i: usize) -> f64 {
     let mel = |hz: f64| 2595.0 * (1.0 + hz / 700.0).log10();
@@ -157,6 +172,27 @@ mod tests {
 
     fn bank() -> LogMel {
         LogMel::new(64, &Device::Cpu).unwrap()
+    }
+
+    #[test]
+    fn a_tone_has_its_level_in_its_band() {
+        let centres = band_centres(64);
+        assert_eq!((centres.len(), centres[4]), (64, band_edges(64, 5)[0]));
+        for band in [20, 40, 60] {
+            let turn = std::f32::consts::TAU * centres[band] / MODEL_RATE as f32;
+            let tone: Vec<f32> = (0..6 * HOP).map(|i| 0.1 * (turn * i as f32).sin()).collect();
+            let level = f64::from(crate::units::level_dbfs(&tone));
+            let xs = Tensor::from_vec(tone, (1, 6 * HOP), &Device::Cpu).unwrap();
+            let bands: Vec<f32> =
+                bank().forward(&xs).unwrap().get(0).unwrap().get(5).unwrap().to_vec1().unwrap();
+            let loudest = (0..64).max_by(|&a, &b| bands[a].total_cmp(&bands[b])).unwrap();
+            let found = band_dbfs(f64::from(bands[loudest]));
+            // bins of 40 Hz and the slopes of the triangle take something
+            assert!(
+                loudest == band && (level - 3.0..level + 3.0).contains(&found),
+                "{band}: {found} for {level}"
+            );
+        }
     }
 
     proptest! {

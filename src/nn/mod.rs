@@ -25,7 +25,7 @@ pub use block_conv::{BlockConv, BlockConvState};
 pub use channel_norm::ChannelNorm;
 pub use gru::{Gru, GruState};
 pub use label_space::LabelSpace;
-pub use log_mel::{LogMel, LogMelState, WINDOW_SAMPLES, band_edges};
+pub use log_mel::{LogMel, LogMelState, WINDOW_SAMPLES, band_centres, band_dbfs, band_edges};
 pub use lstm::{Lstm, LstmState};
 pub use running_norm::{RunningNorm, RunningNormState};
 pub use state::{BatchState, Geometry, StreamingModule};

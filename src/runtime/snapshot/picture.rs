@@ -4,10 +4,12 @@ use std::io::Cursor;
 
 use hound::{SampleFormat, WavSpec, WavWriter};
 use png::{BitDepth, ColorType, Compression};
+use serde::Serialize;
 
 use super::Clip;
 use crate::error::{Error, Result};
-use crate::units::{BANDS, MODEL_RATE};
+use crate::nn::{band_centres, band_dbfs};
+use crate::units::{BANDS, FRAME_RATE, MODEL_RATE};
 
 /// Pixels a frame and a band.
 const PIXELS: usize = 4;
@@ -33,9 +35,48 @@ const VIRIDIS: [[u8; 3]; 11] = [
 const LEVELS: u8 = 254;
 const ONSET: [u8; 3] = [255, 255, 255];
 const OFFSET: [u8; 3] = [255, 64, 64];
+/// Keyword of the text in the picture that says what its pixels mean.
+const AXES: &str = "Spectrogram";
+
+/// What the pixels of a picture mean, as JSON in a text chunk (`tEXt`) of the PNG.
+#[derive(Debug, Serialize)]
+struct Axes {
+    /// Left edge of the picture, seconds from the onset.
+    first_s: f64,
+    /// Seconds of a column, and its width in pixels.
+    column_s: f64,
+    column_px: usize,
+    /// End of the event, seconds from the onset; it may lie beyond the picture.
+    offset_s: f64,
+    /// Height of a band in pixels.
+    band_px: usize,
+    /// Centre of each band in Hz, from the lowest, at the bottom, up.
+    band_hz: Vec<f32>,
+    /// Colours of levels, the darkest first; those after them are marks.
+    levels: u8,
+    /// Levels of the darkest and the brightest colour, dB.
+    level_db: [f64; 2],
+}
+
+impl Axes {
+    fn of(excerpt: &Clip, (low, span): (f32, f32)) -> Self {
+        let column_s = 1.0 / f64::from(FRAME_RATE);
+        let tenths = |x: f64| (x * 10.0).round() / 10.0;
+        Self {
+            first_s: -excerpt.onset as f64 * column_s,
+            column_s,
+            column_px: PIXELS,
+            offset_s: (excerpt.offset - excerpt.onset) as f64 * column_s,
+            band_px: PIXELS,
+            band_hz: band_centres(BANDS).into_iter().map(|hz| (hz * 10.0).round() / 10.0).collect(),
+            levels: LEVELS,
+            level_db: [low, low + span].map(|x| tenths(band_dbfs(f64::from(x)))),
+        }
+    }
+}
 
 /// The bands over time as a PNG: low bands at the bottom, 4 × 4 pixels a frame and band, a white line at the onset
-/// and a red one at the offset.
+/// and a red one at the offset. A text in it has its axes.
 ///
 /// # Errors
 /// When it has no bands.
@@ -67,6 +108,9 @@ pub(super) fn spectrogram(excerpt: &Clip) -> Result<Vec<u8>> {
     encoder.set_depth(BitDepth::Eight);
     encoder.set_palette(palette());
     encoder.set_compression(Compression::Fast);
+    let axes = serde_json::to_string(&Axes::of(excerpt, (low, span)))
+        .map_err(|e| Error::internal(format!("cannot describe a picture: {e}")))?;
+    encoder.add_text_chunk(AXES.to_owned(), axes).map_err(failed)?;
     let mut writer = encoder.write_header().map_err(failed)?;
     writer.write_image_data(&pixels).map_err(failed)?;
     writer.finish().map_err(failed)?;
@@ -138,6 +182,18 @@ mod tests {
         let file = spectrogram(&excerpt(40)).unwrap();
         let mut reader = png::Decoder::new(Cursor::new(file)).read_info().unwrap();
         assert_eq!((reader.info().width, reader.info().height), (160, 256));
+        let text = reader.info().uncompressed_latin1_text.iter().find(|text| text.keyword == AXES).unwrap();
+        let axes: serde_json::Value = serde_json::from_str(&text.text).unwrap();
+        assert_eq!((axes["first_s"].as_f64(), axes["offset_s"].as_f64()), (Some(-0.2), Some(0.1)), "{axes}");
+        let bands = axes["band_hz"].as_array().unwrap();
+        assert_eq!(
+            (bands.len() as u64 * axes["band_px"].as_u64().unwrap(), axes["column_px"].as_u64()),
+            (256, Some(4))
+        );
+        assert!(bands[0].as_f64() < bands[63].as_f64() && bands[63].as_f64() < Some(8000.0));
+        // a picture spans ten nats here
+        let [low, high] = [0, 1].map(|i| axes["level_db"][i].as_f64().unwrap());
+        assert!((high - low - 43.4).abs() < 0.2, "{axes}");
         let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
         reader.next_frame(&mut pixels).unwrap();
         // the decoder leaves numbers of colours as they are
