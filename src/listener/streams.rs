@@ -160,7 +160,7 @@ impl Outputs {
                 self.ready.push(Output::Finding { stream: StreamId(stream), finding });
             }
             EngineOutput::State { state, .. } => self.state = Some(state),
-            EngineOutput::Embedding { .. } | EngineOutput::Strip { .. } | EngineOutput::Clip { .. } => {}
+            EngineOutput::Embedding { .. } | EngineOutput::Column { .. } | EngineOutput::Clip { .. } => {}
         }
     }
 }

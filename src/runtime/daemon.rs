@@ -194,6 +194,7 @@ impl Daemon {
             model: format!("{} ({})", manifest.name, manifest.short_hash()),
             state: state.to_owned(),
             pictures: spectrogram,
+            clips: clip,
             broker: config.publish.broker.is_some(),
             streams: reporter.streams().map(str::to_owned).collect(),
         };

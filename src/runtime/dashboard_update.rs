@@ -16,10 +16,12 @@ const POINTS: usize = 60;
 /// Tail probability a second at which curves end: once in thirty years.
 const RAREST: f64 = 1e-9;
 
-/// The most anomalous reading of a second.
+/// What the page gets of a stream: the most anomalous reading of a second, and the spectrogram.
 #[derive(Debug, Default)]
 pub(super) struct DashboardUpdate {
     summary: Summary,
+    /// Columns that are not kept yet.
+    columns: Vec<SpectrogramColumn>,
 }
 
 impl DashboardUpdate {
@@ -43,24 +45,17 @@ impl DashboardUpdate {
         }
     }
 
-    pub(super) fn strip(feed: &UiSender, place: usize, column: Box<SpectrogramColumn>) {
-        feed.send(UiEvent::SpectrogramColumn { stream: place, column });
+    /// Keeps a column for pages that are opened later; sends it where a page looks.
+    pub(super) fn column(&mut self, feed: &UiSender, place: usize, column: Box<SpectrogramColumn>) {
+        self.columns.push((*column).clone());
+        feed.keep(place, &mut self.columns);
+        if feed.is_watched(place) {
+            feed.send(UiEvent::SpectrogramColumn { stream: place, column });
+        }
     }
 }
 
 impl Inference {
-    /// Turns the spectrum on for streams that a page looks at.
-    pub(super) fn look_around(&mut self) {
-        if !self.feed.is_on() {
-            return;
-        }
-        for stream in &self.streams {
-            if let Some(number) = stream.number {
-                self.engine.show(number, self.feed.is_watched(stream.place));
-            }
-        }
-    }
-
     /// Sends the calibration of a stream, once it exists.
     pub(super) fn show_calibration(&self, number: usize) {
         let stream = self.of_number.get(number).and_then(|&at| self.streams.get(at));

@@ -29,6 +29,8 @@ pub struct Engine {
     pool_frames: u32,
     /// The recent sound that streams keep, if any.
     keep: Option<RecentAudioConfig>,
+    /// Spectrograms are an output.
+    pub(super) shows: bool,
     /// The model on the CPU, for failover.
     pub(super) fallback: Option<Arc<Cpc>>,
     /// Steps after which a device failure is injected.
@@ -87,6 +89,7 @@ impl Engine {
             reports_frames: false,
             pool_frames: 0,
             keep: None,
+            shows: false,
             fallback: None,
             drill: None,
             pending_findings: Vec::new(),
@@ -115,6 +118,7 @@ impl Engine {
             reports_frames: self.reports_frames,
             pool_frames: self.pool_frames,
             keep: self.keep,
+            shows: self.shows,
             hop_batch: self.hop_batch,
             alone: self.alone,
             learners: self.learners.clone(),
@@ -182,6 +186,7 @@ impl Engine {
         };
         let mut pipeline = StreamPipeline::new(id.into(), rate, slot, detector)?;
         pipeline.recent = self.keep.map(RecentAudio::new);
+        pipeline.spectrogram = self.shows.then(Default::default);
         self.pipelines.push(Some(pipeline));
         Ok(self.pipelines.len() - 1)
     }
@@ -190,13 +195,6 @@ impl Engine {
     #[must_use]
     pub fn pipeline(&self, stream: usize) -> Option<&StreamPipeline> {
         self.pipelines.get(stream)?.as_ref()
-    }
-
-    /// Turns the spectrogram columns of a stream on or off.
-    pub fn show(&mut self, stream: usize, wanted: bool) {
-        if let Some(pipeline) = self.pipelines.get_mut(stream).and_then(Option::as_mut) {
-            pipeline.strip.want(wanted);
-        }
     }
 
     /// The model with its detector parameters.

@@ -44,12 +44,12 @@ pub enum EngineOutput {
         /// The state.
         state: Box<StreamState>,
     },
-    /// 50 ms of the stream's spectrum, while a page looks at it.
-    Strip {
+    /// 50 ms of the stream's spectrogram, where there is a page.
+    Column {
         /// Which stream.
         stream: usize,
-        /// Its spectrum.
-        strip: Box<SpectrogramColumn>,
+        /// The column.
+        column: Box<SpectrogramColumn>,
     },
     /// An event began or ended.
     Finding {
@@ -77,7 +77,7 @@ impl EngineOutput {
             | Self::Calibrated { stream }
             | Self::Embedding { stream, .. }
             | Self::State { stream, .. }
-            | Self::Strip { stream, .. }
+            | Self::Column { stream, .. }
             | Self::Finding { stream, .. }
             | Self::Clip { stream, .. } => *stream,
         }

@@ -8,7 +8,6 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crossbeam_channel::{Receiver, Sender};
 
-use super::dashboard_update::DashboardUpdate;
 use super::dispatch::{Answer, ThreadRequest};
 use super::embedding_averager::Embedder;
 use super::learning_progress::learning;
@@ -91,6 +90,9 @@ impl Inference {
         let (mut refreshed, mut kept) = (Instant::now(), Instant::now());
         let mut stopping: Option<Instant> = None;
         self.publish_anomalies();
+        if self.feed.is_on() {
+            self.engine.show_spectrograms();
+        }
         if let Err(reason) = realtime::promote(self.priority) {
             tracing::warn!("no real-time priority for the analysis: {reason}");
         }
@@ -98,7 +100,6 @@ impl Inference {
             self.progress.rounds.fetch_add(1, Ordering::Relaxed);
             let learning = self.engine.longest_calibration().map_or(0, |since| since.as_secs() + 1);
             self.progress.learning_s.store(learning, Ordering::Relaxed);
-            self.look_around();
             let mut busy = false;
             self.behind = false;
             let begun = Instant::now();
@@ -261,7 +262,7 @@ impl Inference {
                     let stream = stream.feed.id.clone();
                     sender.try_send(Outgoing::Embedding { stream, embedding: Box::new(embedding) });
                 }
-                EngineOutput::Strip { strip, .. } => DashboardUpdate::strip(feed, place, strip),
+                EngineOutput::Column { column, .. } => stream.shown.column(feed, place, column),
                 EngineOutput::State { state, .. } => {
                     if let Some(shared) = &mut stream.shared {
                         shared.keep(&state);

@@ -291,7 +291,8 @@ impl Engine {
     ) {
         let Some(pipeline) = self.pipelines.get_mut(stream).and_then(Option::as_mut) else { return };
         let is_new = outcome.is_new(&pipeline.detector);
-        let strip = pipeline.strip.push(&outcome.frame, &outcome.reading);
+        let shown = pipeline.spectrogram.as_mut();
+        let column = shown.and_then(|spectrogram| spectrogram.push(&outcome.frame, &outcome.reading));
         self.findings.append(&mut outcome.findings);
         if is_new {
             sink(EngineOutput::Calibrated { stream });
@@ -301,8 +302,8 @@ impl Engine {
             sink(EngineOutput::Frame { stream, frame: Box::new(outcome.frame) });
         }
         sink(EngineOutput::Reading { stream, frame, reading: outcome.reading });
-        if let Some(strip) = strip {
-            sink(EngineOutput::Strip { stream, strip: Box::new(strip) });
+        if let Some(column) = column {
+            sink(EngineOutput::Column { stream, column: Box::new(column) });
         }
         self.report(stream, true, sink);
     }

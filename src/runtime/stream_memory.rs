@@ -75,9 +75,9 @@ impl Engine {
             return Err(damaged());
         };
         let pipeline = self.pipeline_mut(stream)?;
-        let recent = pipeline.recent.take();
+        let (recent, spectrogram) = (pipeline.recent.take(), pipeline.spectrogram.take());
         *pipeline = resumed;
-        pipeline.recent = recent;
+        (pipeline.recent, pipeline.spectrogram) = (recent, spectrogram);
         if let Err(error) = self.batch.set_memory(slot, next, &model) {
             self.discard(stream)?;
             return Err(error);

@@ -96,8 +96,8 @@ pub struct StreamPipeline {
     pub(super) pool: EmbeddingAverager,
     /// The recent sound, if it is kept.
     pub(super) recent: Option<RecentAudio>,
-    /// The spectrogram, while a page looks at it.
-    pub(super) strip: SpectrogramBuilder,
+    /// The spectrogram, where there is a page.
+    pub(super) spectrogram: Option<SpectrogramBuilder>,
     monitor: InputMonitor,
     /// Numbers of the hops to come that held invalid samples.
     invalid: VecDeque<u64>,
@@ -131,7 +131,7 @@ impl StreamPipeline {
             counters: PipelineCounters::default(),
             pool: EmbeddingAverager::default(),
             recent: None,
-            strip: SpectrogramBuilder::default(),
+            spectrogram: None,
             monitor: InputMonitor::new(),
             invalid: VecDeque::new(),
             model_resets: 0,

@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use super::server::NodeInfo;
-use super::ui_sender::{CalibrationView, SpectrogramColumn, UiEvent};
+use super::spectrogram::{axes, column_json};
+use super::ui_sender::{CalibrationView, UiEvent};
 use crate::event::{Event, Phase, Tier};
 use crate::publish::{Availability, Health, Presence, Score, Watching};
 use crate::units::counted;
@@ -211,6 +212,8 @@ impl DashboardState {
             "hangs": self.hangs,
             "faults": self.faults(health),
             "pictures": self.about.pictures,
+            "clips": self.about.clips,
+            "spectrogram": axes(),
             "broker": self.about.broker,
             "streams": streams,
             "health": health,
@@ -311,23 +314,12 @@ pub(super) fn state_label(score: Option<&Score>) -> &'static str {
     }
 }
 
-fn column_json(column: &SpectrogramColumn) -> Value {
-    let bands: String = column.bands.iter().map(|level| format!("{level:02x}")).collect();
-    json!({
-        "t_s": column.t_s,
-        "bands": bands,
-        "score": column.score,
-        "surprise": column.surprise,
-        "novelty": column.novelty,
-        "level_dbfs": column.level_dbfs,
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::event::samples;
     use crate::publish::StreamHealth;
+    use crate::serve::SpectrogramColumn;
 
     fn dashboard() -> DashboardState {
         let streams = vec!["hall".to_owned(), "yard".to_owned()];

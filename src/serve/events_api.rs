@@ -18,11 +18,14 @@ use super::guard::{Peer, Role, name_of, refuse_viewer};
 use super::live;
 use super::routes::AppState;
 use crate::error::{Error, ErrorKind, Result};
+use crate::event::Event;
 use crate::event_store::{EventStore, Filter, Page, StoredEvent, Verdict};
 use crate::publish::{AckEvent, Judgement, Request, RequestBody};
 
 /// Default number of events of a page.
 const PAGE: usize = 100;
+/// The same of events that sound like one.
+const SIMILAR: usize = 10;
 /// Events of an export that are read at a time.
 const PIECE: usize = 250;
 /// Bytes of a picture, at most: one of 32 s has a few hundred thousand.
@@ -35,6 +38,7 @@ pub(super) fn routes() -> Router<AppState> {
         .route("/api/v1/events/summary", get(summary))
         .route("/api/v1/events/export", get(export))
         .route("/api/v1/events/{name}", get(one))
+        .route("/api/v1/events/{id}/similar", get(similar))
         .route("/api/v1/events/{id}/review", post(review))
 }
 
@@ -60,8 +64,18 @@ fn filter(asked: HashMap<String, String>, own: &[&str]) -> Result<(Filter, HashM
     Ok((filter, rest))
 }
 
+fn limit(asked: &HashMap<String, String>, usual: usize, most: usize) -> Result<usize> {
+    let Some(text) = asked.get("limit") else { return Ok(usual) };
+    text.parse().ok().filter(|n| (1..=most).contains(n)).ok_or_else(|| {
+        Error::config(
+            format!("limit={text:?} cannot be read"),
+            format!("give a number of events, 1 to {most}"),
+        )
+    })
+}
+
 /// Reads the store on a blocking thread, so that no connection waits.
-async fn read<T: Send + 'static>(
+pub(super) async fn read<T: Send + 'static>(
     store: EventStore,
     ask: impl FnOnce(&EventStore) -> Result<T> + Send + 'static,
 ) -> Result<T> {
@@ -72,12 +86,7 @@ async fn read<T: Send + 'static>(
 async fn found(State(known): State<AppState>, Query(asked): QueryParams) -> Response {
     let page = async {
         let (filter, rest) = filter(asked, &["limit"])?;
-        let limit = match rest.get("limit") {
-            None => PAGE,
-            Some(text) => text.parse().ok().filter(|n| (1..=1000).contains(n)).ok_or_else(|| {
-                Error::config(format!("limit={text:?} cannot be read"), "give a number of events, 1 to 1000")
-            })?,
-        };
+        let limit = limit(&rest, PAGE, 1000)?;
         read(known.review.store, move |store| store.page(&filter, limit)).await
     };
     page.await.map_or_else(|e| failed(&e), |page| Json(page).into_response())
@@ -127,7 +136,7 @@ async fn export(State(known): State<AppState>, Query(asked): QueryParams) -> Res
     (head, live::plain(out)).into_response()
 }
 
-fn unknown() -> Response {
+pub(super) fn unknown() -> Response {
     (StatusCode::NOT_FOUND, "no such event is kept; /api/v1/events lists those that are\n").into_response()
 }
 
@@ -142,29 +151,53 @@ async fn one(State(known): State<AppState>, Path(name): Path<String>) -> Respons
     }
 }
 
-async fn picture(known: AppState, id: String) -> Response {
-    let missing = || (StatusCode::NOT_FOUND, "there is no picture of that event\n").into_response();
-    // the path comes from the stored event: nothing of the request goes into it
-    let of_hub = known.dashboard().find(&id).cloned();
-    let event = match of_hub {
-        Some(event) => Some(event),
-        None => read(known.review.store.clone(), move |store| store.get(&id))
-            .await
-            .ok()
-            .flatten()
-            .map(|k| k.event),
+async fn similar(
+    State(known): State<AppState>,
+    Path(id): Path<String>,
+    Query(asked): QueryParams,
+) -> Response {
+    let found = async {
+        let limit = limit(&asked, SIMILAR, 100)?;
+        read(known.review.store, move |store| store.similar(&id, limit)).await
     };
-    let Some(snapshot) = event.and_then(|event| event.snapshot) else { return missing() };
-    let path = known.dashboard().about.state.join(format!("{snapshot}.png"));
+    match found.await {
+        Ok(Some(found)) => Json(found).into_response(),
+        Ok(None) => unknown(),
+        Err(error) => failed(&error),
+    }
+}
+
+async fn picture(known: AppState, id: String) -> Response {
+    let Some(event) = event(&known, id).await else { return unknown() };
+    let Some(snapshot) = event.snapshot else {
+        return (StatusCode::NOT_FOUND, "there is no picture of that event\n").into_response();
+    };
+    match file(&known, &format!("{snapshot}.png"), LARGEST_PICTURE).await {
+        Some(bytes) => ([(header::CONTENT_TYPE, "image/png")], bytes).into_response(),
+        // the picture is still being drawn, or the disk refused it: the request is valid
+        None => StatusCode::NO_CONTENT.into_response(),
+    }
+}
+
+/// The event `id`: the latest of this run, or one of the store.
+pub(super) async fn event(known: &AppState, id: String) -> Option<Event> {
+    let latest = known.dashboard().find(&id).cloned();
+    if latest.is_some() {
+        return latest;
+    }
+    let kept = read(known.review.store.clone(), move |store| store.get(&id)).await;
+    kept.ok().flatten().map(|kept| kept.event)
+}
+
+/// A file of the state folder, of `largest` bytes at most. `name` comes from a stored event: nothing of a request goes
+/// into it.
+pub(super) async fn file(known: &AppState, name: &str, largest: u64) -> Option<Vec<u8>> {
+    let path = known.dashboard().about.state.join(name);
     let read = spawn_blocking(move || {
-        let small = std::fs::metadata(&path).is_ok_and(|meta| meta.len() <= LARGEST_PICTURE);
+        let small = std::fs::metadata(&path).is_ok_and(|meta| meta.len() <= largest);
         if small { std::fs::read(path).ok() } else { None }
     });
-    match read.await {
-        Ok(Some(bytes)) => ([(header::CONTENT_TYPE, "image/png")], bytes).into_response(),
-        // the picture is still being drawn, or the disk refused it: the request is valid
-        _ => StatusCode::NO_CONTENT.into_response(),
-    }
+    read.await.ok().flatten()
 }
 
 /// The review of an event by an operator. A missing field stays as it is; null takes the verdict back.

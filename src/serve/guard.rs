@@ -15,12 +15,12 @@ use super::guesses::GuessLimiter;
 use crate::telemetry::LogThrottle;
 
 /// Content security policy: own files only, nothing inline.
-const CONTENT: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src \
-                       'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+const CONTENT: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; media-src \
+                       blob:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// The same behind a proxy that shows the page in a frame of its own, as Home Assistant does.
-const CONTENT_IN_A_FRAME: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src \
-                                  'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'";
+const CONTENT_IN_A_FRAME: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; media-src \
+                                  blob:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'";
 
 /// Addresses that each proxy on the way has added, the nearest one last.
 const FORWARDED_FOR: &str = "x-forwarded-for";
@@ -45,7 +45,7 @@ pub(super) struct Peer(pub(super) IpAddr);
 pub(super) enum Role {
     /// Read.
     Viewer,
-    /// Review events as well.
+    /// Review events, operate streams and listen to clips as well.
     Operator,
 }
 

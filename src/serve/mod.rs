@@ -13,22 +13,29 @@
 //! | `/metrics` | Prometheus text format | yes |
 //! | `/`, `/page.css`, `/page.js` and what they name | the page; it holds no data, and asks for the token where one is needed | no |
 //! | `/api/v1/overview`, `history?stream=`, `calibration?stream=` | JSON | yes |
+//! | `/api/v1/spectrogram?stream=` | the last minute of the spectrum of a stream, as JSON | yes |
 //! | `/api/v1/live?stream=` | server-sent events: seconds and events of all streams, the spectrum of one of them | yes |
 //! | `/api/v1/events` | the events of the past, the newest first; `stream`, `kind`, `severity` (least), `verdict`, `label`, `since`, `until`, `before` (an id) and `limit` narrow it | yes |
 //! | `/api/v1/events/summary`, `export?format=csv` (or `json`) | the same, counted by half hours, streams and kinds; as a file | yes |
 //! | `/api/v1/events/ID`, `ID.png` | one event; its picture, where pictures are kept | yes |
-//! | POST `/api/v1/events/ID/review` | `{"verdict": "normal", "label": "request_sender"}`: what an operator says of it | of operators |
+//! | `/api/v1/events/ID/similar?limit=` | the events that sound like it, by their embeddings | yes |
+//! | `/api/v1/events/ID/clip` | its sound as a WAV file, where `[snapshots] clip` is set; each is logged | of operators |
+//! | POST `/api/v1/events/ID/review` | `{"verdict": "normal", "label": "kettle"}`: what an operator says of it | of operators |
 //!
-//! Nothing else can be changed over HTTP, and no sound leaves over it. There is no server unless `[http] listen` names
+//! Nothing else can be changed over HTTP. No sound leaves over it but clips of events, and those only where they are kept
+//! and an operator token is set, to who shows that token. There is no server unless `[http] listen` names
 //! an address. One that others can reach needs a token; on the own machine without one, names of foreign hosts are
 //! refused, so that no website can read through the browser.
 //!
 //! A wrong token is refused, also where none is needed to read; guesses are delayed and limited, for each address and for all
 //! together (`guesses`).
 //!
-//! The spectrum of a stream is made only while a page looks at it. A client that does not take what it asked for is
+//! The spectrum of a stream is sent only while a page looks at it; of each the last minute is kept for pages that are opened
+//! later. A client that does not take what it asked for is
 //! dropped: neither the analysis nor other clients wait for it.
 
+#[cfg(feature = "http")]
+mod clip_api;
 mod config;
 #[cfg(feature = "http")]
 mod dashboard;
@@ -53,6 +60,8 @@ mod requests_api;
 #[cfg(feature = "http")]
 mod routes;
 mod server;
+#[cfg(feature = "http")]
+mod spectrogram;
 mod ui_sender;
 #[cfg(feature = "http")]
 mod write_timeout;

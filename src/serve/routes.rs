@@ -14,13 +14,15 @@ use super::dashboard::DashboardState;
 use super::guard::{AccessGuard, Role};
 use super::server::{HealthSource, Review};
 use super::ui_sender::UiSender;
-use super::{events_api, labels_api, live, metrics, requests_api};
+use super::{clip_api, events_api, labels_api, live, metrics, requests_api};
 
 const PAGE: &str = include_str!("page/index.html");
 const STYLE: &str = include_str!("page/page.css");
 /// The scripts of the page, which import each other.
-const SCRIPTS: [(&str, &str); 15] = [
+const SCRIPTS: [(&str, &str); 21] = [
     ("/ask.js", include_str!("page/ask.js")),
+    ("/axes.js", include_str!("page/axes.js")),
+    ("/clip.js", include_str!("page/clip.js")),
     ("/day.js", include_str!("page/day.js")),
     ("/draw.js", include_str!("page/draw.js")),
     ("/events.js", include_str!("page/events.js")),
@@ -32,7 +34,11 @@ const SCRIPTS: [(&str, &str); 15] = [
     ("/normal.js", include_str!("page/normal.js")),
     ("/operate.js", include_str!("page/operate.js")),
     ("/page.js", include_str!("page/page.js")),
+    ("/picture.js", include_str!("page/picture.js")),
+    ("/readout.js", include_str!("page/readout.js")),
     ("/review.js", include_str!("page/review.js")),
+    ("/similar.js", include_str!("page/similar.js")),
+    ("/spectrum.js", include_str!("page/spectrum.js")),
     ("/streams.js", include_str!("page/streams.js")),
     ("/words.js", include_str!("page/words.js")),
 ];
@@ -66,7 +72,9 @@ pub(super) fn router(known: AppState, guard: &Arc<AccessGuard>) -> Router {
         .route("/api/v1/overview", get(overview))
         .route("/api/v1/history", get(history))
         .route("/api/v1/calibration", get(calibration))
+        .route("/api/v1/spectrogram", get(spectrogram))
         .route("/api/v1/live", get(live))
+        .merge(clip_api::routes())
         .merge(events_api::routes())
         .merge(labels_api::routes())
         .merge(requests_api::routes())
@@ -133,6 +141,12 @@ async fn calibration(State(known): State<AppState>, Query(of): Query<OfStream>) 
     let view = of.stream.and_then(|id| dashboard.place(&id)).and_then(|place| dashboard.streams.get(place));
     // a stream without a calibration has none
     view.map_or_else(unknown, |view| Json(json!({ "calibration": view.calibration })).into_response())
+}
+
+async fn spectrogram(State(known): State<AppState>, Query(of): Query<OfStream>) -> Response {
+    let place = of.stream.and_then(|id| known.dashboard().place(&id));
+    let recent = place.and_then(|place| known.feed.recent(place));
+    recent.map_or_else(unknown, |recent| Json(recent.json()).into_response())
 }
 
 async fn live(State(known): State<AppState>, Query(of): Query<OfStream>) -> Response {

@@ -33,6 +33,8 @@ pub struct NodeInfo {
     pub state: PathBuf,
     /// Whether events have pictures.
     pub pictures: bool,
+    /// Whether events have clips, which operators may listen to.
+    pub clips: bool,
     /// Whether events go to a broker.
     pub broker: bool,
     /// Ids of the streams, in the order by which a [`UiSender`] counts them.

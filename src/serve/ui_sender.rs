@@ -11,6 +11,8 @@ use serde::Serialize;
 #[cfg(feature = "http")]
 use tokio::sync::mpsc;
 
+#[cfg(feature = "http")]
+use super::spectrogram::RecentColumns;
 use crate::event::Event;
 use crate::event_store::{Recorder, Verdict};
 use crate::publish::{Availability, Score};
@@ -64,7 +66,7 @@ pub struct SpectrogramColumn {
     pub t_s: f64,
     /// Highest power of each log-mel band, from the lowest up, in tenths of a neper over −14.
     pub bands: [u8; BANDS],
-    /// Highest score; none unless the stream is watched.
+    /// Highest score; none while the stream calibrates.
     pub score: Option<f64>,
     /// Highest surprise.
     pub surprise: Option<f64>,
@@ -162,6 +164,8 @@ struct Inner {
     refused: AtomicU64,
     /// Pages that look at each stream.
     watchers: Vec<AtomicU32>,
+    /// The last minute of each stream.
+    recent: Vec<RecentColumns>,
 }
 
 #[cfg(feature = "http")]
@@ -170,7 +174,8 @@ impl UiSender {
     pub(super) fn new(streams: usize) -> (Self, mpsc::Receiver<UiEvent>) {
         let (way, out) = mpsc::channel(1024);
         let watchers = (0..streams).map(|_| AtomicU32::new(0)).collect();
-        let inner = Inner { way, refused: AtomicU64::new(0), watchers };
+        let recent = (0..streams).map(|_| RecentColumns::new()).collect();
+        let inner = Inner { way, refused: AtomicU64::new(0), watchers, recent };
         (Self { inner: Some(Arc::new(inner)), recorder: None }, out)
     }
 
@@ -194,6 +199,20 @@ impl UiSender {
         {
             inner.refused.fetch_add(1, Relaxed);
         }
+    }
+
+    /// Keeps the columns of a stream for pages that are opened later; those that cannot be kept right now, since a page
+    /// reads, stay in `waiting`.
+    pub fn keep(&self, stream: usize, waiting: &mut Vec<SpectrogramColumn>) {
+        match self.inner.as_ref().and_then(|inner| inner.recent.get(stream)) {
+            Some(recent) => recent.keep(waiting),
+            None => waiting.clear(),
+        }
+    }
+
+    /// The last minute of the spectrogram of a stream.
+    pub(super) fn recent(&self, stream: usize) -> Option<&RecentColumns> {
+        self.inner.as_ref()?.recent.get(stream)
     }
 
     /// Number of dropped events.
@@ -223,6 +242,11 @@ impl UiSender {
     #[must_use]
     pub fn is_watched(&self, _: usize) -> bool {
         false
+    }
+
+    /// Nothing is kept in a build without a server.
+    pub fn keep(&self, _: usize, waiting: &mut Vec<SpectrogramColumn>) {
+        waiting.clear();
     }
 
     /// Nothing, in a build without a server.

@@ -1,4 +1,6 @@
-//! P17: by default no sound leaves the process: not to the broker, not to a file, not to its output.
+//! P17: by default no sound leaves the process: not to the broker, not over HTTP, not to a file, not to its output. The sound of an event
+//! leaves over HTTP only where clips are kept and an operator token is set, to who shows it:
+//! `tests/program/clips_are_for_operators.rs`.
 //!
 //! The sound is noise, so that any eight samples of it are a fingerprint. Everything that the program writes is searched
 //! for them in every form that a sample has here.
@@ -103,6 +105,25 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     files
 }
 
+/// All that the page can ask for, with the event of this id; of the live messages some seconds.
+#[cfg(feature = "http")]
+fn pages(at: &str, id: &str) -> Vec<u8> {
+    let all = ["overview", "events", "events/export", "events/summary", "labels", "labels/export"]
+        .map(str::to_owned)
+        .into_iter()
+        .chain(["history", "spectrogram", "calibration", "live"].map(|path| format!("{path}?stream=stdin")))
+        .chain(["", ".png", ".wav", "/clip", "/similar"].map(|end| format!("events/{id}{end}")));
+    let mut bytes = Vec::new();
+    for path in all {
+        let mut stream = TcpStream::connect(at).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
+        write!(stream, "GET /api/v1/{path} HTTP/1.0\r\nHost: {at}\r\n\r\n").unwrap();
+        // the live messages have no end
+        let _ = stream.read_to_end(&mut bytes);
+    }
+    bytes
+}
+
 /// A room of noise with a rattle of louder noise every 4 s after the calibration.
 fn noise(seconds: u32) -> Vec<i16> {
     let mut x = 0x2545_f491_4f6c_dd1d_u64;
@@ -128,6 +149,7 @@ fn no_sound_in_any_published_data() {
     let mut command = program(home.path());
     command
         .args(["--input", "-", "--broker", &url, "--calibrate-seconds", "12", "--events-per-hour", "60"])
+        .args(if cfg!(feature = "http") { vec!["--http", "127.0.0.1:0"] } else { vec![] })
         .env("CPC_STREAM_PUBLISH__HEALTH_S", "1")
         .stdin(Stdio::piped());
     let mut daemon = Daemon::start(&mut command);
@@ -135,13 +157,20 @@ fn no_sound_in_any_published_data() {
     let mut pipe = daemon.stdin();
     let sound: Vec<u8> = samples.iter().flat_map(|x| x.to_le_bytes()).collect();
     pipe.write_all(&sound).unwrap();
-    events.next("/event", LONG);
+    let event = events.next("/event", LONG).payload;
     let sockets = fs::read_dir(format!("/proc/{}/fd", daemon.id()))
         .unwrap()
         .flatten()
         .filter(|fd| fs::read_link(fd.path()).is_ok_and(|to| to.to_string_lossy().starts_with("socket:")))
         .count();
-    drop(pipe);
+    #[cfg(feature = "http")]
+    {
+        let event: serde_json::Value = serde_json::from_str(&event).unwrap();
+        let shown = pages(&crate::support::http::address(&daemon), event["id"].as_str().unwrap());
+        assert!(shown.len() > 10_000, "{} bytes", shown.len());
+        assert_eq!(prints.found_in(&shown), None, "sound over HTTP");
+    }
+    drop((event, pipe));
     let outcome = daemon.finish(LONG);
     assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
     await_for("the last of the wire", LONG, || (!wire.lock().unwrap().is_empty()).then_some(()));
@@ -157,7 +186,7 @@ fn no_sound_in_any_published_data() {
     for said in [&outcome.stdout, &outcome.stderr] {
         assert_eq!(prints.found_in(said.as_bytes()), None, "sound in the output");
     }
-    assert!(sockets <= 2, "{sockets} sockets: the broker's, and one for signals at most");
+    assert!(sockets <= 3, "{sockets} sockets: the broker's, the page's, and one for signals at most");
     println!(
         "no fingerprint of {} s of sound in {} bytes to and from the broker, {bytes} bytes in {count} files and {} bytes of output; {sockets} sockets",
         samples.len() / 16_000,

@@ -127,6 +127,18 @@ fn a_label_is_known_again_and_what_is_unknown_stays_unknown() {
     has(&again[0], "whistle", 2);
     has_none(&again[1]);
 
+    // whoever may look finds what sounds like it, most similar first, and nothing else
+    let (asked, first) = (&again[0]["id"], &events[0]["id"]);
+    let path = format!("/api/v1/events/{}/similar", asked.as_str().unwrap());
+    let similar = get(&node.at, &path).json();
+    let found: Vec<&Value> = similar["events"].as_array().unwrap().iter().map(|event| &event["id"]).collect();
+    assert_eq!((found, similar["compared"].as_u64()), (vec![first], Some(3)), "{similar}");
+    let known = &similar["events"][0];
+    assert_eq!((&known["label"], &known["stream"]), (&"whistle".into(), &"stdin".into()), "{similar}");
+    assert!(known["similarity"].as_f64() >= similar["least"].as_f64(), "{similar}");
+    assert_eq!(get(&node.at, &format!("{path}?limit=0")).code, 400);
+    assert_eq!(get(&node.at, "/api/v1/events/01J00000000000000000000000/similar").code, 404);
+
     let day = next_day(&days, 4, ("whistle", 2));
     println!("{day}");
     let start = format!("T{:02}:00:00.000Z", MIDNIGHT.rem_euclid(24));

@@ -6,6 +6,7 @@
 mod support;
 
 mod bad_input;
+mod clips_are_for_operators;
 mod config_is_strict;
 mod doctor_says_what_to_do;
 mod documented_commands_exist;

@@ -16,8 +16,10 @@ use crate::support::http::{address, get, listening};
 use crate::support::sound::{bytes, whistles};
 
 const FILES: [&str; 3] = ["/", "/page.css", "/icon.svg"];
-const SCRIPTS: [&str; 15] = [
+const SCRIPTS: [&str; 21] = [
     "/ask.js",
+    "/axes.js",
+    "/clip.js",
     "/day.js",
     "/draw.js",
     "/events.js",
@@ -29,7 +31,11 @@ const SCRIPTS: [&str; 15] = [
     "/normal.js",
     "/operate.js",
     "/page.js",
+    "/picture.js",
+    "/readout.js",
     "/review.js",
+    "/similar.js",
+    "/spectrum.js",
     "/streams.js",
     "/words.js",
 ];
@@ -166,6 +172,11 @@ fn a_browser_shows_the_streams_without_an_error() {
     await_for("events", Duration::from_secs(120), || {
         (!get(&at, "/api/v1/events").json()["events"].as_array().unwrap().is_empty()).then_some(())
     });
+    // no page has looked yet: the spectrogram of before is there all the same
+    let past = get(&at, "/api/v1/spectrogram?stream=stdin").json();
+    let [times, bands] = ["t_s", "bands"].map(|key| past[key].as_array().unwrap().len());
+    assert!(times == bands && (300..=1200).contains(&times), "{times} {bands}");
+    assert_eq!(get(&at, "/api/v1/spectrogram?stream=attic").code, 404);
     let (page, complaints) = browse(home.path(), &format!("http://{at}/"), &elsewhere).unwrap();
     assert!(complaints.is_empty(), "{complaints:?}");
     assert_eq!(elsewhere.foreign(), Vec::<String>::new());

@@ -1,7 +1,9 @@
-/* Spectrum and scores. */
+/* Scores, and what is drawn again as sound comes. */
 
 import { $, state } from './ask.js';
 import { kindOf } from './events.js';
+import { probe, refreshProbes } from './readout.js';
+import { LEFT, drawSpectrum, present, when } from './spectrum.js';
 import { isOffline, offlineSince, threshold } from './streams.js';
 import { colour, fixed, lasting } from './words.js';
 
@@ -17,54 +19,16 @@ export function canvas(element) {
   return [pen, width, height];
 }
 
-/* viridis: equal differences look equal, also without seeing colours */
-const VIRIDIS = ['440154', '482576', '414487', '35608d', '2a788e', '21908c', '22a884', '43bf71', '7ad151', 'bbdf27', 'fde725']
-  .map((hex) => [0, 2, 4].map((at) => parseInt(hex.slice(at, at + 2), 16)));
-const PALETTE = Array.from({ length: 256 }, (_, level) => {
-  const place = (level / 255) * 10;
-  const below = Math.min(9, Math.floor(place));
-  return VIRIDIS[below].map((x, i) => Math.round(x + (place - below) * (VIRIDIS[below + 1][i] - x)));
-});
-
-/* Sound that is late by less is that of now, s. */
-const LATE = 3;
-
-/* Now, in seconds of the chosen stream, of which `last` was heard last. */
-function present(last) {
-  const latest = state.streams.get(state.chosen)?.latest;
-  if (!latest) return last;
-  const late = (Date.now() + state.ahead_ms - Date.parse(latest.time)) / 1000;
-  return late > LATE ? Math.max(last, latest.t_s + late) : last;
-}
-
-function drawSpectrum() {
-  const element = $('spectrum');
-  const pen = element.getContext('2d');
-  const across = 600;
-  element.width = across;
-  element.height = 64;
-  if (!state.columns.length) return;
-  const bands = state.columns.map((column) => column.bands.match(/../g).map((hex) => parseInt(hex, 16)));
-  const all = bands.flat().sort((a, b) => a - b);
-  const low = all[Math.floor(all.length / 20)];
-  const span = Math.max(40, all[all.length - 1] - low);
-  const image = pen.createImageData(bands.length, 64);
-  bands.forEach((column, x) => column.forEach((level, band) => {
-    const [r, g, b] = PALETTE[Math.max(0, Math.min(255, Math.round((255 * (level - low)) / span)))];
-    image.data.set([r, g, b, 255], 4 * ((63 - band) * bands.length + x));
-  }));
-  // 20 columns a second
-  const last = state.columns.at(-1).t_s;
-  pen.putImageData(image, across - bands.length - Math.round(20 * (present(last) - last)), 0);
-}
+/* Seconds of the closest look, which has the spectrogram. */
+const NEAR = 60;
 
 function series() {
   const span = Number($('span').value);
-  if (span === 30) {
-    // what was before the page looked closely is known by the second
+  if (span === NEAR) {
+    // what is not known closely is known by the second
     const from = state.columns[0]?.t_s ?? Infinity;
-    const older = (state.history?.t_s ?? []).slice(-60).filter((t) => t < from).length;
-    const start = Math.max(0, (state.history?.t_s.length ?? 0) - 60);
+    const older = (state.history?.t_s ?? []).slice(-NEAR).filter((t) => t < from).length;
+    const start = Math.max(0, (state.history?.t_s.length ?? 0) - NEAR);
     const of = (key) => (state.history?.[key] ?? []).slice(start, start + older).concat(state.columns.map((column) => column[key]));
     return { span, t_s: of('t_s'), score: of('score'), surprise: of('surprise'), novelty: of('novelty') };
   }
@@ -73,12 +37,16 @@ function series() {
   return { span, t_s: of('t_s'), score: of('score'), surprise: of('surprise'), novelty: of('novelty') };
 }
 
+/* Where the scores were drawn last, and which. */
+let shown = null;
+
 export function drawScores() {
   const [pen, width, height] = canvas($('scores'));
   const past = series();
   const limit = threshold(state.chosen);
-  const [left, right, top, bottom] = [30, width - 6, 8, height - 20];
+  const [left, right, top, bottom] = [LEFT, width - 6, 8, height - 20];
   const end = present(past.t_s.at(-1) ?? 0);
+  shown = past.t_s.length ? { left, right, top, bottom, end, past } : null;
   const x = (t) => right - ((end - t) / past.span) * (right - left);
   const highest = Math.max(6, limit ?? 0, ...past.score.map((v) => v ?? 0)) * 1.08;
   const y = (v) => bottom - (Math.max(0, Math.min(v, highest)) / highest) * (bottom - top);
@@ -136,10 +104,11 @@ export function drawScores() {
 
 let spoken = 0;
 export function draw() {
-  const near = $('span').value === '30';
+  const near = Number($('span').value) === NEAR;
   $('strip').hidden = !near;
   if (near) drawSpectrum();
   drawScores();
+  refreshProbes();
   // screen readers announce a line now and then, not ten a second
   if (Date.now() - spoken < 1000) return;
   spoken = Date.now();
@@ -153,4 +122,33 @@ export function draw() {
   $('live-text').textContent = latest.state === 'calibrating'
     ? `Learning what is normal; nothing is reported yet. Level ${fixed(latest.level_dbfs, 0)} dBFS.`
     : `${latest.state === 'provisional' ? 'Still learning what is normal; what is far from it is reported. ' : ''}Score ${fixed(latest.score)}, threshold ${fixed(threshold(state.chosen))}; surprise ${fixed(latest.surprise)}, novelty ${fixed(latest.novelty)}, level ${fixed(latest.level_dbfs, 0)} dBFS.`;
+}
+
+probe($('scores'), {
+  label: 'Read out the scores: left and right in time',
+  range: () => [-(shown?.past.span ?? NEAR), 0],
+  area: () => shown,
+  step: () => Math.max(0.1, (shown?.past.span ?? NEAR) / 600) / (shown?.past.span ?? NEAR),
+  say(x) {
+    const { end, past } = shown;
+    const t = end - (1 - x) * past.span;
+    const value = Math.round(10 * (t - end)) / 10;
+    const at = nearest(past.t_s, t);
+    const event = state.events.find((e) => e.stream === state.chosen && e.boot === state.overview?.health.boot && e.onset_s <= t && t <= (e.offset_s ?? end));
+    const what = event ? ` · event: ${kindOf(event)}, severity ${event.severity}` : '';
+    if (at < 0) return { text: `${when(t, end)} · no score${what}`, value };
+    const figure = (key) => fixed(past[key][at] ?? null);
+    return { text: `${when(past.t_s[at], end)} · score ${figure('score')} of ${fixed(threshold(state.chosen))} · surprise ${figure('surprise')} · novelty ${figure('novelty')}${what}`, value };
+  },
+});
+
+/* The moment nearest to `t`, where one is near; -1 otherwise. */
+function nearest(times, t) {
+  let [low, high] = [0, times.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (times[middle] < t) low = middle + 1; else high = middle;
+  }
+  const at = low > 0 && (low === times.length || t - times[low - 1] < times[low] - t) ? low - 1 : low;
+  return at < times.length && Math.abs(times[at] - t) < 2 ? at : -1;
 }

@@ -1,7 +1,10 @@
 /* The list of events, and what explains them. */
 
-import { $, ask, state } from './ask.js';
+import { $, state } from './ask.js';
+import { clipButton } from './clip.js';
+import { showPicture } from './picture.js';
 import { reviewBox } from './review.js';
+import { similarButton } from './similar.js';
 import { clock, day, fixed, hertz, lasting, make, rate, shape } from './words.js';
 
 /* The figures behind the kind, each where it is known. */
@@ -36,7 +39,8 @@ function perHorizon(event) {
 const knownAs = (event) => `${event.label} (${fixed(event.similarity, 2)} of 1), heard ${event.heard === 1 ? 'once' : `${event.heard} times`}`;
 
 const shownEvents = new Map();
-function detail(event) {
+/* The facts of an event, one below the other. */
+function facts(event) {
   const former = (number) => {
     const same = (e) => e.stream === event.stream && e.boot === event.boot && e.number === number;
     const found = state.events.find(same);
@@ -65,24 +69,30 @@ function detail(event) {
   line('budget', rate(event.budget_per_hour));
   line('onset', `${day(event.onset)}, ${clock(event.onset)}`);
   line('id', event.id);
+  return lines;
+}
+
+function detail(event) {
+  const lines = facts(event);
   const box = make('div', { class: 'detail' }, reviewBox(event), lines, make('p', { class: 'dim' }, 'Surprise at the peak, in nats, for 1 to '
     + `${event.surprise_per_k.length} frames of 10 ms ahead; up is more surprising:`), perHorizon(event));
-  if (event.snapshot) showPicture(event, box, 3).catch(() => {});
+  const [similar, list] = similarButton(event);
+  lines.before(make('p', { class: 'review more' }, clipButton(event, box), similar), list);
+  box.dataset.snapshot = event.snapshot ?? '';
+  if (event.snapshot) showPicture(event, box).catch(() => {});
   return box;
 }
 
-/* It follows the end of an event within a second, or is not made at all. */
-async function showPicture(event, box, tries) {
-  const answer = await ask(`api/v1/events/${encodeURIComponent(event.id)}.png`);
-  if (answer.status === 204) {
-    if (tries < 2) return;
-    await new Promise((done) => setTimeout(done, 1000));
-    await showPicture(event, box, tries - 1);
+/* Shows what is new of an event; what is being played or looked at goes on. */
+function renew(fold, event) {
+  const box = fold.querySelector('.detail');
+  if (box && box.dataset.snapshot === (event.snapshot ?? '')) {
+    box.querySelector('.review').replaceWith(reviewBox(event));
+    box.querySelector('dl').replaceWith(facts(event));
     return;
   }
-  const url = URL.createObjectURL(await answer.blob());
-  const alt = `Spectrogram of the event: ${event.summary}. White line: onset; red line: offset.`;
-  box.querySelector('.review').after(make('img', { src: url, alt, onload: () => URL.revokeObjectURL(url) }));
+  box?.remove();
+  fold.append(detail(event));
 }
 
 /* An event without an end belongs to this run of the daemon, or its end was never reported. */
@@ -128,8 +138,7 @@ export function showEvents() {
         make('span', { class: 'dim' }, event.offset_s === null ? goesOn(event, 'goes on') : `${fixed(event.offset_s - event.onset_s)} s`),
       ].filter((part) => part !== null));
       if (item.fold.open && !item.fold.contains(document.activeElement?.closest('input'))) {
-        item.fold.querySelector('.detail')?.remove();
-        item.fold.append(detail(event));
+        renew(item.fold, event);
       }
     }
     // the first of each day says which day it is

@@ -5,17 +5,22 @@ import { draw } from './draw.js';
 import { countSoon, matches, showList } from './filter.js';
 import { refresh } from './health.js';
 import { preview } from './normal.js';
+import { takeColumn } from './spectrum.js';
 import { learn, showStreams } from './streams.js';
 
 export async function connect() {
   state.leave?.abort();
   const leave = new AbortController();
   state.leave = leave;
+  let away = false;
   while (!leave.signal.aborted) {
     try {
       const query = state.chosen ? `?stream=${encodeURIComponent(state.chosen)}` : '';
       const answer = await ask(`api/v1/live${query}`, leave.signal);
       linked('live', 'good');
+      // what came in between is kept by the daemon
+      if (away && state.chosen) learn(state.chosen).catch(() => {});
+      away = true;
       await read(answer.body.getReader());
     } catch (error) {
       if (leave.signal.aborted) return;
@@ -53,8 +58,7 @@ async function read(reader) {
 
 function take(kind, data) {
   if (kind === 'column') {
-    state.columns.push(data);
-    if (state.columns.length > 600) state.columns.shift();
+    takeColumn(data);
     wanted.live = true;
   } else if (kind === 'second') {
     const view = state.streams.get(data.stream);

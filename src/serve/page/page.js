@@ -1,12 +1,13 @@
 /* Colours, and the start. */
 
 import { $, json, state } from './ask.js';
-import { draw, drawScores } from './draw.js';
+import { draw } from './draw.js';
 import { loadEvents } from './filter.js';
 import { refresh } from './health.js';
 import { connect, frame, linked } from './live.js';
 import { showCalibration } from './normal.js';
 import './operate.js';
+import { redrawPictures } from './picture.js';
 import { followLink } from './review.js';
 import { choose, learn } from './streams.js';
 
@@ -16,7 +17,8 @@ function paint() {
   document.documentElement.classList.toggle('dark', choice === 'dark' || (choice === 'automatic' && dark.matches));
   $('theme').textContent = `Colours: ${choice}`;
   if (state.calibration) showCalibration();
-  drawScores();
+  draw();
+  redrawPictures();
 }
 $('theme').addEventListener('click', () => {
   const order = ['automatic', 'light', 'dark'];
