@@ -4,7 +4,8 @@
     docs/review.py target/release/cpc-stream [FOLDER] [--axe axe.min.js]
 
 Makes events on several days (the daemon hears whistles with its clock set back, tests/support/meddle.c), starts it with a token for operators,
-and tries filters, the map by day and hour, links, verdicts and labels in Chromium. Ends with 1 where something is not as it should be.
+and tries filters, the map by day and hour, links, verdicts and labels, reading out, enlarged pictures, clips, similar events and the mute in
+Chromium. Ends with 1 where something is not as it should be.
 """
 
 import argparse
@@ -17,12 +18,14 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.error
 import urllib.request
 from pathlib import Path
 
 from screenshots import Browser, free_port
 
 TOKEN = "operators-0123456789"
+CODES = {"ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39, "ArrowDown": 40, "Home": 36, "Enter": 13, "Escape": 27}
 
 
 def whistles(seconds, quiet, number):
@@ -39,7 +42,8 @@ def whistles(seconds, quiet, number):
 def start(program, home, port, back_s=0):
     control = home / "control"
     control.write_bytes(struct.pack("=qq", -back_s, 0))
-    environment = {**os.environ, "CPC_STREAM_SNAPSHOTS__SPECTROGRAM": "true", "CPC_STREAM_DETECT__REPEAT_AFTER_S": "0",
+    environment = {**os.environ, "CPC_STREAM_SNAPSHOTS__SPECTROGRAM": "true", "CPC_STREAM_SNAPSHOTS__CLIP": "true",
+                   "CPC_STREAM_DETECT__REPEAT_AFTER_S": "0",
                    "CPC_STREAM_HTTP__OPERATOR_TOKEN_FILE": str(home / "operators")}
     if back_s:
         environment.update(LD_PRELOAD=str(home / "meddle.so"), MEDDLE=str(control))
@@ -51,6 +55,16 @@ def start(program, home, port, back_s=0):
 def ask(port, path):
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/v1/{path}", timeout=20) as answer:
         return json.load(answer)
+
+
+def refused(port, path, token=None):
+    """The code with which a request is refused; None where it is answered."""
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    try:
+        urllib.request.urlopen(urllib.request.Request(f"http://127.0.0.1:{port}/api/v1/{path}", headers=headers), timeout=20).read()
+    except urllib.error.HTTPError as error:
+        return error.code
+    return None
 
 
 def until(what, look, limit=60):
@@ -95,6 +109,96 @@ def main():
     def listed():
         return browser.do("document.querySelectorAll('#events > li').length")
 
+    def text(selector):
+        return browser.do(f"document.querySelector({json.dumps(selector)})?.textContent ?? ''")
+
+    def place(selector, x=0.5, y=0.5):
+        found = browser.do(f"(() => {{ const e = document.querySelector({json.dumps(selector)}); e.scrollIntoView({{ block: 'center' }});"
+                           " const r = e.getBoundingClientRect(); return [r.x, r.y, r.width, r.height]; })()")
+        return {"x": found[0] + x * found[2], "y": found[1] + y * found[3]}
+
+    def hover(selector, x=0.5, y=0.5):
+        browser.call("Input.dispatchMouseEvent", type="mouseMoved", **place(selector, x, y))
+        pause(0.5)
+
+    def click(selector, x=0.5, y=0.5):
+        at = place(selector, x, y)
+        for kind in ["mouseMoved", "mousePressed", "mouseReleased"]:
+            browser.call("Input.dispatchMouseEvent", type=kind, button="none" if kind == "mouseMoved" else "left", clickCount=1, **at)
+        pause(1)
+
+    def stroke(selector, *keys):
+        if selector:
+            browser.do(f"document.querySelector({json.dumps(selector)}).focus()")
+        for key in keys:
+            for kind in ["rawKeyDown", "keyUp"]:
+                browser.call("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=CODES[key])
+        pause(0.5)
+
+    def judged(name, colours="light"):
+        if args.axe:
+            check(f"axe-core, {name}", browser.judge(args.axe.read_text(), colours))
+
+    def looked_into(all_of):
+        """What a person does with one event: read out, enlarge, listen, look for others like it; and the mute."""
+        browser.look("about:blank", 1280, 1500, False)
+        browser.look(f"{page}#token={TOKEN}", 1280, 1500, False)
+        pause(2)
+        # nothing comes now: what is drawn was there before the page
+        colours = browser.do("(() => { const c = document.getElementById('spectrum'); const row = c.getContext('2d').getImageData(0, c.height >> 1, c.width, 1).data;"
+                             " return new Set(Array.from({ length: c.width }, (_, x) => row.slice(4 * x, 4 * x + 3).join())).size; })()")
+        check(f"the spectrogram of before is there when the page opens ({colours} colours)", colours > 10)
+        hover("#strip .probe", 0.9, 0.5)
+        check(f"the spectrogram is read out: {text('#strip .read')}", all(word in text("#strip .read") for word in [" s ", "Hz", "dB"]))
+        stroke("#scores + .probe", "ArrowLeft", "ArrowLeft")
+        spoken = browser.do("document.activeElement.getAttribute('aria-valuetext')")
+        check(f"the scores are read out by keys: {spoken}", "score" in spoken and "threshold" not in spoken)
+        browser.do("document.querySelector('#events summary').click()")
+        until("the picture of the event", lambda: browser.do("Boolean(document.querySelector('.picture canvas'))"), 10)
+        hover(".picture .probe", 0.4, 0.6)
+        check(f"its picture is read out: {text('.picture .read')}", "Hz" in text(".picture .read") and text(".picture .read")[0] in "+−0")
+        browser.take(out / "review-picture.png")
+        click(".picture .probe")
+        check("a click enlarges it", browser.do("document.getElementById('zoom').open"))
+        stroke(None, "Home")
+        whole = browser.do("document.activeElement.getAttribute('aria-valuemin')")
+        for _ in range(3):
+            press("+")
+        stroke(None, "ArrowRight")
+        close = browser.do("document.activeElement.getAttribute('aria-valuemin')")
+        check(f"+ looks closer: from {whole} and {close} s on", float(close) > float(whole))
+        check("the enlarged picture fits", browser.take(out / "review-zoom.png"))
+        judged("enlarged")
+        stroke(None, "Escape")
+        check("Escape closes it", not browser.do("document.getElementById('zoom').open"))
+        heard = browser.do("document.querySelector('#events details[open] dd:last-of-type').textContent")
+        check("who may look may not listen", refused(port, f"events/{heard}/clip") == 403 and refused(port, f"events/{heard}/clip", TOKEN) is None)
+        click(".listen")
+        until("the sound of the clip", lambda: browser.do("document.querySelector('audio')?.currentTime > 0.2"), 10)
+        check(f"an operator listens, and the log says so: {heard}", f"listens to the clip of event {heard}" in (home / "log").read_text())
+        click(".more button")
+        until("similar events", lambda: text(".similar p"), 10)
+        links = browser.do("[...document.querySelectorAll('.similar a')].map((a) => a.hash)")
+        check(f"similar events: {text('.similar p')}", len(links) > 0 and f"#event={heard}" not in links)
+        judged("an event with its sound and similar ones")
+        browser.take(out / "review-similar.png")
+        click(".similar a")
+        opened = browser.do("[...document.querySelectorAll('#events details[open] dd:last-of-type')].map((e) => e.textContent)")
+        check("a similar event is opened by its link", opened == [links[0].split("=")[1]])
+        stroke("#heat [tabindex='0']", "Home")
+        first = browser.do("document.activeElement.getAttribute('aria-label')")
+        stroke(None, "ArrowDown")
+        second = browser.do("document.activeElement.getAttribute('aria-label')")
+        stroke(None, "Enter")
+        pause(1)
+        check(f"keys go over the map from “{first}” to “{second}”: {listed()} listed", first != second and 0 < listed() < len(all_of))
+        browser.do("document.getElementById('all').click(); document.getElementById('operate').open = true")
+        pause(1)
+        for button, word in [("#mute", "muted for 600 s"), ("#unmute", "")]:
+            click(button)
+            until("the answer", lambda: "stdin: " in text("#operate-said"), 10)
+            check(f"{button}: {text('#operate-said')}", word in (home / "log").read_text())
+
     page = f"http://127.0.0.1:{port}/"
     try:
         until("the page", lambda: running.poll() is None and reachable(port))
@@ -134,6 +238,7 @@ def main():
         named = ask(port, "events?label=kettle")["events"]
         check(f"a label is given by keys ({len(named)})", len(named) == 1)
         browser.take(out / "review-event.png")
+        looked_into(all_of)
         running.stdin.write(whistles(16, 3, 3))
         running.stdin.flush()
         until("a sound that is known again", lambda: any(e["label_source"] == "similarity" for e in ask(port, "events?label=kettle")["events"]), 30)
