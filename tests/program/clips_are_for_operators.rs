@@ -68,7 +68,7 @@ fn a_clip_is_given_to_operators_where_clips_are_kept_and_else_to_nobody() {
     });
     assert!(heard.body.starts_with("RIFF") && heard.body.contains("WAVEfmt"));
     let length = fs::metadata(&file).map(|file| format!("content-length: {}", file.len())).unwrap();
-    for header in [&length, "content-type: audio/wav", "cache-control: no-store"] {
+    for header in [length.as_str(), "content-type: audio/wav", "cache-control: no-store"] {
         assert!(heard.head.contains(header), "{header}: {}", heard.head);
     }
     daemon.await_log(&["an operator at 127.0.0.1 listens to the clip of event", &id, "of stdin"], LIMIT);

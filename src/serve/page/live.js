@@ -5,7 +5,7 @@ import { draw } from './draw.js';
 import { countSoon, matches, showList } from './filter.js';
 import { refresh } from './health.js';
 import { preview } from './normal.js';
-import { takeColumn } from './spectrum.js';
+import { recallColumns, takeColumn } from './spectrum.js';
 import { learn, showStreams } from './streams.js';
 
 export async function connect() {
@@ -18,8 +18,9 @@ export async function connect() {
       const query = state.chosen ? `?stream=${encodeURIComponent(state.chosen)}` : '';
       const answer = await ask(`api/v1/live${query}`, leave.signal);
       linked('live', 'good');
-      // what came in between is kept by the daemon
-      if (away && state.chosen) learn(state.chosen).catch(() => {});
+      // what came before, or in between, is kept by the daemon
+      if (state.chosen) recallColumns(state.chosen).catch(() => {});
+      if (state.chosen && away) learn(state.chosen).catch(() => {});
       away = true;
       await read(answer.body.getReader());
     } catch (error) {

@@ -2,7 +2,7 @@
 
 import { $, json, state } from './ask.js';
 import { bandAt, clockOf, frequencyAxis } from './axes.js';
-import { canvas } from './draw.js';
+import { canvas, draw } from './draw.js';
 import { probe } from './readout.js';
 import { colour, fixed, hertz } from './words.js';
 
@@ -38,6 +38,7 @@ export async function recallColumns(id) {
   const last = times.at(-1) ?? -Infinity;
   state.columns = kept.concat(state.columns.filter((column) => column.t_s > last));
   state.columns.splice(0, state.columns.length - columns());
+  draw();
 }
 
 /* Sound that is late by less is that of now, s. */
@@ -70,15 +71,16 @@ export function drawSpectrum() {
   [picture.width, picture.height] = [count, bandCount];
   const brush = picture.getContext('2d');
   const image = brush.createImageData(count, bandCount);
+  const pixels = new DataView(image.data.buffer);
+  const colours = Uint32Array.from({ length: 256 }, (_, level) => {
+    const [r, g, b] = PALETTE[Math.max(0, Math.min(255, Math.round((255 * (level - low)) / span)))];
+    return ((r << 24) | (g << 16) | (b << 8) | 255) >>> 0;
+  });
   const end = present(state.columns.at(-1).t_s);
   for (const { t_s: t, bands } of state.columns) {
     const x = count - 1 - Math.round((end - t) / axes().column_s);
     if (x < 0) continue;
-    for (let band = 0; band < bandCount; band += 1) {
-      const [r, g, b] = PALETTE[Math.max(0, Math.min(255, Math.round((255 * (bands[band] - low)) / span)))];
-      const at = 4 * ((bandCount - 1 - band) * count + x);
-      [image.data[at], image.data[at + 1], image.data[at + 2], image.data[at + 3]] = [r, g, b, 255];
-    }
+    for (let band = 0; band < bandCount; band += 1) pixels.setUint32(4 * ((bandCount - 1 - band) * count + x), colours[bands[band]]);
   }
   brush.putImageData(image, 0, 0);
   const area = { left: LEFT, right: width - 6, top: 2, bottom: height - 2 };

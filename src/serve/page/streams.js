@@ -5,7 +5,6 @@ import { draw } from './draw.js';
 import { loadEvents } from './filter.js';
 import { connect } from './live.js';
 import { setBudget, showCalibration } from './normal.js';
-import { recallColumns } from './spectrum.js';
 import { clock, fixed, make, minute, shape } from './words.js';
 
 export const threshold = (id) => state.overview?.health.streams[id]?.threshold ?? null;
@@ -113,7 +112,7 @@ export async function choose(id) {
 
 export async function learn(id) {
   const of = encodeURIComponent(id);
-  const [past, normal] = await Promise.all([json(`api/v1/history?stream=${of}`), json(`api/v1/calibration?stream=${of}`), recallColumns(id)]);
+  const [past, normal] = await Promise.all([json(`api/v1/history?stream=${of}`), json(`api/v1/calibration?stream=${of}`)]);
   if (state.chosen !== id) return;
   state.history = past;
   state.calibration = normal.calibration;
