@@ -32,6 +32,7 @@ packaging/test-deb-booted.sh target/debian/cpc-stream_*_amd64.deb
 for tarball in target/tarball/*.tar.gz; do packaging/test-tarball.sh "$tarball"; done
 for image in target/image/*.tar; do packaging/test-image.sh "$image"; done
 programs=target/x86_64-unknown-linux-gnu/release
+packaging/test-kernels-arm64.sh
 packaging/test-addon.sh "$programs/cpc-stream"
 packaging/test-ansible.sh "$programs/cpc-stream"
 CPC_STREAM="$PWD/$programs/cpc-stream" CPC_LAB="$PWD/$programs/cpc-lab" python/test.sh

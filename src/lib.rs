@@ -59,7 +59,7 @@
 //! 3  model, corpus, detect, serve, cluster                                      the network with its file format; recordings to learn from; scores, calibration, events; the page; workers that share microphones
 //! 2  capture, resample, encode, context, predict, critic, publish, event_store   the stages, in the order of the data
 //! 1  ring, nn, kernels, audio_file, output_file, onnx_file, torch_file, table_file, telemetry, realtime, mqtt     machinery that knows no stage
-//! 0  units, frame, event, error                                               the words
+//! 0  units, frame, event, error, backoff, roc                                  the words, and what needs nothing but them
 //! ```
 //!
 //! A module imports from lower floors only; modules on one floor do not import each other. A test holds the table,

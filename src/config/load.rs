@@ -256,7 +256,7 @@ fn check_file(path: &Path, text: &str) -> Result<()> {
 fn advice(message: &str, general: &str) -> String {
     if message.contains("unknown field `pool`") && message.contains("`cluster`") {
         return "the table [pool] is gone: workers share microphones by way of NATS JetStream now. Take it out and write [cluster] \
-                (docs/cluster.md); a daemon that hears microphones alone needs neither"
+                (/usr/share/doc/cpc-stream/docs/cluster.md); a daemon that hears microphones alone needs neither"
             .to_owned();
     }
     match meant(message) {

@@ -48,9 +48,13 @@ fn requests_over_http_are_carried_out_for_operators() {
     let bearer = format!("Bearer {VIEWER}");
     let see = |path: &str| ask(&at, "GET", path, &[("Authorization", &bearer)]);
     let away = see("/api/v1/overview").json()["streams"][1]["id"].as_str().unwrap().to_owned();
-    let before = see("/api/v1/overview").json()["health"]["streams"]["stdin"]["budget_per_hour"].clone();
+    // a stream has figures once the first health document is made with it
+    await_for("the budget of the start", LIMIT, || {
+        let health = &see("/api/v1/overview").json()["health"]["streams"];
+        (health["stdin"]["budget_per_hour"] == 1.0).then_some(())
+    });
     let budget = request(&at, "budget", r#"{"events_per_hour":2.5}"#, OPERATOR);
-    assert_eq!((budget.code, before), (200, 1.0.into()), "{}", budget.body);
+    assert_eq!(budget.code, 200, "{}", budget.body);
     daemon.await_log(&["the budget is 2.5 events an hour"], LIMIT);
     // each stream says the budget that is in force for it
     await_for("the new budget", LIMIT, || {
