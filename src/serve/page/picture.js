@@ -167,7 +167,7 @@ function zoom(shown) {
     to = from + wide;
     drawn.draw();
   };
-  const closer = (factor, part = 0.5) => { const t = from + part * (to - from); look(t - part * (to - from) * factor, (to - from) * factor); };
+  const closer = (factor, part = drawn.mark()?.x ?? 0.5) => { const t = from + part * (to - from); look(t - part * (to - from) * factor, (to - from) * factor); };
   const drawn = drawing(shown, () => [from, to], (part) => look(from + part * (to - from), to - from));
   const part = (x) => {
     const [area, box] = [drawn.area(), drawn.cover.getBoundingClientRect()];

@@ -77,7 +77,7 @@ export function probe(drawing, { label, range, area, say, step = () => 0.01, tal
     at = { x: Math.max(0, Math.min(1, x)), y: Math.max(0, Math.min(1, at.y + (dy * far) / 64)) };
     speak();
   });
-  const made = { show, plot, cover, drawing, connected: false };
+  const made = { show, plot, cover, drawing, mark: () => at, connected: false };
   probes.add(made);
   return made;
 }
