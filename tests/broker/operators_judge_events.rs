@@ -76,7 +76,7 @@ fn a_verdict_request_is_executed_and_answered() {
         assert_eq!(later.data.unwrap()["detector_informed"], false);
     }
     daemon.await_log(&[&format!("event {} of an earlier time was judged: anomaly", event.id)], LONG);
-    drop(pipe);
     let (outcome, _) = daemon.stop(Duration::from_secs(20));
+    drop(pipe);
     assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
 }
