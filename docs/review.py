@@ -161,12 +161,12 @@ def main():
         click(".picture .probe")
         check("a click enlarges it", browser.do("document.getElementById('zoom').open"))
         stroke(None, "Home")
-        whole = browser.do("document.activeElement.getAttribute('aria-valuemin')")
+        whole = browser.do("document.activeElement.getAttribute('aria-valuemax')")
         for _ in range(3):
             press("+")
         stroke(None, "ArrowRight")
-        close = browser.do("document.activeElement.getAttribute('aria-valuemin')")
-        check(f"+ looks closer: from {whole} and {close} s on", float(close) > float(whole))
+        close = browser.do("document.activeElement.getAttribute('aria-valuemax')")
+        check(f"+ looks closer: up to {close} s, not {whole} s", float(close) < float(whole))
         check("the enlarged picture fits", browser.take(out / "review-zoom.png"))
         judged("enlarged")
         stroke(None, "Escape")
@@ -238,7 +238,6 @@ def main():
         named = ask(port, "events?label=kettle")["events"]
         check(f"a label is given by keys ({len(named)})", len(named) == 1)
         browser.take(out / "review-event.png")
-        looked_into(all_of)
         running.stdin.write(whistles(16, 3, 3))
         running.stdin.flush()
         until("a sound that is known again", lambda: any(e["label_source"] == "similarity" for e in ask(port, "events?label=kettle")["events"]), 30)
@@ -254,6 +253,7 @@ def main():
         check("labels and day fit", browser.take(out / "review-labels.png"))
         if args.axe:
             check("axe-core, labels and day", browser.judge(args.axe.read_text(), "light"))
+        looked_into(all_of)
         browser.do("(() => { const f = document.getElementById('of-verdict'); f.value = 'anomaly';"
                    " f.dispatchEvent(new Event('change', { bubbles: true })); })()")
         pause(1)
