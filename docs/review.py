@@ -238,6 +238,7 @@ def main():
         named = ask(port, "events?label=kettle")["events"]
         check(f"a label is given by keys ({len(named)})", len(named) == 1)
         browser.take(out / "review-event.png")
+        looked_into(all_of)
         running.stdin.write(whistles(16, 3, 3))
         running.stdin.flush()
         until("a sound that is known again", lambda: any(e["label_source"] == "similarity" for e in ask(port, "events?label=kettle")["events"]), 30)
@@ -253,7 +254,6 @@ def main():
         check("labels and day fit", browser.take(out / "review-labels.png"))
         if args.axe:
             check("axe-core, labels and day", browser.judge(args.axe.read_text(), "light"))
-        looked_into(all_of)
         browser.do("(() => { const f = document.getElementById('of-verdict'); f.value = 'anomaly';"
                    " f.dispatchEvent(new Event('change', { bubbles: true })); })()")
         pause(1)
