@@ -226,7 +226,7 @@ def main():
         browser.look("about:blank", 1280, 1500, False)
         browser.look(f"{page}#token={TOKEN}", 1280, 1500, False)
         pause(3)
-        for key in "jnaj":
+        for key in "jna":
             press(key)
         verdicts = [event["verdict"] for event in ask(port, "events?limit=2")["events"]]
         check(f"by keys the first two are judged: {verdicts}", verdicts == ["normal", "anomaly"])
