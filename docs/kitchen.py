@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Sound of a synthetic kitchen over TCP, in real time: noise and hum, and after 5 minutes of them a kettle, a pan and a timer.
+"""Sound of a synthetic kitchen over TCP, in real time: noise and hum, a glass that breaks while they are learnt, and after 5 minutes a kettle, a pan and a timer.
 
     docs/kitchen.py [HOST:PORT] [SECONDS]      127.0.0.1:5599, 520 s; mono, 16 kHz, 16 bit
 
@@ -14,7 +14,15 @@ import sys
 import time
 
 RATE, CHUNK = 16_000, 320
-KETTLE, PAN, TIMER = 345, 400, 450
+GLASS, KETTLE, PAN, TIMER = 170, 345, 400, 450
+
+
+def glass(t):
+    """A crack and splinters that ring, 0.6 s."""
+    if not 0 <= t < 0.6:
+        return 0.0
+    splinters = sum(math.exp(-14 * (t - at)) * math.sin(math.tau * hz * t) for at, hz in ((0, 5210), (0.11, 6340), (0.19, 4470)) if t >= at)
+    return 0.05 * splinters + 0.08 * math.exp(-60 * t) * random.gauss(0, 1)
 
 
 def kettle(t):
@@ -43,7 +51,7 @@ def timer(t):
 def sample(n):
     t = n / RATE
     room = random.gauss(0, 0.003) + 0.005 * math.sin(math.tau * 100 * t)
-    return room + kettle(t - KETTLE) + pan(t - PAN) + timer(t - TIMER)
+    return room + glass(t - GLASS) + kettle(t - KETTLE) + pan(t - PAN) + timer(t - TIMER)
 
 
 def main():

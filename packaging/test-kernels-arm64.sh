@@ -1,15 +1,22 @@
 #!/bin/sh
-# The kernels of arm64 (NEON, dot products) against the portable ones, by an emulator on another processor: compiles the tests of the library
-# for arm64 and runs those of kernels, networks and the model. Needs qemu-user-static, gcc-aarch64-linux-gnu and libc6-dev-arm64-cross.
-# Usage: packaging/test-kernels-arm64.sh [FILTER...]
+# The kernels of arm64 (NEON) against the portable ones, in a Debian root of arm64: compiles the tests of the library for arm64 and runs those of
+# kernels, networks and stages there, on another processor by an emulator.
+#
+#   packaging/test-kernels-arm64.sh [FILTER...]
+#
+# As root, with what build-deb.sh needs for arm64 and debian-root.sh for a root; ROOT=DIR takes one that is there already.
 set -eu
 cd "$(dirname "$0")/.."
 target=aarch64-unknown-linux-gnu
+architecture=arm64
 # shellcheck source=packaging/cross.sh
 . packaging/cross.sh
-export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER=
-if [ "$(uname -m)" != aarch64 ]; then
-    export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER="qemu-aarch64-static -L /usr/aarch64-linux-gnu"
-fi
+# shellcheck source=packaging/debian-root.sh
+. packaging/debian-root.sh
 [ $# -gt 0 ] || set -- kernels:: nn:: encode:: context:: predict::
-cargo test --release --locked --lib --no-default-features --features mqtt,http --target $target -- "$@"
+cargo test --release --locked --lib --no-default-features --features mqtt,http --target $target --no-run --message-format json |
+    sed -n 's/.*"executable":"\([^"]*\)".*/\1/p' > "$root/tmp/names"
+cp "$(tail -n 1 "$root/tmp/names")" "$root/tmp/kernels"
+in_root /tmp/kernels "$@"
+rm -f "$root/tmp/kernels" "$root/tmp/names"
+say "passed"
