@@ -89,7 +89,7 @@ def check(lab, wav, model, folder):
     run(lab, "encode", wav, "--out", folder / "features.safetensors", *of)
     features, _ = tensors(folder / "features.safetensors")
     whole, step = session(folder / "model.onnx"), session(folder / "model.step.onnx")
-    told = whole.get_modelmeta().custom_metadata_map
+    metadata = whole.get_modelmeta().custom_metadata_map
     names = [output.name for output in whole.get_outputs()]
     expected = [features["z"][None], features["c"][None]]
     if model:
@@ -107,7 +107,7 @@ def check(lab, wav, model, folder):
         ("batch of 2, 1 to 7 hops", in_pieces(step, names, two, [1 + i % 7 for i in range(filled.shape[1])]), alone),
     ]
     shapes = ", ".join(f"{name} {value.shape[1:]}" for name, value in zip(names, rows[0][1]))
-    print(f"{told['name']} ({told['sha256'][:12]}): {shapes}, state {step.get_modelmeta().custom_metadata_map['state_width']}")
+    print(f"{metadata['name']} ({metadata['sha256'][:12]}): {shapes}, state {step.get_modelmeta().custom_metadata_map['state_width']}")
     worst = 0.0
     for row, found, against in rows:
         of = differences(found, against)

@@ -6,7 +6,7 @@ use super::band_predictors::BandPredictors;
 use super::calibration::{CALIBRATION_VERSION, CachedId, Calibration, critic_probability, vote};
 use super::config::DetectConfig;
 use super::detector_model::DetectorModel;
-use super::feature_rows::{RAW, ROW};
+use super::feature_rows::RAW;
 use super::frame_scorer::FrameScorer;
 use super::kept::Kept;
 use super::seconds::{maxima, medians, outlying_seconds, robust_distance};
@@ -139,7 +139,9 @@ impl CalibrationBuffer {
 
     /// Whether a fit, provisional or not, may be due `frames` from now.
     pub(crate) fn is_due_in(&self, frames: usize) -> bool {
-        let due = self.provisional.is_some_and(|at| self.frames + frames as u64 >= at && self.settled > 0);
+        let more = frames as u64;
+        let enough = self.settled + more >= LEAST_SETTLED;
+        let due = self.provisional.is_some_and(|at| enough && self.frames + more >= at);
         due || self.is_full_in(frames)
     }
 
@@ -231,7 +233,7 @@ impl CalibrationBuffer {
                 Some((*frame, combination.score(&combination.surprisals(values), critic)?))
             })
             .collect();
-        let (baseline, score_maxima) = relative(&scores, &mut combination);
+        let (baseline, score_maxima) = terms::relative(&scores, &mut combination);
         let score_tail = Tail::fit(score_maxima)?.exponential();
         self.baseline = baseline;
         self.terms = Some(fitted.state);
@@ -321,28 +323,6 @@ impl CalibrationBuffer {
         breaks.dedup();
         self.breaks = breaks;
     }
-}
-
-/// The maxima of each second of scores (frame and score of each row), relative to what they were of late; notes the usual level.
-fn relative(scores: &[(usize, f64)], combination: &mut Combination) -> (Baseline, Vec<f64>) {
-    let broken = |at: usize| at > 0 && scores[at].0 - scores[at - 1].0 != ROW;
-    let mut levels = Vec::new();
-    let pass = |usual: f64, levels: &mut Vec<f64>| {
-        let mut baseline = Baseline::new();
-        let relative = scores.iter().enumerate().map(|(at, &(frame, score))| {
-            if broken(at) {
-                baseline = Baseline::new();
-            }
-            let relative = baseline.push(score, usual);
-            levels.extend(baseline.level());
-            (frame / FRAME_RATE as usize, relative)
-        });
-        let maxima = maxima(relative.collect::<Vec<_>>().into_iter());
-        (baseline, maxima)
-    };
-    pass(0.0, &mut levels);
-    combination.set_usual_level(median(&mut levels));
-    pass(combination.usual_level(), &mut Vec::new())
 }
 
 #[cfg(test)]

@@ -175,4 +175,20 @@ mod tests {
         hear(&mut held, &seconds(&mut noise, 70.0));
         assert!(held.calibration_id().is_none(), "recordings are read by a program");
     }
+
+    #[test]
+    fn sound_in_pieces_is_fitted_once_windows_were_full_for_long_enough() {
+        let mut noise = Noise::new(63);
+        let mut buffer = CalibrationBuffer::new(&config(), instrument().shape);
+        let mut frames = 0;
+        while !buffer.is_due_in(0) {
+            assert!(frames < 10_000, "{frames}");
+            // of 1.1 s the first second does not count, and a second is missing between two pieces
+            noise.frames(110).iter().for_each(|frame| buffer.push(frame));
+            noise.index += 100;
+            frames += 110;
+        }
+        assert!(frames > 9_000, "60 s were over at 6,000: {frames}");
+        assert!(buffer.fit_provisionally(&config(), &instrument()).is_ok());
+    }
 }

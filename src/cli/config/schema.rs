@@ -131,8 +131,8 @@ fn choices(place: &[String], value: Value) -> Vec<String> {
         if key == "source" { json!({ key: [table[key]] }) } else { table }
     });
     let Err(error) = Config::deserialize(config) else { return Vec::new() };
-    let told = error.to_string();
-    let Some((_, known)) = told.split_once("unknown variant `?`, expected ") else { return Vec::new() };
+    let message = error.to_string();
+    let Some((_, known)) = message.split_once("unknown variant `?`, expected ") else { return Vec::new() };
     known.split('`').skip(1).step_by(2).map(str::to_owned).collect()
 }
 

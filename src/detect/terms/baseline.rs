@@ -1,6 +1,11 @@
 //! What the score has been of late.
 
+use super::Combination;
 use crate::detect::exact::exact;
+use crate::detect::feature_rows::ROW;
+use crate::detect::seconds::maxima;
+use crate::detect::surprise::median;
+use crate::units::FRAME_RATE;
 
 /// Rows of a second.
 const ROWS: usize = 20;
@@ -58,6 +63,31 @@ impl Baseline {
     pub(in crate::detect) fn level(&self) -> Option<f64> {
         self.level
     }
+}
+
+/// The maxima of each second of scores (frame and score of each row), relative to what they were of late; notes the usual level.
+pub(in crate::detect) fn relative(
+    scores: &[(usize, f64)],
+    combination: &mut Combination,
+) -> (Baseline, Vec<f64>) {
+    let broken = |at: usize| at > 0 && scores[at].0 - scores[at - 1].0 != ROW;
+    let mut levels = Vec::new();
+    let pass = |usual: f64, levels: &mut Vec<f64>| {
+        let mut baseline = Baseline::new();
+        let relative = scores.iter().enumerate().map(|(at, &(frame, score))| {
+            if broken(at) {
+                baseline = Baseline::new();
+            }
+            let relative = baseline.push(score, usual);
+            levels.extend(baseline.level());
+            (frame / FRAME_RATE as usize, relative)
+        });
+        let maxima = maxima(relative.collect::<Vec<_>>().into_iter());
+        (baseline, maxima)
+    };
+    pass(0.0, &mut levels);
+    combination.set_usual_level(median(&mut levels));
+    pass(combination.usual_level(), &mut Vec::new())
 }
 
 #[cfg(test)]

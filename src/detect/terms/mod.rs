@@ -35,7 +35,7 @@ mod state;
 mod tail;
 
 pub(super) use adaptive::{Adaptive, AdaptiveState};
-pub(super) use baseline::Baseline;
+pub(super) use baseline::{Baseline, relative};
 pub(super) use combination::Combination;
 pub(super) use fit::fit;
 pub use mahalanobis::{Allowance, Mahalanobis};

@@ -44,7 +44,7 @@ export async function recallColumns(id) {
 /* Sound that is late by less is that of now, s. */
 const LATE = 3;
 
-/* Now, in seconds of the chosen stream, of which `last` was heard last. */
+/* Now, in seconds of the chosen stream, of which `last` was received last. */
 export function present(last) {
   const latest = state.streams.get(state.chosen)?.latest;
   if (!latest) return last;
