@@ -61,7 +61,7 @@ struct Counts {
 #[derive(Debug)]
 enum WriterMessage {
     Reported(Box<Event>),
-    VerdictFilter {
+    Review {
         id: String,
         verdict: Option<Verdict>,
         label: Option<String>,
@@ -88,8 +88,8 @@ enum WriterMessage {
 
 /// A sender of the result, once the disk has taken the change or has refused it.
 enum ReplySender {
-    VerdictFilter(Sender<Result<Option<StoredEvent>>>, Box<Result<Option<StoredEvent>>>),
-    Review(Sender<ReviewAnswer>, u64, Result<Value>),
+    Event(Sender<Result<Option<StoredEvent>>>, Box<Result<Option<StoredEvent>>>),
+    Ticket(Sender<ReviewAnswer>, u64, Result<Value>),
     Flushed(Sender<()>),
 }
 
@@ -130,12 +130,8 @@ impl Recorder {
 
     /// Stores a verdict on the event `id`, if it is known.
     pub fn record_verdict(&self, id: &str, verdict: Verdict) {
-        let note = WriterMessage::VerdictFilter {
-            id: id.to_owned(),
-            verdict: Some(verdict),
-            label: None,
-            answer: None,
-        };
+        let note =
+            WriterMessage::Review { id: id.to_owned(), verdict: Some(verdict), label: None, answer: None };
         let _ = self.way.try_send(note);
     }
 
@@ -153,7 +149,7 @@ impl Recorder {
     ) -> Result<Option<StoredEvent>> {
         let label = label.map(|label| checked(&label)).transpose()?;
         let (answer, outcome) = bounded(1);
-        let note = WriterMessage::VerdictFilter { id: id.to_owned(), verdict, label, answer: Some(answer) };
+        let note = WriterMessage::Review { id: id.to_owned(), verdict, label, answer: Some(answer) };
         let slow =
             || Error::broker("the event store does not answer", "see the log; the disk may be slow or full");
         self.way.send_timeout(note, PATIENCE).map_err(|_| slow())?;
@@ -237,8 +233,8 @@ impl Writer {
             self.bound_waiting();
             for answer in answers {
                 let _ = match answer {
-                    ReplySender::VerdictFilter(way, outcome) => way.send(*outcome).is_ok(),
-                    ReplySender::Review(way, ticket, outcome) => way.try_send((ticket, outcome)).is_ok(),
+                    ReplySender::Event(way, outcome) => way.send(*outcome).is_ok(),
+                    ReplySender::Ticket(way, ticket, outcome) => way.try_send((ticket, outcome)).is_ok(),
                     ReplySender::Flushed(way) => way.send(()).is_ok(),
                 };
             }
@@ -264,15 +260,15 @@ impl Writer {
             }
             WriterMessage::Labels { change, ticket, answer } => {
                 let outcome = self.change_labels(change);
-                Some(ReplySender::Review(answer, ticket, outcome))
+                Some(ReplySender::Ticket(answer, ticket, outcome))
             }
             WriterMessage::Verdict { event, verdict, ticket, answer } => {
                 let outcome = self.judge_named(&event, verdict);
-                Some(ReplySender::Review(answer, ticket, outcome))
+                Some(ReplySender::Ticket(answer, ticket, outcome))
             }
-            WriterMessage::VerdictFilter { id, verdict, label, answer } => {
+            WriterMessage::Review { id, verdict, label, answer } => {
                 let outcome = self.judge(&id, verdict, label);
-                answer.map(|answer| ReplySender::VerdictFilter(answer, Box::new(outcome)))
+                answer.map(|answer| ReplySender::Event(answer, Box::new(outcome)))
             }
             WriterMessage::Days { days, streams, answer } => {
                 let _ = answer.try_send(self.store.count_days(&days, &streams));

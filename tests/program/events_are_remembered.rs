@@ -64,6 +64,21 @@ fn over(at: &str, count: usize) -> Vec<Value> {
     })
 }
 
+fn figure(at: &str, name: &str) -> f64 {
+    let text = get(at, "/metrics").body;
+    let line = text.lines().find(|line| line.split(' ').next() == Some(name));
+    line.unwrap_or_else(|| panic!("no {name}")).rsplit_once(' ').unwrap().1.parse().unwrap()
+}
+
+/// The events known now, once the disk has as many: one that has just come is listed before its commit returns.
+fn committed(at: &str) -> Vec<Value> {
+    let known = events(at, "?limit=1000");
+    await_for("known events on the disk", LIMIT, || {
+        (figure(at, "cpc_stream_event_store_events") >= known.len() as f64).then_some(())
+    });
+    known
+}
+
 fn distinct(ids: &[String]) -> bool {
     ids.iter().collect::<HashSet<_>>().len() == ids.len()
 }
@@ -128,7 +143,7 @@ fn events_outlive_a_kill_and_operators_review_them() {
     let wrong = get(&at, "/api/v1/events?colour=red");
     assert!(wrong.code == 400 && wrong.body.contains("ask by stream, kind"), "{}", wrong.body);
 
-    let before = over(&at, 3);
+    let before = committed(&at);
     daemon.kill();
     let (daemon, at, stdin) = start(home.path(), None);
     let after = events(&at, "?limit=1000");
@@ -151,11 +166,6 @@ fn events_wait_for_a_full_disk() {
     let home = tempfile::tempdir().unwrap();
     let mut meddle = Meddle::new();
     let (daemon, at, mut stdin) = start(home.path(), Some(&meddle));
-    let figure = |name: &str| {
-        let text = get(&at, "/metrics").body;
-        let line = text.lines().find(|line| line.starts_with(name)).map(str::to_owned);
-        line.unwrap_or_else(|| panic!("no {name}")).rsplit_once(' ').unwrap().1.parse::<f64>().unwrap()
-    };
     let sound = bytes(&whistles(60, 14));
     stdin.write_all(&sound[..24 * 32_000]).unwrap();
     over(&at, 1);
@@ -164,14 +174,14 @@ fn events_wait_for_a_full_disk() {
     let known = before.len();
     stdin.write_all(&sound[24 * 32_000..]).unwrap();
     let all = over(&at, known + 1);
-    assert!(figure("cpc_stream_event_store_degraded") == 1.0 && all.len() > known);
+    assert!(figure(&at, "cpc_stream_event_store_degraded") == 1.0 && all.len() > known);
     assert!(ids(&all).ends_with(&ids(&before)), "what is on the disk is found while it takes no more");
     meddle.disk(Disk::Good);
     await_for("everything on the disk", LIMIT, || {
-        (figure("cpc_stream_event_store_degraded") == 0.0).then_some(())
+        (figure(&at, "cpc_stream_event_store_degraded") == 0.0).then_some(())
     });
-    assert_eq!(figure("cpc_stream_event_store_lost_total"), 0.0);
-    let before = events(&at, "?limit=1000");
+    assert_eq!(figure(&at, "cpc_stream_event_store_lost_total"), 0.0);
+    let before = committed(&at);
     daemon.kill();
     let (daemon, at, _stdin) = start(home.path(), None);
     all_outlived(&before, &events(&at, "?limit=1000"));
