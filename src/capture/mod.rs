@@ -30,6 +30,7 @@ mod mic;
 #[cfg_attr(not(feature = "capture"), expect(dead_code, reason = "only devices have names"))]
 mod names;
 mod rate;
+mod refused;
 mod source;
 #[cfg_attr(not(feature = "capture"), expect(dead_code, reason = "only devices have names"))]
 mod stable;
@@ -46,6 +47,7 @@ pub use mic::{
     CHUNK_HEADER, CHUNK_MAGIC, CHUNK_VERSION, Chunk, ChunkCoding, LARGEST_CHUNK, MicTopics, MqttAudioInput,
 };
 pub use names::{InputInfo, suggest};
+pub use refused::refuse;
 pub use source::{Notice, OpenSource, SourceChange, SourceHandle, StreamFeed, open, open_with, xruns};
 pub use stdin::decode;
 pub(crate) use wire::{AS_FFMPEG, become_ffmpeg, guard_children};

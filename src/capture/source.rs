@@ -9,7 +9,7 @@ use crossbeam_channel::Sender;
 
 use super::config::{CaptureConfig, SourceConfig};
 use super::counters::SourceCounters;
-use super::driver::{Opened, Opening};
+use super::driver::{Opened, Opening, SourceDriver};
 use super::intake::{ChannelSelection, Intake};
 use super::mic::MqttAudioInput;
 use crate::backoff::Backoff;
@@ -153,7 +153,16 @@ pub fn open_with(
     air: Option<&MqttAudioInput>,
 ) -> Result<OpenSource> {
     capture.validate()?;
-    let driver = source.driver()?;
+    start_driver(source.driver()?, (source, capture), notices, air)
+}
+
+/// Opens a source by `driver` and starts its thread.
+pub(super) fn start_driver(
+    driver: Box<dyn SourceDriver>,
+    (source, capture): (&SourceConfig, &CaptureConfig),
+    notices: Sender<Notice>,
+    air: Option<&MqttAudioInput>,
+) -> Result<OpenSource> {
     let pick = source.channels.clone().map_or(ChannelSelection::Mix, ChannelSelection::Each);
     let counters = Arc::new(SourceCounters::default());
     let stop = Arc::new(AtomicBool::new(false));

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::SnapshotConfig;
+use super::{SnapshotConfig, StreamLimit};
 use crate::capture::{CaptureConfig, SourceConfig};
 use crate::cluster::ClusterConfig;
 use crate::detect::DetectConfig;
@@ -61,6 +61,8 @@ pub struct ModelConfig {
     /// one, and one at least. There are never more than streams. With a GPU there is one; what takes over on the processor
     /// shares its steps.
     pub threads: usize,
+    /// The most streams, `auto` or 1 to 10,000. Sources beyond them are refused: they give no sound, and the reason is told.
+    pub max_streams: StreamLimit,
     /// Its device: `cpu`, `cuda` or `cuda:N`. Where the GPU is missing, or is lost, the CPU takes over.
     pub device: String,
     /// Numbers that products of the model are made of: `f32`, `bf16`; `int8`, `w8a8`, `int7` on a processor, `tf32` on
@@ -117,6 +119,14 @@ impl ModelConfig {
                 "set threads in [model] to the cores that may analyse sound; 0 takes all but one",
             ));
         }
+        if let StreamLimit::Streams(streams) = self.max_streams
+            && !(1..=10_000).contains(&streams)
+        {
+            return Err(Error::config(
+                format!("model.max_streams is {streams}, expected \"auto\" or 1 to 10000"),
+                "set max_streams in [model] to \"auto\" or to the most streams that this machine may take",
+            ));
+        }
         if !(1..=32).contains(&self.hop_batch) {
             return Err(Error::config(
                 format!("model.hop_batch is {}, expected 1 to 32", self.hop_batch),
@@ -151,6 +161,7 @@ impl Default for ModelConfig {
         Self {
             path: PathBuf::new(),
             threads: 0,
+            max_streams: StreamLimit::Auto,
             device: "cpu".to_owned(),
             precision: Precision::F32,
             hop_batch: 1,

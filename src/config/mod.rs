@@ -8,10 +8,12 @@ mod critic;
 mod daemon;
 mod load;
 mod snapshots;
+mod stream_limit;
 mod train;
 
 pub use critic::CriticTraining;
 pub use daemon::{Config, ModelConfig};
 pub use load::{Loaded, load, told_by_flag};
 pub use snapshots::SnapshotConfig;
+pub use stream_limit::StreamLimit;
 pub use train::{Augment, Compose, Queue, Scale, TrainConfig};

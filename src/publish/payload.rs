@@ -311,7 +311,8 @@ pub struct Health {
 /// Delays within [`Health`].
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Delays {
-    /// From the capture of a hop's last sample (the end of its period) to its score: ring, resampler, model, detector.
+    /// From the capture of a hop's last sample (the end of its period) to its score: ring, resampler, model, detector. Sound that waited for a
+    /// calibration is left out.
     /// Of live and paced sound.
     pub heard: Delay,
     /// The model: one step of all streams that had a hop.

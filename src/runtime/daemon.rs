@@ -11,6 +11,7 @@ use std::time::{Duration, Instant, SystemTime};
 use crossbeam_channel::{Receiver, bounded, never, select};
 use sd_notify::NotifyState;
 
+use super::admission::{Admission, no_source};
 use super::cluster::{self, join_cluster};
 use super::day_reporter::DayReporter;
 use super::dispatch::{DIRECT_REQUESTS, Dispatch};
@@ -29,7 +30,7 @@ use super::stream::Stream;
 use super::{CalibrationStore, EventBuilder};
 use crate::capture::{self, MqttAudioInput, Notice, OpenSource, SourceConfig};
 use crate::config::{Config, SnapshotConfig};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::event_store::EventStore;
 use crate::publish::{ClusterView, DiscoveryConfig, Outgoing, Publisher};
 use crate::realtime;
@@ -72,14 +73,6 @@ pub fn run(config: &Config, control: &Control<'_>) -> Result<()> {
     let mut daemon = Daemon::start(config, &sources, &node, &state)?;
     let ended = daemon.supervise(control);
     daemon.stop(ended)
-}
-
-/// The error of a configuration without a source.
-pub(crate) fn no_source() -> Error {
-    Error::config(
-        "no source of sound is configured",
-        "name one: `--device hw:0`, `--input FILE`, or [[source]] in the config; `cpc-stream devices` lists inputs",
-    )
 }
 
 /// The reason why the daemon ends.
@@ -149,6 +142,7 @@ impl Daemon {
         let paced = sources.iter().all(SourceConfig::keeps_pace);
         let patient = !sources.iter().any(SourceConfig::is_live);
         let count: usize = sources.iter().map(|source| source.stream_ids().len()).sum();
+        let mut admission = Admission::new(config, sources, &engine)?;
         let engines = engines(engine, config.model.shards(count))?;
         if engines.len() > 1 {
             tracing::info!("{} threads share {count} streams", engines.len());
@@ -158,7 +152,10 @@ impl Daemon {
         let air = open_microphones(config, sources, node)?;
         let mut open = Vec::with_capacity(sources.len());
         for source in sources {
-            open.push(capture::open_with(source, &config.capture, notify.clone(), air.as_ref())?);
+            open.push(match admission.refusal(source) {
+                None => capture::open_with(source, &config.capture, notify.clone(), air.as_ref())?,
+                Some(reason) => capture::refuse(source, &config.capture, notify.clone(), reason)?,
+            });
         }
         let ids: Vec<String> =
             open.iter().flat_map(|source| source.feeds.iter().map(|feed| feed.id.clone())).collect();

@@ -239,8 +239,8 @@ impl Inference {
                 EngineOutput::Reading { frame, reading, .. } => {
                     progress.scored.fetch_add(1, Ordering::Relaxed);
                     stream.notes.take(&stream.feed.id, &reading);
-                    if let Some(zero) = stream.zero {
-                        delays.push(zero.elapsed().saturating_sub(Duration::from_millis(10 * (frame + 1))));
+                    if let Some(delay) = stream.delay(frame) {
+                        delays.push(delay);
                     }
                     let zero = stream.wall_zero();
                     let wanted = stream.zero.map(|_| length);
@@ -255,7 +255,10 @@ impl Inference {
                     }
                     stream.shown.second(feed, place, (zero, frame, reading), wanted);
                 }
-                EngineOutput::Calibrated { .. } => calibrated.push(number),
+                EngineOutput::Calibrated { .. } => {
+                    stream.calibrated = Some(Instant::now());
+                    calibrated.push(number);
+                }
                 EngineOutput::Embedding { pooled, .. } => {
                     let embedding = embedder.embedding(*pooled, stream.wall_zero(), stream.embeddings);
                     stream.embeddings = stream.embeddings.wrapping_add(1);

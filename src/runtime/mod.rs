@@ -14,9 +14,11 @@
 //! | `http` | the page, metrics and probes, if enabled |
 //! | `main` | [`run`]: signals, device notices, health, the watchdog, the ordered stop |
 
+mod admission;
 mod beginnings;
 mod breaks;
 mod calibrations;
+mod capacity;
 mod cluster;
 mod daemon;
 mod dashboard_update;
@@ -54,8 +56,9 @@ mod stream_memory;
 mod stream_pipeline;
 mod tick;
 
+pub(crate) use admission::no_source;
 pub use calibrations::CalibrationStore;
-pub(crate) use daemon::no_source;
+pub(crate) use capacity::Capacity;
 pub use daemon::{Control, run};
 pub use embedding_averager::MeanContext;
 pub use engine::Engine;

@@ -46,7 +46,10 @@ impl Daemon {
             }
             SourceChange::Ended { frames, failure } => {
                 let why = failure.clone().unwrap_or_else(|| "end of the input".to_owned());
-                tracing::info!("{}: {why} after {frames} samples", notice.source);
+                match failure {
+                    Some(_) => tracing::warn!("{}: {why} after {frames} samples", notice.source),
+                    None => tracing::info!("{}: {why} after {frames} samples", notice.source),
+                }
                 (Availability::offline(why), &notice.source)
             }
         };

@@ -59,6 +59,8 @@ pub(super) struct Stream {
     pub(super) anomaly: Anomaly,
     /// Estimated moment of sample 0; none for a file that is read as fast as it goes.
     pub(super) zero: Option<Instant>,
+    /// When it was calibrated last: sound from before then waited for that.
+    pub(super) calibrated: Option<Instant>,
     pub(super) started: SystemTime,
     pub(super) figures: PipelineFigures,
     pub(super) notes: StateLogger,
@@ -88,6 +90,7 @@ impl Stream {
             last: None,
             anomaly: Anomaly::default(),
             zero: None,
+            calibrated: None,
             started: SystemTime::now(),
             figures: PipelineFigures::default(),
             notes: StateLogger::default(),
@@ -111,6 +114,12 @@ impl Stream {
         if let Some(next) = self.feed.reader.captured_at() {
             self.zero = next.checked_sub(Duration::from_secs_f64(self.received));
         }
+    }
+
+    /// Delay of the score of that frame, where sound comes at its own pace and did not wait for a calibration.
+    pub(super) fn delay(&self, frame: u64) -> Option<Duration> {
+        let captured = self.zero? + Duration::from_millis(10 * (frame + 1));
+        self.calibrated.is_none_or(|calibrated| captured >= calibrated).then(|| captured.elapsed())
     }
 
     /// Publishes whether an event is ongoing, where that is not published yet.

@@ -163,6 +163,11 @@ fn the_schema_has_the_ranges_and_choices_of_the_checks() {
     let (mut ranges, mut choices) = (0, 0);
     for (place, property) in found {
         let name = place.join(".");
+        // a word or a number: the number
+        let number = property["oneOf"]
+            .as_array()
+            .and_then(|forms| forms.iter().find(|form| form["type"] == "integer"));
+        let property = number.unwrap_or(&property);
         // of a source a key alone is no source
         if place[0] == "source" && property["type"] != "string" {
             continue;

@@ -31,6 +31,7 @@ mod references_equal_their_sources;
 mod reload_and_stop;
 mod snapshots_stay_within_their_cap;
 mod speaks_systemd;
+mod too_many_sources_are_refused;
 mod training_data;
 mod unit_file;
 mod words;

@@ -244,7 +244,7 @@ fn lost(health: &Value) -> u64 {
 fn configuration(args: &BenchArgs, sound: &Path, streams: usize, http: SocketAddr) -> String {
     // no broker listens at that port: events go to the outbox and wait there
     let mut text = format!(
-        "node = \"bench\"\n[publish]\nbroker = \"mqtt://127.0.0.1:9\"\n[http]\nlisten = \"{http}\"\n[model]\nthreads = {}\ndevice = \"{}\"\nprecision = \"{}\"\nhop_batch = {}\ntick_ms = {}\n",
+        "node = \"bench\"\n[publish]\nbroker = \"mqtt://127.0.0.1:9\"\n[http]\nlisten = \"{http}\"\n[model]\nmax_streams = 10000\nthreads = {}\ndevice = \"{}\"\nprecision = \"{}\"\nhop_batch = {}\ntick_ms = {}\n",
         args.threads,
         args.device,
         args.precision.first().copied().unwrap_or_default(),

@@ -62,6 +62,14 @@ fn property(value: &toml::Value, words: &str, built_in: bool) -> Value {
     if let (toml::Value::Integer(_) | toml::Value::Float(_), Some(fields)) = (value, schema.as_object_mut()) {
         fields.extend(limits(words, value.is_integer()));
     }
+    if let (toml::Value::String(word), Some(fields)) = (value, schema.as_object_mut())
+        && words.contains(&format!("\"{word}\" or "))
+    {
+        let mut number = limits(words, true);
+        number.insert("type".to_owned(), "integer".into());
+        fields.remove("type");
+        fields.insert("oneOf".to_owned(), json!([{ "const": word }, number]));
+    }
     schema
 }
 
@@ -209,5 +217,8 @@ mod tests {
         assert_eq!(of("/properties/publish/properties/tls/properties/ca_file/type"), "string");
         assert_eq!(of("/properties/publish/properties/commands/items/type"), "string");
         assert_eq!(of("/properties/node/type"), "string");
+        let most = of("/properties/model/properties/max_streams/oneOf");
+        let number = json!({ "type": "integer", "minimum": 1, "maximum": 10_000 });
+        assert_eq!(most, json!([{ "const": "auto" }, number]));
     }
 }

@@ -13,6 +13,7 @@ use super::settings::streams;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::model::{Cpc, LiveBatch, Stepping};
+use crate::runtime::{Capacity, Engine};
 use crate::units::{HOP, MODEL_RATE, counted};
 
 const CHECK: &str = "model";
@@ -23,10 +24,6 @@ const STEPS: usize = 100;
 const WARM: usize = 10;
 /// Streams that are measured, at most.
 const MOST: usize = 4096;
-/// Share of a core that a stream takes beside the model: resampler, detector, events (`bench --pipeline --streams 32`, less a hop
-/// of the model of 32 streams; 0.7 % measured on a Xeon, with some room).
-const REST: f64 = 0.01;
-
 /// Loads it and steps it for a second; gives it where that went well.
 pub(super) fn check(config: &Config, report: &mut Report) -> Result<Option<Arc<Cpc>>> {
     let (manifest, cpc) = match open_model(config.model.file()) {
@@ -40,10 +37,16 @@ pub(super) fn check(config: &Config, report: &mut Report) -> Result<Option<Arc<C
     let name = format!("{} ({}), {from}", manifest.name, manifest.short_hash());
     report.add(Finding::ok(CHECK, name))?;
     let count = streams(config).clamp(1, MOST);
-    match time(&cpc, config.model.stepping().on_processor(), (count, config.model.hop_batch)) {
-        Ok(times) => {
-            let cores = std::thread::available_parallelism().map_or(1, usize::from);
-            report.add(judge(times, count, cores))?;
+    let measured = || -> Result<(Times, usize)> {
+        let times = time(&cpc, config.model.stepping().on_processor(), (count, config.model.hop_batch))?;
+        let stepping = config.model.stepping().on_processor().by_one_thread().measured(&cpc)?;
+        let engine = Engine::stepped(Arc::clone(&cpc), &manifest, config.detect.clone(), stepping)?;
+        let capacity = Capacity::measure(&engine, config.model.threads())?;
+        Ok((times, capacity.map_or(usize::MAX, |capacity| capacity.streams())))
+    };
+    match measured() {
+        Ok((times, most)) => {
+            report.add(judge(times, count, most))?;
             Ok(Some(cpc))
         }
         Err(error) => {
@@ -88,11 +91,11 @@ pub(super) fn time(cpc: &Arc<Cpc>, stepping: Stepping, (count, each): (usize, us
     Ok(Times { quick: at(STEPS / 10), median: at(STEPS / 2), slow: at(STEPS - 2) })
 }
 
-fn judge(times: Times, count: usize, cores: usize) -> Finding {
+/// A finding about `count` streams, of which this machine carries `most` with their detectors.
+fn judge(times: Times, count: usize, most: usize) -> Finding {
     let hop_ms = 1e3 * HOP as f64 / f64::from(MODEL_RATE);
     let text = format!("a hop of {} may take {hop_ms:.0} ms and takes {times}", counted(count, "stream"));
     let fewer = "fewer streams, precision = \"auto\" and more threads in [model] make it faster";
-    let busy = times.quick / hop_ms + REST * count as f64;
     if times.quick > hop_ms {
         return Finding::fail(SPEED, &Error::model(format!("{text}: this machine is too slow"), fewer));
     }
@@ -103,15 +106,14 @@ fn judge(times: Times, count: usize, cores: usize) -> Finding {
             fewer,
         );
     }
-    if busy > 0.75 * cores as f64 {
+    let text = format!("{text}; with all the rest this machine analyses about {}", counted(most, "stream"));
+    if count > most {
         return Finding::warn(
             SPEED,
             format!(
-                "{text}; but with their detectors {count} streams take about {busy:.1} cores, and there are {cores}"
+                "{text}, and {count} are configured: with max_streams = \"auto\" the last of them are refused"
             ),
-            format!(
-                "`cpc-stream bench --pipeline --streams {count}` measures all of it; take fewer streams if it loses sound"
-            ),
+            format!("`cpc-stream bench --pipeline --streams {count}` measures all of it; {fewer}"),
         );
     }
     Finding::ok(SPEED, text)
@@ -125,16 +127,16 @@ mod tests {
 
     #[test]
     fn ten_milliseconds_are_all_there_is() {
-        let of = |quick: f64, median: f64, slow: f64| judge(Times { quick, median, slow }, 4, 4).level;
+        let of = |quick: f64, median: f64, slow: f64| judge(Times { quick, median, slow }, 4, 100).level;
         assert_eq!(of(0.3, 0.4, 0.9), Level::Ok);
         assert_eq!(of(5.0, 6.0, 7.0), Level::Warn);
         assert_eq!(of(0.5, 1.0, 12.0), Level::Warn);
         // a machine that is busy for a moment is not too slow
         assert_eq!(of(0.5, 11.0, 30.0), Level::Warn);
         assert_eq!(of(10.5, 11.0, 12.0), Level::Fail(ErrorKind::Model));
-        let of_two = |count| judge(Times { quick: 1.0, median: 2.0, slow: 3.0 }, count, 2);
-        assert_eq!(of_two(100).level, Level::Ok);
-        let many = of_two(200);
-        assert!(many.text.contains("2.1 cores") && many.fix.unwrap().contains("--streams 200"));
+        let of = |count| judge(Times { quick: 1.0, median: 2.0, slow: 3.0 }, count, 150);
+        assert!(of(100).level == Level::Ok && of(100).text.contains("about 150 streams"));
+        let many = of(200);
+        assert!(many.text.contains("and 200 are configured") && many.fix.unwrap().contains("--streams 200"));
     }
 }
