@@ -109,6 +109,6 @@ mod tests {
     #[test]
     fn streams_fill_most_of_all_threads() {
         let of = |stream_share, threads| Capacity { stream_share, threads }.streams();
-        assert_eq!((of(0.01, 1), of(0.01, 3), of(0.3, 1), of(2.0, 1)), (70, 210, 2, 1));
+        assert_eq!((of(0.011, 1), of(0.011, 3), of(0.3, 1), of(2.0, 1)), (63, 190, 2, 1));
     }
 }

@@ -18,6 +18,8 @@ pub(super) trait Format: Copy + 'static {
     const BLOCK: usize = 16 * 1024 / 16 / Self::BYTES;
     /// The number of steps is a multiple of it, with zeros at the end: tiles take [`STEPS`] at a time.
     const GROUP: usize = STEPS;
+    /// Whether inputs are multiplied as they are: a tile reads them where they lie, and they are not packed.
+    const PLAIN: bool = false;
     /// How tiles multiply weights of this format, where there are any.
     const TILES: Option<TileProduct> = None;
     /// Largest integer that an input becomes; 0 where inputs stay numbers. Sums of integers are integers, which scales make
@@ -86,6 +88,7 @@ pub(super) struct Int7;
 impl Format for F32 {
     const BYTES: usize = 4;
     const GROUP: usize = 1;
+    const PLAIN: bool = true;
     const DEPTH: usize = 1;
     const PARTS: usize = 1;
 }

@@ -25,6 +25,7 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 mod bands;
+mod block;
 mod cholesky;
 mod columns;
 mod critic;

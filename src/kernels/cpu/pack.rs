@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
+use super::block::tiles;
 use super::format::Format;
-use super::product::tiles;
 use super::simd::{Kernel, MAX_ROWS, Simd};
 use super::tile_pack::TilePacking;
 use super::tiles::TileProduct;
@@ -58,6 +58,8 @@ impl InputScales {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Packing {
     words: Vec<u32>,
+    /// Where rows begin that are not packed.
+    starts: Vec<usize>,
     scales: InputScales,
     /// A tile row after row.
     tile: Vec<u32>,
@@ -74,6 +76,17 @@ impl Packing {
         inputs: impl Fn(usize) -> &'a [f32],
     ) {
         self.scales.measure::<S, F>(s, count, inputs);
+    }
+
+    /// Notes where rows begin that are read as they lie.
+    pub(super) fn find(&mut self, starts: impl Iterator<Item = usize>) {
+        self.starts.clear();
+        self.starts.extend(starts);
+    }
+
+    /// Where rows begin that are read as they lie.
+    pub(super) fn starts(&self) -> &[usize] {
+        &self.starts
     }
 
     /// Packs `depth` of all rows, which takes `steps` steps.

@@ -1,12 +1,13 @@
 //! Products of many rows with one packed matrix.
-#![allow(unsafe_code, reason = "the innermost loop reads packed words without looking at their number")]
+#![allow(unsafe_code, reason = "blocks are told by pointers where their weights begin")]
 
 use std::marker::PhantomData;
 
+use super::block::{Block, Outputs, tiles};
 use super::format::{Bf16, F32, Format, Int7, Int8, W8a8};
 use super::pack::Packing;
 use super::packed_weights::PackedWeights;
-use super::simd::{Kernel, MAX_ROWS, SIDE, Simd};
+use super::simd::Simd;
 use super::tile_product::{TiledBlock, Tiling};
 use crate::kernels::Precision;
 
@@ -35,6 +36,29 @@ impl RowLayout {
 
     fn offset(&self, row: usize) -> usize {
         row / self.frames * self.stream_step + row % self.frames * self.frame_step
+    }
+}
+
+/// Some rows of inputs.
+#[derive(Debug, Clone, Copy)]
+struct InputRows<'a> {
+    inputs: &'a [f32],
+    layout: RowLayout,
+    /// The first of them.
+    from: usize,
+    depth: usize,
+}
+
+impl<'a> InputRows<'a> {
+    /// Where a row begins among the inputs, of which it is a part.
+    fn start(self, row: usize) -> usize {
+        let start = self.layout.offset(self.from + row);
+        assert!(start + self.depth <= self.inputs.len());
+        start
+    }
+
+    fn row(self, row: usize) -> &'a [f32] {
+        &self.inputs[self.start(row)..][..self.depth]
     }
 }
 
@@ -79,10 +103,7 @@ fn multiply_chunk<S: Simd>(
     packing: &mut Packing,
 ) {
     let count = sums.len() / weights.padded().max(1);
-    let inputs = |row: usize| {
-        let at = rows.offset(from + row);
-        &inputs[at..at + weights.depth()]
-    };
+    let inputs = InputRows { inputs, layout: rows, from, depth: weights.depth() };
     match weights.precision() {
         Precision::F32 | Precision::Tf32 | Precision::Auto => {
             pass::<S, F32>(s, weights, count, inputs, sums, packing);
@@ -103,28 +124,23 @@ fn multiply_chunk<S: Simd>(
     }
 }
 
-/// Rows cut into tiles of nearly the same height: `(first, rows)` of each.
-pub(super) fn tiles(count: usize, most: usize) -> impl Iterator<Item = (usize, usize)> {
-    let tiles = count.div_ceil(most);
-    (0..tiles).map(move |tile| {
-        let (from, to) = (tile * count / tiles, (tile + 1) * count / tiles);
-        (from, to - from)
-    })
-}
-
 /// One pass over the weights for at most [`MAX_ROWS_PER_PASS`] rows.
-fn pass<'a, S: Simd, F: Format>(
+fn pass<S: Simd, F: Format>(
     s: S,
     weights: &PackedWeights,
     count: usize,
-    inputs: impl Fn(usize) -> &'a [f32],
+    rows: InputRows<'_>,
     sums: &mut [f32],
     packing: &mut Packing,
 ) {
     let steps = weights.steps::<F>();
     let step = weights.padded() * F::BYTES;
     assert!(steps * step <= weights.bytes() && sums.len() == count * weights.padded());
-    packing.begin::<S, F>(s, count, &inputs);
+    let inputs = |row| rows.row(row);
+    packing.begin::<S, F>(s, count, inputs);
+    if F::PLAIN {
+        packing.find((0..count).map(|row| rows.start(row)));
+    }
     let padded = weights.padded();
     assert!(weights.bias().len() == padded);
     assert!(F::MAX_INT == 0 || packing.scales().len() == count && weights.scales().len() == padded);
@@ -146,236 +162,21 @@ fn pass<'a, S: Simd, F: Format>(
         // SAFETY: `steps · step` bytes lie there, which is more than `from · step`.
         let weights = unsafe { weights.start().add(from * step) };
         if let Some(tiling) = tiling {
-            let inputs = packing.pack_matrix(s, tiling.product(), tiling.sizes(block), (&inputs, &depth));
+            let inputs = packing.pack_matrix(s, tiling.product(), tiling.sizes(block), (inputs, &depth));
             let format = PhantomData::<F>;
             s.run(TiledBlock { tiling, steps: block, weights, inputs, outputs, format });
             continue;
         }
-        packing.pack::<S, F>(s, (count, block), &inputs, &depth);
-        assert!(count * block * F::PARTS <= packing.words().len());
-        let inputs = packing.words().as_ptr();
-        s.run(Block::<F> { steps: block, weights, inputs, outputs, count, format: PhantomData });
-    }
-}
-
-/// Where the sums of a product go, and what makes numbers of integers.
-///
-/// There are `count · padded` sums and `padded` biases; of integers `count` and `padded` scales; with an offset `count` shifts
-/// and `padded` totals.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Outputs {
-    /// Whether this is the first block of depth: sums begin with the bias, less the share of the offset of a row's integers.
-    begin: bool,
-    bias: *const f32,
-    shifts: *const f32,
-    totals: *const f32,
-    input_scales: *const f32,
-    weight_scales: *const f32,
-    /// `[count, padded]`, which all blocks but the first add to.
-    sums: *mut f32,
-    pub(super) padded: usize,
-}
-
-impl Outputs {
-    /// Adds the sum of a block of depth, for the columns of a register from `col` on.
-    ///
-    /// # Safety
-    /// What is promised above is there, and `row < count` and `col + LANES <= padded`.
-    #[inline(always)]
-    pub(super) unsafe fn add<S: Simd, F: Format>(&self, s: S, row: usize, col: usize, mut sum: S::Reg) {
-        // SAFETY: the caller's promise.
-        unsafe {
-            if F::MAX_INT > 0 {
-                let scale = s.load(self.weight_scales.add(col).cast());
-                let scale = s.multiply(scale, s.splat(self.input_scales.add(row).cast()));
-                sum = s.scaled(sum, scale);
-            }
-            let into = self.sums.add(row * self.padded + col).cast();
-            let mut before = if self.begin { s.load(self.bias.add(col).cast()) } else { s.load(into) };
-            if self.begin && F::OFFSET > 0 {
-                let shift = s.splat(self.shifts.add(row).cast());
-                // not fused, so that all registers give the same bits
-                before = s.add(before, s.multiply(shift, s.load(self.totals.add(col).cast())));
-            }
-            s.store(into, s.add(before, sum));
-        }
-    }
-}
-
-/// A block of depth of a product.
-///
-/// `steps · padded · BYTES` bytes of weights and `count · steps · PARTS` words of inputs lie where it says.
-struct Block<F> {
-    steps: usize,
-    /// Panel after panel.
-    weights: *const u8,
-    /// Tile after tile.
-    inputs: *const u32,
-    outputs: Outputs,
-    count: usize,
-    format: PhantomData<F>,
-}
-
-/// Prefetch of a tile: the distance in bytes after its weights, and the bytes for each step.
-#[derive(Debug, Clone, Copy)]
-struct Prefetch {
-    from: usize,
-    step: usize,
-}
-
-impl<F: Format> Kernel for Block<F> {
-    type Output = ();
-
-    /// Begins all sums, or adds to them.
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        let width = SIDE * S::LANES;
-        let panel = self.steps * width * F::BYTES;
-        let together = self.count.div_ceil(F::rows::<S>());
-        for col in (0..self.outputs.padded).step_by(width) {
-            for (share, (row, rows)) in tiles(self.count, F::rows::<S>()).enumerate() {
-                // the next panel comes from far memory: each tile prefetches its share
-                let ahead =
-                    Prefetch { from: panel + share * panel / together, step: width * F::BYTES / together };
-                // SAFETY: what a block holds is said above; rows and columns are below `count` and `padded`.
-                unsafe {
-                    match rows {
-                        1 => tile::<S, F, 1, 4>(s, &self, row, col, ahead),
-                        2 => tile::<S, F, 2, 2>(s, &self, row, col, ahead),
-                        _ if S::ROWS > 2 => tall_tile::<S, F>(s, &self, (row, rows), col, ahead),
-                        _ => {}
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// A tile of 3 rows or more.
-///
-/// # Safety
-/// As for [`tile`].
-#[inline(always)]
-unsafe fn tall_tile<S: Simd, F: Format>(
-    s: S,
-    block: &Block<F>,
-    (row, rows): (usize, usize),
-    col: usize,
-    ahead: Prefetch,
-) {
-    // SAFETY: the caller's promise.
-    unsafe {
-        match rows {
-            3 => tile::<S, F, 3, 2>(s, block, row, col, ahead),
-            4 => tile::<S, F, 4, 1>(s, block, row, col, ahead),
-            5 => tile::<S, F, 5, 1>(s, block, row, col, ahead),
-            _ => tile::<S, F, MAX_ROWS, 1>(s, block, row, col, ahead),
-        }
-    }
-}
-
-/// `ROWS` rows from `row` by one panel from column `col`. With few rows, `UNROLL` sets of sums hide how long an
-/// addition takes.
-///
-/// # Safety
-/// What a block holds is there, and `row + ROWS <= count` and `col + SIDE · LANES <= padded`.
-#[inline(always)]
-unsafe fn tile<S: Simd, F: Format, const ROWS: usize, const UNROLL: usize>(
-    s: S,
-    block: &Block<F>,
-    row: usize,
-    col: usize,
-    ahead: Prefetch,
-) {
-    let mut sums = [[[s.zero(); SIDE]; ROWS]; UNROLL];
-    // SAFETY: a panel has `steps · SIDE · LANES · BYTES` bytes, a tile `ROWS · steps · PARTS`; sums and scales as promised.
-    unsafe {
-        let mut weights = block.weights.add(col * block.steps * F::BYTES);
-        let mut inputs = block.inputs.add(row * block.steps * F::PARTS);
-        let mut next = weights.wrapping_add(ahead.from);
-        for _ in 0..block.steps / (UNROLL * F::TOGETHER) {
-            for sums in &mut sums {
-                for _ in 0..F::TOGETHER {
-                    s.prefetch(next.cast());
-                    next = next.wrapping_add(ahead.step);
-                }
-                if F::TOGETHER == 2 {
-                    two_steps::<S, F, ROWS>(s, weights, inputs, sums);
-                } else {
-                    step::<S, F, ROWS>(s, weights, inputs, sums);
-                }
-                weights = weights.add(F::TOGETHER * SIDE * S::LANES * F::BYTES);
-                inputs = inputs.add(F::TOGETHER * F::PARTS * ROWS);
-            }
-        }
-        for _ in 0..block.steps % (UNROLL * F::TOGETHER) {
-            step::<S, F, ROWS>(s, weights, inputs, &mut sums[0]);
-            weights = weights.add(SIDE * S::LANES * F::BYTES);
-            inputs = inputs.add(F::PARTS * ROWS);
-        }
-        for r in 0..ROWS {
-            for i in 0..SIDE {
-                let (row, col) = (row + r, col + i * S::LANES);
-                let mut sum = sums[0][r][i];
-                for more in &sums[1..] {
-                    sum = F::join(s, sum, more[r][i]);
-                }
-                block.outputs.add::<S, F>(s, row, col, sum);
-            }
-        }
-    }
-}
-
-/// One step of depth of a tile.
-///
-/// # Safety
-/// `SIDE · LANES · BYTES` bytes of weights and `ROWS · PARTS` of inputs lie there.
-#[inline(always)]
-unsafe fn step<S: Simd, F: Format, const ROWS: usize>(
-    s: S,
-    weights: *const u8,
-    inputs: *const u32,
-    sums: &mut [[S::Reg; SIDE]; ROWS],
-) {
-    for part in 0..F::PARTS {
-        let mut side = [s.zero(); SIDE];
-        for (i, side) in side.iter_mut().enumerate() {
-            // SAFETY: the caller promises the bytes.
-            *side = unsafe { F::part(s, weights.add(i * S::LANES * F::BYTES), part) };
-        }
-        for (r, sums) in sums.iter_mut().enumerate() {
-            // SAFETY: the caller promises the words.
-            let x = unsafe { s.splat(inputs.add(part * ROWS + r)) };
-            for (sum, weights) in sums.iter_mut().zip(side) {
-                *sum = F::accumulate(s, x, weights, *sum);
-            }
-        }
-    }
-}
-
-/// Two steps of depth of a tile, of a format with one part.
-///
-/// # Safety
-/// `2 · SIDE · LANES · BYTES` bytes of weights and `2 · ROWS` of inputs lie there.
-#[inline(always)]
-unsafe fn two_steps<S: Simd, F: Format, const ROWS: usize>(
-    s: S,
-    weights: *const u8,
-    inputs: *const u32,
-    sums: &mut [[S::Reg; SIDE]; ROWS],
-) {
-    let mut side = [[s.zero(); 2]; SIDE];
-    for (i, side) in side.iter_mut().enumerate() {
-        for (at, side) in side.iter_mut().enumerate() {
-            // SAFETY: the caller promises the bytes.
-            *side = unsafe { F::part(s, weights.add((at * SIDE + i) * S::LANES * F::BYTES), 0) };
-        }
-    }
-    for (r, sums) in sums.iter_mut().enumerate() {
-        // SAFETY: the caller promises the words.
-        let x = unsafe { [s.splat(inputs.add(r)), s.splat(inputs.add(ROWS + r))] };
-        for (sum, weights) in sums.iter_mut().zip(side) {
-            *sum = F::accumulate_twice(s, x, weights, *sum);
-        }
+        let starts = packing.starts().as_ptr();
+        let inputs = if F::PLAIN {
+            // no row has rests of a step, and all lie among the inputs
+            assert!(F::DEPTH == 1 && F::PARTS == 1 && steps == rows.depth && packing.starts().len() == count);
+            rows.inputs[from..].as_ptr().cast()
+        } else {
+            packing.pack::<S, F>(s, (count, block), inputs, &depth);
+            assert!(count * block * F::PARTS <= packing.words().len());
+            packing.words().as_ptr()
+        };
+        s.run(Block::<F> { steps: block, weights, inputs, starts, outputs, count, format: PhantomData });
     }
 }

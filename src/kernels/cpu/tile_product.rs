@@ -3,9 +3,9 @@
 
 use std::marker::PhantomData;
 
+use super::block::Outputs;
 use super::format::Format;
 use super::packed_weights::CacheLine;
-use super::product::Outputs;
 use super::simd::{Kernel, SIDE, Simd};
 use super::tile_pack::TilePacking;
 use super::tiles::{COLUMNS, ROW_BYTES, ROWS, STEPS, TileBlock, TileProduct, Tiles};
