@@ -1,9 +1,11 @@
 #!/bin/sh
-# Checks the add-on for Home Assistant: its files against the published schema where that is given, and options against a real program.
+# Checks the add-on for Home Assistant: its files against the published schema where that is given, options against a real program, and the
+# page through a proxy as that of ingress in a real browser.
 #
 #   packaging/test-addon.sh target/release/cpc-stream [config.schema.json]
 #
-# The schema is src/config.schema.json of github.com/frenck/action-addon-linter. Needs jq; for the schema python3-jsonschema and python3-yaml.
+# The schema is src/config.schema.json of github.com/frenck/action-addon-linter. Needs jq, curl and python3-yaml; for the schema python3-jsonschema;
+# for the page root, iproute2 and Chromium. At the end stands what was not tested.
 set -eu
 program=$(realpath "${1:?usage: packaging/test-addon.sh PROGRAM [SCHEMA]}")
 schema=${2:-}
@@ -49,12 +51,21 @@ if [ -n "$schema" ]; then
 import json, sys, yaml, jsonschema
 config, schema = yaml.safe_load(open(sys.argv[1])), json.load(open(sys.argv[2]))
 jsonschema.Draft7Validator.check_schema(schema)
-faults = list(jsonschema.Draft7Validator(schema).iter_errors(config))
+faults = [f"{list(fault.path)}: {fault.message}" for fault in jsonschema.Draft7Validator(schema).iter_errors(config)]
+# what its linter finds beside
+faults += [f"{key}: this is the default, leave it out" for key, rule in schema["properties"].items()
+           if "default" in rule and config.get(key) == rule["default"]]
+faults += ["watchdog: HEALTHCHECK in the Dockerfile is in its place"] if "watchdog" in config else []
 for fault in faults:
-    print("FAILED:", list(fault.path), fault.message)
+    print("FAILED:", fault)
 print("ok: config.yaml fits the schema" if not faults else "")
 sys.exit(1 if faults else 0)
 END
 else
     echo "Not tested here: config.yaml against the schema, which was not given"
+fi
+if [ "$(id -u)" = 0 ] && command -v ip > /dev/null && command -v chromium > /dev/null; then
+    unshare --net "$here/../../ingress.py" "$program"
+else
+    echo "Not tested here: the page behind ingress, for want of root, iproute2 or Chromium"
 fi
