@@ -4,7 +4,8 @@
 #   packaging/build-deb.sh                 for this machine
 #   packaging/build-deb.sh arm64           for arm64: rustup target add aarch64-unknown-linux-gnu, dpkg --add-architecture arm64,
 #                                          apt-get install gcc-aarch64-linux-gnu libc6-dev-arm64-cross libasound2-dev:arm64 qemu-user-static
-#   packaging/build-deb.sh ARCH cuda       cpc-stream-cuda, with the GPU code
+#   packaging/build-deb.sh ARCH cuda       cpc-stream-cuda, with the GPU code: with nvcc of a CUDA toolkit on PATH. Made on amd64 it needs no library
+#                                          of CUDA to start (cuda-stubs.py): where one is missing it says so, and the CPU does the work
 #
 # Needs dpkg-dev. With BINARY=FILE a program that is there already is packed; SOURCE_DATE_EPOCH dates the files.
 set -eu
@@ -63,7 +64,7 @@ install -D -m 644 "$work/papers/completions/fish" "$root/usr/share/fish/vendor_c
     install -D -m "${mode:-644}" "$source" "$root/$destination"
 done
 
-packaging/third-party.sh "$doc" "$target"
+packaging/third-party.sh "$doc" "$target" "$variant"
 sed 's/^$/./; s/^/ /' LICENSE-MIT > "$work/mit"
 sed -e "/@MIT@/{r $work/mit
 d}" packaging/debian/copyright > "$doc/copyright"
@@ -78,7 +79,10 @@ cp CHANGELOG.md "$doc/changelog"
 # policy: these are compressed, and what is larger than a few blocks as well; pages stay as they are, since they link each other
 gzip -n -9 "$doc/changelog" "$doc/changelog.Debian" "$root"/usr/share/man/man1/*.1
 find "$doc" -type f -size +4k ! -name copyright ! -name '*.gz' ! -name README.md ! -path '*/examples/*' ! -path '*/docs/*' -exec gzip -n -9 {} +
-[ "$package" = cpc-stream ] || ln -s cpc-stream "$root/usr/share/doc/$package"
+if [ "$package" != cpc-stream ]; then
+    # papers have the path that messages name; policy wants these two under the package's name too
+    install -D -m 644 -t "$root/usr/share/doc/$package" "$doc/copyright" "$doc/changelog.Debian.gz"
+fi
 
 # what the program is linked with, as packages
 mkdir -p "$work/debian"
@@ -93,6 +97,11 @@ echo /etc/cpc-stream/config.toml > "$root/DEBIAN/conffiles"
 size=$(du -k -s --apparent-size --exclude=DEBIAN "$root" | cut -f 1)
 sed -e "s/@PACKAGE@/$package/; s/@VERSION@/$version/; s/@ARCHITECTURE@/$arch/; s/@SIZE@/$size/; s/@DEPENDS@/$depends/" \
     -e "s/@RELATIONS@/$relations/" packaging/debian/control.in > "$root/DEBIAN/control"
+[ -z "$variant" ] || cat >> "$root/DEBIAN/control" << 'END'
+ .
+ This one has code for NVIDIA GPUs ([model] device = "cuda"). Where the driver
+ or a library of CUDA is missing it says so, and the processor does the work.
+END
 (cd "$root" && find . -type f ! -path './DEBIAN/*' -printf '%P\0' | LC_ALL=C sort -z | xargs -0 md5sum > DEBIAN/md5sums)
 find "$root" -newermt "@$epoch" -exec touch -h -d "@$epoch" {} +
 

@@ -16,6 +16,8 @@ package=$(dpkg-deb -f "$deb" Package)
 say "$package $(dpkg-deb -f "$deb" Version), $(dpkg-deb -f "$deb" Architecture); depends: $(dpkg-deb -f "$deb" Depends)"
 
 say "install"
+# what another test left in a root that was there already
+rm -rf "$root/tmp/state" "$root/tmp/first-state" "$root/tmp/newer"
 cp "$deb" "$root/tmp/package.deb"
 in_root apt-get update -qq
 in_root apt-get install -y -qq --no-install-recommends /tmp/package.deb > "$root/tmp/apt.log" 2>&1 ||
@@ -52,6 +54,18 @@ head -c 3840000 /dev/urandom | in_root cpc-stream --input - --calibrate-seconds 
     > "$root/tmp/run.out" 2> "$root/tmp/run.log" || status=$?
 [ "$status" = 0 ] || { cat "$root/tmp/run.log"; fail "a run from a pipe ended with $status"; }
 grep -q "calibrated" "$root/tmp/run.log" || fail "the run learnt nothing"
+
+if [ "$package" = cpc-stream-cuda ]; then
+    say "the GPU is asked for"
+    in_root cpc-stream check --config /usr/share/doc/cpc-stream/examples/jetson.toml
+    head -c 320000 /dev/urandom | in_root CPC_STREAM_MODEL__DEVICE=cuda cpc-stream --input - --state-dir /tmp/state > /dev/null 2> "$root/tmp/gpu.log" ||
+        { cat "$root/tmp/gpu.log"; fail "a run on the GPU"; }
+    if [ -e /dev/nvidia0 ]; then
+        ! grep "the model runs on the CPU" "$root/tmp/gpu.log" || fail "the GPU is here and was not used"
+    else
+        grep "GPU 0 cannot be opened.*the model runs on the CPU; install NVIDIA's driver" "$root/tmp/gpu.log" || fail "it does not say what is missing"
+    fi
+fi
 
 say "the first event: one line of the configuration is edited, all else is as installed"
 if command -v python3 > /dev/null; then

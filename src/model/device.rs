@@ -14,7 +14,7 @@ pub fn compute_device(name: &str) -> Result<Device> {
     Device::new_cuda(number).map_err(|e| {
         Error::config(
             format!("GPU {number} cannot be opened: {e}").lines().next().unwrap_or_default(),
-            "check the driver with `nvidia-smi`, or take the device cpu",
+            "install NVIDIA's driver and cuBLAS and cuRAND of CUDA, and look with `nvidia-smi`; or set device = \"cpu\" in [model]",
         )
     })
 }

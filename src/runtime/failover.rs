@@ -26,7 +26,7 @@ pub fn trusted_difference(precision: Precision) -> f64 {
 pub(super) fn start_engine(config: &Config) -> Result<(Engine, Manifest)> {
     let open = |device: &Device| model::open(config.model.file(), device);
     let device = model::compute_device(&config.model.device).unwrap_or_else(|error| {
-        tracing::warn!("{error}; the model runs on the CPU");
+        tracing::warn!("{error}; the model runs on the CPU; {}", error.fix());
         Device::Cpu
     });
     let stepping = config.model.stepping();

@@ -30,9 +30,9 @@ const WORKSPACE: usize = 32 << 20;
 
 /// An address on the GPU.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct DevicePtr(u64);
+pub(super) struct DeviceAddress(u64);
 
-impl DevicePtr {
+impl DeviceAddress {
     /// No address.
     pub(super) const NULL: Self = Self(0);
 
@@ -61,7 +61,7 @@ pub(super) struct Pinned {
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Arg {
     /// A pointer.
-    DevicePtr(DevicePtr),
+    Address(DeviceAddress),
     /// An `int`.
     Int(i32),
     /// A `size_t`.
@@ -82,11 +82,11 @@ pub(super) struct LaunchShape {
 /// `ys = xs · weights` for each slot; rows of `xs` lie `ldx` numbers apart, everything else is dense.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Product {
-    pub(super) xs: DevicePtr,
+    pub(super) xs: DeviceAddress,
     pub(super) ldx: usize,
     pub(super) slot_x: usize,
-    pub(super) weights: DevicePtr,
-    pub(super) ys: DevicePtr,
+    pub(super) weights: DeviceAddress,
+    pub(super) ys: DeviceAddress,
     pub(super) rows: usize,
     pub(super) depth: usize,
     pub(super) cols: usize,
@@ -221,12 +221,12 @@ impl Gpu {
     }
 
     /// Where a buffer is.
-    pub(super) fn at(&self, buffer: &Buffer) -> DevicePtr {
-        DevicePtr(buffer.numbers.device_ptr(&self.stream).0)
+    pub(super) fn at(&self, buffer: &Buffer) -> DeviceAddress {
+        DeviceAddress(buffer.numbers.device_ptr(&self.stream).0)
     }
 
     /// Starts a copy of the first `count` numbers to the GPU.
-    pub(super) fn send(&self, from: &Pinned, to: DevicePtr, count: usize) -> Result<()> {
+    pub(super) fn send(&self, from: &Pinned, to: DeviceAddress, count: usize) -> Result<()> {
         within(count, from)?;
         // SAFETY: `from` is that long, and so is the buffer at `to` by the sizes of `Scratch`; both outlive the graphs.
         unsafe { cuMemcpyHtoDAsync_v2(to.0, from.at as *const _, 4 * count, self.stream.cu_stream()) }
@@ -235,7 +235,7 @@ impl Gpu {
     }
 
     /// Starts a copy of `count` numbers from the GPU.
-    pub(super) fn fetch(&self, from: DevicePtr, to: &mut Pinned, count: usize) -> Result<()> {
+    pub(super) fn fetch(&self, from: DeviceAddress, to: &mut Pinned, count: usize) -> Result<()> {
         within(count, to)?;
         // SAFETY: as in `send`; `to` is read after the stream was waited for.
         unsafe { cuMemcpyDtoHAsync_v2(to.at as *mut _, from.0, 4 * count, self.stream.cu_stream()) }
@@ -252,7 +252,7 @@ impl Gpu {
         let mut launch = self.stream.launch_builder(function);
         for arg in args {
             match arg {
-                Arg::DevicePtr(DevicePtr(at)) => launch.arg(at),
+                Arg::Address(DeviceAddress(at)) => launch.arg(at),
                 Arg::Int(int) => launch.arg(int),
                 Arg::Size(size) => launch.arg(size),
                 Arg::Float(float) => launch.arg(float),

@@ -1,7 +1,7 @@
 //! The kernels of a hop, in their order.
 
 use super::super::super::MemoryMap;
-use super::super::device::{Arg, Buffer, DevicePtr, Gpu, LaunchShape, Pinned, Product};
+use super::super::device::{Arg, Buffer, DeviceAddress, Gpu, LaunchShape, Pinned, Product};
 use super::{DeviceNetwork, Scratch, THIN, WINDOW, kernel, mask_len, padded, planes};
 use crate::error::{Error, Result};
 use crate::units::HOP;
@@ -66,7 +66,7 @@ impl DeviceNetwork {
             cols,
             slots: 1,
         })?;
-        let first = if self.site.is_some() { hop.input(0)? } else { DevicePtr::NULL };
+        let first = if self.site.is_some() { hop.input(0)? } else { DeviceAddress::NULL };
         let offset = if self.site.is_some() { block_of(map, 0) } else { 0 };
         hop.gpu.launch(
             "bands",
@@ -105,7 +105,7 @@ impl DeviceNetwork {
                 int(layer.frames.checked_div(frames).unwrap_or(0)),
             ];
             let (gain, bias) =
-                layer.norm.as_ref().map_or((DevicePtr::NULL, DevicePtr::NULL), |(gain, bias)| {
+                layer.norm.as_ref().map_or((DeviceAddress::NULL, DeviceAddress::NULL), |(gain, bias)| {
                     (hop.gpu.at(gain), hop.gpu.at(bias))
                 });
             let of_layer = [hop.at(hop.gpu.at(&layer.bias)), hop.at(gain), hop.at(bias)];
@@ -188,11 +188,12 @@ impl DeviceNetwork {
             let hidden = map.hidden.get(i).map_or(0, |part| part.start);
             let (from_input, from_hidden) =
                 (hop.gpu.at(&hop.scratch.from_input), hop.gpu.at(&hop.scratch.from_hidden));
-            let product = |xs: DevicePtr, ldx: usize, weights: &Buffer, ys: DevicePtr, depth: usize| {
-                let weights = hop.gpu.at(weights);
-                let (rows, cols) = (hop.rows, 3 * cell.width);
-                hop.product(&Product { xs, ldx, slot_x: 0, weights, ys, rows, depth, cols, slots: 1 })
-            };
+            let product =
+                |xs: DeviceAddress, ldx: usize, weights: &Buffer, ys: DeviceAddress, depth: usize| {
+                    let weights = hop.gpu.at(weights);
+                    let (rows, cols) = (hop.rows, 3 * cell.width);
+                    hop.product(&Product { xs, ldx, slot_x: 0, weights, ys, rows, depth, cols, slots: 1 })
+                };
             let (splits_x, plane_x) = product(xs, cell.inputs, &cell.input, from_input, cell.inputs)?;
             let own = hop.memory.plus(hidden);
             let (splits_h, plane_h) = product(own, map.len, &cell.hidden, from_hidden, cell.width)?;
@@ -229,22 +230,22 @@ impl DeviceNetwork {
 struct Hop<'a> {
     gpu: &'a Gpu,
     scratch: &'a Scratch,
-    memory: DevicePtr,
+    memory: DeviceAddress,
     rows: usize,
-    mask: DevicePtr,
-    samples: DevicePtr,
-    pmi: DevicePtr,
-    bands: DevicePtr,
-    latents: DevicePtr,
-    contexts: DevicePtr,
+    mask: DeviceAddress,
+    samples: DeviceAddress,
+    pmi: DeviceAddress,
+    bands: DeviceAddress,
+    latents: DeviceAddress,
+    contexts: DeviceAddress,
 }
 
 impl Hop<'_> {
-    fn at(&self, at: DevicePtr) -> Arg {
-        Arg::DevicePtr(at)
+    fn at(&self, at: DeviceAddress) -> Arg {
+        Arg::Address(at)
     }
 
-    fn input(&self, i: usize) -> Result<DevicePtr> {
+    fn input(&self, i: usize) -> Result<DeviceAddress> {
         let input = self.scratch.inputs.get(i).ok_or_else(|| Error::internal("a layer without an input"))?;
         Ok(self.gpu.at(input))
     }
@@ -259,12 +260,12 @@ impl Hop<'_> {
         }
         let shape = LaunchShape { grid: (cols.div_ceil(32), planes, slots), block: THREADS };
         let args = [
-            Arg::DevicePtr(xs),
+            Arg::Address(xs),
             int(ldx),
             int(slot_x),
-            Arg::DevicePtr(weights),
+            Arg::Address(weights),
             Size(depth * cols),
-            Arg::DevicePtr(ys),
+            Arg::Address(ys),
             Size(plane),
             int(rows),
             int(depth),
