@@ -84,6 +84,8 @@ class Daemon:
 
     def __init__(self, program, folder):
         self.program, self.folder, self.broker_port, self.microphone = program, folder, free_port(), Microphone()
+        # where it is noon: no day ends meanwhile
+        self.zone = f"NOON{time.gmtime().tm_hour - 12:+d}"
         self.urls = {"kitchen": self.microphone.url, "hall": f"tcp-listen://127.0.0.1:{free_port()}"}
         self.start_broker()
         self.start()
@@ -102,7 +104,7 @@ class Daemon:
             f"[snapshots]\nspectrogram = true\npublish = {pictures}\n"
             f"[homeassistant]\nenable = {enable}\nmute_s = 120\npage_url = '{PAGE}'\n")
         with open(self.folder / "log", "ab") as log:
-            self.process = run([self.program, "--config", str(self.folder / "c.toml")], log)
+            self.process = run(["env", f"TZ={self.zone}", self.program, "--config", str(self.folder / "c.toml")], log)
 
     def retained(self, topic):
         """The message that the broker retains there, empty where it has none."""
