@@ -115,7 +115,10 @@ pub(super) struct CheckArgs {
 impl RunArgs {
     /// The configuration with these flags on top.
     pub(super) fn load(&self) -> Result<Loaded> {
-        load(self.config.as_deref(), self.flags()?)
+        let mut loaded = load(self.config.as_deref(), self.flags()?)?;
+        let files = loaded.config.source.iter_mut().filter(|source| source.file.is_some());
+        files.for_each(|source| source.fast |= self.fast);
+        Ok(loaded)
     }
 
     fn flags(&self) -> Result<Dict> {
@@ -247,4 +250,30 @@ fn stream_ids(config: &Config) -> Result<Vec<String>> {
     let mut sources = config.source.clone();
     capture::assign_ids(&mut sources)?;
     Ok(sources.iter().flat_map(SourceConfig::stream_ids).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        run: RunArgs,
+    }
+
+    #[test]
+    fn fast_holds_for_files_of_the_configuration_too() {
+        let home = tempfile::tempdir().unwrap();
+        let file = home.path().join("c.toml");
+        let text = "[[source]]\nid = \"a\"\nfile = \"a.wav\"\n[[source]]\nid = \"b\"\ndevice = \"hw:0\"\n";
+        std::fs::write(&file, text).unwrap();
+        for (flag, fast) in [(Some("--fast"), [true, false]), (None, [false, false])] {
+            let line = ["cpc-stream", "--config", file.to_str().unwrap()].into_iter().chain(flag);
+            let loaded = Line::parse_from(line).run.load().unwrap();
+            assert_eq!(loaded.config.source.iter().map(|source| source.fast).collect::<Vec<_>>(), fast);
+        }
+    }
 }

@@ -62,6 +62,10 @@ impl Daemon {
             report.pending,
             report.dropped
         );
+        for (stream, figures) in health.streams.iter().filter(|(_, figures)| figures.lost_samples > 0) {
+            let lost = figures.lost_samples;
+            tracing::warn!("{stream}: {lost} samples came faster than they were scored and are lost");
+        }
         for (stream, figures) in health.streams.iter().filter(|(_, figures)| figures.not_finite > 0) {
             tracing::warn!("{stream}: {} samples were not finite and were taken as 0", figures.not_finite);
         }

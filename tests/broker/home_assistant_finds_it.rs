@@ -199,6 +199,11 @@ fn discovery_entities_appear_work_and_disappear() {
     assert!(named("saw_event") && named("saw_mute") && named("load"));
     assert!(!named("mill_event") && !named("saw_budget") && !named("saw_recalibrate"));
     assert!(!named("saw_picture") && !named("saw_last_event_was_normal"));
+    // no picture stays at the broker, of a stream that is gone neither
+    await_for("the end of the picture", SOON, || {
+        pictures.next("/picture", SOON).payload.is_empty().then_some(())
+    });
+    assert_eq!(broker.subscribe("cpc-stream/hall/+/picture").rest(), []);
     daemon.stop(SOON);
 
     // switched off, it is taken out

@@ -1,4 +1,4 @@
-//! Home Assistant discovery: the document of the node, and the handling of birth messages and of retained documents.
+//! Home Assistant discovery: the document of the node, and the handling of birth messages and of what the broker retains.
 
 use serde_json::{Map, Value, json};
 
@@ -14,6 +14,8 @@ pub(in crate::publish) struct HomeAssistant {
     topic: String,
     birth: String,
     document: Option<Value>,
+    /// Filter of the pictures of events, where none are published.
+    pictures: Option<String>,
 }
 
 /// The effect of a message.
@@ -23,7 +25,7 @@ pub(in crate::publish) enum HomeAssistantMessage {
     Birth,
     /// The retained document has entities that no longer exist: this document, which removes them, is published first.
     Forget(Vec<u8>),
-    /// A document is retained although discovery is switched off.
+    /// A document or a picture is retained although it is switched off.
     TakeBack,
     /// Another message.
     Other,
@@ -42,6 +44,7 @@ impl HomeAssistant {
             topic: topics.discovery(prefix),
             birth: format!("{prefix}/status"),
             document: discovery.config.enable.then(|| builder.document()),
+            pictures: (!discovery.pictures).then(|| topics.picture("+")),
         }
     }
 
@@ -58,7 +61,12 @@ impl HomeAssistant {
     /// Filters to subscribe to.
     pub(in crate::publish) fn filters(&self) -> impl Iterator<Item = &str> {
         let birth = self.document.is_some().then_some(self.birth.as_str());
-        std::iter::once(self.topic.as_str()).chain(birth)
+        std::iter::once(self.topic.as_str()).chain(birth).chain(self.pictures.as_deref())
+    }
+
+    /// Whether a filter is subscribed to only to take back what is retained there.
+    pub(in crate::publish) fn only_cleans(&self, filter: &str) -> bool {
+        self.pictures.as_deref() == Some(filter) || self.document.is_none() && self.topic == filter
     }
 
     /// Classifies a message.
@@ -70,6 +78,9 @@ impl HomeAssistant {
             } else {
                 HomeAssistantMessage::Other
             };
+        }
+        if self.is_former_picture(message) {
+            return HomeAssistantMessage::TakeBack;
         }
         if message.topic != self.topic || !message.retained {
             return HomeAssistantMessage::Other;
@@ -90,6 +101,14 @@ impl HomeAssistant {
             components.extend(gone);
         }
         HomeAssistantMessage::Forget(json(&document))
+    }
+
+    fn is_former_picture(&self, message: &Message) -> bool {
+        let stream = self.pictures.as_deref().and_then(|filter| {
+            let (before, after) = filter.split_once('+')?;
+            message.topic.strip_prefix(before)?.strip_suffix(after)
+        });
+        message.retained && !message.payload.is_empty() && stream.is_some_and(|stream| !stream.contains('/'))
     }
 }
 

@@ -188,9 +188,15 @@ fn a_command_that_is_not_allowed_has_no_entity() {
     }
 }
 
+const PICTURES: &str = "cpc-stream/hall/+/picture";
+
 fn home(enable: bool, streams: &[String]) -> HomeAssistant {
+    with_pictures(enable, streams, false)
+}
+
+fn with_pictures(enable: bool, streams: &[String], pictures: bool) -> HomeAssistant {
     let config = HomeAssistantConfig { enable, ..HomeAssistantConfig::default() };
-    let discovery = DiscoveryConfig { config: &config, streams, page: None, pictures: false };
+    let discovery = DiscoveryConfig { config: &config, streams, page: None, pictures };
     HomeAssistant::new(&Topics::new("cpc-stream", "hall").unwrap(), &PublishConfig::default(), discovery)
 }
 
@@ -220,12 +226,30 @@ fn removed_entities_and_disabled_discovery_are_cleaned_up() {
     assert_eq!(one.handle(&says(TOPIC, &payload, true)), HomeAssistantMessage::Forget(payload.clone()));
 
     let off = home(false, &["a".into()]);
-    assert_eq!((off.payload(), off.filters().collect::<Vec<_>>()), (None, vec![TOPIC]));
+    assert_eq!((off.payload(), off.filters().collect::<Vec<_>>()), (None, vec![TOPIC, PICTURES]));
     assert_eq!(off.handle(&says(TOPIC, &kept, true)), HomeAssistantMessage::TakeBack);
     let foreign = json!({"origin": {"name": "another"}, "components": {"x": {"platform": "sensor"}}});
     for stays in [foreign.to_string().as_bytes(), b"", b"no json"] {
         assert_eq!(off.handle(&says(TOPIC, stays, true)), HomeAssistantMessage::Other);
         assert_eq!(one.handle(&says(TOPIC, stays, true)), HomeAssistantMessage::Other);
+    }
+}
+
+#[test]
+fn pictures_that_are_no_longer_published_are_taken_back() {
+    let (off, on) = (home(false, &["a".into()]), with_pictures(true, &["a".into()], true));
+    assert!(off.only_cleans(PICTURES) && !on.filters().any(|filter| filter == PICTURES));
+    let picture = says("cpc-stream/hall/gone/picture", b"PNG", true);
+    assert_eq!(off.handle(&picture), HomeAssistantMessage::TakeBack);
+    assert_eq!(on.handle(&picture), HomeAssistantMessage::Other);
+    for (topic, payload, retained) in [
+        ("cpc-stream/hall/a/picture", &b""[..], true),
+        ("cpc-stream/hall/a/picture", b"PNG", false),
+        ("cpc-stream/hall/a/b/picture", b"PNG", true),
+        ("cpc-stream/hall/a/event", b"{}", true),
+        ("cpc-stream/barn/a/picture", b"PNG", true),
+    ] {
+        assert_eq!(off.handle(&says(topic, payload, retained)), HomeAssistantMessage::Other, "{topic}");
     }
 }
 

@@ -312,9 +312,7 @@ impl Session {
         let Some(filter) = self.refused.sent.remove(&id).filter(|filter| !self.check.owns(filter)) else {
             return;
         };
-        // without discovery, its topic is read only to clean up
-        if self.settings.home.as_ref().is_some_and(|home| home.payload().is_none() && home.topic() == filter)
-        {
+        if self.settings.home.as_ref().is_some_and(|home| home.only_cleans(&filter)) {
             return;
         }
         let Some(reason) = refusal else {
