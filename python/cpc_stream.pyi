@@ -13,18 +13,20 @@ __version__: str
 
 _Path: TypeAlias = str | os.PathLike[str]
 
+# Made from docs/asyncapi.yaml by `CPC_TEST_BLESS=1 cargo test --release --test program references_equal`: edit that.
+
 @type_check_only
-class _Detail(TypedDict, total=False):
-    due_s: float
-    offset_ms: float
-    ran_s: float
-    pitch_percent: float
-    tempo_percent: float
+class _Detail(TypedDict):
+    due_s: NotRequired[float]
+    offset_ms: NotRequired[float]
+    pitch_percent: NotRequired[float]
+    ran_s: NotRequired[float]
+    tempo_percent: NotRequired[float]
 
 @type_check_only
 class _Nearest(TypedDict):
-    number: int
     cosine: float
+    number: int
 
 @type_check_only
 class Event(TypedDict):
@@ -37,7 +39,7 @@ class Event(TypedDict):
     offset_sample: int | None
     offset_s: float | None
     emitted_s: float
-    reported_s: float
+    reported_s: NotRequired[float]
     peak_s: float
     score: float
     score_mean: float
@@ -61,6 +63,8 @@ class Event(TypedDict):
     budget_per_hour: float
     calibration: str
     regime: NotRequired[bool]
+
+# End of it.
 
 @final
 class Model:

@@ -242,63 +242,25 @@ impl Event {
 pub(crate) mod samples {
     use super::*;
 
+    /// The document of an event that was just confirmed.
+    pub(crate) const DOCUMENT: &str = include_str!("../tests/support/event.json");
+
     /// Event `number` of its stream, confirmed in the second of the same number.
     pub(crate) fn finding(number: u64) -> Finding {
-        Finding {
-            phase: Phase::New,
-            number,
-            onset_sample: 16_000 * number,
-            onset_s: number as f64,
-            offset_sample: None,
-            offset_s: None,
-            emitted_s: number as f64 + 0.5,
-            reported_s: Some(number as f64 + 0.5),
-            peak_s: number as f64 + 0.25,
-            score: 6.5,
-            score_mean: 4.25,
-            p: 3e-7,
-            tier: Tier::Alarm,
-            severity: 64,
-            evidence: Evidence::Surprise,
-            kind: Kind::Foreign,
-            detail: Detail::default(),
-            summary: "foreign sound, 0.8-1.0 kHz, 40 dB over the background".into(),
-            repeat_of: None,
-            repeats: 0,
-            surprise: 9.5,
-            surprise_per_k: vec![None, Some(1.5)],
-            novelty: 2.5,
-            band_hz: Some([812.5, 1024.0]),
-            level_dbfs: -20.5,
-            background_dbfs: -60.0,
-            level_change_db: 39.5,
-            nearest: None,
-            embedding: None,
-            budget_per_hour: 0.5,
-            calibration: "89abcdef".into(),
-            regime: false,
-        }
+        event("hall", number).finding
     }
 
-    /// Document `seq` of `stream`.
+    /// Document `seq` of `stream`, as many seconds after its start.
     pub(crate) fn event(stream: &str, seq: u64) -> Event {
-        Event {
-            schema: EVENT_SCHEMA,
-            id: format!("{seq:026}"),
-            boot: "01J00000000000000000000001".into(),
-            seq,
-            node: "node".into(),
-            stream: stream.to_owned(),
-            onset: "2026-01-02T03:04:05.5Z".into(),
-            offset: None,
-            emitted: "2026-01-02T03:04:06.25Z".into(),
-            latency_ms: 12.5,
-            model: "0123456789ab".into(),
-            snapshot: None,
-            label: None,
-            similarity: None,
-            heard: 0,
-            finding: finding(seq),
-        }
+        let mut event: Event = serde_json::from_str(DOCUMENT).unwrap();
+        (event.id, event.seq, event.stream) = (format!("{seq:026}"), seq, stream.to_owned());
+        let (finding, seconds) = (&mut event.finding, seq as f64);
+        finding.number = seq;
+        finding.onset_sample += 16_000 * seq;
+        finding.onset_s += seconds;
+        finding.emitted_s += seconds;
+        finding.reported_s = finding.reported_s.map(|s| s + seconds);
+        finding.peak_s += seconds;
+        event
     }
 }

@@ -33,5 +33,6 @@ mod snapshots_stay_within_their_cap;
 mod speaks_systemd;
 mod too_many_sources_are_refused;
 mod training_data;
+mod typed_dict;
 mod unit_file;
 mod words;

@@ -1,4 +1,5 @@
-//! `docs/config-reference.md` is what `config/default.toml` says, and `docs/mqtt-reference.md` what `docs/asyncapi.yaml` says.
+//! `docs/config-reference.md` is what `config/default.toml` says, `docs/mqtt-reference.md` and the events of `python/cpc_stream.pyi` what
+//! `docs/asyncapi.yaml` says.
 //! To write them anew: `CPC_TEST_BLESS=1 cargo test --release --test program references_equal`.
 
 use std::fmt::Write;
@@ -8,10 +9,11 @@ use regex_lite::Regex;
 use serde_json::Value;
 
 use crate::support::schema::Document;
+use crate::typed_dict;
 
 /// Compares a page with what it should be, or writes it where that is asked for.
 fn hold(page: &str, expected: &str) {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("docs").join(page);
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(page);
     if std::env::var_os("CPC_TEST_BLESS").is_some() {
         std::fs::write(&path, expected).unwrap();
     }
@@ -19,7 +21,7 @@ fn hold(page: &str, expected: &str) {
     let differs = found.lines().zip(expected.lines()).find(|(found, expected)| found != expected);
     assert!(
         found == expected,
-        "docs/{page} is not what its source says (CPC_TEST_BLESS=1 writes it anew); it differs at\n{differs:#?}"
+        "{page} is not what its source says (CPC_TEST_BLESS=1 writes it anew); it differs at\n{differs:#?}"
     );
 }
 
@@ -252,12 +254,24 @@ fn mqtt_reference(text: &str) -> String {
 
 #[test]
 fn the_configuration_reference_is_default_toml() {
-    hold("config-reference.md", &config_reference(include_str!("../../config/default.toml")));
+    hold("docs/config-reference.md", &config_reference(include_str!("../../config/default.toml")));
 }
 
 #[test]
 fn the_mqtt_reference_is_asyncapi_yaml() {
-    hold("mqtt-reference.md", &mqtt_reference(include_str!("../../docs/asyncapi.yaml")));
+    hold("docs/mqtt-reference.md", &mqtt_reference(include_str!("../../docs/asyncapi.yaml")));
+}
+
+#[test]
+fn the_python_stub_has_the_fields_of_a_finding() {
+    let stub = include_str!("../../python/cpc_stream.pyi");
+    let (before, rest) = stub.split_once("# Made from docs/asyncapi.yaml").unwrap();
+    let (comment, rest) = rest.split_once("\n\n").unwrap();
+    let (_, after) = rest.split_once("# End of it.\n").unwrap();
+    let classes = typed_dict::of_finding(&Document::read());
+    let expected =
+        format!("{before}# Made from docs/asyncapi.yaml{comment}\n\n{classes}\n# End of it.\n{after}");
+    hold("python/cpc_stream.pyi", &expected);
 }
 
 #[test]
