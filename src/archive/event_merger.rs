@@ -1,6 +1,6 @@
 //! One report of each event of a recording, from the reports of its beginning, its updates and its end.
 
-use super::scorer::Listener;
+use super::listener::Listener;
 use crate::error::Result;
 use crate::event::{Finding, Phase};
 use crate::units::{HOP, samples_to_seconds};

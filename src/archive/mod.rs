@@ -20,12 +20,14 @@
 mod event_merger;
 mod find;
 mod learn;
+mod listener;
 mod row;
 mod run;
 mod scorer;
 mod work;
 
 pub use find::{Recordings, Skipped, find};
+pub use listener::Listener;
 pub use row::Row;
 pub use run::{ScoreJob, ScoreProgress, Summary, score};
-pub use scorer::{Listener, Outcome, Scorer, least_taught_s};
+pub use scorer::{Outcome, Scorer, least_taught_s};

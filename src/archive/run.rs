@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 
 use super::find::{Recordings, Skipped, find};
 use super::learn::{FolderCalibration, Learning, by_folder};
+use super::listener::Listener;
 use super::row::Row;
-use super::scorer::{Listener, Outcome, PriorCalibration, Scorer};
+use super::scorer::{Outcome, PriorCalibration, Scorer};
 use super::work::{self, FileSummary, PartialResult, WorkFolder};
 use crate::detect::DetectConfig;
 use crate::error::{Error, ErrorKind, Result};

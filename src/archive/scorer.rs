@@ -4,11 +4,11 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::event_merger::EventMerger;
-use super::row::{Row, Rows};
+use super::listener::Listener;
+use super::row::Rows;
 use crate::corpus::SoundFile;
 use crate::detect::{Calibration, DetectConfig, Detector, DetectorModel, DetectorState, Input, InputMonitor};
 use crate::error::{Error, Result};
-use crate::event::Finding;
 use crate::frame::Frame;
 use crate::model::{Cpc, Manifest, OfflineStepper};
 use crate::units::{FRAME_RATE, HOP, frame_end, samples_to_seconds};
@@ -24,24 +24,6 @@ const WINDOWS_S: f64 = 1.0;
 const LEAST_TAUGHT_S: f64 = 0.5;
 /// The least that `detect.calibrate_seconds` may be.
 const LEAST_CALIBRATION_S: f64 = 10.0;
-
-/// Receives the results of a [`Scorer`], in the order of the sound.
-pub trait Listener {
-    /// An event has ended: its final figures, with `emitted_s` as of its first report.
-    ///
-    /// # Errors
-    /// Ends the recording.
-    fn event(&mut self, finding: &Finding) -> Result<()>;
-
-    /// The next 0.1 s.
-    ///
-    /// # Errors
-    /// Ends the recording.
-    fn row(&mut self, row: &Row) -> Result<()>;
-
-    /// Progress in seconds of the recording; false ends it.
-    fn progress(&mut self, seconds: f64) -> bool;
-}
 
 /// The result of a recording.
 #[derive(Debug, Clone, PartialEq)]

@@ -4,8 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::driver::{SourceDriver, driver_of};
-use super::ids;
+use super::pcm::PcmForm;
 use crate::error::{Error, Result};
 use crate::realtime::MAX_PRIORITY;
 use crate::ring::RATES;
@@ -54,24 +53,6 @@ pub struct SourceConfig {
     pub fast: bool,
 }
 
-/// The format of raw PCM, which has no header.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct PcmForm {
-    /// Samples a second and channel, in Hz.
-    pub rate: u32,
-    /// Interleaved channels.
-    pub channels: u16,
-    /// How a sample is written.
-    pub format: PcmFormat,
-}
-
-impl Default for PcmForm {
-    fn default() -> Self {
-        Self { rate: 16_000, channels: 1, format: PcmFormat::S16le }
-    }
-}
-
 /// Transport of a camera's RTP packets.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -90,49 +71,6 @@ impl RtspTransport {
         match self {
             Self::Tcp => "tcp",
             Self::Udp => "udp",
-        }
-    }
-}
-
-/// How a raw sample is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum PcmFormat {
-    /// 16-bit signed integers, little-endian.
-    S16le,
-    /// 32-bit floats in [-1, 1], little-endian.
-    F32le,
-}
-
-impl PcmForm {
-    /// Checks rate and channels.
-    ///
-    /// # Errors
-    /// A config error where no sound has such a form.
-    pub(super) fn validate(&self) -> Result<()> {
-        if self.channels > 0 && RATES.contains(&self.rate) {
-            return Ok(());
-        }
-        Err(Error::config(
-            format!("PCM with {} Hz and {} channels makes no sense", self.rate, self.channels),
-            "give the rate and the channels of the PCM, e.g. rate = 16000, channels = 1",
-        ))
-    }
-
-    /// Bytes of a frame: a sample of each channel.
-    #[must_use]
-    pub fn frame_bytes(&self) -> usize {
-        self.format.bytes() * usize::from(self.channels)
-    }
-}
-
-impl PcmFormat {
-    /// Bytes a sample.
-    #[must_use]
-    pub fn bytes(self) -> usize {
-        match self {
-            Self::S16le => 2,
-            Self::F32le => 4,
         }
     }
 }
@@ -162,92 +100,6 @@ impl SourceConfig {
     /// A microphone that publishes its sound.
     pub fn from_mqtt(id: impl Into<String>) -> Self {
         Self { mqtt: Some(id.into()), ..Self::default() }
-    }
-
-    /// Whether it is a live source, as a device is: endless, at its own pace, and reopened after a loss.
-    #[must_use]
-    pub fn is_live(&self) -> bool {
-        driver_of(self).is_ok_and(|driver| driver.is_live())
-    }
-
-    /// Whether sound comes at the pace of time, so that it must not wait: from what is live, and from paced files.
-    #[must_use]
-    pub fn keeps_pace(&self) -> bool {
-        !self.fast && driver_of(self).is_ok_and(|driver| driver.keeps_pace())
-    }
-
-    /// Checks everything that can be checked without opening anything.
-    ///
-    /// # Errors
-    /// A config error for contradictory or senseless settings, a device error for a device name that can never
-    /// be one.
-    pub fn validate(&self) -> Result<()> {
-        self.driver().map(|_| ())
-    }
-
-    /// The id of the source: as configured, else made from what it is. Not unique by itself; see
-    /// [`super::assign_ids`].
-    #[must_use]
-    pub fn id(&self) -> String {
-        if let Some(id) = &self.id {
-            return id.clone();
-        }
-        driver_of(self).map_or_else(|_| "source".into(), |driver| driver.default_id())
-    }
-
-    /// The ids of the streams that the source yields: its own, or one a channel (`kitchen_ch0`).
-    #[must_use]
-    pub fn stream_ids(&self) -> Vec<String> {
-        match self.channels.as_deref() {
-            None | Some([_]) => vec![self.id()],
-            Some(channels) => channels.iter().map(|c| format!("{}_ch{c}", self.id())).collect(),
-        }
-    }
-
-    /// The driver, once all settings are checked.
-    pub(super) fn driver(&self) -> Result<Box<dyn SourceDriver>> {
-        if let Some(id) = self.id.as_deref().filter(|id| !ids::is_valid(id)) {
-            return Err(Error::config(
-                format!("the source id {id:?} is not made of letters, digits, _ and - (at most 64)"),
-                "choose an id like \"kitchen\"",
-            ));
-        }
-        if let Some(id) = self.stream_ids().iter().find(|id| self.id.is_some() && ids::is_topic_word(id)) {
-            return Err(Error::config(
-                format!("the source id {id:?} is a word that the topics use themselves"),
-                format!("choose another id than {}", crate::mqtt::TOPIC_WORDS.join(", ")),
-            ));
-        }
-        if let Some(channels) = &self.channels {
-            let twice = channels.iter().enumerate().any(|(i, c)| channels[..i].contains(c));
-            if channels.is_empty() || twice {
-                return Err(Error::config(
-                    format!("channels = {channels:?} lists no channel, or one twice"),
-                    "list each wanted channel once, counted from 0, or leave `channels` out to mix them",
-                ));
-            }
-        }
-        let driver = driver_of(self)?;
-        if self.pcm.is_some() && self.url.is_none() {
-            return Err(Error::config(
-                "`pcm` is set without `url`",
-                "remove `pcm`; it is the form of what a url gives",
-            ));
-        }
-        if self.rtsp_transport.is_some() && !self.url.as_deref().is_some_and(|url| url.starts_with("rtsp")) {
-            return Err(Error::config(
-                "`rtsp_transport` is set without an rtsp or rtsps `url`",
-                "remove `rtsp_transport`; it says how a camera sends its sound",
-            ));
-        }
-        if self.fast && !driver.can_be_fast() {
-            return Err(Error::config(
-                "`fast` is set for a source that gives sound at its own pace",
-                "remove `fast`; it is for files",
-            ));
-        }
-        driver.validate()?;
-        Ok(driver)
     }
 }
 

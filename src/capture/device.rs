@@ -1,5 +1,6 @@
 //! A device as a source: opened through cpal on ALSA, watched, reopened for ever.
 
+mod failure;
 mod format;
 mod session;
 
@@ -12,9 +13,9 @@ use cpal::traits::{DeviceTrait, HostTrait};
 
 use super::config::CaptureConfig;
 use super::intake::Intake;
+use super::link::{SourceChange, SourceLink, retries};
 use super::names::{self, InputInfo};
 use super::rate::RateCheck;
-use super::source::{SourceChange, SourceLink, retries};
 use super::stable;
 use super::timeline::Timeline;
 use crate::error::{Error, Result};

@@ -3,12 +3,10 @@
 use crossbeam_channel::Sender;
 
 use super::config::{CaptureConfig, SourceConfig};
-use super::ids;
 use super::intake::Intake;
+use super::link::SourceLink;
 use super::mic::MqttAudioInput;
-use super::source::SourceLink;
-use super::{KINDS, device};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::mqtt::Incoming;
 use crate::ring::RingReader;
 
@@ -78,68 +76,5 @@ impl Opened {
 /// The driver of a source; none where the source is not of this kind.
 pub(super) type MakeDriver = fn(&SourceConfig) -> Option<Result<Box<dyn SourceDriver>>>;
 
-/// The driver of a source.
-///
-/// # Errors
-/// A config error where not exactly one kind is asked for.
-pub(super) fn driver_of(source: &SourceConfig) -> Result<Box<dyn SourceDriver>> {
-    let mut made = KINDS.iter().filter_map(|(_, make)| make(source));
-    match (made.next(), made.next()) {
-        (Some(driver), None) => driver,
-        _ => {
-            let keys: Vec<String> = KINDS.iter().map(|(key, _)| format!("`{key}`")).collect();
-            let (last, others) = keys
-                .split_last()
-                .map_or((String::new(), String::new()), |(last, others)| (last.clone(), others.join(", ")));
-            Err(Error::config(
-                format!(
-                    "the source {} has not exactly one of {others} and {last}",
-                    source.id.as_deref().unwrap_or("without an id")
-                ),
-                "give it one of them, e.g. device = \"hw:0\"",
-            ))
-        }
-    }
-}
-
 /// Rate for which a ring is made where the rate of the sound is not known yet, in Hz.
 pub(super) const USUAL_RATE: u32 = 48_000;
-
-/// A capture device.
-struct DeviceDriver(String);
-
-/// The driver of `device`; [`device`] is another file in a build without the feature `capture`.
-pub(super) fn device_driver(source: &SourceConfig) -> Option<Result<Box<dyn SourceDriver>>> {
-    Some(Ok(Box::new(DeviceDriver(source.device.clone()?))))
-}
-
-impl SourceDriver for DeviceDriver {
-    fn name(&self) -> String {
-        format!("device {}", self.0)
-    }
-
-    fn default_id(&self) -> String {
-        ids::slug(&self.0)
-    }
-
-    fn is_live(&self) -> bool {
-        true
-    }
-
-    fn validate(&self) -> Result<()> {
-        if self.0.trim().is_empty() {
-            return Err(Error::device(
-                "the device name is empty",
-                "run `cpc-stream devices` to see the names, or give \"default\"",
-            ));
-        }
-        Ok(())
-    }
-
-    fn open(self: Box<Self>, opening: Opening<'_>) -> Result<Opened> {
-        device::check(&self.0, opening.capture)?;
-        let (intake, readers) = (opening.rings)(USUAL_RATE)?;
-        let (capture, link) = (opening.capture.clone(), opening.link);
-        Ok(Opened::new(readers, move || device::run(&self.0, &capture, intake, &link)))
-    }
-}

@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 
 use super::config::SourceConfig;
 use super::driver::{Opened, Opening, SourceDriver};
-use super::ids;
 use super::intake::Intake;
-use super::source::{SourceChange, SourceLink};
+use super::link::{SourceChange, SourceLink};
 use crate::audio_file::AudioReader;
 use crate::error::Result;
+use crate::mqtt::slug;
 
 /// A file.
 struct FileDriver(PathBuf);
@@ -25,7 +25,7 @@ impl SourceDriver for FileDriver {
     }
 
     fn default_id(&self) -> String {
-        ids::slug(&self.0.file_stem().unwrap_or_default().to_string_lossy())
+        slug(&self.0.file_stem().unwrap_or_default().to_string_lossy(), '_', "source")
     }
 
     fn is_live(&self) -> bool {

@@ -23,13 +23,12 @@ pub use topics::MicTopics;
 
 use super::config::SourceConfig;
 use super::driver::{Opened, Opening, SourceDriver, USUAL_RATE};
-use super::ids;
 use super::intake::Intake;
-use super::source::{SourceChange, SourceLink};
-use super::stdin::decode;
+use super::link::{SourceChange, SourceLink};
+use super::pcm::decode;
 use super::timeline::Timeline;
 use crate::error::{Error, Result};
-use crate::mqtt::{Incoming, IncomingMessage};
+use crate::mqtt::{Incoming, IncomingMessage, is_valid_id};
 
 /// Messages that wait for the source at most.
 const QUEUE: usize = 256;
@@ -60,7 +59,7 @@ impl SourceDriver for MicDriver {
     }
 
     fn validate(&self) -> Result<()> {
-        if ids::is_valid(&self.0) {
+        if is_valid_id(&self.0) {
             return Ok(());
         }
         Err(Error::config(

@@ -21,14 +21,18 @@ mod config;
 mod counters;
 #[cfg_attr(not(feature = "capture"), path = "no_device.rs")]
 mod device;
+mod device_driver;
 mod driver;
 mod file;
 mod flow;
 mod ids;
 mod intake;
+mod kinds;
+mod link;
 mod mic;
 #[cfg_attr(not(feature = "capture"), expect(dead_code, reason = "only devices have names"))]
 mod names;
+mod pcm;
 mod rate;
 mod refused;
 mod source;
@@ -38,23 +42,24 @@ mod stdin;
 mod timeline;
 mod wire;
 
-pub use config::{CaptureConfig, PcmForm, PcmFormat, RtspTransport, SourceConfig};
+pub use config::{CaptureConfig, RtspTransport, SourceConfig};
 pub use counters::{ChunkCounters, SourceCounters};
 pub use device::list_inputs;
 pub use ids::assign_ids;
 pub use intake::{ChannelSelection, Intake, Pcm};
+pub use link::{Notice, SourceChange, xruns};
 pub use mic::{
     CHUNK_HEADER, CHUNK_MAGIC, CHUNK_VERSION, Chunk, ChunkCoding, LARGEST_CHUNK, MicTopics, MqttAudioInput,
 };
 pub use names::{InputInfo, suggest};
+pub use pcm::{PcmForm, PcmFormat, decode};
 pub use refused::refuse;
-pub use source::{Notice, OpenSource, SourceChange, SourceHandle, StreamFeed, open, open_with, xruns};
-pub use stdin::decode;
+pub use source::{OpenSource, SourceHandle, StreamFeed, open, open_with};
 pub(crate) use wire::{AS_FFMPEG, become_ffmpeg, guard_children};
 
 /// Each kind of source: the key of [`SourceConfig`] that asks for it, and its driver.
 const KINDS: [(&str, driver::MakeDriver); 5] = [
-    ("device", driver::device_driver),
+    ("device", device_driver::driver),
     ("file", file::driver),
     ("stdin", stdin::driver),
     ("url", wire::driver),

@@ -2,8 +2,8 @@
 
 use super::config::CaptureConfig;
 use super::intake::Intake;
+use super::link::SourceLink;
 use super::names::InputInfo;
-use super::source::SourceLink;
 use crate::error::{Error, Result};
 
 fn left_out() -> Error {

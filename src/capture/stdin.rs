@@ -8,14 +8,14 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
-use super::config::{PcmForm, PcmFormat, SourceConfig};
+use super::config::SourceConfig;
 use super::driver::{Opened, Opening, SourceDriver};
 use super::flow::FlowMonitor;
 use super::intake::Intake;
-use super::source::{SourceChange, SourceLink};
+use super::link::{SourceChange, SourceLink};
+use super::pcm::{PcmForm, decode};
 use crate::audio_file::{AudioReader, container, frames};
 use crate::error::Result;
-use crate::units::from_i16;
 
 /// Bytes read at once at most.
 const BUFFER: usize = 16 * 1024;
@@ -276,39 +276,6 @@ fn read_container(
         going = to.send(Piece::Samples(std::mem::take(&mut block))).is_ok();
     }
     Ok(())
-}
-
-/// Reads bytes on a thread of its own, which a stop leaves behind where it waits for a byte that never comes.
-pub(super) fn read_aside(mut input: impl Read + Send + 'static) -> io::Result<Receiver<io::Result<Vec<u8>>>> {
-    let (sender, pieces) = bounded(1);
-    let work = move || {
-        let mut buffer = vec![0; BUFFER];
-        loop {
-            let piece = match input.read(&mut buffer) {
-                Ok(0) => break,
-                Ok(count) => Ok(buffer.get(..count).unwrap_or_default().to_vec()),
-                Err(e) if e.kind() == ErrorKind::Interrupted => continue,
-                Err(e) => Err(e),
-            };
-            let last = piece.is_err();
-            if sender.send(piece).is_err() || last {
-                break;
-            }
-        }
-    };
-    thread::Builder::new().name("source's pipe".into()).spawn(work).map(|_| pieces)
-}
-
-/// Interleaved samples of whole frames; `samples` is emptied first.
-pub fn decode(bytes: &[u8], format: PcmFormat, samples: &mut Vec<f32>) {
-    samples.clear();
-    match format {
-        PcmFormat::S16le => {
-            let integers = bytes.as_chunks().0.iter().map(|&b| i16::from_le_bytes(b));
-            samples.extend(integers.map(from_i16));
-        }
-        PcmFormat::F32le => samples.extend(bytes.as_chunks().0.iter().map(|&b| f32::from_le_bytes(b))),
-    }
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 #![deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod address;
+mod arrival;
 mod connection;
 mod ffmpeg;
 mod receiver;
@@ -14,17 +15,19 @@ mod tcp;
 use std::time::Instant;
 
 use address::Address;
-use connection::{Arrival, Connection};
+use arrival::Arrival;
+use connection::Connection;
 pub(crate) use ffmpeg::{AS_FFMPEG, become_ffmpeg, guard_children};
 use receiver::{Pace, PcmReceiver};
 
-use super::config::{PcmForm, RtspTransport, SourceConfig};
+use super::config::{RtspTransport, SourceConfig};
 use super::driver::{Opened, Opening, SourceDriver};
 use super::flow::FlowMonitor;
-use super::ids;
 use super::intake::Intake;
-use super::source::{LAST_RETRY, SourceChange, SourceLink, retries};
+use super::link::{LAST_RETRY, SourceChange, SourceLink, retries};
+use super::pcm::PcmForm;
 use crate::error::Result;
+use crate::mqtt::slug;
 
 /// A sender on a network.
 struct WireDriver {
@@ -48,7 +51,7 @@ impl SourceDriver for WireDriver {
     }
 
     fn default_id(&self) -> String {
-        ids::slug(self.address.short())
+        slug(self.address.short(), '_', "source")
     }
 
     fn is_live(&self) -> bool {

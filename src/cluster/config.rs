@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::publish::check_id;
+use crate::mqtt::check_id;
 
 /// Workers that share microphones by way of NATS JetStream: the `[cluster]` table.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use async_nats::jetstream::kv::Watch;
 use crossbeam_channel::Sender;
@@ -16,18 +16,16 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::figures::{Counts, Figures, Lag, StreamOwner, WorkerPresence};
 use super::jetstream::JetStream;
+use super::keys::{STREAM, WORKER, now_ms};
 use super::lease::{Lease, LeaseTable};
 use super::relay::{self, RelaySetup};
+use super::setup::{SharedStream, WorkerSetup};
 use super::stream_channel::TaskPort;
 use super::stream_task::StreamTask;
-use super::worker::{SharedStream, WorkerSetup};
 use super::{ClusterConfig, shares};
 use crate::mqtt::Incoming;
 use crate::publish::{ClusterHealth, ClusterStreamHealth, ClusterView};
 
-/// Prefixes of keys in the bucket of leases.
-pub(super) const STREAM: &str = "stream.";
-pub(super) const WORKER: &str = "worker.";
 const RELAY: &str = "relay";
 /// Renewals within the length of a lease.
 const RENEWALS: u32 = 4;
@@ -375,10 +373,4 @@ impl Member {
         }
         let _ = self.jetstream.leases.delete(format!("{WORKER}{}", self.node)).await;
     }
-}
-
-/// Milliseconds since 1970.
-pub(super) fn now_ms() -> u64 {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(now.as_millis()).unwrap_or_default()
 }

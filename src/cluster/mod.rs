@@ -27,6 +27,8 @@ mod jetstream;
 #[cfg(feature = "cluster")]
 mod journal;
 #[cfg(feature = "cluster")]
+mod keys;
+#[cfg(feature = "cluster")]
 mod lease;
 #[cfg(feature = "cluster")]
 mod member;
@@ -40,6 +42,8 @@ mod relay;
 mod report;
 #[cfg(feature = "cluster")]
 mod resume_point;
+#[cfg(feature = "cluster")]
+mod setup;
 #[cfg(feature = "cluster")]
 mod snapshots;
 #[cfg(feature = "cluster")]
@@ -65,10 +69,12 @@ pub use relay::RelaySetup;
 #[cfg(feature = "cluster")]
 pub use report::{ClusterReport, StreamReport, WorkerReport, status};
 #[cfg(feature = "cluster")]
+pub use setup::{SharedStream, WorkerSetup};
+#[cfg(feature = "cluster")]
 pub use sound_publisher::{SoundFigures, SoundPiece, SoundPublisher};
 #[cfg(feature = "cluster")]
 pub use stream_channel::{Resume, SnapshotInfo, TaskPort, stream_channel};
 #[cfg(feature = "cluster")]
 pub use survey::{ClusterFinding, survey};
 #[cfg(feature = "cluster")]
-pub use worker::{SharedStream, Worker, WorkerSetup};
+pub use worker::Worker;

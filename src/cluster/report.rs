@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::figures::{StreamOwner, WorkerPresence};
 use super::jetstream::{JetStream, Names, connect};
-use super::member::{STREAM, WORKER};
+use super::keys::{STREAM, WORKER};
 use super::pack::unpack_parts;
 use super::stream_channel::Resume;
 use super::{ClusterConfig, Figures};

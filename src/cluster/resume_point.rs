@@ -6,7 +6,7 @@ use async_nats::jetstream::kv::UpdateErrorKind;
 
 use super::figures::StreamOwner;
 use super::jetstream::JetStream;
-use super::member::STREAM;
+use super::keys::STREAM;
 use super::pack::{pack, pack_parts, unpack, unpack_parts};
 use super::stream_channel::{Resume, StreamSnapshot};
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
 
 use super::Sequencer;
-use super::member::now_ms;
+use super::keys::now_ms;
 use super::pack::pack;
 use super::resume_point::{ResumePoint, Written};
 use super::stream_channel::{AnalysisReport, Resume, SnapshotInfo, StreamCommand, StreamSnapshot};

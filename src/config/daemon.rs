@@ -14,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::event_store::EventsConfig;
 use crate::kernels::Precision;
 use crate::model::{self, Stepping};
+use crate::mqtt::slug;
 use crate::publish::{HomeAssistantConfig, PublishConfig};
 use crate::serve::HttpConfig;
 use crate::telemetry::{LogConfig, physical_cores};
@@ -258,19 +259,14 @@ impl Config {
         }
     }
 
-    /// The node id: as configured, else the host's name with everything but letters, digits, `_` and `-` made `-`.
+    /// The node id: as configured, else the host's name as an id ([`slug`]).
     #[must_use]
     pub fn node_id(&self) -> String {
         if !self.node.is_empty() {
             return self.node.clone();
         }
         let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-        let slug: String = host
-            .trim()
-            .chars()
-            .map(|c| if c.is_ascii_alphanumeric() || c == '_' { c } else { '-' })
-            .collect();
-        if slug.is_empty() { "cpc-stream".to_owned() } else { slug }
+        slug(host.trim(), '-', "cpc-stream")
     }
 
     /// The state folder.

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, TableError};
 
 use super::config::EventsConfig;
-use super::labels::{LabelExample, LabelRows, StoredLabels};
+use super::label_example::LabelExample;
+use super::labels::{LabelRows, StoredLabels};
 use super::row::{Columns, Row};
 use crate::error::{Error, Result};
 use crate::table_file;

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::label_example::LabelExample;
 use super::recogniser::Recogniser;
 use crate::error::{Error, Result};
 
@@ -25,25 +26,6 @@ const LONGEST_NAME: usize = 256;
 const WIDEST: usize = 8192;
 /// Version of [`LabelFile`].
 const SCHEMA: u32 = 1;
-
-/// An event that has a label, by the embedding of its sound.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct LabelExample {
-    /// ULID of the event.
-    pub id: String,
-    /// Its label.
-    pub label: String,
-    /// Id of its stream.
-    pub stream: String,
-    /// First 12 hex digits of the model's sha256: embeddings of two models cannot be compared.
-    pub model: String,
-    /// As [`Finding::embedding`](crate::event::Finding::embedding).
-    pub embedding: Vec<i8>,
-    /// When it got its label, Unix time in ms; 0 where that is not known.
-    #[serde(default)]
-    pub labelled_ms: u64,
-}
 
 /// Examples as a file, to keep or to take to another node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -18,6 +18,7 @@
 mod config;
 mod file;
 mod filter;
+mod label_example;
 mod labels;
 mod recogniser;
 mod row;
@@ -27,7 +28,8 @@ mod writer;
 
 pub use config::EventsConfig;
 pub use filter::{Filter, VerdictFilter};
-pub use labels::{LabelChange, LabelExample, LabelFile, LabelInfo, ReviewAnswer};
+pub use label_example::LabelExample;
+pub use labels::{LabelChange, LabelFile, LabelInfo, ReviewAnswer};
 pub use row::{LabelSource, StoredEvent, Verdict};
 pub use similar::{Similar, SimilarEvent};
 pub use store::{EventStore, HalfHour, Page, Summary};

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, TryLockError};
 
-use super::labels::LabelExample;
+use super::label_example::LabelExample;
 use crate::event::{Event, Phase};
 
 /// Labels in a form that is fast to compare with. It does not change, but for the counts.

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::labels::LabelExample;
+use super::label_example::LabelExample;
 use crate::event::Event;
 
 /// The verdict of a person on an event.

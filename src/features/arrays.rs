@@ -4,8 +4,8 @@ use std::fs::File;
 use std::io::{BufWriter, Seek, Write};
 use std::path::Path;
 
-use super::output::{Card, Rows, Sink};
 use super::part::{PartFile, cannot_write, sibling};
+use super::rows::{Card, Rows, Sink};
 use crate::error::Result;
 
 /// Bytes before the values: magic, version, length and a dictionary padded with blanks.

@@ -11,8 +11,8 @@ use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use parquet::schema::parser::parse_message_type;
 
-use super::output::{CARD_KEY, Card, Rows, Sink};
 use super::part::{PartFile, cannot_write};
+use super::rows::{CARD_KEY, Card, Rows, Sink};
 use crate::error::{Error, Result};
 
 /// The three-level lists of the format's specification, which every reader knows.

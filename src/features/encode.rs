@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::extract::Extractor;
-use super::output::{Card, FeatureFile, Format, Recording};
+use super::output::{FeatureFile, Format};
+use super::rows::{Card, Recording};
 use crate::corpus::SoundFile;
 use crate::encode::Padding;
 use crate::error::{Error, ErrorKind, Result};

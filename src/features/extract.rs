@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use candle_core::Tensor;
 
-use super::output::Rows;
+use super::rows::Rows;
 use crate::corpus::SoundFile;
 use crate::encode::{Encoder, Padding};
 use crate::error::{Error, Result};

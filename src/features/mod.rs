@@ -19,8 +19,10 @@ mod encode;
 mod extract;
 mod output;
 mod part;
+mod rows;
 mod tensors;
 
 pub use encode::{EncodeJob, EncodeProgress, encode};
 pub use extract::Extractor;
-pub use output::{CARD_KEY, Card, FeatureFile, Format, Recording, Rows};
+pub use output::{FeatureFile, Format};
+pub use rows::{CARD_KEY, Card, Recording, Rows};

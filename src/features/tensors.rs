@@ -8,8 +8,8 @@ use std::path::Path;
 use safetensors::tensor::{Dtype, Metadata, TensorInfo};
 
 use super::arrays::{f32_bytes, f64_bytes, repeated};
-use super::output::{CARD_KEY, Card, Rows, Sink};
 use super::part::{PartFile, cannot_write, sibling};
+use super::rows::{CARD_KEY, Card, Rows, Sink};
 use crate::error::{Error, Result};
 
 struct PendingTensor {

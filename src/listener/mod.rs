@@ -11,6 +11,6 @@ mod streams;
 
 pub use features::Features;
 pub use model::Model;
-pub use output::{Output, ScoredFrame};
+pub use output::{Output, ScoredFrame, StreamId};
 pub use settings::Settings;
-pub use streams::{Listener, StreamId};
+pub use streams::Listener;

@@ -1,10 +1,13 @@
 //! What a listener gives.
 
-use super::StreamId;
 use crate::detect::Reading;
 use crate::event::Finding;
 use crate::frame::Frame;
 use crate::units::{frame_end, samples_to_seconds};
+
+/// A stream of a [`Listener`](super::Listener): one microphone channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct StreamId(pub(super) usize);
 
 /// An output of [`Listener::step`](super::Listener::step), in the order of the sound of each stream.
 #[derive(Debug, Clone)]

@@ -1,15 +1,11 @@
 //! Streams of samples to frames and findings.
 
-use super::output::ScoredFrame;
-use super::{Model, Output, Settings};
+use super::output::{Output, ScoredFrame, StreamId};
+use super::{Model, Settings};
 use crate::detect::StreamState;
 use crate::error::{Error, Result};
 use crate::frame::Frame;
 use crate::runtime::{Engine, EngineOutput};
-
-/// A stream of a [`Listener`]: one microphone channel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct StreamId(usize);
 
 /// Scores any number of streams by one model, without threads and clocks: samples go in, [`Output`]s come out. What a stream gives is a
 /// function of its own samples and gaps, however they were cut into pieces. To use more cores, give each thread a listener of its own.

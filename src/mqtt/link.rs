@@ -3,15 +3,14 @@
 //! MQTT 3.1.1 and 5 have types of their own in rumqttc. Here they become one type, [`LinkEvent`], so that one session serves
 //! both.
 
+mod event;
+mod options;
 mod tls;
 mod v3;
 mod v5;
 
 use std::path::Path;
-use std::sync::Arc;
-use std::time::Duration;
 
-use rustls::ClientConfig;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::JoinHandle;
 
@@ -19,18 +18,8 @@ use super::access::{Protocol, TlsConfig};
 use super::address::BrokerAddress;
 use super::secret::read_password;
 use crate::error::{Error, Result};
-
-/// Longest packet that goes out, bytes, and with MQTT 5 that comes in (rumqttc alone would refuse past 10 KiB).
-const MAX_PACKET: usize = 1 << 20;
-/// Longest packet that comes in with MQTT 3.1.1, bytes. That version has no way to announce a limit, and a longer
-/// packet ends the connection: so the limit is above any packet that is retained by mistake.
-const MAX_INCOMING: usize = 16 << 20;
-/// Seconds for TCP, TLS, CONNECT and CONNACK together.
-const CONNECT_S: u64 = 3;
-/// Requests that rumqttc holds: the window and some QoS 0.
-const REQUESTS: usize = 96;
-/// Packet ids: far more than a window, so that one late receipt does not stand in the way of the next ids.
-const IN_FLIGHT: u16 = 1024;
+pub(crate) use event::{LinkEvent, Message};
+pub(crate) use options::{ConnectOptions, Login};
 
 /// Reason code (MQTT 5) when another client with the same id connects.
 const TAKEN_OVER: &str = "SessionTakenOver";
@@ -58,96 +47,6 @@ pub(crate) fn is_closed(reason: &str) -> bool {
 /// Whether a connection ended since a message came that is larger than this program takes.
 pub(crate) fn is_too_large(reason: &str) -> bool {
     reason.to_lowercase().contains(TOO_LARGE)
-}
-
-/// User name and password.
-pub(crate) type Login = Option<(String, String)>;
-
-/// Options of all connections of a client.
-#[derive(Debug, Clone)]
-pub(crate) struct ConnectOptions {
-    pub(crate) address: BrokerAddress,
-    pub(crate) protocol: Protocol,
-    pub(crate) login: Login,
-    /// A broker ends the older connection with the same id.
-    pub(crate) client_id: String,
-    pub(crate) keep_alive: Duration,
-    pub(crate) tls: Option<Arc<ClientConfig>>,
-    /// Topic and payload of the last will.
-    pub(crate) will: Option<(String, &'static str)>,
-    /// Whether the last will is retained. A broker without retained messages refuses the connection then.
-    pub(crate) will_kept: bool,
-    /// MQTT 5 only; 0 for a clean session.
-    pub(crate) session_expiry_s: u32,
-    /// MQTT 5 only; 0 for never.
-    pub(crate) message_expiry_s: u32,
-    /// MQTT 5 only.
-    pub(crate) user_properties: Vec<(String, String)>,
-}
-
-impl ConnectOptions {
-    /// MQTT 3.1.1 with a clean session.
-    pub(crate) fn new(address: BrokerAddress, login: Login, client_id: String, keep_alive: Duration) -> Self {
-        Self {
-            address,
-            protocol: Protocol::V3,
-            login,
-            client_id,
-            keep_alive,
-            tls: None,
-            will: None,
-            will_kept: true,
-            session_expiry_s: 0,
-            message_expiry_s: 0,
-            user_properties: Vec::new(),
-        }
-    }
-
-    /// Reads what `config` names, where the address asks for TLS.
-    ///
-    /// # Errors
-    /// A configuration error that names the file.
-    pub(crate) fn encrypt(&mut self, config: &TlsConfig) -> Result<()> {
-        self.tls = self.address.tls.then(|| tls::client(config)).transpose()?;
-        Ok(())
-    }
-}
-
-/// A message of a subscription.
-#[derive(Debug)]
-pub(crate) struct Message {
-    /// It is a retained message.
-    pub(crate) retained: bool,
-    pub(crate) topic: String,
-    pub(crate) payload: Vec<u8>,
-}
-
-/// Events of a connection.
-#[derive(Debug)]
-pub(crate) enum LinkEvent {
-    /// The broker has taken us in: so many unconfirmed messages, so large a packet at most, whether it keeps messages
-    /// (retained), and whether it gives receipts (QoS 1).
-    Connected { window: u16, largest: Option<u32>, retains: bool, confirms: bool },
-    /// A message that waits for its receipt went out under this packet id.
-    Sent(u16),
-    /// The broker has confirmed this packet id.
-    Acked(u16),
-    /// The broker refuses the message of this packet id, and why.
-    Refused { id: u16, reason: String },
-    /// The next packet id is still in use.
-    Collision,
-    /// The next subscription that was asked for went out under this packet id.
-    Asked(u16),
-    /// The broker has answered a subscription, with the reason of a refusal.
-    Subscribed { id: u16, refused: Option<String> },
-    /// A message of a subscription.
-    Message(Message),
-    /// The broker ends it.
-    Disconnect(String),
-    /// Our DISCONNECT has been sent.
-    Left,
-    /// Nothing that matters.
-    Nothing,
 }
 
 /// Delivery of a message: QoS and retention.

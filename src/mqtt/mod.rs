@@ -8,6 +8,7 @@ mod access;
 mod address;
 #[cfg(feature = "mqtt")]
 mod client;
+mod ids;
 mod incoming;
 #[cfg(feature = "mqtt")]
 pub(crate) mod link;
@@ -15,13 +16,11 @@ pub(crate) mod link;
 mod log_rate_limiter;
 mod secret;
 
-/// Words that topics of a node use where a stream id could stand: a stream of that name would be taken for something else.
-pub const TOPIC_WORDS: [&str; 5] = ["status", "health", "request", "response", "test"];
-
 pub use access::{Protocol, TlsConfig};
 pub use address::{BrokerAddress, DEFAULT_PORT, DEFAULT_TLS_PORT};
 #[cfg(feature = "mqtt")]
 pub use client::MqttClient;
+pub use ids::{TOPIC_WORDS, check_id, is_valid_id, slug};
 pub use incoming::{Incoming, IncomingMessage};
 #[cfg(feature = "mqtt")]
 pub(crate) use log_rate_limiter::LogRateLimiter;

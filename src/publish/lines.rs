@@ -7,9 +7,9 @@ use std::time::Instant;
 
 use crossbeam_channel::{Receiver, select};
 
+use super::inbound::{Inbound, json};
 use super::outbox::OutboxCounters;
 use super::outgoing::Outgoing;
-use super::publisher::{Inbound, json};
 use super::status::PublisherStatus;
 use super::text;
 use crate::telemetry::{columns, folded};

@@ -40,6 +40,7 @@ mod config;
 mod embedding;
 mod gap;
 mod home_assistant;
+mod inbound;
 mod lines;
 mod outbox;
 #[cfg(feature = "mqtt")]
@@ -73,16 +74,16 @@ pub use outbox::{
 pub use outgoing::Outgoing;
 pub use payload::{
     Availability, BrokerHealth, ChunkHealth, Delay, Delays, Health, InputHealth, OutboxHealth, Presence,
-    Score, Status, StreamHealth, Watching, anomaly,
+    Score, Status, StreamHealth, anomaly,
 };
-pub use progress::{CalibrationProgress, StreamProgress};
+pub use progress::{CalibrationProgress, StreamProgress, Watching};
 pub use publisher::{EventSender, Publisher, StopReport};
 pub use request::{
     AckEvent, Budget, Command, DirectRequest, Judgement, LabelRequest, MAX_MUTE_S, Mute, Request,
     RequestBody, Response, ResponseStatus, Snapshot, StreamSelector,
 };
 pub use status::PublisherStatus;
-pub use topics::{Topics, check_id};
+pub use topics::Topics;
 
 pub use crate::mqtt::{
     BrokerAddress, DEFAULT_PORT, DEFAULT_TLS_PORT, Protocol, TlsConfig, read_password, secret_path,

@@ -1,22 +1,26 @@
 //! The durable queue in front of the broker: accepted documents survive a kill and a power cut.
 
 mod clock;
+mod counters;
 mod file;
 mod inspect;
+mod row;
 mod trim;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use redb::{Database, ReadableDatabase};
 
 use crate::error::{Error, Result};
 
-use clock::{ClockBook, Clocks};
+use clock::Clocks;
+use counters::Removal;
+pub use counters::{OutboxCounters, OutboxLimits};
 pub(super) use file::Opened;
-use file::{RECORDS, Row, TALLY};
+use file::{RECORDS, TALLY};
 pub use inspect::{Inspection, export, inspect};
+use row::Row;
 
 /// Longest payload that is taken, bytes (the wire's packets end at 1 MiB).
 pub const MAX_PAYLOAD: usize = 1_000_000;
@@ -44,50 +48,6 @@ pub struct Record {
     pub topic: String,
     /// The document.
     pub payload: Vec<u8>,
-}
-
-/// Limits past which the oldest records are dropped.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct OutboxLimits {
-    /// Bytes of topics, payloads and their bookkeeping.
-    pub max_bytes: u64,
-    /// Time since a record was accepted. A clock that is set meanwhile changes nothing.
-    pub max_age: Duration,
-}
-
-/// Counters: `accepted = acked + pending + dropped`, over all runs since the file was made.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct OutboxCounters {
-    /// Records that became durable.
-    pub accepted: u64,
-    /// Records that the broker confirmed.
-    pub acked: u64,
-    /// Records given up because of age, size, a corrupt file or a broker that takes none so large.
-    pub dropped: u64,
-    /// Bytes of the pending records.
-    pub bytes: u64,
-    next_seq: u64,
-    clock: ClockBook,
-}
-
-impl OutboxCounters {
-    /// Records that wait.
-    #[must_use]
-    pub fn pending(&self) -> u64 {
-        self.accepted.saturating_sub(self.acked + self.dropped)
-    }
-
-    fn settle(&mut self, done: Removal) {
-        *(if done.delivered { &mut self.acked } else { &mut self.dropped }) += 1;
-        self.bytes = self.bytes.saturating_sub(done.bytes);
-    }
-}
-
-/// A record to be removed with the next commit.
-#[derive(Debug, Clone, Copy)]
-struct Removal {
-    bytes: u64,
-    delivered: bool,
 }
 
 /// A first-in-first-out queue on disk, for one owner.
@@ -281,11 +241,11 @@ impl Outbox {
                 records.remove(seq)?;
             }
             for message in messages {
-                let row: Row<'_> = (file::EVENT, &message.topic, &message.stream, now_ms, &message.payload);
+                let row: Row<'_> = (row::EVENT, &message.topic, &message.stream, now_ms, &message.payload);
                 records.insert(tally.next_seq, row)?;
                 tally.next_seq += 1;
                 tally.accepted += 1;
-                tally.bytes += file::size(&row);
+                tally.bytes += row::size(&row);
             }
             trim::trim(&mut records, &mut tally, self.taken, self.caps, now_ms)?;
             let mut book = txn.open_table(TALLY)?;
@@ -309,7 +269,7 @@ impl Outbox {
             let (seq, row) = entry?;
             let row = row.value();
             let record = Record { seq: seq.value(), topic: row.1.to_owned(), payload: row.4.to_vec() };
-            found.push((record, file::size(&row)));
+            found.push((record, row::size(&row)));
         }
         Ok(found)
     }

@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, after, select};
 use tokio::sync::mpsc::UnboundedSender;
 
+use super::inbound::{Inbound, json};
 use super::outbox::{MAX_PAYLOAD, Message, Outbox};
 use super::outgoing::Outgoing;
 use super::payload::anomaly;
-use super::publisher::{Inbound, json};
 use super::request::ResponseStatus;
 use super::session::{SessionCommand, SessionEvent};
 use super::status::PublisherStatus;

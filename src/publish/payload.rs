@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::cluster_health::ClusterHealth;
-use super::progress::CalibrationProgress;
+use super::progress::{CalibrationProgress, Watching};
 use crate::telemetry::{DurationHistogram, Percentiles};
 
 /// The daemon as a whole, as plain text on the status topic.
@@ -85,20 +85,6 @@ const HEARD_BY: &str = "heard by ";
 #[must_use]
 pub fn anomaly(on: bool) -> &'static str {
     if on { "ON" } else { "OFF" }
-}
-
-/// The state of a stream.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Watching {
-    /// Calibrating; there is no probability yet.
-    Calibrating,
-    /// Still calibrating, and watching by what is known so far: what is far from it is reported.
-    Provisional,
-    /// Watching with a calibration.
-    Watching,
-    /// The site has changed: calibrating again; only severe events are reported.
-    Relearning,
 }
 
 /// The figures of a moment, for a plot.

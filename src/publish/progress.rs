@@ -2,7 +2,19 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::payload::Watching;
+/// The state of a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Watching {
+    /// Calibrating; there is no probability yet.
+    Calibrating,
+    /// Still calibrating, and watching by what is known so far: what is far from it is reported.
+    Provisional,
+    /// Watching with a calibration.
+    Watching,
+    /// The site has changed: calibrating again; only severe events are reported.
+    Relearning,
+}
 
 /// Progress of a calibration, within [`Score`](super::Score).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

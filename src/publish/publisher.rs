@@ -8,10 +8,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use serde::Serialize;
 
 use super::config::PublishConfig;
 use super::home_assistant::DiscoveryConfig;
+use super::inbound::Inbound;
 use super::lines::StdoutLines;
 use super::outgoing::Outgoing;
 use super::request::Request;
@@ -26,16 +26,6 @@ const QOS0_QUEUE: usize = QUEUE / 2;
 const REQUESTS: usize = 16;
 /// Time beyond its deadline after which a stop gives the publish thread up (a disk that hangs).
 const GIVE_UP: Duration = Duration::from_millis(1500);
-
-pub(super) enum Inbound {
-    Out(Outgoing),
-    Flush(Sender<()>),
-}
-
-/// JSON of a document of ours. These have string keys only, so that nothing can fail; NaN becomes null.
-pub(super) fn json(document: &impl Serialize) -> Vec<u8> {
-    serde_json::to_vec(document).unwrap_or_default()
-}
 
 /// The way in, for any number of threads.
 #[derive(Debug, Clone)]

@@ -4,8 +4,8 @@ use crossbeam_channel::Sender;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::topics::check_id;
 use crate::error::{Error, Result};
+use crate::mqtt::check_id;
 
 /// Longest request, bytes.
 const LONGEST: usize = 1024;

@@ -3,8 +3,9 @@
 use crossbeam_channel::Sender;
 
 use super::request::{Command, Request, Response, transaction};
-use super::topics::{Topics, check_id};
+use super::topics::Topics;
 use crate::error::{Error, Result};
+use crate::mqtt::check_id;
 use crate::mqtt::link::Message;
 use crate::telemetry::LogThrottle;
 

@@ -19,9 +19,9 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::sleep_until;
 
 use super::home_assistant::{HomeAssistant, HomeAssistantMessage};
+use super::inbound::json;
 use super::outbox::Record;
 use super::payload::Status;
-use super::publisher::json;
 use super::request_handler::RequestHandler;
 use super::selfcheck::SelfCheck;
 use super::status::{LinkState, PublisherStatus};
@@ -29,14 +29,11 @@ use crate::backoff::Backoff;
 use crate::mqtt::LogRateLimiter;
 use crate::mqtt::Protocol;
 use crate::mqtt::link::{ConnectOptions, Delivery, Link, LinkEvent, Message, is_takeover, is_too_large};
-use answers::REQUESTS;
-use refused::Refused;
-use request_check::RequestCheck;
+use refused::{GOOD_CONNECTION, Refused};
+use request_check::{REQUESTS, RequestCheck};
 
 /// After this long without a receipt the connection is given up.
 const RECEIPT_TIMEOUT: Duration = Duration::from_secs(20);
-/// After a connection of this length the next pause is short again.
-const GOOD_CONNECTION: Duration = Duration::from_secs(5);
 
 /// Bytes of a packet beside its payload, at most: topic, header and properties.
 const OVERHEAD: usize = 512;

@@ -2,33 +2,10 @@
 
 use crate::error::{Error, Result};
 use crate::event::DayName;
-use crate::mqtt::TOPIC_WORDS;
+use crate::mqtt::check_id;
 
 /// The topic level of microphones, which no node may have as its id.
 const RESERVED_NODE_ID: &str = "mic";
-
-/// Checks that `id` can be one level of a topic: 1 to 64 characters of `A-Z a-z 0-9 _ -`.
-///
-/// `what` names the id in the message ("node id", "stream id").
-///
-/// # Errors
-/// A configuration error where it is empty, too long, reserved or has another character.
-pub fn check_id(what: &str, id: &str) -> Result<()> {
-    let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
-    if id.is_empty() || id.len() > 64 || !id.chars().all(plain) {
-        return Err(Error::config(
-            format!("{what} {id:?} cannot be part of an MQTT topic"),
-            "use 1 to 64 of the characters A-Z a-z 0-9 _ -",
-        ));
-    }
-    if TOPIC_WORDS.contains(&id) {
-        return Err(Error::config(
-            format!("{what} {id:?} is a word that the topics use themselves"),
-            format!("choose another name than {}", TOPIC_WORDS.join(", ")),
-        ));
-    }
-    Ok(())
-}
 
 /// The topics of one node.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,9 +6,9 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
+use super::app_state::AppState;
 use super::events_api::{event, file, unknown};
 use super::guard::{Peer, Role, name_of, refuse_viewer};
-use super::routes::AppState;
 
 /// Bytes of a clip, at most: one of 32 s has a million.
 const LARGEST: u64 = 4 << 20;

@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
-use super::server::NodeInfo;
+use super::node::NodeInfo;
 use super::spectrogram::{axes, column_json};
 use super::ui_sender::{CalibrationView, UiEvent};
 use crate::event::{Event, Phase, Tier};

@@ -13,10 +13,10 @@ use serde_json::json;
 use tokio::sync::mpsc::channel;
 use tokio::task::spawn_blocking;
 
+use super::app_state::AppState;
 use super::export::{Export, ExportFormat};
 use super::guard::{Peer, Role, name_of, refuse_viewer};
 use super::live;
-use super::routes::AppState;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::Event;
 use crate::event_store::{EventStore, Filter, Page, StoredEvent, Verdict};

@@ -21,11 +21,12 @@ use tokio::sync::{Semaphore, oneshot};
 use tokio::task::AbortHandle;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
+use super::app_state::AppState;
 use super::config::{HttpConfig, Tokens};
 use super::dashboard::DashboardState;
 use super::guard::{AccessGuard, Peer};
-use super::routes::{AppState, router};
-use super::server::{HealthSource, NodeInfo, Review};
+use super::node::{HealthSource, NodeInfo, Review};
+use super::routes::router;
 use super::ui_sender::{UiEvent, UiSender};
 use super::write_timeout::WriteTimeoutStream;
 use crate::error::{Error, Result};

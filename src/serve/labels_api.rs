@@ -12,9 +12,9 @@ use crossbeam_channel::bounded;
 use serde_json::{Value, json};
 use tokio::task::spawn_blocking;
 
+use super::app_state::AppState;
 use super::events_api::failed;
 use super::guard::{Peer, Role, name_of, refuse_viewer};
-use super::routes::AppState;
 use crate::error::{Error, Result};
 use crate::event_store::{LabelChange, LabelFile, Recorder};
 

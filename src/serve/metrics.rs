@@ -4,50 +4,17 @@
 //! event documents from the making of the outbox.
 
 mod cluster;
+mod prometheus_text;
 
-use std::fmt::Write as _;
+use prometheus_text::PrometheusText;
 
 use super::dashboard::{DashboardState, StreamView, state_label};
 use crate::event_store::StoreHealth;
 use crate::publish::{ChunkHealth, Delays, Health, StreamHealth};
-use crate::telemetry::{DurationHistogram, cpu_seconds, open_files};
+use crate::telemetry::{cpu_seconds, open_files};
 
 /// Text format 0.0.4.
 pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
-
-struct PrometheusText(String);
-
-impl PrometheusText {
-    fn head(&mut self, name: &str, kind: &str, help: &str) {
-        let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
-    }
-
-    fn row(&mut self, name: &str, labels: &[(&str, &str)], value: f64) {
-        self.0.push_str(name);
-        for (at, (label, text)) in labels.iter().enumerate() {
-            let text = text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
-            let _ = write!(self.0, "{}{label}=\"{text}\"", if at == 0 { "{" } else { "," });
-        }
-        let _ = writeln!(self.0, "{} {value}", if labels.is_empty() { "" } else { "}" });
-    }
-
-    /// The rows of a histogram.
-    fn histogram(&mut self, name: &str, labels: &[(&str, &str)], spread: &DurationHistogram) {
-        let bucket = format!("{name}_bucket");
-        let bounds = spread.up_to().map(|(bound, count)| (bound.to_string(), count));
-        for (bound, count) in bounds.chain([("+Inf".to_owned(), spread.total())]) {
-            self.row(&bucket, &[labels, &[("le", bound.as_str())]].concat(), count as f64);
-        }
-        self.row(&format!("{name}_sum"), labels, spread.sum_s);
-        self.row(&format!("{name}_count"), labels, spread.total() as f64);
-    }
-
-    /// A figure of the whole node.
-    fn one(&mut self, name: &str, kind: &str, help: &str, value: f64) {
-        self.head(name, kind, help);
-        self.row(name, &[], value);
-    }
-}
 
 type Count = (&'static str, &'static str, fn(&StreamHealth) -> u64);
 

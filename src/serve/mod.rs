@@ -35,6 +35,8 @@
 //! dropped: neither the analysis nor other clients wait for it.
 
 #[cfg(feature = "http")]
+mod app_state;
+#[cfg(feature = "http")]
 mod clip_api;
 mod config;
 #[cfg(feature = "http")]
@@ -55,6 +57,7 @@ mod labels_api;
 mod live;
 #[cfg(feature = "http")]
 mod metrics;
+mod node;
 #[cfg(feature = "http")]
 mod requests_api;
 #[cfg(feature = "http")]
@@ -62,10 +65,13 @@ mod routes;
 mod server;
 #[cfg(feature = "http")]
 mod spectrogram;
+mod spectrogram_column;
 mod ui_sender;
 #[cfg(feature = "http")]
 mod write_timeout;
 
 pub use config::{HttpConfig, Tokens, read_tokens};
-pub use server::{HealthSource, NodeInfo, Review, Server};
-pub use ui_sender::{CalibrationView, SpectrogramColumn, TailView, UiEvent, UiSender};
+pub use node::{HealthSource, NodeInfo, Review};
+pub use server::Server;
+pub use spectrogram_column::SpectrogramColumn;
+pub use ui_sender::{CalibrationView, TailView, UiEvent, UiSender};

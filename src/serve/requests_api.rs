@@ -11,8 +11,8 @@ use axum::{Json, Router};
 use crossbeam_channel::bounded;
 use tokio::task::spawn_blocking;
 
+use super::app_state::AppState;
 use super::guard::{Peer, Role, name_of, refuse_viewer};
-use super::routes::AppState;
 use crate::publish::{self, Command, DirectRequest, Request, ResponseStatus};
 
 /// Longest wait for a response. A verdict can wait for a calibration.

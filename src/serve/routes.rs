@@ -1,6 +1,6 @@
 //! Routes and their handlers.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use axum::extract::{Extension, Query, State};
 use axum::http::{StatusCode, header};
@@ -10,10 +10,8 @@ use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::dashboard::DashboardState;
+use super::app_state::AppState;
 use super::guard::{AccessGuard, Role};
-use super::server::{HealthSource, Review};
-use super::ui_sender::UiSender;
 use super::{clip_api, events_api, labels_api, live, metrics, requests_api};
 
 const PAGE: &str = include_str!("page/index.html");
@@ -43,24 +41,6 @@ const SCRIPTS: [(&str, &str); 21] = [
     ("/words.js", include_str!("page/words.js")),
 ];
 const ICON: &str = include_str!("page/icon.svg");
-
-/// State of the handlers.
-#[derive(Clone)]
-pub(super) struct AppState {
-    pub(super) dashboard: Arc<Mutex<DashboardState>>,
-    pub(super) feed: UiSender,
-    pub(super) health: HealthSource,
-    pub(super) review: Review,
-    /// Whether an operator token is set.
-    pub(super) operators: bool,
-}
-
-impl AppState {
-    /// Only the thread `http` locks it, and never across an await.
-    pub(super) fn dashboard(&self) -> MutexGuard<'_, DashboardState> {
-        self.dashboard.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 /// All routes.
 pub(super) fn router(known: AppState, guard: &Arc<AccessGuard>) -> Router {

@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError, TryLockError};
 
 use serde_json::{Value, json};
 
-use super::ui_sender::SpectrogramColumn;
+use super::spectrogram_column::SpectrogramColumn;
 use crate::nn::{band_centres, band_dbfs};
 use crate::units::BANDS;
 

@@ -13,10 +13,10 @@ use tokio::sync::mpsc;
 
 #[cfg(feature = "http")]
 use super::spectrogram::RecentColumns;
+use super::spectrogram_column::SpectrogramColumn;
 use crate::event::Event;
 use crate::event_store::{Recorder, Verdict};
 use crate::publish::{Availability, Score};
-use crate::units::BANDS;
 
 /// An event for the page. `stream` is the index of the stream in the list that the server was started with.
 #[derive(Debug, Clone)]
@@ -57,23 +57,6 @@ pub enum UiEvent {
         /// The calibration.
         view: Box<CalibrationView>,
     },
-}
-
-/// The spectrum of 50 ms, and the highest scores in it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct SpectrogramColumn {
-    /// Its end, seconds from the start of the stream.
-    pub t_s: f64,
-    /// Highest power of each log-mel band, from the lowest up, in tenths of a neper over −14.
-    pub bands: [u8; BANDS],
-    /// Highest score; none while the stream calibrates.
-    pub score: Option<f64>,
-    /// Highest surprise.
-    pub surprise: Option<f64>,
-    /// Highest novelty.
-    pub novelty: Option<f64>,
-    /// Highest level of a hop, dB full scale.
-    pub level_dbfs: f32,
 }
 
 /// A calibration for the page.

@@ -8,6 +8,7 @@ use candle_core::Tensor;
 
 use super::damaged;
 use super::legacy::Legacy;
+use super::source::Source;
 use super::tensor::{Storage, TensorSpec};
 use super::value::{Pickle, Value};
 use super::zipped::Zipped;
@@ -15,10 +16,6 @@ use crate::error::{Error, Result};
 
 /// Bytes of a file, at most.
 const MAX_BYTES: u64 = 4 << 30;
-
-/// A source that a file is read from.
-pub(super) trait Source: Read + Seek {}
-impl<T: Read + Seek> Source for T {}
 
 enum Container {
     Zipped(Zipped),

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use std::io::{BufReader, Read, Seek, SeekFrom};
 
 use super::damaged;
-use super::file::Source;
 use super::pickle;
+use super::source::Source;
 use super::tensor::Storage;
 use super::value::{Kind, Node, Pickle, Value};
 use crate::error::{Error, Result};

@@ -16,6 +16,7 @@ mod file;
 mod globals;
 mod legacy;
 mod pickle;
+mod source;
 mod tensor;
 #[cfg(test)]
 mod tests;

@@ -6,8 +6,8 @@ use zip::read::ZipFile;
 use zip::{CompressionMethod, ZipArchive};
 
 use super::damaged;
-use super::file::Source;
 use super::pickle;
+use super::source::Source;
 use super::tensor::Storage;
 use super::value::Pickle;
 use crate::error::{Error, Result};

@@ -6,6 +6,7 @@
 mod support;
 
 mod bad_input;
+mod circles;
 mod clips_are_for_operators;
 mod config_is_strict;
 mod doctor_says_what_to_do;
@@ -30,6 +31,7 @@ mod page_works;
 mod references_equal_their_sources;
 mod reload_and_stop;
 mod snapshots_stay_within_their_cap;
+mod source_text;
 mod speaks_systemd;
 mod too_many_sources_are_refused;
 mod training_data;

@@ -4,6 +4,7 @@ use cpal::traits::DeviceTrait;
 use cpal::{BufferSize, SampleFormat, SupportedBufferSize, SupportedStreamConfigRange};
 
 use super::super::config::CaptureConfig;
+use super::failure::failure;
 use crate::error::{Error, Result};
 use crate::ring::RATES;
 
@@ -46,7 +47,7 @@ impl DeviceFormat {
 pub(super) fn choose(device: &cpal::Device, needed: u16, capture: &CaptureConfig) -> Result<DeviceFormat> {
     let offered: Vec<_> = device
         .supported_input_configs()
-        .map_err(|e| super::session::failure("cannot be asked for its formats", &e))?
+        .map_err(|e| failure("cannot be asked for its formats", &e))?
         .collect();
     best(&offered, needed, capture).ok_or_else(|| {
         let most = offered.iter().map(SupportedStreamConfigRange::channels).max().unwrap_or(0);

@@ -10,9 +10,10 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::super::config::CaptureConfig;
 use super::super::intake::{Intake, Pcm};
+use super::super::link::{SourceChange, SourceLink};
 use super::super::rate::{RateCheck, RateStatus};
-use super::super::source::{SourceChange, SourceLink};
 use super::super::timeline::Timeline;
+use super::failure::failure;
 use super::format::{self, DeviceFormat};
 use crate::error::{Error, Result};
 use crate::realtime;
@@ -73,18 +74,6 @@ impl CallbackReport {
             }
         }
     }
-}
-
-/// An error of cpal as ours.
-pub(super) fn failure(what: &str, error: &cpal::Error) -> Error {
-    let fix = match error.kind() {
-        ErrorKind::DeviceBusy => "stop the other program that records from it, or use a dsnoop/default PCM",
-        ErrorKind::PermissionDenied => "add this user to the group `audio`",
-        ErrorKind::DeviceNotAvailable => "plug it in; `cpc-stream devices` lists what is there",
-        ErrorKind::UnsupportedConfig => "try it as plughw: instead of hw:, which converts",
-        _ => "run `cpc-stream devices`; replug it if it stays away",
-    };
-    Error::device(format!("the device {what}: {error}"), fix)
 }
 
 /// Returns the callback's state when the callback is dropped, on any thread.

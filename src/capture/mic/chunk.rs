@@ -16,7 +16,7 @@
 use std::borrow::Cow;
 
 use super::flac;
-use crate::capture::config::{PcmForm, PcmFormat};
+use crate::capture::pcm::{PcmForm, PcmFormat};
 use crate::ring::RATES;
 
 /// Bytes of the header.

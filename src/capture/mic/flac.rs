@@ -11,7 +11,7 @@ use symphonia::core::io::Monitor;
 use symphonia::core::packet::PacketRef;
 use symphonia::core::units::{Duration, Timestamp};
 
-use crate::capture::config::PcmForm;
+use crate::capture::pcm::PcmForm;
 
 /// Bits of a sample.
 const BITS: u32 = 16;
@@ -87,7 +87,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::capture::config::PcmFormat;
+    use crate::capture::pcm::PcmFormat;
 
     const MOST: usize = 1 << 16;
 

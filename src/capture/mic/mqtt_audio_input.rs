@@ -2,7 +2,8 @@
 
 use crossbeam_channel::Sender;
 
-use super::{LARGEST_CHUNK, MicTopics};
+use super::chunk::LARGEST_CHUNK;
+use super::topics::MicTopics;
 use crate::error::{Error, Result};
 use crate::mqtt::Incoming;
 

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use crate::capture::config::PcmForm;
 use crate::capture::counters::ChunkCounters;
+use crate::capture::pcm::PcmForm;
 
 /// How long a missing chunk is waited for once a later one has arrived.
 const REORDER_TIMEOUT: Duration = Duration::from_millis(200);

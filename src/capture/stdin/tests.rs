@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use super::super::intake::ChannelSelection;
 use super::*;
-use crate::capture::SourceCounters;
+use crate::capture::{PcmFormat, SourceCounters};
 use crate::ring::{Read as Found, ring};
 
 /// A pipe that gives its bytes in odd pieces, these again and again.

@@ -1,34 +1,18 @@
 //! An open connection that gives bytes.
 
-use std::io::{self, ErrorKind};
+use std::io;
 use std::net::{TcpStream, UdpSocket};
 use std::time::Duration;
 
-use super::super::config::{PcmForm, RtspTransport};
-use super::Address;
+use super::super::config::RtspTransport;
+use super::super::pcm::PcmForm;
+use super::address::Address;
+use super::arrival::{Arrival, LOOK, is_timeout};
 use super::ffmpeg::{FIRST_SOUND, Ffmpeg};
 use super::tcp::{self, Listener};
 
-/// Longest wait of one read.
-pub(super) const LOOK: Duration = Duration::from_millis(200);
 /// Most bytes of one read: the largest datagram.
 const BUFFER: usize = 65_536;
-
-/// The result of a read.
-pub(super) enum Arrival<'a> {
-    /// The next bytes of the sender.
-    Bytes(&'a [u8]),
-    /// Bytes that begin with a frame, whatever came before.
-    Datagram(&'a [u8]),
-    /// None yet.
-    Nothing,
-    /// Another sender follows, if any; the reason.
-    Sender(String),
-    /// The connection is gone, and why.
-    Lost(String),
-    /// A file of so many seconds was read to its end.
-    Over(f64),
-}
 
 /// Silence limits of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -124,8 +108,4 @@ fn limits(address: &Address) -> SilenceLimits {
         Address::Ffmpeg(_) => [FIRST_SOUND, seconds(2), seconds(5)],
     };
     SilenceLimits { first: Some(first), quiet, lost: Some(lost) }
-}
-
-pub(super) fn is_timeout(error: &io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted)
 }

@@ -1,7 +1,7 @@
 //! ffmpeg as a child, for cameras and web streams.
 
 use std::ffi::OsString;
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::os::unix::process::{CommandExt as _, parent_id};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,16 +9,19 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError};
+use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
 use rustix::process::{Signal, set_parent_process_death_signal};
 
-use super::super::config::{PcmForm, PcmFormat, RtspTransport};
-use super::super::stdin::read_aside;
-use super::connection::{Arrival, LOOK};
+use super::super::config::RtspTransport;
+use super::super::pcm::{PcmForm, PcmFormat};
+use super::arrival::{Arrival, LOOK};
 use crate::error::{Error, Result};
 
 /// First argument by which this program becomes an ffmpeg that ends with it.
 pub(crate) const AS_FFMPEG: &str = "as-ffmpeg";
+
+/// Most bytes of one read.
+const READ: usize = 16 * 1024;
 
 /// Whether this program knows [`AS_FFMPEG`].
 static GUARDED: AtomicBool = AtomicBool::new(false);
@@ -231,6 +234,27 @@ fn playlist(url: &str, transport: RtspTransport) -> String {
 /// How long the first sound may take: ffmpeg looks at up to 5 s of an input before it decodes, and some cameras begin with
 /// their next key frame.
 pub(super) const FIRST_SOUND: Duration = Duration::from_secs(20);
+
+/// Reads bytes on a thread of its own, which a stop leaves behind where it waits for a byte that never comes.
+fn read_aside(mut input: impl Read + Send + 'static) -> io::Result<Receiver<io::Result<Vec<u8>>>> {
+    let (sender, pieces) = bounded(1);
+    let work = move || {
+        let mut buffer = vec![0; READ];
+        loop {
+            let piece = match input.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(count) => Ok(buffer.get(..count).unwrap_or_default().to_vec()),
+                Err(e) if e.kind() == ErrorKind::Interrupted => continue,
+                Err(e) => Err(e),
+            };
+            let last = piece.is_err();
+            if sender.send(piece).is_err() || last {
+                break;
+            }
+        }
+    };
+    thread::Builder::new().name("source's pipe".into()).spawn(work).map(|_| pieces)
+}
 
 #[cfg(test)]
 mod tests {

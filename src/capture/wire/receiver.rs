@@ -3,11 +3,10 @@
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use super::super::config::PcmForm;
 use super::super::intake::Intake;
+use super::super::link::{SourceChange, SourceLink};
+use super::super::pcm::{PcmForm, decode};
 use super::super::rate::{RateCheck, RateStatus, TOLERANCE};
-use super::super::source::{SourceChange, SourceLink};
-use super::super::stdin::decode;
 use super::super::timeline::Timeline;
 
 /// How far sound may be ahead of real time before it waits for room in the ring.

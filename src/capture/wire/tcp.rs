@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use socket2::{SockRef, TcpKeepalive};
 
-use super::connection::{Arrival, LOOK, is_timeout};
+use super::arrival::{Arrival, LOOK, is_timeout};
 
 /// How long a connection may take.
 const DIAL: Duration = Duration::from_secs(3);

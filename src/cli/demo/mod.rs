@@ -1,6 +1,7 @@
 //! `demo`: no hardware, no broker, no file. Two bundled scenes run through the real pipeline.
 
 mod chart;
+mod microphone;
 mod press;
 mod scene;
 mod summary;
@@ -12,11 +13,12 @@ use std::time::{Duration, Instant};
 pub use scene::{Planted, Scene};
 
 use self::chart::Chart;
+use self::microphone::{Event, Microphone};
 use super::args::{Output, SetThreads, open_model, stdout, stop_flag, use_threads};
 use crate::config::told_by_flag;
 use crate::detect::DetectConfig;
 use crate::error::{Error, Result};
-use crate::event::{Finding, Phase};
+use crate::event::Phase;
 use crate::output_file::write_whole;
 use crate::runtime::{Engine, EngineOutput};
 use crate::units::{HOP, MODEL_RATE, to_i16};
@@ -43,21 +45,6 @@ pub(super) struct DemoArgs {
     /// False alarms an hour that are put up with.
     #[arg(long, default_value_t = 1.0)]
     events_per_hour: f64,
-}
-
-/// An event of the demo.
-struct Event {
-    /// When it was confirmed, seconds of sound.
-    decided_s: f64,
-    finding: Finding,
-}
-
-/// A stream of the demo, and what came of it.
-struct Microphone<'a> {
-    scene: &'a Scene,
-    stream: usize,
-    chart: Chart<'a>,
-    found: Vec<Event>,
 }
 
 /// Plays the scenes and shows the planted sounds and the events found.

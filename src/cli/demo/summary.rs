@@ -1,7 +1,7 @@
 //! The planted sounds, and the events found with their kinds.
 
 use super::super::args::Output;
-use super::{Event, Microphone};
+use super::microphone::{Event, Microphone};
 use crate::error::Result;
 use crate::telemetry::Column;
 

@@ -1,13 +1,16 @@
 //! `train`: a model from a folder of recordings.
 
+mod args;
 mod critic;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use candle_core::Device;
 use indicatif::{ProgressBar, ProgressStyle};
+
+pub(super) use args::TrainArgs;
 
 use crate::cli::args::{Output, SetThreads, stdout, use_threads};
 use crate::config::TrainConfig;
@@ -15,59 +18,6 @@ use crate::corpus::{Corpus, Selection, hold_out};
 use crate::error::{Error, Result};
 use crate::model::{self, DataCard, Figures, Manifest};
 use crate::train::{Start, Trainer, TrainingLog, Validation, checkpoint_path};
-
-/// Train a CPC model, or go on with one.
-#[derive(Debug, clap::Args)]
-pub(super) struct TrainArgs {
-    /// Folder with audio files, or a manifest.csv: its rows with split = train.
-    #[arg(long, value_name = "DIR|manifest.csv")]
-    data: PathBuf,
-    /// Where to write the model; checkpoint, log (.log.jsonl) and curves (.svg) stand beside it.
-    #[arg(long, value_name = "FILE", default_value = "runs/cpc.safetensors")]
-    out: PathBuf,
-    /// TOML file with the settings of the run (config/train.toml documents them).
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// Optimiser steps.
-    #[arg(long)]
-    steps: Option<usize>,
-    /// Shape: spectral, edge, 256 or 512.
-    #[arg(long)]
-    arch: Option<String>,
-    /// Seed of every random choice.
-    #[arg(long)]
-    seed: Option<u64>,
-    /// Begin with the weights of this model.
-    #[arg(long, value_name = "FILE")]
-    init: Option<PathBuf>,
-    /// Leave encoder and context network of `--init` as they are; make heads and negatives for them.
-    #[arg(long, requires = "init")]
-    heads_only: bool,
-    /// Leave the model of `--init` as it is; teach a critic for it, from a folder with a manifest.csv.
-    #[arg(long, requires = "init", conflicts_with_all = ["heads_only", "resume", "restart"])]
-    critic_only: bool,
-    /// Go on from the checkpoint of a run that was interrupted.
-    #[arg(long, conflicts_with = "restart")]
-    resume: bool,
-    /// Start again although there is a checkpoint.
-    #[arg(long)]
-    restart: bool,
-    /// Name in the manifest; the name of the file if left out.
-    #[arg(long)]
-    name: Option<String>,
-    /// Licence of the weights in the manifest.
-    #[arg(long, default_value = "unspecified")]
-    licence: String,
-    /// Threads of the matrix products.
-    #[arg(long, default_value_t = 2)]
-    threads: usize,
-    /// Minutes between two checkpoints.
-    #[arg(long)]
-    checkpoint_minutes: Option<f64>,
-    /// Where the model trains: cpu, or cuda[:N] in a build with that feature.
-    #[arg(long, default_value = "cpu")]
-    device: String,
-}
 
 /// Runs it.
 ///

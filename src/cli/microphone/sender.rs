@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::MicrophoneArgs;
+use super::args::MicrophoneArgs;
 use crate::capture::{Chunk, ChunkCoding, MicTopics, PcmForm};
 #[cfg(feature = "cluster")]
 use crate::cluster::{ClusterConfig, SoundPiece, SoundPublisher};

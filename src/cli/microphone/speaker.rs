@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, bounded};
 use ulid::Ulid;
 
-use super::MicrophoneArgs;
+use super::args::MicrophoneArgs;
 use super::sender::{Piece, Sender};
 use crate::capture::{
     CHUNK_HEADER, CaptureConfig, ChunkCoding, LARGEST_CHUNK, Notice, OpenSource, PcmForm, PcmFormat,
@@ -15,7 +15,7 @@ use crate::capture::{
 };
 use crate::cli::args::stop_flag;
 use crate::error::Result;
-use crate::publish::check_id;
+use crate::mqtt::check_id;
 use crate::ring::Read;
 use crate::units::to_i16;
 

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use tokio::time::{sleep, timeout_at};
 
-use super::{WatchArgs, lines};
+use super::args::WatchArgs;
+use super::lines;
 use crate::backoff::Backoff;
 use crate::error::{Error, Result};
 use crate::mqtt::BrokerAddress;

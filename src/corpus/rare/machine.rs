@@ -3,9 +3,9 @@
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
+use super::background::Background;
 use super::family::AnomalyKind;
 use super::filter::{rms, with_rms};
-use super::material::Background;
 use super::playback::ramp;
 use super::recipe::Planted;
 use crate::units::{samples_to_seconds, seconds_to_samples};

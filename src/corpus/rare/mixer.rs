@@ -3,9 +3,9 @@
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use super::background::{Background, Material};
 use super::cut::LEVEL_DBFS;
 use super::family::{ControlKind, Family};
-use super::material::{Background, Material};
 use super::playback::Playback;
 use super::recipe::{Control, Planted, SceneRecipe};
 use super::rhythm::Rhythm;

@@ -14,6 +14,7 @@
 //! [`Material`] holds the sounds, from a folder with a manifest or synthesised; [`SceneRecipe`] holds the settings. The same
 //! material, recipe and seed give the same samples.
 
+mod background;
 mod controls;
 mod cut;
 mod family;
@@ -29,11 +30,11 @@ mod rhythm;
 mod source;
 mod synthetic;
 
+pub use background::{Background, Continuity, Material};
 pub(crate) use cut::{active_part, to_level, without_padding};
 pub use family::{AnomalyKind, ControlKind, Family};
 pub(crate) use filter::rms;
 pub(crate) use foreign::plant;
-pub use material::{Background, Continuity, Material};
 pub use mixer::{Stream, StreamPlan};
 pub(crate) use playback::join;
 pub use recipe::{Control, Planted, SceneRecipe};

@@ -3,8 +3,8 @@
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
+use super::background::{Background, Continuity};
 use super::family::ControlKind;
-use super::material::{Background, Continuity};
 use super::recipe::Control;
 use crate::units::{MODEL_RATE, samples_to_seconds, seconds_to_samples};
 

@@ -3,8 +3,8 @@
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use super::background::{Background, Continuity, Material};
 use super::cut::{active_part, one_shot, to_level};
-use super::material::{Background, Continuity, Material};
 use crate::units::MODEL_RATE;
 
 const RATE: f32 = MODEL_RATE as f32;

@@ -3,6 +3,7 @@
 mod alarms;
 mod daemon_detector;
 mod estimate;
+mod heading;
 mod measure;
 mod outcome;
 mod plots;

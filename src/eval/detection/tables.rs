@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::estimate::{Areas, Interval};
+use super::heading::table;
 use super::summary::{CollectionAreas, FamilySummary, Report, Summary};
 use super::tables_of_alarms::{alarms, delays};
 
@@ -64,11 +65,6 @@ fn streams(report: &Report, out: &mut String) {
         );
     }
     out.push('\n');
-}
-
-/// The head of a table.
-pub(super) fn table(out: &mut String, columns: &[&str]) {
-    let _ = writeln!(out, "| {} |\n|{}", columns.join(" | "), " --- |".repeat(columns.len()));
 }
 
 fn over_families(report: &Report, out: &mut String) {

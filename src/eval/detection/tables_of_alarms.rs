@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use super::alarms::{AtBudget, Delay};
+use super::heading::table;
 use super::summary::{Report, Summary};
-use super::tables::table;
 use crate::corpus::rare::ControlKind;
 
 /// Recall, false alarms and controls at the budget of this number.

@@ -3,7 +3,8 @@
 use rumqttc::{AsyncClient, ConnectReturnCode, ConnectionError, Event, EventLoop, Incoming, LastWill};
 use rumqttc::{MqttOptions, Outgoing, QoS, SubscribeReasonCode, TlsConfiguration, Transport};
 
-use super::{CONNECT_S, ConnectOptions, IN_FLIGHT, LinkEvent, MAX_INCOMING, MAX_PACKET, Message, REQUESTS};
+use super::event::{LinkEvent, Message};
+use super::options::{CONNECT_S, ConnectOptions, IN_FLIGHT, MAX_INCOMING, MAX_PACKET, REQUESTS};
 
 pub(super) fn start(options: &ConnectOptions) -> (AsyncClient, EventLoop) {
     let mut to = MqttOptions::new(&options.client_id, &options.address.host, options.address.port);

@@ -7,7 +7,8 @@ use rumqttc::v5::mqttbytes::{Error as Invalid, QoS};
 use rumqttc::v5::{AsyncClient, ConnectionError, Event, EventLoop, Incoming, MqttOptions, StateError};
 use rumqttc::{Outgoing, TlsConfiguration, Transport};
 
-use super::{CONNECT_S, ConnectOptions, IN_FLIGHT, LinkEvent, MAX_PACKET, Message, REQUESTS};
+use super::event::{LinkEvent, Message};
+use super::options::{CONNECT_S, ConnectOptions, IN_FLIGHT, MAX_PACKET, REQUESTS};
 
 pub(super) fn start(options: &ConnectOptions) -> (AsyncClient, EventLoop) {
     let mut to = MqttOptions::new(&options.client_id, &options.address.host, options.address.port);

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::mqtt::check_id;
 use crate::publish::request::MAX_MUTE_S;
-use crate::publish::topics::check_id;
 
 /// Home Assistant discovery: the `[homeassistant]` table of the configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

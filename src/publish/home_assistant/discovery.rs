@@ -6,7 +6,7 @@ use super::DiscoveryConfig;
 use super::document::{DocumentBuilder, ORIGIN};
 use crate::mqtt::link::Message;
 use crate::publish::config::PublishConfig;
-use crate::publish::publisher::json;
+use crate::publish::inbound::json;
 use crate::publish::topics::Topics;
 
 /// The discovery of one node.

@@ -10,7 +10,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use redb::{ReadableTable as _, Table};
 
-use super::file::Row;
+use super::row::Row;
 
 /// A jump of the clock below this is left alone, in ms.
 const SMALLEST_STEP_MS: u64 = 60_000;

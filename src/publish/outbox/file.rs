@@ -5,34 +5,24 @@ use std::path::Path;
 
 use redb::{Database, ReadableDatabase, TableDefinition, TableError};
 
-use super::OutboxCounters;
 use super::clock::ClockBook;
+use super::counters::OutboxCounters;
+use super::row::Row;
 use crate::error::{Error, Result};
 use crate::table_file;
-
-/// Kind, topic, stream, accepted at (unix ms), payload.
-pub(super) type Row<'a> = (u8, &'a str, &'a str, u64, &'a [u8]);
 
 pub(super) const RECORDS: TableDefinition<'_, u64, Row<'static>> = TableDefinition::new("records");
 pub(super) const TALLY: TableDefinition<'_, &str, u64> = TableDefinition::new("tally");
 
-pub(super) const EVENT: u8 = 0;
-pub(super) const GAP: u8 = 1;
-
 /// Its name in errors.
 const WHAT: &str = "outbox";
 const FORMAT: u64 = 1;
-const ROW_OVERHEAD: u64 = 64;
 
 /// An opened file and its counters; `None` in a new file.
 pub(crate) struct Opened {
     pub(super) db: Database,
     pub(super) tally: Option<OutboxCounters>,
     pub(super) fresh_after_corruption: bool,
-}
-
-pub(super) fn size(row: &Row<'_>) -> u64 {
-    (row.1.len() + row.2.len() + row.4.len()) as u64 + ROW_OVERHEAD
 }
 
 pub(super) fn entries(tally: &OutboxCounters) -> [(&'static str, u64); 9] {

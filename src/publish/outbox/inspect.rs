@@ -8,9 +8,11 @@ use redb::{ReadableDatabase, TableError};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::file::{self, GAP, RECORDS};
+use super::FILE;
+use super::counters::OutboxCounters;
+use super::file::{self, RECORDS};
+use super::row::{self, GAP};
 use super::trim::rfc3339;
-use super::{FILE, OutboxCounters};
 use crate::error::{Error, Result};
 
 /// The result of [`inspect`].
@@ -62,7 +64,7 @@ pub fn inspect(dir: &Path) -> Result<Inspection> {
         if serde_json::from_slice::<serde::de::IgnoredAny>(row.4).is_err() {
             found.faults.push(format!("record {seq} of {} is no JSON document", row.2));
         }
-        bytes += file::size(row);
+        bytes += row::size(row);
         last = seq;
         Ok(())
     })?;
@@ -109,7 +111,7 @@ pub fn export(dir: &Path, out: &mut dyn Write) -> Result<u64> {
     Ok(count)
 }
 
-type Visit<'a> = dyn FnMut(u64, &file::Row<'_>) -> std::io::Result<()> + 'a;
+type Visit<'a> = dyn FnMut(u64, &row::Row<'_>) -> std::io::Result<()> + 'a;
 
 fn walk(dir: &Path, visit: &mut Visit<'_>) -> Result<OutboxCounters> {
     let path = dir.join(FILE);

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use redb::{ReadableTable, Table};
 
-use super::file::{EVENT, GAP, Row, size};
-use super::{OutboxCounters, OutboxLimits};
+use super::counters::{OutboxCounters, OutboxLimits};
+use super::row::{EVENT, GAP, Row, size};
 use crate::publish::gap::{Gap, GapReason};
 
 /// 2024-01-01: a record older than this was accepted before the clock was set, and its age means nothing.

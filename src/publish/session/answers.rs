@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use super::request_check::Found;
+use super::request_check::{Found, REQUESTS};
 use super::{
     Delivery, HomeAssistant, Link, LinkEvent, Session, SessionEvent, Slot, is_takeover, is_too_large,
 };
@@ -13,8 +13,6 @@ use crate::publish::selfcheck::Action;
 /// When a refused topic is tried again, for people.
 const EACH_MINUTE: &str = "each minute";
 const AFTER_PARDON: &str = "in 10 minutes";
-/// What requests that do not arrive are called among the faults.
-pub(super) const REQUESTS: &str = "requests";
 /// A subscription is asked for this long after the one before, where one of them ends the connection.
 const APART: Duration = Duration::from_secs(1);
 

@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
-use super::GOOD_CONNECTION;
 use crate::publish::outbox::Record;
 
+/// After a connection of this length the next pause is short again.
+pub(super) const GOOD_CONNECTION: Duration = Duration::from_secs(5);
 /// Short connections in a row after which messages go out one at a time, so that the one that ends them is found.
 const SHORT: u32 = 5;
 /// Connections that end while a topic alone is under way, after which that is left out.

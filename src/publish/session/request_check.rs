@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 use crate::mqtt::link::Message;
 
+/// What requests that do not arrive are called among the faults.
+pub(super) const REQUESTS: &str = "requests";
 /// How long the broker may take to deliver a confirmed request.
 const DELIVERY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Interval after which a lost request is sent again.

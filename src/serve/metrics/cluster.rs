@@ -1,6 +1,6 @@
 //! The figures of a worker of a cluster.
 
-use super::PrometheusText;
+use super::prometheus_text::PrometheusText;
 use crate::publish::{ClusterHealth, ClusterStreamHealth};
 
 pub(super) fn write(page: &mut PrometheusText, health: &ClusterHealth) {

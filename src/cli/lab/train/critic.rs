@@ -2,7 +2,7 @@
 
 use candle_core::Device;
 
-use super::TrainArgs;
+use super::args::TrainArgs;
 use crate::cli::args::{stdout, stop_flag};
 use crate::cli::lab::bar::{bar, show_on};
 use crate::config::TrainConfig;
