@@ -13,7 +13,7 @@ use cpal::traits::{DeviceTrait, HostTrait};
 
 use super::config::CaptureConfig;
 use super::intake::Intake;
-use super::link::{SourceChange, SourceLink, retries};
+use super::link::{ReportedState, SourceLink, retries};
 use super::names::{self, InputInfo};
 use super::rate::RateCheck;
 use super::stable;
@@ -112,7 +112,7 @@ pub(super) fn check(name: &str, capture: &CaptureConfig) -> Result<()> {
 pub(super) fn run(name: &str, capture: &CaptureConfig, intake: Intake, link: &SourceLink) {
     let mut callback_state =
         Box::new(CallbackState { intake, timeline: Timeline::default(), rate: RateCheck::default() });
-    let mut reported: Option<String> = None;
+    let mut reported = ReportedState::default();
     let mut delay = retries();
     while !link.stopping() {
         silence_libasound();
@@ -121,12 +121,11 @@ pub(super) fn run(name: &str, capture: &CaptureConfig, intake: Intake, link: &So
         link.counters.opening.store(false, Ordering::Relaxed);
         let returned = match attempt {
             Ok(session) => {
-                link.notify(SourceChange::Online { description: session.description().to_owned() });
-                reported = None;
+                reported.online(link, || session.description().to_owned());
                 delay.reset();
                 let loss = session.watch(link);
                 if let Some(DeviceLoss { reason, wrong_rate }) = loss {
-                    link.report_offline(&mut reported, format!("{name}: {reason}"));
+                    reported.offline(link, format!("{name}: {reason}"));
                     if wrong_rate {
                         delay.set(WRONG_RATE_RETRY);
                     }
@@ -134,7 +133,7 @@ pub(super) fn run(name: &str, capture: &CaptureConfig, intake: Intake, link: &So
                 session.close()
             }
             Err((e, returned)) => {
-                link.report_offline(&mut reported, format!("{e} ({})", e.fix()));
+                reported.offline(link, format!("{e} ({})", e.fix()));
                 returned
             }
         };

@@ -51,7 +51,7 @@ pub(super) struct Opening<'a> {
     pub(super) source: &'a SourceConfig,
     pub(super) capture: &'a CaptureConfig,
     /// The microphones on the broker, where there are any.
-    pub(super) air: Option<&'a MqttAudioInput>,
+    pub(super) microphones: Option<&'a MqttAudioInput>,
     /// Makes a ring a stream, for sound of this rate in Hz.
     pub(super) rings: &'a dyn Fn(u32) -> Result<(Intake, Vec<RingReader>)>,
     /// The connection to the supervisor.

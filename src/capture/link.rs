@@ -119,14 +119,6 @@ impl SourceLink {
         }
     }
 
-    /// Notifies that the source is offline, once for each cause: `reported` is the cause of the last notice.
-    pub(super) fn report_offline(&self, reported: &mut Option<String>, reason: String) {
-        if reported.as_ref() != Some(&reason) {
-            self.notify(SourceChange::Offline { reason: reason.clone() });
-            *reported = Some(reason);
-        }
-    }
-
     /// Whether the source is to stop. Each call counts as a sign of life.
     pub(super) fn stopping(&self) -> bool {
         self.counters.beats.fetch_add(1, Ordering::Relaxed);
@@ -143,5 +135,40 @@ impl SourceLink {
             thread::park_timeout(left.min(NAP));
         }
         false
+    }
+}
+
+/// The last report of a source about itself, so that each change is reported once.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) enum ReportedState {
+    /// Nothing yet, or that another node analyses it.
+    #[default]
+    Nothing,
+    /// It is online.
+    Online,
+    /// It is offline, because of this.
+    Offline(String),
+}
+
+impl ReportedState {
+    /// Reports that the source is online, unless that is known.
+    pub(super) fn online(&mut self, link: &SourceLink, description: impl FnOnce() -> String) {
+        if *self != Self::Online {
+            link.notify(SourceChange::Online { description: description() });
+            *self = Self::Online;
+        }
+    }
+
+    /// Reports that the source is offline, once for each cause.
+    pub(super) fn offline(&mut self, link: &SourceLink, reason: String) {
+        if !matches!(self, Self::Offline(known) if *known == reason) {
+            link.notify(SourceChange::Offline { reason: reason.clone() });
+            *self = Self::Offline(reason);
+        }
+    }
+
+    /// Whether the last report was that it is offline.
+    pub(super) fn is_offline(&self) -> bool {
+        matches!(self, Self::Offline(_))
     }
 }

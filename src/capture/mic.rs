@@ -24,7 +24,7 @@ pub use topics::MicTopics;
 use super::config::SourceConfig;
 use super::driver::{Opened, Opening, SourceDriver, USUAL_RATE};
 use super::intake::Intake;
-use super::link::{SourceChange, SourceLink};
+use super::link::{ReportedState, SourceChange, SourceLink};
 use super::pcm::decode;
 use super::timeline::Timeline;
 use crate::error::{Error, Result};
@@ -69,10 +69,10 @@ impl SourceDriver for MicDriver {
     }
 
     fn open(self: Box<Self>, opening: Opening<'_>) -> Result<Opened> {
-        let air = needed(opening.air)?;
+        let microphones = needed(opening.microphones)?;
         let (way, posts) = bounded(QUEUE);
         let (intake, readers) = (opening.rings)(USUAL_RATE)?;
-        air.listen(&self.0, &way);
+        microphones.listen(&self.0, &way);
         let link = opening.link;
         let opened = Opened::new(readers, move || run(&self.0, &posts, intake, &link));
         Ok(Opened { mic: Some(way), ..opened })
@@ -87,7 +87,7 @@ fn run(id: &str, posts: &Receiver<Incoming>, intake: Intake, link: &SourceLink) 
         link,
         reorder: ReorderBuffer::default(),
         timeline: Timeline::default(),
-        reported: ReportedState::Nothing,
+        reported: ReportedState::default(),
     };
     let mut steps = Vec::new();
     let (mut last_received, mut rests, mut away) = (Instant::now(), false, None::<String>);
@@ -103,7 +103,7 @@ fn run(id: &str, posts: &Receiver<Incoming>, intake: Intake, link: &SourceLink) 
             Ok(Incoming::ByOtherPath) => {
                 (rests, away) = (false, None);
                 last_received = Instant::now();
-                receiver.report_online(|| format!("microphone {id}, stored by the cluster"));
+                receiver.reported.online(link, || format!("microphone {id}, stored by the cluster"));
             }
             Ok(Incoming::Disconnected(reason)) => away = Some(format!("the broker is away ({reason})")),
             Ok(Incoming::Refused(reason)) => away = Some(reason.to_string()),
@@ -127,12 +127,6 @@ fn run(id: &str, posts: &Receiver<Incoming>, intake: Intake, link: &SourceLink) 
             });
         }
     }
-}
-
-enum ReportedState {
-    Nothing,
-    Online,
-    Offline(String),
 }
 
 struct ChunkReceiver<'a> {
@@ -187,7 +181,7 @@ impl ChunkReceiver<'_> {
     fn sound(&mut self, piece: &Piece) {
         let (rate, channels) = (self.intake.rate(), self.intake.channels());
         let id = self.id;
-        self.report_online(|| format!("microphone {id} {rate} Hz {channels} ch"));
+        self.reported.online(self.link, || format!("microphone {id} {rate} Hz {channels} ch"));
         let length = Duration::from_secs_f64(piece.frames as f64 / f64::from(self.intake.rate().max(1)));
         let captured = piece.at.checked_sub(length).unwrap_or(piece.at);
         let frames = usize::try_from(piece.frames).unwrap_or(usize::MAX);
@@ -199,13 +193,6 @@ impl ChunkReceiver<'_> {
         self.intake.take(&piece.samples);
     }
 
-    fn report_online(&mut self, description: impl FnOnce() -> String) {
-        if !matches!(self.reported, ReportedState::Online) {
-            self.link.notify(SourceChange::Online { description: description() });
-            self.reported = ReportedState::Online;
-        }
-    }
-
     fn rest(&mut self, node: Option<&str>) {
         let Some(node) = node else {
             return self.report_offline(format!("microphone {}: no worker analyses it yet", self.id));
@@ -215,11 +202,6 @@ impl ChunkReceiver<'_> {
     }
 
     fn report_offline(&mut self, reason: String) {
-        let mut reported = match std::mem::replace(&mut self.reported, ReportedState::Nothing) {
-            ReportedState::Offline(reason) => Some(reason),
-            _ => None,
-        };
-        self.link.report_offline(&mut reported, reason);
-        self.reported = reported.map_or(ReportedState::Nothing, ReportedState::Offline);
+        self.reported.offline(self.link, reason);
     }
 }

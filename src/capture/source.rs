@@ -67,12 +67,12 @@ pub fn open(source: &SourceConfig, capture: &CaptureConfig, notices: Sender<Noti
 /// The same with microphones on the broker.
 ///
 /// # Errors
-/// As [`open`], and for such a microphone where there is no `air`.
+/// As [`open`], and for such a microphone where there are no `microphones`.
 pub fn open_with(
     source: &SourceConfig,
     capture: &CaptureConfig,
     notices: Sender<Notice>,
-    air: Option<&MqttAudioInput>,
+    microphones: Option<&MqttAudioInput>,
 ) -> Result<OpenSource> {
     capture.validate()?;
     start_driver(source.driver()?, (source, capture), notices, air)
@@ -103,7 +103,8 @@ pub(super) fn start_driver(
         Ok((Intake::new(writers, pick.clone(), Arc::clone(&counters))?, readers))
     };
     let name = driver.name();
-    let Opened { readers, work, mic } = driver.open(Opening { source, capture, air, rings: &rings, link })?;
+    let Opened { readers, work, mic } =
+        driver.open(Opening { source, capture, microphones, rings: &rings, link })?;
     let thread = start(&id, work)?;
     let feeds = ids.into_iter().zip(readers).map(|(id, reader)| StreamFeed { id, reader }).collect();
     let handle = SourceHandle { stop, wake: thread.thread().clone(), thread: Some(thread) };

@@ -12,7 +12,7 @@ use super::config::SourceConfig;
 use super::driver::{Opened, Opening, SourceDriver};
 use super::flow::FlowMonitor;
 use super::intake::Intake;
-use super::link::{SourceChange, SourceLink};
+use super::link::{ReportedState, SourceChange, SourceLink};
 use super::pcm::{PcmForm, decode};
 use crate::audio_file::{AudioReader, container, frames};
 use crate::error::Result;
@@ -91,7 +91,7 @@ pub(super) fn run(
         clock: None,
         frames: 0,
         quiet: Instant::now(),
-        offline: false,
+        reported: ReportedState::Online,
         flow: FlowMonitor::new(SILENT, rate),
     };
     let failure = match read_pieces(input) {
@@ -114,7 +114,7 @@ struct Pipe<'a> {
     frames: u64,
     /// When the last piece was done with.
     quiet: Instant,
-    offline: bool,
+    reported: ReportedState,
     flow: FlowMonitor,
 }
 
@@ -168,10 +168,8 @@ impl Pipe<'_> {
     }
 
     fn be_quiet(&mut self) {
-        if self.quiet.elapsed() >= SILENT && !std::mem::replace(&mut self.offline, true) {
-            self.link.notify(SourceChange::Offline {
-                reason: format!("stdin: no sound for {} s", SILENT.as_secs()),
-            });
+        if self.quiet.elapsed() >= SILENT && !self.reported.is_offline() {
+            self.reported.offline(self.link, format!("stdin: no sound for {} s", SILENT.as_secs()));
         }
     }
 
@@ -181,17 +179,15 @@ impl Pipe<'_> {
         let now = Instant::now();
         if frames > 0 {
             self.keep_time(frames);
-            if self.flow.take(frames as usize, now) && std::mem::take(&mut self.offline) {
+            if self.flow.take(frames as usize, now) {
                 let (rate, channels) = (self.intake.rate(), self.intake.channels());
-                self.link
-                    .notify(SourceChange::Online { description: format!("stdin {rate} Hz {channels} ch") });
+                self.reported.online(self.link, || format!("stdin {rate} Hz {channels} ch"));
             }
         }
-        if self.flow.begins_to_trickle(now).is_some() && !std::mem::replace(&mut self.offline, true) {
+        if self.flow.begins_to_trickle(now).is_some() && !self.reported.is_offline() {
             let rate = self.intake.rate();
-            self.link.notify(SourceChange::Offline {
-                reason: format!("stdin: less than a quarter of {rate} samples a second come"),
-            });
+            let reason = format!("stdin: less than a quarter of {rate} samples a second come");
+            self.reported.offline(self.link, reason);
         }
         let going = self.intake.take_blocking(samples, || !self.link.stopping());
         if now.elapsed() >= ROUND {
@@ -212,7 +208,7 @@ impl Pipe<'_> {
         let clock = self.clock.get_or_insert(Clock { begun: captured, frames: 0 });
         let due = clock.begun + length(clock.frames);
         let behind = captured.saturating_duration_since(due);
-        if self.offline && behind > AHEAD {
+        if self.reported.is_offline() && behind > AHEAD {
             let lost = (behind.as_secs_f64() * rate).round() as u64;
             self.intake.mark_gap(lost);
             clock.frames += lost;

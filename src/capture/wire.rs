@@ -24,7 +24,7 @@ use super::config::{RtspTransport, SourceConfig};
 use super::driver::{Opened, Opening, SourceDriver};
 use super::flow::FlowMonitor;
 use super::intake::Intake;
-use super::link::{LAST_RETRY, SourceChange, SourceLink, retries};
+use super::link::{LAST_RETRY, ReportedState, SourceLink, retries};
 use super::pcm::PcmForm;
 use crate::error::Result;
 use crate::mqtt::slug;
@@ -86,7 +86,8 @@ fn run(address: &Address, (form, transport): (PcmForm, RtspTransport), intake: I
     // ffmpeg makes the rate that it is asked for
     let measured = !matches!(address, Address::Ffmpeg(_));
     let receiver = PcmReceiver::new(form, intake, link, measured);
-    let mut source = NetworkSource { address, form, receiver, link, offline: None, transcoded: None };
+    let mut source =
+        NetworkSource { address, form, receiver, link, reported: ReportedState::default(), transcoded: None };
     let mut delay = retries();
     while !link.stopping() {
         let end = match Connection::open(address, form, transport) {
@@ -115,8 +116,7 @@ struct NetworkSource<'a> {
     form: PcmForm,
     receiver: PcmReceiver<'a>,
     link: &'a SourceLink,
-    /// The last reported reason of silence.
-    offline: Option<String>,
+    reported: ReportedState,
     /// Bytes that the last connection gave by way of ffmpeg, until it ended.
     transcoded: Option<u64>,
 }
@@ -138,7 +138,7 @@ impl NetworkSource<'_> {
                         self.receiver.pause();
                     } else if self.receiver.completes_a_frame(bytes) {
                         // reported first, since paced sound may wait
-                        self.report_online(received);
+                        self.report_online();
                         received = true;
                     }
                     self.receiver.take(bytes, pace)
@@ -171,7 +171,7 @@ impl NetworkSource<'_> {
             };
             let now = Instant::now();
             if frames > 0 && flow.take(frames, now) {
-                self.report_online(received);
+                self.report_online();
                 received = true;
             }
             if let Some(missing) = flow.begins_to_trickle(now).filter(|_| received) {
@@ -187,9 +187,9 @@ impl NetworkSource<'_> {
             }
             let quiet = flow.quiet(now);
             let (limit, after) = (if received { limits.lost } else { limits.first }, limits.quiet);
-            if quiet >= after && (received || self.offline.is_none()) {
+            if quiet >= after && (received || !self.reported.is_offline()) {
                 let complaint = self.receiver.complaint().or_else(|| connection.complaint());
-                if received && self.offline.is_none() {
+                if received && !self.reported.is_offline() {
                     self.receiver.pause();
                 }
                 let complaint = complaint.map(|complaint| format!("; {complaint}")).unwrap_or_default();
@@ -216,19 +216,13 @@ impl NetworkSource<'_> {
         ConnectionEnd::Over
     }
 
-    /// Reports that the source is online, at a change.
-    fn report_online(&mut self, received: bool) {
-        if received && self.offline.is_none() {
-            return;
-        }
-        let PcmForm { rate, channels, format } = self.form;
-        let description = format!("{} {rate} Hz {channels} ch {format:?}", self.address);
-        self.link.notify(SourceChange::Online { description });
-        self.offline = None;
+    fn report_online(&mut self) {
+        let (address, PcmForm { rate, channels, format }) = (self.address, self.form);
+        self.reported.online(self.link, || format!("{address} {rate} Hz {channels} ch {format:?}"));
     }
 
     fn report_offline(&mut self, reason: String) {
-        self.link.report_offline(&mut self.offline, reason);
+        self.reported.offline(self.link, reason);
     }
 }
 

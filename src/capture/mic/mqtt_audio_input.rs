@@ -36,8 +36,8 @@ impl MqttAudioInput {
 }
 
 /// The error of a microphone without an MQTT client.
-pub(in crate::capture) fn needed(air: Option<&MqttAudioInput>) -> Result<&MqttAudioInput> {
-    air.ok_or_else(|| {
+pub(in crate::capture) fn needed(microphones: Option<&MqttAudioInput>) -> Result<&MqttAudioInput> {
+    microphones.ok_or_else(|| {
         Error::config(
             "a source names a microphone on the broker (`mqtt`), and no broker is configured",
             "set `broker` in [publish]; it needs a program that was built with the feature `mqtt`",
