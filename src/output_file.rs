@@ -7,7 +7,7 @@
 use std::ffi::OsString;
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Component, Path, PathBuf};
 
 /// Names that are tried for the file beside.
@@ -188,6 +188,27 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.write_all(bytes)?;
     sync(&file)?;
     output.keep()
+}
+
+/// Puts `bytes` at `path` by way of `part`, for files of the program's own folders: only this user can read them, and what a kill leaves
+/// has a name by which the program finds it again.
+///
+/// # Errors
+/// When the disk refuses; nothing is left at `part` then.
+pub fn write_private(path: &Path, part: &Path, bytes: &[u8]) -> io::Result<()> {
+    // one that was left behind may have been made with other permissions
+    let _ = std::fs::remove_file(part);
+    let mut options = OpenOptions::new();
+    let written = options.write(true).create_new(true).mode(0o600).open(part).and_then(|mut file| {
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        std::fs::rename(part, path)
+    });
+    if written.is_err() {
+        // of a full disk
+        let _ = std::fs::remove_file(part);
+    }
+    written
 }
 
 /// Brings a file to the disk; a pipe or a device has none.

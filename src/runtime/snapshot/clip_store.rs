@@ -1,15 +1,16 @@
 //! The store of snapshots on the disk, of limited size.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use ulid::Ulid;
 
 use super::FOLDER;
 use crate::error::{Error, Result};
+use crate::output_file::write_private;
 
 /// Ending of a file that is being written.
 const PART: &str = "part";
@@ -66,14 +67,7 @@ impl ClipStore {
         for (ending, bytes) in files {
             let path = folder.join(format!("{id}.{ending}"));
             let part = folder.join(format!("{id}.{ending}.{PART}"));
-            let written = private_file(&part)
-                .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
-                .and_then(|()| fs::rename(&part, &path));
-            if let Err(error) = written {
-                // removes the partial file of a full disk
-                let _ = fs::remove_file(&part);
-                return Err(error);
-            }
+            write_private(&path, &part, bytes)?;
             self.count(stream, id, path, bytes.len() as u64);
         }
         Ok(())
@@ -139,13 +133,6 @@ impl ClipStore {
 /// open.
 fn private_folder(path: &Path) -> io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
-}
-
-/// Creates a file that only this user can read: it may hold voices.
-fn private_file(path: &Path) -> io::Result<File> {
-    // one that was left behind may have been made with other permissions
-    let _ = fs::remove_file(path);
-    File::options().write(true).create_new(true).mode(0o600).open(path)
 }
 
 fn entries(folder: &Path) -> io::Result<impl Iterator<Item = io::Result<fs::DirEntry>> + use<>> {
@@ -250,10 +237,11 @@ mod tests {
         let state = tempfile::tempdir().unwrap();
         let folder = state.path().join(FOLDER).join("mic");
         private_folder(&folder).unwrap();
-        let path = folder.join("x.wav");
-        fs::write(&path, "left behind").unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
-        private_file(&path).unwrap();
+        let (path, part) = (folder.join("x.wav"), folder.join("x.wav.part"));
+        fs::write(&part, "left behind").unwrap();
+        fs::set_permissions(&part, fs::Permissions::from_mode(0o644)).unwrap();
+        write_private(&path, &part, b"new").unwrap();
+        assert!(!part.exists());
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!((mode(&folder), mode(&state.path().join(FOLDER)), mode(&path)), (0o700, 0o700, 0o600));
     }
