@@ -45,6 +45,27 @@ pub struct Row {
     pub cells: Vec<Option<Cell>>,
 }
 
+/// Which figures of a table are good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Best {
+    /// High ones.
+    Highest,
+    /// Low ones.
+    Lowest,
+    /// High ones in some columns, low ones in others: none is marked.
+    Mixed,
+}
+
+impl Best {
+    fn is_no_worse(self, a: f64, b: f64) -> bool {
+        match self {
+            Self::Highest => a >= b,
+            Self::Lowest => a <= b,
+            Self::Mixed => false,
+        }
+    }
+}
+
 /// Rows × columns.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Table {
@@ -57,10 +78,10 @@ pub struct Table {
 }
 
 impl Table {
-    /// The table in Markdown, figures with `decimals` places, the best mean of each column in bold. The spread is
+    /// The table in Markdown, figures with `decimals` places, the `best` mean of each column in bold. The spread is
     /// shown where there was more than one run.
     #[must_use]
-    pub fn markdown(&self, decimals: usize) -> String {
+    pub fn markdown(&self, decimals: usize, best: Best) -> String {
         let mut grid = vec![vec![String::new()]];
         if let Some(head) = grid.first_mut() {
             head.extend(self.columns.iter().cloned());
@@ -71,9 +92,9 @@ impl Table {
                 line.push(cell.as_ref().map_or_else(
                     || "–".to_owned(),
                     |cell| {
-                        let best = self.rows.iter().filter_map(|r| r.cells.get(column)?.as_ref());
-                        let best = best.map(|c| c.mean).fold(f64::NEG_INFINITY, f64::max);
-                        show(cell, decimals, cell.mean >= best)
+                        let others = self.rows.iter().filter_map(|r| r.cells.get(column)?.as_ref());
+                        let is_best = others.map(|c| c.mean).all(|other| best.is_no_worse(cell.mean, other));
+                        show(cell, decimals, is_best)
                     },
                 ));
             }
@@ -131,7 +152,8 @@ t, %
 | one | 2.0 ± 1.4 | – |
 | two | **4.0**   | – |
 ";
-        assert_eq!(table.markdown(1), expected);
+        assert_eq!(table.markdown(1, Best::Highest), expected);
+        assert!(table.markdown(1, Best::Lowest).contains("| one | **2.0** ± 1.4 | – |"));
         let back: Table = serde_json::from_str(&serde_json::to_string(&table).unwrap()).unwrap();
         assert_eq!(back, table);
     }

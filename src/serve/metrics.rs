@@ -315,9 +315,43 @@ fn views(page: &mut PrometheusText, dashboard: &DashboardState) {
     for (name, help, of) in FIGURES {
         page.head(name, "gauge", help);
         for view in &dashboard.streams {
-            if let Some(value) = of(view) {
+            // of a stream that is offline the last second is long past
+            if let Some(value) = of(view).filter(|_| view.is_online()) {
                 page.row(name, &[("stream", &view.id)], value);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::publish::{Availability, Score, Watching};
+    use crate::serve::{NodeInfo, UiEvent};
+
+    #[test]
+    fn a_stream_that_is_offline_has_no_last_score() {
+        let mut dashboard =
+            DashboardState::new(NodeInfo { streams: vec!["hall".to_owned()], ..NodeInfo::default() });
+        let score = Score {
+            t_s: 1.0,
+            time: String::new(),
+            surprise: None,
+            novelty: None,
+            level_dbfs: -60.0,
+            p: Some(0.01),
+            score: Some(2.0),
+            state: Watching::Watching,
+            learning: None,
+        };
+        let mut shown = |event| {
+            dashboard.take(event);
+            let page = text(&Health::default(), &dashboard, StoreHealth::default(), 0);
+            page.contains("cpc_stream_score{stream=\"hall\"} 2\n")
+        };
+        let presence = |availability| UiEvent::Presence { stream: "hall".into(), availability };
+        assert!(!shown(presence(Availability::online())));
+        assert!(shown(UiEvent::Second { stream: 0, score }));
+        assert!(!shown(presence(Availability::offline("unplugged"))));
     }
 }

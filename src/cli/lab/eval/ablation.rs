@@ -17,7 +17,7 @@ use crate::eval::features::{Features, untrained};
 use crate::eval::foreign::foreign_auc;
 use crate::eval::plot::bars;
 use crate::eval::probe::validated;
-use crate::eval::table::{Cell, Row, Table};
+use crate::eval::table::{Best, Cell, Row, Table};
 use crate::model::{Cpc, DataCard, WINDOW};
 use crate::predict::Negatives;
 use crate::train::{Start, Trainer};
@@ -126,7 +126,7 @@ impl What {
 }
 
 #[derive(Debug, Serialize)]
-struct Report {
+struct AblationReport {
     what: &'static str,
     steps: usize,
     seeds: u64,
@@ -172,9 +172,9 @@ pub(super) fn run(args: &AblationArgs, set: SetThreads) -> Result<()> {
         table.rows.push(row(format!("{name}, {minutes:.1} min"), &runs));
     }
     bar.finish_and_clear();
-    let report = Report { what: args.what.name(), steps: base.steps, seeds: args.seeds, table };
+    let report = AblationReport { what: args.what.name(), steps: base.steps, seeds: args.seeds, table };
     let json = serde_json::to_string_pretty(&report).map_err(|e| Error::internal(e.to_string()))?;
-    let mut text = report.table.markdown(2);
+    let mut text = report.table.markdown(2, Best::Highest);
     for line in left_out {
         text += &format!("\n- left out: {line}");
     }

@@ -15,6 +15,7 @@ use crate::error::{Error, Result};
 use crate::eval::features::Features;
 use crate::eval::labels::{LabelsTable, Options, measure, space_of};
 use crate::eval::sounds_in_sites::scenes;
+use crate::eval::table::Best;
 use crate::event_store::EventsConfig;
 use crate::model::write_label_space;
 
@@ -53,7 +54,7 @@ pub(in crate::cli) struct LabelsArgs {
 
 /// All that the command says.
 #[derive(Debug, Serialize)]
-struct Report {
+struct LabelReport {
     #[serde(flatten)]
     table: LabelsTable,
     model: String,
@@ -102,7 +103,7 @@ pub(super) fn run(args: &LabelsArgs, set: SetThreads) -> Result<()> {
     };
     let table = measure(&clips, &columns, (&features, &scenes), &options, &mut show)?;
     bar.finish_and_clear();
-    let report = Report {
+    let report = LabelReport {
         table,
         model: manifest.name,
         sha256: manifest.sha256,
@@ -119,11 +120,16 @@ pub(super) fn run(args: &LabelsArgs, set: SetThreads) -> Result<()> {
     stdout().line(format_args!("{}", if args.json { json } else { text }.trim_end()))
 }
 
-fn markdown(report: &Report) -> String {
+fn markdown(report: &LabelReport) -> String {
     let LabelsTable { columns, episodes, accuracy, auroc, labelled, mislabelled, thresholds, sites } =
         &report.table;
-    let tables = [accuracy, auroc, labelled, mislabelled].map(|table| table.markdown(1));
-    let mut text = format!("{}\n{}\n", tables.join("\n"), thresholds.markdown(2));
+    let tables = [accuracy, auroc, labelled].map(|table| table.markdown(1, Best::Highest));
+    let mut text = format!(
+        "{}\n{}\n{}\n",
+        tables.join("\n"),
+        mislabelled.markdown(1, Best::Lowest),
+        thresholds.markdown(2, Best::Lowest)
+    );
     let _ = writeln!(
         text,
         "Mean ± standard deviation over {episodes} episodes; in each, half of the labels are known by examples of split = train, and \
@@ -135,9 +141,9 @@ fn markdown(report: &Report) -> String {
         text,
         "{}\n{}\n{}\nForeign sounds at −3 to +21 dB over a site, each twice: compared as the daemon compares, without what they have in common \
          with quiet seconds of the site, and with it.\n",
-        sites.auroc.markdown(1),
-        sites.alike.markdown(1),
-        sites.with_site.markdown(1),
+        sites.auroc.markdown(1, Best::Highest),
+        sites.alike.markdown(1, Best::Mixed),
+        sites.with_site.markdown(1, Best::Mixed),
     );
     for column in columns {
         let _ = writeln!(

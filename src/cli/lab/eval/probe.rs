@@ -14,6 +14,7 @@ use crate::eval::features::Features;
 use crate::eval::plot::bars;
 use crate::eval::probe::{Options, ProbeTable, measure};
 use crate::eval::supervised;
+use crate::eval::table::Best;
 use crate::model::Architecture;
 
 /// Measure how well linear probes read classes, words and speakers from frozen features.
@@ -45,7 +46,7 @@ pub(in crate::cli) struct ProbeArgs {
 
 /// All that the command says.
 #[derive(Debug, Serialize)]
-struct Report {
+struct ProbeReport {
     #[serde(flatten)]
     table: ProbeTable,
     models: Vec<ModelCard>,
@@ -77,7 +78,7 @@ pub(super) fn run(args: &ProbeArgs, set: SetThreads) -> Result<()> {
         table.push(&supervised::row(&clips, &columns, shape, steps, &options, &mut show)?);
     }
     bar.finish_and_clear();
-    let report = Report { table, models, clips: clips.len(), left_out };
+    let report = ProbeReport { table, models, clips: clips.len(), left_out };
     let json = serde_json::to_string_pretty(&report).map_err(|e| Error::internal(e.to_string()))?;
     let text = markdown(&report);
     if let Some(folder) = &args.out {
@@ -156,9 +157,9 @@ pub(super) fn clips_and_columns(
     if columns.is_empty() { Err(none(&left_out)) } else { Ok((clips, columns, left_out)) }
 }
 
-fn markdown(report: &Report) -> String {
+fn markdown(report: &ProbeReport) -> String {
     let ProbeTable { columns, seeds, mean_std, mean, .. } = &report.table;
-    let mut text = format!("{}\n{}\n", mean_std.markdown(1), mean.markdown(1));
+    let mut text = format!("{}\n{}\n", mean_std.markdown(1, Best::Highest), mean.markdown(1, Best::Highest));
     let _ = writeln!(
         text,
         "Mean ± standard deviation over {seeds} runs; each draws other random weights (rows \"random\") and another \
