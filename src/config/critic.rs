@@ -8,8 +8,9 @@ use crate::critic::Channel;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct CriticTraining {
-    /// Generated scenes of some four minutes each: a site, then foreign sounds in it.
-    pub lessons: usize,
+    /// Generated scenes of some four minutes each: a site, then foreign sounds in it. `lessons` is its name of before.
+    #[serde(alias = "lessons")]
+    pub scenes: usize,
     /// Optimiser steps; 0 for no critic.
     pub steps: usize,
     /// Windows of 5 s a step.
@@ -23,7 +24,7 @@ pub struct CriticTraining {
 impl Default for CriticTraining {
     fn default() -> Self {
         Self {
-            lessons: 1600,
+            scenes: 1600,
             steps: 3000,
             batch: 32,
             learning_rate: 0.003,

@@ -268,7 +268,7 @@ impl TrainConfig {
             ("augment.dropout", share(augment.dropout), "within 0..=1"),
             ("augment.dropout_ms", (1.0..=500.0).contains(&augment.dropout_ms), "1 to 500"),
             ("augment.clip", share(augment.clip), "within 0..=1"),
-            ("critic.lessons", (24..=100_000).contains(&self.critic.lessons), "24 to 100000"),
+            ("critic.scenes", (24..=100_000).contains(&self.critic.scenes), "24 to 100000"),
             ("critic.batch", (1..=4096).contains(&self.critic.batch), "1 to 4096"),
             (
                 "critic.learning_rate",

@@ -82,18 +82,18 @@ pub fn train_critic(
     let shape = CriticConfig::edge(config.channels.clone());
     let width = manifest.frame_shape().context;
     let done = AtomicUsize::new(0);
-    let notes = (0..config.lessons as u64)
+    let notes = (0..config.scenes as u64)
         .into_par_iter()
         .map(|number| {
             if stopped() {
                 return Err(refuse());
             }
             let notes = scene_features(cpc, width, &shape.channels, &dataset.scene(seed, number, false))?;
-            progress("scenes", done.fetch_add(1, Ordering::Relaxed) + 1, config.lessons);
+            progress("scenes", done.fetch_add(1, Ordering::Relaxed) + 1, config.scenes);
             Ok((number, notes))
         })
         .collect::<Result<Vec<_>>>()?;
-    let plain = (0..(config.lessons / PLAIN_EVERY) as u64)
+    let plain = (0..(config.scenes / PLAIN_EVERY) as u64)
         .into_par_iter()
         .map(|number| {
             if stopped() {

@@ -44,7 +44,7 @@ fn a_critic_is_trained_and_stored_in_the_model_file() {
     let data = home.path().join("data");
     std::fs::create_dir(&data).unwrap();
     corpus(&data);
-    let settings = "[critic]\nlessons = 24\nsteps = 60\nbatch = 8\nchannels = [\"half\", \"unexpected\"]\n";
+    let settings = "[critic]\nscenes = 24\nsteps = 60\nbatch = 8\nchannels = [\"half\", \"unexpected\"]\n";
     std::fs::write(home.path().join("train.toml"), settings).unwrap();
     let model = concat!(env!("CARGO_MANIFEST_DIR"), "/models/cpc-edge.safetensors");
     let arguments = ["train", "--critic-only", "--init", model, "--data", "data", "--config", "train.toml"];

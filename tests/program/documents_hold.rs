@@ -163,8 +163,8 @@ fn figures_of_the_readme_have_a_source() {
     let source: BTreeSet<&str> = figure.find_iter(&evaluation).map(|found| found.as_str()).collect();
     let figures: Vec<&str> = figure.find_iter(section).map(|found| found.as_str()).collect();
     assert!(figures.len() >= 10, "{figures:?}");
-    let strange: Vec<_> = figures.iter().filter(|figure| !source.contains(**figure)).collect();
-    assert!(strange.is_empty(), "docs/evaluation.md does not say where these come from: {strange:?}");
+    let unknown: Vec<_> = figures.iter().filter(|figure| !source.contains(**figure)).collect();
+    assert!(unknown.is_empty(), "docs/evaluation.md does not say where these come from: {unknown:?}");
 }
 
 #[test]

@@ -1,15 +1,15 @@
 //! The servers of a cluster.
 
+use super::finding::DoctorReport;
 #[cfg(feature = "cluster")]
 use super::finding::Finding;
-use super::finding::Report;
 use crate::config::Config;
 use crate::error::Result;
 
 const CHECK: &str = "cluster";
 
 #[cfg(feature = "cluster")]
-pub(super) fn check(config: &Config, report: &mut Report) -> Result<()> {
+pub(super) fn check(config: &Config, report: &mut DoctorReport) -> Result<()> {
     if !config.cluster.is_on() {
         return Ok(());
     }
@@ -27,7 +27,7 @@ pub(super) fn check(config: &Config, report: &mut Report) -> Result<()> {
 }
 
 #[cfg(not(feature = "cluster"))]
-pub(super) fn check(_: &Config, _: &mut Report) -> Result<()> {
+pub(super) fn check(_: &Config, _: &mut DoctorReport) -> Result<()> {
     let _ = CHECK;
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! The checks, in their order.
 
 use super::super::run::RunArgs;
-use super::finding::{Finding, Report};
+use super::finding::{DoctorReport, Finding};
 use super::{broker, clock, cluster, gpu, http, limits, model, settings, sources, state, unit};
 use crate::error::Result;
 
@@ -28,7 +28,7 @@ const FIRST_STEPS: [&str; 5] = [
 /// # Errors
 /// An error of the kind of the first failure.
 pub(in crate::cli) fn run(args: &DoctorArgs) -> Result<()> {
-    let mut report = Report::new(args.json);
+    let mut report = DoctorReport::new(args.json);
     let (finding, config) = settings::check(&args.run);
     report.add(finding)?;
     match config {

@@ -67,14 +67,14 @@ impl fmt::Display for Finding {
 
 /// All that was found. For people each finding is printed as it comes, since some take seconds.
 #[derive(Debug)]
-pub(super) struct Report {
+pub(super) struct DoctorReport {
     json: bool,
     findings: Vec<Finding>,
     /// First steps, where nothing is configured.
     pub(super) next: Vec<&'static str>,
 }
 
-impl Report {
+impl DoctorReport {
     pub(super) fn new(json: bool) -> Self {
         Self { json, findings: Vec::new(), next: Vec::new() }
     }
@@ -138,10 +138,10 @@ mod tests {
 
     #[test]
     fn the_first_failure_decides() {
-        let mut report = Report::new(true);
+        let mut report = DoctorReport::new(true);
         report.add(Finding::ok("clock", "synchronised")).unwrap();
         report.add(Finding::warn("unit", "not running", "start it")).unwrap();
-        Report { json: true, findings: report.findings.clone(), next: Vec::new() }.end().unwrap();
+        DoctorReport { json: true, findings: report.findings.clone(), next: Vec::new() }.end().unwrap();
         report.add(Finding::fail("device hw:7", &Error::device("it is not there", "plug it in"))).unwrap();
         report.add(Finding::fail("broker", &Error::broker("nobody listens", "start it"))).unwrap();
         let error = report.end().unwrap_err();

@@ -3,7 +3,7 @@
 use std::fs;
 use std::sync::Arc;
 
-use super::finding::{Finding, Report};
+use super::finding::{DoctorReport, Finding};
 use super::model::time;
 use super::settings::streams;
 use super::shell::ask;
@@ -16,7 +16,7 @@ use crate::units::counted;
 const CHECK: &str = "GPU";
 
 /// Looks at it. `reference` is the model on the processor.
-pub(super) fn check(config: &Config, reference: Option<Arc<Cpc>>, report: &mut Report) -> Result<()> {
+pub(super) fn check(config: &Config, reference: Option<Arc<Cpc>>, report: &mut DoctorReport) -> Result<()> {
     let built = if cfg!(feature = "cuda") { "this build can use one" } else { "this build has no GPU code" };
     let driver = driver().unwrap_or_else(|| "no NVIDIA driver found".to_owned());
     // a device that is none is refused with the configuration

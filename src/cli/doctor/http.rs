@@ -4,7 +4,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use super::super::health;
-use super::finding::{Finding, Report};
+use super::finding::{DoctorReport, Finding};
 use crate::error::{Error, Result};
 use crate::serve::{HttpConfig, Tokens, read_tokens};
 
@@ -12,7 +12,7 @@ const CHECK: &str = "page";
 const DAEMON: &str = "daemon";
 const REACH: Duration = Duration::from_secs(1);
 
-pub(super) fn check(config: &HttpConfig, runs: bool, report: &mut Report) -> Result<()> {
+pub(super) fn check(config: &HttpConfig, runs: bool, report: &mut DoctorReport) -> Result<()> {
     // addresses that others reach without a token are refused with the configuration
     let found = config.address().and_then(|address| Ok((address, read_tokens(config)?)));
     let (address, tokens) = match found {
@@ -53,7 +53,7 @@ fn exposure(address: SocketAddr, tokens: &Tokens) -> String {
     }
 }
 
-fn of_daemon(address: SocketAddr, token: Option<&str>, report: &mut Report) -> Result<()> {
+fn of_daemon(address: SocketAddr, token: Option<&str>, report: &mut DoctorReport) -> Result<()> {
     let answer = match health::get(address, "/api/v1/overview", token) {
         Ok(answer) => answer,
         Err(error) => {

@@ -4,7 +4,7 @@ use std::thread;
 
 use rustix::process::{Resource, getrlimit};
 
-use super::finding::{Finding, Report};
+use super::finding::{DoctorReport, Finding};
 use crate::capture::CaptureConfig;
 use crate::error::Result;
 use crate::realtime;
@@ -12,7 +12,7 @@ use crate::realtime;
 const PRIORITY: &str = "real-time priority";
 const MEMORY: &str = "locked memory";
 
-pub(super) fn check(capture: &CaptureConfig, report: &mut Report) -> Result<()> {
+pub(super) fn check(capture: &CaptureConfig, report: &mut DoctorReport) -> Result<()> {
     report.add(priority(capture.realtime_priority))?;
     report.add(memory(capture.lock_memory))
 }

@@ -8,7 +8,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::super::args::open_model;
-use super::finding::{Finding, Report};
+use super::finding::{DoctorReport, Finding};
 use super::settings::streams;
 use crate::config::Config;
 use crate::error::{Error, Result};
@@ -25,7 +25,7 @@ const WARM: usize = 10;
 /// Streams that are measured, at most.
 const MOST: usize = 4096;
 /// Loads it and steps it for a second; gives it where that went well.
-pub(super) fn check(config: &Config, report: &mut Report) -> Result<Option<Arc<Cpc>>> {
+pub(super) fn check(config: &Config, report: &mut DoctorReport) -> Result<Option<Arc<Cpc>>> {
     let (manifest, cpc) = match open_model(config.model.file()) {
         Ok(opened) => opened,
         Err(error) => {

@@ -4,7 +4,7 @@ use std::env;
 use std::path::{Path, PathBuf};
 
 use super::super::devices::{Sound, listen};
-use super::finding::{Finding, Report};
+use super::finding::{DoctorReport, Finding};
 use super::permission;
 use super::shell::ask;
 use crate::audio_file::AudioReader;
@@ -18,7 +18,7 @@ const MOMENT: f64 = 0.5;
 const BY_FFMPEG: [&str; 5] = ["rtsp://", "rtsps://", "rtmp://", "http://", "https://"];
 
 /// Looks at all of them; at the inputs of the machine where none is configured.
-pub(super) fn check(config: &Config, daemon: Option<&String>, report: &mut Report) -> Result<()> {
+pub(super) fn check(config: &Config, daemon: Option<&String>, report: &mut DoctorReport) -> Result<()> {
     if config.source.is_empty() {
         return report.add(inputs());
     }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use super::super::run::RunArgs;
-use super::finding::{Finding, Report};
+use super::finding::{DoctorReport, Finding};
 use super::permission;
 use crate::config::Config;
 use crate::error::{Error, Result};
@@ -22,7 +22,7 @@ pub(in crate::cli) const OF_UNIT: &str = "/var/lib/cpc-stream";
 const SLOW_MS: f64 = 500.0;
 
 /// Looks at both; the daemon that uses the folder.
-pub(super) fn check(config: &Config, args: &RunArgs, report: &mut Report) -> Result<Option<String>> {
+pub(super) fn check(config: &Config, args: &RunArgs, report: &mut DoctorReport) -> Result<Option<String>> {
     let folder = match folder(config, args) {
         Ok(folder) => folder,
         Err(error) => {

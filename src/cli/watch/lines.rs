@@ -120,8 +120,8 @@ mod tests {
             human("cpc-stream", "cpc-stream/hall/mic/availability", gone).ends_with("offline (unplugged)")
         );
         assert!(human("cpc-stream", "cpc-stream/hall/status", "online").ends_with("online"));
-        let strange = human("cpc-stream", "cpc-stream/hall/status", "\u{1b}[2Jx\ny");
-        assert!(!strange.chars().any(char::is_control));
+        let hostile = human("cpc-stream", "cpc-stream/hall/status", "\u{1b}[2Jx\ny");
+        assert!(!hostile.chars().any(char::is_control));
     }
 
     #[test]

@@ -31,8 +31,8 @@ impl Areas {
 
     /// Of the anomalies of a stream that `wanted` picks.
     pub(super) fn of(outcome: &Outcome, wanted: impl Fn(&Anomaly) -> bool) -> Option<Self> {
-        let strange: Vec<f64> = outcome.positives(wanted).collect();
-        Self::between(&strange, &outcome.negatives().collect::<Vec<_>>())
+        let positives: Vec<f64> = outcome.positives(wanted).collect();
+        Self::between(&positives, &outcome.negatives().collect::<Vec<_>>())
     }
 
     /// The macro mean over streams.
@@ -40,8 +40,8 @@ impl Areas {
         Self::mean(outcomes.iter().filter_map(|o| Self::of(o, wanted)))
     }
 
-    fn between(strange: &[f64], normal: &[f64]) -> Option<Self> {
-        Roc::of(strange, normal).map(|roc| Self { auc: roc.auc(), pauc: roc.partial_auc() })
+    fn between(positives: &[f64], normal: &[f64]) -> Option<Self> {
+        Roc::of(positives, normal).map(|roc| Self { auc: roc.auc(), pauc: roc.partial_auc() })
     }
 }
 
@@ -121,8 +121,9 @@ impl Resampler {
             let mut rng = ChaCha8Rng::seed_from_u64(self.seed ^ (draw as u64) << 20);
             Areas::mean((0..parted.len()).filter_map(|_| {
                 let one = parted.get(rng.random_range(0..parted.len()))?;
-                let (strange, normal) = (draw_from(&one.events, &mut rng), draw_from(&one.blocks, &mut rng));
-                Areas::between(&strange, &normal)
+                let (positives, normal) =
+                    (draw_from(&one.events, &mut rng), draw_from(&one.blocks, &mut rng));
+                Areas::between(&positives, &normal)
             }))
         });
         Estimate { value: Areas::over(outcomes, wanted), draws: draws.collect() }

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::estimate::Resampler;
 use super::outcome::{Alarm, Outcome};
-use super::summary::{FamilyStreams, Report, StreamAlarms, Summary};
+use super::summary::{DetectionReport, FamilyStreams, StreamAlarms, Summary};
 use crate::corpus::rare::{Family, SceneRecipe, Stream, StreamPlan};
 use crate::detect::{DetectConfig, alarms_of};
 use crate::error::Result;
@@ -79,7 +79,7 @@ pub fn measure(
     options: &Options,
     progress: &mut dyn FnMut(&str, usize, usize),
     keep: &mut Keep<'_>,
-) -> Result<(Report, Vec<Vec<Outcome>>)> {
+) -> Result<(DetectionReport, Vec<Vec<Outcome>>)> {
     let mut outcomes: Vec<Vec<Outcome>> = vec![Vec::new(); tested.len()];
     let mut seconds = vec![0.0; tested.len()];
     let mut families: BTreeMap<Family, FamilyStreams> = BTreeMap::new();
@@ -113,7 +113,7 @@ pub fn measure(
         first.get_or_insert(estimates);
     }
     let streams = families.into_values().collect();
-    Ok((Report { recipe: recipe.clone(), streams, by_stream, detectors }, outcomes))
+    Ok((DetectionReport { recipe: recipe.clone(), streams, by_stream, detectors }, outcomes))
 }
 
 fn count(families: &mut BTreeMap<Family, FamilyStreams>, stream: &Stream) {

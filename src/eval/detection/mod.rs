@@ -18,6 +18,7 @@ pub use measure::{DetectorOutput, DetectorUnderTest, Keep, Options, measure};
 pub use outcome::{Alarm, Anomaly, BudgetResult, EventOutcome, Outcome, SEGMENT_S, Segment};
 pub use plots::{roc_plot, time_plot};
 pub use summary::{
-    CollectionAreas, FamilyStreams, FamilySummary, KindAreas, RatioAreas, Report, StreamAlarms, Summary,
+    CollectionAreas, DetectionReport, FamilyStreams, FamilySummary, KindAreas, RatioAreas, StreamAlarms,
+    Summary,
 };
 pub use tables::markdown;

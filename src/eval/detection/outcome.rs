@@ -219,9 +219,9 @@ mod tests {
         let outcome = Outcome::of(&stream(), &rows, &[]);
         assert_eq!(outcome.segments.len(), 60 - 2, "21.0 to 21.5 holds 0.1 s, and 38.0 to 38.5 is unclear");
         assert_eq!(outcome.segments[0], Segment { at_s: 10.0, score: 10.45, event: None });
-        let strange: Vec<f64> =
+        let positive: Vec<f64> =
             outcome.segments.iter().filter(|s| s.event.is_some()).map(|s| s.at_s).collect();
-        assert_eq!(strange, [20.0, 20.5, 35.0, 37.0, 37.5], "a short anomaly counts where half of it is");
+        assert_eq!(positive, [20.0, 20.5, 35.0, 37.0, 37.5], "a short anomaly counts where half of it is");
         assert_eq!(outcome.positives(|a| a.ratio_db == Some(0.0)).count(), 0);
         assert_eq!(outcome.positives(|_| true).count() + outcome.negatives().count(), 58);
     }

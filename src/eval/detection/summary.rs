@@ -136,7 +136,7 @@ impl StreamAlarms {
 
 /// Everything that was measured.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Report {
+pub struct DetectionReport {
     /// The recipe of the streams.
     pub recipe: SceneRecipe,
     /// The streams by family.
@@ -246,18 +246,18 @@ fn by_collection(outcomes: &[Outcome]) -> Vec<CollectionAreas> {
     let mut names: Vec<&str> = outcomes.iter().map(|o| o.collection.as_str()).collect();
     names.sort_unstable();
     names.dedup();
-    let strange: Vec<(&Outcome, Areas)> =
+    let positive: Vec<(&Outcome, Areas)> =
         outcomes.iter().filter_map(|o| Areas::of(o, |_| true).map(|areas| (o, areas))).collect();
     let mean = |wanted: &dyn Fn(&str) -> bool| {
         let family = |family: Family| {
-            let own = strange.iter().filter(|(o, _)| o.family == family && wanted(&o.collection));
+            let own = positive.iter().filter(|(o, _)| o.family == family && wanted(&o.collection));
             Areas::mean(own.map(|(_, areas)| *areas))
         };
         Areas::mean(Family::ALL.into_iter().map(family).filter(|areas| areas.auc.is_finite()))
     };
     let of = |name: &str| CollectionAreas {
         collection: name.to_owned(),
-        streams: strange.iter().filter(|(o, _)| o.collection == name).count(),
+        streams: positive.iter().filter(|(o, _)| o.collection == name).count(),
         alone: mean(&|other| other == name),
         without: mean(&|other| other != name),
     };

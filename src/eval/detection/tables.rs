@@ -4,12 +4,12 @@ use std::fmt::Write as _;
 
 use super::estimate::{Areas, Interval};
 use super::heading::table;
-use super::summary::{CollectionAreas, FamilySummary, Report, Summary};
+use super::summary::{CollectionAreas, DetectionReport, FamilySummary, Summary};
 use super::tables_of_alarms::{alarms, delays};
 
 /// All tables of a report.
 #[must_use]
-pub fn markdown(report: &Report) -> String {
+pub fn markdown(report: &DetectionReport) -> String {
     let mut out = String::new();
     streams(report, &mut out);
     over_families(report, &mut out);
@@ -27,7 +27,7 @@ pub fn markdown(report: &Report) -> String {
     out
 }
 
-fn by_stream(report: &Report, out: &mut String) {
+fn by_stream(report: &DetectionReport, out: &mut String) {
     let Some(first) = report.detectors.first() else { return };
     let Some(budget) = first.budgets.first() else { return };
     let title = format!("{}, {} an hour, by stream", first.name, budget.budget);
@@ -42,7 +42,7 @@ fn by_stream(report: &Report, out: &mut String) {
     );
 }
 
-fn streams(report: &Report, out: &mut String) {
+fn streams(report: &DetectionReport, out: &mut String) {
     let or_less = if report.recipe.repeat_quiet {
         ""
     } else {
@@ -67,7 +67,7 @@ fn streams(report: &Report, out: &mut String) {
     out.push('\n');
 }
 
-fn over_families(report: &Report, out: &mut String) {
+fn over_families(report: &DetectionReport, out: &mut String) {
     let Some(first) = report.detectors.first() else { return };
     let families: Vec<String> =
         first.families.iter().filter(|f| f.auc.is_some()).map(|f| f.family.to_string()).collect();
@@ -99,7 +99,7 @@ fn behind(pair: Option<&(Interval, Interval)>, out: &mut String) {
     }
 }
 
-fn of_family(report: &Report, number: usize, out: &mut String) {
+fn of_family(report: &DetectionReport, number: usize, out: &mut String) {
     let Some(first) = report.detectors.first().and_then(|d| d.families.get(number)) else { return };
     if first.auc.is_none() {
         return;
@@ -138,7 +138,7 @@ fn of_family(report: &Report, number: usize, out: &mut String) {
 
 /// A table of detectors side by side.
 fn by_row(
-    report: &Report,
+    report: &DetectionReport,
     title: &str,
     rows: &[String],
     out: &mut String,
@@ -157,7 +157,7 @@ fn by_row(
     out.push('\n');
 }
 
-fn collections(report: &Report, out: &mut String) {
+fn collections(report: &DetectionReport, out: &mut String) {
     let Some(first) = report.detectors.first() else { return };
     let rows: Vec<String> =
         first.by_collection.iter().map(|c| format!("{} ({})", c.collection, c.streams)).collect();

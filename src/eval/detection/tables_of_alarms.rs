@@ -4,11 +4,11 @@ use std::fmt::Write as _;
 
 use super::alarms::{AtBudget, Delay};
 use super::heading::table;
-use super::summary::{Report, Summary};
+use super::summary::{DetectionReport, Summary};
 use crate::corpus::rare::ControlKind;
 
 /// Recall, false alarms and controls at the budget of this number.
-pub(super) fn alarms(report: &Report, number: usize, out: &mut String) {
+pub(super) fn alarms(report: &DetectionReport, number: usize, out: &mut String) {
     let Some(budget) = report.detectors.first().and_then(|d| d.budgets.get(number)) else { return };
     let _ = writeln!(
         out,
@@ -51,7 +51,7 @@ fn recall(at: &AtBudget) -> String {
     at.recall.map_or_else(|| "–".to_owned(), |r| format!("{r:.2}"))
 }
 
-fn controls(report: &Report, number: usize, out: &mut String) {
+fn controls(report: &DetectionReport, number: usize, out: &mut String) {
     let mut columns = vec!["controls that fired"];
     columns.extend(ControlKind::ALL.iter().map(|kind| kind.name()));
     table(out, &columns);
@@ -69,7 +69,7 @@ fn controls(report: &Report, number: usize, out: &mut String) {
 }
 
 /// Recall and delays at the last budget, by kind.
-pub(super) fn delays(report: &Report, out: &mut String) {
+pub(super) fn delays(report: &DetectionReport, out: &mut String) {
     let last = |d: &Summary| d.budgets.last().cloned();
     let Some(AtBudget { budget, delays, .. }) = report.detectors.first().and_then(last) else { return };
     let _ = writeln!(

@@ -55,7 +55,7 @@ pub(super) fn run(args: &InfonceArgs, set: SetThreads) -> Result<()> {
     let kinds = by_kind(&cpc, &windows, protocol.batch)?;
     let mut out = stdout();
     if args.json {
-        let report = Report { figures: &found, kinds: &kinds };
+        let report = InfoNceReport { figures: &found, kinds: &kinds };
         let text = serde_json::to_string_pretty(&report).map_err(|e| Error::internal(e.to_string()))?;
         return out.line(format_args!("{text}"));
     }
@@ -88,7 +88,7 @@ pub(super) struct Kind {
 
 /// The figures, and those of each kind of negatives alone.
 #[derive(Debug, Serialize)]
-struct Report<'a> {
+struct InfoNceReport<'a> {
     #[serde(flatten)]
     figures: &'a Figures,
     kinds: &'a [Kind],

@@ -35,7 +35,7 @@ pub(super) fn run(args: &TrainArgs, config: &TrainConfig) -> Result<()> {
     let (places, foreign) = dataset.count();
     out.line(format_args!(
         "{places} sites and {foreign} foreign sounds; {} scenes, {} steps",
-        config.critic.lessons, config.critic.steps
+        config.critic.scenes, config.critic.steps
     ))?;
     let stop = stop_flag()?;
     let show = |what: &str, done: usize, total: usize| {
