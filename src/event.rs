@@ -10,10 +10,12 @@ use serde::{Deserialize, Serialize};
 mod day;
 mod kind;
 mod severity;
+mod verdict;
 
 pub use day::{Day, DayName, DaySummary, VerdictCounts, WorstEvent};
 pub use kind::{Detail, Kind, summary};
 pub use severity::Gravity;
+pub use verdict::Verdict;
 
 /// Version of the JSON document; fields are only ever added within a version.
 pub const EVENT_SCHEMA: u32 = 1;

@@ -7,7 +7,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::budget::{CALIBRATED_SCALE, Controller, TokenBucket, Verdict};
+use super::budget::{CALIBRATED_SCALE, Controller, TokenBucket};
 use super::change_detector::{CHANGED_BLOCKS, Medians, PreviousCalibration, evidence};
 use super::config::DetectConfig;
 use super::gate::{Change, Gate, Rules};
@@ -21,6 +21,7 @@ use super::state::WatchState;
 use super::terms::AdaptiveState;
 use crate::detect::exact::exact;
 use crate::error::Result;
+use crate::event::Verdict;
 use crate::units::FRAME_RATE;
 
 mod decision;

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::detect::exact::exact;
 use crate::error::{Error, Result};
+use crate::event::Verdict;
 use crate::units::FRAME_RATE;
 
 /// σ of a calibrated score: −log10 p of p uniform in (0, 1) has an exponential tail of scale 1/ln 10.
@@ -23,16 +24,6 @@ const STEP: f64 = 0.5;
 const OFFSET_RANGE: (f64, f64) = (-0.3, 4.0);
 /// Alarms that the operator may still judge.
 const REMEMBERED: usize = 256;
-
-/// What the operator says of an alarm.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Verdict {
-    /// There was something: the alarm was not a false one.
-    Anomaly,
-    /// This is normal here.
-    Normal,
-}
 
 /// The threshold on −log10 p that brings about λ alarms an hour.
 ///

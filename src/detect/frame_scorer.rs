@@ -25,7 +25,7 @@ pub(super) const LOOKED_AT: f64 = 0.05;
 
 /// What the last row said.
 #[derive(Debug, Clone, Copy, PartialEq)]
-struct Verdict {
+struct RowScores {
     novelty: f64,
     p_novelty: f64,
     /// Of all terms together; none where a window is not full.
@@ -36,7 +36,7 @@ struct Verdict {
     bands: Option<BandFigures>,
 }
 
-exact!(Verdict { novelty, p_novelty, p, surprisals, bands });
+exact!(RowScores { novelty, p_novelty, p, surprisals, bands });
 
 /// How the bands of the last 0.25 s lie against what is normal.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -63,7 +63,7 @@ pub(super) struct FrameScorer {
     /// Rows in a row that look like a step of the gain.
     step_rows: u32,
     critic: Option<CriticMemory>,
-    verdict: Option<Verdict>,
+    row_scores: Option<RowScores>,
     /// Novelty of the second that goes on, a value a row.
     second: Vec<f64>,
     /// Probability of the median of the last whole second at the site.
@@ -91,7 +91,7 @@ exact!(FrameScorer {
     baseline,
     step_rows,
     critic,
-    verdict,
+    row_scores,
     second,
     p_place,
     raw,
@@ -130,7 +130,7 @@ impl FrameScorer {
             baseline: Baseline::new(),
             step_rows: 0,
             critic: None,
-            verdict: None,
+            row_scores: None,
             second: Vec::new(),
             p_place: None,
             raw: Vec::new(),
@@ -173,7 +173,7 @@ impl FrameScorer {
                 let p = p.map(|p| if step == GainStep::None { p } else { p.max(STEP_P) });
                 let is_improbable = p.unwrap_or(p_novelty) < LOOKED_AT;
                 let bands = if is_improbable { self.band_figures(known) } else { None };
-                self.verdict = Some(Verdict { novelty, p_novelty, p, surprisals, bands });
+                self.row_scores = Some(RowScores { novelty, p_novelty, p, surprisals, bands });
             }
         }
         let surprise = known.surprise.score(&frame.pmi).and_then(|s| self.smooth.push(s));
@@ -230,13 +230,13 @@ impl FrameScorer {
     /// The probability is that of all terms; surprise and novelty say what kind of evidence there is.
     fn scores(&self, surprise: Option<f64>, known: &Calibration) -> Scores {
         let p_surprise = surprise.map(|s| known.surprise_tail.tail_probability(s));
-        let verdict = self.verdict.as_ref();
-        let joined = CombinedPValue::of(p_surprise, verdict.map(|v| v.p_novelty));
+        let row_scores = self.row_scores.as_ref();
+        let joined = CombinedPValue::of(p_surprise, row_scores.map(|v| v.p_novelty));
         let evidence = joined.map_or(Evidence::Novelty, |joined| joined.evidence);
         let alone = surprise.map_or(1.0, |surprise| known.surprise_probability(surprise));
-        let fused = verdict.and_then(|v| v.p).map(|p| CombinedPValue { p: p.min(alone), evidence });
+        let fused = row_scores.and_then(|v| v.p).map(|p| CombinedPValue { p: p.min(alone), evidence });
         let least = |wanted: &[Term]| {
-            let all = Term::ALL.iter().zip(verdict.into_iter().flat_map(|v| v.surprisals));
+            let all = Term::ALL.iter().zip(row_scores.into_iter().flat_map(|v| v.surprisals));
             let of = all.filter(|(term, _)| wanted.contains(term)).filter_map(|(_, surprisal)| surprisal);
             10f64.powf(-of.fold(0.0, f64::max)).max(P_FLOOR)
         };
@@ -247,8 +247,8 @@ impl FrameScorer {
             sequence: 1.0,
             pmi: least(&[Term::Ratio4, Term::Ratio8]),
         };
-        let bands = verdict.and_then(|v| v.bands);
-        let novelty = verdict.map(|v| v.novelty);
+        let bands = row_scores.and_then(|v| v.bands);
+        let novelty = row_scores.map(|v| v.novelty);
         Scores { surprise, novelty, fused, bands, terms, p_place: self.p_place }
     }
 }

@@ -4,10 +4,9 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
-use super::budget::Verdict;
 use super::recurring::{ALIKE, Direction, Extent, RecurringSounds, Repeat, cosine};
 use crate::detect::exact::exact;
-use crate::event::Nearest;
+use crate::event::{Nearest, Verdict};
 
 /// Events that can still be judged, and sounds that are remembered as normal.
 const MOST: usize = 64;

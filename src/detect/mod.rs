@@ -89,7 +89,7 @@ mod terms;
 mod whitening;
 
 pub use background_model::BackgroundModel;
-pub use budget::{CALIBRATED_SCALE, Controller, TokenBucket, Verdict};
+pub use budget::{CALIBRATED_SCALE, Controller, TokenBucket};
 pub use calibration::{CALIBRATION_VERSION, Calibration};
 pub use config::DetectConfig;
 pub use conformal::Conformal;

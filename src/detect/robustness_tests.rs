@@ -1,10 +1,8 @@
 //! The detector on simulated streams over bad inputs, restarts and changes of the site.
 
-use super::simulated_streams::{Noise, calibrated, config, hear, instrument};
-use super::{
-    Calibration, DetectConfig, Detector, DetectorState, Input, InputState, Quality, StreamState, Verdict,
-};
-use crate::event::{Finding, Phase};
+use super::simulated_streams::{Noise, calibrated, config, instrument, hear};
+use super::{Calibration, DetectConfig, Detector, DetectorState, Input, InputState, Quality, StreamState};
+use crate::event::{Finding, Phase, Verdict};
 
 fn of(state: InputState) -> Input {
     Input { state, empty: false }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::alarm_controller::Learnt;
-use super::budget::{TokenBucket, Verdict};
+use super::budget::TokenBucket;
 use super::calibration::Calibration;
 use super::change_detector::{MOST_FORMER, PreviousCalibration};
 use super::config::DetectConfig;
@@ -14,6 +14,7 @@ use super::reading::DetectorCounts;
 use super::stage::Stage;
 use super::terms::{Adaptive, AdaptiveState};
 use crate::error::Result;
+use crate::event::Verdict;
 
 /// Version of the JSON form of [`StreamState`].
 pub const STATE_VERSION: u32 = 3;
@@ -90,7 +91,11 @@ impl Detector {
     ///
     /// # Errors
     /// As [`Detector::with_calibration`].
-    pub fn with_state(config: &DetectConfig, instrument: &DetectorModel, state: StreamState) -> Result<Self> {
+    pub fn with_state(
+        config: &DetectConfig,
+        instrument: &DetectorModel,
+        state: StreamState,
+    ) -> Result<Self> {
         let mut detector = Self::with_calibration(config, instrument.clone(), state.calibration)?;
         if let (Some(mut known), Stage::Watching(watch)) = (state.watch, &mut detector.stage) {
             let number = known.number;

@@ -2,9 +2,9 @@
 
 use jiff::Timestamp;
 
-use super::row::{Row, Verdict};
+use super::row::Row;
 use crate::error::{Error, Result};
-use crate::event::Kind;
+use crate::event::{Kind, Verdict};
 
 const DAY_MS: u64 = 86_400_000;
 

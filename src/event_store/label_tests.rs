@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::labels::Labels;
 use super::*;
-use crate::event::{Event, Phase, samples};
+use crate::event::{Event, Phase, Verdict, samples};
 
 const LIMIT: Duration = Duration::from_secs(20);
 

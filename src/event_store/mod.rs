@@ -30,7 +30,7 @@ pub use config::EventsConfig;
 pub use filter::{Filter, VerdictFilter};
 pub use label_example::LabelExample;
 pub use labels::{LabelChange, LabelFile, LabelInfo, ReviewAnswer};
-pub use row::{LabelSource, StoredEvent, Verdict};
+pub use row::{LabelSource, StoredEvent};
 pub use similar::{Similar, SimilarEvent};
 pub use store::{EventStore, HalfHour, Page, Summary};
 pub use writer::{DayAnswer, EventName, Recorder, StoreHealth};

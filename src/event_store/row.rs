@@ -4,28 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::label_example::LabelExample;
-use crate::event::Event;
-
-/// The verdict of a person on an event.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Verdict {
-    /// Normal sound of the site.
-    Normal,
-    /// An anomaly.
-    Anomaly,
-}
-
-impl Verdict {
-    /// As in documents.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Normal => "normal",
-            Self::Anomaly => "anomaly",
-        }
-    }
-}
+use crate::event::{Event, Verdict};
 
 /// Where a label comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -4,9 +4,10 @@ use serde::Serialize;
 
 use super::filter::Filter;
 use super::recogniser::direction;
-use super::row::{LabelSource, Row, Verdict};
+use super::row::{LabelSource, Row};
 use super::store::EventStore;
 use crate::error::Result;
+use crate::event::Verdict;
 
 /// The newest events that are compared, at most: as many as are kept by default.
 const COMPARED: usize = 20_000;

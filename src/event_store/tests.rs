@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::labels::LabelRows;
 use super::*;
-use crate::event::{Event, Kind, Phase, samples};
+use crate::event::{Event, Kind, Phase, Verdict, samples};
 
 const LIMIT: Duration = Duration::from_secs(20);
 

@@ -14,10 +14,10 @@ use super::config::EventsConfig;
 use super::file;
 use super::labels::{LabelChange, ReviewAnswer, checked};
 use super::recogniser::{InForce, LabelReader};
-use super::row::{Row, StoredEvent, Verdict};
+use super::row::{Row, StoredEvent};
 use super::store::{EventStore, SharedState, record_written};
 use crate::error::{Error, Result};
-use crate::event::{Day, Event};
+use crate::event::{Day, Event, Verdict};
 
 mod days;
 mod labelling;

@@ -79,8 +79,8 @@ pub use payload::{
 pub use progress::{CalibrationProgress, StreamProgress, Watching};
 pub use publisher::{EventSender, Publisher, StopReport};
 pub use request::{
-    AckEvent, Budget, Command, DirectRequest, Judgement, LabelRequest, MAX_MUTE_S, Mute, Request,
-    RequestBody, Response, ResponseStatus, Snapshot, StreamSelector,
+    AckEvent, Budget, Command, DirectRequest, LabelRequest, MAX_MUTE_S, Mute, Request, RequestBody, Response,
+    ResponseStatus, Snapshot, StreamSelector,
 };
 pub use status::PublisherStatus;
 pub use topics::Topics;

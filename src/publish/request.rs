@@ -5,6 +5,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::event::Verdict;
 use crate::mqtt::check_id;
 
 /// Longest request, bytes.
@@ -80,16 +81,6 @@ impl Command {
     }
 }
 
-/// The operator's verdict on an event.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Judgement {
-    /// Normal here: do not report sound of its kind again.
-    Normal,
-    /// An anomaly: the event does not count as a false alarm.
-    Anomaly,
-}
-
 /// A verdict on an event, named by `id`, by `stream` and `number`, or by `stream` and `last`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -107,7 +98,7 @@ pub struct AckEvent {
     #[serde(default)]
     pub last: bool,
     /// The verdict.
-    pub verdict: Judgement,
+    pub verdict: Verdict,
 }
 
 /// A stream, or all of them.

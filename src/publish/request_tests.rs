@@ -21,7 +21,7 @@ fn verdicts_name_one_event_and_nothing_unknown() {
         panic!("another request")
     };
     assert_eq!(transaction.as_deref(), Some("a"));
-    assert_eq!((ack.stream.as_deref(), ack.number, ack.verdict), (Some("mic"), Some(3), Judgement::Normal));
+    assert_eq!((ack.stream.as_deref(), ack.number, ack.verdict), (Some("mic"), Some(3), Verdict::Normal));
     assert!(parse(Command::AckEvent, r#"{"id":"01J00000000000000000000000","verdict":"anomaly"}"#).is_ok());
     assert!(parse(Command::AckEvent, r#"{"stream":"mic","last":true,"verdict":"normal"}"#).is_ok());
     for bad in [

@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 
 use super::shard::Shard;
 use crate::error::{Error, Result};
-use crate::event_store::{EventName, LabelChange, Recorder, ReviewAnswer, Verdict};
+use crate::event::Verdict;
+use crate::event_store::{EventName, LabelChange, Recorder, ReviewAnswer};
 use crate::publish::{
-    AckEvent, Command, DirectRequest, EventSender, Judgement, LabelRequest, Outgoing, Request, RequestBody,
-    Response,
+    AckEvent, Command, DirectRequest, EventSender, LabelRequest, Outgoing, Request, RequestBody, Response,
 };
 use crate::telemetry::LogThrottle;
 
@@ -245,11 +245,7 @@ fn for_store(outcomes: &[Outcome], ack: AckEvent) -> Option<(EventName, Verdict)
         // numbers begin anew with each run
         _ => return None,
     };
-    let verdict = match ack.verdict {
-        Judgement::Normal => Verdict::Normal,
-        Judgement::Anomaly => Verdict::Anomaly,
-    };
-    Some((event, verdict))
+    Some((event, ack.verdict))
 }
 
 /// The answer in place of a thread that has ended.

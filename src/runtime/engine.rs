@@ -7,9 +7,9 @@ use super::learning::{CalibrationPool, FrameJob, FrameOutcome};
 use super::learning_progress::CalibrationLength;
 use super::snapshot::{RecentAudio, RecentAudioConfig};
 use super::{Clip, EngineOutput, StreamPipeline};
-use crate::detect::{DetectConfig, Detector, DetectorModel, Input, StreamState, Verdict};
+use crate::detect::{DetectConfig, Detector, DetectorModel, Input, StreamState};
 use crate::error::Result;
-use crate::event::Finding;
+use crate::event::{Finding, Verdict};
 use crate::frame::Frame;
 use crate::model::{Cpc, LiveBatch, Manifest, Stepping};
 use crate::telemetry::HopTimes;
@@ -76,7 +76,8 @@ impl Engine {
         stepping: Stepping,
     ) -> Result<Self> {
         detect.validate()?;
-        let instrument = DetectorModel::new(manifest.frame_shape(), manifest.sha256.clone(), cpc.critic())?;
+        let instrument =
+            DetectorModel::new(manifest.frame_shape(), manifest.sha256.clone(), cpc.critic())?;
         Ok(Self::on(LiveBatch::with(cpc, stepping)?, detect, instrument))
     }
 

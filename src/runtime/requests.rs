@@ -7,10 +7,8 @@ use ulid::Ulid;
 
 use super::dispatch::{Answer, Outcome, Refusal, ThreadRequest};
 use super::inference::Inference;
-use crate::detect::Verdict;
 use crate::error::{Error, Result};
-use crate::event_store;
-use crate::publish::{AckEvent, Command, Judgement, Outgoing, RequestBody, Snapshot};
+use crate::publish::{AckEvent, Command, Outgoing, RequestBody, Snapshot};
 
 /// Requests that wait for detectors at most.
 const HELD: usize = 16;
@@ -168,10 +166,7 @@ impl Inference {
     fn acknowledge(&mut self, request: &AckEvent) -> Outcome {
         let (stream, number, id) = self.event_of(request)?;
         let of_engine = self.number_of(&stream).ok_or_else(|| self.absent(Some(&stream)))?;
-        let (verdict, kept) = match request.verdict {
-            Judgement::Normal => (Verdict::Normal, event_store::Verdict::Normal),
-            Judgement::Anomaly => (Verdict::Anomaly, event_store::Verdict::Anomaly),
-        };
+        let verdict = request.verdict;
         if !self.engine.judge(of_engine, number, verdict)? {
             return Err(id.map_or_else(
                 || unknown_event(format!("{stream} does not remember event {number}")).into(),
@@ -179,7 +174,7 @@ impl Inference {
             ));
         }
         if let Some(id) = &id {
-            self.feed.verdict(id, kept);
+            self.feed.verdict(id, verdict);
         }
         tracing::info!("{stream}: event {number} was judged: {verdict:?}");
         Ok(Some(json!({ "id": id, "detector_informed": true })))

@@ -18,9 +18,9 @@ use super::export::{Export, ExportFormat};
 use super::guard::{Peer, Role, name_of, refuse_viewer};
 use super::live;
 use crate::error::{Error, ErrorKind, Result};
-use crate::event::Event;
-use crate::event_store::{EventStore, Filter, Page, StoredEvent, Verdict};
-use crate::publish::{AckEvent, Judgement, Request, RequestBody};
+use crate::event::{Event, Verdict};
+use crate::event_store::{EventStore, Filter, Page, StoredEvent};
+use crate::publish::{AckEvent, Request, RequestBody};
 
 /// Default number of events of a page.
 const PAGE: usize = 100;
@@ -247,10 +247,6 @@ async fn review(
 
 /// Reports the verdict to the detector, which remembers the last events of this run.
 fn inform_detector(known: &AppState, kept: &StoredEvent, verdict: Verdict) -> bool {
-    let verdict = match verdict {
-        Verdict::Normal => Judgement::Normal,
-        Verdict::Anomaly => Judgement::Anomaly,
-    };
     let ack = AckEvent { id: Some(kept.event.id.clone()), stream: None, number: None, last: false, verdict };
     let this_run = (known.health)().boot == kept.event.boot;
     this_run

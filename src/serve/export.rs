@@ -1,6 +1,7 @@
 //! Events as a file for other programs.
 
-use crate::event_store::{LabelSource, StoredEvent, Verdict};
+use crate::event::Verdict;
+use crate::event_store::{LabelSource, StoredEvent};
 
 /// The form of the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -14,8 +14,8 @@ use tokio::sync::mpsc;
 #[cfg(feature = "http")]
 use super::spectrogram::RecentColumns;
 use super::spectrogram_column::SpectrogramColumn;
-use crate::event::Event;
-use crate::event_store::{Recorder, Verdict};
+use crate::event::{Event, Verdict};
+use crate::event_store::Recorder;
 use crate::publish::{Availability, Score};
 
 /// An event for the page. `stream` is the index of the stream in the list that the server was started with.

@@ -1,8 +1,9 @@
 //! What becomes of an alarm: reported, withheld, or known.
 
+use super::AlarmController;
 use super::running::{AlarmFate, Count, Decision, Running, UNREPORTED};
-use super::{AlarmController, Verdict};
 use crate::detect::ongoing_event::OngoingEvent;
+use crate::event::Verdict;
 
 /// From this p on a window is background.
 const QUIET: f64 = 0.05;

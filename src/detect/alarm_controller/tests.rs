@@ -4,7 +4,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::*;
-use crate::event::Phase;
+use crate::event::{Phase, Verdict};
 
 /// A stream of frames whose block maxima of −log10 p are chosen by the test.
 struct Stream {
@@ -246,12 +246,12 @@ fn an_anomaly_is_taken_back_from_the_budget_and_from_the_maxima() {
     let raised = stream.alarm_controller.learnt.controller.threshold();
     assert!(raised > quiet + 0.2);
     assert!(
-        stream.alarm_controller.judge(0, super::Verdict::Normal)
-            && !stream.alarm_controller.judge(1, super::Verdict::Anomaly)
+        stream.alarm_controller.judge(0, Verdict::Normal)
+            && !stream.alarm_controller.judge(1, Verdict::Anomaly)
     );
     assert_eq!(stream.alarm_controller.learnt.controller.threshold(), raised);
     let kept = stream.alarm_controller.learnt.maxima.clone();
-    assert!(stream.alarm_controller.judge(0, super::Verdict::Anomaly));
+    assert!(stream.alarm_controller.judge(0, Verdict::Anomaly));
     assert!(stream.alarm_controller.learnt.controller.threshold() < quiet);
     assert_ne!(stream.alarm_controller.learnt.maxima, kept);
 }

@@ -9,9 +9,9 @@ use ulid::Ulid;
 
 use super::{Recorder, WriterMessage};
 use crate::error::Result;
-use crate::event::{Day, DaySummary, WorstEvent};
+use crate::event::{Day, DaySummary, Verdict, WorstEvent};
 use crate::event_store::filter::Filter;
-use crate::event_store::row::{Row, Verdict};
+use crate::event_store::row::Row;
 use crate::event_store::store::EventStore;
 
 /// The counts of each day asked for, by stream.

@@ -5,9 +5,9 @@ use serde_json::{Value, json};
 
 use super::{Recorder, Writer, WriterMessage};
 use crate::error::{Error, Result};
+use crate::event::Verdict;
 use crate::event_store::filter::Filter;
 use crate::event_store::labels::ReviewAnswer;
-use crate::event_store::row::Verdict;
 
 /// Which event is meant.
 #[derive(Debug, Clone, PartialEq, Eq)]

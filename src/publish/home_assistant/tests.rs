@@ -6,9 +6,10 @@ use serde_json::{Value, json};
 
 use super::document::DocumentBuilder;
 use super::{DiscoveryConfig, HomeAssistant, HomeAssistantConfig, HomeAssistantMessage};
+use crate::event::Verdict;
 use crate::mqtt::link::Message;
 use crate::publish::topics::Topics;
-use crate::publish::{Command, Judgement, PublishConfig, Request, RequestBody};
+use crate::publish::{Command, PublishConfig, Request, RequestBody};
 
 /// Keys that every entity may have (`MQTT_ENTITY_COMMON_SCHEMA`), as far as they are of use here.
 const COMMON: [&str; 9] = [
@@ -150,10 +151,7 @@ fn the_document_is_one_that_home_assistant_takes() {
     let press = all["components"]["yard-2_last_event_was_normal"]["payload_press"].as_str().unwrap();
     let asked = Request::parse(Command::AckEvent, None, press.as_bytes()).unwrap().ask;
     let RequestBody::AckEvent(asked) = asked else { panic!("{asked:?}") };
-    assert_eq!(
-        (asked.stream.as_deref(), asked.last, asked.verdict),
-        (Some("yard-2"), true, Judgement::Normal)
-    );
+    assert_eq!((asked.stream.as_deref(), asked.last, asked.verdict), (Some("yard-2"), true, Verdict::Normal));
     let today = &all["components"]["kitchen_events_today"];
     assert_eq!(today["json_attributes_topic"], "cpc-stream/Hall-3/kitchen/day/today");
     assert!(today["availability"].is_null() && today["state_class"] == "total", "{today}");
