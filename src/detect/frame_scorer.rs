@@ -8,7 +8,7 @@ use super::feature_rows::{BRIEF, FeatureExtractor, ROW};
 use super::kind::{EventFeatures, STANDS_OUT, TermProbabilities};
 use super::surprise::{MovingAverage, median};
 use super::tail::P_FLOOR;
-use super::terms::{Adaptive, Baseline, Term, TermState, Values};
+use super::terms::{Adaptive, Baseline, Term, TermGroup, TermState, Values};
 use crate::detect::exact::{Exact, exact};
 use crate::event::Evidence;
 use crate::frame::Frame;
@@ -235,17 +235,16 @@ impl FrameScorer {
         let evidence = joined.map_or(Evidence::Novelty, |joined| joined.evidence);
         let alone = surprise.map_or(1.0, |surprise| known.surprise_probability(surprise));
         let fused = row_scores.and_then(|v| v.p).map(|p| CombinedPValue { p: p.min(alone), evidence });
-        let least = |wanted: &[Term]| {
+        let least = |group: TermGroup| {
             let all = Term::ALL.iter().zip(row_scores.into_iter().flat_map(|v| v.surprisals));
-            let of = all.filter(|(term, _)| wanted.contains(term)).filter_map(|(_, surprisal)| surprisal);
+            let of = all.filter(|(term, _)| term.group() == group).filter_map(|(_, surprisal)| surprisal);
             10f64.powf(-of.fold(0.0, f64::max)).max(P_FLOOR)
         };
         let terms = TermProbabilities {
-            density: least(&[Term::DensityHalf, Term::DensityQuarter, Term::Modulation]),
-            short_prediction: least(&[Term::ShortPrediction]),
-            long_prediction: least(&[Term::Residual4, Term::Residual8]),
-            sequence: 1.0,
-            pmi: least(&[Term::Ratio4, Term::Ratio8]),
+            density: least(TermGroup::Density),
+            short_prediction: least(TermGroup::ShortPrediction),
+            long_prediction: least(TermGroup::LongPrediction),
+            pmi: least(TermGroup::Pmi),
         };
         let bands = row_scores.and_then(|v| v.bands);
         let novelty = row_scores.map(|v| v.novelty);

@@ -29,17 +29,15 @@ pub(crate) struct TermProbabilities {
     pub(crate) short_prediction: f64,
     /// What was predicted from the last 2 s or more.
     pub(crate) long_prediction: f64,
-    /// Distance of the last second or so from its nearest in the memory of the site.
-    pub(crate) sequence: f64,
     /// −PMI: usual by itself, unusual here and now.
     pub(crate) pmi: f64,
 }
 
-exact!(TermProbabilities { density, short_prediction, long_prediction, sequence, pmi });
+exact!(TermProbabilities { density, short_prediction, long_prediction, pmi });
 
 impl Default for TermProbabilities {
     fn default() -> Self {
-        Self { density: 1.0, short_prediction: 1.0, long_prediction: 1.0, sequence: 1.0, pmi: 1.0 }
+        Self { density: 1.0, short_prediction: 1.0, long_prediction: 1.0, pmi: 1.0 }
     }
 }
 
@@ -51,7 +49,7 @@ impl TermProbabilities {
 
     /// The least of those that see order and time.
     fn temporal(&self) -> f64 {
-        self.long_prediction.min(self.sequence).min(self.pmi)
+        self.long_prediction.min(self.pmi)
     }
 }
 
@@ -109,7 +107,6 @@ impl EventFeatures {
         p.density = p.density.min(q.density);
         p.short_prediction = p.short_prediction.min(q.short_prediction);
         p.long_prediction = p.long_prediction.min(q.long_prediction);
-        p.sequence = p.sequence.min(q.sequence);
         p.pmi = p.pmi.min(q.pmi);
         self.lasts_s = self.lasts_s.max(later.lasts_s);
         if later.level_change_db.abs() > self.level_change_db.abs() {
@@ -283,7 +280,7 @@ mod tests {
     fn known_sounds_in_another_order_are_reported_by_the_temporal_terms() {
         let swapped = EventFeatures { p: terms(0.4, 1e-8), ..EventFeatures::default() };
         assert_eq!(classify(&swapped), (Kind::OutOfOrder, Detail::default()));
-        let p = TermProbabilities { sequence: 1e-5, ..Default::default() };
+        let p = TermProbabilities { pmi: 1e-5, ..Default::default() };
         assert_eq!(kind(EventFeatures { p, ..EventFeatures::default() }), Kind::OutOfOrder);
         let gone = EventFeatures { band_below: 5.0, ..swapped };
         assert_eq!(classify(&gone), (Kind::Missing, Detail::default()));

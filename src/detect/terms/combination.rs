@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::tail::TermTail;
-use super::{TERMS, Term, Values};
+use super::{TERMS, Term, TermGroup, Values};
 use crate::error::Result;
 
 /// Predictability from which on context counts in full.
@@ -81,7 +81,7 @@ impl Combination {
         let vote = critic.map(|vote| (VOTE, vote));
         let density = weighted_mean(of(false).map(|(_, s)| (1.0, s)))?;
         let density = weighted_mean(std::iter::once((1.0, density)).chain(vote))?;
-        let weigh = |(term, s)| (if matches!(term, Term::Ratio4 | Term::Ratio8) { RATIO } else { 1.0 }, s);
+        let weigh = |(term, s): (Term, f64)| (if term.group() == TermGroup::Pmi { RATIO } else { 1.0 }, s);
         let Some(context) = weighted_mean(of(true).map(weigh)) else { return Some(density) };
         let weight = 1.0 + vote.map_or(0.0, |vote| vote.0);
         let both = [(weight, density.powi(2)), (CONTEXT * self.context, context.powi(2))];

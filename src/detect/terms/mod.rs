@@ -79,10 +79,33 @@ impl Term {
         Self::Ratio8,
     ];
 
+    /// What it is a sign of.
+    pub(super) fn group(self) -> TermGroup {
+        match self {
+            Self::DensityHalf | Self::DensityQuarter | Self::Modulation => TermGroup::Density,
+            Self::ShortPrediction => TermGroup::ShortPrediction,
+            Self::Residual4 | Self::Residual8 => TermGroup::LongPrediction,
+            Self::Ratio4 | Self::Ratio8 => TermGroup::Pmi,
+        }
+    }
+
     /// Whether it needs seconds of context, and counts only where that predicts.
     pub(super) fn needs_context(self) -> bool {
-        matches!(self, Self::Residual4 | Self::Ratio4 | Self::Residual8 | Self::Ratio8)
+        matches!(self.group(), TermGroup::LongPrediction | TermGroup::Pmi)
     }
+}
+
+/// What terms are signs of: by the smallest probability of each group the kinds of events are told apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum TermGroup {
+    /// The sound is unusual, whatever came before.
+    Density,
+    /// It did not follow from the last 0.3 s.
+    ShortPrediction,
+    /// It did not follow from the last seconds.
+    LongPrediction,
+    /// It is usual by itself, and unusual after the last seconds.
+    Pmi,
 }
 
 /// A value of each term in the order of [`Term::ALL`]; none where its window is not full, or the site has no such term.
