@@ -55,7 +55,7 @@ impl Scorer {
     /// # Errors
     /// When the model fails or a setting is out of range.
     pub(super) fn learn(&self, files: &[&Path], mut progress: impl FnMut(f64) -> bool) -> Result<Learning> {
-        let mut detector = Detector::new(&self.detect, self.instrument.clone())?;
+        let mut detector = Detector::new(&self.detect, self.detector_model.clone())?;
         let (mut frames, mut findings) = (Vec::new(), Vec::new());
         let (mut before, mut lengths, mut unread) = (0, FolderLengths::default(), None);
         for (place, file) in files.iter().enumerate() {

@@ -48,7 +48,7 @@ pub enum Outcome {
 #[derive(Debug, Clone)]
 pub struct Scorer {
     cpc: Arc<Cpc>,
-    pub(super) instrument: DetectorModel,
+    pub(super) detector_model: DetectorModel,
     pub(super) detect: DetectConfig,
     /// Whether rows are wanted.
     rows: bool,
@@ -64,9 +64,9 @@ impl Scorer {
     pub fn new((manifest, cpc): (&Manifest, Arc<Cpc>), detect: &DetectConfig, rows: bool) -> Result<Self> {
         cpc.require_scorer()?;
         let hash = manifest.sha256.clone();
-        let instrument = DetectorModel::new(manifest.frame_shape(), hash, cpc.critic())?;
-        Detector::new(detect, instrument.clone())?;
-        Ok(Self { cpc, instrument, detect: detect.clone(), rows, idle: Arc::default() })
+        let detector_model = DetectorModel::new(manifest.frame_shape(), hash, cpc.critic())?;
+        Detector::new(detect, detector_model.clone())?;
+        Ok(Self { cpc, detector_model, detect: detect.clone(), rows, idle: Arc::default() })
     }
 
     /// Scores the recording at `path`.
@@ -114,7 +114,7 @@ impl Scorer {
             let reason = self.too_short(&format!("it is {seconds:.1} s long"), seconds);
             return Ok(Outcome::TooShort { reason, seconds });
         }
-        let mut detector = Detector::new(&self.detect, self.instrument.clone())?;
+        let mut detector = Detector::new(&self.detect, self.detector_model.clone())?;
         let mut watched_from = None;
         let (mut rows, mut events) = (Rows::default(), EventMerger::default());
         let (mut frames, mut findings) = (Vec::new(), Vec::new());
@@ -174,8 +174,8 @@ impl Scorer {
         reports: bool,
         listener: &mut dyn Listener,
     ) -> Result<Outcome> {
-        let instrument = self.instrument.clone();
-        let mut detector = Detector::with_calibration(&self.detect, instrument, calibration.clone())?;
+        let detector_model = self.detector_model.clone();
+        let mut detector = Detector::with_calibration(&self.detect, detector_model, calibration.clone())?;
         let (mut rows, mut events) = (Rows::default(), EventMerger::default());
         let (mut frames, mut findings) = (Vec::new(), Vec::new());
         while recording.next(&mut frames)? {
@@ -219,8 +219,8 @@ impl Scorer {
         listener: &mut dyn Listener,
     ) -> Result<bool> {
         let mut recording = self.open(path)?;
-        let instrument = self.instrument.clone();
-        let mut detector = Detector::with_calibration(&self.detect, instrument, calibration.clone())?;
+        let detector_model = self.detector_model.clone();
+        let mut detector = Detector::with_calibration(&self.detect, detector_model, calibration.clone())?;
         let (mut frames, mut unreported) = (Vec::new(), Vec::new());
         let seconds = samples_to_seconds(frame_end(last));
         let goes_on = 'pass: {

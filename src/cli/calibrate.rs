@@ -54,11 +54,11 @@ pub(super) fn run(args: &CalibrateArgs, set: SetThreads) -> Result<()> {
     let detect = DetectConfig { provisional_seconds: 0.0, ..config.detect.clone() };
     let mut engine = Engine::new(cpc, &manifest, detect)?;
     // a name of its own, so that the broker does not take it for the daemon
-    let air = open_microphones(&config, &sources, &format!("{}-calibrate", config.node_id()))?;
+    let microphones = open_microphones(&config, &sources, &format!("{}-calibrate", config.node_id()))?;
     let style = ProgressStyle::with_template("learning {bar:20} {percent}%  {wide_msg}")
         .map_err(|e| Error::internal(e.to_string()))?;
     let bar = ProgressBar::new(100).with_style(style);
-    let outcomes = listen::listen(&mut engine, &sources, &config.capture, air.as_ref(), &bar)?;
+    let outcomes = listen::listen(&mut engine, &sources, &config.capture, microphones.as_ref(), &bar)?;
     bar.finish_and_clear();
     let many = outcomes.len() > 1;
     let mut short = Vec::new();
@@ -70,7 +70,7 @@ pub(super) fn run(args: &CalibrateArgs, set: SetThreads) -> Result<()> {
         if many {
             out.line(format_args!("\n{id}"))?;
         }
-        show::show(&calibration, engine.instrument(), config.detect.events_per_hour, &mut out)?;
+        show::show(&calibration, engine.detector_model(), config.detect.events_per_hour, &mut out)?;
         if let Some(path) = &args.plot {
             let path = if many { with_id(path, &id) } else { path.clone() };
             plot(&path, &calibration, &engine, &mut out)?;
@@ -139,7 +139,7 @@ fn with_id(path: &std::path::Path, id: &str) -> PathBuf {
 }
 
 fn plot(path: &std::path::Path, calibration: &Calibration, engine: &Engine, out: &mut Output) -> Result<()> {
-    let svg = picture::picture(calibration, engine.instrument());
+    let svg = picture::picture(calibration, engine.detector_model());
     std::fs::write(path, svg).map_err(|e| {
         Error::config(format!("cannot write {}: {e}", path.display()), "check the folder and its permissions")
     })?;

@@ -8,7 +8,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::budget::{CALIBRATED_SCALE, Controller, TokenBucket};
-use super::change_detector::{CHANGED_BLOCKS, Medians, PreviousCalibration, evidence};
+use super::change_detector::{CHANGED_BLOCKS, Medians, PreviousCalibration, cusum_increment};
 use super::config::DetectConfig;
 use super::gate::{Change, Gate, Rules};
 use super::known_normal::KnownNormal;
@@ -69,7 +69,7 @@ impl Learnt {
 /// improbable. The further blocks of a long event are left out, and of a severe one all, with a second on either side.
 ///
 /// *Change of the site.* Where the median p' of 1 s stays below 0.001 for a minute, or that of its novelty low
-/// ([`evidence`]), or an event is cut for its length, and the budget is held, ordinary alarms rest until
+/// ([`cusum_increment`]), or an event is cut for its length, and the budget is held, ordinary alarms rest until
 /// [`thaw`](Self::thaw) or [`adopt`](Self::adopt), and nothing is learnt.
 ///
 /// *Known sounds.* What the operator has declared normal is not reported again, severe or not; what was reported three times within
@@ -251,7 +251,7 @@ impl AlarmController {
         decision.began |= self.running.is_some() && self.decide(number, false);
         decision.graver = self.running.as_mut().is_some_and(|it| std::mem::take(&mut it.graver));
         if let Some(middle) = self.medians.push(scored.p) {
-            self.changed = (self.changed + evidence(middle, scored.p_place)).max(0.0);
+            self.changed = (self.changed + cusum_increment(middle, scored.p_place)).max(0.0);
             if self.changed > f64::from(CHANGED_BLOCKS)
                 && decision == Decision::default()
                 && self.change_regime()

@@ -143,12 +143,12 @@ impl Calibration {
         10f64.powf(-surprisal).clamp(P_FLOOR, 1.0)
     }
 
-    /// Whether frames of `instrument` may be scored with this under `config`.
+    /// Whether frames of `detector_model` may be scored with this under `config`.
     ///
     /// # Errors
     /// Names what disagrees. The remedy is always to calibrate again.
-    pub fn check(&self, config: &DetectConfig, instrument: &DetectorModel) -> Result<()> {
-        let (shape, model) = (instrument.shape, &instrument.model);
+    pub fn check(&self, config: &DetectConfig, detector_model: &DetectorModel) -> Result<()> {
+        let (shape, model) = (detector_model.shape, &detector_model.model);
         let frames = config.surprise_frames();
         let cause = if self.version != CALIBRATION_VERSION {
             format!("is of version {}, expected {CALIBRATION_VERSION}", self.version)
@@ -167,7 +167,7 @@ impl Calibration {
                 "was made with a surprise window of {} frames, but the config says {frames}",
                 self.surprise_frames
             )
-        } else if self.critic_tail.is_some() != instrument.critic.is_some() {
+        } else if self.critic_tail.is_some() != detector_model.critic.is_some() {
             "and the model disagree about a critic".to_owned()
         } else if !self.is_whole() {
             "is damaged: its parts disagree in length or hold values that no fit gives".to_owned()

@@ -152,14 +152,14 @@ impl CalibrationBuffer {
     pub(crate) fn fit_provisionally(
         &mut self,
         config: &DetectConfig,
-        instrument: &DetectorModel,
+        detector_model: &DetectorModel,
     ) -> Result<(FrameScorer, Calibration)> {
         let doubled = 2 * self.frames;
         let seconds = doubled as f64 / f64::from(FRAME_RATE);
         self.provisional = config.is_worth_while(seconds).then_some(doubled);
         let mut held = self.clone();
-        let known = held.fit(config, instrument)?;
-        Ok((held.scorer(&known, instrument), known))
+        let known = held.fit(config, detector_model)?;
+        Ok((held.scorer(&known, detector_model), known))
     }
 
     fn wanted(&self) -> u64 {
@@ -171,7 +171,11 @@ impl CalibrationBuffer {
     /// Contamination: seconds that lie far from the rest are no part of the fit. Scores of calibration are those under a
     /// fit that has not seen their fifth of the time: under their own fit they would be smaller than those of new sound,
     /// and the tail would promise too much.
-    pub(crate) fn fit(&mut self, config: &DetectConfig, instrument: &DetectorModel) -> Result<Calibration> {
+    pub(crate) fn fit(
+        &mut self,
+        config: &DetectConfig,
+        detector_model: &DetectorModel,
+    ) -> Result<Calibration> {
         let horizons = self.shape.horizons;
         let surprise = Surprise::fit(&self.pmi, horizons, config.skip_k);
         let block_frames = FRAME_RATE as usize * horizons;
@@ -187,7 +191,7 @@ impl CalibrationBuffer {
         let fine = |row: usize| outlying.binary_search(&(rows.frame(row) / FRAME_RATE as usize)).is_err();
 
         let (mut distances, mut logits, mut steps) = (Vec::new(), Vec::new(), Vec::new());
-        let live = instrument.live_critic();
+        let live = detector_model.live_critic();
         let mut memory = live.map(|(_, live)| live.fresh());
         let (mut raw, mut row) = (Vec::new(), Vec::new());
         for fold in 0..FOLDS {
@@ -219,8 +223,9 @@ impl CalibrationBuffer {
         let usual = fitted.rows.iter().filter(|row| is_fine(row.0)).map(|row| &row.1);
         let mut combination = Combination::fit(&usual, fitted.model.predictability())?;
         let mut votes = logits.iter().zip(&steps).map(|(&(frame, logit), &step)| {
-            let p =
-                critic_tail.as_ref().map_or(1.0, |tail| critic_probability(tail, logit, instrument.usual()));
+            let p = critic_tail
+                .as_ref()
+                .map_or(1.0, |tail| critic_probability(tail, logit, detector_model.usual()));
             (frame, vote(p, step))
         });
         let mut vote_of =
@@ -239,7 +244,7 @@ impl CalibrationBuffer {
         self.terms = Some(fitted.state);
         Ok(Calibration {
             version: CALIBRATION_VERSION,
-            model: instrument.model.clone(),
+            model: detector_model.model.clone(),
             shape: self.shape,
             surprise_frames: config.surprise_frames(),
             seconds: self.frames as f64 / f64::from(FRAME_RATE),
@@ -288,7 +293,7 @@ impl CalibrationBuffer {
     }
 
     /// What a watched stream remembers after the frames that were collected last.
-    pub(crate) fn scorer(&self, known: &Calibration, instrument: &DetectorModel) -> FrameScorer {
+    pub(crate) fn scorer(&self, known: &Calibration, detector_model: &DetectorModel) -> FrameScorer {
         let mut scorer = FrameScorer::new(known.surprise_frames);
         let mut adaptive = known.terms.adaptive();
         let mut last = None;
@@ -297,7 +302,7 @@ impl CalibrationBuffer {
                 scorer = FrameScorer::new(known.surprise_frames);
             }
             last = Some(frame.index);
-            scorer.push(frame, known, &mut adaptive, instrument);
+            scorer.push(frame, known, &mut adaptive, detector_model);
         }
         // the windows of minutes reach farther back than the frames that were kept
         if let Some(terms) = self.terms.as_ref().filter(|_| self.stride == 1) {

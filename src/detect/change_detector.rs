@@ -35,7 +35,7 @@ const SHORTEST_S: f64 = 60.0;
 /// What a second says of another site: 1 where the median p of its sound is below 0.001, else by `place`, the probability of
 /// its novelty: 1 from 10⁻⁴ downward, 0 at 0.01, −1 at 1. The sum, never below 0, is that of a cumulative sum test (Page,
 /// Continuous inspection schemes, Biometrika 1954): a second that happens to sound like before takes little back.
-pub(crate) fn evidence(p: f64, place: f64) -> f64 {
+pub(crate) fn cusum_increment(p: f64, place: f64) -> f64 {
     if p < CHANGED { 1.0 } else { (-p.min(place).log10()).clamp(0.0, 4.0) / 2.0 - 1.0 }
 }
 
@@ -93,13 +93,13 @@ impl StandbyCalibration {
         Self { scorer, adaptive: None, medians: Medians::default() }
     }
 
-    fn push(&mut self, former: &PreviousCalibration, frame: &Frame, instrument: &DetectorModel) {
+    fn push(&mut self, former: &PreviousCalibration, frame: &Frame, detector_model: &DetectorModel) {
         let PreviousCalibration { calibration, learnt } = former;
         // a frame that cannot be scored has been told of by the calibration in force
         let adaptive = self.adaptive.get_or_insert_with(|| calibration.terms.adaptive());
-        let scores = self.scorer.push(frame, calibration, adaptive, instrument);
-        if let (Some(_), Some(fused)) = (scores.novelty, scores.fused) {
-            let p = learnt.recalibrated.p(fused.p);
+        let scores = self.scorer.push(frame, calibration, adaptive, detector_model);
+        if let (Some(_), Some(combined)) = (scores.novelty, scores.combined) {
+            let p = learnt.recalibrated.p(combined.p);
             self.medians.push(scores.p_place.map_or(p, |place| p.min(place)));
         }
     }
@@ -158,12 +158,12 @@ impl Relearning {
     fn push(
         &mut self,
         former: &VecDeque<PreviousCalibration>,
-        (frame, instrument): (&Frame, &DetectorModel),
+        (frame, detector_model): (&Frame, &DetectorModel),
         p: f64,
     ) -> Option<Outcome> {
         self.collector.push(frame);
         for (aside, former) in self.asides.iter_mut().zip(former) {
-            aside.push(former, frame, instrument);
+            aside.push(former, frame, detector_model);
         }
         self.current.push(p)?;
         let current = self.current.over_30_s();
@@ -190,13 +190,14 @@ impl Detector {
         }
         if watch.alarm_controller.takes_regime_change() {
             let former = watch.former.len();
-            watch.relearning = Some(Box::new(Relearning::new(&self.config, self.instrument.shape, former)));
+            watch.relearning =
+                Some(Box::new(Relearning::new(&self.config, self.detector_model.shape, former)));
         }
         let Some(relearning) = &mut watch.relearning else { return };
         if self.silent_run > 0 {
             return;
         }
-        match relearning.push(&watch.former, (frame, &self.instrument), p) {
+        match relearning.push(&watch.former, (frame, &self.detector_model), p) {
             None => {}
             Some(Outcome::Passed) => {
                 watch.relearning = None;
@@ -209,7 +210,7 @@ impl Detector {
             }
             Some(Outcome::Learnt) => {
                 let config = relearning.config.clone();
-                let calibration = relearning.collector.fit(&config, &self.instrument);
+                let calibration = relearning.collector.fit(&config, &self.detector_model);
                 let learnt = Learnt::new(&self.config);
                 match calibration
                     .and_then(|calibration| Ok(PreviousCalibration { calibration, learnt: learnt? }))
@@ -219,7 +220,7 @@ impl Detector {
                         tracing::warn!(%error, "learning the place anew failed and begins again");
                         let former = watch.former.len();
                         watch.relearning =
-                            Some(Box::new(Relearning::new(&self.config, self.instrument.shape, former)));
+                            Some(Box::new(Relearning::new(&self.config, self.detector_model.shape, former)));
                     }
                 }
             }
@@ -234,7 +235,7 @@ impl Detector {
         watch.former.truncate(MOST_FORMER);
         watch.relearning = None;
         // surprise was smoothed and novelty held in units of the other calibration
-        self.since_break = SinceBreak::new(&self.config, self.instrument.shape.latent);
+        self.since_break = SinceBreak::new(&self.config, self.detector_model.shape.latent);
     }
 }
 
@@ -246,7 +247,7 @@ mod tests {
     fn a_site_is_left_for_good_not_for_a_sound() {
         let sum = |ps: &mut dyn Iterator<Item = f64>| {
             ps.scan(0f64, |sum, p| {
-                *sum = (*sum + evidence(0.5, p)).max(0.0);
+                *sum = (*sum + cusum_increment(0.5, p)).max(0.0);
                 Some(*sum)
             })
             .fold(0.0, f64::max)
@@ -258,7 +259,10 @@ mod tests {
         // another site, of which every fifth second sounds like before
         let other = |i: usize| if i.is_multiple_of(5) { 0.3 } else { 3e-4 };
         assert!(sum(&mut (0..180).map(other)) > limit);
-        assert_eq!((evidence(1.0, 1.0), evidence(1.0, 0.01), evidence(1.0, 0.0)), (-1.0, 0.0, 1.0));
-        assert_eq!(evidence(9e-4, 1.0), 1.0);
+        assert_eq!(
+            (cusum_increment(1.0, 1.0), cusum_increment(1.0, 0.01), cusum_increment(1.0, 0.0)),
+            (-1.0, 0.0, 1.0)
+        );
+        assert_eq!(cusum_increment(9e-4, 1.0), 1.0);
     }
 }

@@ -31,7 +31,7 @@ const LARGEST: f32 = 1e9;
 #[derive(Debug, Clone)]
 pub struct Detector {
     pub(super) config: DetectConfig,
-    pub(super) instrument: DetectorModel,
+    pub(super) detector_model: DetectorModel,
     pub(super) stage: Stage,
     /// Index of the last frame.
     pub(super) last: Option<u64>,
@@ -51,9 +51,9 @@ impl Detector {
     ///
     /// # Errors
     /// If a key of `config` is out of its range, or leaves no horizon or nothing to score.
-    pub fn new(config: &DetectConfig, instrument: DetectorModel) -> Result<Self> {
+    pub fn new(config: &DetectConfig, detector_model: DetectorModel) -> Result<Self> {
         config.validate()?;
-        let shape = instrument.shape;
+        let shape = detector_model.shape;
         if config.skip_k >= shape.horizons {
             return Err(Error::config(
                 format!("detect.skip_k is {}, the model has {} horizons", config.skip_k, shape.horizons),
@@ -65,7 +65,7 @@ impl Detector {
         }
         Ok(Self {
             config: config.clone(),
-            instrument,
+            detector_model,
             stage: Stage::Calibrating(Box::new(CalibrationBuffer::new(config, shape))),
             last: None,
             number: 0,
@@ -83,11 +83,11 @@ impl Detector {
     /// As [`Detector::new`], or if the calibration does not fit ([`Calibration::check`]).
     pub fn with_calibration(
         config: &DetectConfig,
-        instrument: DetectorModel,
+        detector_model: DetectorModel,
         calibration: Calibration,
     ) -> Result<Self> {
-        let mut detector = Self::new(config, instrument)?;
-        calibration.check(config, &detector.instrument)?;
+        let mut detector = Self::new(config, detector_model)?;
+        calibration.check(config, &detector.detector_model)?;
         detector.watch(calibration)?;
         Ok(detector)
     }
@@ -164,7 +164,7 @@ impl Detector {
         self.break_off(out);
         self.counts = self.counts();
         self.stage =
-            Stage::Calibrating(Box::new(CalibrationBuffer::new(&self.config, self.instrument.shape)));
+            Stage::Calibrating(Box::new(CalibrationBuffer::new(&self.config, self.detector_model.shape)));
     }
 
     /// Sets the false-alarm budget, from the next frame on.
@@ -238,7 +238,7 @@ impl Detector {
     fn is_usable(&self, frame: &Frame) -> bool {
         let sound = |x: &f32| x.abs() <= LARGEST;
         let young = |k: usize| self.since_break.frames <= k as u64;
-        let shape = self.instrument.shape;
+        let shape = self.detector_model.shape;
         frame.pmi.len() == shape.horizons
             && frame.z.len() == shape.latent
             && frame.c.len() == shape.context
@@ -271,7 +271,7 @@ impl Detector {
         let known = &watch.calibration;
         let scorer = &mut self.since_break.scorer;
         let scores = if self.silent_run == 0 {
-            scorer.push(frame, known, &mut watch.adaptive, &self.instrument)
+            scorer.push(frame, known, &mut watch.adaptive, &self.detector_model)
         } else {
             scorer.hold(known)
         };
@@ -282,29 +282,29 @@ impl Detector {
         if reading.quality == Quality::Settling {
             return;
         }
-        let Some(fused) = scores.fused else { return };
-        let fused = if self.silent_run == 0 { fused } else { CombinedPValue { p: 1.0, ..fused } };
-        reading.p = Some(fused.p);
-        reading.score = Some(fused.score());
+        let Some(combined) = scores.combined else { return };
+        let combined = if self.silent_run == 0 { combined } else { CombinedPValue { p: 1.0, ..combined } };
+        reading.p = Some(combined.p);
+        reading.score = Some(combined.score());
 
         let scored = &mut watch.scored;
         scored.index = frame.index;
-        scored.p = fused.p;
-        scored.score = fused.score();
-        scored.evidence = fused.evidence;
+        scored.p = combined.p;
+        scored.score = combined.score();
+        scored.evidence = combined.evidence;
         scored.surprise = reading.surprise.unwrap_or(0.0);
         scored.novelty = reading.novelty.unwrap_or(0.0);
         scored.p_place = if self.silent_run == 0 { scores.p_place.unwrap_or(1.0) } else { 1.0 };
         scored.band = scores.bands.map(|bands| bands.loudest);
         let activity = &self.since_break.activity;
-        let improbable = fused.p < LOOKED_AT;
+        let improbable = combined.p < LOOKED_AT;
         scored.clues = scores.clues(activity.clues(&known.activity, known.background_dbfs, improbable));
         scored.level_dbfs = frame.level_dbfs;
         scored.pmi.clone_from(&frame.pmi);
         let window = fresh.then_some(self.window.as_slice());
         let decision = watch.alarm_controller.push(scored, window, self.number);
         let p = scored.p.min(scored.p_place);
-        if decision.ended.is_none() && self.instrument.label_space().is_some() {
+        if decision.ended.is_none() && self.detector_model.label_space().is_some() {
             self.since_break.latents.push(watch.alarm_controller.ongoing(), frame, !improbable);
         }
         (reading.p, reading.score) = (Some(scored.p), Some(scored.score));
@@ -330,7 +330,7 @@ impl Detector {
         }
         if let Some(episode) = &decision.ended {
             let end = self.finding(episode, Phase::End, repeat);
-            let space = self.instrument.label_space();
+            let space = self.detector_model.label_space();
             let embedding = space.and_then(|space| self.since_break.latents.embedding(episode, space));
             out.extend(end.map(|end| Finding {
                 regime: decision.regime,
@@ -350,7 +350,7 @@ impl Detector {
         }
         if self.since_break.frames > 0 {
             let latents = std::mem::take(&mut self.since_break.latents).after_break();
-            let begun = SinceBreak::new(&self.config, self.instrument.shape.latent);
+            let begun = SinceBreak::new(&self.config, self.detector_model.shape.latent);
             self.since_break = SinceBreak { latents, ..begun };
         }
     }

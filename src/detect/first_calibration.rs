@@ -28,10 +28,10 @@ impl Detector {
         }
         let is_full = collector.is_full();
         let learnt = if is_full {
-            let known = collector.fit(&self.config, &self.instrument);
-            known.map(|known| (collector.scorer(&known, &self.instrument), known))
+            let known = collector.fit(&self.config, &self.detector_model);
+            known.map(|known| (collector.scorer(&known, &self.detector_model), known))
         } else {
-            collector.fit_provisionally(&self.config, &self.instrument)
+            collector.fit_provisionally(&self.config, &self.detector_model)
         };
         match learnt.and_then(|(scorer, known)| self.put_in_force(known, scorer, is_full, out)) {
             Ok(()) => true,
@@ -56,7 +56,7 @@ impl Detector {
         out: &mut Vec<Finding>,
     ) -> Result<()> {
         if let Stage::Calibrating(collector) = &mut self.stage {
-            let empty = CalibrationBuffer::new(&self.config, self.instrument.shape);
+            let empty = CalibrationBuffer::new(&self.config, self.detector_model.shape);
             let collector = std::mem::replace(collector, Box::new(empty));
             self.watch(calibration)?;
             if let Stage::Watching(watch) = &mut self.stage {
@@ -94,7 +94,7 @@ impl Detector {
 #[cfg(test)]
 mod tests {
     use super::super::robustness_tests::one_event;
-    use super::super::simulated_streams::{Noise, hear, instrument};
+    use super::super::simulated_streams::{Noise, detector_model, hear};
     use super::super::{DetectConfig, DetectorState, Input};
     use super::*;
 
@@ -103,7 +103,7 @@ mod tests {
     }
 
     fn detector(config: &DetectConfig) -> Detector {
-        Detector::new(config, instrument()).unwrap()
+        Detector::new(config, detector_model()).unwrap()
     }
 
     /// Seconds of sound before a provisional calibration and between two, with the settling at the start.
@@ -179,7 +179,7 @@ mod tests {
     #[test]
     fn sound_in_pieces_is_fitted_once_windows_were_full_for_long_enough() {
         let mut noise = Noise::new(63);
-        let mut buffer = CalibrationBuffer::new(&config(), instrument().shape);
+        let mut buffer = CalibrationBuffer::new(&config(), detector_model().shape);
         let mut frames = 0;
         while !buffer.is_due_in(0) {
             assert!(frames < 10_000, "{frames}");
@@ -189,6 +189,6 @@ mod tests {
             frames += 110;
         }
         assert!(frames > 9_000, "60 s were over at 6,000: {frames}");
-        assert!(buffer.fit_provisionally(&config(), &instrument()).is_ok());
+        assert!(buffer.fit_provisionally(&config(), &detector_model()).is_ok());
     }
 }

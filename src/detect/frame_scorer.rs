@@ -103,7 +103,7 @@ exact!(FrameScorer {
 pub(super) struct Scores {
     pub(super) surprise: Option<f64>,
     pub(super) novelty: Option<f64>,
-    pub(super) fused: Option<CombinedPValue>,
+    pub(super) combined: Option<CombinedPValue>,
     pub(super) bands: Option<BandFigures>,
     /// The probability of each term.
     pub(super) terms: TermProbabilities,
@@ -150,7 +150,7 @@ impl FrameScorer {
         frame: &Frame,
         known: &Calibration,
         adaptive: &mut Adaptive,
-        instrument: &DetectorModel,
+        detector_model: &DetectorModel,
     ) -> Scores {
         known.site.push((&frame.bands, &frame.c), &mut self.extractor);
         self.terms.push(&known.terms, adaptive, &frame.bands);
@@ -159,7 +159,7 @@ impl FrameScorer {
             let step = known.site.gain_step(&self.raw, &self.extractor.newest());
             let is_step = step == GainStep::Certain;
             self.follow_gain(is_step);
-            let (critic, novelty) = self.critic_vote(known, instrument, is_step);
+            let (critic, novelty) = self.critic_vote(known, detector_model, is_step);
             let values = self.terms.values(&known.terms, adaptive);
             self.terms.learn(adaptive);
             let surprisals = known.combination.surprisals(&values);
@@ -216,14 +216,14 @@ impl FrameScorer {
     fn critic_vote(
         &mut self,
         known: &Calibration,
-        instrument: &DetectorModel,
+        detector_model: &DetectorModel,
         is_step: bool,
     ) -> (Option<f64>, Option<f64>) {
-        let Some((critic, live)) = instrument.live_critic() else { return (None, None) };
+        let Some((critic, live)) = detector_model.live_critic() else { return (None, None) };
         let novelty = known.site.row(&critic.config().channels, &self.raw, &mut self.row);
         let memory = self.critic.get_or_insert_with(|| live.fresh());
         let logit = live.step(&self.row, memory);
-        let p = known.critic_probability(logit.into(), instrument.usual());
+        let p = known.critic_probability(logit.into(), detector_model.usual());
         (p.map(|p| vote(p, is_step)), novelty)
     }
 
@@ -234,7 +234,7 @@ impl FrameScorer {
         let joined = CombinedPValue::of(p_surprise, row_scores.map(|v| v.p_novelty));
         let evidence = joined.map_or(Evidence::Novelty, |joined| joined.evidence);
         let alone = surprise.map_or(1.0, |surprise| known.surprise_probability(surprise));
-        let fused = row_scores.and_then(|v| v.p).map(|p| CombinedPValue { p: p.min(alone), evidence });
+        let combined = row_scores.and_then(|v| v.p).map(|p| CombinedPValue { p: p.min(alone), evidence });
         let least = |group: TermGroup| {
             let all = Term::ALL.iter().zip(row_scores.into_iter().flat_map(|v| v.surprisals));
             let of = all.filter(|(term, _)| term.group() == group).filter_map(|(_, surprisal)| surprisal);
@@ -248,6 +248,6 @@ impl FrameScorer {
         };
         let bands = row_scores.and_then(|v| v.bands);
         let novelty = row_scores.map(|v| v.novelty);
-        Scores { surprise, novelty, fused, bands, terms, p_place: self.p_place }
+        Scores { surprise, novelty, combined, bands, terms, p_place: self.p_place }
     }
 }

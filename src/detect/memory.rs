@@ -33,7 +33,7 @@ impl Detector {
     pub fn memory(&self) -> Option<DetectorMemory> {
         let Self {
             config,
-            instrument: _,
+            detector_model: _,
             stage,
             last,
             number,
@@ -100,11 +100,11 @@ impl Detector {
     /// When a calibration is missing or does not fit, or `from` is damaged or of another build.
     pub fn resume(
         config: &DetectConfig,
-        instrument: &DetectorModel,
+        detector_model: &DetectorModel,
         from: &mut &[u8],
         find: &mut dyn FnMut(&str) -> Option<Calibration>,
     ) -> Result<Self> {
-        let mut detector = Self::new(config, instrument.clone())?;
+        let mut detector = Self::new(config, detector_model.clone())?;
         let damaged = || Error::internal("the memory of a detector is damaged or of another build");
         detector.config.events_per_hour = f64::read(from).ok_or_else(damaged)?;
         detector.config.validate()?;
@@ -118,7 +118,7 @@ impl Detector {
             let mut known = |id: &str| -> Result<Calibration> {
                 let missing = || Error::internal(format!("the calibration {id} is missing"));
                 let calibration = find(id).ok_or_else(missing)?;
-                calibration.check(config, instrument)?;
+                calibration.check(config, detector_model)?;
                 Ok(calibration)
             };
             let id = String::read(from).ok_or_else(damaged)?;

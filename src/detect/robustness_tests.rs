@@ -1,6 +1,6 @@
 //! The detector on simulated streams over bad inputs, restarts and changes of the site.
 
-use super::simulated_streams::{Noise, calibrated, config, instrument, hear};
+use super::simulated_streams::{Noise, calibrated, config, detector_model, hear};
 use super::{Calibration, DetectConfig, Detector, DetectorState, Input, InputState, Quality, StreamState};
 use crate::event::{Finding, Phase, Verdict};
 
@@ -68,7 +68,7 @@ fn a_restart_goes_on_where_it_was() {
     let json = serde_json::to_vec(&state).unwrap();
     let stored = StreamState::from_json(&json).unwrap();
     assert!(stored == state, "the state is not what was stored");
-    let mut again = Detector::with_state(&config(), &instrument(), stored).unwrap();
+    let mut again = Detector::with_state(&config(), &detector_model(), stored).unwrap();
     assert_eq!((again.state(), again.threshold()), (DetectorState::Watching, detector.threshold()));
     let frames = [noise.frames(300), noise.event(30, 12.0, 6.0), noise.frames(9000)].concat();
     let (a, b) = (hear(&mut detector, &frames), hear(&mut again, &frames));
@@ -91,7 +91,7 @@ fn older_and_damaged_files_are_read_as_far_as_they_go() {
     json["watch"]["learnt"]["controller"]["offset"] = 99.0.into();
     json["watch"]["number"] = 17.into();
     let damaged = StreamState::from_json(json.to_string().as_bytes()).unwrap();
-    let restored = Detector::with_state(&config(), &instrument(), damaged).unwrap();
+    let restored = Detector::with_state(&config(), &detector_model(), damaged).unwrap();
     assert_eq!((restored.number_of_events(), restored.threshold()), (0, detector.threshold()));
     json["state_version"] = 99.into();
     json["watch"] = "of a later version".into();
@@ -106,7 +106,7 @@ fn a_new_budget_keeps_what_alarms_have_taught() {
     let detector = calibrated(&mut noise, &config());
     let state = detector.snapshot().unwrap();
     let other = DetectConfig { events_per_hour: 36.0, ..config() };
-    let restored = Detector::with_state(&other, &instrument(), state).unwrap();
+    let restored = Detector::with_state(&other, &detector_model(), state).unwrap();
     assert!((restored.threshold().unwrap() - 2.0).abs() < 1e-9);
     let mut restored = restored;
     let found = hear(&mut restored, &noise.event(150, 12.0, 6.0));
@@ -150,7 +150,7 @@ fn a_site_that_changes_is_learnt_anew_and_found_again() {
 
     // a restart forgets neither place
     let state = StreamState::from_json(&serde_json::to_vec(&detector.snapshot().unwrap()).unwrap()).unwrap();
-    let mut detector = Detector::with_state(&config(), &instrument(), state).unwrap();
+    let mut detector = Detector::with_state(&config(), &detector_model(), state).unwrap();
     hear(&mut detector, &noise.event(300, 12.0, 6.0));
 
     let found = hear(&mut detector, &noise.frames(3200));
@@ -195,7 +195,7 @@ fn what_is_declared_normal_is_not_reported_again() {
     assert_eq!((once(&mut detector, 14.0), detector.counts().known), (0, 1));
     assert_eq!(once(&mut detector, -14.0), 2);
     let state = detector.snapshot().unwrap();
-    let mut again = Detector::with_state(&config(), &instrument(), state).unwrap();
+    let mut again = Detector::with_state(&config(), &detector_model(), state).unwrap();
     assert_eq!((once(&mut again, 14.0), again.counts().known), (0, 1));
     assert_eq!(again.number_of_events(), 3);
     assert!(again.judge(1, Verdict::Anomaly));
@@ -245,13 +245,13 @@ fn what_comes_again_is_one_story() {
     // a restart forgets nothing
     let json = serde_json::to_vec(&detector.snapshot().unwrap()).unwrap();
     let state = StreamState::from_json(&json).unwrap();
-    let mut again = Detector::with_state(&config(), &instrument(), state).unwrap();
+    let mut again = Detector::with_state(&config(), &detector_model(), state).unwrap();
     assert_eq!((once(&mut again, 14.0), again.counts().repeats), (vec![], 1));
     // what the operator calls an anomaly is always told
     assert!(again.judge(1, Verdict::Anomaly));
     assert_eq!(one_event(&once(&mut again, 14.0)).1.repeat_of, Some(0));
     // without a budget that is held, nothing rests
     let free = DetectConfig { hold_budget: false, ..config() };
-    let mut free = Detector::with_state(&free, &instrument(), detector.snapshot().unwrap()).unwrap();
+    let mut free = Detector::with_state(&free, &detector_model(), detector.snapshot().unwrap()).unwrap();
     assert_eq!(one_event(&once(&mut free, 14.0)).1.repeat_of, Some(0));
 }

@@ -19,7 +19,7 @@ pub(super) fn config() -> DetectConfig {
 /// What bands are mixed of.
 const TONES: usize = 16;
 
-pub(super) fn instrument() -> DetectorModel {
+pub(super) fn detector_model() -> DetectorModel {
     DetectorModel::new(SHAPE, MODEL, None).unwrap()
 }
 
@@ -84,7 +84,7 @@ pub(super) fn hear(detector: &mut Detector, frames: &[Frame]) -> Vec<Finding> {
 
 /// A detector that has calibrated on `noise` (61 s of it).
 pub(super) fn calibrated(noise: &mut Noise, config: &DetectConfig) -> Detector {
-    let mut detector = Detector::new(config, instrument()).unwrap();
+    let mut detector = Detector::new(config, detector_model()).unwrap();
     let seconds = config.calibrate_seconds as usize;
     assert_eq!(hear(&mut detector, &noise.frames(seconds * 100 + 99)), []);
     assert!(detector.state().done().is_some_and(|done| done > 0.99 && done < 1.0));
@@ -158,11 +158,11 @@ fn findings_do_not_depend_on_how_frames_were_grouped_or_when_the_detector_was_sa
         frames
     };
     let frames = stream();
-    let mut whole = Detector::new(&config(), instrument()).unwrap();
+    let mut whole = Detector::new(&config(), detector_model()).unwrap();
     let expected = hear(&mut whole, &frames);
     assert_eq!(expected.iter().filter(|finding| finding.phase == Phase::New).count(), 2, "{expected:?}");
     for cut in [1, 7, 100, 6310] {
-        let mut detector = Detector::new(&config(), instrument()).unwrap();
+        let mut detector = Detector::new(&config(), detector_model()).unwrap();
         let mut out = Vec::new();
         for piece in frames.chunks(cut) {
             detector = detector.clone();
@@ -182,7 +182,7 @@ fn a_stored_calibration_gives_the_same_readings_bit_for_bit() {
     assert_eq!(stored, known);
     assert_eq!((stored.id(), known.id().len()), (known.id(), 8));
 
-    let mut restored = Detector::with_calibration(&config(), instrument(), stored).unwrap();
+    let mut restored = Detector::with_calibration(&config(), detector_model(), stored).unwrap();
     assert_eq!(restored.state(), DetectorState::Watching);
     let mut out = Vec::new();
     detector.gap(&mut out);
@@ -197,8 +197,8 @@ fn a_stored_calibration_gives_the_same_readings_bit_for_bit() {
 fn a_calibration_that_does_not_fit_is_refused_with_its_reason() {
     let known = calibrated(&mut Noise::new(5), &config()).calibration().unwrap().clone();
     let refusal = |config: &DetectConfig, shape, model: &str, known: &Calibration| {
-        let instrument = DetectorModel::new(shape, model, None).unwrap();
-        let error = Detector::with_calibration(config, instrument, known.clone()).unwrap_err();
+        let detector_model = DetectorModel::new(shape, model, None).unwrap();
+        let error = Detector::with_calibration(config, detector_model, known.clone()).unwrap_err();
         format!("{error}; {}", error.fix())
     };
     assert!(refusal(&config(), SHAPE, "ffff", &known).contains("model 0123456789ab"));
@@ -214,14 +214,14 @@ fn a_calibration_that_does_not_fit_is_refused_with_its_reason() {
         let damaged: Calibration = serde_json::from_value(json).unwrap();
         assert!(refusal(&config(), SHAPE, MODEL, &damaged).contains("damaged"), "{part}");
     }
-    assert!(Detector::new(&DetectConfig { skip_k: 6, ..config() }, instrument()).is_err());
+    assert!(Detector::new(&DetectConfig { skip_k: 6, ..config() }, detector_model()).is_err());
 }
 
 #[test]
 fn events_during_calibration_do_not_blind_it() {
     let mut noise = Noise::new(6);
     let config = DetectConfig { calibrate_seconds: 120.0, repeat_after_s: 0.0, ..Default::default() };
-    let mut detector = Detector::new(&config, instrument()).unwrap();
+    let mut detector = Detector::new(&config, detector_model()).unwrap();
     let mut out = Vec::new();
     while detector.state() != DetectorState::Watching {
         let eventful = noise.index % 2000 > 1900;
@@ -268,7 +268,7 @@ fn broken_frames_are_counted_and_change_nothing_that_is_known() {
         |f| f.z.truncate(2),
     ];
     let mut noise = Noise::new(8);
-    let mut detector = Detector::new(&config(), instrument()).unwrap();
+    let mut detector = Detector::new(&config(), detector_model()).unwrap();
     let mut out = Vec::new();
     while detector.state() != DetectorState::Watching {
         let mut frame = noise.next(0.0, 0.0);
@@ -302,7 +302,7 @@ fn a_dead_microphone_is_no_storm_of_events() {
         noise.event(n, 20.0, 20.0).into_iter().map(mute).collect()
     };
     let mut noise = Noise::new(9);
-    let mut detector = Detector::new(&config(), instrument()).unwrap();
+    let mut detector = Detector::new(&config(), detector_model()).unwrap();
     assert_eq!(hear(&mut detector, &silence(&mut noise, 9000)), []);
     assert_eq!(detector.state(), DetectorState::Calibrating { done: 0.0 });
 
@@ -353,7 +353,7 @@ proptest! {
     fn whatever_happens_events_are_well_formed(acts in prop::collection::vec(act(), 1..25)) {
         let mut noise = Noise::new(13);
         let config = DetectConfig { calibrate_seconds: 10.0, settle_ms: 200.0, ..Default::default() };
-        let mut detector = Detector::new(&config, instrument()).unwrap();
+        let mut detector = Detector::new(&config, detector_model()).unwrap();
         let mut out = hear(&mut detector, &noise.frames(1020));
         prop_assert_eq!(detector.state(), DetectorState::Watching);
         for act in acts {

@@ -93,14 +93,14 @@ impl Detector {
     /// As [`Detector::with_calibration`].
     pub fn with_state(
         config: &DetectConfig,
-        instrument: &DetectorModel,
+        detector_model: &DetectorModel,
         state: StreamState,
     ) -> Result<Self> {
-        let mut detector = Self::with_calibration(config, instrument.clone(), state.calibration)?;
+        let mut detector = Self::with_calibration(config, detector_model.clone(), state.calibration)?;
         if let (Some(mut known), Stage::Watching(watch)) = (state.watch, &mut detector.stage) {
             let number = known.number;
             let mut former = std::mem::take(&mut known.former);
-            former.retain(|f| f.learnt.is_whole() && f.calibration.check(config, instrument).is_ok());
+            former.retain(|f| f.learnt.is_whole() && f.calibration.check(config, detector_model).is_ok());
             former.truncate(MOST_FORMER);
             let adaptive = Adaptive::restore(&watch.calibration.terms, known.adaptive.clone());
             if let Some(adaptive) = adaptive

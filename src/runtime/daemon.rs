@@ -91,7 +91,7 @@ pub(super) struct Daemon {
     pub(super) state_writer: StateWriter,
     pub(super) cluster: Option<cluster::Worker>,
     /// Keeps the connection to microphones open.
-    _air: Option<MqttAudioInput>,
+    _microphones: Option<MqttAudioInput>,
     pub(super) dispatch: Dispatch,
     liveness: LivenessMonitor,
     /// The part that hangs, as reported.
@@ -149,11 +149,13 @@ impl Daemon {
         }
         let event_builder = EventBuilder::new(node, manifest.short_hash());
         let (notify, notices) = bounded(256);
-        let air = open_microphones(config, sources, node)?;
+        let microphones = open_microphones(config, sources, node)?;
         let mut open = Vec::with_capacity(sources.len());
         for source in sources {
             open.push(match admission.refusal(source) {
-                None => capture::open_with(source, &config.capture, notify.clone(), air.as_ref())?,
+                None => {
+                    capture::open_with(source, &config.capture, notify.clone(), microphones.as_ref())?
+                }
                 Some(reason) => capture::refuse(source, &config.capture, notify.clone(), reason)?,
             });
         }
@@ -255,7 +257,7 @@ impl Daemon {
             notices,
             state_writer,
             cluster,
-            _air: air,
+            _microphones: microphones,
             dispatch,
             liveness: LivenessMonitor::new(),
             reported: None,

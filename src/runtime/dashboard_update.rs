@@ -63,7 +63,7 @@ impl Inference {
         let pipeline = self.engine.pipeline(number).filter(|_| self.feed.is_on());
         let known = pipeline.and_then(|pipeline| pipeline.detector().calibration());
         if let (Some(stream), Some(calibration)) = (place, known) {
-            let view = view(calibration, self.engine.instrument().usual());
+            let view = view(calibration, self.engine.detector_model().usual());
             self.feed.send(UiEvent::Calibration { stream, view: Box::new(view) });
         }
     }

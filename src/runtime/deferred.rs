@@ -189,7 +189,7 @@ impl Engine {
         detect: &DetectConfig,
         budget_alone: bool,
     ) -> Result<()> {
-        let instrument = self.instrument.clone();
+        let detector_model = self.detector_model.clone();
         let Some(pipeline) = self.pipelines.get_mut(stream).and_then(Option::as_mut) else { return Ok(()) };
         if pipeline.learns() {
             let earlier = pipeline.due.settings.take().is_none_or(|(_, budget_alone)| budget_alone);
@@ -204,13 +204,13 @@ impl Engine {
         pipeline.detector.gap(&mut findings);
         self.pending_findings.extend(findings.into_iter().map(|finding| (stream, finding)));
         let known =
-            pipeline.detector.snapshot().map(|known| Detector::with_state(detect, &instrument, known));
+            pipeline.detector.snapshot().map(|known| Detector::with_state(detect, &detector_model, known));
         pipeline.detector = match known {
             Some(Ok(detector)) => detector,
-            None => Detector::new(detect, instrument)?,
+            None => Detector::new(detect, detector_model)?,
             Some(Err(error)) => {
                 tracing::warn!("{}: {error}; calibrating again", pipeline.id);
-                Detector::new(detect, instrument)?
+                Detector::new(detect, detector_model)?
             }
         };
         Ok(())

@@ -22,7 +22,7 @@ pub struct Engine {
     pub(super) batch: LiveBatch,
     pub(super) pipelines: Vec<Option<StreamPipeline>>,
     pub(super) detect: DetectConfig,
-    pub(super) instrument: DetectorModel,
+    pub(super) detector_model: DetectorModel,
     /// Frames are an output.
     pub(super) reports_frames: bool,
     /// Frames an embedding; 0 for none.
@@ -76,17 +76,17 @@ impl Engine {
         stepping: Stepping,
     ) -> Result<Self> {
         detect.validate()?;
-        let instrument =
+        let detector_model =
             DetectorModel::new(manifest.frame_shape(), manifest.sha256.clone(), cpc.critic())?;
-        Ok(Self::on(LiveBatch::with(cpc, stepping)?, detect, instrument))
+        Ok(Self::on(LiveBatch::with(cpc, stepping)?, detect, detector_model))
     }
 
-    fn on(batch: LiveBatch, detect: DetectConfig, instrument: DetectorModel) -> Self {
+    fn on(batch: LiveBatch, detect: DetectConfig, detector_model: DetectorModel) -> Self {
         Self {
             batch,
             pipelines: Vec::new(),
             detect,
-            instrument,
+            detector_model,
             reports_frames: false,
             pool_frames: 0,
             keep: None,
@@ -123,7 +123,7 @@ impl Engine {
             hop_batch: self.hop_batch,
             alone: self.alone,
             learners: self.learners.clone(),
-            ..Self::on(batch, self.detect.clone(), self.instrument.clone())
+            ..Self::on(batch, self.detect.clone(), self.detector_model.clone())
         }))
     }
 
@@ -175,8 +175,8 @@ impl Engine {
     /// When the rate cannot be resampled, or the calibration is of another model or shape.
     pub fn add(&mut self, id: impl Into<String>, rate: u32, known: Option<StreamState>) -> Result<usize> {
         let detector = match known {
-            Some(known) => Detector::with_state(&self.detect, &self.instrument, known)?,
-            None => Detector::new(&self.detect, self.instrument.clone())?,
+            Some(known) => Detector::with_state(&self.detect, &self.detector_model, known)?,
+            None => Detector::new(&self.detect, self.detector_model.clone())?,
         };
         let slot = match self.batch.join(0) {
             Err(error) if self.fallback.is_some() => {
@@ -200,8 +200,8 @@ impl Engine {
 
     /// The model with its detector parameters.
     #[must_use]
-    pub fn instrument(&self) -> &DetectorModel {
-        &self.instrument
+    pub fn detector_model(&self) -> &DetectorModel {
+        &self.detector_model
     }
 
     /// Durations of the batch's steps, without waiting.

@@ -70,7 +70,7 @@ pub(super) fn start_engine(config: &Config) -> Result<(Engine, Manifest)> {
 impl Engine {
     /// Gives events of streams that are added from here on an embedding in `space`, by which labels know them again.
     pub fn set_label_space(&mut self, space: Option<LabelSpace>) {
-        self.instrument = self.instrument.clone().with_label_space(space);
+        self.detector_model = self.detector_model.clone().with_label_space(space);
     }
 
     /// Sets `fallback`, the same model on the CPU, as the fallback when the device of the model fails. Streams continue
@@ -131,7 +131,7 @@ impl Engine {
     /// # Errors
     /// When a key is out of its range or does not fit the model; everything is as before then.
     pub fn reconfigure(&mut self, detect: &DetectConfig, sink: &mut dyn FnMut(EngineOutput)) -> Result<()> {
-        Detector::new(detect, self.instrument.clone())?;
+        Detector::new(detect, self.detector_model.clone())?;
         let budget_alone =
             *detect == DetectConfig { events_per_hour: detect.events_per_hour, ..self.detect.clone() };
         for stream in 0..self.pipelines.len() {

@@ -169,10 +169,10 @@ impl Engine {
     /// # Errors
     /// When not even one thread can start.
     pub fn calibrate_on_threads(&mut self, threads: usize) -> Result<()> {
-        self.learn_aside_by(threads, |frame_job, detector| frame_job.take(detector, Vec::new()))
+        self.calibrate_on_threads_by(threads, |frame_job, detector| frame_job.take(detector, Vec::new()))
     }
 
-    pub(super) fn learn_aside_by(&mut self, threads: usize, learn: Learn) -> Result<()> {
+    pub(super) fn calibrate_on_threads_by(&mut self, threads: usize, learn: Learn) -> Result<()> {
         self.learners = Some(CalibrationPool::start(threads, learn)?);
         Ok(())
     }
@@ -193,12 +193,12 @@ impl Engine {
     ) -> Result<()> {
         let findings = std::mem::take(&mut self.findings);
         let learners = self.learners.clone();
-        let (detect, instrument) = (&self.detect, &self.instrument);
+        let (detect, detector_model) = (&self.detect, &self.detector_model);
         let Some(pipeline) = self.pipelines.get_mut(stream).and_then(Option::as_mut) else { return Ok(()) };
         match learners.filter(|_| pipeline.detector.learns_within(1)) {
             Some(learners) => {
                 self.findings = findings;
-                pipeline.send_to(&learners, frame_job, Detector::new(detect, instrument.clone())?)
+                pipeline.send_to(&learners, frame_job, Detector::new(detect, detector_model.clone())?)
             }
             None => {
                 let outcome = frame_job.take(&mut pipeline.detector, findings);
@@ -257,7 +257,8 @@ impl Engine {
             Err(reason) => {
                 pipeline.learning_failed += 1;
                 self.failures += 1;
-                let again = known.map(|known| Detector::with_state(&self.detect, &self.instrument, known));
+                let again =
+                    known.map(|known| Detector::with_state(&self.detect, &self.detector_model, known));
                 let next = match again {
                     Some(Ok(detector)) => {
                         pipeline.detector = detector;

@@ -65,7 +65,7 @@ impl Engine {
         let mut from = bytes.strip_prefix(self.fingerprint().as_slice()).ok_or_else(other)?;
         let next = u64::read(&mut from).ok_or_else(damaged)?;
         let model: Vec<f32> = Exact::read(&mut from).ok_or_else(damaged)?;
-        let detector = Detector::resume(&self.detect, &self.instrument, &mut from, find)?;
+        let detector = Detector::resume(&self.detect, &self.detector_model, &mut from, find)?;
         let stream = self.add(id, crate::units::MODEL_RATE, None)?;
         let slot = self.pipeline_mut(stream)?.slot;
         let id = std::mem::take(&mut self.pipeline_mut(stream)?.id);
@@ -88,7 +88,7 @@ impl Engine {
     /// What has to be the same where a memory is used.
     fn fingerprint(&self) -> Vec<u8> {
         let detect = serde_json::to_string(&self.detect).unwrap_or_default();
-        let words = [env!("CARGO_PKG_VERSION"), &self.instrument.model, &detect];
+        let words = [env!("CARGO_PKG_VERSION"), &self.detector_model.model, &detect];
         let mut hash = Sha256::new();
         hash.update(MEMORY_VERSION.to_le_bytes());
         for word in words {

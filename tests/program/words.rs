@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Given-up names of types, and of functions and variables that are no ordinary English in code.
-const GIVEN_UP: [&str; 42] = [
+const GIVEN_UP: [&str; 47] = [
     "Contender",
     "Courier",
     "Deed",
@@ -15,6 +15,7 @@ const GIVEN_UP: [&str; 42] = [
     "Fused",
     "HealthDesk",
     "Household",
+    "Judgement",
     "Keeper",
     "LaneCounters",
     "LaneFigures",
@@ -34,18 +35,22 @@ const GIVEN_UP: [&str; 42] = [
     "Stripper",
     "Vigil",
     "Vitals",
+    "air",
     "courier",
     "enlist",
     "foretell",
     "foretelling",
     "foretold",
     "household",
+    "instrument",
     "learn_aside",
+    "learn_aside_by",
     "murmur",
     "orphans",
     "outfit",
     "parcel",
     "rescued",
+    "strange",
     "teach_critic",
 ];
 

@@ -47,13 +47,13 @@ pub(super) fn listen(
     engine: &mut Engine,
     sources: &[SourceConfig],
     config: &CaptureConfig,
-    air: Option<&MqttAudioInput>,
+    microphones: Option<&MqttAudioInput>,
     bar: &ProgressBar,
 ) -> Result<Vec<Outcome>> {
     let (notify, notices) = unbounded();
     let (mut handles, mut streams) = (Vec::new(), Vec::new());
     for source in sources {
-        let open = capture::open_with(source, config, notify.clone(), air)?;
+        let open = capture::open_with(source, config, notify.clone(), microphones)?;
         handles.push(open.handle);
         streams.extend(open.feeds.into_iter().map(|feed| Listening {
             feed,

@@ -16,8 +16,8 @@ const BOTTOM: f64 = HEIGHT - 40.0;
 
 /// The calibration as an SVG: a panel for each score with the histogram of its maxima, the expected count of each bin under the
 /// probability in force, and the threshold of each budget.
-pub(super) fn picture(calibration: &Calibration, instrument: &DetectorModel) -> String {
-    let scores = calibrated_scores(calibration, instrument);
+pub(super) fn picture(calibration: &Calibration, detector_model: &DetectorModel) -> String {
+    let scores = calibrated_scores(calibration, detector_model);
     let height = HEIGHT * scores.len().max(1) as f64;
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDTH}\" height=\"{height}\" font-family=\"sans-serif\" font-size=\"12\">\n\

@@ -44,7 +44,7 @@ impl CalibratedScore<'_> {
 
 pub(super) fn calibrated_scores<'a>(
     calibration: &'a Calibration,
-    instrument: &'a DetectorModel,
+    detector_model: &'a DetectorModel,
 ) -> Vec<CalibratedScore<'a>> {
     let alone = |name, tail: &'a Tail| CalibratedScore {
         name,
@@ -56,7 +56,9 @@ pub(super) fn calibrated_scores<'a>(
         Some(tail) => vec![CalibratedScore {
             name: "critic",
             tail,
-            probability: Box::new(|s| calibration.critic_probability(s, instrument.usual()).unwrap_or(1.0)),
+            probability: Box::new(|s| {
+                calibration.critic_probability(s, detector_model.usual()).unwrap_or(1.0)
+            }),
             share: 1.0,
         }],
         None => vec![alone("surprise", calibration.surprise().1), alone("novelty", calibration.novelty().1)],
@@ -69,7 +71,7 @@ pub(super) fn calibrated_scores<'a>(
 /// When stdout is closed.
 pub(super) fn show(
     calibration: &Calibration,
-    instrument: &DetectorModel,
+    detector_model: &DetectorModel,
     budget: f64,
     out: &mut Output,
 ) -> Result<()> {
@@ -79,7 +81,7 @@ pub(super) fn show(
         calibration.background_dbfs(),
         calibration.id()
     ))?;
-    let calibrated_scores = calibrated_scores(calibration, instrument);
+    let calibrated_scores = calibrated_scores(calibration, detector_model);
     for judge in &calibrated_scores {
         out.line(format_args!("\n{}: highest value of each second", judge.name))?;
         histogram(judge, budget, out)?;

@@ -101,7 +101,7 @@ fn run(
     passed: &mut dyn FnMut(usize, f64),
     progress: &mut dyn FnMut(f64),
 ) -> Result<()> {
-    let instrument = DetectorModel::new(manifest.frame_shape(), manifest.sha256.clone(), cpc.critic())?;
+    let detector_model = DetectorModel::new(manifest.frame_shape(), manifest.sha256.clone(), cpc.critic())?;
     let detector = |setting: &BudgetSetting| {
         let config = DetectConfig {
             events_per_hour: setting.budget,
@@ -109,7 +109,7 @@ fn run(
             provisional_seconds: 0.0,
             ..DetectConfig::default()
         };
-        Detector::new(&config, instrument.clone())
+        Detector::new(&config, detector_model.clone())
     };
     let mut detectors = settings.iter().map(detector).collect::<Result<Vec<_>>>()?;
     let mut passage = OfflineStepper::new(Arc::clone(cpc))?;

@@ -35,7 +35,7 @@ impl DetectorUnderTest for DaemonDetector {
         let whole = stream.samples.len() / HOP * HOP;
         let mut passage = OfflineStepper::new(Arc::clone(&self.cpc))?;
         let hash = self.manifest.sha256.clone();
-        let instrument = DetectorModel::new(self.manifest.frame_shape(), hash, self.cpc.critic())?;
+        let detector_model = DetectorModel::new(self.manifest.frame_shape(), hash, self.cpc.critic())?;
         let mut detectors = options
             .budgets
             .iter()
@@ -46,7 +46,7 @@ impl DetectorUnderTest for DaemonDetector {
                     calibrate_seconds: calibrate_seconds.floor(),
                     ..options.detect.clone()
                 };
-                Detector::new(&config, instrument.clone())
+                Detector::new(&config, detector_model.clone())
             })
             .collect::<Result<Vec<_>>>()?;
         let (mut frames, mut findings) = (Vec::new(), Vec::new());

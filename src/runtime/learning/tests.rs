@@ -30,7 +30,7 @@ fn engine(learn: Learn) -> Engine {
         ..DetectConfig::default()
     };
     let mut engine = Engine::new(Arc::new(cpc), &manifest, detect).unwrap();
-    engine.learn_aside_by(2, learn).unwrap();
+    engine.calibrate_on_threads_by(2, learn).unwrap();
     engine
 }
 
