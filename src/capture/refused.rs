@@ -6,7 +6,8 @@ use crossbeam_channel::Sender;
 
 use super::config::{CaptureConfig, SourceConfig};
 use super::driver::{Opened, Opening, SourceDriver};
-use super::source::{Notice, OpenSource, SourceChange, start_driver};
+use super::link::{Notice, SourceChange};
+use super::source::{OpenSource, start_driver};
 use crate::error::Result;
 
 /// Rate of its rings, which stay empty, in Hz: they take next to no memory.

@@ -75,7 +75,7 @@ pub fn open_with(
     microphones: Option<&MqttAudioInput>,
 ) -> Result<OpenSource> {
     capture.validate()?;
-    start_driver(source.driver()?, (source, capture), notices, air)
+    start_driver(source.driver()?, (source, capture), notices, microphones)
 }
 
 /// Opens a source by `driver` and starts its thread.
@@ -83,7 +83,7 @@ pub(super) fn start_driver(
     driver: Box<dyn SourceDriver>,
     (source, capture): (&SourceConfig, &CaptureConfig),
     notices: Sender<Notice>,
-    air: Option<&MqttAudioInput>,
+    microphones: Option<&MqttAudioInput>,
 ) -> Result<OpenSource> {
     let pick = source.channels.clone().map_or(ChannelSelection::Mix, ChannelSelection::Each);
     let counters = Arc::new(SourceCounters::default());

@@ -153,9 +153,7 @@ impl Daemon {
         let mut open = Vec::with_capacity(sources.len());
         for source in sources {
             open.push(match admission.refusal(source) {
-                None => {
-                    capture::open_with(source, &config.capture, notify.clone(), microphones.as_ref())?
-                }
+                None => capture::open_with(source, &config.capture, notify.clone(), microphones.as_ref())?,
                 Some(reason) => capture::refuse(source, &config.capture, notify.clone(), reason)?,
             });
         }
