@@ -31,6 +31,7 @@ mod columns;
 mod critic;
 mod format;
 mod hop;
+mod input_scales;
 mod math;
 mod network;
 mod pack;

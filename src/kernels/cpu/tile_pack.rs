@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::pack::{InputScales, ROUNDING, per};
+use super::input_scales::{InputScales, ROUNDING, per};
 use super::packed_weights::CacheLine;
 use super::simd::{Kernel, Simd};
 use super::tiles::{ROW_BYTES, TileProduct};
