@@ -64,7 +64,9 @@ impl Daemon {
         );
         for (stream, figures) in health.streams.iter().filter(|(_, figures)| figures.lost_samples > 0) {
             let lost = figures.lost_samples;
-            tracing::warn!("{stream}: {lost} samples came faster than they were scored and are lost");
+            tracing::warn!(
+                "{stream}: {lost} samples are missing: its source had gaps, or gave them faster than they were scored"
+            );
         }
         for (stream, figures) in health.streams.iter().filter(|(_, figures)| figures.not_finite > 0) {
             tracing::warn!("{stream}: {} samples were not finite and were taken as 0", figures.not_finite);
