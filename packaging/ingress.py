@@ -113,7 +113,7 @@ def look(browser, outer):
     check("nobody asks for a token", lambda: browser.do(f"!{inside}.getElementById('ask').open"))
     check("its link is live", lambda: text("#link") == "live")
     live = PREFIX + "api/v1/live"
-    check("what is heard arrives as it comes", lambda: Proxy.pieces.get(live, 0) >= 20)
+    check("scores arrive as they are computed", lambda: Proxy.pieces.get(live, 0) >= 20)
     check("it learns", lambda: "%" in text("#streams") + text("main"))
     fetch = "fetch('api/v1/overview', {headers: {Authorization: 'Bearer " + OPERATOR + "'}}).then((a) => a.json()).then((o) => o.review.allowed)"
     window = "document.querySelector('iframe').contentWindow"

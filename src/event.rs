@@ -254,15 +254,8 @@ pub(crate) mod samples {
 
     /// Document `seq` of `stream`, as many seconds after its start.
     pub(crate) fn event(stream: &str, seq: u64) -> Event {
-        let mut event: Event = serde_json::from_str(DOCUMENT).unwrap();
-        (event.id, event.seq, event.stream) = (format!("{seq:026}"), seq, stream.to_owned());
-        let (finding, seconds) = (&mut event.finding, seq as f64);
-        finding.number = seq;
-        finding.onset_sample += 16_000 * seq;
-        finding.onset_s += seconds;
-        finding.emitted_s += seconds;
-        finding.reported_s = finding.reported_s.map(|s| s + seconds);
-        finding.peak_s += seconds;
-        event
+        Event { id: format!("{seq:026}"), ..sample_event(stream, seq) }
     }
+
+    include!("../tests/support/sample_event.rs");
 }

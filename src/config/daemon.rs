@@ -62,7 +62,7 @@ pub struct ModelConfig {
     /// one, and one at least. There are never more than streams. With a GPU there is one; what takes over on the processor
     /// shares its steps.
     pub threads: usize,
-    /// The most streams, `auto` or 1 to 10,000. Sources beyond them are refused: they give no sound, and the reason is told.
+    /// The most streams, `auto` or 1 to 10,000. Sources beyond them are refused: they give no sound, and the reason is logged.
     pub max_streams: StreamLimit,
     /// Its device: `cpu`, `cuda` or `cuda:N`. Where the GPU is missing, or is lost, the CPU takes over.
     pub device: String,

@@ -1,7 +1,7 @@
 //! Which sources are opened: those that this machine can analyse.
 
 use super::Engine;
-use super::capacity::Capacity;
+use super::capacity::{Capacity, SHARE};
 use crate::capture::SourceConfig;
 use crate::config::{Config, StreamLimit};
 use crate::error::{Error, Result};
@@ -76,8 +76,9 @@ pub(crate) fn no_source() -> Error {
 fn describe(Capacity { stream_share, threads }: Capacity) -> String {
     let of = if threads == 1 { "its thread".to_owned() } else { format!("one of {threads} threads") };
     format!(
-        "one takes {:.2} % of {of} by a measurement at the start, and 70 % are for them",
-        100.0 * stream_share
+        "one takes {:.2} % of {of} by a measurement at the start, and {:.0} % are for them",
+        100.0 * stream_share,
+        100.0 * SHARE
     )
 }
 

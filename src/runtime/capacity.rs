@@ -26,7 +26,7 @@ const BLOCK: usize = 10;
 /// other things, and what follows takes up to twice as long.
 const PAUSE: Duration = Duration::from_millis(5);
 /// The share of the time that streams may fill: the rest is for moments in which there is more to do.
-const SHARE: f64 = 0.7;
+pub(super) const SHARE: f64 = 0.7;
 
 /// The capacity of this machine.
 #[derive(Debug, Clone, Copy, PartialEq)]

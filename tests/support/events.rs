@@ -6,17 +6,10 @@ use cpc_stream::internal::event::Event;
 
 /// An event document of `stream` whose number is `seq`, as many seconds after the start of the stream.
 pub fn event(stream: &str, seq: u64) -> Event {
-    let mut event: Event = serde_json::from_str(include_str!("event.json")).unwrap();
-    (event.id, event.seq, event.stream) = (format!("{stream}-{seq}"), seq, stream.to_owned());
-    let (finding, seconds) = (&mut event.finding, seq as f64);
-    finding.number = seq;
-    finding.onset_sample += 16_000 * seq;
-    finding.onset_s += seconds;
-    finding.emitted_s += seconds;
-    finding.reported_s = finding.reported_s.map(|s| s + seconds);
-    finding.peak_s += seconds;
-    event
+    Event { id: format!("{stream}-{seq}"), ..sample_event(stream, seq) }
 }
+
+include!("sample_event.rs");
 
 /// This test binary, to run only its test `name`, with stdin and stdout piped.
 pub fn this_binary(name: &str) -> Command {

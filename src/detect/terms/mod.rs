@@ -95,7 +95,7 @@ impl Term {
     }
 }
 
-/// What terms are signs of: by the smallest probability of each group the kinds of events are told apart.
+/// What terms are signs of: by the smallest probability of each group the kinds of events are distinguished.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum TermGroup {
     /// The sound is unusual, whatever came before.

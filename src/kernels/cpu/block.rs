@@ -256,18 +256,8 @@ unsafe fn plain_step<S: Simd, F: Format, const ROWS: usize>(
     (inputs, at): (&[*const u32; ROWS], usize),
     sums: &mut [[S::Reg; SIDE]; ROWS],
 ) {
-    let mut side = [s.zero(); SIDE];
-    for (i, side) in side.iter_mut().enumerate() {
-        // SAFETY: the caller promises the bytes.
-        *side = unsafe { F::part(s, weights.add(i * S::LANES * F::BYTES), 0) };
-    }
-    for (input, sums) in inputs.iter().zip(sums) {
-        // SAFETY: the caller promises the word.
-        let x = unsafe { s.splat(input.add(at)) };
-        for (sum, weights) in sums.iter_mut().zip(side) {
-            *sum = F::accumulate(s, x, weights, *sum);
-        }
-    }
+    // SAFETY: the caller's promise.
+    unsafe { part::<S, F, ROWS>(s, weights, 0, inputs.map(|input| input.add(at)), sums) }
 }
 
 /// One step of depth of a tile.
@@ -281,18 +271,37 @@ unsafe fn step<S: Simd, F: Format, const ROWS: usize>(
     inputs: *const u32,
     sums: &mut [[S::Reg; SIDE]; ROWS],
 ) {
-    for part in 0..F::PARTS {
-        let mut side = [s.zero(); SIDE];
-        for (i, side) in side.iter_mut().enumerate() {
-            // SAFETY: the caller promises the bytes.
-            *side = unsafe { F::part(s, weights.add(i * S::LANES * F::BYTES), part) };
+    for number in 0..F::PARTS {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let words = std::array::from_fn(|r| inputs.add(number * ROWS + r));
+            part::<S, F, ROWS>(s, weights, number, words, sums);
         }
-        for (r, sums) in sums.iter_mut().enumerate() {
-            // SAFETY: the caller promises the words.
-            let x = unsafe { s.splat(inputs.add(part * ROWS + r)) };
-            for (sum, weights) in sums.iter_mut().zip(side) {
-                *sum = F::accumulate(s, x, weights, *sum);
-            }
+    }
+}
+
+/// Part `number` of a step: the word of each row times the weights.
+///
+/// # Safety
+/// `SIDE · LANES · BYTES` bytes of weights lie there, and a word of each row.
+#[inline(always)]
+unsafe fn part<S: Simd, F: Format, const ROWS: usize>(
+    s: S,
+    weights: *const u8,
+    number: usize,
+    words: [*const u32; ROWS],
+    sums: &mut [[S::Reg; SIDE]; ROWS],
+) {
+    let mut side = [s.zero(); SIDE];
+    for (i, side) in side.iter_mut().enumerate() {
+        // SAFETY: the caller promises the bytes.
+        *side = unsafe { F::part(s, weights.add(i * S::LANES * F::BYTES), number) };
+    }
+    for (word, sums) in words.into_iter().zip(sums) {
+        // SAFETY: the caller promises the word.
+        let x = unsafe { s.splat(word) };
+        for (sum, weights) in sums.iter_mut().zip(side) {
+            *sum = F::accumulate(s, x, weights, *sum);
         }
     }
 }

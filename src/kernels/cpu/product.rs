@@ -1,5 +1,5 @@
 //! Products of many rows with one packed matrix.
-#![allow(unsafe_code, reason = "blocks are told by pointers where their weights begin")]
+#![allow(unsafe_code, reason = "blocks take pointers to their weights and sums")]
 
 use std::marker::PhantomData;
 
