@@ -11,6 +11,7 @@
 
 #![deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod calls;
 mod dtype;
 mod file;
 mod globals;

@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::io::Read;
 use std::rc::Rc;
 
+use super::calls;
 use super::damaged;
-use super::globals::{self, Global};
+use super::globals::Global;
 use super::value::{Id, Node, Pickle};
 use crate::error::Result;
 
@@ -300,13 +301,13 @@ impl Machine<'_> {
 
     fn persistent(&mut self) -> Result<()> {
         let id = self.pop()?;
-        let storage = globals::storage(self.sequence(id)?, &self.nodes)?;
+        let storage = calls::storage(self.sequence(id)?, &self.nodes)?;
         self.push(Node::Storage(Rc::new(storage)))
     }
 
     fn call(&mut self) -> Result<()> {
         let (arguments, callee) = (self.pop()?, self.pop()?);
-        let made = Global::call(self.node(callee)?, self.sequence(arguments)?, &self.nodes)?;
+        let made = calls::call(self.node(callee)?, self.sequence(arguments)?, &self.nodes)?;
         self.push(made)
     }
 
