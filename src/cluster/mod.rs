@@ -39,11 +39,15 @@ mod pack;
 #[cfg(feature = "cluster")]
 mod relay;
 #[cfg(feature = "cluster")]
+mod replay;
+#[cfg(feature = "cluster")]
 mod report;
 #[cfg(feature = "cluster")]
 mod resume_point;
 #[cfg(feature = "cluster")]
 mod setup;
+#[cfg(feature = "cluster")]
+mod snapshot_state;
 #[cfg(feature = "cluster")]
 mod snapshots;
 #[cfg(feature = "cluster")]

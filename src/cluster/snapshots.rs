@@ -1,75 +1,16 @@
 //! Snapshots of a stream: asked for after a chunk, written while sound goes on, and taken over by the next worker.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use tokio::task::JoinHandle;
-
-use super::Sequencer;
 use super::keys::now_ms;
 use super::pack::pack;
-use super::resume_point::{ResumePoint, Written};
+use super::resume_point::Written;
 use super::stream_channel::{AnalysisReport, Resume, SnapshotInfo, StreamCommand, StreamSnapshot};
-use super::stream_task::{KNOWN, ReplayPass, StreamTask};
+use super::stream_task::{ReplayPass, StreamTask};
 
-type Writing = JoinHandle<(ResumePoint, Written)>;
-
-/// The snapshots of a pass.
-pub(super) struct SnapshotState {
-    /// Where the stream resumes; with the writer while a snapshot is written.
-    point: Option<ResumePoint>,
-    writing: Option<Writing>,
-    every: Duration,
-    due: Instant,
-    /// The chunk, and how others are to follow it, for which the analysis was asked.
-    asked: Option<(u64, Sequencer)>,
-}
-
-impl SnapshotState {
-    /// Of the stream `stream`: those of many streams are spread over the time between two snapshots.
-    pub(super) fn new(point: ResumePoint, every: Duration, stream: &str) -> Self {
-        let mut hash = DefaultHasher::new();
-        stream.hash(&mut hash);
-        let share = (hash.finish() % 1000) as f64 / 1000.0;
-        let due = Instant::now() + every.mul_f64(share);
-        Self { point: Some(point), writing: None, every, due, asked: None }
-    }
-
-    /// What is kept.
-    pub(super) fn resume(&self) -> Option<&Resume> {
-        self.point.as_ref()?.resume.as_ref()
-    }
-
-    /// Waits for the end of a write; for ever where none goes on.
-    pub(super) async fn written(&mut self) -> Option<Written> {
-        match &mut self.writing {
-            Some(_) => self.settle().await,
-            None => std::future::pending().await,
-        }
-    }
-
-    /// The same; returns at once where none goes on.
-    pub(super) async fn settle(&mut self) -> Option<Written> {
-        let done = self.writing.as_mut()?.await;
-        self.writing = None;
-        Some(match done {
-            Ok((point, written)) => {
-                self.point = Some(point);
-                written
-            }
-            Err(error) => Written::Failed(error.to_string()),
-        })
-    }
-
-    /// Keeps the beginning of a session. No write goes on.
-    pub(super) async fn keep_beginning(&mut self, resume: Resume) -> Written {
-        match &mut self.point {
-            Some(point) => point.keep_beginning(resume).await,
-            None => Written::Failed("its writer is gone".into()),
-        }
-    }
-}
+/// Prefix of the key of the detector state in the middle of a session; ids of streams have no dot.
+const KNOWN: &str = "known.";
 
 impl StreamTask {
     /// Asks the analysis for a snapshot where one is due.
