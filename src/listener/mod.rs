@@ -6,6 +6,7 @@
 mod features;
 mod model;
 mod output;
+mod score;
 mod settings;
 mod streams;
 
