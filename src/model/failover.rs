@@ -1,8 +1,5 @@
 //! Failover of a batch to the CPU when its device is lost: a recent copy of its memory, and the samples since then.
 
-use std::sync::Arc;
-
-use super::{Cpc, LiveBatch, Stepping};
 use crate::error::Result;
 use crate::kernels::Stepper;
 use crate::units::HOP;
@@ -14,9 +11,9 @@ const HOPS: usize = 200;
 #[derive(Debug)]
 pub(super) struct FailoverCheckpoint {
     /// Number of the next frame and memory of each used slot.
-    streams: Vec<Option<(u64, Vec<f32>)>>,
+    pub(super) streams: Vec<Option<(u64, Vec<f32>)>>,
     /// Steps since the copy: slots and samples of each.
-    steps: Vec<(Vec<u32>, Vec<f32>)>,
+    pub(super) steps: Vec<(Vec<u32>, Vec<f32>)>,
     /// Hops in `steps`.
     hops: usize,
 }
@@ -39,14 +36,5 @@ impl FailoverCheckpoint {
         self.steps.push((slots.to_vec(), samples.to_vec()));
         self.hops += samples.len() / (slots.len() * HOP).max(1);
         self.hops >= HOPS
-    }
-
-    /// The batch as it was after its last step, on `cpc`.
-    pub(super) fn batch(&self, cpc: Arc<Cpc>, stepping: Stepping) -> Result<LiveBatch> {
-        let mut batch = LiveBatch::from_checkpoint(cpc, stepping, &self.streams)?;
-        for (slots, samples) in &self.steps {
-            batch.step_rows(slots, samples)?;
-        }
-        Ok(batch)
     }
 }

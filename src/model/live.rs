@@ -82,19 +82,18 @@ impl LiveBatch {
         }))
     }
 
-    /// A batch whose slots are those of `streams`: number of the next frame and memory.
-    pub(super) fn from_checkpoint(
-        cpc: Arc<Cpc>,
-        stepping: Stepping,
-        streams: &[Option<(u64, Vec<f32>)>],
-    ) -> Result<Self> {
+    /// The batch of `checkpoint` as it was after its last step.
+    fn from_checkpoint(cpc: Arc<Cpc>, stepping: Stepping, checkpoint: &FailoverCheckpoint) -> Result<Self> {
         let mut batch = Self::with(cpc, stepping)?;
-        batch.stepper.reserve(streams.len())?;
-        for (slot, stream) in streams.iter().enumerate() {
+        batch.stepper.reserve(checkpoint.streams.len())?;
+        for (slot, stream) in checkpoint.streams.iter().enumerate() {
             if let Some((_, memory)) = stream {
                 batch.stepper.set_memory(slot, memory)?;
             }
             batch.next.push(stream.as_ref().map(|(next, _)| *next));
+        }
+        for (slots, samples) in &checkpoint.steps {
+            batch.step_rows(slots, samples)?;
         }
         Ok(batch)
     }
@@ -119,7 +118,7 @@ impl LiveBatch {
             .checkpoint
             .as_ref()
             .ok_or_else(|| Error::internal("failover is not enabled for the batch"))?;
-        checkpoint.batch(cpc, self.stepping.on_processor())
+        Self::from_checkpoint(cpc, self.stepping.on_processor(), checkpoint)
     }
 
     /// Renews the copy, if failover is enabled. An error of the device is ignored here, since the next step meets it

@@ -1,6 +1,7 @@
 //! g_ar: `z` to `c`, `[batch, frames, h]`.
 
-use super::{Export, encoder::numbers};
+use super::encoder::numbers;
+use super::graph::Export;
 use crate::context::ContextConfig;
 use crate::error::Result;
 use crate::onnx_file::Attribute;

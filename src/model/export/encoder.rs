@@ -1,6 +1,6 @@
 //! g_enc: `samples`, `[batch, samples]`, to `z`, `[batch, frames, d]`.
 
-use super::Export;
+use super::graph::Export;
 use crate::encode::{EncoderConfig, KERNELS, Normalisation, STRIDES};
 use crate::error::Result;
 use crate::nn::{ChannelNorm, LogMel, WINDOW_SAMPLES};

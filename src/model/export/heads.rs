@@ -1,6 +1,7 @@
 //! W_1 … W_K: `c` to `predictions`, `[batch, frames, K, d]`.
 
-use super::{Export, encoder::numbers};
+use super::encoder::numbers;
+use super::graph::Export;
 use crate::error::Result;
 use crate::predict::HeadsConfig;
 

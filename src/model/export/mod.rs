@@ -6,20 +6,21 @@
 
 mod context;
 mod encoder;
+mod graph;
 mod heads;
 mod memory;
 mod site;
 
+use graph::{BATCH, Export};
 use memory::Memory;
 
 use super::{Cpc, Manifest};
 use crate::error::Result;
 use crate::nn::{Tensors, WeightSource};
-use crate::onnx_file::{Attribute, Dim, Graph, file};
+use crate::onnx_file::{Dim, Graph, file};
 
 const CITATION: &str = "van den Oord, Li, Vinyals: Representation Learning with Contrastive Predictive Coding, arXiv:1807.03748 (2018); \
                         cpc-stream, The cpc-stream authors, version ";
-const BATCH: Dim = Dim::Any("batch");
 const FRAMES: Dim = Dim::Any("frames");
 
 /// Which graph of a model.
@@ -29,13 +30,6 @@ pub enum Form {
     Whole,
     /// Over the next hops of streams, with their state.
     Step,
-}
-
-/// A graph in the making, and where its weights come from.
-struct Export<'a> {
-    graph: Graph,
-    source: WeightSource<'a>,
-    memory: Memory,
 }
 
 /// The bytes of an ONNX file with the model's graph.
@@ -95,50 +89,4 @@ fn properties(manifest: &Manifest, receptive_field: usize) -> Vec<(&'static str,
         ("data", manifest.data.sources.join("; ")),
         ("citation", format!("{CITATION}{version}")),
     ]
-}
-
-impl Export<'_> {
-    /// The weights called `name`, as a constant of that name.
-    fn weights(&mut self, name: &str, dims: &[usize]) -> Result<()> {
-        let values = self.source.get(name, dims)?.flatten_all()?.to_vec1::<f32>()?;
-        self.graph.floats(name, dims, &values);
-        Ok(())
-    }
-
-    fn transpose(&mut self, from: &str, to: &str, order: &[i64]) {
-        self.graph.node("Transpose", &[from], &[to], &[("perm", Attribute::Ints(order))]);
-    }
-
-    /// A causal convolution over `[batch, channels, time]`, whose input `name.in` it prepends with what is remembered of it.
-    fn convolution(
-        &mut self,
-        (from, name): (&str, &str),
-        weights: &[&str],
-        channels: usize,
-        (kernel, stride): (usize, usize),
-    ) {
-        let past = kernel - stride;
-        let (input, silence) = match self.memory.take(&[channels, past]) {
-            None => (from.to_owned(), past as i64),
-            Some(remembered) => {
-                let input = format!("{name}.in");
-                let axis = [("axis", Attribute::Int(2))];
-                self.unpack(&remembered, &format!("{name}.past"), &[channels, past]);
-                self.graph.node("Concat", &[&format!("{name}.past"), from], &[&input], &axis);
-                let [starts, ends, axes] =
-                    [-(past as i64), i64::MAX, 2].map(|value| self.graph.ints(&[value]));
-                let next = format!("{name}.next");
-                self.graph.node("Slice", &[&input, &starts, &ends, &axes], &[&next], &[]);
-                self.pack(&next);
-                (input, 0)
-            }
-        };
-        let inputs: Vec<&str> = std::iter::once(input.as_str()).chain(weights.iter().copied()).collect();
-        let with = [
-            ("kernel_shape", Attribute::Ints(&[kernel as i64])),
-            ("strides", Attribute::Ints(&[stride as i64])),
-            ("pads", Attribute::Ints(&[silence, 0])),
-        ];
-        self.graph.node("Conv", &inputs, &[name], &with);
-    }
 }

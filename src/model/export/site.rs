@@ -1,6 +1,7 @@
 //! Bands normalised by the statistics of the training sound, or by running statistics of the site.
 
-use super::{Export, encoder::numbers};
+use super::encoder::numbers;
+use super::graph::Export;
 use crate::encode::BandStatistics;
 use crate::error::Result;
 use crate::nn::{BatchState, RunningNorm, StreamingModule};
