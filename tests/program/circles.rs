@@ -9,8 +9,7 @@ use crate::source_text::{blanked, root, sources, without_tests};
 
 /// The circles of each folder, by how many files are in them. This table may only shrink: types go down into a file of their own,
 /// behaviour stays above.
-const CIRCLES: [(&str, &[usize]); 3] = [
-    ("cli", &[4]),
+const CIRCLES: [(&str, &[usize]); 2] = [
     ("detect", &[5, 5, 4]),
     ("runtime", &[9, 5]),
 ];

@@ -9,7 +9,7 @@ use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
 
 use super::super::args::{Output, stdout};
-use super::BenchArgs;
+use super::args::BenchArgs;
 use crate::error::{Error, Result};
 use crate::kernels::Precision;
 use crate::model::{self, Architecture, Cpc, LiveBatch, Stepping, compute_device, max_pmi_difference};

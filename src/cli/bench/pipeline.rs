@@ -17,7 +17,7 @@ use serde_json::Value;
 
 use super::super::args::{Output, stdout};
 use super::super::health::get;
-use super::BenchArgs;
+use super::args::BenchArgs;
 use crate::error::{Error, Result};
 use crate::publish::{Delay, Delays};
 use crate::telemetry::Column;

@@ -3,7 +3,8 @@
 use std::fs;
 
 use super::super::args::{open_model, stdout};
-use super::{BenchArgs, hop, pipeline};
+use super::args::BenchArgs;
+use super::{hop, pipeline};
 use crate::error::Result;
 use crate::kernels::Precision;
 
