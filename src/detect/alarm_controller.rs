@@ -5,15 +5,13 @@
 //! └▶ Maxima (4 h) ─ once an hour ─┘            ▲ Controller ◀── one alarm a block, reported or refused
 //! ```
 
-use serde::{Deserialize, Serialize};
-
-use super::budget::{CALIBRATED_SCALE, Controller, TokenBucket};
-use super::change_detector::{CHANGED_BLOCKS, Medians, PreviousCalibration, cusum_increment};
+use super::budget::TokenBucket;
+use super::change_detector::{CHANGED_BLOCKS, Medians, cusum_increment};
 use super::config::DetectConfig;
 use super::gate::{Change, Gate, Rules};
 use super::known_normal::KnownNormal;
 use super::latent_mean::POOL_FRAMES;
-use super::maxima::{Maxima, Recalibrated};
+use super::learnt::{Learnt, PreviousCalibration};
 use super::ongoing_event::{OngoingEvent, ScoredFrame};
 use super::reading::DetectorCounts;
 use super::recurring::{Extent, Repeat};
@@ -29,33 +27,6 @@ mod running;
 
 pub(crate) use running::Decision;
 use running::{AlarmFate, Block, Count, Running, UNREPORTED};
-
-/// What watching has taught about one calibration.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Learnt {
-    pub(crate) controller: Controller,
-    pub(crate) recalibrated: Recalibrated,
-    pub(crate) maxima: Maxima,
-}
-
-exact!(Learnt { controller, recalibrated, maxima });
-
-impl Learnt {
-    /// Nothing yet.
-    pub(crate) fn new(config: &DetectConfig) -> Result<Self> {
-        Ok(Self {
-            controller: Controller::new(config.events_per_hour, CALIBRATED_SCALE)?,
-            recalibrated: Recalibrated::default(),
-            maxima: Maxima::default(),
-        })
-    }
-
-    /// Whether this could have come about by watching.
-    pub(crate) fn is_whole(&self) -> bool {
-        self.controller.is_whole() && self.recalibrated.is_whole() && self.maxima.is_whole()
-    }
-}
 
 /// Gate, budget, cap and memory of one watched stream.
 ///
@@ -94,7 +65,7 @@ pub(crate) struct AlarmController {
     running: Option<Running>,
     declared: KnownNormal,
     medians: Medians,
-    /// Evidence of another site: see [`evidence`](super::change_detector::evidence).
+    /// Evidence of another site, a sum of [`cusum_increment`].
     changed: f64,
     frozen: bool,
     /// The site has changed, and the caller has not asked yet.

@@ -5,15 +5,15 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 
 use super::band_predictors::BandPredictors;
-use super::feature_rows::{BRIEF, DEPARTURE, FeatureExtractor, HALF, RAW, SHORT, SLOW, SUDDEN, UNEXPECTED};
+use super::feature_rows::FeatureExtractor;
 use super::kept::{Bands, Kept};
+pub(super) use super::row_layout::too_short;
+use super::row_layout::{BRIEF, DEPARTURE, HALF, RAW, ROW, SHORT, SLOW, SUDDEN, UNEXPECTED, WARM_UP};
 use super::whitening::Whitening;
 use crate::critic::Channel;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::units::BANDS;
 
-/// Frames at the start that contexts and windows take to fill.
-pub(super) const WARM_UP: usize = 100;
 /// Rows of a piece: 10 s.
 const PIECE: usize = 200;
 /// Fewest rows that a site is fitted to: 5 s.
@@ -207,13 +207,6 @@ fn mean_square(xs: &[f32]) -> f32 {
     xs.iter().map(|x| x * x).sum::<f32>() / xs.len().max(1) as f32
 }
 
-pub(super) fn too_short(seconds: usize) -> Error {
-    Error::config(
-        format!("calibration heard {seconds} usable seconds in a row, expected at least 6"),
-        "let calibration listen longer, or run `calibrate` again",
-    )
-}
-
 /// The raw rows of a stretch of frames, those alone whose windows and contexts were full.
 pub(super) struct RawRows {
     /// The number of the last frame of each in the stretch.
@@ -242,7 +235,7 @@ impl RawRows {
             context(frame, &mut now);
             extractor.push(predictors, (&bands, &now));
             since += 1;
-            if (frame + 1) % super::feature_rows::ROW == 0 {
+            if (frame + 1) % ROW == 0 {
                 extractor.row(predictors, &mut values);
                 if since >= WARM_UP {
                     rows.frames.push(frame);
@@ -283,8 +276,7 @@ impl RawRows {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::detect::band_predictors::LAG;
-    use crate::detect::feature_rows::ROW;
+    use crate::detect::row_layout::LAG;
     use rand::{RngExt, SeedableRng};
     use rand_chacha::ChaCha8Rng;
 

@@ -2,15 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::background_model::{WARM_UP, too_short};
 use super::kept::Bands;
 use super::linear_predictor::LinearPredictor;
+pub(super) use super::row_layout::LAG;
+use super::row_layout::{WARM_UP, too_short};
 use crate::detect::exact::exact;
 use crate::error::Result;
 use crate::units::BANDS;
 
-/// Frames between the past and what it predicts: their windows share no sample.
-pub(super) const LAG: usize = 3;
 /// Most frames that a prediction is fitted to: neighbours say nearly the same.
 const MOST: usize = 6000;
 /// Numbers of a trend.

@@ -1,14 +1,14 @@
 //! What calibration keeps of the sound until it is fitted.
 
 use super::activity::Activity;
-use super::background_model::{BackgroundModel, GainStep, RawRows, WARM_UP};
+use super::background_model::{BackgroundModel, GainStep, RawRows};
 use super::band_predictors::BandPredictors;
 use super::calibration::{CALIBRATION_VERSION, CachedId, Calibration, critic_probability, vote};
 use super::config::DetectConfig;
 use super::detector_model::DetectorModel;
-use super::feature_rows::RAW;
 use super::frame_scorer::FrameScorer;
 use super::kept::Kept;
+use super::row_layout::{RAW, WARM_UP};
 use super::seconds::{maxima, medians, outlying_seconds, robust_distance};
 use super::surprise::{MovingAverage, Surprise, median};
 use super::tail::Tail;

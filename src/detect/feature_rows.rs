@@ -2,30 +2,13 @@
 
 use std::ops::Range;
 
-use super::band_predictors::{BandHistory, BandPredictors, LAG};
+use super::band_predictors::{BandHistory, BandPredictors};
 use super::lagged_inputs::LaggedInputs;
+pub(super) use super::row_layout::ROW;
+use super::row_layout::{BRIEF, DEPARTURE, HALF, LAG, RAW, SHORT, SLOW, SUDDEN, UNEXPECTED};
 use crate::detect::exact::exact;
 use crate::kernels::moments;
 use crate::units::BANDS;
-
-/// Frames of a row: 50 ms.
-pub const ROW: usize = 5;
-
-/// Where the parts of a raw row lie: means over 0.1 s; means, then deviations, over 0.25 s and over 0.5 s; a slow average
-/// of the first; means over 0.1 s, then means and deviations over 0.5 s, of what contexts did not predict; means and
-/// deviations over 0.5 s of what the bands themselves did not.
-pub(super) const BRIEF: Range<usize> = 0..BANDS;
-pub(super) const SHORT: Range<usize> = BANDS..3 * BANDS;
-/// Means and deviations of the bands over 0.5 s in a raw row.
-pub const HALF: Range<usize> = 3 * BANDS..5 * BANDS;
-pub(super) const SLOW: Range<usize> = 5 * BANDS..6 * BANDS;
-pub(super) const SUDDEN: Range<usize> = 6 * BANDS..7 * BANDS;
-/// Those of what contexts did not predict of the bands.
-pub const UNEXPECTED: Range<usize> = 7 * BANDS..9 * BANDS;
-/// Those of what the bands themselves did not.
-pub const DEPARTURE: Range<usize> = 9 * BANDS..11 * BANDS;
-/// Numbers in a raw row.
-pub(super) const RAW: usize = 11 * BANDS;
 
 /// Windows in frames; the longest is what is remembered.
 const BRIEF_FRAMES: usize = 10;

@@ -1,11 +1,10 @@
 //! The first calibration of a stream: provisional ones as the sound grows, then the complete one.
 
-use super::alarm_controller::Learnt;
 use super::calibration::Calibration;
 use super::calibration_buffer::CalibrationBuffer;
-use super::change_detector::PreviousCalibration;
 use super::detector::Detector;
 use super::frame_scorer::FrameScorer;
+use super::learnt::{Learnt, PreviousCalibration};
 use super::stage::Stage;
 use crate::error::Result;
 use crate::event::Finding;

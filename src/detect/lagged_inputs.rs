@@ -1,8 +1,7 @@
 //! What the next frames are predicted from.
 
-use super::band_predictors::LAG;
-use super::feature_rows::ROW;
 use super::linear_predictor::LinearPredictor;
+use super::row_layout::{LAG, ROW};
 use crate::detect::exact::exact;
 use crate::units::BANDS;
 

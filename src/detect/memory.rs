@@ -6,13 +6,13 @@
 
 use std::collections::VecDeque;
 
-use super::alarm_controller::{AlarmController, Learnt};
+use super::alarm_controller::AlarmController;
 use super::calibration::Calibration;
-use super::change_detector::{MOST_FORMER, PreviousCalibration};
 use super::config::DetectConfig;
 use super::detector::Detector;
 use super::detector_model::DetectorModel;
 use super::exact::Exact;
+use super::learnt::{Learnt, MOST_FORMER, PreviousCalibration};
 use super::ongoing_event::ScoredFrame;
 use super::stage::{SinceBreak, Stage, Watch};
 use super::terms::{Adaptive, AdaptiveState};

@@ -1,7 +1,7 @@
 //! Seconds of a calibration: their highest and middle values, and those that lie far from the rest.
 
 use super::background_model::RawRows;
-use super::feature_rows::HALF;
+use super::row_layout::HALF;
 use super::surprise::median;
 use crate::units::FRAME_RATE;
 

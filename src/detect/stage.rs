@@ -6,12 +6,13 @@ use super::activity::ActivityTracker;
 use super::alarm_controller::AlarmController;
 use super::calibration::Calibration;
 use super::calibration_buffer::CalibrationBuffer;
-use super::change_detector::{PreviousCalibration, Relearning};
 use super::config::DetectConfig;
 use super::event_latents::EventLatents;
 use super::frame_scorer::FrameScorer;
 use super::latent_mean::{LatentMean, POOL_FRAMES};
+use super::learnt::PreviousCalibration;
 use super::ongoing_event::ScoredFrame;
+use super::relearning::Relearning;
 use super::terms::Adaptive;
 use crate::detect::exact::exact;
 
