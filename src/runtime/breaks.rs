@@ -1,6 +1,6 @@
 //! Gaps, restarts and ends of streams.
 
-use super::deferred::Deferred;
+use super::pending::Deferred;
 use super::{Engine, EngineOutput, PipelineCounters, StreamPipeline};
 use crate::error::Result;
 

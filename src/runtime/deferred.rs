@@ -2,70 +2,16 @@
 
 use std::time::{Duration, Instant};
 
+use super::pending::{Deferred, PendingSettings};
 use super::{Engine, EngineOutput, PipelineCounters, StreamPipeline};
 use crate::detect::{DetectConfig, Detector};
 use crate::error::{Error, Result};
-use crate::units::{HOP, MODEL_RATE};
+use crate::units::HOP;
 
 /// Sound of a stream that waits for its detector at most, seconds; more is left in the ring.
 const WAITING_S: f64 = 300.0;
 /// The same where the detector is there and the source waits until its sound is taken.
 const WAITING_FOR_SCORES_S: f64 = 10.0;
-
-/// An operation to be done once the sound before it is scored.
-#[derive(Debug)]
-pub(super) enum Deferred {
-    /// Samples at the rate of the source behind a gap.
-    Samples(Vec<f32>),
-    /// [`Engine::gap`].
-    Gap { lost: u64, rate: u32 },
-    /// [`Engine::finish`].
-    Finish,
-    /// [`Engine::recalibrate`].
-    Recalibrate,
-}
-
-/// Settings that arrived during a background calibration.
-#[derive(Debug, Default)]
-pub(super) struct PendingSettings {
-    budget: Option<f64>,
-    settings: Option<(DetectConfig, /* the budget alone differs */ bool)>,
-}
-
-impl PendingSettings {
-    /// The budget among them, events an hour.
-    pub(super) fn budget(&self) -> Option<f64> {
-        self.budget.or(self.settings.as_ref().map(|(detect, _)| detect.events_per_hour))
-    }
-}
-
-impl StreamPipeline {
-    /// Whether all sound is scored, so that an operation can be done at once.
-    pub(super) fn is_idle(&self) -> bool {
-        !self.learns() && self.deferred.is_empty() && self.waiting() < HOP
-    }
-
-    /// Seconds of waiting sound.
-    pub(super) fn waiting_s(&self) -> f64 {
-        let behind: f64 = self
-            .deferred
-            .iter()
-            .map(|deferred| match deferred {
-                Deferred::Samples(samples) => samples.len() as f64 / f64::from(self.rate().max(1)),
-                _ => 0.0,
-            })
-            .sum();
-        behind + self.waiting() as f64 / f64::from(MODEL_RATE)
-    }
-
-    /// Appends samples to the waiting ones.
-    pub(super) fn defer_samples(&mut self, samples: &[f32]) {
-        match self.deferred.back_mut() {
-            Some(Deferred::Samples(kept)) => kept.extend_from_slice(samples),
-            _ => self.deferred.push_back(Deferred::Samples(samples.to_vec())),
-        }
-    }
-}
 
 impl Engine {
     /// Whether a stream's sound should stay in its ring, since enough of it waits here. A `patient` source loses nothing by that.
@@ -170,8 +116,11 @@ impl Engine {
         self.leave(stream, sink)
     }
 
-    /// Sets the budget of a stream's detector; a pending detector gets it when it returns.
-    pub(super) fn budget_of(&mut self, stream: usize, events_per_hour: f64) -> Result<()> {
+    /// Sets the false-alarm budget of a stream ([`Detector::set_events_per_hour`]), of a pending one when it returns.
+    ///
+    /// # Errors
+    /// When the stream is over, or the budget is not within 0.01 to 3600.
+    pub fn set_events_per_hour(&mut self, stream: usize, events_per_hour: f64) -> Result<()> {
         DetectConfig { events_per_hour, ..self.detect.clone() }.validate()?;
         let pipeline = self.pipeline_mut(stream)?;
         if pipeline.learns() {
@@ -222,7 +171,7 @@ impl Engine {
         if let Some((detect, budget_alone)) = settings {
             self.settings_of(stream, &detect, budget_alone)?;
         }
-        budget.map_or(Ok(()), |budget| self.budget_of(stream, budget))
+        budget.map_or(Ok(()), |budget| self.set_events_per_hour(stream, budget))
     }
 
     pub(super) fn pipeline_mut(&mut self, stream: usize) -> Result<&mut StreamPipeline> {

@@ -7,6 +7,7 @@ use crossbeam_channel::{Receiver, Sender, TrySendError, unbounded};
 use serde_json::{Value, json};
 
 use super::shard::Shard;
+use super::thread_request::{Answer, Outcome, Refusal, ThreadRequest};
 use crate::error::{Error, Result};
 use crate::event::Verdict;
 use crate::event_store::{EventName, LabelChange, Recorder, ReviewAnswer};
@@ -19,40 +20,6 @@ use crate::telemetry::LogThrottle;
 pub(super) const DIRECT_REQUESTS: usize = 16;
 
 static REFUSED: LogThrottle = LogThrottle::new();
-
-/// A request for one thread.
-#[derive(Debug)]
-pub(super) struct ThreadRequest {
-    pub(super) ticket: u64,
-    pub(super) ask: RequestBody,
-}
-
-/// The reason why a thread did not execute a request.
-#[derive(Debug)]
-pub(super) enum Refusal {
-    /// The request names no stream and no event of this thread.
-    Elsewhere(Error),
-    /// The detector has forgotten the event of this id, which the event store may have.
-    Forgotten(String),
-    /// The request failed.
-    Failed(Error),
-}
-
-impl From<Error> for Refusal {
-    fn from(error: Error) -> Self {
-        Self::Failed(error)
-    }
-}
-
-/// The answer of a thread to a request.
-pub(super) type Outcome = Result<Option<Value>, Refusal>;
-
-/// The same with the number of the request.
-pub(super) struct Answer {
-    pub(super) ticket: u64,
-    pub(super) thread: usize,
-    pub(super) outcome: Outcome,
-}
 
 /// Who gets the response to a request: a caller in this process, or the broker.
 pub(super) struct Requester {

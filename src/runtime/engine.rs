@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::learning::{CalibrationPool, FrameJob, FrameOutcome};
+use super::calibration_pool::{CalibrationPool, FrameJob, FrameOutcome};
 use super::learning_progress::CalibrationLength;
 use super::snapshot::{RecentAudio, RecentAudioConfig};
 use super::{Clip, EngineOutput, StreamPipeline};
@@ -132,6 +132,11 @@ impl Engine {
         self.reports_frames = true;
     }
 
+    /// Streams that are added from here on give their spectrogram ([`EngineOutput::Column`]).
+    pub fn show_spectrograms(&mut self) {
+        self.shows = true;
+    }
+
     /// Gives the mean of every `frames` contexts in a row of each stream from here on; none for 0.
     pub fn pool_contexts(&mut self, frames: u32) {
         self.pool_frames = frames;
@@ -242,14 +247,6 @@ impl Engine {
     pub(super) fn calibration_length(&self) -> CalibrationLength {
         let provisional_s = self.detect.first_provisional();
         CalibrationLength { complete_s: self.detect.calibrate_seconds, provisional_s }
-    }
-
-    /// Sets the false-alarm budget of a stream ([`Detector::set_events_per_hour`]), of a pending one when it returns.
-    ///
-    /// # Errors
-    /// When the stream is over, or the budget is not within 0.01 to 3600.
-    pub fn set_events_per_hour(&mut self, stream: usize, events_per_hour: f64) -> Result<()> {
-        self.budget_of(stream, events_per_hour)
     }
 
     /// The last `seconds` of a stream, if it keeps its recent sound.

@@ -8,13 +8,14 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crossbeam_channel::{Receiver, Sender};
 
-use super::dispatch::{Answer, ThreadRequest};
 use super::embedding_averager::Embedder;
 use super::learning_progress::learning;
 use super::progress::{Load, ThreadProgress};
-use super::reload::Settings;
+use super::publish_queue::publish;
+use super::settings::Settings;
 use super::snapshot::Snapshots;
 use super::stream::Stream;
+use super::thread_request::{Answer, ThreadRequest};
 use super::tick::Tick;
 use super::{Engine, EngineOutput, EventBuilder, PipelineFigures};
 use crate::detect::StreamState;
@@ -24,7 +25,7 @@ use crate::publish::{EventSender, Outgoing};
 use crate::realtime;
 use crate::ring::{Read, RingReader, wait_any};
 use crate::serve::UiSender;
-use crate::telemetry::{HopTimes, LogThrottle};
+use crate::telemetry::HopTimes;
 
 /// Samples taken from a ring at a time: 85 ms at 48 kHz, so that no stream delays the others for long.
 const PIECE: usize = 4096;
@@ -34,15 +35,12 @@ const IDLE: Duration = Duration::from_millis(50);
 const SHARED_IDLE: Duration = Duration::from_millis(5);
 /// Sound of a stream of a cluster that waits here to be scored at most, seconds.
 const SHARED_WAITING_S: f64 = 1.0;
-/// Patience with a full publish queue where sound can wait (replays).
-const PATIENCE: Duration = Duration::from_secs(30);
 /// Patience with the supervisor at the end of a stream.
 const KEEP_PATIENCE: Duration = Duration::from_secs(2);
 /// Longest time for hops between two looks at the rings: a stream with a backlog does not delay others.
 const SLICE: Duration = Duration::from_millis(20);
 /// After a stop request, the longest wait for calibrations and unscored sound.
 const LAST_SOUND: Duration = Duration::from_secs(1);
-static FULL: LogThrottle = LogThrottle::new();
 
 /// Everything the thread owns.
 pub(super) struct Inference {
@@ -371,14 +369,4 @@ fn has_enough(engine: &Engine, number: usize, (patient, shared): (bool, bool)) -
         true => engine.waiting_s(number) > SHARED_WAITING_S,
         false => engine.is_full(number, patient),
     }
-}
-
-pub(super) fn publish(sender: &EventSender, patient: bool, message: Outgoing) -> bool {
-    let sent = if patient { sender.send_timeout(message, PATIENCE) } else { sender.try_send(message) };
-    if !sent && let Some(held) = FULL.allow() {
-        tracing::error!(
-            "the publish queue is full or gone; a document was refused (counted in health){held}"
-        );
-    }
-    sent
 }

@@ -3,153 +3,25 @@
 //! A detector that is about to fit its calibration moves to a calibration thread together with its current frame.
 //! Meanwhile the hops of its stream wait, those of other streams do not; when the detector returns they are scored one
 //! after another. Operations in the meantime (a gap, another rate, the end, new settings) wait with them
-//! ([`Deferred`](super::deferred::Deferred)). So the findings are the same as with a calibration on the analysis
+//! ([`Deferred`]). So the findings are the same as with a calibration on the analysis
 //! thread.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, OnceLock};
-use std::thread;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded, unbounded};
+use crossbeam_channel::{TryRecvError, bounded};
 
+use super::calibration_pool::{
+    CalibrationPool, Finished, FrameJob, FrameOutcome, Job, Learn, PendingDetector,
+};
 use super::{Engine, EngineOutput, StreamPipeline};
-use crate::detect::{Detector, DetectorState, Input, Reading, StreamState};
+use crate::detect::Detector;
 use crate::error::{Error, Result};
-use crate::event::Finding;
-use crate::frame::Frame;
-use crate::realtime;
-use crate::telemetry::give_memory_back;
 
 /// Failed calibrations in a row, of all streams of an engine together, after which the analysis ends with an error.
 const FAILURES: u32 = 3;
 
-/// A frame for a detector.
-#[derive(Debug)]
-pub(super) struct FrameJob {
-    pub(super) frame: Frame,
-    pub(super) input: Input,
-}
-
-/// The outcome of a frame.
-#[derive(Debug)]
-pub(super) struct FrameOutcome {
-    pub(super) frame: Frame,
-    pub(super) reading: Reading,
-    pub(super) findings: Vec<Finding>,
-    /// State of the detector before.
-    before: DetectorState,
-    /// The calibration before, if it could return.
-    known: Option<String>,
-}
-
-impl FrameJob {
-    /// Steps the detector by the frame.
-    pub(super) fn take(self, detector: &mut Detector, mut findings: Vec<Finding>) -> FrameOutcome {
-        let Self { frame, input } = self;
-        // a site change that passed leaves the calibration as it was
-        let before = detector.state();
-        let relearning = matches!(before, DetectorState::Relearning { .. });
-        let known = detector.calibration_id().filter(|_| relearning).map(str::to_owned);
-        let reading = detector.push(&frame, input, &mut findings);
-        FrameOutcome { frame, reading, findings, before, known }
-    }
-}
-
-impl FrameOutcome {
-    /// Whether the detector watches with a new calibration.
-    pub(super) fn is_new(&self, detector: &Detector) -> bool {
-        let watches = self.before != DetectorState::Watching && self.reading.state == DetectorState::Watching;
-        watches && detector.calibration_id() != self.known.as_deref()
-    }
-}
-
-/// The result of a calibration thread: the detector with the outcome of its frame, or the cause of a failure.
-type Finished = Result<Box<(Detector, FrameOutcome)>, String>;
-
-struct Job {
-    detector: Detector,
-    frame_job: FrameJob,
-    answer: Sender<Finished>,
-    /// When a thread took it.
-    begun: Arc<OnceLock<Instant>>,
-}
-
-/// The work of a calibration thread; tests replace it.
-pub(super) type Learn = fn(FrameJob, &mut Detector) -> FrameOutcome;
-
-/// The calibration threads. They end when the last handle is dropped.
-#[derive(Debug, Clone)]
-pub(super) struct CalibrationPool {
-    tasks: Sender<Box<Job>>,
-}
-
-impl CalibrationPool {
-    fn start(threads: usize, learn: Learn) -> Result<Self> {
-        let (tasks, taken) = unbounded::<Box<Job>>();
-        let mut started = 0;
-        for number in 0..threads.max(1) {
-            let taken: Receiver<Box<Job>> = taken.clone();
-            let work = move || {
-                if let Err(reason) = realtime::give_way() {
-                    tracing::debug!("calibration threads keep the normal priority: {reason}");
-                }
-                for task in taken {
-                    carry_out(*task, learn);
-                    give_memory_back();
-                }
-            };
-            match thread::Builder::new().name(format!("learn {number}")).spawn(work) {
-                Ok(_) => started += 1,
-                Err(e) if started == 0 => {
-                    return Err(Error::internal(format!("cannot start a calibration thread: {e}")));
-                }
-                Err(e) => {
-                    tracing::warn!(
-                        "{started} of {threads} threads learn what is normal, more cannot start: {e}"
-                    );
-                    break;
-                }
-            }
-        }
-        Ok(Self { tasks })
-    }
-}
-
-/// A panic ends this task, not the thread.
-fn carry_out(task: Job, learn: Learn) {
-    let Job { mut detector, frame_job, answer, begun } = task;
-    begun.get_or_init(Instant::now);
-    let done = catch_unwind(AssertUnwindSafe(|| learn(frame_job, &mut detector)));
-    let said = match done {
-        Ok(outcome) => Ok(Box::new((detector, outcome))),
-        Err(panic) => {
-            let text = panic.downcast_ref::<&str>().map(ToString::to_string);
-            Err(text
-                .or_else(|| panic.downcast_ref::<String>().cloned())
-                .unwrap_or_else(|| "a panic".to_owned()))
-        }
-    };
-    // the receiver is gone if the stream has ended
-    let _ = answer.send(said);
-}
-
-/// A detector in background calibration.
-#[derive(Debug)]
-pub(super) struct PendingDetector {
-    answer: Receiver<Finished>,
-    /// When a thread took it; until then it waits for other calibrations.
-    begun: Arc<OnceLock<Instant>>,
-    /// The detector that the stream continues with if the calibration fails.
-    known: Option<StreamState>,
-}
-
 impl StreamPipeline {
-    /// Whether its detector is in background calibration, so that its hops wait.
-    pub(super) fn learns(&self) -> bool {
-        self.away.is_some()
-    }
-
     fn send_to(&mut self, learners: &CalibrationPool, frame_job: FrameJob, stand_in: Detector) -> Result<()> {
         let (answer, answers) = bounded(1);
         self.away_figures = self.detector_figures();
@@ -157,8 +29,7 @@ impl StreamPipeline {
         let detector = std::mem::replace(&mut self.detector, stand_in);
         let begun = Arc::default();
         self.away = Some(PendingDetector { answer: answers, begun: Arc::clone(&begun), known });
-        let sent = learners.tasks.send(Box::new(Job { detector, frame_job, answer, begun }));
-        sent.map_err(|_| Error::internal("the calibration threads have ended"))
+        learners.send(Job { detector, frame_job, answer, begun })
     }
 }
 

@@ -1,12 +1,12 @@
-//! Requests to streams, executed on the analysis threads.
+//! Requests to streams and new settings, executed on the analysis threads.
 
 use std::time::Instant;
 
 use serde_json::{Value, json};
 use ulid::Ulid;
 
-use super::dispatch::{Answer, Outcome, Refusal, ThreadRequest};
 use super::inference::Inference;
+use super::thread_request::{Answer, Outcome, Refusal, ThreadRequest};
 use crate::error::{Error, Result};
 use crate::publish::{AckEvent, Command, Outgoing, RequestBody, Snapshot};
 
@@ -39,6 +39,27 @@ impl Inference {
                 self.publish_setting(index, Command::Mute, "0".to_owned());
             }
         }
+    }
+
+    /// Applies the supervisor's settings, unless they were withdrawn.
+    pub(super) fn take_settings(&mut self) -> Result<()> {
+        while let Ok(settings) = self.settings.try_recv() {
+            if !settings.taken.claim() {
+                // the requester has given up
+                continue;
+            }
+            let mut outcome = Ok(());
+            self.drive(|engine, sink| {
+                outcome = engine.reconfigure(&settings.detect, sink);
+                Ok(())
+            })?;
+            if outcome.is_ok() {
+                self.score_every = settings.score_every;
+                self.publish_budgets();
+            }
+            let _ = settings.answer.try_send(outcome);
+        }
+        Ok(())
     }
 
     /// Whether it concerns a pending detector.

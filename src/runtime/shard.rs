@@ -9,14 +9,14 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Sender, bounded};
 
-use super::dispatch::{Answer, ThreadRequest};
 use super::embedding_averager::Embedder;
 use super::inference::Inference;
 use super::progress::{Load, ThreadProgress};
-use super::reload::Settings;
+use super::settings::Settings;
 use super::snapshot::{Snapshots, WriterHandle};
 use super::state_writer::Known;
 use super::stream::Stream;
+use super::thread_request::{Answer, ThreadRequest};
 use super::tick::Tick;
 use super::{Engine, EventBuilder};
 use crate::error::{Error, Result};

@@ -1,6 +1,5 @@
 //! The spectrum of a stream for the page.
 
-use super::Engine;
 use crate::detect::Reading;
 use crate::frame::Frame;
 use crate::serve::SpectrogramColumn;
@@ -8,13 +7,6 @@ use crate::units::{BANDS, frame_end, samples_to_seconds};
 
 /// Frames of a column.
 const FRAMES: u32 = 5;
-
-impl Engine {
-    /// Streams that are added from here on give their spectrogram ([`EngineOutput::Column`](super::EngineOutput::Column)).
-    pub fn show_spectrograms(&mut self) {
-        self.shows = true;
-    }
-}
 
 /// Collects the frames of a column from the bands that the analysis has anyway.
 #[derive(Debug, Default)]

@@ -2,11 +2,11 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
-use super::cluster::ClusterSession;
+use super::cluster_session::ClusterSession;
 use super::dashboard_update::DashboardUpdate;
-use super::inference::publish;
 use super::learning_progress::LearningProgress;
 use super::mute::Mute;
+use super::publish_queue::publish;
 use super::scores::Summary;
 use super::snapshot::Snapshots;
 use super::state_logger::StateLogger;

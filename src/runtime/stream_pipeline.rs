@@ -2,13 +2,14 @@
 
 use std::collections::VecDeque;
 
-use super::deferred::{Deferred, PendingSettings};
+use super::calibration_pool::PendingDetector;
 use super::embedding_averager::EmbeddingAverager;
-use super::learning::PendingDetector;
+use super::pending::{Deferred, PendingSettings};
+use super::pipeline_figures::{PipelineCounters, PipelineFigures};
 use super::snapshot::RecentAudio;
 use super::spectrogram::SpectrogramBuilder;
 use crate::detect::exact::{Exact, exact};
-use crate::detect::{Detector, DetectorCounts, Input, InputCounts, InputMonitor, InputState};
+use crate::detect::{Detector, DetectorCounts, Input, InputMonitor, InputState};
 use crate::error::Result;
 use crate::event::{Finding, Phase};
 use crate::frame::Frame;
@@ -18,61 +19,7 @@ use crate::units::{FRAME_RATE, HOP, LARGEST_SAMPLE, MODEL_RATE, is_valid_sample,
 /// Samples that waiting sound keeps room for: 1 s.
 const KEPT_CAPACITY: usize = MODEL_RATE as usize;
 
-/// Counters of the samples of a stream, at the model rate. `resampled = scored + shed + waiting`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct PipelineCounters {
-    /// Samples that came out of the resampler.
-    pub resampled: u64,
-    /// Samples in hops that were scored.
-    pub scored: u64,
-    /// Samples thrown away beside a gap or at the end, since they fill no hop.
-    pub shed: u64,
-    /// Samples that were lost before they got here (device rate, refused by a full ring or dropped by the device).
-    pub lost: u64,
-    /// Gaps.
-    pub gaps: u64,
-}
-
 exact!(ResamplerMemory { waiting, last, skip, taken, given });
-
-/// All counters and figures of a stream.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct PipelineFigures {
-    /// Counters of the samples.
-    pub samples: PipelineCounters,
-    /// The state of the input after the last hop.
-    pub input: InputState,
-    /// Times that the model's output was not finite, so that the stream's state was reset.
-    pub model_resets: u64,
-    /// Hops in each state.
-    pub hops: InputCounts,
-    /// Counters of the detector besides events.
-    pub detector: DetectorCounts,
-    /// Its threshold on −log10 p, once there is one.
-    pub threshold: Option<f64>,
-    /// Its budget in force, events an hour.
-    pub budget_per_hour: Option<f64>,
-    /// Event documents that were not reported, since the stream was muted.
-    pub muted: u64,
-    /// Times that a calibration failed and restarted.
-    pub learning_failed: u64,
-}
-
-impl Default for PipelineFigures {
-    fn default() -> Self {
-        Self {
-            samples: PipelineCounters::default(),
-            input: InputState::Good,
-            model_resets: 0,
-            hops: InputCounts::default(),
-            detector: DetectorCounts::default(),
-            threshold: None,
-            budget_per_hour: None,
-            muted: 0,
-            learning_failed: 0,
-        }
-    }
-}
 
 /// A stream: its resampler, the samples that do not fill a hop yet, and its detector.
 #[derive(Debug)]
@@ -253,6 +200,37 @@ impl StreamPipeline {
     /// Samples at the model rate that wait to be scored.
     pub(super) fn waiting(&self) -> usize {
         self.waiting.len() - self.taken
+    }
+
+    /// Whether its detector is in background calibration, so that its hops wait.
+    pub(super) fn learns(&self) -> bool {
+        self.away.is_some()
+    }
+
+    /// Whether all sound is scored, so that an operation can be done at once.
+    pub(super) fn is_idle(&self) -> bool {
+        !self.learns() && self.deferred.is_empty() && self.waiting() < HOP
+    }
+
+    /// Seconds of waiting sound.
+    pub(super) fn waiting_s(&self) -> f64 {
+        let behind: f64 = self
+            .deferred
+            .iter()
+            .map(|deferred| match deferred {
+                Deferred::Samples(samples) => samples.len() as f64 / f64::from(self.rate().max(1)),
+                _ => 0.0,
+            })
+            .sum();
+        behind + self.waiting() as f64 / f64::from(MODEL_RATE)
+    }
+
+    /// Appends samples to the waiting ones.
+    pub(super) fn defer_samples(&mut self, samples: &[f32]) {
+        match self.deferred.back_mut() {
+            Some(Deferred::Samples(kept)) => kept.extend_from_slice(samples),
+            _ => self.deferred.push_back(Deferred::Samples(samples.to_vec())),
+        }
     }
 
     pub(super) fn feed(&mut self, samples: &[f32]) -> Result<()> {
