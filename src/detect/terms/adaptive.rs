@@ -11,9 +11,9 @@ use crate::detect::exact::exact;
 
 /// The densities and predictions of a stream: those of calibration to begin with, from then on also of what was received since.
 ///
-/// Minutes of a site do not show all that it does, and no site stays as it was. Each row moves the moments, by no more than a row in
-/// 10 min of them; five rows of a matrix are factorised at each step, so that no step takes long and each distance is renewed
-/// every 4.6 s. A row moves them less the farther it is, and what is far altogether only after half a minute
+/// Minutes of a site do not show all that it does, and no site stays as it was. Rows move the moments, by no more than a row in
+/// 10 min of them; of four rows, which share most of their sound, each density takes one for all. Five rows of a matrix are
+/// factorised at each step, so that no step takes long and each distance is renewed every 4.6 s. A row moves them less the farther it is, and what is far altogether only after half a minute
 /// ([`TermState::follows`](super::TermState::follows)).
 #[derive(Debug, Clone)]
 pub(in crate::detect) struct Adaptive {
@@ -80,10 +80,13 @@ impl Adaptive {
         Some(adaptive)
     }
 
-    /// Takes in the rows of now, which are at `distances`, and goes on with the factorisation. Does not allocate.
-    pub(super) fn learn(&mut self, rows: [&[f32]; DENSITIES], distances: [f64; DENSITIES]) {
-        for ((density, row), distance) in self.densities.iter_mut().zip(rows).zip(distances) {
-            density.learn(row, distance, &mut self.scratch);
+    /// Takes in one of the rows of now, which are at `distances`, another each time by their `number`, and goes on with the
+    /// factorisation. Does not allocate.
+    pub(super) fn learn(&mut self, number: u64, rows: [&[f32]; DENSITIES], distances: [f64; DENSITIES]) {
+        let turn = (number % DENSITIES as u64) as usize;
+        let rows = self.densities.iter_mut().zip(rows).zip(distances);
+        for ((density, row), distance) in rows.skip(turn).take(1) {
+            density.learn(row, distance, DENSITIES as f64, &mut self.scratch);
         }
         self.refit.step(&mut self.densities);
     }
@@ -146,8 +149,8 @@ mod tests {
         for step in 0..230 {
             let now: Vec<f32> = (0..MOMENTS).map(|_| rng.random_range(-2.0..2.0f32)).collect();
             let rows = [&now[..], &now, &now, &now[..modulation::WIDTH]];
-            live.learn(rows, [1.0; DENSITIES]);
-            restored.learn(rows, [1.0; DENSITIES]);
+            live.learn(step, rows, [1.0; DENSITIES]);
+            restored.learn(step, rows, [1.0; DENSITIES]);
             assert!(live.densities == restored.densities, "step {step}");
             if step % 17 == 0 {
                 let json = serde_json::to_string(&live.snapshot()).unwrap();
@@ -167,10 +170,10 @@ mod tests {
         let zero = vec![0.0; MOMENTS];
         let mut hear = |shift: f32, rows: usize, rng: &mut ChaCha8Rng| {
             let mut last = 0.0;
-            for _ in 0..rows {
+            for number in 0..rows as u64 {
                 let now = row(rng, shift);
                 last = densities.densities()[3].distance(&now, &mut Vec::new());
-                densities.learn([&zero, &zero, &zero, &now], [1.0, 1.0, 1.0, last]);
+                densities.learn(number, [&zero, &zero, &zero, &now], [1.0, 1.0, 1.0, last]);
             }
             last
         };

@@ -155,9 +155,10 @@ impl Density {
         self.metric.distance(row, scratch)
     }
 
-    /// Takes in a row at `distance`; the distances of rows stay until the next renewal. Does not allocate.
-    pub(super) fn learn(&mut self, row: &[f32], distance: f64, scratch: &mut Vec<f32>) {
-        let weight = weight_at(distance).powi(POWER_OF_ROWS);
+    /// Takes in a row at `distance` that stands for `count` rows; the distances of rows stay until the next renewal. Does not
+    /// allocate.
+    pub(super) fn learn(&mut self, row: &[f32], distance: f64, count: f64, scratch: &mut Vec<f32>) {
+        let weight = count * weight_at(distance).powi(POWER_OF_ROWS);
         if !weight.is_finite() {
             return;
         }
@@ -293,7 +294,7 @@ pub(super) mod tests {
         let rows: Vec<Vec<f32>> = (0..900).map(|_| row(&mut rng, 0.0)).collect();
         let mut learnt = Density::fit(&rows[..600].concat(), FORMS[3]).unwrap();
         let mut scratch = Vec::new();
-        rows[600..].iter().for_each(|row| learnt.learn(row, 1.0, &mut scratch));
+        rows[600..].iter().for_each(|row| learnt.learn(row, 1.0, 1.0, &mut scratch));
         let all = Density::fit(&rows.concat(), FORMS[3]).unwrap();
         assert_eq!(learnt.moments.weight, 900.0);
         for (a, b) in learnt.moments.covariance.numbers().zip(all.moments.covariance.numbers()) {

@@ -120,7 +120,7 @@ impl TermState {
     /// Learns from the rows whose values were asked for last.
     pub(in crate::detect) fn learn(&self, adaptive: &mut Adaptive) {
         if self.is_full() && self.follows() {
-            adaptive.learn(self.features.parts(), self.distances);
+            adaptive.learn(self.rows, self.features.parts(), self.distances);
         }
     }
 
@@ -205,9 +205,10 @@ impl TermState {
         for (to, (row, density)) in self.distances.iter_mut().zip(parts) {
             *to = density.distance(row, &mut self.scratch);
         }
+        let of_calibration = model.short_density().distance(&self.features.short, &mut self.scratch);
         let scores = self.contexts.each_ref().map(ContextState::scores);
         let contexts = scores.into_iter().flat_map(|s| [s.map(|s| s.residual), s.map(|s| s.ratio)]);
-        let all = self.distances.into_iter().map(Some).chain(contexts);
+        let all = self.distances.into_iter().chain([of_calibration]).map(Some).chain(contexts);
         values.iter_mut().zip(all).for_each(|(to, value)| *to = value);
         self.is_far = self.distances.first().is_some_and(|&distance| distance > FAR);
         self.far_rows =

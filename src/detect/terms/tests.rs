@@ -122,8 +122,31 @@ fn a_break_starts_the_windows_anew_and_a_short_calibration_has_no_context() {
     let calibration = machine(1500, 8, true, &[], (usize::MAX, 0.0));
     let fitted = fit(&calibration, &[700], &|_| true).unwrap();
     assert_eq!(fitted.model.predictability(), 0.0);
-    assert!(fitted.rows.iter().all(|row| row.1[4..].iter().all(Option::is_none)));
+    let without_context = |values: &Values| {
+        Term::ALL.iter().zip(values).all(|(term, value)| value.is_none() == term.needs_context())
+    };
+    assert!(fitted.rows.iter().all(|row| without_context(&row.1)));
     assert!(fitted.rows.iter().all(|row| row.0 < 700 || row.0 >= 799));
     let json = serde_json::to_string(&fitted.model).unwrap();
     assert_eq!(serde_json::from_str::<TermModel>(&json).unwrap(), fitted.model);
+}
+
+#[test]
+fn by_calibration_a_stop_is_as_improbable_each_time() {
+    let calibration = machine(CALIBRATION_S * 100, 10, false, &[], (usize::MAX, 0.0));
+    let mut after = machine(6000, 11, false, &[], (usize::MAX, 0.0));
+    let stops = [10.0, 25.0, 40.0, 55.0];
+    for stop in stops {
+        let from = (stop * 100.0) as usize * BANDS;
+        after[from..from + 300 * BANDS].chunks_exact_mut(BANDS).for_each(|frame| {
+            frame.iter_mut().enumerate().for_each(|(band, x)| *x -= 0.16 * (band % 2) as f32);
+        });
+    }
+    let (_, rows) = surprisals(&calibration, &after);
+    // the third second of each stop, where neither its beginning nor its end is
+    let each = |term| stops.map(|stop| highest(&rows, term, stop + 1.0..stop + 2.9));
+    let [first, .., last] = each(Term::ShortPredictionOfCalibration);
+    assert!(last > 0.8 * first, "{last} after {first}");
+    let [first, .., last] = each(Term::ShortPrediction);
+    assert!(last < 0.7 * first, "a stop of three seconds is not learnt any more: {last} after {first}");
 }
