@@ -50,13 +50,10 @@ mod calibration_buffer;
 mod change_detector;
 mod combined_p_value;
 mod config;
-mod conformal;
 mod detector;
 mod detector_model;
 mod event_latents;
 pub(crate) mod exact;
-#[cfg(feature = "lab")]
-mod external_scores;
 mod feature_rows;
 mod first_calibration;
 mod frame_scorer;
@@ -73,8 +70,6 @@ mod learnt;
 mod linear_predictor;
 mod maxima;
 mod memory;
-#[cfg(feature = "lab")]
-mod novelty;
 mod ongoing_event;
 mod pitch;
 mod reading;
@@ -97,17 +92,16 @@ pub use background_model::BackgroundModel;
 pub use budget::{CALIBRATED_SCALE, Controller, TokenBucket};
 pub use calibration::{CALIBRATION_VERSION, Calibration};
 pub use config::DetectConfig;
-pub use conformal::Conformal;
 pub use detector::Detector;
 pub use detector_model::DetectorModel;
-#[cfg(feature = "lab")]
-pub use external_scores::{alarms_of, density_scores};
 pub use feature_rows::FeatureExtractor;
+#[cfg(feature = "lab")]
+pub(crate) use gate::{Change, Gate, Rules};
 pub use gpd::Gpd;
 pub use input::{Input, InputCounts, InputMonitor, InputState};
 pub use memory::DetectorMemory;
 #[cfg(feature = "lab")]
-pub use novelty::Novelty;
+pub(crate) use ongoing_event::{OngoingEvent, ScoredFrame};
 pub use reading::{DetectorCounts, DetectorState, Quality, Reading};
 pub use row_layout::{DEPARTURE, HALF, ROW, UNEXPECTED};
 pub use state::{STATE_VERSION, StreamState};

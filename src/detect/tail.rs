@@ -156,12 +156,12 @@ impl Tail {
         self.maxima[0]
     }
 
-    /// Conformal p = (1 + #{maxima ≥ score}) / (n + 1): distribution-free if seconds are exchangeable, but never
-    /// below 1/(n+1), i.e. 3600/(n+1) events an hour.
+    /// The lowest budget that a rank among the maxima can tell from none: 3600/(n + 1) events an hour. If seconds are
+    /// exchangeable, ranks are valid whatever the law of the scores (Vovk, Gammerman and Shafer, Algorithmic Learning in a Random
+    /// World, 2005, chapter 2).
     #[must_use]
-    pub fn conformal_p(&self, score: f64) -> f64 {
-        let below = self.maxima.partition_point(|&x| x < score);
-        (1 + self.maxima.len() - below) as f64 / (self.maxima.len() + 1) as f64
+    pub fn lowest_rate_per_hour(&self) -> f64 {
+        3600.0 / (self.maxima.len() + 1) as f64
     }
 
     /// Threshold t above which the generalised Pareto law is in force.
@@ -251,8 +251,7 @@ mod tests {
         assert_eq!(tail.tail_probability(1e9), P_FLOOR);
         assert!((tail.quantile(0.1 * (-2.0f64).exp()) - 93.0).abs() < 1e-12);
         assert!((tail.quantile(0.5) - 49.0).abs() < 1e-9);
-        assert!((tail.conformal_p(50.0) - 51.0 / 101.0).abs() < 1e-15);
-        assert!((tail.conformal_p(1e9) - 1.0 / 101.0).abs() < 1e-15);
+        assert_eq!(tail.lowest_rate_per_hour(), 3600.0 / 101.0);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The calibration, in the terminal and as a picture.
 
 use crate::cli::args::Output;
-use crate::detect::{Calibration, Conformal, DetectorModel, Tail};
+use crate::detect::{Calibration, DetectorModel, Tail};
 use crate::error::Result;
 
 /// Budgets that are compared, events an hour.
@@ -92,8 +92,7 @@ pub(super) fn show(
     // a rank among n seconds is valid whatever their law, but knows nothing rarer than once in n + 1 of them
     let mut lowest = 0f64;
     for judge in &calibrated_scores {
-        let conformal = Conformal::new(judge.tail.maxima().to_vec())?;
-        lowest = lowest.max(conformal.lowest_rate_per_hour() / judge.share);
+        lowest = lowest.max(judge.tail.lowest_rate_per_hour() / judge.share);
     }
     for budget in BUDGETS {
         let thresholds: Vec<f64> = calibrated_scores.iter().map(|j| j.threshold(budget)).collect();

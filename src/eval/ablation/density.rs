@@ -2,8 +2,9 @@
 
 use std::ops::Range;
 
+use super::mahalanobis::density_scores;
 use super::{ComponentScore, StreamFrames};
-use crate::detect::{BackgroundModel, DEPARTURE, FeatureExtractor, HALF, UNEXPECTED, density_scores};
+use crate::detect::{BackgroundModel, DEPARTURE, FeatureExtractor, HALF, UNEXPECTED};
 use crate::error::Result;
 use crate::eval::baselines::{ROW, moments};
 use crate::frame::Frame;

@@ -4,6 +4,7 @@
 //! fitted. Negatives are exchanged ([`Bank`]), horizons are left out, densities are taken over z, c and log-mel bands.
 
 mod density;
+mod mahalanobis;
 mod stream_frames;
 mod surprise;
 

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
+use super::alarms_of_scores::alarms_of;
 use super::estimate::Resampler;
 use super::outcome::{Alarm, Outcome};
 use super::summary::{DetectionReport, FamilyStreams, StreamAlarms, Summary};
 use crate::corpus::rare::{Family, SceneRecipe, Stream, StreamPlan};
-use crate::detect::{DetectConfig, alarms_of};
+use crate::detect::DetectConfig;
 use crate::error::Result;
 use crate::eval::baselines::{Baseline, ROW, StreamFeatures};
 use crate::units::{samples_to_seconds, seconds_to_frames};

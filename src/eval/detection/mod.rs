@@ -1,6 +1,7 @@
 //! How well detectors find rare events: [`Outcome`] of one detector on one stream, [`Summary`] over streams.
 
 mod alarms;
+mod alarms_of_scores;
 mod daemon_detector;
 mod estimate;
 mod heading;

@@ -1,35 +1,46 @@
-//! Novelty: how far the sound of the last moment lies from what was normal at calibration.
+//! Mahalanobis distances of vectors from those of a calibration.
 
 use nalgebra::{Cholesky, DMatrix, DVector};
-use serde::{Deserialize, Serialize};
 
-use super::surprise::median;
 use crate::error::{Error, Result};
+
+/// Most vectors that a covariance is fitted to.
+const MOST_FITTED: usize = 4096;
 
 /// λ of the shrinkage.
 const SHRINKAGE: f64 = 0.1;
-/// How often the farthest are chosen anew under the fit without them.
-const CONCENTRATIONS: usize = 2;
 /// Contiguous pieces of time for cross-fitting.
 const FOLDS: usize = 5;
 
-/// Mahalanobis distance of e_u, the mean of z over the novelty window, from its mean at calibration:
-/// N(u) = √( (e−μ)ᵀ Σ̂⁻¹ (e−μ) / D ) with Σ̂ = (1−λ)·S + λ·(tr S/D)·I, λ = 0.1, D the width of z, about 1 for normal
+/// Mahalanobis distance (shrinkage 0.1) of every vector of `width` values from the first `known` of them. The known
+/// ones are scored by a fit to the rest of them, in five pieces of time.
+///
+/// # Errors
+/// When there are fewer than 10 known vectors.
+pub(super) fn density_scores(vectors: &[f32], width: usize, known: usize) -> Result<Vec<f64>> {
+    let (quiet, rest) = vectors.split_at((known * width).min(vectors.len()));
+    let fitted = fit(quiet, width, known.div_ceil(MOST_FITTED))?;
+    let mut scratch = Vec::new();
+    let mut scores = fitted.scores;
+    scores.extend(rest.chunks_exact(width).map(|e| fitted.distance.score(e, &mut scratch)));
+    Ok(scores)
+}
+
+/// Mahalanobis distance of a vector e from its mean at calibration:
+/// N(e) = √( (e−μ)ᵀ Σ̂⁻¹ (e−μ) / D ) with Σ̂ = (1−λ)·S + λ·(tr S/D)·I, λ = 0.1, D the width of e, about 1 for normal
 /// sound. Shrinkage towards a multiple of the identity as in Ledoit and Wolf, J. Multivariate Analysis 88 (2004),
 /// with a fixed λ.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Novelty {
+#[derive(Debug)]
+struct Distance {
     /// μ, `[D]`.
     mean: Vec<f32>,
     /// L with L·Lᵀ = Σ̂, column after column from the diagonal down, D(D+1)/2 values.
     factor: Vec<f32>,
 }
 
-impl Novelty {
+impl Distance {
     /// N of `e`, `[D]`. `rest` is scratch space.
-    #[must_use]
-    pub fn score(&self, e: &[f32], rest: &mut Vec<f64>) -> f64 {
+    fn score(&self, e: &[f32], rest: &mut Vec<f64>) -> f64 {
         rest.clear();
         rest.extend(e.iter().zip(&self.mean).map(|(&e, &m)| f64::from(e) - f64::from(m)));
         let (mut sum, mut column) = (0.0, self.factor.as_slice());
@@ -66,30 +77,26 @@ impl Novelty {
 }
 
 /// What [`fit`] gives.
-pub(crate) struct Fitted {
+struct Fitted {
     /// Fitted to all of calibration.
-    pub(crate) novelty: Novelty,
+    distance: Distance,
     /// Score of every vector under a fit that has not seen its fifth of the time.
-    pub(crate) scores: Vec<f64>,
+    scores: Vec<f64>,
 }
 
-/// Fits novelty to `vectors`, `[n, width]` row-major in the order of time, and scores each of them out of sample.
+/// Fits a distance to `vectors`, `[n, width]` row-major in the order of time, and scores each of them out of sample.
 ///
 /// Scores of the very vectors that a covariance was fitted to are smaller than those of new ones, the more so the
 /// wider the vectors, so their tail would promise too much. Hence time is cut into 5 contiguous pieces and each
 /// piece is scored by a fit to the other 4.
 ///
-/// Contamination: a tenth of the vectors, the farthest, is left out of all fits (but scored). Which are farthest is
-/// first told by each coordinate's median and MAD, then twice by the fit to the rest: the concentration steps of
-/// FAST-MCD (Rousseeuw and Van Driessen, Technometrics 41, 1999). Events of one kind widen the covariance in the
-/// direction of that kind, so a fit to everything would not see them as far: it would be blind to just them.
 /// Moments are taken over every `stride`-th vector: neighbours share most of their window.
-pub(crate) fn fit(vectors: &[f32], width: usize, stride: usize, trim: f64) -> Result<Fitted> {
+fn fit(vectors: &[f32], width: usize, stride: usize) -> Result<Fitted> {
     let n = vectors.len() / width;
     let chosen: Vec<usize> = (0..n).step_by(stride.max(1)).collect();
     if chosen.len() < 2 * FOLDS {
         return Err(Error::config(
-            format!("calibration heard {n} novelty windows, expected at least {}", 2 * FOLDS * stride),
+            format!("calibration heard {n} vectors, expected at least {}", 2 * FOLDS * stride),
             "let calibration listen longer, or run `calibrate` again",
         ));
     }
@@ -97,52 +104,18 @@ pub(crate) fn fit(vectors: &[f32], width: usize, stride: usize, trim: f64) -> Re
     let fold = |i: usize| i * FOLDS / n;
     let shift = row(0);
 
-    let mut rest = Vec::with_capacity(width);
-    let scales = robust_scales(&chosen, width, row);
-    let mut kept = nearest(&chosen, trim, |i| {
-        row(i).iter().zip(&scales).map(|(&x, (m, a))| ((f64::from(x) - m) / a).powi(2)).sum()
-    });
-    for _ in 0..CONCENTRATIONS {
-        let fit = Novelty::from_moments(&Moments::of(kept.iter().map(|&i| row(i)), shift), shift)?;
-        kept = nearest(&chosen, trim, |i| fit.score(row(i), &mut rest));
-    }
-
     let folds: Vec<Moments> = (0..FOLDS)
-        .map(|f| Moments::of(kept.iter().filter(|&&i| fold(i) == f).map(|&i| row(i)), shift))
+        .map(|f| Moments::of(chosen.iter().filter(|&&i| fold(i) == f).map(|&i| row(i)), shift))
         .collect();
     let all = Moments::total(&folds, width);
-    let mut scores = Vec::with_capacity(n);
+    let (mut scores, mut rest) = (Vec::with_capacity(n), Vec::with_capacity(width));
     for (f, moments) in folds.iter().enumerate() {
         let mut others = all.clone();
         others.subtract(moments);
-        let unaware = Novelty::from_moments(&others, shift)?;
+        let unaware = Distance::from_moments(&others, shift)?;
         scores.extend((0..n).filter(|&i| fold(i) == f).map(|i| unaware.score(row(i), &mut rest)));
     }
-    Ok(Fitted { novelty: Novelty::from_moments(&all, shift)?, scores })
-}
-
-/// All of `chosen` but the share `trim` for which `distance` is largest, in the order of time.
-fn nearest(chosen: &[usize], trim: f64, mut distance: impl FnMut(usize) -> f64) -> Vec<usize> {
-    let mut ranked: Vec<(f64, usize)> = chosen.iter().map(|&i| (distance(i), i)).collect();
-    ranked.sort_by(|a, b| a.0.total_cmp(&b.0));
-    ranked.truncate(chosen.len() - (trim * chosen.len() as f64) as usize);
-    let mut kept: Vec<usize> = ranked.into_iter().map(|x| x.1).collect();
-    kept.sort_unstable();
-    kept
-}
-
-/// Median and median absolute deviation of each coordinate.
-fn robust_scales<'a>(chosen: &[usize], width: usize, row: impl Fn(usize) -> &'a [f32]) -> Vec<(f64, f64)> {
-    let mut values = Vec::with_capacity(chosen.len());
-    (0..width)
-        .map(|j| {
-            values.clear();
-            values.extend(chosen.iter().map(|&i| f64::from(row(i)[j])));
-            let middle = median(&mut values);
-            values.iter_mut().for_each(|x| *x = (*x - middle).abs());
-            (middle, median(&mut values).max(1e-9))
-        })
-        .collect()
+    Ok(Fitted { distance: Distance::from_moments(&all, shift)?, scores })
 }
 
 /// Count, sum and sum of outer products of vectors, from which a fixed vector was subtracted for accuracy.
@@ -197,7 +170,7 @@ mod tests {
         let (n, width) = (200, 4);
         let vectors = noise(n, width, 1);
         let moments = Moments::of(vectors.chunks(width), &vectors[..width]);
-        let novelty = Novelty::from_moments(&moments, &vectors[..width]).unwrap();
+        let distance = Distance::from_moments(&moments, &vectors[..width]).unwrap();
 
         let x = DMatrix::from_fn(n, width, |i, j| f64::from(vectors[i * width + j]));
         let mean = x.row_mean();
@@ -207,18 +180,18 @@ mod tests {
         let e = [90.0f32, 103.0, 100.0, 99.0];
         let off = DVector::from_fn(width, |j, _| f64::from(e[j]) - mean[j]);
         let expected = (off.dot(&(sigma.try_inverse().unwrap() * &off)) / width as f64).sqrt();
-        let score = novelty.score(&e, &mut Vec::new());
+        let score = distance.score(&e, &mut Vec::new());
         assert!((score / expected - 1.0).abs() < 1e-5, "{score} for {expected}");
     }
 
     #[test]
     fn cross_fitted_scores_are_those_of_new_vectors() {
         let (n, width) = (400, 64);
-        let fitted = fit(&noise(n, width, 2), width, 1, 0.1).unwrap();
+        let fitted = fit(&noise(n, width, 2), width, 1).unwrap();
         let mut rest = Vec::new();
         let mean_of = |x: &[f64]| x.iter().sum::<f64>() / x.len() as f64;
         let score_all = |vectors: &[f32], rest: &mut Vec<f64>| -> Vec<f64> {
-            vectors.chunks(width).map(|e| fitted.novelty.score(e, rest)).collect()
+            vectors.chunks(width).map(|e| fitted.distance.score(e, rest)).collect()
         };
         let seen = mean_of(&score_all(&noise(n, width, 2), &mut rest));
         let new = mean_of(&score_all(&noise(n, width, 3), &mut rest));
@@ -228,26 +201,10 @@ mod tests {
     }
 
     #[test]
-    fn five_percent_of_events_do_not_hide_further_ones() {
-        let (n, width) = (1000, 8);
-        let clean = noise(n, width, 4);
-        let mut dirty = clean.clone();
-        for row in dirty.chunks_mut(width).step_by(20) {
-            row[0] += 10.0;
-        }
-        let mut event = vec![100.0f32; width];
-        event[0] += 10.0;
-        let mut rest = Vec::new();
-        let before = fit(&clean, width, 1, 0.1).unwrap().novelty.score(&event, &mut rest);
-        let after = fit(&dirty, width, 1, 0.1).unwrap().novelty.score(&event, &mut rest);
-        assert!(after > 0.8 * before, "{after} of {before}");
-    }
-
-    #[test]
     fn constant_vectors_still_have_a_distance() {
-        let fitted = fit(&[1.0; 200], 4, 1, 0.1).unwrap();
+        let fitted = fit(&[1.0; 200], 4, 1).unwrap();
         assert!(fitted.scores.iter().all(|s| s.abs() < 1e-6));
-        assert!(fitted.novelty.score(&[1.0, 1.0, 2.0, 1.0], &mut Vec::new()) > 1.0);
-        assert!(fit(&[1.0; 20], 4, 1, 0.1).is_err());
+        assert!(fitted.distance.score(&[1.0, 1.0, 2.0, 1.0], &mut Vec::new()) > 1.0);
+        assert!(fit(&[1.0; 20], 4, 1).is_err());
     }
 }

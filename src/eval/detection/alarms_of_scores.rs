@@ -1,29 +1,8 @@
 //! The calibration and the gate for scores that come from elsewhere, so that other detectors can be compared.
 
-use super::config::DetectConfig;
-use super::gate::{Change, Gate, Rules};
-use super::novelty;
-use super::ongoing_event::{OngoingEvent, ScoredFrame};
-use super::tail::Tail;
+use crate::detect::{Change, DetectConfig, Gate, OngoingEvent, Rules, ScoredFrame, Tail};
 use crate::error::Result;
 use crate::units::{FRAME_RATE, frame_end, frame_start, samples_to_seconds};
-
-/// Most vectors that a covariance is fitted to.
-const MOST_FITTED: usize = 4096;
-
-/// Mahalanobis distance (shrinkage 0.1) of every vector of `width` values from the first `known` of them. The known
-/// ones are scored by a fit to the rest of them, in five pieces of time.
-///
-/// # Errors
-/// When there are fewer than 10 known vectors.
-pub fn density_scores(vectors: &[f32], width: usize, known: usize) -> Result<Vec<f64>> {
-    let (quiet, rest) = vectors.split_at((known * width).min(vectors.len()));
-    let fitted = novelty::fit(quiet, width, known.div_ceil(MOST_FITTED), 0.0)?;
-    let mut scratch = Vec::new();
-    let mut scores = fitted.scores;
-    scores.extend(rest.chunks_exact(width).map(|e| fitted.novelty.score(e, &mut scratch)));
-    Ok(scores)
-}
 
 /// Events of a score that comes once in `row` frames: the tail of its maxima over 1 s of the first `known` rows, then
 /// the gate of `config`. Gives onset and time of confirmation in seconds from the first row. The first second is not
@@ -31,7 +10,12 @@ pub fn density_scores(vectors: &[f32], width: usize, known: usize) -> Result<Vec
 ///
 /// # Errors
 /// When the known part is too short for a tail, or `config` is out of range.
-pub fn alarms_of(scores: &[f64], known: usize, row: usize, config: &DetectConfig) -> Result<Vec<(f64, f64)>> {
+pub(super) fn alarms_of(
+    scores: &[f64],
+    known: usize,
+    row: usize,
+    config: &DetectConfig,
+) -> Result<Vec<(f64, f64)>> {
     config.validate()?;
     let block = FRAME_RATE as usize / row.max(1);
     let known_scores = scores.get(block..known).unwrap_or_default();
