@@ -92,14 +92,28 @@ impl fmt::Display for HeldBack {
     }
 }
 
+/// Mean of the squares; 0 where there is nothing.
+#[must_use]
+pub fn mean_square(xs: &[f32]) -> f64 {
+    xs.iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>() / xs.len().max(1) as f64
+}
+
+/// Root of the mean square.
+#[must_use]
+pub fn rms(xs: &[f32]) -> f64 {
+    mean_square(xs).sqrt()
+}
+
+/// A power in dB relative to 1; -120 for silence.
+#[must_use]
+pub fn decibels(power: f64) -> f64 {
+    10.0 * power.max(1e-12).log10()
+}
+
 /// Level of a block of samples in dB relative to full scale: 20·log10(RMS); -120 for silence.
 #[must_use]
 pub fn level_dbfs(samples: &[f32]) -> f32 {
-    if samples.is_empty() {
-        return -120.0;
-    }
-    let power = samples.iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>() / samples.len() as f64;
-    (10.0 * power.max(1e-12).log10()) as f32
+    decibels(mean_square(samples)) as f32
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use super::pitch::{PitchTracker, Tones};
 use super::rhythm::{BeatFault, BeatTracker, Rhythm};
 use crate::detect::exact::exact;
 use crate::frame::Frame;
-use crate::units::FRAME_RATE;
+use crate::units::{FRAME_RATE, decibels};
 
 /// Frames over which levels are averaged: 0.5 s.
 const WINDOW: usize = FRAME_RATE as usize / 2;
@@ -160,10 +160,6 @@ impl ActivityTracker {
 
 fn power(dbfs: f64) -> f64 {
     10f64.powf(dbfs / 10.0)
-}
-
-fn decibels(power: f64) -> f64 {
-    10.0 * power.max(1e-12).log10()
 }
 
 #[cfg(test)]

@@ -10,11 +10,11 @@ use serde::Serialize;
 use super::features::Features;
 use super::frame_pooling::pool;
 use super::table::{Cell, Row, Table};
-use crate::corpus::rare::{Material, rms};
+use crate::corpus::rare::Material;
 use crate::error::Result;
 use crate::nn::LabelSpace;
 use crate::roc::Roc;
-use crate::units::{FRAME_RATE, HOP};
+use crate::units::{FRAME_RATE, HOP, rms};
 
 /// Frames of a scene, and those at its beginning that hold the site alone.
 const FRAMES: usize = 64 * FRAME_RATE as usize;

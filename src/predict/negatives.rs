@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::units::HOP;
+use crate::units::{HOP, mean_square};
 
 /// The kinds of negatives of a positive z_{t+k}. A kind with a weight or a count of 0 is off.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -160,7 +160,7 @@ const AUDIBLE_DB: f32 = -24.0;
 /// `own` with `foreign` (as long, [-1, 1]) mixed in at `level_db` relative to it over the whole window; `mixed`
 /// receives the sum, clipped to [-1, 1]. For each frame, whether nothing audible was added to it.
 fn mix_foreign(own: &[f32], foreign: &[f32], level_db: f32, mixed: &mut Vec<f32>) -> Vec<bool> {
-    let power = |xs: &[f32]| xs.iter().map(|x| x * x).sum::<f32>() / xs.len().max(1) as f32;
+    let power = |xs: &[f32]| mean_square(xs) as f32;
     let ratio = 10f32.powf(level_db / 10.0);
     let gain = (ratio * power(own).max(1e-10) / power(foreign).max(1e-10)).sqrt();
     let inaudible = 10f32.powf(AUDIBLE_DB / 10.0);

@@ -7,7 +7,7 @@
 use super::biquad::Biquad;
 use super::checkpointable_rng::CheckpointableRng;
 use crate::config::Augment;
-use crate::units::MODEL_RATE;
+use crate::units::{MODEL_RATE, rms};
 
 /// Response of a microphone: three bells.
 pub(super) type Microphone = [Biquad; 3];
@@ -32,7 +32,7 @@ pub(super) fn change(window: &mut Vec<f32>, other: &[f32], settings: &Augment, r
     }
     if rng.chance(settings.noise) {
         let ratio = 10f32.powf(-rng.between(settings.noise_snr_db) / 20.0);
-        let gain = ratio * rms(window) / rms(other);
+        let gain = ratio * audible_rms(window) / audible_rms(other);
         window.iter_mut().zip(other).for_each(|(x, y)| *x += gain * y);
     }
     if rng.chance(settings.band_reject) {
@@ -52,8 +52,9 @@ pub(super) fn change(window: &mut Vec<f32>, other: &[f32], settings: &Augment, r
     window.iter_mut().for_each(|x| *x = x.clamp(-1.0, 1.0));
 }
 
-fn rms(samples: &[f32]) -> f32 {
-    (samples.iter().map(|x| x * x).sum::<f32>() / samples.len().max(1) as f32).sqrt().max(1e-5)
+/// Root of the mean square, of silence 1e-5.
+fn audible_rms(samples: &[f32]) -> f32 {
+    rms(samples).max(1e-5) as f32
 }
 
 /// Samples of a grain: 40 ms.
@@ -97,9 +98,9 @@ fn reverberate(samples: &mut [f32], seconds: f32, rng: &mut CheckpointableRng) {
             }
         }
     }
-    let before = rms(samples);
+    let before = audible_rms(samples);
     samples.iter_mut().zip(&tail).for_each(|(x, y)| *x = (1.0 - wet) * *x + wet * y);
-    let level = before / rms(samples);
+    let level = before / audible_rms(samples);
     samples.iter_mut().for_each(|x| *x *= level);
 }
 

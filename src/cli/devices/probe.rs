@@ -8,6 +8,7 @@ use super::super::args::{Output, stdout};
 use crate::capture::{CaptureConfig, Notice, SourceChange, SourceConfig, list_inputs, open};
 use crate::error::{Error, Result};
 use crate::ring::{Read, wait_any};
+use crate::units::decibels;
 
 /// How long a device may take until its first sample.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -103,7 +104,7 @@ fn none_gives_sound(names: &[String], failures: Vec<(&str, Error)>) -> Error {
 impl Sound {
     /// Mean level.
     pub(in crate::cli) fn level_dbfs(&self) -> f64 {
-        10.0 * (self.squares / self.samples.max(1) as f64).max(1e-12).log10()
+        decibels(self.squares / self.samples.max(1) as f64)
     }
 
     /// The result in words.

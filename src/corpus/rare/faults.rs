@@ -7,9 +7,9 @@ use rand_chacha::ChaCha8Rng;
 
 use super::cut::fade;
 use super::family::AnomalyKind;
-use super::filter::{Biquad, rms, with_rms};
+use super::filter::{Biquad, with_rms};
 use super::recipe::{Planted, SceneRecipe};
-use crate::units::{MODEL_RATE, samples_to_seconds, seconds_to_samples};
+use crate::units::{MODEL_RATE, rms, samples_to_seconds, seconds_to_samples};
 
 const RATE: f64 = MODEL_RATE as f64;
 /// Length of a fault and of its fades, seconds.

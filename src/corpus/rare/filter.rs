@@ -1,6 +1,6 @@
 //! Filters that faults and controls are made with.
 
-use crate::units::MODEL_RATE;
+use crate::units::{MODEL_RATE, rms};
 
 /// A filter of second order (R. Bristow-Johnson, "Audio EQ Cookbook").
 #[derive(Debug, Clone)]
@@ -73,12 +73,6 @@ impl Biquad {
 fn angle(hz: f64, q: f64) -> (f64, f64) {
     let w = std::f64::consts::TAU * hz / f64::from(MODEL_RATE);
     (w, w.sin() / (2.0 * q))
-}
-
-/// Root of the mean square.
-pub(crate) fn rms(xs: &[f32]) -> f64 {
-    let power = xs.iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>() / xs.len().max(1) as f64;
-    power.sqrt()
 }
 
 /// `xs` brought to this root mean square; unchanged where it is silent.

@@ -4,9 +4,8 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::family::AnomalyKind;
-use super::filter::rms;
 use super::recipe::{Planted, SceneRecipe};
-use crate::units::{samples_to_seconds, seconds_to_samples};
+use crate::units::{rms, samples_to_seconds, seconds_to_samples};
 
 /// Adds `sound` at `ratio_db` over the background beneath it; nothing where the background is silent.
 pub(crate) fn plant(

@@ -5,10 +5,10 @@ use rand_chacha::ChaCha8Rng;
 
 use super::background::Background;
 use super::family::AnomalyKind;
-use super::filter::{rms, with_rms};
+use super::filter::with_rms;
 use super::playback::ramp;
 use super::recipe::Planted;
-use crate::units::{samples_to_seconds, seconds_to_samples};
+use crate::units::{rms, samples_to_seconds, seconds_to_samples};
 
 /// Seconds that a machine stands still, and that it takes to stop and to start.
 const STILL_S: (f64, f64) = (2.0, 6.0);

@@ -33,7 +33,6 @@ mod synthetic;
 pub use background::{Background, Continuity, Material};
 pub(crate) use cut::{active_part, to_level, without_padding};
 pub use family::{AnomalyKind, ControlKind, Family};
-pub(crate) use filter::rms;
 pub(crate) use foreign::plant;
 pub use mixer::{Stream, StreamPlan};
 pub(crate) use playback::join;

@@ -5,9 +5,9 @@ use rand_chacha::ChaCha8Rng;
 
 use super::cut::fade;
 use super::family::AnomalyKind;
-use super::filter::{rms, with_rms};
+use super::filter::with_rms;
 use super::recipe::Planted;
-use crate::units::{MODEL_RATE, samples_to_seconds, seconds_to_samples};
+use crate::units::{MODEL_RATE, rms, samples_to_seconds, seconds_to_samples};
 
 /// Period in seconds and number of sounds in the cycle.
 const PERIOD_S: (f64, f64) = (0.4, 1.6);
