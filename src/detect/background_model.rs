@@ -119,7 +119,7 @@ impl BackgroundModel {
     /// A raw row in units of the site, in the order of `channels`: planes of 64 bands, each within ±8, then distances. Gives the
     /// [`distance`](Self::distance) of the row where [`Channel::Half`] is among them.
     pub fn row(&self, channels: &[Channel], raw: &[f32], out: &mut Vec<f32>) -> Option<f64> {
-        let (mut white, mut distance) = (Vec::with_capacity(2 * BANDS), None);
+        let (mut white, mut distance) = (Vec::with_capacity(4 * BANDS), None);
         let mut distances = Vec::new();
         out.clear();
         for channel in channels {
@@ -150,7 +150,7 @@ impl BackgroundModel {
     /// Mahalanobis distance of means and deviations over 0.5 s from what is normal, about 1 for normal sound.
     #[must_use]
     pub fn distance(&self, raw: &[f32]) -> f64 {
-        let mut white = Vec::with_capacity(2 * BANDS);
+        let mut white = Vec::with_capacity(4 * BANDS);
         self.half.apply(raw.get(HALF).unwrap_or_default(), &mut white);
         norm(&white)
     }

@@ -88,14 +88,14 @@ impl Whitening {
         out.extend(self.deviation.iter().map(|d| d.ln() + 1.0));
     }
 
-    /// Writes the white vector to `out`.
+    /// Writes the white vector to `out`. Allocates only where `out` has no room for two vectors.
     pub(super) fn apply(&self, raw: &[f32], out: &mut Vec<f32>) {
-        let width = self.mean.len();
-        let mut normal = Vec::with_capacity(width);
-        self.normal(raw, &mut normal);
-        out.clear();
-        out.resize(width, 0.0);
-        multiply_symmetric(&self.matrix, &normal, out);
+        self.normal(raw, out);
+        let count = out.len();
+        out.resize(count + self.mean.len(), 0.0);
+        let (normal, white) = out.split_at_mut(count);
+        multiply_symmetric(&self.matrix, normal, white);
+        out.drain(..count);
     }
 
     /// Whether this could have come from a fit to vectors of `width` values, `white` or only standardised.
