@@ -2,7 +2,7 @@
 """The hop of CPC in PyTorch on a GPU, to compare `cpc-stream bench --device cuda --scores-only` with.
 
 160 new samples of each stream -> z_t (five causal convolutions) -> scores of z_t against what the last 12 contexts
-foretold and 128 negatives -> c_t. Weights and states stay on the GPU; samples go up from pinned memory and scores come
+predict and 128 negatives -> c_t. Weights and states stay on the GPU; samples go up from pinned memory and scores come
 down within the time that is measured. Convolutions are one product on blocks (the faster form on a GPU). Three forms:
 eager, torch.compile (mode reduce-overhead, which makes CUDA graphs), and a CUDA graph captured by hand; in fp32, tf32
 and bf16.
@@ -49,9 +49,9 @@ class Hop(torch.nn.Module):
             variance = ((y - mean) ** 2).sum(2, keepdim=True) / (y.shape[2] - 1)
             y = F.relu((y - mean) * torch.rsqrt(variance + 1e-5) * self.gain[i] + self.bias[i])
         z = y[:, 0]
-        foretold = torch.bmm(past, self.heads).transpose(0, 1)
-        positive = (foretold * z[:, None]).sum(-1)
-        against = torch.logsumexp((foretold @ self.bank).float(), 2)
+        predicted = torch.bmm(past, self.heads).transpose(0, 1)
+        positive = (predicted * z[:, None]).sum(-1)
+        against = torch.logsumexp((predicted @ self.bank).float(), 2)
         h = self.gru(z, past[0])
         return (positive.float() - against, *new, torch.cat([h[None], past[:-1]], 0))
 

@@ -55,7 +55,27 @@ const GIVEN_UP: [&str; 47] = [
 ];
 
 /// Files and folders that are searched.
-const SEARCHED: [&str; 6] = ["src", "config", "docs", "README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"];
+const SEARCHED: [&str; 13] = [
+    "src",
+    "tests",
+    "benches",
+    "examples",
+    "python",
+    "packaging",
+    "systemd",
+    "config",
+    "docs",
+    "README.md",
+    "ARCHITECTURE.md",
+    "CONTRIBUTING.md",
+    "Containerfile",
+];
+
+/// Ends of the names of files of text.
+const TEXT: [&str; 18] = [
+    "rs", "toml", "md", "js", "css", "html", "yaml", "yml", "cu", "c", "cpp", "conf", "service", "py", "pyi",
+    "sh", "ipynb", "j2",
+];
 
 #[test]
 fn given_up_words_stay_away() {
@@ -79,13 +99,19 @@ fn a_word_is_found_whole_alone() {
 
 fn search(root: &Path, at: &Path, found: &mut Vec<String>) {
     if at.is_dir() {
+        // what a build leaves, and what is hidden
+        let name = at.file_name().unwrap().to_string_lossy();
+        if name == "target" || name.starts_with('.') {
+            return;
+        }
         for entry in fs::read_dir(at).unwrap() {
             search(root, &entry.unwrap().path(), found);
         }
         return;
     }
-    let text = ["rs", "toml", "md", "js", "css", "html", "yaml", "cu", "conf"];
-    if !at.extension().is_some_and(|e| text.iter().any(|known| e == *known)) {
+    let text = at.file_name().is_some_and(|name| name == "Containerfile")
+        || at.extension().is_some_and(|e| TEXT.iter().any(|known| e == *known));
+    if !text || at.ends_with(file!()) {
         return;
     }
     for (number, line) in fs::read_to_string(at).unwrap().lines().enumerate() {
