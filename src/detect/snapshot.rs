@@ -54,7 +54,7 @@ impl Detector {
         Some(state)
     }
 
-    /// Id of the calibration in force, once there is one ([`Calibration::id`]).
+    /// Id of the calibration in force, once there is one ([`Calibration::id`](super::Calibration::id)).
     #[must_use]
     pub fn calibration_id(&self) -> Option<&str> {
         match &self.stage {

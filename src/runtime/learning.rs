@@ -3,7 +3,7 @@
 //! A detector that is about to fit its calibration moves to a calibration thread together with its current frame.
 //! Meanwhile the hops of its stream wait, those of other streams do not; when the detector returns they are scored one
 //! after another. Operations in the meantime (a gap, another rate, the end, new settings) wait with them
-//! ([`Deferred`]). So the findings are the same as with a calibration on the analysis
+//! ([`Deferred`](super::pending::Deferred)). So the findings are the same as with a calibration on the analysis
 //! thread.
 
 use std::sync::Arc;

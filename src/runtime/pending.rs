@@ -7,11 +7,11 @@ use crate::detect::DetectConfig;
 pub(super) enum Deferred {
     /// Samples at the rate of the source behind a gap.
     Samples(Vec<f32>),
-    /// [`Engine::gap`].
+    /// [`Engine::gap`](super::Engine::gap).
     Gap { lost: u64, rate: u32 },
-    /// [`Engine::finish`].
+    /// [`Engine::finish`](super::Engine::finish).
     Finish,
-    /// [`Engine::recalibrate`].
+    /// [`Engine::recalibrate`](super::Engine::recalibrate).
     Recalibrate,
 }
 
