@@ -13,8 +13,9 @@ mod precision;
 mod stepper;
 
 pub use cpu::{
-    COLUMNS, CpuCritic, CpuStepper, CriticMemory, Roofline, Triangle, add_outer, dots, factorise_row,
-    moments, multiply_symmetric, squared_norm, subtract_products,
+    Block, COLUMNS, CpuCritic, CpuStepper, CriticMemory, LagProducts, Roofline, Triangle, add_lag_products,
+    add_outer, dots, factorise_row, moments, multiply_symmetric, reflect, squared_norm, subtract_predictions,
+    subtract_products,
 };
 pub use critic::CriticPlan;
 #[cfg(feature = "cuda")]

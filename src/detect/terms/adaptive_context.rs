@@ -5,8 +5,9 @@ use serde::{Deserialize, Serialize};
 use super::context::{ContextModel, ContextState, LAGS};
 use super::density::{LONGEST, weight_at};
 use super::groups::GROUPS;
-use super::levinson::{AUTOCOVARIANCES, BLOCK, Levinson, LevinsonState};
+use super::levinson::{AUTOCOVARIANCES, Levinson, LevinsonState};
 use crate::detect::exact::exact;
+use crate::kernels::add_lag_products;
 
 /// Steps from one order of the recursion to the next.
 const EVERY: u64 = 4;
@@ -79,12 +80,8 @@ impl AdaptiveContext {
         self.weight = self.weight * kept + weight;
         let kept = kept as f32;
         let (newer, older) = self.entered.split_at(at + 1);
-        let past = newer.iter().rev().chain(older.iter().rev());
-        for (row, sums) in past.zip(self.sums.chunks_exact_mut(BLOCK)) {
-            for (x, sums) in now.iter().zip(sums.chunks_exact_mut(GROUPS)) {
-                sums.iter_mut().zip(row).for_each(|(sum, y)| *sum = kept * *sum + x * y);
-            }
-        }
+        let sums = self.sums.as_chunks_mut().0.as_chunks_mut().0;
+        add_lag_products(sums, kept, &now, [newer, older]);
     }
 
     fn renew(&mut self) {
@@ -146,6 +143,7 @@ mod tests {
     use rand_chacha::ChaCha8Rng;
 
     use super::super::context_fit::fit;
+    use super::super::levinson::BLOCK;
     use super::*;
 
     /// Powers of a stroke each `period` frames in half of the groups, and noise.

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::context::LAGS;
 use super::groups::GROUPS;
 use crate::detect::exact::exact;
+use crate::kernels::{self, reflect, subtract_predictions};
 
 type Block = SMatrix<f64, GROUPS, GROUPS>;
 
@@ -23,8 +24,8 @@ pub(super) struct Levinson {
     of: Vec<f32>,
     ridge: f64,
     order: usize,
-    forward: Vec<Block>,
-    backward: Vec<Block>,
+    forward: Vec<kernels::Block>,
+    backward: Vec<kernels::Block>,
     /// Covariances of the errors.
     forward_error: Block,
     backward_error: Block,
@@ -37,8 +38,8 @@ impl Levinson {
             of: vec![0.0; AUTOCOVARIANCES],
             ridge,
             order: 0,
-            forward: vec![Block::zeros(); LAGS],
-            backward: vec![Block::zeros(); LAGS],
+            forward: vec![[[0.0; GROUPS]; GROUPS]; LAGS],
+            backward: vec![[[0.0; GROUPS]; GROUPS]; LAGS],
             forward_error: Block::zeros(),
             backward_error: Block::zeros(),
         };
@@ -65,9 +66,12 @@ impl Levinson {
             return false;
         }
         let mut rest = self.autocovariance(m + 1);
-        for (i, weights) in self.forward.iter().enumerate().take(m) {
-            rest -= weights * self.autocovariance(m - i);
-        }
+        let (_, lagged) = self.of.split_at(BLOCK);
+        let lagged = lagged.as_chunks().0.as_chunks().0;
+        let known = (self.forward.get(..m)).zip(lagged.get(..m));
+        known
+            .into_iter()
+            .for_each(|(weights, lagged)| subtract_predictions(&mut rest.data.0, weights, lagged));
         let (Some(ahead), Some(behind)) = (self.forward_error.cholesky(), self.backward_error.cholesky())
         else {
             return false;
@@ -75,15 +79,14 @@ impl Levinson {
         // X = Δ U⁻¹ by U Xᵀ = Δᵀ
         let forward = behind.solve(&rest.transpose()).transpose();
         let backward = ahead.solve(&rest).transpose();
-        for i in 0..m {
-            let j = m - 1 - i;
-            let (Some(a), Some(b)) = (self.forward.get_mut(i), self.backward.get_mut(j)) else {
-                return false;
-            };
-            (*a, *b) = (*a - forward * *b, *b - backward * *a);
-        }
-        let (Some(a), Some(b)) = (self.forward.get_mut(m), self.backward.get_mut(m)) else { return false };
-        (*a, *b) = (forward, backward);
+        let (Some((a, before)), Some((b, behind))) = (
+            self.forward.get_mut(..=m).and_then(<[_]>::split_last_mut),
+            self.backward.get_mut(..=m).and_then(<[_]>::split_last_mut),
+        ) else {
+            return false;
+        };
+        reflect(before, behind, [&forward.data.0, &backward.data.0]);
+        (*a, *b) = (forward.data.0, backward.data.0);
         self.forward_error -= forward * rest.transpose();
         self.backward_error -= backward * rest;
         self.order += 1;
@@ -92,14 +95,14 @@ impl Levinson {
 
     /// Whether all 100 lags predict.
     pub(super) fn is_complete(&self) -> bool {
-        self.order == LAGS && self.forward.iter().all(|block| block.iter().all(|x| x.is_finite()))
+        self.order == LAGS && self.forward.as_flattened().as_flattened().iter().all(|x| x.is_finite())
     }
 
     /// The weights `[100 · 8, 8]`: of each number of the past, the latest step first, for each target.
     pub(super) fn weights(&self, out: &mut [f32]) {
         for (block, out) in self.forward.iter().zip(out.chunks_exact_mut(BLOCK)) {
             // a matrix lies column by column: the weights of one number of the past for all targets
-            out.iter_mut().zip(block.iter()).for_each(|(to, x)| *to = *x as f32);
+            out.iter_mut().zip(block.as_flattened()).for_each(|(to, x)| *to = *x as f32);
         }
     }
 

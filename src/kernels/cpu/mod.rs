@@ -20,6 +20,7 @@
 
 #[cfg(target_arch = "x86_64")]
 mod amx;
+mod autoregression;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
@@ -54,6 +55,7 @@ mod triangle;
 mod widest;
 mod worker_threads;
 
+pub use autoregression::{Block, LagProducts, add_lag_products, reflect, subtract_predictions};
 pub use cholesky::factorise_row;
 pub use columns::{COLUMNS, dots, moments, subtract_products};
 pub use critic::{CpuCritic, CriticMemory};
