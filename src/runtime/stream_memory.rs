@@ -8,7 +8,7 @@ use crate::detect::{Calibration, Detector};
 use crate::error::{Error, Result};
 
 /// Version of the form. To be counted up with each change of what a stream remembers.
-const MEMORY_VERSION: u32 = 5;
+const MEMORY_VERSION: u32 = 4;
 
 /// What a stream remembers: its model's memory, its detector, its samples that fill no hop yet, its counters.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -95,7 +95,7 @@ pub(in crate::detect) fn fit(
         state.push_with(unaware, unaware.contexts.as_ref().map(<[_; 2]>::each_ref), &bands);
         since += 1;
         if (frame + 1).is_multiple_of(ROW) {
-            let values = state.values_with(unaware, &unaware.densities);
+            let values = state.values_with(unaware, &unaware.densities, false);
             if since >= SETTLING {
                 rows.push((frame, values));
             }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! bands ─┬─ mean, deviation of 0.5 and 0.25 s ───────────────▶ density        is it usual here?
-//!        ├─ error of the prediction from the last 0.3 s ─────▶ short          did it begin as usual? as in calibration?
+//!        ├─ error of the prediction from the last 0.3 s ─────▶ short          did it begin as usual?
 //!        ├─ spectrum of the envelopes over 0.64 s ───────────▶ modulation     does it run as usual?
 //!        └─ groups of bands ─ error of the prediction ─┬─────▶ residual       what was due by the last 4 and 8 s?
 //!                              from 4 s and 8 s        └─────▶ ratio          −PMI: usual, but not here and now
@@ -43,7 +43,7 @@ pub(super) use model::TermModel;
 pub(super) use state::TermState;
 
 /// How many terms there are.
-pub(super) const TERMS: usize = 9;
+pub(super) const TERMS: usize = 8;
 
 /// What the sound of now is compared with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,9 +56,6 @@ pub(super) enum Term {
     ShortPrediction,
     /// Modulation of the envelopes over 0.64 s.
     Modulation,
-    /// [`ShortPrediction`](Self::ShortPrediction) by the density of calibration, which later sound does not move: a machine that
-    /// stops for some seconds is improbable each time.
-    ShortPredictionOfCalibration,
     /// What the last 4 s did not predict, over 0.3 s.
     Residual4,
     /// −PMI of the last 0.3 s given the 4 s before each step.
@@ -76,7 +73,6 @@ impl Term {
         Self::DensityQuarter,
         Self::ShortPrediction,
         Self::Modulation,
-        Self::ShortPredictionOfCalibration,
         Self::Residual4,
         Self::Ratio4,
         Self::Residual8,
@@ -88,7 +84,6 @@ impl Term {
         match self {
             Self::DensityHalf | Self::DensityQuarter | Self::Modulation => TermGroup::Density,
             Self::ShortPrediction => TermGroup::ShortPrediction,
-            Self::ShortPredictionOfCalibration => TermGroup::Calibration,
             Self::Residual4 | Self::Residual8 => TermGroup::LongPrediction,
             Self::Ratio4 | Self::Ratio8 => TermGroup::Pmi,
         }
@@ -107,8 +102,6 @@ pub(super) enum TermGroup {
     Density,
     /// It did not follow from the last 0.3 s.
     ShortPrediction,
-    /// It is not what calibration received, which a site that has drifted is not either: no kind follows from it.
-    Calibration,
     /// It did not follow from the last seconds.
     LongPrediction,
     /// It is usual by itself, and unusual after the last seconds.

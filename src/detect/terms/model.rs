@@ -35,12 +35,6 @@ impl TermModel {
         gains.fold(0.0, f64::max)
     }
 
-    /// The density of the errors of the short prediction.
-    pub(super) fn short_density(&self) -> &Density {
-        let [_, _, short, _] = &self.densities;
-        short
-    }
-
     /// What a stream begins with.
     pub(in crate::detect) fn adaptive(&self) -> Adaptive {
         Adaptive::new(self)
