@@ -12,7 +12,7 @@ use super::row_layout::{RAW, WARM_UP};
 use super::seconds::{maxima, medians, outlying_seconds, robust_distance};
 use super::surprise::{MovingAverage, Surprise, median};
 use super::tail::Tail;
-use super::terms::{self, Baseline, Combination, TermState};
+use super::terms::{self, Adaptive, Baseline, Combination, TermState};
 use crate::error::Result;
 use crate::frame::{Frame, FrameShape};
 use crate::units::{BANDS, FRAME_RATE, seconds_to_frames};
@@ -295,7 +295,7 @@ impl CalibrationBuffer {
     /// What a watched stream remembers after the frames that were collected last.
     pub(crate) fn scorer(&self, known: &Calibration, detector_model: &DetectorModel) -> FrameScorer {
         let mut scorer = FrameScorer::new(known.surprise_frames);
-        let mut adaptive = known.terms.adaptive();
+        let mut adaptive = Adaptive::new(&known.terms);
         let mut last = None;
         for frame in &self.recent {
             if last.is_some_and(|last: u64| frame.index != last + 1) {

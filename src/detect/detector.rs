@@ -15,6 +15,7 @@ use super::ongoing_event::{EventContext, OngoingEvent, ScoredFrame};
 use super::reading::{DetectorCounts, DetectorState, Quality, Reading};
 use super::recurring::Repeat;
 use super::stage::{SinceBreak, Stage, Watch};
+use super::terms::Adaptive;
 use crate::error::{Error, Result};
 use crate::event::{Finding, Phase};
 use crate::frame::Frame;
@@ -254,7 +255,7 @@ impl Detector {
     pub(super) fn watch(&mut self, calibration: Calibration) -> Result<()> {
         let (id, alarm_controller) = (calibration.id(), AlarmController::new(&self.config)?);
         self.stage = Stage::Watching(Box::new(Watch {
-            adaptive: calibration.terms.adaptive(),
+            adaptive: Adaptive::new(&calibration.terms),
             calibration,
             first: None,
             id,

@@ -6,6 +6,7 @@ use super::detector::Detector;
 use super::frame_scorer::FrameScorer;
 use super::learnt::{Learnt, PreviousCalibration};
 use super::stage::Stage;
+use super::terms::Adaptive;
 use crate::error::Result;
 use crate::event::Finding;
 use crate::frame::Frame;
@@ -84,7 +85,7 @@ impl Detector {
         let Stage::Watching(watch) = &mut self.stage else { return None };
         let learnt = watch.alarm_controller.adopt(new.learnt, &self.config);
         watch.id = new.calibration.id();
-        watch.adaptive = new.calibration.terms.adaptive();
+        watch.adaptive = Adaptive::new(&new.calibration.terms);
         let calibration = std::mem::replace(&mut watch.calibration, new.calibration);
         Some(PreviousCalibration { calibration, learnt })
     }

@@ -19,8 +19,6 @@ use crate::units::FRAME_RATE;
 /// Exponent for the probability of a median: unlike scores of events, a site stays, so that 0.01 says as much of it second
 /// after second as 0.001 of an event.
 const STAYS: f64 = 1.5;
-/// Novelty of a lower p than this is no sound of the site, unless it stays.
-const NOVEL: f64 = 1e-3;
 /// Rows after which a step of the gain is believed.
 const STEP_ROWS: u32 = 4;
 /// From this p downward it is looked for the bands that stand out, and for the pitch.
@@ -163,13 +161,13 @@ impl FrameScorer {
             let is_step = step == GainStep::Certain;
             self.follow_gain(is_step);
             let (critic, novelty) = self.critic_vote(known, detector_model, is_step);
-            let novelty = novelty.unwrap_or_else(|| known.site.distance(&self.raw));
-            let p_novelty = known.novelty_tail.tail_probability(novelty);
-            let values = self.terms.values(&known.terms, adaptive, p_novelty < NOVEL);
+            let values = self.terms.values(&known.terms, adaptive);
             self.terms.learn(adaptive);
             let surprisals = known.combination.surprisals(&values);
             if self.extractor.is_full() {
+                let novelty = novelty.unwrap_or_else(|| known.site.distance(&self.raw));
                 self.follow_site(novelty, frame.index, known);
+                let p_novelty = known.novelty_tail.tail_probability(novelty);
                 let usual = known.combination.usual_level();
                 let score = known.combination.score(&surprisals, critic);
                 let p = score.map(|score| known.score_probability(self.baseline.push(score, usual)));

@@ -4,9 +4,10 @@ use serde::{Deserialize, Serialize};
 
 use super::adaptive_context::{AdaptiveContext, AdaptiveContextState};
 use super::context::{ContextModel, ContextState};
-use super::density::{DENSITIES, Density, DensityState, FORMS};
-use super::model::{MOMENTS, TermModel};
+use super::density::{Density, DensityState};
+use super::model::TermModel;
 use super::refit::{Refit, RefitState};
+use super::row_moments::{DENSITIES, FORMS, MOMENTS};
 use crate::detect::exact::exact;
 
 /// The densities and predictions of a stream: those of calibration to begin with, from then on also of what was received since.
@@ -14,7 +15,7 @@ use crate::detect::exact::exact;
 /// Minutes of a site do not show all that it does, and no site stays as it was. Rows move the moments, by no more than a row in
 /// 10 min of them; of four rows, which share most of their sound, each density takes one for all. Five rows of a matrix are
 /// factorised at each step, so that no step takes long and each distance is renewed every 4.6 s. A row moves them less the
-/// farther it is, and what is far altogether, or novel by calibration, only after half a minute
+/// farther it is, and what is far altogether only after half a minute
 /// ([`TermState::follows`](super::TermState::follows)).
 #[derive(Debug, Clone)]
 pub(in crate::detect) struct Adaptive {
@@ -89,7 +90,9 @@ impl Adaptive {
         for ((density, row), distance) in rows.skip(turn).take(1) {
             density.learn(row, distance, DENSITIES as f64, &mut self.scratch);
         }
-        self.refit.step(&mut self.densities);
+        if let Some(Density { moments, metric }) = self.densities.get_mut(self.refit.turn()) {
+            self.refit.step(moments, metric);
+        }
     }
 
     /// Takes in the last step of each context, where it ended with the last frame and `counts`. Does not allocate.
@@ -115,9 +118,9 @@ mod tests {
     use rand::{RngExt, SeedableRng};
     use rand_chacha::ChaCha8Rng;
 
-    use super::super::density::Form;
     use super::super::density::tests::{of_rows, row};
     use super::super::modulation;
+    use super::super::row_moments::Form;
     use super::*;
 
     /// Adaptive densities without contexts.

@@ -2,9 +2,10 @@
 
 use super::Values;
 use super::context_fit;
-use super::density::{DENSITIES, Density, FORMS};
+use super::density::Density;
 use super::groups::powers;
 use super::model::TermModel;
+use super::row_moments::{DENSITIES, FORMS};
 use super::state::{Features, TermState};
 use crate::detect::band_predictors::{BandHistory, LAG, TREND};
 use crate::detect::feature_rows::ROW;
@@ -95,7 +96,7 @@ pub(in crate::detect) fn fit(
         state.push_with(unaware, unaware.contexts.as_ref().map(<[_; 2]>::each_ref), &bands);
         since += 1;
         if (frame + 1).is_multiple_of(ROW) {
-            let values = state.values_with(unaware, &unaware.densities, false);
+            let values = state.values_with(unaware, &unaware.densities);
             if since >= SETTLING {
                 rows.push((frame, values));
             }

@@ -31,6 +31,7 @@ mod model;
 mod modulation;
 mod refit;
 mod ridge;
+mod row_moments;
 mod state;
 mod tail;
 

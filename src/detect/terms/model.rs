@@ -2,16 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::adaptive::Adaptive;
 use super::context::ContextModel;
-use super::density::{DENSITIES, Density, are_whole};
+use super::density::{Density, are_whole};
 use super::levinson::AUTOCOVARIANCES;
+use super::row_moments::DENSITIES;
 use crate::detect::band_predictors::TREND;
 use crate::detect::linear_predictor::LinearPredictor;
 use crate::units::BANDS;
-
-/// Numbers of a window of bands: means, then deviations.
-pub(super) const MOMENTS: usize = 2 * BANDS;
 
 /// The terms of a site: closed forms, fitted to calibration.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -33,11 +30,6 @@ impl TermModel {
     pub(in crate::detect) fn predictability(&self) -> f64 {
         let gains = self.contexts.iter().flatten().map(|context| f64::from(context.gain));
         gains.fold(0.0, f64::max)
-    }
-
-    /// What a stream begins with.
-    pub(in crate::detect) fn adaptive(&self) -> Adaptive {
-        Adaptive::new(self)
     }
 
     /// Whether this could have come from a fit.

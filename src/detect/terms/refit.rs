@@ -2,9 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::density::{DENSITIES, Density, FORMS, Form, Moments, is_level};
-use super::mahalanobis::{JITTER, shrinkage};
-use super::model::MOMENTS;
+use super::mahalanobis::{JITTER, Mahalanobis, shrinkage};
+use super::row_moments::{DENSITIES, FORMS, Form, MOMENTS, Moments, is_level};
 use crate::detect::exact::exact;
 use crate::kernels::{Triangle, factorise_row};
 
@@ -50,12 +49,15 @@ impl Refit {
         }
     }
 
-    /// Goes on by a step.
-    pub(super) fn step(&mut self, densities: &mut [Density; DENSITIES]) {
-        let at = self.density;
-        let Some(density) = densities.get_mut(at) else { return };
+    /// The number of the density whose turn it is.
+    pub(super) fn turn(&self) -> usize {
+        self.density
+    }
+
+    /// Goes on by a step, with the density whose [turn](Self::turn) it is.
+    pub(super) fn step(&mut self, moments: &Moments, metric: &mut Mahalanobis) {
         let Some(first) = self.row else {
-            self.begin(&density.moments);
+            self.begin(moments);
             return;
         };
         let last = (first + ROWS).min(self.width);
@@ -63,18 +65,18 @@ impl Refit {
         self.row = Some(last);
         if !is_positive || last == self.width {
             if is_positive {
-                self.finish(density);
+                self.finish(metric);
             }
-            (self.density, self.row) = ((at + 1) % DENSITIES, None);
+            (self.density, self.row) = ((self.density + 1) % DENSITIES, None);
         }
     }
 
     /// Renews the distance of a density at once; false where its covariance has no factor.
-    pub(super) fn complete(&mut self, density: &mut Density) -> bool {
-        self.begin(&density.moments);
+    pub(super) fn complete(&mut self, moments: &Moments, metric: &mut Mahalanobis) -> bool {
+        self.begin(moments);
         let is_positive = (0..self.width).all(|row| self.factorise(row));
         if is_positive {
-            self.finish(density);
+            self.finish(metric);
         }
         self.row = None;
         is_positive
@@ -144,8 +146,8 @@ impl Refit {
         factorise_row(&mut self.factor, &mut self.inverse, i, SMALLEST)
     }
 
-    fn finish(&self, density: &mut Density) {
-        density.metric.renew(&self.of.mean, &self.scale, &self.inverse);
+    fn finish(&self, metric: &mut Mahalanobis) {
+        metric.renew(&self.of.mean, &self.scale, &self.inverse);
     }
 }
 

@@ -2,10 +2,11 @@
 
 use super::adaptive::Adaptive;
 use super::context::{ContextModel, ContextState};
-use super::density::{DENSITIES, Density};
+use super::density::Density;
 use super::groups::{GROUPS, powers};
-use super::model::{MOMENTS, TermModel};
+use super::model::TermModel;
 use super::modulation::Modulation;
+use super::row_moments::{DENSITIES, MOMENTS};
 use super::{TERMS, Values};
 use crate::detect::band_predictors::{BandHistory, LAG};
 use crate::detect::exact::exact;
@@ -24,8 +25,8 @@ const BASELINE_ROWS: f32 = 600.0;
 const USUAL_ROWS: f32 = 200.0;
 /// A band pulls the baseline as if it were at most this far from it, in ln of power: a loud second is no new baseline.
 const LARGEST_PULL: f32 = 1.5;
-/// Beyond this squared distance (1 is usual), or where it is novel by calibration, it is another sound than that of the site, of which
-/// nothing is learnt and which the baseline follows a tenth as fast ...
+/// Beyond this squared distance (1 is usual) it is another sound than that of the site, of which nothing is learnt and which the
+/// baseline follows a tenth as fast ...
 const FAR: f64 = 6.0;
 const FAR_RATE: f32 = 0.1;
 /// ... unless it has stayed for so many rows more than it was away: half a minute. Then it is the site.
@@ -42,7 +43,7 @@ pub(in crate::detect) struct TermState {
     pending: usize,
     baseline: [f32; BANDS],
     rows: u64,
-    /// The last 0.5 s were far from what is usual or novel by calibration, and for how many rows.
+    /// The last 0.5 s were far from what is usual, and for how many rows.
     is_far: bool,
     far_rows: u32,
     distances: [f64; DENSITIES],
@@ -189,24 +190,13 @@ impl TermState {
         self.frames >= HALF + LAG && self.modulation.is_full()
     }
 
-    /// The values that end with the last frame. To be called once in 5 frames: the baseline moves on. What `is_novel` by calibration
-    /// alone does not become usual in some seconds, so that a machine that stops again is as improbable as it was.
-    pub(in crate::detect) fn values(
-        &mut self,
-        model: &TermModel,
-        adaptive: &Adaptive,
-        is_novel: bool,
-    ) -> Values {
-        self.values_with(model, adaptive.densities(), is_novel)
+    /// The values that end with the last frame. To be called once in 5 frames: the baseline moves on.
+    pub(in crate::detect) fn values(&mut self, model: &TermModel, adaptive: &Adaptive) -> Values {
+        self.values_with(model, adaptive.densities())
     }
 
     /// The same by these densities.
-    pub(super) fn values_with(
-        &mut self,
-        model: &TermModel,
-        densities: &[Density; DENSITIES],
-        is_novel: bool,
-    ) -> Values {
+    pub(super) fn values_with(&mut self, model: &TermModel, densities: &[Density; DENSITIES]) -> Values {
         self.update_features(&model.predictor);
         let mut values = [None; TERMS];
         if !self.is_full() {
@@ -220,7 +210,7 @@ impl TermState {
         let contexts = scores.into_iter().flat_map(|s| [s.map(|s| s.residual), s.map(|s| s.ratio)]);
         let all = self.distances.into_iter().map(Some).chain(contexts);
         values.iter_mut().zip(all).for_each(|(to, value)| *to = value);
-        self.is_far = is_novel || self.distances.first().is_some_and(|&distance| distance > FAR);
+        self.is_far = self.distances.first().is_some_and(|&distance| distance > FAR);
         self.far_rows =
             if self.is_far { (self.far_rows + 1).min(2 * STAYS) } else { self.far_rows.saturating_sub(1) };
         values

@@ -37,25 +37,16 @@ fn machine(
 
 /// −log10 p of each term, a row every 50 ms, of sound that follows the calibration.
 fn surprisals(calibration: &[f32], after: &[f32]) -> (f64, Vec<Values>) {
-    surprisals_where(calibration, after, &|_| false)
-}
-
-/// The same where calibration says of these frames that they are novel.
-fn surprisals_where(
-    calibration: &[f32],
-    after: &[f32],
-    is_novel: &dyn Fn(usize) -> bool,
-) -> (f64, Vec<Values>) {
     let fitted = fit(calibration, &[], &|_| true).unwrap();
     assert!(fitted.model.is_whole());
     let rows = fitted.rows.iter().map(|row| &row.1);
     let combination = Combination::fit(&rows, fitted.model.predictability()).unwrap();
     assert!(combination.is_whole());
-    let (mut state, mut adaptive, mut out) = (fitted.state, fitted.model.adaptive(), Vec::new());
+    let (mut state, mut adaptive, mut out) = (fitted.state, Adaptive::new(&fitted.model), Vec::new());
     for (frame, bands) in after.chunks_exact(BANDS).enumerate() {
         state.push(&fitted.model, &mut adaptive, bands);
         if (frame + 1).is_multiple_of(ROW) {
-            out.push(combination.surprisals(&state.values(&fitted.model, &adaptive, is_novel(frame))));
+            out.push(combination.surprisals(&state.values(&fitted.model, &adaptive)));
             state.learn(&mut adaptive);
         }
     }
@@ -114,7 +105,7 @@ fn a_sound_in_one_band_is_far_by_density_and_a_louder_machine_is_near_again_once
                 state.follow_gain(bands);
             }
             if (frame + 1).is_multiple_of(ROW) {
-                let values = state.values_with(&fitted.model, &fitted.model.densities, false);
+                let values = state.values_with(&fitted.model, &fitted.model.densities);
                 if frame == 599 {
                     last = values[0].unwrap();
                 }
@@ -135,26 +126,4 @@ fn a_break_starts_the_windows_anew_and_a_short_calibration_has_no_context() {
     assert!(fitted.rows.iter().all(|row| row.0 < 700 || row.0 >= 799));
     let json = serde_json::to_string(&fitted.model).unwrap();
     assert_eq!(serde_json::from_str::<TermModel>(&json).unwrap(), fitted.model);
-}
-
-#[test]
-fn a_stop_that_is_novel_by_calibration_is_as_improbable_each_time() {
-    let calibration = machine(CALIBRATION_S * 100, 10, false, &[], (usize::MAX, 0.0));
-    let mut after = machine(6000, 11, false, &[], (usize::MAX, 0.0));
-    let stops = [10.0, 25.0, 40.0, 55.0];
-    let is_stop =
-        |frame: usize| stops.iter().any(|stop| (0..300).contains(&(frame as i32 - (stop * 100.0) as i32)));
-    for (_, bands) in after.chunks_exact_mut(BANDS).enumerate().filter(|(frame, _)| is_stop(*frame)) {
-        bands.iter_mut().skip(1).step_by(2).for_each(|x| *x -= 0.16);
-    }
-    let first_and_last = |is_novel: &dyn Fn(usize) -> bool| {
-        let (_, rows) = surprisals_where(&calibration, &after, is_novel);
-        // from the second second on, where the window holds nothing of before
-        let each = stops.map(|stop| highest(&rows, Term::ShortPrediction, stop + 1.0..stop + 2.9));
-        (each[0], each[3])
-    };
-    let (first, last) = first_and_last(&is_stop);
-    assert!(last > 0.9 * first, "{last} after {first}");
-    let (first, last) = first_and_last(&|_| false);
-    assert!(last < 0.7 * first, "{last} after {first}: what is not novel is learnt in 9 s");
 }
