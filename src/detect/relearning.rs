@@ -32,7 +32,7 @@ impl StandbyCalibration {
 
     fn push(&mut self, former: &PreviousCalibration, frame: &Frame, detector_model: &DetectorModel) {
         let PreviousCalibration { calibration, learnt } = former;
-        // a frame that cannot be scored has been told of by the calibration in force
+        // a frame that cannot be scored has been reported by the calibration in force
         let adaptive = self.adaptive.get_or_insert_with(|| Adaptive::new(&calibration.terms));
         let scores = self.scorer.push(frame, calibration, adaptive, detector_model);
         if let (Some(_), Some(combined)) = (scores.novelty, scores.combined) {

@@ -31,7 +31,7 @@ pub(super) const RAW: usize = 11 * BANDS;
 /// Too little sound to learn from.
 pub(super) fn too_short(seconds: usize) -> Error {
     Error::config(
-        format!("calibration heard {seconds} usable seconds in a row, expected at least 6"),
+        format!("calibration received {seconds} usable seconds in a row, expected at least 6"),
         "let calibration listen longer, or run `calibrate` again",
     )
 }

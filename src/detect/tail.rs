@@ -59,7 +59,8 @@ impl Tail {
             ));
         }
         if maxima.len() < MIN_BLOCKS {
-            let cause = format!("calibration heard {} usable seconds, expected {MIN_BLOCKS}", maxima.len());
+            let cause =
+                format!("calibration received {} usable seconds, expected {MIN_BLOCKS}", maxima.len());
             return Err(Error::config(cause, fix));
         }
         maxima.sort_by(f64::total_cmp);

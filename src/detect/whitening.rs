@@ -29,7 +29,7 @@ impl Whitening {
         let (n, mut fitted) = Self::counted(rows, width, least);
         if n < 2 {
             return Err(Error::config(
-                format!("calibration heard {n} rows"),
+                format!("calibration received {n} rows"),
                 "let calibration listen longer, or run `calibrate` again",
             ));
         }

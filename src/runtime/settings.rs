@@ -102,7 +102,7 @@ mod tests {
         let analysis = std::thread::spawn(move || {
             let settings: Settings = settings.recv().unwrap();
             assert!(settings.taken.claim());
-            // begun in time and slow: the requester is not told that nothing changes
+            // begun in time and slow: the answer is not that nothing changes
             std::thread::sleep(PATIENCE + Duration::from_millis(300));
             settings.answer.send(Ok(())).unwrap();
         });

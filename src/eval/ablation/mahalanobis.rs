@@ -96,7 +96,7 @@ fn fit(vectors: &[f32], width: usize, stride: usize) -> Result<Fitted> {
     let chosen: Vec<usize> = (0..n).step_by(stride.max(1)).collect();
     if chosen.len() < 2 * FOLDS {
         return Err(Error::config(
-            format!("calibration heard {n} vectors, expected at least {}", 2 * FOLDS * stride),
+            format!("calibration received {n} vectors, expected at least {}", 2 * FOLDS * stride),
             "let calibration listen longer, or run `calibrate` again",
         ));
     }
