@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 use super::band_predictors::BandPredictors;
 use super::feature_rows::FeatureExtractor;
 use super::kept::{Bands, Kept};
-pub(super) use super::row_layout::too_short;
-use super::row_layout::{BRIEF, DEPARTURE, HALF, RAW, ROW, SHORT, SLOW, SUDDEN, UNEXPECTED, WARM_UP};
+use super::row_layout::{
+    BRIEF, DEPARTURE, HALF, RAW, ROW, SHORT, SLOW, SUDDEN, UNEXPECTED, WARM_UP, too_short,
+};
 use super::whitening::Whitening;
 use crate::critic::Channel;
 use crate::error::Result;

@@ -4,8 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::kept::Bands;
 use super::linear_predictor::LinearPredictor;
-pub(super) use super::row_layout::LAG;
-use super::row_layout::{WARM_UP, too_short};
+use super::row_layout::{LAG, WARM_UP, too_short};
 use crate::detect::exact::exact;
 use crate::error::Result;
 use crate::units::BANDS;

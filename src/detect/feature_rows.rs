@@ -4,8 +4,7 @@ use std::ops::Range;
 
 use super::band_predictors::{BandHistory, BandPredictors};
 use super::lagged_inputs::LaggedInputs;
-pub(super) use super::row_layout::ROW;
-use super::row_layout::{BRIEF, DEPARTURE, HALF, LAG, RAW, SHORT, SLOW, SUDDEN, UNEXPECTED};
+use super::row_layout::{BRIEF, DEPARTURE, HALF, LAG, RAW, ROW, SHORT, SLOW, SUDDEN, UNEXPECTED};
 use crate::detect::exact::exact;
 use crate::kernels::moments;
 use crate::units::BANDS;

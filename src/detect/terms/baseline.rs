@@ -2,7 +2,7 @@
 
 use super::Combination;
 use crate::detect::exact::exact;
-use crate::detect::feature_rows::ROW;
+use crate::detect::row_layout::ROW;
 use crate::detect::seconds::maxima;
 use crate::detect::surprise::median;
 use crate::units::FRAME_RATE;

@@ -44,7 +44,7 @@ impl Density {
         let width = form.width();
         let (n, means) = means(rows, width);
         if n < 2 {
-            return Err(crate::detect::background_model::too_short(0));
+            return Err(crate::detect::row_layout::too_short(0));
         }
         let variances = variances(rows, n, &means);
         let deviations: Vec<f64> =

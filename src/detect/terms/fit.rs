@@ -7,10 +7,10 @@ use super::groups::powers;
 use super::model::TermModel;
 use super::row_moments::{DENSITIES, FORMS};
 use super::state::{Features, TermState};
-use crate::detect::band_predictors::{BandHistory, LAG, TREND};
-use crate::detect::feature_rows::ROW;
+use crate::detect::band_predictors::{BandHistory, TREND};
 use crate::detect::kept::Bands;
 use crate::detect::linear_predictor::LinearPredictor;
+use crate::detect::row_layout::{LAG, ROW};
 use crate::error::Result;
 use crate::units::BANDS;
 
@@ -180,7 +180,7 @@ impl Sampled {
             kept.for_each(|(_, (trend, bands))| take(trend, bands));
         };
         if self.frames.iter().filter(|frame| kept(**frame)).count() < 2 {
-            return Err(crate::detect::background_model::too_short(0));
+            return Err(crate::detect::row_layout::too_short(0));
         }
         LinearPredictor::fit(&pairs, TREND)
     }

@@ -8,11 +8,11 @@ use super::model::TermModel;
 use super::modulation::Modulation;
 use super::row_moments::{DENSITIES, MOMENTS};
 use super::{TERMS, Values};
-use crate::detect::band_predictors::{BandHistory, LAG};
+use crate::detect::band_predictors::BandHistory;
 use crate::detect::exact::exact;
-use crate::detect::feature_rows::ROW;
 use crate::detect::lagged_inputs::LaggedInputs;
 use crate::detect::linear_predictor::LinearPredictor;
+use crate::detect::row_layout::{LAG, ROW};
 use crate::kernels::moments;
 use crate::units::BANDS;
 

@@ -4,7 +4,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::*;
-use crate::detect::feature_rows::ROW;
+use crate::detect::row_layout::ROW;
 use crate::units::BANDS;
 
 /// Frames from beat to beat.
