@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! p ─▶ Recalibrated ─▶ p' ─▶ Gate at the controller's threshold ─▶ alarm ─▶ TokenBucket ─▶ reported
-//! └▶ Maxima (4 h) ─ once an hour ─┘            ▲ Controller ◀── one alarm a block, reported or refused
+//! └▶ Maxima (4 h) ─ minutes, hours ┘            ▲ Controller ◀── one alarm a block, reported or refused
 //! ```
 
 use super::budget::TokenBucket;
@@ -12,6 +12,7 @@ use super::gate::{Change, Gate, Rules};
 use super::known_normal::KnownNormal;
 use super::latent_mean::POOL_FRAMES;
 use super::learnt::{Learnt, PreviousCalibration};
+use super::maxima::Refit;
 use super::ongoing_event::{OngoingEvent, ScoredFrame};
 use super::reading::DetectorCounts;
 use super::recurring::{Extent, Repeat};
@@ -319,9 +320,13 @@ impl AlarmController {
         if let Some((first, last)) = block.left_out {
             maxima.leave_out(first..=last);
         }
-        if let Some(tail) = maxima.refit() {
-            recalibrated.renew(tail);
-            controller.forget_half();
+        match maxima.refit() {
+            Some(Refit::Early(tail)) => recalibrated.renew(tail),
+            Some(Refit::Hourly(tail)) => {
+                recalibrated.renew(tail);
+                controller.forget_half();
+            }
+            None => {}
         }
         self.gate.set_rules(self.rules());
     }

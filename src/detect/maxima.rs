@@ -1,10 +1,11 @@
-//! The scores of the last hours of watching, and what is learnt from them once an hour.
+//! The scores of the last hours of watching, and what is learnt from them: within the first hour often, then once an hour.
 
 use std::collections::VecDeque;
 use std::ops::RangeInclusive;
 
 use serde::{Deserialize, Serialize};
 
+use super::reference::bent;
 use super::tail::Tail;
 use crate::detect::exact::exact;
 
@@ -61,16 +62,25 @@ impl Maxima {
         }
     }
 
-    /// The tail of what is remembered, where an hour has passed since the last one.
-    pub(crate) fn refit(&mut self) -> Option<Tail> {
+    /// The tail of what is remembered, where it is time for a new one: in the first hour after every second at first, later whenever
+    /// there is a twentieth more, then once an hour.
+    pub(crate) fn refit(&mut self) -> Option<Refit> {
+        if self.blocks < u64::from(EVERY) {
+            let is_due = self.blocks.is_multiple_of((self.blocks / 20).max(1));
+            return is_due.then(|| Refit::Early(Tail::learning(&self.kept())));
+        }
         if self.since_fit < EVERY {
             return None;
         }
         self.since_fit = 0;
-        let kept = self.milli.iter().filter(|&&milli| milli != LEFT_OUT);
-        let kept: Vec<f64> = kept.map(|&milli| f64::from(milli) / 1000.0).collect();
+        let kept = self.kept();
         // where most was left out, what is left says little about an hour
-        if kept.len() < EVERY as usize / 2 { None } else { Tail::fit(kept).ok() }
+        if kept.len() < EVERY as usize / 2 { None } else { Tail::fit(kept).ok().map(Refit::Hourly) }
+    }
+
+    fn kept(&self) -> Vec<f64> {
+        let kept = self.milli.iter().filter(|&&milli| milli != LEFT_OUT);
+        kept.map(|&milli| f64::from(milli) / 1000.0).collect()
     }
 
     /// Whether this could have come about by the functions above.
@@ -79,14 +89,23 @@ impl Maxima {
     }
 }
 
-/// From the calibration's −log10 p to the probability in force: at first p itself; after an hour of watching, the
-/// tail of the block maxima of −log10 p that were received since.
+/// A tail of what was watched.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Refit {
+    /// Of less than an hour, beside what p leads to expect ([`Tail::learning`]).
+    Early(Tail),
+    /// Of hours alone.
+    Hourly(Tail),
+}
+
+/// From the calibration's −log10 p to the probability in force: at first p itself; then the tail of the block maxima of −log10 p
+/// that were received since.
 ///
-/// Calibration received minutes, and its tail beyond 1 in a few hundred seconds is a guess. Hours of maxima know. The
-/// score keeps its order, only its scale is learnt anew (a monotone map), so that no sound changes places with
-/// another; below the threshold of the tail the map is the empirical share, above it a generalised Pareto law. What
-/// the controller had learnt is then half forgotten: its offset stood for the error that the new tail no longer
-/// makes, but a half stays, since a fit is not the truth.
+/// Calibration received minutes, and its tail beyond 1 in a few hundred seconds is a guess: at some sites every minute goes farther,
+/// at most none does. A minute of watching tells them apart, and hours of maxima know. The score keeps its order, only its scale is
+/// learnt anew (a monotone map), so that no sound changes places with another; below the threshold of the tail the map is the empirical
+/// share, above it an exponential law, and after an hour a generalised Pareto law. What the controller had learnt is then half
+/// forgotten: its offset stood for the error that the new tail no longer makes, but a half stays, since a fit is not the truth.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Recalibrated {
@@ -98,7 +117,7 @@ exact!(Recalibrated { tail });
 impl Recalibrated {
     /// The probability in force of a frame whose probability under the calibration is `p`.
     pub(crate) fn p(&self, p: f64) -> f64 {
-        self.tail.as_ref().map_or(p, |tail| tail.tail_probability(-p.log10()))
+        self.tail.as_ref().map_or(p, |tail| 10f64.powf(-bent(tail.surprisal(-p.log10()))))
     }
 
     /// From here on by `tail`.
@@ -129,12 +148,24 @@ mod tests {
         let mut rng = ChaCha8Rng::seed_from_u64(1);
         let (mut maxima, mut learnt) = (Maxima::default(), Recalibrated::default());
         assert_eq!(learnt.p(1e-3), 1e-3);
+        let mut early = 0;
         for _ in 0..3600 {
-            assert_eq!(maxima.refit(), None);
             maxima.push(second(&mut rng, 1.25));
+            match maxima.refit() {
+                None => {}
+                Some(Refit::Early(tail)) => {
+                    early += 1;
+                    learnt.renew(tail);
+                }
+                Some(Refit::Hourly(tail)) => {
+                    let before = -learnt.p(10f64.powf(-2.5)).log10();
+                    assert!((before - 2.0).abs() < 0.3, "what less than an hour taught: {before}");
+                    learnt.renew(tail);
+                }
+            }
         }
-        learnt.renew(maxima.refit().unwrap());
-        assert_eq!(maxima.refit(), None);
+        assert!((100..200).contains(&early), "{early} fits in an hour");
+        assert_eq!((maxima.since_fit, maxima.refit()), (0, None));
         for score in [1.25, 2.5, 3.75] {
             let truth = score / 1.25;
             let found = -learnt.p(10f64.powf(-score)).log10();

@@ -17,6 +17,11 @@ const MIN_EXCESSES: usize = 15;
 const MIN_LEVEL: f64 = 0.60;
 /// Fewest block maxima that a tail is fitted to.
 const MIN_BLOCKS: usize = 8;
+/// What a valid probability leads to expect, before much was watched: seconds, and excesses over the threshold.
+const EXPECTED_SECONDS: usize = 60;
+const EXPECTED_EXCESSES: f64 = 60.0;
+/// An excess beyond so many scales says that it is at least that: it may be an event.
+const CENSORED: f64 = 2.0;
 
 /// The tail of a score, learnt from its maxima over blocks of 1 s.
 ///
@@ -79,6 +84,33 @@ impl Tail {
         }
         maxima.sort_by(f64::total_cmp);
         Ok(Self::of_sorted(maxima, 0))
+    }
+
+    /// The tail of maxima of −log10 p that are watched, events among them, where few were: 60 s in which p is uniform stand beside
+    /// them, so that without any of them the probability stays what it is.
+    ///
+    /// Above the 90 % quantile t the law is exponential. Its scale is the posterior mean after n excesses over t under a prior worth 60
+    /// excesses of scale 1/ln 10: σ = (60/ln 10 + Σ min(y, 2σ)) / (60 + #{y < 2σ}), which takes larger ones as censored
+    /// (the exponential likelihood with right-censored values; Coles 2001, An Introduction to Statistical Modeling of Extreme Values,
+    /// chapter 4, has the law).
+    pub(super) fn learning(watched: &[f64]) -> Self {
+        let expected = (0..EXPECTED_SECONDS).map(|i| -((i as f64 + 0.5) / EXPECTED_SECONDS as f64).log10());
+        let mut maxima: Vec<f64> = watched.iter().copied().chain(expected).collect();
+        maxima.sort_by(f64::total_cmp);
+        let above = ((1.0 - LEVEL) * maxima.len() as f64).ceil() as usize;
+        let threshold = maxima[maxima.len() - 1 - above];
+        let share = above as f64 / maxima.len() as f64;
+        let excesses: Vec<f64> = watched.iter().filter(|&&x| x > threshold).map(|x| x - threshold).collect();
+        let unit = std::f64::consts::LOG10_E;
+        let mut scale = unit;
+        for _ in 0..4 {
+            let limit = CENSORED * scale;
+            let (sum, count) = excesses
+                .iter()
+                .fold((0.0, 0u32), |(sum, count), &y| (sum + y.min(limit), count + u32::from(y < limit)));
+            scale = (EXPECTED_EXCESSES * unit + sum) / (EXPECTED_EXCESSES + f64::from(count));
+        }
+        Self { maxima, discarded: 0, threshold, share, law: Gpd { shape: 0.0, scale } }
     }
 
     /// The same with an exponential law above the threshold: for a mean of surprisals, whose tails are exponential already, so
@@ -263,6 +295,28 @@ mod tests {
             let above = tail.maxima.iter().filter(|&&x| x > tail.threshold).count();
             assert!(above.abs_diff(excesses) <= 1, "{above} of {n}");
         }
+    }
+
+    #[test]
+    fn watching_teaches_how_far_a_site_goes() {
+        let mut rng = ChaCha8Rng::seed_from_u64(6);
+        let mut watched = |n: usize, scale: f64| -> Vec<f64> {
+            (0..n).map(|_| -scale * (1.0 - rng.random::<f64>()).log10()).collect()
+        };
+        let at = |tail: &Tail, score: f64| -tail.tail_probability(score).log10();
+        let none = Tail::learning(&[]);
+        for score in [0.3, 0.7, 1.0, 2.0, 4.0] {
+            assert!((at(&none, score) - score).abs() < 0.05 * score + 0.03, "{score}: {}", at(&none, score));
+        }
+        let quiet = Tail::learning(&watched(600, 0.6));
+        assert!((at(&quiet, 1.5) - 2.5).abs() < 0.4, "half as far: {}", at(&quiet, 1.5));
+        let far = Tail::learning(&watched(600, 1.8));
+        assert!((at(&far, 3.6) - 2.0).abs() < 0.3, "farther: {}", at(&far, 3.6));
+        let mut with_events = watched(600, 0.6);
+        with_events.iter_mut().step_by(40).for_each(|x| *x = 4.0);
+        let moved = at(&quiet, 1.5) - at(&Tail::learning(&with_events), 1.5);
+        assert!((-0.1..0.6).contains(&moved), "15 events of 4.0 move it by {moved}");
+        assert!(none.is_whole() && quiet.is_whole() && far.is_whole());
     }
 
     #[test]

@@ -123,14 +123,16 @@ impl Rhythm {
         let mut wanted = wanted.iter().peekable();
         let mut due_s = rng.random_range(0.1..period);
         let mut sound = 0;
-        while due_s + 2.0 * period < seconds {
+        // the beat goes on to the end: one that stopped before it would be missing
+        while due_s < seconds {
+            let has_room = due_s + 2.0 * period < seconds;
             let jitter = self.jitter * period;
             let mut beat = |due_s: f64, sound: usize| {
                 let at_s = (due_s + jitter * normal(rng)).max(0.0);
                 Beat { at_s, sound: sound % count }
             };
             let here = beat(due_s, sound);
-            let Some((_, kind)) = wanted.next_if(|(at_s, _)| here.at_s >= *at_s) else {
+            let Some((_, kind)) = wanted.next_if(|(at_s, _)| has_room && here.at_s >= *at_s) else {
                 beats.push(here);
                 (due_s, sound) = (due_s + period, sound + 1);
                 continue;
@@ -263,6 +265,13 @@ mod tests {
         assert_eq!(inside.len(), 1);
         assert!((0.16..0.32).contains(&(inside[0].at_s - late.onset_s)), "late by 20 to 40 %");
         assert_eq!(late.known_from_s, late.onset_s);
+    }
+
+    #[test]
+    fn beats_go_on_to_the_end() {
+        let (beats, _) = one(AnomalyKind::MissingBeat, 1);
+        let last = beats.last().unwrap().at_s;
+        assert!((29.2..30.0).contains(&last), "the last of 30 s at {last}");
     }
 
     #[test]
