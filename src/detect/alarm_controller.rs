@@ -26,8 +26,8 @@ use crate::units::FRAME_RATE;
 mod decision;
 mod running;
 
-pub(crate) use running::Decision;
-use running::{AlarmFate, Block, Count, Running, UNREPORTED};
+use running::{AlarmFate, Count, Running, UNREPORTED};
+pub(crate) use running::{Block, Decision};
 
 /// Gate, budget, cap and memory of one watched stream.
 ///
@@ -40,7 +40,7 @@ use running::{AlarmFate, Block, Count, Running, UNREPORTED};
 /// maxima: if it were left out, the tail would end at the threshold and each fit would find more of what is normal
 /// improbable. The further blocks of a long event are left out, and of a severe one all, with a second on either side.
 ///
-/// *Change of the site.* Where the median p' of 1 s stays below 0.001 for a minute, or that of its novelty low
+/// *Change of the site.* Where the median of 1 s of the probability that hours have taught, or else the calibration, stays below 0.001 for a minute, or that of its novelty low
 /// ([`cusum_increment`]), or an event is cut for its length, and the budget is held, ordinary alarms rest until
 /// [`thaw`](Self::thaw) or [`adopt`](Self::adopt), and nothing is learnt.
 ///
@@ -127,6 +127,7 @@ impl AlarmController {
         WatchState {
             learnt: self.learnt.clone(),
             adaptive,
+            block: self.block.clone(),
             bucket: self.bucket.clone(),
             declared: self.declared.clone(),
             former,
@@ -136,12 +137,12 @@ impl AlarmController {
 
     /// Goes on with what was kept, at the budget of `config`. False, and nothing has changed, if it is damaged.
     pub(crate) fn restore(&mut self, known: WatchState, config: &DetectConfig) -> Result<bool> {
-        let WatchState { learnt, bucket, declared, .. } = known;
-        if !(learnt.is_whole() && bucket.is_whole() && declared.is_whole()) {
+        let WatchState { learnt, bucket, declared, block, .. } = known;
+        if !(learnt.is_whole() && bucket.is_whole() && declared.is_whole() && block.is_whole()) {
             return Ok(false);
         }
         self.capped_before = bucket.refused();
-        (self.learnt, self.bucket, self.declared) = (learnt, bucket, declared);
+        (self.learnt, self.bucket, self.declared, self.block) = (learnt, bucket, declared, block);
         self.set_rate(config)?;
         Ok(true)
     }
@@ -195,6 +196,7 @@ impl AlarmController {
     /// where that is fresh; `number` is that of the next event that is reported.
     pub(crate) fn push(&mut self, scored: &mut ScoredFrame, window: Option<&[f32]>, number: u64) -> Decision {
         self.block.highest = self.block.highest.max(scored.score);
+        let p_of_site = self.learnt.recalibrated.p_of_site(scored.p);
         scored.p = self.learnt.recalibrated.p(scored.p);
         scored.score = (-scored.p.log10()).max(0.0);
         let mut decision = Decision::default();
@@ -222,7 +224,7 @@ impl AlarmController {
         }
         decision.began |= self.running.is_some() && self.decide(number, false);
         decision.graver = self.running.as_mut().is_some_and(|it| std::mem::take(&mut it.graver));
-        if let Some(middle) = self.medians.push(scored.p) {
+        if let Some(middle) = self.medians.push(p_of_site) {
             self.changed = (self.changed + cusum_increment(middle, scored.p_place)).max(0.0);
             if self.changed > f64::from(CHANGED_BLOCKS)
                 && decision == Decision::default()
@@ -300,7 +302,11 @@ impl AlarmController {
         self.gate.set_rules(self.rules());
         self.counts.regimes += 1;
         let now = self.learnt.maxima.blocks();
-        self.learnt.maxima.leave_out(now.saturating_sub(u64::from(CHANGED_BLOCKS) + 1)..=now);
+        let Learnt { maxima, recalibrated, .. } = &mut self.learnt;
+        maxima.leave_out(now.saturating_sub(u64::from(CHANGED_BLOCKS) + 1)..=now);
+        if recalibrated.is_early() {
+            recalibrated.renew(maxima.early());
+        }
         true
     }
 
@@ -320,13 +326,11 @@ impl AlarmController {
         if let Some((first, last)) = block.left_out {
             maxima.leave_out(first..=last);
         }
-        match maxima.refit() {
-            Some(Refit::Early(tail)) => recalibrated.renew(tail),
-            Some(Refit::Hourly(tail)) => {
-                recalibrated.renew(tail);
+        if let Some(refit) = maxima.refit() {
+            if matches!(refit, Refit::Hourly(_)) {
                 controller.forget_half();
             }
-            None => {}
+            recalibrated.renew(refit);
         }
         self.gate.set_rules(self.rules());
     }

@@ -67,7 +67,7 @@ impl Maxima {
     pub(crate) fn refit(&mut self) -> Option<Refit> {
         if self.blocks < u64::from(EVERY) {
             let is_due = self.blocks.is_multiple_of((self.blocks / 20).max(1));
-            return is_due.then(|| Refit::Early(Tail::learning(&self.kept())));
+            return is_due.then(|| self.early());
         }
         if self.since_fit < EVERY {
             return None;
@@ -76,6 +76,11 @@ impl Maxima {
         let kept = self.kept();
         // where most was left out, what is left says little about an hour
         if kept.len() < EVERY as usize / 2 { None } else { Tail::fit(kept).ok().map(Refit::Hourly) }
+    }
+
+    /// The tail of what is remembered of the first hour.
+    pub(crate) fn early(&self) -> Refit {
+        Refit::Early(Tail::learning(&self.kept()))
     }
 
     fn kept(&self) -> Vec<f64> {
@@ -110,9 +115,12 @@ pub(crate) enum Refit {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Recalibrated {
     tail: Option<Tail>,
+    /// The tail is of less than an hour.
+    #[serde(default)]
+    is_early: bool,
 }
 
-exact!(Recalibrated { tail });
+exact!(Recalibrated { tail, is_early });
 
 impl Recalibrated {
     /// The probability in force of a frame whose probability under the calibration is `p`.
@@ -120,8 +128,21 @@ impl Recalibrated {
         self.tail.as_ref().map_or(p, |tail| 10f64.powf(-bent(tail.surprisal(-p.log10()))))
     }
 
-    /// From here on by `tail`.
-    pub(crate) fn renew(&mut self, tail: Tail) {
+    /// The same by what hours have taught alone: whether this is the site that was calibrated cannot be learnt from the minutes in
+    /// which it may be another.
+    pub(crate) fn p_of_site(&self, p: f64) -> f64 {
+        if self.is_early { p } else { self.p(p) }
+    }
+
+    /// Whether less than an hour has taught what is in force.
+    pub(crate) fn is_early(&self) -> bool {
+        self.is_early
+    }
+
+    /// From here on by another tail.
+    pub(crate) fn renew(&mut self, refit: Refit) {
+        self.is_early = matches!(refit, Refit::Early(_));
+        let (Refit::Early(tail) | Refit::Hourly(tail)) = refit;
         self.tail = Some(tail);
     }
 
@@ -151,20 +172,18 @@ mod tests {
         let mut early = 0;
         for _ in 0..3600 {
             maxima.push(second(&mut rng, 1.25));
-            match maxima.refit() {
-                None => {}
-                Some(Refit::Early(tail)) => {
-                    early += 1;
-                    learnt.renew(tail);
-                }
-                Some(Refit::Hourly(tail)) => {
-                    let before = -learnt.p(10f64.powf(-2.5)).log10();
-                    assert!((before - 2.0).abs() < 0.3, "what less than an hour taught: {before}");
-                    learnt.renew(tail);
-                }
+            let Some(refit) = maxima.refit() else { continue };
+            if let Refit::Early(_) = refit {
+                early += 1;
+            } else {
+                let before = -learnt.p(10f64.powf(-2.5)).log10();
+                assert!((before - 2.0).abs() < 0.3, "what less than an hour taught: {before}");
+                assert_eq!(learnt.p_of_site(1e-3), 1e-3);
             }
+            learnt.renew(refit);
         }
-        assert!((100..200).contains(&early), "{early} fits in an hour");
+        assert!((200..300).contains(&early), "{early} fits in an hour");
+        assert!(learnt.p_of_site(1e-3) == learnt.p(1e-3) && learnt.p(1e-3) > 2e-3);
         assert_eq!((maxima.since_fit, maxima.refit()), (0, None));
         for score in [1.25, 2.5, 3.75] {
             let truth = score / 1.25;

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::alarm_controller::Block;
 use super::budget::TokenBucket;
 use super::calibration::Calibration;
 use super::known_normal::KnownNormal;
@@ -27,6 +28,9 @@ pub(crate) struct WatchState {
     pub(super) learnt: Learnt,
     /// What is usual, with what was received since calibration.
     pub(super) adaptive: AdaptiveState,
+    /// The second that goes on; in states of before it begins anew.
+    #[serde(default)]
+    pub(super) block: Block,
     pub(super) bucket: TokenBucket,
     pub(super) declared: KnownNormal,
     /// Former calibrations, the newest first.

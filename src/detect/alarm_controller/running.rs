@@ -1,9 +1,12 @@
 //! What the watch notes of a block and of the event that is going on.
 
+use serde::{Deserialize, Serialize};
+
 use crate::detect::exact::{exact, exact_names};
 use crate::detect::ongoing_event::OngoingEvent;
 use crate::detect::recurring::{Extent, Repeat};
 use crate::event::Nearest;
+use crate::units::FRAME_RATE;
 
 /// Number of alarms that were not reported, and that cannot be judged.
 pub(super) const UNREPORTED: u64 = u64::MAX;
@@ -106,8 +109,9 @@ pub(crate) struct Decision {
 }
 
 /// A block of 100 usable frames, gaps between them or not.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Block {
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Block {
     pub(super) frames: u32,
     /// Highest −log10 p under the calibration.
     pub(super) highest: f64,
@@ -120,6 +124,11 @@ pub(super) struct Block {
 exact!(Block { frames, highest, alarm, left_out });
 
 impl Block {
+    /// Whether this could have come about by watching.
+    pub(super) fn is_whole(&self) -> bool {
+        self.frames < FRAME_RATE && (0.0..=300.0).contains(&self.highest)
+    }
+
     pub(super) fn leave_out(&mut self, first: u64, last: u64) {
         let (a, b) = self.left_out.unwrap_or((first, last));
         self.left_out = Some((a.min(first), b.max(last)));
