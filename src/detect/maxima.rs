@@ -5,7 +5,6 @@ use std::ops::RangeInclusive;
 
 use serde::{Deserialize, Serialize};
 
-use super::reference::bent;
 use super::tail::Tail;
 use crate::detect::exact::exact;
 
@@ -125,7 +124,7 @@ exact!(Recalibrated { tail, is_early });
 impl Recalibrated {
     /// The probability in force of a frame whose probability under the calibration is `p`.
     pub(crate) fn p(&self, p: f64) -> f64 {
-        self.tail.as_ref().map_or(p, |tail| 10f64.powf(-bent(tail.surprisal(-p.log10()))))
+        self.tail.as_ref().map_or(p, |tail| 10f64.powf(-bounded(tail.surprisal(-p.log10()))))
     }
 
     /// The same by what hours have taught alone: whether this is the site that was calibrated cannot be learnt from the minutes in
@@ -150,6 +149,14 @@ impl Recalibrated {
     pub(crate) fn is_whole(&self) -> bool {
         self.tail.as_ref().is_none_or(Tail::is_whole)
     }
+}
+
+/// Bends what lies beyond 8 so that it stays below 12, as p does that calibration gives: the stranger of two sounds has the higher score.
+fn bounded(surprisal: f64) -> f64 {
+    const FROM: f64 = 8.0;
+    const ROOM: f64 = 4.0;
+    let beyond = (surprisal - FROM).max(0.0);
+    surprisal.min(FROM) + ROOM * beyond / (beyond + ROOM)
 }
 
 #[cfg(test)]
@@ -185,6 +192,8 @@ mod tests {
         assert!((200..300).contains(&early), "{early} fits in an hour");
         assert!(learnt.p_of_site(1e-3) == learnt.p(1e-3) && learnt.p(1e-3) > 2e-3);
         assert_eq!((maxima.since_fit, maxima.refit()), (0, None));
+        let scores = [9.0, 10.0, 11.5, 11.9].map(|score| -learnt.p(10f64.powf(-score)).log10());
+        assert!(scores.is_sorted() && scores[3] > scores[2] + 0.01 && scores[3] < 12.0, "{scores:?}");
         for score in [1.25, 2.5, 3.75] {
             let truth = score / 1.25;
             let found = -learnt.p(10f64.powf(-score)).log10();

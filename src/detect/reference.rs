@@ -25,7 +25,7 @@ pub(super) fn tempered(surprisal: f64, seconds: f64) -> f64 {
 
 /// Bends what lies beyond 8 so that it stays below 12: of a site that calibration knew nothing of, the stranger of two sounds
 /// still has the higher score.
-pub(super) fn bent(surprisal: f64) -> f64 {
+fn bent(surprisal: f64) -> f64 {
     const FROM: f64 = 8.0;
     let beyond = surprisal - FROM;
     if beyond <= 0.0 { surprisal } else { FROM + 4.0 * beyond / (beyond + 20.0) }
