@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! p ─▶ Recalibrated ─▶ p' ─▶ Gate at the controller's threshold ─▶ alarm ─▶ TokenBucket ─▶ reported
-//! └▶ Maxima (4 h) ─ minutes, hours ┘            ▲ Controller ◀── one alarm a block, reported or refused
+//! └▶ Maxima (4 h) ─ within hours ─┘            ▲ Controller ◀── one alarm a block, reported or refused
 //! ```
 
 use super::budget::TokenBucket;
@@ -40,7 +40,8 @@ pub(crate) use running::{Block, Decision};
 /// maxima: if it were left out, the tail would end at the threshold and each fit would find more of what is normal
 /// improbable. The further blocks of a long event are left out, and of a severe one all, with a second on either side.
 ///
-/// *Change of the site.* Where the median of 1 s of the probability that hours have taught, or else the calibration, stays below 0.001 for a minute, or that of its novelty low
+/// *Change of the site.* Where the median over 1 s of the probability that hours have taught, or else the calibration, stays below
+/// 0.001 for a minute, or that of its novelty low
 /// ([`cusum_increment`]), or an event is cut for its length, and the budget is held, ordinary alarms rest until
 /// [`thaw`](Self::thaw) or [`adopt`](Self::adopt), and nothing is learnt.
 ///

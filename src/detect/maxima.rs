@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 
 use serde::{Deserialize, Serialize};
 
+use super::saturation::saturated;
 use super::tail::Tail;
 use crate::detect::exact::exact;
 
@@ -115,7 +116,6 @@ pub(crate) enum Refit {
 pub(crate) struct Recalibrated {
     tail: Option<Tail>,
     /// The tail is of less than an hour.
-    #[serde(default)]
     is_early: bool,
 }
 
@@ -153,10 +153,7 @@ impl Recalibrated {
 
 /// Bends what lies beyond 8 so that it stays below 12, as p does that calibration gives: the stranger of two sounds has the higher score.
 fn bounded(surprisal: f64) -> f64 {
-    const FROM: f64 = 8.0;
-    const ROOM: f64 = 4.0;
-    let beyond = (surprisal - FROM).max(0.0);
-    surprisal.min(FROM) + ROOM * beyond / (beyond + ROOM)
+    saturated(surprisal, 8.0, 4.0, 4.0)
 }
 
 #[cfg(test)]

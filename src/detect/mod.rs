@@ -79,6 +79,7 @@ mod regime_change;
 mod relearning;
 mod rhythm;
 mod row_layout;
+mod saturation;
 mod seconds;
 mod snapshot;
 mod stage;

@@ -1,5 +1,7 @@
 //! How often sound of a usual site exceeds what its calibration calls improbable.
 
+use super::saturation::saturated;
+
 /// Points of the map, −log10 of a probability of calibration to −log10 of how often it is exceeded at a site where that is usual.
 ///
 /// Minutes of a site do not show all that it does: of 857 s of uninterrupted recordings (18 machines and sites of `split = train`,
@@ -26,9 +28,7 @@ pub(super) fn tempered(surprisal: f64, seconds: f64) -> f64 {
 /// Bends what lies beyond 8 so that it stays below 12: of a site that calibration knew nothing of, the stranger of two sounds
 /// still has the higher score.
 fn bent(surprisal: f64) -> f64 {
-    const FROM: f64 = 8.0;
-    let beyond = surprisal - FROM;
-    if beyond <= 0.0 { surprisal } else { FROM + 4.0 * beyond / (beyond + 20.0) }
+    saturated(surprisal, 8.0, 4.0, 20.0)
 }
 
 fn usual(surprisal: f64) -> f64 {
@@ -52,7 +52,7 @@ mod tests {
     fn a_short_calibration_is_believed_less() {
         assert!((tempered(6.0, 0.0) - 3.32).abs() < 1e-9);
         assert!((tempered(6.0, 600.0) - (6.0 + 3.32) / 2.0).abs() < 1e-9);
-        assert!(tempered(6.0, 3600.0) > 5.5 && tempered(12.0, 120.0) < 7.0);
+        assert!(tempered(6.0, 3600.0) > 5.5 && tempered(12.0, 120.0) < 6.5);
         assert!(tempered(300.0, 3600.0) < 12.0);
     }
 

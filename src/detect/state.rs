@@ -10,7 +10,7 @@ use super::learnt::{Learnt, PreviousCalibration};
 use super::terms::AdaptiveState;
 
 /// Version of the JSON form of [`StreamState`].
-pub const STATE_VERSION: u32 = 3;
+pub const STATE_VERSION: u32 = 4;
 
 /// The calibration of a stream and what watching has taught since. As JSON it takes about a megabyte.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -28,8 +28,7 @@ pub(crate) struct WatchState {
     pub(super) learnt: Learnt,
     /// What is usual, with what was received since calibration.
     pub(super) adaptive: AdaptiveState,
-    /// The second that goes on; in states of before it begins anew.
-    #[serde(default)]
+    /// The second that goes on.
     pub(super) block: Block,
     pub(super) bucket: TokenBucket,
     pub(super) declared: KnownNormal,

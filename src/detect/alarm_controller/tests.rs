@@ -99,7 +99,7 @@ fn a_storm_is_capped_and_severe_alarms_are_not() {
     }
     assert!(stream.reported.len() <= 3 + 1 && stream.reported.len() >= 2, "{:?}", stream.reported);
     let threshold = stream.alarm_controller.learnt.controller.threshold();
-    assert!(threshold > 3.6, "{threshold}");
+    assert!(threshold > 3.8, "{threshold}");
     let before = stream.reported.len();
     for i in 0..300 {
         // what the storm has taught to be usual makes less than this severe no more
@@ -118,7 +118,7 @@ fn refused_alarms_count_for_the_threshold() {
         stream.second(if i % 2 == 1 { 5.0 } else { 0.2 });
     }
     let threshold = stream.alarm_controller.learnt.controller.threshold();
-    assert!(threshold > 3.7, "{threshold}");
+    assert!(threshold > 4.3, "{threshold}");
     assert_eq!(
         stream.reported.len() as u64 + stream.alarm_controller.counts().capped,
         ((threshold - 3.55) / 0.217).round() as u64
@@ -301,13 +301,14 @@ fn a_sound_that_is_reported_often_comes_once_an_hour_and_costs_no_budget() {
         let ended = ring(&mut stream, 4.4, 3.0);
         assert_eq!((ended.len(), ended[0].1.map_or(0, |repeat| repeat.times)), (1, times));
     }
+    assert_eq!(ring(&mut stream, 12.0, 3.0).len(), 1, "far less probable than what was reported often");
     let threshold = stream.alarm_controller.learnt.controller.threshold();
     let (capped, refused) =
         (stream.alarm_controller.counts().capped, stream.alarm_controller.bucket.tokens());
     for _ in 0..5 {
         assert_eq!(ring(&mut stream, 6.0, 3.0), []);
     }
-    assert_eq!((stream.alarm_controller.counts().repeats, stream.reported.len()), (5, 3));
+    assert_eq!((stream.alarm_controller.counts().repeats, stream.reported.len()), (5, 4));
     assert!(
         stream.alarm_controller.learnt.controller.threshold() <= threshold,
         "repeats raised the threshold"
@@ -325,7 +326,7 @@ fn a_sound_that_is_reported_often_comes_once_an_hour_and_costs_no_budget() {
     (0..HOUR).for_each(|_| stream.alarm_controller.tick());
     let ended = ring(&mut stream, 6.0, 3.0);
     let repeat = ended[0].1.unwrap();
-    assert_eq!((ended.len(), repeat.of, repeat.times), (1, 0, 11));
+    assert_eq!((ended.len(), repeat.of, repeat.times), (1, 0, 12));
     assert!(stream.alarm_controller.learnt.controller.threshold() <= threshold, "nor when it was told");
     assert_eq!(ring(&mut stream, 6.0, 3.0), []);
     // a day without it, and it is reported as at first

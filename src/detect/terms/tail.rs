@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::detect::saturation::saturated;
 use crate::error::{Error, Result};
 
 /// Knots of the empirical part: the quantiles at 0, 1/30, … 29/30 of its values.
@@ -73,8 +74,7 @@ impl TermTail {
 }
 
 fn bent(tens: f64) -> f64 {
-    let beyond = tens - BENT;
-    if beyond <= 0.0 { tens } else { BENT + (MOST - BENT) * beyond / (beyond + 2.0 * (MOST - BENT)) }
+    saturated(tens, BENT, MOST - BENT, 2.0 * (MOST - BENT))
 }
 
 #[cfg(test)]
