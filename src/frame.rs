@@ -17,6 +17,8 @@ pub struct Frame {
     pub c: Vec<f32>,
     /// Log-mel bands of the 25 ms that end with the hop, `[64]`: ln(power + 1e-6), from the lowest band up.
     pub bands: Vec<f32>,
+    /// Samples of the hop, `[160]`.
+    pub samples: Vec<f32>,
     /// Level of the hop's samples in dB relative to full scale, -120 for silence.
     pub level_dbfs: f32,
 }

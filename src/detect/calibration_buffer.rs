@@ -8,11 +8,11 @@ use super::config::DetectConfig;
 use super::detector_model::DetectorModel;
 use super::frame_scorer::FrameScorer;
 use super::kept::Kept;
-use super::row_layout::{RAW, WARM_UP};
+use super::row_layout::{RAW, ROW, WARM_UP};
 use super::seconds::{maxima, medians, outlying_seconds, robust_distance};
 use super::surprise::{MovingAverage, Surprise, median};
 use super::tail::Tail;
-use super::terms::{self, Adaptive, Baseline, Combination, TermState};
+use super::terms::{self, Adaptive, BINS, Baseline, Combination, FineStructure, TermState};
 use crate::error::Result;
 use crate::frame::{Frame, FrameShape};
 use crate::units::{BANDS, FRAME_RATE, seconds_to_frames};
@@ -35,8 +35,8 @@ const TAIL_FRAMES: usize = 600;
 /// Collects usable frames; gaps between them are marked.
 ///
 /// Memory is bounded: K floats a frame for at most an hour, bands and contexts of at most 1200 s. Those are kept in 16 bits
-/// (f16: 11 significant bits of numbers that lie within ±16): 51 kB a second of sound with a context of 192, and many
-/// microphones learn at the same time.
+/// (f16: 11 significant bits of numbers that lie within ±16), lines of the spectrum in 8: 61 kB a second of sound with a context
+/// of 192, and many microphones learn at the same time.
 #[derive(Debug, Clone)]
 pub(crate) struct CalibrationBuffer {
     shape: FrameShape,
@@ -53,6 +53,9 @@ pub(crate) struct CalibrationBuffer {
     levels: Vec<f64>,
     bands: Kept,
     contexts: Kept,
+    /// The sound of the last frames, and the lines of each row of kept frames.
+    fine_structure: FineStructure,
+    lines: Kept<i8>,
     /// Numbers of the kept frames before which something is missing.
     breaks: Vec<usize>,
     /// Every so many chunks are kept.
@@ -78,6 +81,8 @@ impl CalibrationBuffer {
             levels: Vec::new(),
             bands: Kept::new(BANDS, CHUNK),
             contexts: Kept::new(shape.context, CHUNK),
+            fine_structure: FineStructure::new(),
+            lines: Kept::new(BINS, CHUNK / ROW),
             breaks: Vec::new(),
             stride: 1,
             recent: Vec::new(),
@@ -95,6 +100,10 @@ impl CalibrationBuffer {
         let follows = self.last.is_some_and(|last| frame.index == last + 1);
         self.since = if follows { self.since + 1 } else { 1 };
         self.settled += u64::from(self.since > WARM_UP as u64);
+        if !follows {
+            self.fine_structure = FineStructure::new();
+        }
+        self.fine_structure.push(&frame.samples);
         if chunk.is_multiple_of(self.stride) {
             let at = self.bands.len();
             let first_of_chunk = (self.frames as usize).is_multiple_of(CHUNK) && self.stride > 1;
@@ -103,6 +112,9 @@ impl CalibrationBuffer {
             }
             self.bands.push(&frame.bands);
             self.contexts.push(&frame.c);
+            if self.bands.len().is_multiple_of(ROW) {
+                self.lines.append(self.fine_structure.row().unwrap_or([0; BINS]).into_iter());
+            }
         }
         self.frames += 1;
         self.last = Some(frame.index);
@@ -218,7 +230,7 @@ impl CalibrationBuffer {
             None => None,
         };
         let is_fine = |frame: usize| outlying.binary_search(&(frame / FRAME_RATE as usize)).is_err();
-        let fitted = terms::fit(&self.bands, &self.breaks, &is_fine)?;
+        let fitted = terms::fit(&self.bands, &self.lines, &self.breaks, &is_fine)?;
         // tails of terms are those of normal seconds: a few events would stretch them until nothing is improbable
         let usual = fitted.rows.iter().filter(|row| is_fine(row.0)).map(|row| &row.1);
         let mut combination = Combination::fit(&usual, fitted.model.predictability())?;
@@ -317,6 +329,7 @@ impl CalibrationBuffer {
         let kept = chunks.div_ceil(2);
         self.bands.thin_out();
         self.contexts.thin_out();
+        self.lines.thin_out();
         // breaks within chunks that moved
         let moved = |&at: &usize| {
             let chunk = at / CHUNK;
@@ -341,10 +354,9 @@ mod tests {
         let frame = |index| Frame {
             index,
             pmi: vec![0.0],
-            z: vec![0.0],
             c: vec![0.0],
             bands: vec![0.0; BANDS],
-            level_dbfs: -40.0,
+            ..Frame::default()
         };
         // frames of a piece, and how many are needed in all
         for (piece, needed) in [(10_000, 1000), (200, 1800), (150, 2700), (100, 7000), (50, 7000)] {
@@ -375,12 +387,12 @@ mod tests {
             collector.push(&Frame {
                 index: i,
                 pmi: vec![0.0; 3],
-                z: vec![0.0],
                 c: vec![chunk],
                 bands: vec![chunk; BANDS],
-                level_dbfs: -40.0,
+                ..Frame::default()
             });
             assert!(collector.bands.len() <= MOST_CHUNKS * CHUNK);
+            assert_eq!(collector.lines.len(), collector.bands.len() / ROW, "{i}");
         }
         assert!(collector.is_full());
         assert_eq!(collector.stride, 4);

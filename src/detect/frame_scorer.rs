@@ -9,7 +9,7 @@ use super::kind::{EventFeatures, STANDS_OUT, TermProbabilities};
 use super::row_layout::{BRIEF, ROW};
 use super::surprise::{MovingAverage, median};
 use super::tail::P_FLOOR;
-use super::terms::{Adaptive, Baseline, Term, TermGroup, TermState, Values};
+use super::terms::{Adaptive, Baseline, FineStructure, Term, TermGroup, TermState, Values};
 use crate::detect::exact::{Exact, exact};
 use crate::event::Evidence;
 use crate::frame::Frame;
@@ -59,6 +59,7 @@ pub(super) struct FrameScorer {
     smooth: MovingAverage,
     extractor: FeatureExtractor,
     terms: TermState,
+    fine_structure: FineStructure,
     /// The level of the combined score over the last seconds.
     baseline: Baseline,
     /// Rows in a row that look like a step of the gain.
@@ -89,6 +90,7 @@ exact!(FrameScorer {
     smooth,
     extractor,
     terms,
+    fine_structure,
     baseline,
     step_rows,
     critic,
@@ -128,6 +130,7 @@ impl FrameScorer {
             smooth: MovingAverage::new(surprise_frames as usize),
             extractor: FeatureExtractor::new(),
             terms: TermState::new(),
+            fine_structure: FineStructure::new(),
             baseline: Baseline::new(),
             step_rows: 0,
             critic: None,
@@ -155,14 +158,17 @@ impl FrameScorer {
     ) -> Scores {
         known.site.push((&frame.bands, &frame.c), &mut self.extractor);
         self.terms.push(&known.terms, adaptive, &frame.bands);
+        self.fine_structure.push(&frame.samples);
         if (frame.index + 1).is_multiple_of(ROW as u64) {
             known.site.raw_row(&mut self.extractor, &mut self.raw);
             let step = known.site.gain_step(&self.raw, &self.extractor.newest());
             let is_step = step == GainStep::Certain;
             self.follow_gain(is_step);
             let (critic, novelty) = self.critic_vote(known, detector_model, is_step);
-            let values = self.terms.values(&known.terms, adaptive);
-            self.terms.learn(adaptive);
+            let lines = self.fine_structure.row();
+            let lines = lines.as_ref().map(<[i8; _]>::as_slice);
+            let values = self.terms.values(&known.terms, adaptive, lines);
+            self.terms.learn(adaptive, lines);
             let surprisals = known.combination.surprisals(&values);
             if self.extractor.is_full() {
                 let novelty = novelty.unwrap_or_else(|| known.site.distance(&self.raw));

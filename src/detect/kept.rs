@@ -1,4 +1,4 @@
-//! Frames as calibration keeps them: in 16 bits, and in pieces.
+//! Frames as calibration keeps them: in few bits, and in pieces.
 
 use std::ops::Range;
 
@@ -9,18 +9,18 @@ use crate::units::BANDS;
 
 /// Vectors of one width, in the order of time.
 ///
-/// In 16 bits (f16: 11 significant bits of numbers that lie within ±16 here). In pieces, so that none is moved where there is more,
-/// and so that each can be given back by itself.
+/// In 16 bits unless they are made of fewer (f16: 11 significant bits of numbers that lie within ±16 here). In pieces, so that none is
+/// moved where there is more, and so that each can be given back by itself.
 #[derive(Debug, Clone)]
-pub(super) struct Kept {
+pub(super) struct Kept<T = f16> {
     width: usize,
     /// Vectors of a piece.
     piece: usize,
-    pieces: Vec<Vec<f16>>,
+    pieces: Vec<Vec<T>>,
     len: usize,
 }
 
-impl Kept {
+impl<T> Kept<T> {
     /// For vectors of `width` numbers, `piece` of them in each piece.
     pub(super) fn new(width: usize, piece: usize) -> Self {
         Self { width, piece: piece.max(1), pieces: Vec::new(), len: 0 }
@@ -32,25 +32,20 @@ impl Kept {
     }
 
     /// Appends a vector.
-    pub(super) fn push(&mut self, values: &[f32]) {
+    pub(super) fn append(&mut self, values: impl Iterator<Item = T>) {
         if self.len.is_multiple_of(self.piece) {
             self.pieces.push(Vec::with_capacity(self.piece * self.width));
         }
         if let Some(piece) = self.pieces.last_mut() {
-            let (least, most) = (f16::MIN.to_f32(), f16::MAX.to_f32());
-            piece.extend(values.iter().take(self.width).map(|x| f16::from_f32(x.clamp(least, most))));
+            piece.extend(values.take(self.width));
             self.len += 1;
         }
     }
 
-    /// Writes the numbers `range` of vector `at` to `out`, as far as both go.
-    pub(super) fn read(&self, at: usize, range: Range<usize>, out: &mut [f32]) {
+    /// The numbers `range` of vector `at`.
+    pub(super) fn get(&self, at: usize, range: Range<usize>) -> Option<&[T]> {
         let from = at % self.piece * self.width;
-        let piece = self.pieces.get(at / self.piece);
-        if let Some(values) = piece.and_then(|piece| piece.get(from + range.start..from + range.end)) {
-            let both = values.len().min(out.len());
-            values[..both].convert_to_f32_slice(&mut out[..both]);
-        }
+        self.pieces.get(at / self.piece)?.get(from + range.start..from + range.end)
     }
 
     /// Gives back the pieces that end before vector `at`: it is read no more.
@@ -70,6 +65,22 @@ impl Kept {
             at % 2 == 1
         });
         self.len = self.pieces.len() * self.piece;
+    }
+}
+
+impl Kept {
+    /// Appends a vector.
+    pub(super) fn push(&mut self, values: &[f32]) {
+        let (least, most) = (f16::MIN.to_f32(), f16::MAX.to_f32());
+        self.append(values.iter().map(|x| f16::from_f32(x.clamp(least, most))));
+    }
+
+    /// Writes the numbers `range` of vector `at` to `out`, as far as both go.
+    pub(super) fn read(&self, at: usize, range: Range<usize>, out: &mut [f32]) {
+        if let Some(values) = self.get(at, range) {
+            let both = values.len().min(out.len());
+            values[..both].convert_to_f32_slice(&mut out[..both]);
+        }
     }
 }
 

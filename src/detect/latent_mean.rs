@@ -65,7 +65,7 @@ mod tests {
         for i in 0..8u8 {
             let x = f32::from(i);
             let frame =
-                Frame { index: 0, pmi: vec![], z: vec![x, -x], c: vec![], bands: vec![], level_dbfs: 0.0 };
+                Frame { index: 0, pmi: vec![], z: vec![x, -x], c: vec![], bands: vec![], ..Frame::default() };
             pool.push(&frame);
             assert_eq!(pool.mean(&mut mean), i >= 2);
             if i >= 2 {

@@ -57,6 +57,7 @@ impl Noise {
             z: latent.iter().map(|x| x + z).collect(),
             c: context.to_vec(),
             bands: bands(tones, z),
+            samples: vec![],
             level_dbfs: -40.0 + self.state[0],
         };
         self.index += 1;

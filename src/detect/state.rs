@@ -10,7 +10,7 @@ use super::learnt::{Learnt, PreviousCalibration};
 use super::terms::AdaptiveState;
 
 /// Version of the JSON form of [`StreamState`].
-pub const STATE_VERSION: u32 = 4;
+pub const STATE_VERSION: u32 = 5;
 
 /// The calibration of a stream and what watching has taught since. As JSON it takes about a megabyte.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -239,6 +239,7 @@ impl LiveBatch {
             frame.z.extend_from_slice(z);
             frame.c.extend_from_slice(c);
             frame.bands.extend_from_slice(bands);
+            frame.samples.extend_from_slice(samples);
             frame.level_dbfs = level_dbfs(samples);
         }
         Ok(())
@@ -257,7 +258,8 @@ impl LiveBatch {
         let parts = each_hop(hops, samples.len() / HOP);
         for ((index, samples), parts) in (first..).zip(samples.chunks_exact(HOP)).zip(parts) {
             let [pmi, z, c, bands] = parts.map(<[f32]>::to_vec);
-            frames.push(Frame { index, pmi, z, c, bands, level_dbfs: level_dbfs(samples) });
+            let level_dbfs = level_dbfs(samples);
+            frames.push(Frame { index, pmi, z, c, bands, samples: samples.to_vec(), level_dbfs });
         }
         Ok(())
     }

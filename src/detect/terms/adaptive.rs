@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::adaptive_context::{AdaptiveContext, AdaptiveContextState};
 use super::context::{ContextModel, ContextState};
 use super::density::{Density, DensityState};
+use super::fine_structure::FineDensity;
 use super::model::TermModel;
 use super::refit::{Refit, RefitState};
 use super::row_moments::{DENSITIES, FORMS, MOMENTS};
@@ -20,6 +21,7 @@ use crate::detect::exact::exact;
 #[derive(Debug, Clone)]
 pub(in crate::detect) struct Adaptive {
     densities: [Density; DENSITIES],
+    lines: FineDensity,
     contexts: Option<[AdaptiveContext; 2]>,
     refit: Refit,
     scratch: Vec<f32>,
@@ -30,6 +32,7 @@ impl Adaptive {
     pub(in crate::detect) fn new(model: &TermModel) -> Self {
         Self {
             densities: model.densities.clone(),
+            lines: model.lines.clone(),
             contexts: model.contexts.as_ref().map(|models| models.each_ref().map(AdaptiveContext::new)),
             refit: Refit::new(MOMENTS),
             scratch: Vec::with_capacity(MOMENTS),
@@ -41,6 +44,11 @@ impl Adaptive {
         &self.densities
     }
 
+    /// The density of lines as it is now.
+    pub(super) fn lines(&self) -> &FineDensity {
+        &self.lines
+    }
+
     /// The predictions as they are now.
     pub(super) fn contexts(&self) -> Option<[&ContextModel; 2]> {
         self.contexts.as_ref().map(|contexts| contexts.each_ref().map(AdaptiveContext::model))
@@ -50,6 +58,7 @@ impl Adaptive {
     pub(in crate::detect) fn snapshot(&self) -> AdaptiveState {
         AdaptiveState {
             densities: self.densities.each_ref().map(Density::snapshot),
+            lines: self.lines.clone(),
             contexts: self
                 .contexts
                 .as_ref()
@@ -69,6 +78,7 @@ impl Adaptive {
         for ((to, state), form) in densities {
             *to = Density::restore(state, form)?;
         }
+        adaptive.lines = Some(state.lines).filter(FineDensity::is_whole)?;
         match (&mut adaptive.contexts, state.contexts) {
             (Some(contexts), Some(states)) => {
                 for (to, state) in contexts.iter_mut().zip(states) {
@@ -95,6 +105,11 @@ impl Adaptive {
         }
     }
 
+    /// Takes in a row of lines of this value. Does not allocate.
+    pub(super) fn learn_lines(&mut self, row: &[i8], value: f64) {
+        self.lines.learn(row, value);
+    }
+
     /// Takes in the last step of each context, where it ended with the last frame and `counts`. Does not allocate.
     pub(super) fn learn_steps(&mut self, states: &[ContextState; 2], counts: bool) {
         let contexts = self.contexts.iter_mut().flatten().zip(states);
@@ -107,11 +122,12 @@ impl Adaptive {
 #[serde(deny_unknown_fields)]
 pub(in crate::detect) struct AdaptiveState {
     densities: [DensityState; DENSITIES],
+    lines: FineDensity,
     contexts: Option<[AdaptiveContextState; 2]>,
     refit: RefitState,
 }
 
-exact!(AdaptiveState { densities, contexts, refit });
+exact!(AdaptiveState { densities, lines, contexts, refit });
 
 #[cfg(test)]
 mod tests {
@@ -119,6 +135,7 @@ mod tests {
     use rand_chacha::ChaCha8Rng;
 
     use super::super::density::tests::{of_rows, row};
+    use super::super::fine_structure::FineSums;
     use super::super::modulation;
     use super::super::row_moments::Form;
     use super::*;
@@ -133,6 +150,7 @@ mod tests {
                 .collect::<Vec<_>>()
                 .try_into()
                 .unwrap(),
+            lines: FineDensity::of(&FineSums::new()),
             contexts: None,
             refit: Refit::new(MOMENTS),
             scratch: Vec::new(),

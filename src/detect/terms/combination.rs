@@ -12,6 +12,8 @@ const FULL: f64 = 0.1;
 const CONTEXT: f64 = 2.0;
 /// What −PMI counts beside 1 of the residual of the same past, most of which density sees too.
 const RATIO: f64 = 4.0;
+/// Fewest values of a term that may be missing.
+const FEWEST: usize = 200;
 /// What the critic's vote counts.
 const VOTE: f64 = 0.5;
 
@@ -42,8 +44,7 @@ impl Combination {
     ) -> Result<Self> {
         let tails = Term::ALL.iter().enumerate().map(|(i, term)| {
             let values: Vec<f64> = rows.clone().filter_map(|row| row[i]).collect();
-            // context may have come too late
-            if term.needs_context() && values.len() < 200 {
+            if term.may_be_missing() && values.len() < FEWEST {
                 Ok(None)
             } else {
                 TermTail::fit(values).map(Some)
@@ -97,7 +98,7 @@ impl Combination {
                 .tails
                 .iter()
                 .zip(Term::ALL)
-                .all(|(tail, term)| tail.as_ref().map_or(term.needs_context(), TermTail::is_whole))
+                .all(|(tail, term)| tail.as_ref().map_or(term.may_be_missing(), TermTail::is_whole))
     }
 }
 

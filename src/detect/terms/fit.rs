@@ -3,12 +3,13 @@
 use super::Values;
 use super::context_fit;
 use super::density::Density;
+use super::fine_structure::{BINS, FineDensity, FineSums, is_row};
 use super::groups::powers;
 use super::model::TermModel;
 use super::row_moments::{DENSITIES, FORMS};
 use super::state::{Features, TermState};
 use crate::detect::band_predictors::{BandHistory, TREND};
-use crate::detect::kept::Bands;
+use crate::detect::kept::{Bands, Kept};
 use crate::detect::linear_predictor::LinearPredictor;
 use crate::detect::row_layout::{LAG, ROW};
 use crate::error::Result;
@@ -30,13 +31,14 @@ pub(in crate::detect) struct Calibrated {
     pub(in crate::detect) state: TermState,
 }
 
-/// Fits the terms to the log-mel `bands` of consecutive frames; at each of `breaks` (ascending) the sound begins anew. Frames that are not
-/// `fine` enter no covariance.
+/// Fits the terms to the log-mel `bands` of consecutive frames and the `lines` of each row of them; at each of `breaks` (ascending) the
+/// sound begins anew. Frames that are not `fine` enter no covariance.
 ///
 /// # Errors
 /// When there is too little sound.
 pub(in crate::detect) fn fit(
     bands: &(impl Bands + ?Sized),
+    lines: &Kept<i8>,
     breaks: &[usize],
     fine: &dyn Fn(usize) -> bool,
 ) -> Result<Calibrated> {
@@ -64,6 +66,14 @@ pub(in crate::detect) fn fit(
             of(|f| &f.modulation, modulation)?,
         ])
     };
+    let lines = |frame: usize| lines.get(frame / ROW, 0..BINS).filter(|bins| is_row(bins));
+    let mut sums = vec![FineSums::new(); FOLDS];
+    for (frame, _) in rows.iter().filter(|row| fine(row.0)) {
+        if let Some((sums, row)) = sums.get_mut(fold_of(*frame)).zip(lines(*frame)) {
+            sums.add(row);
+        }
+    }
+    let all_lines = FineSums::of_all(&sums);
     let group_powers: Vec<_> = bands.frames().map(|bands| powers(&bands)).collect();
     let context = |step| context_fit::fit(step, &group_powers, &powers(&level), breaks, FOLDS, &fold_of);
     let (mut of_folds, of_all) = match (context(4)?, context(8)?) {
@@ -73,18 +83,19 @@ pub(in crate::detect) fn fit(
         _ => (vec![None; FOLDS], None),
     };
     drop(group_powers);
-    let assemble = |predictor: LinearPredictor, densities: [Density; DENSITIES], contexts| TermModel {
+    let assemble = |predictor: LinearPredictor, densities, lines: &FineSums, contexts| TermModel {
         level: level.clone(),
         predictor,
         densities,
+        lines: FineDensity::of(lines),
         contexts,
     };
-    let models = predictors.iter().enumerate().map(|(fold, predictor)| {
+    let models = predictors.iter().zip(&sums).enumerate().map(|(fold, (predictor, sums))| {
         let contexts = of_folds.get_mut(fold).and_then(Option::take);
-        Ok(assemble(predictor.clone(), densities(Some(fold))?, contexts))
+        Ok(assemble(predictor.clone(), densities(Some(fold))?, &all_lines.without(sums), contexts))
     });
     let models = models.collect::<Result<Vec<_>>>()?;
-    let model = assemble(predictor, densities(None)?, of_all);
+    let model = assemble(predictor, densities(None)?, &all_lines, of_all);
     drop(rows);
 
     let (mut state, mut since, mut rows) = (TermState::new(), 0, Vec::with_capacity(n / ROW));
@@ -96,7 +107,8 @@ pub(in crate::detect) fn fit(
         state.push_with(unaware, unaware.contexts.as_ref().map(<[_; 2]>::each_ref), &bands);
         since += 1;
         if (frame + 1).is_multiple_of(ROW) {
-            let values = state.values_with(unaware, &unaware.densities);
+            let lines = lines(frame).map(|row| (&unaware.lines, row));
+            let values = state.values_with(unaware, &unaware.densities, lines);
             if since >= SETTLING {
                 rows.push((frame, values));
             }

@@ -6,11 +6,13 @@
 //!        ├─ spectrum of the envelopes over 0.64 s ───────────▶ modulation     does it run as usual?
 //!        └─ groups of bands ─ error of the prediction ─┬─────▶ residual       what was due by the last 4 and 8 s?
 //!                              from 4 s and 8 s        └─────▶ ratio          −PMI: usual, but not here and now
+//! samples ─ spectrum of 64 ms less its neighbourhood ────────▶ fine structure  are there lines that are not usual?
 //! ```
 //!
 //! [`TermModel`] is fitted to a calibration in closed form, [`TermState`] is what a stream remembers; every 50 ms a [`Term`]
 //! has a value, high where the sound is not what calibration would lead to expect. Memory and time a frame are bounded: the
-//! state holds 0.64 s of envelopes, 0.5 s of bands and errors, and 100 steps of 40 and of 80 ms.
+//! state holds 0.64 s of envelopes, 0.5 s of bands and errors, and 100 steps of 40 and of 80 ms. The samples of 64 ms are
+//! [`FineStructure`]'s.
 //!
 //! Sources: Mahalanobis distance with the shrinkage of Ledoit and Wolf 2004; ridge regression; the density ratio of CPC
 //! (arXiv 1807.03748, section 2.2). A context that has just received an anomaly predicts badly for seconds, so what enters it is
@@ -23,6 +25,7 @@ mod combination;
 mod context;
 mod context_fit;
 mod density;
+mod fine_structure;
 mod fit;
 mod groups;
 mod levinson;
@@ -38,13 +41,14 @@ mod tail;
 pub(super) use adaptive::{Adaptive, AdaptiveState};
 pub(super) use baseline::{Baseline, relative};
 pub(super) use combination::Combination;
+pub(super) use fine_structure::{BINS, FineStructure};
 pub(super) use fit::fit;
 pub use mahalanobis::{Allowance, Mahalanobis};
 pub(super) use model::TermModel;
 pub(super) use state::TermState;
 
 /// How many terms there are.
-pub(super) const TERMS: usize = 8;
+pub(super) const TERMS: usize = 9;
 
 /// What the sound of now is compared with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +61,8 @@ pub(super) enum Term {
     ShortPrediction,
     /// Modulation of the envelopes over 0.64 s.
     Modulation,
+    /// Lines of the spectrum of the last 64 ms.
+    FineStructure,
     /// What the last 4 s did not predict, over 0.3 s.
     Residual4,
     /// −PMI of the last 0.3 s given the 4 s before each step.
@@ -74,6 +80,7 @@ impl Term {
         Self::DensityQuarter,
         Self::ShortPrediction,
         Self::Modulation,
+        Self::FineStructure,
         Self::Residual4,
         Self::Ratio4,
         Self::Residual8,
@@ -83,11 +90,18 @@ impl Term {
     /// What it is a sign of.
     pub(super) fn group(self) -> TermGroup {
         match self {
-            Self::DensityHalf | Self::DensityQuarter | Self::Modulation => TermGroup::Density,
+            Self::DensityHalf | Self::DensityQuarter | Self::Modulation | Self::FineStructure => {
+                TermGroup::Density
+            }
             Self::ShortPrediction => TermGroup::ShortPrediction,
             Self::Residual4 | Self::Residual8 => TermGroup::LongPrediction,
             Self::Ratio4 | Self::Ratio8 => TermGroup::Pmi,
         }
+    }
+
+    /// Whether a calibration may have too few values of it: context may have come too late, and silence has no lines.
+    pub(super) fn may_be_missing(self) -> bool {
+        self.needs_context() || self == Self::FineStructure
     }
 
     /// Whether it needs seconds of context, and counts only where that predicts.

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::context::ContextModel;
 use super::density::{Density, are_whole};
+use super::fine_structure::FineDensity;
 use super::levinson::AUTOCOVARIANCES;
 use super::row_moments::DENSITIES;
 use crate::detect::band_predictors::TREND;
@@ -20,6 +21,8 @@ pub(crate) struct TermModel {
     pub(super) predictor: LinearPredictor,
     /// Of half a second, a quarter, errors of the short prediction, modulation.
     pub(super) densities: [Density; DENSITIES],
+    /// Of lines of the spectrum.
+    pub(super) lines: FineDensity,
     /// At steps of 40 ms and of 80 ms; none where calibration was too short.
     pub(super) contexts: Option<[ContextModel; 2]>,
 }
@@ -38,6 +41,7 @@ impl TermModel {
             && self.level.iter().all(|x| x.is_finite())
             && self.predictor.is_whole(TREND)
             && are_whole(&self.densities)
+            && self.lines.is_whole()
             && self
                 .contexts
                 .iter()

@@ -3,6 +3,7 @@
 use super::adaptive::Adaptive;
 use super::context::{ContextModel, ContextState};
 use super::density::Density;
+use super::fine_structure::FineDensity;
 use super::groups::{GROUPS, powers};
 use super::model::TermModel;
 use super::modulation::Modulation;
@@ -47,6 +48,8 @@ pub(in crate::detect) struct TermState {
     is_far: bool,
     far_rows: u32,
     distances: [f64; DENSITIES],
+    /// The value of the last lines.
+    of_lines: Option<f64>,
     modulation: Modulation,
     contexts: [ContextState; 2],
     frames: usize,
@@ -65,6 +68,7 @@ exact!(TermState {
     is_far,
     far_rows,
     distances,
+    of_lines,
     modulation,
     contexts,
     frames,
@@ -104,6 +108,7 @@ impl TermState {
             is_far: false,
             far_rows: 0,
             distances: [0.0; DENSITIES],
+            of_lines: None,
             modulation: Modulation::new(),
             contexts: [ContextState::new(4), ContextState::new(8)],
             frames: 0,
@@ -118,10 +123,13 @@ impl TermState {
         adaptive.learn_steps(&self.contexts, self.follows());
     }
 
-    /// Learns from the rows whose values were asked for last.
-    pub(in crate::detect) fn learn(&self, adaptive: &mut Adaptive) {
+    /// Learns from the rows whose values were asked for last, with these `lines`.
+    pub(in crate::detect) fn learn(&self, adaptive: &mut Adaptive, lines: Option<&[i8]>) {
         if self.is_full() && self.follows() {
             adaptive.learn(self.rows, self.features.parts(), self.distances);
+            if let Some((row, value)) = lines.zip(self.of_lines) {
+                adaptive.learn_lines(row, value);
+            }
         }
     }
 
@@ -190,13 +198,23 @@ impl TermState {
         self.frames >= HALF + LAG && self.modulation.is_full()
     }
 
-    /// The values that end with the last frame. To be called once in 5 frames: the baseline moves on.
-    pub(in crate::detect) fn values(&mut self, model: &TermModel, adaptive: &Adaptive) -> Values {
-        self.values_with(model, adaptive.densities())
+    /// The values that end with the last frame, with the `lines` of its spectrum. To be called once in 5 frames: the baseline moves on.
+    pub(in crate::detect) fn values(
+        &mut self,
+        model: &TermModel,
+        adaptive: &Adaptive,
+        lines: Option<&[i8]>,
+    ) -> Values {
+        self.values_with(model, adaptive.densities(), lines.map(|row| (adaptive.lines(), row)))
     }
 
     /// The same by these densities.
-    pub(super) fn values_with(&mut self, model: &TermModel, densities: &[Density; DENSITIES]) -> Values {
+    pub(super) fn values_with(
+        &mut self,
+        model: &TermModel,
+        densities: &[Density; DENSITIES],
+        lines: Option<(&FineDensity, &[i8])>,
+    ) -> Values {
         self.update_features(&model.predictor);
         let mut values = [None; TERMS];
         if !self.is_full() {
@@ -208,7 +226,8 @@ impl TermState {
         }
         let scores = self.contexts.each_ref().map(ContextState::scores);
         let contexts = scores.into_iter().flat_map(|s| [s.map(|s| s.residual), s.map(|s| s.ratio)]);
-        let all = self.distances.into_iter().map(Some).chain(contexts);
+        self.of_lines = lines.map(|(density, row)| density.value(row));
+        let all = self.distances.into_iter().map(Some).chain([self.of_lines]).chain(contexts);
         values.iter_mut().zip(all).for_each(|(to, value)| *to = value);
         self.is_far = self.distances.first().is_some_and(|&distance| distance > FAR);
         self.far_rows =

@@ -4,6 +4,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::*;
+use crate::detect::kept::Kept;
 use crate::detect::row_layout::ROW;
 use crate::units::BANDS;
 
@@ -37,7 +38,7 @@ fn machine(
 
 /// −log10 p of each term, a row every 50 ms, of sound that follows the calibration.
 fn surprisals(calibration: &[f32], after: &[f32]) -> (f64, Vec<Values>) {
-    let fitted = fit(calibration, &[], &|_| true).unwrap();
+    let fitted = fit(calibration, &Kept::new(BINS, 1), &[], &|_| true).unwrap();
     assert!(fitted.model.is_whole());
     let rows = fitted.rows.iter().map(|row| &row.1);
     let combination = Combination::fit(&rows, fitted.model.predictability()).unwrap();
@@ -46,8 +47,8 @@ fn surprisals(calibration: &[f32], after: &[f32]) -> (f64, Vec<Values>) {
     for (frame, bands) in after.chunks_exact(BANDS).enumerate() {
         state.push(&fitted.model, &mut adaptive, bands);
         if (frame + 1).is_multiple_of(ROW) {
-            out.push(combination.surprisals(&state.values(&fitted.model, &adaptive)));
-            state.learn(&mut adaptive);
+            out.push(combination.surprisals(&state.values(&fitted.model, &adaptive, None)));
+            state.learn(&mut adaptive, None);
         }
     }
     (fitted.model.predictability(), out)
@@ -94,7 +95,7 @@ fn a_sound_in_one_band_is_far_by_density_and_a_louder_machine_is_near_again_once
     let (_, rows) = surprisals(&calibration, &after);
     assert!(highest(&rows, Term::DensityHalf, 10.3..10.6) > 8.0);
 
-    let fitted = fit(&calibration, &[], &|_| true).unwrap();
+    let fitted = fit(&calibration, &Kept::new(BINS, 1), &[], &|_| true).unwrap();
     let louder = machine(1000, 7, false, &[], (500, 1.4));
     let distances = |follow: bool| {
         let mut state = fitted.state.clone();
@@ -105,7 +106,7 @@ fn a_sound_in_one_band_is_far_by_density_and_a_louder_machine_is_near_again_once
                 state.follow_gain(bands);
             }
             if (frame + 1).is_multiple_of(ROW) {
-                let values = state.values_with(&fitted.model, &fitted.model.densities);
+                let values = state.values_with(&fitted.model, &fitted.model.densities, None);
                 if frame == 599 {
                     last = values[0].unwrap();
                 }
@@ -120,7 +121,7 @@ fn a_sound_in_one_band_is_far_by_density_and_a_louder_machine_is_near_again_once
 #[test]
 fn a_break_starts_the_windows_anew_and_a_short_calibration_has_no_context() {
     let calibration = machine(1500, 8, true, &[], (usize::MAX, 0.0));
-    let fitted = fit(&calibration, &[700], &|_| true).unwrap();
+    let fitted = fit(&calibration, &Kept::new(BINS, 1), &[700], &|_| true).unwrap();
     assert_eq!(fitted.model.predictability(), 0.0);
     assert!(fitted.rows.iter().all(|row| row.1[4..].iter().all(Option::is_none)));
     assert!(fitted.rows.iter().all(|row| row.0 < 700 || row.0 >= 799));
