@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Output of the model for one hop of one stream.
+/// One hop of one stream: its samples, and what the model makes of them.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Frame {
     /// Frame number `u` on the stream's sample clock: the hop covers samples `160 u ..= 160 u + 159`.

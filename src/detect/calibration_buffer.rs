@@ -8,11 +8,11 @@ use super::config::DetectConfig;
 use super::detector_model::DetectorModel;
 use super::frame_scorer::FrameScorer;
 use super::kept::Kept;
-use super::row_layout::{RAW, ROW, WARM_UP};
+use super::row_layout::{RAW, WARM_UP};
 use super::seconds::{maxima, medians, outlying_seconds, robust_distance};
 use super::surprise::{MovingAverage, Surprise, median};
 use super::tail::Tail;
-use super::terms::{self, Adaptive, BINS, Baseline, Combination, FineStructure, TermState};
+use super::terms::{self, Adaptive, Baseline, Combination, KeptLines, TermState};
 use crate::error::Result;
 use crate::frame::{Frame, FrameShape};
 use crate::units::{BANDS, FRAME_RATE, seconds_to_frames};
@@ -53,9 +53,7 @@ pub(crate) struct CalibrationBuffer {
     levels: Vec<f64>,
     bands: Kept,
     contexts: Kept,
-    /// The sound of the last frames, and the lines of each row of kept frames.
-    fine_structure: FineStructure,
-    lines: Kept<i8>,
+    lines: KeptLines,
     /// Numbers of the kept frames before which something is missing.
     breaks: Vec<usize>,
     /// Every so many chunks are kept.
@@ -81,8 +79,7 @@ impl CalibrationBuffer {
             levels: Vec::new(),
             bands: Kept::new(BANDS, CHUNK),
             contexts: Kept::new(shape.context, CHUNK),
-            fine_structure: FineStructure::new(),
-            lines: Kept::new(BINS, CHUNK / ROW),
+            lines: KeptLines::new(CHUNK),
             breaks: Vec::new(),
             stride: 1,
             recent: Vec::new(),
@@ -100,10 +97,7 @@ impl CalibrationBuffer {
         let follows = self.last.is_some_and(|last| frame.index == last + 1);
         self.since = if follows { self.since + 1 } else { 1 };
         self.settled += u64::from(self.since > WARM_UP as u64);
-        if !follows {
-            self.fine_structure = FineStructure::new();
-        }
-        self.fine_structure.push(&frame.samples);
+        self.lines.push(&frame.samples, follows);
         if chunk.is_multiple_of(self.stride) {
             let at = self.bands.len();
             let first_of_chunk = (self.frames as usize).is_multiple_of(CHUNK) && self.stride > 1;
@@ -112,9 +106,7 @@ impl CalibrationBuffer {
             }
             self.bands.push(&frame.bands);
             self.contexts.push(&frame.c);
-            if self.bands.len().is_multiple_of(ROW) {
-                self.lines.append(self.fine_structure.row().unwrap_or([0; BINS]).into_iter());
-            }
+            self.lines.keep(self.bands.len());
         }
         self.frames += 1;
         self.last = Some(frame.index);
@@ -392,7 +384,7 @@ mod tests {
                 ..Frame::default()
             });
             assert!(collector.bands.len() <= MOST_CHUNKS * CHUNK);
-            assert_eq!(collector.lines.len(), collector.bands.len() / ROW, "{i}");
+            assert_eq!(collector.lines.len(), collector.bands.len() / crate::detect::row_layout::ROW, "{i}");
         }
         assert!(collector.is_full());
         assert_eq!(collector.stride, 4);

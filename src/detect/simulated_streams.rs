@@ -57,8 +57,8 @@ impl Noise {
             z: latent.iter().map(|x| x + z).collect(),
             c: context.to_vec(),
             bands: bands(tones, z),
-            samples: vec![],
             level_dbfs: -40.0 + self.state[0],
+            ..Frame::default()
         };
         self.index += 1;
         frame

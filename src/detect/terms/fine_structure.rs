@@ -16,14 +16,14 @@ use crate::detect::exact::exact;
 /// Samples of a spectrum: 64 ms.
 const SPECTRUM: usize = 1024;
 /// Bins of a row: 15.6 Hz apart, from 0 Hz on.
-pub(in crate::detect) const BINS: usize = SPECTRUM / 2;
+pub(super) const BINS: usize = SPECTRUM / 2;
 /// Bins below and above, 125 Hz each, whose mean with its own a bin is compared with.
 const NEIGHBOURS: usize = 8;
 /// Mean square of a bin below which there is silence.
 const FLOOR: f32 = 1e-9;
-/// Steps of a row in a neper of power: coarse beside the fluctuation of noise, which is 1.3 nepers.
+/// Steps of a row in 1 of ln of power: fine beside the fluctuation of noise, which is 1.3.
 const STEPS: f32 = 16.0;
-/// Largest deviation that counts, and smallest standard deviation of a bin, in nepers.
+/// Largest deviation that counts, in standard deviations, and smallest standard deviation of a bin, in ln of power.
 const MOST: f32 = 12.0;
 const LEAST: f32 = 0.1;
 /// A row with this value is as usual; one that is farther off is learnt by the cube of how much farther.
@@ -66,13 +66,8 @@ impl FineStructure {
         for (level, bin) in levels.iter_mut().zip(&bins) {
             *level = (bin.norm_sqr() / SPECTRUM as f32 + FLOOR).ln();
         }
-        Some(less_neighbours(&levels)).filter(|row| is_row(row))
+        Some(less_neighbours(&levels)).filter(|row| row.iter().any(|bin| *bin != 0))
     }
-}
-
-/// Whether these are the bins of sound: where none was, 0 is kept for each.
-pub(super) fn is_row(bins: &[i8]) -> bool {
-    bins.iter().any(|x| *x != 0)
 }
 
 /// The transform, and a Hann window.
@@ -145,7 +140,7 @@ impl FineSums {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(in crate::detect) struct FineDensity {
-    /// Mean and variance of each bin, nepers.
+    /// Mean and variance of each bin, in ln of power.
     mean: Vec<f32>,
     variance: Vec<f32>,
     /// Rows that it stands for.

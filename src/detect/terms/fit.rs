@@ -3,13 +3,14 @@
 use super::Values;
 use super::context_fit;
 use super::density::Density;
-use super::fine_structure::{BINS, FineDensity, FineSums, is_row};
+use super::fine_structure::{FineDensity, FineSums};
 use super::groups::powers;
+use super::kept_lines::KeptLines;
 use super::model::TermModel;
 use super::row_moments::{DENSITIES, FORMS};
 use super::state::{Features, TermState};
 use crate::detect::band_predictors::{BandHistory, TREND};
-use crate::detect::kept::{Bands, Kept};
+use crate::detect::kept::Bands;
 use crate::detect::linear_predictor::LinearPredictor;
 use crate::detect::row_layout::{LAG, ROW};
 use crate::error::Result;
@@ -38,7 +39,7 @@ pub(in crate::detect) struct Calibrated {
 /// When there is too little sound.
 pub(in crate::detect) fn fit(
     bands: &(impl Bands + ?Sized),
-    lines: &Kept<i8>,
+    lines: &KeptLines,
     breaks: &[usize],
     fine: &dyn Fn(usize) -> bool,
 ) -> Result<Calibrated> {
@@ -66,10 +67,9 @@ pub(in crate::detect) fn fit(
             of(|f| &f.modulation, modulation)?,
         ])
     };
-    let lines = |frame: usize| lines.get(frame / ROW, 0..BINS).filter(|bins| is_row(bins));
     let mut sums = vec![FineSums::new(); FOLDS];
     for (frame, _) in rows.iter().filter(|row| fine(row.0)) {
-        if let Some((sums, row)) = sums.get_mut(fold_of(*frame)).zip(lines(*frame)) {
+        if let Some((sums, row)) = sums.get_mut(fold_of(*frame)).zip(lines.row(*frame)) {
             sums.add(row);
         }
     }
@@ -107,7 +107,7 @@ pub(in crate::detect) fn fit(
         state.push_with(unaware, unaware.contexts.as_ref().map(<[_; 2]>::each_ref), &bands);
         since += 1;
         if (frame + 1).is_multiple_of(ROW) {
-            let lines = lines(frame).map(|row| (&unaware.lines, row));
+            let lines = lines.row(frame).map(|row| (&unaware.lines, row));
             let values = state.values_with(unaware, &unaware.densities, lines);
             if since >= SETTLING {
                 rows.push((frame, values));

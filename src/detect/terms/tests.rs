@@ -4,9 +4,8 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::*;
-use crate::detect::kept::Kept;
 use crate::detect::row_layout::ROW;
-use crate::units::BANDS;
+use crate::units::{BANDS, HOP};
 
 /// Frames from beat to beat.
 const PERIOD: usize = 50;
@@ -38,7 +37,7 @@ fn machine(
 
 /// −log10 p of each term, a row every 50 ms, of sound that follows the calibration.
 fn surprisals(calibration: &[f32], after: &[f32]) -> (f64, Vec<Values>) {
-    let fitted = fit(calibration, &Kept::new(BINS, 1), &[], &|_| true).unwrap();
+    let fitted = fit(calibration, &KeptLines::new(ROW), &[], &|_| true).unwrap();
     assert!(fitted.model.is_whole());
     let rows = fitted.rows.iter().map(|row| &row.1);
     let combination = Combination::fit(&rows, fitted.model.predictability()).unwrap();
@@ -95,7 +94,7 @@ fn a_sound_in_one_band_is_far_by_density_and_a_louder_machine_is_near_again_once
     let (_, rows) = surprisals(&calibration, &after);
     assert!(highest(&rows, Term::DensityHalf, 10.3..10.6) > 8.0);
 
-    let fitted = fit(&calibration, &Kept::new(BINS, 1), &[], &|_| true).unwrap();
+    let fitted = fit(&calibration, &KeptLines::new(ROW), &[], &|_| true).unwrap();
     let louder = machine(1000, 7, false, &[], (500, 1.4));
     let distances = |follow: bool| {
         let mut state = fitted.state.clone();
@@ -121,10 +120,49 @@ fn a_sound_in_one_band_is_far_by_density_and_a_louder_machine_is_near_again_once
 #[test]
 fn a_break_starts_the_windows_anew_and_a_short_calibration_has_no_context() {
     let calibration = machine(1500, 8, true, &[], (usize::MAX, 0.0));
-    let fitted = fit(&calibration, &Kept::new(BINS, 1), &[700], &|_| true).unwrap();
+    let fitted = fit(&calibration, &KeptLines::new(ROW), &[700], &|_| true).unwrap();
     assert_eq!(fitted.model.predictability(), 0.0);
     assert!(fitted.rows.iter().all(|row| row.1[4..].iter().all(Option::is_none)));
     assert!(fitted.rows.iter().all(|row| row.0 < 700 || row.0 >= 799));
     let json = serde_json::to_string(&fitted.model).unwrap();
     assert_eq!(serde_json::from_str::<TermModel>(&json).unwrap(), fitted.model);
+}
+
+/// A microphone's noise with three tones of this amplitude each.
+fn hop(rng: &mut ChaCha8Rng, frame: usize, amplitude: f32) -> Vec<f32> {
+    let turn = |i: usize, tone: usize| ((frame * HOP + i) * tone % 16) as f32 / 16.0 * std::f32::consts::TAU;
+    (0..HOP)
+        .map(|i| {
+            amplitude * (1..4).map(|tone| turn(i, tone).sin()).sum::<f32>() + rng.random_range(-0.1..0.1f32)
+        })
+        .collect()
+}
+
+#[test]
+fn faint_tones_are_far_by_fine_structure() {
+    let calibration = machine(CALIBRATION_S * 100, 9, false, &[], (usize::MAX, 0.0));
+    let after = machine(2000, 10, false, &[], (usize::MAX, 0.0));
+    let mut rng = ChaCha8Rng::seed_from_u64(11);
+    let mut lines = KeptLines::new(ROW);
+    for frame in 0..CALIBRATION_S * 100 {
+        lines.push(&hop(&mut rng, frame, 0.0), true);
+        lines.keep(frame + 1);
+    }
+    let fitted = fit(&calibration, &lines, &[], &|_| true).unwrap();
+    let combination = Combination::fit(&fitted.rows.iter().map(|row| &row.1), 0.0).unwrap();
+    let (mut state, mut adaptive) = (fitted.state, Adaptive::new(&fitted.model));
+    let (mut structure, mut rows) = (FineStructure::new(), Vec::new());
+    for (frame, bands) in after.chunks_exact(BANDS).enumerate() {
+        state.push(&fitted.model, &mut adaptive, bands);
+        // 4 dB below the noise each
+        structure.push(&hop(&mut rng, frame, if frame < 1000 { 0.0 } else { 0.05 }));
+        if (frame + 1).is_multiple_of(ROW) {
+            let lines = structure.row();
+            let lines = lines.as_ref().map(<[i8; _]>::as_slice);
+            rows.push(combination.surprisals(&state.values(&fitted.model, &adaptive, lines)));
+            state.learn(&mut adaptive, lines);
+        }
+    }
+    assert!(highest(&rows, Term::FineStructure, 0.5..10.0) < 4.0);
+    assert!(highest(&rows, Term::FineStructure, 10.1..12.0) > 6.0);
 }
