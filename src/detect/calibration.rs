@@ -18,7 +18,7 @@ use crate::error::{Error, Result};
 use crate::frame::FrameShape;
 
 /// Version of the JSON form of [`Calibration`].
-pub const CALIBRATION_VERSION: u32 = 8;
+pub const CALIBRATION_VERSION: u32 = 9;
 
 /// Seconds of calibration that count as much as what is known of sites in general.
 const PRIOR_SECONDS: f64 = 90.0;

@@ -3,6 +3,7 @@
 use crate::detect::exact::exact;
 use crate::detect::ongoing_event::OngoingEvent;
 use crate::frame::Frame;
+use crate::kernels::add_squares;
 use crate::nn::LabelSpace;
 use crate::units::FRAME_RATE;
 
@@ -15,41 +16,49 @@ const SECONDS: u32 = 120;
 #[derive(Debug, Clone, Default)]
 struct Sums {
     frames: u64,
-    /// Of each number of z, c and bands its sum and that of its square.
-    sums: Vec<(f64, f64)>,
+    /// Of each number of z, c and bands its sum, and that of its square.
+    sums: Vec<f64>,
+    squares: Vec<f64>,
     /// Where c and bands begin.
     context: usize,
     bands: usize,
 }
 
-exact!(Sums { frames, sums, context, bands });
+exact!(Sums { frames, sums, squares, context, bands });
 
 impl Sums {
     fn clear(&mut self, frame: &Frame) {
         self.frames = 0;
         (self.context, self.bands) = (frame.z.len(), frame.z.len() + frame.c.len());
-        self.sums.clear();
-        self.sums.resize(width(frame), (0.0, 0.0));
+        for sums in [&mut self.sums, &mut self.squares] {
+            sums.clear();
+            sums.resize(width(frame), 0.0);
+        }
     }
 
     fn push(&mut self, frame: &Frame) {
         self.frames += 1;
-        let numbers = frame.z.iter().chain(&frame.c).chain(&frame.bands);
-        for ((sum, square), &x) in self.sums.iter_mut().zip(numbers) {
-            let x = f64::from(x);
-            *sum += x;
-            *square += x * x;
+        let (mut sums, mut squares) = (&mut self.sums[..], &mut self.squares[..]);
+        for numbers in [&frame.z, &frame.c, &frame.bands] {
+            let of = numbers.len().min(sums.len());
+            add_squares(numbers, &mut sums[..of], &mut squares[..of]);
+            (sums, squares) = (&mut sums[of..], &mut squares[of..]);
         }
     }
 
     /// Mean and standard deviation of z, then of c, then of bands.
     fn pooled(&self) -> impl Iterator<Item = f64> + '_ {
         let n = self.frames as f64;
-        let mean = move |&(sum, _): &(f64, f64)| sum / n;
-        let deviation = move |&(sum, square): &(f64, f64)| (square / n - (sum / n).powi(2)).max(0.0).sqrt();
-        let (before, bands) = self.sums.split_at(self.bands.min(self.sums.len()));
-        let (z, c) = before.split_at(self.context.min(before.len()));
-        [z, c, bands].into_iter().flat_map(move |of| of.iter().map(mean).chain(of.iter().map(deviation)))
+        let mean = move |sum: f64| sum / n;
+        let deviation = move |(sum, square): (f64, f64)| (square / n - (sum / n).powi(2)).max(0.0).sqrt();
+        let width = self.sums.len();
+        [0..self.context, self.context..self.bands, self.bands..width].into_iter().flat_map(move |of| {
+            let part = |of: std::ops::Range<usize>| {
+                let sums = self.sums.get(of.clone()).unwrap_or_default();
+                sums.iter().copied().zip(self.squares.get(of).unwrap_or_default().iter().copied())
+            };
+            part(of.clone()).map(move |(sum, _)| mean(sum)).chain(part(of).map(deviation))
+        })
     }
 }
 

@@ -88,6 +88,7 @@ mod surprise;
 mod tail;
 mod terms;
 mod whitening;
+mod windows;
 
 pub use background_model::BackgroundModel;
 pub use budget::{CALIBRATED_SCALE, Controller, TokenBucket};

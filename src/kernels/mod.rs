@@ -14,8 +14,8 @@ mod stepper;
 
 pub use cpu::{
     Block, COLUMNS, CpuCritic, CpuStepper, CriticMemory, LagProducts, Roofline, Triangle, add_lag_products,
-    add_outer, dots, factorise_row, moments, multiply_symmetric, reflect, squared_norm, subtract_predictions,
-    subtract_products,
+    add_outer, add_squares, dots, factorise_row, moments, multiply_symmetric, reflect, squared_norm,
+    subtract_predictions, subtract_products,
 };
 pub use critic::CriticPlan;
 #[cfg(feature = "cuda")]

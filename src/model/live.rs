@@ -26,6 +26,8 @@ pub struct LiveBatch {
     rows: Vec<u32>,
     samples: Vec<f32>,
     hops: Hops,
+    /// Frames without content, for the next hops.
+    spare: Vec<Frame>,
     checkpoint: Option<FailoverCheckpoint>,
     /// How often a stream's memory was reset because the model's output was not finite.
     resets: u64,
@@ -58,6 +60,7 @@ impl LiveBatch {
             rows: Vec::new(),
             samples: Vec::new(),
             hops: Hops::default(),
+            spare: Vec::new(),
             checkpoint: None,
             resets: 0,
         })
@@ -77,6 +80,7 @@ impl LiveBatch {
             rows: Vec::new(),
             samples: Vec::new(),
             hops: Hops { scores_only: self.hops.scores_only, ..Hops::default() },
+            spare: Vec::new(),
             checkpoint: None,
             resets: 0,
         }))
@@ -229,7 +233,9 @@ impl LiveBatch {
         let first = frames.len();
         for (i, (slot, _)) in hops.iter().enumerate() {
             let index = self.next_frame(*slot)? + (i % each) as u64;
-            frames.push(Frame { index, ..Frame::default() });
+            let mut frame = self.spare.pop().unwrap_or_default();
+            frame.index = index;
+            frames.push(frame);
         }
         self.step_rows(&rows, &samples)?;
         (self.rows, self.samples) = (rows, samples);
@@ -243,6 +249,14 @@ impl LiveBatch {
             frame.level_dbfs = level_dbfs(samples);
         }
         Ok(())
+    }
+
+    /// Takes a frame that is no longer needed: its memory becomes that of a later one, so that hops do not allocate.
+    pub fn reuse(&mut self, mut frame: Frame) {
+        for numbers in [&mut frame.pmi, &mut frame.z, &mut frame.c, &mut frame.bands, &mut frame.samples] {
+            numbers.clear();
+        }
+        self.spare.push(frame);
     }
 
     /// Steps one stream by a piece of its sound, a whole number of hops; a frame for each is appended to `frames`.

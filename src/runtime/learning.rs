@@ -172,6 +172,8 @@ impl Engine {
         let frame = outcome.frame.index;
         if self.reports_frames {
             sink(EngineOutput::Frame { stream, frame: Box::new(outcome.frame) });
+        } else {
+            self.batch.reuse(outcome.frame);
         }
         sink(EngineOutput::Reading { stream, frame, reading: outcome.reading });
         if let Some(column) = column {

@@ -8,11 +8,12 @@ use super::groups::powers;
 use super::kept_lines::KeptLines;
 use super::model::TermModel;
 use super::row_moments::{DENSITIES, FORMS};
-use super::state::{Features, TermState};
+use super::state::{Features, TermState, Windows};
 use crate::detect::band_predictors::{BandHistory, TREND};
 use crate::detect::kept::Bands;
 use crate::detect::linear_predictor::LinearPredictor;
 use crate::detect::row_layout::{LAG, ROW};
+use crate::detect::windows::{BandWindows, HALF_FRAMES, Moments, QUARTER_FRAMES};
 use crate::error::Result;
 use crate::units::BANDS;
 
@@ -50,7 +51,6 @@ pub(in crate::detect) fn fit(
     let sampled = Sampled::of(bands, breaks);
     let predictors = (0..FOLDS).map(|fold| sampled.fit(|frame| fold_of(frame) != fold));
     let predictors = predictors.collect::<Result<Vec<_>>>()?;
-    let predictor = sampled.fit(|_| true)?;
     drop(sampled);
 
     let rows = feature_rows(bands, &level, breaks, &|frame| &predictors[fold_of(frame)]);
@@ -83,32 +83,34 @@ pub(in crate::detect) fn fit(
         _ => (vec![None; FOLDS], None),
     };
     drop(group_powers);
-    let assemble = |predictor: LinearPredictor, densities, lines: &FineSums, contexts| TermModel {
+    let assemble = |densities, lines: &FineSums, contexts| TermModel {
         level: level.clone(),
-        predictor,
         densities,
         lines: FineDensity::of(lines),
         contexts,
     };
-    let models = predictors.iter().zip(&sums).enumerate().map(|(fold, (predictor, sums))| {
+    let models = sums.iter().enumerate().map(|(fold, sums)| {
         let contexts = of_folds.get_mut(fold).and_then(Option::take);
-        Ok(assemble(predictor.clone(), densities(Some(fold))?, &all_lines.without(sums), contexts))
+        Ok(assemble(densities(Some(fold))?, &all_lines.without(sums), contexts))
     });
     let models = models.collect::<Result<Vec<_>>>()?;
-    let model = assemble(predictor, densities(None)?, &all_lines, of_all);
+    let model = assemble(densities(None)?, &all_lines, of_all);
     drop(rows);
 
-    let (mut state, mut since, mut rows) = (TermState::new(), 0, Vec::with_capacity(n / ROW));
+    let (mut state, mut windows, mut since) = (TermState::new(), BandWindows::new(), 0);
+    let mut rows = Vec::with_capacity(n / ROW);
     for (frame, bands) in bands.frames().enumerate() {
         if breaks.binary_search(&frame).is_ok() {
-            (state, since) = (TermState::new(), 0);
+            (state, windows, since) = (TermState::new(), BandWindows::new(), 0);
         }
-        let unaware = &models[fold_of(frame)];
+        let (unaware, predictor) = (&models[fold_of(frame)], &predictors[fold_of(frame)]);
+        windows.push(predictor, &bands);
         state.push_with(unaware, unaware.contexts.as_ref().map(<[_; 2]>::each_ref), &bands);
         since += 1;
         if (frame + 1).is_multiple_of(ROW) {
             let lines = lines.row(frame).map(|row| (&unaware.lines, row));
-            let values = state.values_with(unaware, &unaware.densities, lines);
+            let moments = row_moments(&mut windows, predictor);
+            let values = state.values_with(&unaware.densities, windows_of(&moments), lines);
             if since >= SETTLING {
                 rows.push((frame, values));
             }
@@ -134,24 +136,38 @@ fn feature_rows<'a>(
     breaks: &[usize],
     predictor: &dyn Fn(usize) -> &'a LinearPredictor,
 ) -> Vec<(usize, Features)> {
-    let (mut state, mut since, mut rows) = (TermState::new(), 0, Vec::new());
+    let (mut state, mut windows, mut since) = (TermState::new(), BandWindows::new(), 0);
+    let mut rows = Vec::new();
     for (frame, bands) in bands.frames().enumerate() {
         if breaks.binary_search(&frame).is_ok() {
-            (state, since) = (TermState::new(), 0);
+            (state, windows, since) = (TermState::new(), BandWindows::new(), 0);
         }
         if since == 0 {
             state.start(level);
         }
-        state.push_short(predictor(frame), &bands);
+        windows.push(predictor(frame), &bands);
+        state.push_envelopes(&bands);
         since += 1;
         if (frame + 1).is_multiple_of(ROW) {
-            let features = state.update_features(predictor(frame));
+            let moments = row_moments(&mut windows, predictor(frame));
+            let features = state.update_features(windows_of(&moments));
             if since >= SETTLING {
                 rows.push((frame, features.clone()));
             }
         }
     }
     rows
+}
+
+/// Moments over 0.5 s, 0.25 s, and over 0.5 s of what `predictor` leaves.
+fn row_moments(windows: &mut BandWindows, predictor: &LinearPredictor) -> [Moments; 3] {
+    let errors = windows.departure(predictor);
+    [windows.bands().moments(HALF_FRAMES), windows.bands().moments(QUARTER_FRAMES), errors]
+}
+
+fn windows_of(moments: &[Moments; 3]) -> Windows<'_> {
+    let [half, quarter, errors] = moments.each_ref().map(|moments| moments.as_flattened());
+    Windows { half, quarter, errors }
 }
 
 /// Frames that the short prediction is fitted to.

@@ -11,8 +11,8 @@
 //!
 //! [`TermModel`] is fitted to a calibration in closed form, [`TermState`] is what a stream remembers; every 50 ms a [`Term`]
 //! has a value, high where the sound is not what calibration would lead to expect. Memory and time a frame are bounded: the
-//! state holds 0.64 s of envelopes, 0.5 s of bands and errors, and 100 steps of 40 and of 80 ms. The samples of 64 ms are
-//! [`FineStructure`]'s.
+//! state holds 0.64 s of envelopes, and 100 steps of 40 and of 80 ms. Windows of the bands come with the raw row, samples of 64 ms with
+//! [`FineStructure`].
 //!
 //! Sources: Mahalanobis distance with the shrinkage of Ledoit and Wolf 2004; ridge regression; the density ratio of CPC
 //! (arXiv 1807.03748, section 2.2). A context that has just received an anomaly predicts badly for seconds, so what enters it is
@@ -47,7 +47,7 @@ pub(super) use fit::fit;
 pub(super) use kept_lines::KeptLines;
 pub use mahalanobis::{Allowance, Mahalanobis};
 pub(super) use model::TermModel;
-pub(super) use state::TermState;
+pub(super) use state::{TermState, Windows};
 
 /// How many terms there are.
 pub(super) const TERMS: usize = 9;

@@ -7,8 +7,6 @@ use super::density::{Density, are_whole};
 use super::fine_structure::FineDensity;
 use super::levinson::AUTOCOVARIANCES;
 use super::row_moments::DENSITIES;
-use crate::detect::band_predictors::TREND;
-use crate::detect::linear_predictor::LinearPredictor;
 use crate::units::BANDS;
 
 /// The terms of a site: closed forms, fitted to calibration.
@@ -17,8 +15,6 @@ use crate::units::BANDS;
 pub(crate) struct TermModel {
     /// Mean of each band, `[64]`: where a stream begins.
     pub(super) level: Vec<f32>,
-    /// Of the bands from their last 0.3 s.
-    pub(super) predictor: LinearPredictor,
     /// Of half a second, a quarter, errors of the short prediction, modulation.
     pub(super) densities: [Density; DENSITIES],
     /// Of lines of the spectrum.
@@ -39,7 +35,6 @@ impl TermModel {
     pub(in crate::detect) fn is_whole(&self) -> bool {
         self.level.len() == BANDS
             && self.level.iter().all(|x| x.is_finite())
-            && self.predictor.is_whole(TREND)
             && are_whole(&self.densities)
             && self.lines.is_whole()
             && self

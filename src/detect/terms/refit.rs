@@ -10,7 +10,7 @@ use crate::kernels::{Triangle, factorise_row};
 /// Added to standard deviations.
 pub(super) const LEAST: f32 = 0.02;
 /// Rows of a matrix that a step factorises.
-const ROWS: usize = 5;
+const ROWS: usize = 2;
 /// Smallest pivot.
 const SMALLEST: f64 = 1e-9;
 

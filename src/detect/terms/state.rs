@@ -9,17 +9,11 @@ use super::model::TermModel;
 use super::modulation::Modulation;
 use super::row_moments::{DENSITIES, MOMENTS};
 use super::{TERMS, Values};
-use crate::detect::band_predictors::BandHistory;
 use crate::detect::exact::exact;
-use crate::detect::lagged_inputs::LaggedInputs;
-use crate::detect::linear_predictor::LinearPredictor;
-use crate::detect::row_layout::{LAG, ROW};
-use crate::kernels::moments;
+use crate::detect::row_layout::{DEPARTURE, HALF, LAG, SHORT};
+use crate::detect::windows::HALF_FRAMES;
 use crate::units::BANDS;
 
-/// Frames of the windows.
-const HALF: usize = 50;
-const QUARTER: usize = 25;
 /// Rows that the baseline of the bands remembers: 30 s.
 const BASELINE_ROWS: f32 = 600.0;
 /// What calibration received counts as so many rows when a stream begins.
@@ -33,15 +27,29 @@ const FAR_RATE: f32 = 0.1;
 /// ... unless it has stayed for so many rows more than it was away: half a minute. Then it is the site.
 const STAYS: u32 = 600;
 
-/// The windows of a stream: bands and errors of the last 0.5 s, the baseline of the last 30 s, envelopes, contexts.
+/// Means, then deviations, over the windows that end with a row, `[128]` each.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::detect) struct Windows<'a> {
+    /// Of the bands over 0.5 s.
+    pub(super) half: &'a [f32],
+    /// Of the bands over 0.25 s.
+    pub(super) quarter: &'a [f32],
+    /// Over 0.5 s of what their trend did not predict of them.
+    pub(super) errors: &'a [f32],
+}
+
+impl<'a> Windows<'a> {
+    /// Those of a raw row.
+    pub(in crate::detect) fn of(raw: &'a [f32]) -> Self {
+        let [half, quarter, errors] =
+            [HALF, SHORT, DEPARTURE].map(|range| raw.get(range).unwrap_or_default());
+        Self { half, quarter, errors }
+    }
+}
+
+/// What a stream remembers: the baseline of the last 30 s, envelopes, contexts.
 #[derive(Debug, Clone)]
 pub(in crate::detect) struct TermState {
-    bands: Window,
-    errors: Window,
-    trend: BandHistory,
-    trends: LaggedInputs,
-    /// The last frames, whose errors are not known yet.
-    pending: usize,
     baseline: [f32; BANDS],
     rows: u64,
     /// The last 0.5 s were far from what is usual, and for how many rows.
@@ -58,11 +66,6 @@ pub(in crate::detect) struct TermState {
 }
 
 exact!(TermState {
-    bands,
-    errors,
-    trend,
-    trends,
-    pending,
     baseline,
     rows,
     is_far,
@@ -98,11 +101,6 @@ impl TermState {
     /// Of a stream that begins.
     pub(in crate::detect) fn new() -> Self {
         Self {
-            bands: Window::new(),
-            errors: Window::new(),
-            trend: BandHistory::new(),
-            trends: LaggedInputs::new(),
-            pending: 0,
             baseline: [0.0; BANDS],
             rows: 0,
             is_far: false,
@@ -143,7 +141,7 @@ impl TermState {
         if self.frames == 0 {
             self.start(&model.level);
         }
-        let powers = self.push_short(&model.predictor, bands);
+        let powers = self.push_envelopes(bands);
         if let Some(models) = contexts {
             for (state, model) in self.contexts.iter_mut().zip(models) {
                 state.push(model, &powers);
@@ -159,27 +157,11 @@ impl TermState {
     }
 
     /// The same without contexts; gives the mean powers of the groups.
-    pub(super) fn push_short(&mut self, predictor: &LinearPredictor, bands: &[f32]) -> [f32; GROUPS] {
-        if self.pending == ROW {
-            self.push_errors(predictor);
-        }
-        self.bands.push(bands);
-        self.trends.push(&self.trend.push(bands));
-        self.pending += 1;
+    pub(super) fn push_envelopes(&mut self, bands: &[f32]) -> [f32; GROUPS] {
         let powers = powers(bands);
         self.modulation.push(&powers);
         self.frames += 1;
         powers
-    }
-
-    /// Makes the predictions of the last frames.
-    fn push_errors(&mut self, predictor: &LinearPredictor) {
-        let mut errors = [[0.0; BANDS]; ROW];
-        let errors = errors.get_mut(..self.pending).unwrap_or_default();
-        self.bands.newest(errors);
-        self.trends.subtract_predictions(predictor, errors);
-        errors.iter().for_each(|error| self.errors.push(error));
-        self.pending = 0;
     }
 
     /// The gain has changed for good: moves what terms compare with by the common shift of `now`, the bands `[64]` of the last
@@ -195,27 +177,28 @@ impl TermState {
 
     /// Whether all windows but those of the contexts are full.
     pub(in crate::detect) fn is_full(&self) -> bool {
-        self.frames >= HALF + LAG && self.modulation.is_full()
+        self.frames >= HALF_FRAMES + LAG && self.modulation.is_full()
     }
 
-    /// The values that end with the last frame, with the `lines` of its spectrum. To be called once in 5 frames: the baseline moves on.
+    /// The values that end with the last frame, of these `windows` and with the `lines` of its spectrum. To be called once in 5
+    /// frames: the baseline moves on.
     pub(in crate::detect) fn values(
         &mut self,
-        model: &TermModel,
         adaptive: &Adaptive,
+        windows: Windows<'_>,
         lines: Option<&[i8]>,
     ) -> Values {
-        self.values_with(model, adaptive.densities(), lines.map(|row| (adaptive.lines(), row)))
+        self.values_with(adaptive.densities(), windows, lines.map(|row| (adaptive.lines(), row)))
     }
 
     /// The same by these densities.
     pub(super) fn values_with(
         &mut self,
-        model: &TermModel,
         densities: &[Density; DENSITIES],
+        windows: Windows<'_>,
         lines: Option<(&FineDensity, &[i8])>,
     ) -> Values {
-        self.update_features(&model.predictor);
+        self.update_features(windows);
         let mut values = [None; TERMS];
         if !self.is_full() {
             return values;
@@ -241,13 +224,15 @@ impl TermState {
     }
 
     /// The vectors that end with the last frame, and moves the baseline on.
-    pub(super) fn update_features(&mut self, predictor: &LinearPredictor) -> &Features {
-        self.push_errors(predictor);
+    pub(super) fn update_features(&mut self, windows: Windows<'_>) -> &Features {
         let follows = self.follows();
         let Features { half, quarter, short, modulation } = &mut self.features;
-        self.bands.moments(HALF, half);
-        self.bands.moments(QUARTER, quarter);
-        self.errors.moments(HALF, short);
+        for (to, from) in
+            [(&mut *half, windows.half), (&mut *quarter, windows.quarter), (short, windows.errors)]
+        {
+            to.clear();
+            to.extend_from_slice(from);
+        }
         self.modulation.row(modulation);
         let rate = (1.0 / (self.rows as f32 + USUAL_ROWS)).max(1.0 - (-1.0 / BASELINE_ROWS).exp());
         let rate = if follows { rate } else { FAR_RATE * rate };
@@ -259,46 +244,5 @@ impl TermState {
             row.iter_mut().zip(&self.baseline).for_each(|(x, b)| *x -= b);
         }
         &self.features
-    }
-}
-
-const _: () = assert!(HALF.is_multiple_of(ROW) && QUARTER.is_multiple_of(ROW));
-
-/// Bands of the last 0.5 s, `[50, 64]`, a ring.
-#[derive(Debug, Clone)]
-struct Window {
-    ring: Vec<[f32; BANDS]>,
-    frames: usize,
-}
-
-exact!(Window { ring, frames });
-
-impl Window {
-    fn new() -> Self {
-        Self { ring: vec![[0.0; BANDS]; HALF], frames: 0 }
-    }
-
-    fn push(&mut self, bands: &[f32]) {
-        if let Some(place) = self.ring.get_mut(self.frames % HALF) {
-            place.iter_mut().zip(bands).for_each(|(to, x)| *to = *x);
-        }
-        self.frames += 1;
-    }
-
-    /// Writes the newest frames to `out`, the last one last.
-    fn newest(&self, out: &mut [[f32; BANDS]]) {
-        let oldest = self.frames - out.len().min(self.frames);
-        for (at, to) in out.iter_mut().enumerate() {
-            *to = self.ring.get((oldest + at) % HALF).copied().unwrap_or(*to);
-        }
-    }
-
-    /// Means, then deviations, over the last `window` frames, `[128]`.
-    fn moments(&self, window: usize, out: &mut Vec<f32>) {
-        let held = window.min(self.frames).max(1);
-        out.clear();
-        for part in moments(&self.ring, (self.frames + HALF - 1) % HALF, held) {
-            out.extend_from_slice(&part);
-        }
     }
 }

@@ -4,6 +4,8 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::*;
+use crate::detect::band_predictors::BandPredictors;
+use crate::detect::feature_rows::FeatureExtractor;
 use crate::detect::row_layout::ROW;
 use crate::units::{BANDS, HOP};
 
@@ -35,6 +37,32 @@ fn machine(
         .collect()
 }
 
+/// Moments of windows after a calibration, row by row.
+struct Rows {
+    predictors: BandPredictors,
+    extractor: FeatureExtractor,
+    raw: Vec<f32>,
+}
+
+impl Rows {
+    fn after(calibration: &[f32]) -> Self {
+        let predictors = BandPredictors::fit(calibration, &|_, context| context.fill(0.0), 1, &[]).unwrap();
+        let mut rows = Self { predictors, extractor: FeatureExtractor::new(), raw: Vec::new() };
+        let (frames, _) = calibration.as_chunks::<BANDS>();
+        frames[frames.len() - 20 * ROW..].iter().for_each(|bands| rows.push(bands));
+        rows
+    }
+
+    fn push(&mut self, bands: &[f32]) {
+        self.extractor.push(&self.predictors, (bands, &[0.0]));
+    }
+
+    fn windows(&mut self) -> Windows<'_> {
+        self.extractor.row(&self.predictors, &mut self.raw);
+        Windows::of(&self.raw)
+    }
+}
+
 /// −log10 p of each term, a row every 50 ms, of sound that follows the calibration.
 fn surprisals(calibration: &[f32], after: &[f32]) -> (f64, Vec<Values>) {
     let fitted = fit(calibration, &KeptLines::new(ROW), &[], &|_| true).unwrap();
@@ -43,10 +71,12 @@ fn surprisals(calibration: &[f32], after: &[f32]) -> (f64, Vec<Values>) {
     let combination = Combination::fit(&rows, fitted.model.predictability()).unwrap();
     assert!(combination.is_whole());
     let (mut state, mut adaptive, mut out) = (fitted.state, Adaptive::new(&fitted.model), Vec::new());
+    let mut windows = Rows::after(calibration);
     for (frame, bands) in after.chunks_exact(BANDS).enumerate() {
+        windows.push(bands);
         state.push(&fitted.model, &mut adaptive, bands);
         if (frame + 1).is_multiple_of(ROW) {
-            out.push(combination.surprisals(&state.values(&fitted.model, &adaptive, None)));
+            out.push(combination.surprisals(&state.values(&adaptive, windows.windows(), None)));
             state.learn(&mut adaptive, None);
         }
     }
@@ -97,15 +127,16 @@ fn a_sound_in_one_band_is_far_by_density_and_a_louder_machine_is_near_again_once
     let fitted = fit(&calibration, &KeptLines::new(ROW), &[], &|_| true).unwrap();
     let louder = machine(1000, 7, false, &[], (500, 1.4));
     let distances = |follow: bool| {
-        let mut state = fitted.state.clone();
+        let (mut state, mut windows) = (fitted.state.clone(), Rows::after(&calibration));
         let mut last = 0.0;
         for (frame, bands) in louder.chunks_exact(BANDS).enumerate() {
+            windows.push(bands);
             state.push_with(&fitted.model, None, bands);
             if follow && frame == 520 {
                 state.follow_gain(bands);
             }
             if (frame + 1).is_multiple_of(ROW) {
-                let values = state.values_with(&fitted.model, &fitted.model.densities, None);
+                let values = state.values_with(&fitted.model.densities, windows.windows(), None);
                 if frame == 599 {
                     last = values[0].unwrap();
                 }
@@ -151,15 +182,17 @@ fn faint_tones_are_far_by_fine_structure() {
     let fitted = fit(&calibration, &lines, &[], &|_| true).unwrap();
     let combination = Combination::fit(&fitted.rows.iter().map(|row| &row.1), 0.0).unwrap();
     let (mut state, mut adaptive) = (fitted.state, Adaptive::new(&fitted.model));
-    let (mut structure, mut rows) = (FineStructure::new(), Vec::new());
+    let (mut structure, mut windows, mut rows) =
+        (FineStructure::new(), Rows::after(&calibration), Vec::new());
     for (frame, bands) in after.chunks_exact(BANDS).enumerate() {
+        windows.push(bands);
         state.push(&fitted.model, &mut adaptive, bands);
         // 4 dB below the noise each
         structure.push(&hop(&mut rng, frame, if frame < 1000 { 0.0 } else { 0.05 }));
         if (frame + 1).is_multiple_of(ROW) {
             let lines = structure.row();
             let lines = lines.as_ref().map(<[i8; _]>::as_slice);
-            rows.push(combination.surprisals(&state.values(&fitted.model, &adaptive, lines)));
+            rows.push(combination.surprisals(&state.values(&adaptive, windows.windows(), lines)));
             state.learn(&mut adaptive, lines);
         }
     }

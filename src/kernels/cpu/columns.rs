@@ -133,6 +133,30 @@ pub fn moments(ring: &[[f32; COLUMNS]], newest: usize, count: usize) -> [[f32; C
     run_widest(Moments { ring, newest, count: count.max(1) })
 }
 
+struct AddSquares<'a> {
+    numbers: &'a [f32],
+    sums: &'a mut [f64],
+    squares: &'a mut [f64],
+}
+
+impl Kernel for AddSquares<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        for ((sum, square), x) in self.sums.iter_mut().zip(self.squares).zip(self.numbers) {
+            let x = f64::from(*x);
+            *sum += x;
+            *square += x * x;
+        }
+    }
+}
+
+/// Adds each of the `numbers` to its sum, and its square to the sum of its squares: the same to the bit on every machine.
+pub fn add_squares(numbers: &[f32], sums: &mut [f64], squares: &mut [f64]) {
+    run_widest(AddSquares { numbers, sums, squares });
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::collection::vec;
@@ -189,6 +213,14 @@ mod tests {
             dots(&ring[0], &ring, &mut wide);
             run_for_any(Dots { x: &ring[0], rows: &ring, out: &mut portable });
             prop_assert_eq!(&wide, &portable);
+            let [mut sums, mut squares] = [[0.25f64; COLUMNS]; 2];
+            let (mut portable_sums, mut portable_squares) = (sums, squares);
+            add_squares(&ring[0], &mut sums, &mut squares);
+            let (numbers, squares_of) = (&ring[0], &mut portable_squares);
+            run_for_any(AddSquares { numbers, sums: &mut portable_sums, squares: squares_of });
+            prop_assert_eq!((sums, squares), (portable_sums, portable_squares));
+            let expected = ring[0].map(|x| 0.25 + f64::from(x) * f64::from(x));
+            prop_assert_eq!((sums, squares), (ring[0].map(|x| 0.25 + f64::from(x)), expected));
             let squared: f32 = ring[0].iter().map(|x| x * x).sum();
             prop_assert!((wide[0] - squared).abs() < 1e-4 * squared.max(1.0));
         }

@@ -57,7 +57,7 @@ mod worker_threads;
 
 pub use autoregression::{Block, LagProducts, add_lag_products, reflect, subtract_predictions};
 pub use cholesky::factorise_row;
-pub use columns::{COLUMNS, dots, moments, subtract_products};
+pub use columns::{COLUMNS, add_squares, dots, moments, subtract_products};
 pub use critic::{CpuCritic, CriticMemory};
 pub use roofline::Roofline;
 pub use stepper::CpuStepper;
