@@ -80,7 +80,7 @@ fn main() {
             let samples = sound.hop();
             hops.clear();
             hops.extend(members.iter().map(|(slot, _)| (*slot, samples)));
-            frames.clear();
+            frames.drain(..).for_each(|frame| batch.reuse(frame));
             let begin = Instant::now();
             batch.step(&hops, &mut frames).expect("a hop of each stream");
             let stepped = Instant::now();

@@ -14,9 +14,10 @@ use crate::detect::exact::exact;
 /// The densities and predictions of a stream: those of calibration to begin with, from then on also of what was received since.
 ///
 /// Minutes of a site do not show all that it does, and no site stays as it was. Rows move the moments, by no more than a row in
-/// 10 min of them; of four rows, which share most of their sound, each density takes one for all. Two rows of a matrix are
-/// factorised at each step, so that no step takes long and each distance is renewed every 11 s. A row moves them less the
-/// farther it is, and what is far altogether only after half a minute
+/// 10 min of them; of four rows, which share most of their sound, each density takes one for all. Some rows of a matrix
+/// are factorised at each step, so that no step takes long: 12 of moments of a minute, which change fast, down to 2 of those of 10 min, so
+/// that each distance is renewed every 2 to 11 s. A row moves them less the farther it is, and what is far altogether only after half a
+/// minute
 /// ([`TermState::follows`](super::TermState::follows)).
 #[derive(Debug, Clone)]
 pub(in crate::detect) struct Adaptive {

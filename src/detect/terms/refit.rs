@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::density::LONGEST;
 use super::mahalanobis::{JITTER, Mahalanobis, shrinkage};
 use super::row_moments::{DENSITIES, FORMS, Form, MOMENTS, Moments, is_level};
 use crate::detect::exact::exact;
@@ -9,8 +10,8 @@ use crate::kernels::{Triangle, factorise_row};
 
 /// Added to standard deviations.
 pub(super) const LEAST: f32 = 0.02;
-/// Rows of a matrix that a step factorises.
-const ROWS: usize = 2;
+/// Rows of a matrix that a step factorises, at most.
+const MOST_ROWS: usize = 12;
 /// Smallest pivot.
 const SMALLEST: f64 = 1e-9;
 
@@ -60,7 +61,7 @@ impl Refit {
             self.begin(moments);
             return;
         };
-        let last = (first + ROWS).min(self.width);
+        let last = (first + rows_at(self.of.weight)).min(self.width);
         let is_positive = (first..last).all(|row| self.factorise(row));
         self.row = Some(last);
         if !is_positive || last == self.width {
@@ -149,6 +150,11 @@ impl Refit {
     fn finish(&self, metric: &mut Mahalanobis) {
         metric.renew(&self.of.mean, &self.scale, &self.inverse);
     }
+}
+
+/// Rows that a step factorises of moments that stand for `weight` rows: the fewer they are, the faster they change.
+fn rows_at(weight: f64) -> usize {
+    ((2.0 * LONGEST / weight).ceil() as usize).clamp(1, MOST_ROWS)
 }
 
 /// What is kept of a [`Refit`].

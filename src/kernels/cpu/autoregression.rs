@@ -15,14 +15,17 @@ pub type LagProducts = [[f32; SIDE]; SIDE];
 /// `a` · `b`, each sum in the order of the columns of `a`; `b(k, j)` is row k of column j.
 #[inline(always)]
 fn product(a: &Block, b: impl Fn(usize, usize) -> f64) -> Block {
-    std::array::from_fn(|j| {
-        let mut column = a[0].map(|x| x * b(0, j));
-        for (k, a) in a.iter().enumerate().skip(1) {
+    // loops, since the closures of `array::from_fn` are compiled for any processor where they are not inlined
+    let mut out = [[0.0; SIDE]; SIDE];
+    for (j, column) in out.iter_mut().enumerate() {
+        for (k, a) in a.iter().enumerate() {
             let factor = b(k, j);
-            column.iter_mut().zip(a).for_each(|(sum, x)| *sum += x * factor);
+            for (sum, x) in column.iter_mut().zip(a) {
+                *sum = if k == 0 { x * factor } else { *sum + x * factor };
+            }
         }
-        column
-    })
+    }
+    out
 }
 
 #[inline(always)]
