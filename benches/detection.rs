@@ -15,8 +15,8 @@ use cpc_stream::internal::units::HOP;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-/// Sound that is learnt, in hops: 150 s, enough for predictions from seconds of context.
-const LEARNT: usize = 15_000;
+/// Sound that is learnt, in hops: 10 min, after which densities count as much as they ever will.
+const LEARNT: usize = 60_000;
 
 /// Hops of each stream that are measured, after as many that warm it up.
 const HOPS: usize = 1000;
