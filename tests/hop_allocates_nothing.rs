@@ -1,12 +1,14 @@
-//! A hop of as many streams as before allocates nothing, on any number of threads; nor does a row of the critic.
+//! A hop of as many streams as before allocates nothing, on any number of threads; nor does a row of the critic, nor a frame
+//! that is used again.
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use candle_core::Device;
 use cpc_stream::internal::kernels::{CpuCritic, CpuStepper, Hops, Precision, Stepper};
-use cpc_stream::internal::model::{Architecture, BANK, Cpc, load, plan_of};
+use cpc_stream::internal::model::{Architecture, BANK, Cpc, LiveBatch, load, plan_of};
 use cpc_stream::internal::nn::{Tensors, uniform};
 use cpc_stream::internal::units::HOP;
 use rand::SeedableRng;
@@ -93,4 +95,14 @@ fn a_hundred_hops_allocate_nothing() {
     live.step(&row, &mut memory);
     let counted = allocations(|| (0..100).for_each(|_| assert!(live.step(&row, &mut memory).is_finite())));
     assert_eq!(counted, 0, "rows of the critic");
+
+    let mut batch = LiveBatch::new(Arc::new(cpc)).unwrap();
+    let hops = [(batch.join(0).unwrap(), [0.1; HOP]), (batch.join(7).unwrap(), [0.2; HOP])];
+    let mut frames = Vec::new();
+    let mut step = || {
+        batch.step(&hops, &mut frames).unwrap();
+        frames.drain(..).for_each(|frame| batch.reuse(frame));
+    };
+    (0..3).for_each(|_| step());
+    assert_eq!(allocations(|| (0..100).for_each(|_| step())), 0, "frames that are used again");
 }
