@@ -3,9 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::context::{ContextModel, ContextState, LAGS};
-use super::density::{LONGEST, weight_at};
+use super::density::weight_at;
 use super::groups::GROUPS;
 use super::levinson::{AUTOCOVARIANCES, Levinson, LevinsonState};
+use super::row_moments::LONGEST;
 use crate::detect::exact::exact;
 use crate::kernels::add_lag_products;
 

@@ -4,14 +4,12 @@ use serde::{Deserialize, Serialize};
 
 use super::mahalanobis::Mahalanobis;
 use super::refit::Refit;
-use super::row_moments::{DENSITIES, FORMS, Form, Moments};
+use super::row_moments::{DENSITIES, FORMS, Form, LONGEST, Moments};
 use crate::detect::exact::exact;
 use crate::detect::gram::{Products, Rows, means, variances};
 use crate::error::{Error, Result};
 use crate::kernels::{Triangle, add_outer};
 
-/// Rows that count at most: 10 min. What is older gives way.
-pub(super) const LONGEST: f64 = 12_000.0;
 /// A row or a step at this squared distance (1 is usual) or nearer counts whole, a farther step by the reciprocal of its distance, as
 /// in a fit of Student's t, so that another rhythm is learnt ...
 const NEAR: f64 = 2.0;

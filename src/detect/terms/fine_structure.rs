@@ -10,7 +10,7 @@ use realfft::num_complex::Complex;
 use realfft::{RealFftPlanner, RealToComplex};
 use serde::{Deserialize, Serialize};
 
-use super::density::LONGEST;
+use super::row_moments::LONGEST;
 use crate::detect::exact::exact;
 
 /// Samples of a spectrum: 64 ms.

@@ -2,9 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::density::LONGEST;
 use super::mahalanobis::{JITTER, Mahalanobis, shrinkage};
-use super::row_moments::{DENSITIES, FORMS, Form, MOMENTS, Moments, is_level};
+use super::row_moments::{DENSITIES, FORMS, Form, LONGEST, MOMENTS, Moments, is_level};
 use crate::detect::exact::exact;
 use crate::kernels::{Triangle, factorise_row};
 

@@ -9,6 +9,8 @@ use crate::units::BANDS;
 
 /// Numbers of a window of bands: means, then deviations.
 pub(super) const MOMENTS: usize = 2 * BANDS;
+/// Rows that count at most: 10 min. What is older gives way.
+pub(super) const LONGEST: f64 = 12_000.0;
 /// How many densities there are: of half a second, of a quarter, of errors of the short prediction, of modulation.
 pub(super) const DENSITIES: usize = 4;
 /// Standard deviation of a change of gain that is no sign of anything, in ln of power, of bands and of errors.
