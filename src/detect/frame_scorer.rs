@@ -9,7 +9,7 @@ use super::kind::{EventFeatures, STANDS_OUT, TermProbabilities};
 use super::row_layout::{BRIEF, ROW};
 use super::surprise::{MovingAverage, median};
 use super::tail::P_FLOOR;
-use super::terms::{Adaptive, Baseline, FineStructure, Term, TermGroup, TermState, Values, Windows};
+use super::terms::{Adaptive, BandMoments, Baseline, FineStructure, Term, TermGroup, TermState, Values};
 use crate::detect::exact::{Exact, exact};
 use crate::event::Evidence;
 use crate::frame::Frame;
@@ -167,7 +167,7 @@ impl FrameScorer {
             let (critic, novelty) = self.critic_vote(known, detector_model, is_step);
             let lines = self.fine_structure.row();
             let lines = lines.as_ref().map(<[i8; _]>::as_slice);
-            let values = self.terms.values(adaptive, Windows::of(&self.raw), lines);
+            let values = self.terms.values(adaptive, BandMoments::of(&self.raw), lines);
             self.terms.learn(adaptive, lines);
             let surprisals = known.combination.surprisals(&values);
             if self.extractor.is_full() {

@@ -16,7 +16,7 @@ pub(super) const QUARTER_FRAMES: usize = 25;
 const _: () = assert!(HALF_FRAMES.is_multiple_of(ROW));
 
 /// Means, then standard deviations, of the bands, each `[64]`.
-pub(super) type Moments = [[f32; BANDS]; 2];
+pub(super) type WindowMoments = [[f32; BANDS]; 2];
 
 /// The last 50 frames of 64 numbers, a ring.
 #[derive(Debug, Clone)]
@@ -54,7 +54,7 @@ impl Window {
     }
 
     /// Means and deviations over the last `count` frames, or as many as there are.
-    pub(super) fn moments(&self, count: usize) -> Moments {
+    pub(super) fn moments(&self, count: usize) -> WindowMoments {
         let held = count.min(self.frames).max(1);
         moments(&self.ring, (self.frames + HALF_FRAMES - 1) % HALF_FRAMES, held)
     }
@@ -93,7 +93,7 @@ impl Residuals {
     }
 
     /// Means and deviations of what is left over the last `count` frames.
-    pub(super) fn moments(&self, count: usize) -> Moments {
+    pub(super) fn moments(&self, count: usize) -> WindowMoments {
         self.left.moments(count)
     }
 }
@@ -126,7 +126,7 @@ impl BandWindows {
     }
 
     /// What is left of them over the last half second.
-    pub(super) fn departure(&mut self, predictor: &LinearPredictor) -> Moments {
+    pub(super) fn departure(&mut self, predictor: &LinearPredictor) -> WindowMoments {
         self.departure.subtract_predictions(predictor, &self.bands);
         self.departure.moments(HALF_FRAMES)
     }

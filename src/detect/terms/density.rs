@@ -16,6 +16,7 @@ const NEAR: f64 = 2.0;
 /// ... and a farther row by this power of it: a few seconds of another sound hardly move what is usual, and the same sound is
 /// improbable again a minute later.
 const POWER_OF_ROWS: i32 = 3;
+
 /// A normal law of rows: its moments follow each new row, its distance follows them some seconds later ([`Refit`]).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Moments", into = "Moments")]

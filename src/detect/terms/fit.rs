@@ -8,12 +8,12 @@ use super::groups::powers;
 use super::kept_lines::KeptLines;
 use super::model::TermModel;
 use super::row_moments::{DENSITIES, FORMS};
-use super::state::{Features, TermState, Windows};
+use super::state::{BandMoments, Features, TermState};
 use crate::detect::band_predictors::{BandHistory, TREND};
 use crate::detect::kept::Bands;
 use crate::detect::linear_predictor::LinearPredictor;
 use crate::detect::row_layout::{LAG, ROW};
-use crate::detect::windows::{BandWindows, HALF_FRAMES, Moments, QUARTER_FRAMES};
+use crate::detect::windows::{BandWindows, HALF_FRAMES, QUARTER_FRAMES, WindowMoments};
 use crate::error::Result;
 use crate::units::BANDS;
 
@@ -160,14 +160,14 @@ fn feature_rows<'a>(
 }
 
 /// Moments over 0.5 s, 0.25 s, and over 0.5 s of what `predictor` leaves.
-fn row_moments(windows: &mut BandWindows, predictor: &LinearPredictor) -> [Moments; 3] {
+fn row_moments(windows: &mut BandWindows, predictor: &LinearPredictor) -> [WindowMoments; 3] {
     let errors = windows.departure(predictor);
     [windows.bands().moments(HALF_FRAMES), windows.bands().moments(QUARTER_FRAMES), errors]
 }
 
-fn windows_of(moments: &[Moments; 3]) -> Windows<'_> {
+fn windows_of(moments: &[WindowMoments; 3]) -> BandMoments<'_> {
     let [half, quarter, errors] = moments.each_ref().map(|moments| moments.as_flattened());
-    Windows { half, quarter, errors }
+    BandMoments { half, quarter, errors }
 }
 
 /// Frames that the short prediction is fitted to.

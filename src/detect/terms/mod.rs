@@ -47,7 +47,7 @@ pub(super) use fit::fit;
 pub(super) use kept_lines::KeptLines;
 pub use mahalanobis::{Allowance, Mahalanobis};
 pub(super) use model::TermModel;
-pub(super) use state::{TermState, Windows};
+pub(super) use state::{BandMoments, TermState};
 
 /// How many terms there are.
 pub(super) const TERMS: usize = 9;

@@ -166,3 +166,13 @@ pub(super) struct RefitState {
 }
 
 exact!(RefitState { density, begun });
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn young_moments_are_renewed_soon_and_old_ones_at_leisure() {
+        assert_eq!([200.0, 1200.0, 2400.0, 6000.0, LONGEST].map(rows_at), [12, 12, 10, 4, 2]);
+    }
+}

@@ -29,7 +29,7 @@ const STAYS: u32 = 600;
 
 /// Means, then deviations, over the windows that end with a row, `[128]` each.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::detect) struct Windows<'a> {
+pub(in crate::detect) struct BandMoments<'a> {
     /// Of the bands over 0.5 s.
     pub(super) half: &'a [f32],
     /// Of the bands over 0.25 s.
@@ -38,7 +38,7 @@ pub(in crate::detect) struct Windows<'a> {
     pub(super) errors: &'a [f32],
 }
 
-impl<'a> Windows<'a> {
+impl<'a> BandMoments<'a> {
     /// Those of a raw row.
     pub(in crate::detect) fn of(raw: &'a [f32]) -> Self {
         let [half, quarter, errors] =
@@ -185,7 +185,7 @@ impl TermState {
     pub(in crate::detect) fn values(
         &mut self,
         adaptive: &Adaptive,
-        windows: Windows<'_>,
+        windows: BandMoments<'_>,
         lines: Option<&[i8]>,
     ) -> Values {
         self.values_with(adaptive.densities(), windows, lines.map(|row| (adaptive.lines(), row)))
@@ -195,7 +195,7 @@ impl TermState {
     pub(super) fn values_with(
         &mut self,
         densities: &[Density; DENSITIES],
-        windows: Windows<'_>,
+        windows: BandMoments<'_>,
         lines: Option<(&FineDensity, &[i8])>,
     ) -> Values {
         self.update_features(windows);
@@ -224,7 +224,7 @@ impl TermState {
     }
 
     /// The vectors that end with the last frame, and moves the baseline on.
-    pub(super) fn update_features(&mut self, windows: Windows<'_>) -> &Features {
+    pub(super) fn update_features(&mut self, windows: BandMoments<'_>) -> &Features {
         let follows = self.follows();
         let Features { half, quarter, short, modulation } = &mut self.features;
         for (to, from) in

@@ -57,9 +57,9 @@ impl Rows {
         self.extractor.push(&self.predictors, (bands, &[0.0]));
     }
 
-    fn windows(&mut self) -> Windows<'_> {
+    fn windows(&mut self) -> BandMoments<'_> {
         self.extractor.row(&self.predictors, &mut self.raw);
-        Windows::of(&self.raw)
+        BandMoments::of(&self.raw)
     }
 }
 
